@@ -1,0 +1,180 @@
+"""Algorithm 1 of arXiv:1406.2661: k steps of ascent on D, then one step of descent on G.
+
+    for number of training iterations:
+        for k steps:
+            sample m noise samples z and m examples x; ascend the gradient over theta_d of
+                1/m sum [log D(x) + log(1 - D(G(z)))]
+        sample m noise samples z; descend the gradient over theta_g of
+            1/m sum log(1 - D(G(z)))        (or of -log D(G(z)), section 3)
+
+Pure functions of (hparams, state, data). Nothing here is jitted, mapped or looped by itself:
+`parallel.py` maps a step over devices, `population.py` over the members of a sweep.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxgan.data import order
+from jaxgan.gan import Gan
+from jaxgan.hparams import HParams
+from jaxgan.objectives.losses import discriminator_loss, generator_loss
+from jaxgan.objectives.value import value
+from jaxgan.state import GanState, Player, stream
+
+
+class Noise(NamedTuple):
+    """The random draws of one update for this device's share of the minibatch."""
+
+    z: jax.Array  # [m, d] float32
+    real_keys: jax.Array  # [m] keys of D's dropout masks on x
+    fake_keys: jax.Array  # [m] keys of D's dropout masks on G(z)
+
+
+def share(gan: Gan, axis_name: str | None) -> jax.Array:
+    """Which of the minibatch's examples 0 .. m-1 are this device's: [m / devices] uint32."""
+    if axis_name is None:
+        return jnp.arange(gan.m, dtype=jnp.uint32)
+    local = gan.m // jax.lax.axis_size(axis_name)
+    first = jax.lax.axis_index(axis_name).astype(jnp.uint32) * jnp.uint32(local)
+    return first + jnp.arange(local, dtype=jnp.uint32)
+
+
+def draw_noise(gan: Gan, hparams: HParams, key: jax.Array, examples: jax.Array) -> Noise:
+    """Draws for the given examples of a minibatch; example i's draw depends on (key, i) alone."""
+
+    def one(i: jax.Array):
+        z, real, fake = jax.random.split(jax.random.fold_in(key, i), 3)
+        return gan.draw_z(hparams, z), real, fake
+
+    return Noise(*jax.vmap(one)(examples))
+
+
+def draw_data(gan: Gan, hparams: HParams, data: jax.Array, batch: jax.Array, examples: jax.Array) -> jax.Array:
+    """The given examples of minibatch number `batch` of the run: x [m, *shape] float32.
+
+    Args:
+      data: [n, *shape] uint8 or float32, the whole training set.
+      batch: scalar uint32.
+      examples: [m] uint32.
+    """
+    counters = batch * jnp.uint32(gan.m) + examples
+    key = stream(hparams, "order")
+    rows = jax.vmap(lambda counter: order.example(key, counter, data.shape[0]))(counters)
+    return gan.decode(data[rows])
+
+
+def mean(tree, axis_name: str | None):
+    """The mean over devices. (The gradient of a pmean is not the pmean of the gradient.)"""
+    return tree if axis_name is None else jax.lax.pmean(tree, axis_name)
+
+
+def descend(
+    optimizer: optax.GradientTransformation, player: Player, gradient: optax.Updates
+) -> Player:
+    """One update of one player."""
+    updates, opt_state = optimizer.update(gradient, player.opt_state, player.params)
+    return Player(optax.apply_updates(player.params, updates), opt_state)
+
+
+def discriminator_step(
+    gan: Gan, hparams: HParams, G: Player, D: Player, x: jax.Array, noise: Noise, axis_name: str | None
+) -> tuple[Player, dict[str, jax.Array]]:
+    """One step of D up the gradient of V(D, G), G held fixed.
+
+    Returns:
+      The new D, and float32 scalars measured before the step, dropout on: `value` = V(D, G),
+      `d_loss` = -V / 2, `d_real` = mean D(x), `d_fake` = mean D(G(z)), `d_gradient_norm`.
+    """
+    fake = gan.G(G.params, noise.z)
+    both, keys = jnp.concatenate([x, fake]), jnp.concatenate([noise.real_keys, noise.fake_keys])
+
+    def loss(theta_d: optax.Params):
+        real_logits, fake_logits = jnp.split(gan.D(theta_d, both, keys), 2)
+        d_loss = jnp.mean(discriminator_loss(real_logits, fake_logits))
+        return d_loss, {
+            "value": value(real_logits, fake_logits),
+            "d_loss": d_loss,
+            "d_real": jnp.mean(jax.nn.sigmoid(real_logits)),
+            "d_fake": jnp.mean(jax.nn.sigmoid(fake_logits)),
+        }
+
+    gradient, metrics = mean(jax.grad(loss, has_aux=True)(D.params), axis_name)
+    metrics["d_gradient_norm"] = optax.global_norm(gradient)
+    return descend(gan.optimizer("discriminator", hparams), D, gradient), metrics
+
+
+def generator_step(
+    gan: Gan, hparams: HParams, G: Player, D: Player, noise: Noise, axis_name: str | None
+) -> tuple[Player, dict[str, jax.Array]]:
+    """One step of G down the gradient of its loss, D held fixed (its dropout stays on).
+
+    Returns:
+      The new G, and float32 scalars measured before the step: `g_loss`, `g_gradient_norm`.
+    """
+
+    def loss(theta_g: optax.Params) -> jax.Array:
+        logits = gan.D(D.params, gan.G(theta_g, noise.z), noise.fake_keys)
+        return jnp.mean(generator_loss(hparams["objective.loss"], logits))
+
+    g_loss, gradient = mean(jax.value_and_grad(loss)(G.params), axis_name)
+    metrics = {"g_loss": g_loss, "g_gradient_norm": optax.global_norm(gradient)}
+    return descend(gan.optimizer("generator", hparams), G, gradient), metrics
+
+
+def train_step(
+    gan: Gan, hparams: HParams, state: GanState, data: jax.Array, axis_name: str | None = None
+) -> tuple[GanState, dict[str, jax.Array]]:
+    """One iteration of Algorithm 1, or of the 2014 code's simultaneous update.
+
+    Args:
+      gan: the players and the static settings.
+      hparams: scalars (`hparams.traced`).
+      state: replicated over the devices of `axis_name`.
+      data: [n, *shape], the training set, replicated.
+      axis_name: the mapped axis that the minibatch is spread over; None for one device.
+
+    Returns:
+      The next state, and float32 scalars: those of the last D step and of the G step.
+    """
+    examples = share(gan, axis_name)
+    key = jax.random.fold_in(stream(hparams, "train"), state.step)
+
+    def ascend(D: Player, j: jax.Array):
+        x = draw_data(gan, hparams, data, state.step * jnp.uint32(gan.k) + j, examples)
+        noise = draw_noise(gan, hparams, jax.random.fold_in(key, j), examples)
+        return discriminator_step(gan, hparams, state.generator, D, x, noise, axis_name)
+
+    D, metrics = jax.lax.scan(ascend, state.discriminator, jnp.arange(gan.k, dtype=jnp.uint32))
+
+    # Simultaneous: both gradients at the same parameters, from the same fakes and dropout masks.
+    opponent, draw = (state.discriminator, 0) if gan.simultaneous else (D, gan.k)
+    noise = draw_noise(gan, hparams, jax.random.fold_in(key, draw), examples)
+    G, g_metrics = generator_step(gan, hparams, state.generator, opponent, noise, axis_name)
+
+    return GanState(state.step + 1, G, D), {k: v[-1] for k, v in metrics.items()} | g_metrics
+
+
+def train_steps(
+    gan: Gan, hparams: HParams, state: GanState, data: jax.Array, n: jax.Array, axis_name: str | None = None
+) -> tuple[GanState, dict[str, jax.Array]]:
+    """`n` iterations in one dispatch, and the mean of each metric over them.
+
+    `n` is traced, so one compiled program serves every length and a run that is cut at any step
+    repeats the same arithmetic.
+    """
+    step = lambda state: train_step(gan, hparams, state, data, axis_name)  # noqa: E731
+    shapes = jax.eval_shape(step, state)[1]
+    zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+
+    def body(_, carry):
+        state, total = carry
+        state, metrics = step(state)
+        return state, jax.tree.map(jnp.add, total, metrics)
+
+    state, total = jax.lax.fori_loop(jnp.zeros_like(n), n, body, (state, zeros))
+    return state, jax.tree.map(lambda t: t / n.astype(t.dtype), total)

@@ -1,0 +1,253 @@
+"""Every field of a configuration, its default and its meaning. There are no other defaults.
+
+A file in `configs/` starts from `default()` and sets what it changes. The result is locked: an
+unknown field is an error that names the nearest one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from jaxgan.errors import UserError
+
+
+def default() -> ConfigDict:
+    """A complete, locked configuration: the paper's MNIST networks on scikit-learn's digits."""
+    c = ConfigDict()
+    c.seed = 0  # one number fixes initial parameters, data order, noise and dropout
+
+    c.data = ConfigDict()
+    c.data.name = "digits"  # digits | tfds:NAME | npz:PATH | folder:PATH | mixture:NAME
+    c.data.dir = ""  # where TFDS keeps its data; '' = TFDS's own choice (TFDS_DATA_DIR)
+    c.data.validation = 150  # examples: the last ones of the training set, never trained on
+    c.data.contrast = 0.0  # 0: pixels in [0, 1]; s: global contrast normalization, each image has norm s
+
+    c.prior = ConfigDict()
+    c.prior.name = "uniform"  # uniform(-sqrt 3, sqrt 3) | normal | sphere (normal / its RMS)
+    c.prior.size = 100  # dimensions of z
+    c.prior.scale = 1.0  # z is multiplied by this
+
+    c.generator = ConfigDict()
+    c.generator.name = "mlp"
+    c.generator.hidden = (1200, 1200)  # units a hidden layer
+    c.generator.activations = ("relu", "relu")  # of each hidden layer: relu | sigmoid | tanh
+    c.generator.output = "sigmoid"  # of the last layer: sigmoid | tanh | linear
+    c.generator.irange = 0.05  # hidden weights start uniform in [-irange, irange]
+    c.generator.output_irange = 0.05  # the same for the last layer
+    c.generator.output_bias = True  # start the output at the training set's mean
+
+    c.discriminator = ConfigDict()
+    c.discriminator.name = "mlp"
+    c.discriminator.hidden = (240, 240)  # units a hidden layer
+    c.discriminator.activation = "maxout"  # of the hidden layers: maxout | relu | tanh
+    c.discriminator.pieces = 5  # linear pieces of a maxout unit
+    c.discriminator.irange = 0.005  # weights start uniform in [-irange, irange]
+    c.discriminator.input_keep = 0.8  # dropout: probability to keep an input; 1 = no dropout
+    c.discriminator.hidden_keep = 0.5  # the same for the input of every later layer
+
+    c.objective = ConfigDict()
+    c.objective.loss = "non_saturating"  # what G descends: minimax | non_saturating
+
+    c.optimizer = ConfigDict()
+    for player in ("generator", "discriminator"):
+        c.optimizer[player] = o = ConfigDict()
+        o.name = "sgd"  # sgd (the paper's: momentum ramp, learning rate decay) | adam
+        o.learning_rate = 0.1
+        o.decay = 1.000004  # sgd: the learning rate is divided by this every update ...
+        o.minimum_learning_rate = 1e-6  # sgd: ... down to this floor
+        o.momentum = 0.5  # sgd: momentum in the first epoch ...
+        o.final_momentum = 0.7  # sgd: ... rising linearly to this ...
+        o.momentum_epochs = 250  # sgd: ... in this epoch; 1 = final_momentum from the start
+        o.b1 = 0.5  # adam: decay of the first moment
+        o.b2 = 0.999  # adam: decay of the second moment
+        o.eps = 1e-8  # adam: added to the denominator
+        o.max_column_norm = 0.0  # largest norm of a unit's incoming weights; 0 = no limit
+
+    c.train = ConfigDict()
+    c.train.steps = 20_000  # iterations of Algorithm 1's outer loop
+    c.train.batch_size = 100  # m, over all devices and hosts
+    c.train.d_steps = 1  # k, ascent steps on D for each descent step on G
+    c.train.update = "alternating"  # alternating: Algorithm 1 | simultaneous: the 2014 code (k = 1)
+    c.train.precision = "highest"  # of matrix products: highest | default (the device's) | bfloat16
+
+    c.log = ConfigDict()
+    c.log.every = 100  # steps between lines of metrics.jsonl, each the mean since the line before
+
+    c.sample = ConfigDict()
+    c.sample.every = 1000  # steps between sample grids; 0 = only at the end
+    c.sample.rows = 10  # the grid is rows x rows images
+
+    c.evaluate = ConfigDict()
+    c.evaluate.every = 0  # steps between evaluations; 0 = only at the end
+    c.evaluate.samples = 10_000  # drawn from G for an evaluation
+
+    c.checkpoint = ConfigDict()
+    c.checkpoint.every = 1000  # steps between checkpoints
+    c.checkpoint.keep = 2  # how many of the newest to keep, beside the best
+
+    c.distributed = ConfigDict()
+    c.distributed.enabled = False  # call jax.distributed.initialize (TPU pods, SLURM: no more needed)
+    c.distributed.coordinator = ""  # HOST:PORT of process 0; '' = found by JAX
+    c.distributed.processes = 0  # how many; 0 = found by JAX
+    c.distributed.process = -1  # which one this is; -1 = found by JAX
+    return c.lock()
+
+
+# The choices of each field that names one.
+CHOICES = {
+    "prior.name": ("uniform", "normal", "sphere"),
+    "generator.name": ("mlp",),
+    "generator.output": ("sigmoid", "tanh", "linear"),
+    "discriminator.name": ("mlp",),
+    "discriminator.activation": ("maxout", "relu", "tanh"),
+    "objective.loss": ("minimax", "non_saturating"),
+    "optimizer.generator.name": ("sgd", "adam"),
+    "optimizer.discriminator.name": ("sgd", "adam"),
+    "train.update": ("alternating", "simultaneous"),
+    "train.precision": ("highest", "default", "bfloat16"),
+}
+
+# Fields that a run may change when it is resumed: none of them alters a step already made.
+RESUMABLE = ("train.steps", "data.dir", "checkpoint.keep", "distributed")
+
+
+def flatten(config: ConfigDict) -> dict[str, Any]:
+    """{'train.steps': 20000, ...}, tuples as lists (as JSON has them)."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, ConfigDict):
+            flat.update({f"{key}.{k}": v for k, v in flatten(value).items()})
+        else:
+            flat[key] = list(value) if isinstance(value, tuple) else value
+    return flat
+
+
+def to_json(config: ConfigDict) -> str:
+    return json.dumps(json.loads(config.to_json()), indent=2) + "\n"
+
+
+def update(config: ConfigDict, changes: dict[str, Any]) -> ConfigDict:
+    """A locked copy of `config` with `changes` ({'train.steps': 10}) made.
+
+    Raises:
+      UserError: an unknown field (the nearest one is named) or a value of another type.
+    """
+    copy = ConfigDict(config.copy_and_resolve_references()).unlock()
+    known = flatten(config)
+    for key, value in changes.items():
+        if key not in known:
+            raise UserError(unknown_field(key, known))
+        *path, last = key.split(".")
+        node = copy
+        for name in path:
+            node = node[name]
+        try:
+            node[last] = tuple(value) if isinstance(value, list) else value
+        except TypeError:
+            kind = type(node[last]).__name__
+            raise UserError(f"config field {key} takes a {kind}, not {value!r}.") from None
+    return copy.lock()
+
+
+def from_json(text: str) -> ConfigDict:
+    """The configuration that `to_json` wrote.
+
+    Raises:
+      UserError: not JSON, or not the fields of this version of the package.
+    """
+    try:
+        flat = flatten(ConfigDict(json.loads(text)))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UserError(f"this is no configuration in JSON ({error}); restore it from a backup.") from None
+    return update(default(), flat)
+
+
+def unknown_field(key: str, known: dict[str, Any]) -> str:
+    """The sentence that names the field nearest to `key`."""
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
+    return f"the config has no field {key!r}; the nearest is {near!r}."
+
+
+def differences(a: ConfigDict, b: ConfigDict) -> list[str]:
+    """Fields, other than those a resumed run may change, whose values differ."""
+    flat_a, flat_b = flatten(a), flatten(b)
+    return [
+        key
+        for key in flat_a
+        if flat_a[key] != flat_b.get(key) and not key.startswith(RESUMABLE)
+    ]
+
+
+def validate(config: ConfigDict) -> None:
+    """Checks values that no single field's type can.
+
+    Raises:
+      UserError: with the field, its value and what it may be.
+    """
+    flat = flatten(config)
+    for key, choices in CHOICES.items():
+        if flat[key] not in choices:
+            near = difflib.get_close_matches(str(flat[key]), choices, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else "."
+            raise UserError(f"{key} must be one of {', '.join(choices)}, not {flat[key]!r}{hint}")
+
+    def positive(*keys: str) -> None:
+        for key in keys:
+            if not flat[key] > 0:
+                raise UserError(f"{key} must be above 0, not {flat[key]}.")
+
+    def at_least_zero(*keys: str) -> None:
+        for key in keys:
+            if not flat[key] >= 0:
+                raise UserError(f"{key} must be 0 or more, not {flat[key]}.")
+
+    positive("train.steps", "train.batch_size", "train.d_steps", "prior.size", "prior.scale")
+    positive("log.every", "checkpoint.every", "checkpoint.keep", "sample.rows", "evaluate.samples")
+    positive("discriminator.pieces")
+    at_least_zero("seed", "sample.every", "evaluate.every", "data.validation", "data.contrast")
+    at_least_zero("generator.irange", "generator.output_irange", "discriminator.irange")
+    if config.seed >= 2**32:
+        raise UserError(f"seed must be below 2**32, not {config.seed}.")
+    for key in ("discriminator.input_keep", "discriminator.hidden_keep"):
+        if not 0 < flat[key] <= 1:
+            raise UserError(f"{key} is a probability above 0 and at most 1, not {flat[key]}.")
+    for player in ("generator", "discriminator"):
+        prefix = f"optimizer.{player}"
+        positive(f"{prefix}.learning_rate", f"{prefix}.decay", f"{prefix}.momentum_epochs", f"{prefix}.eps")
+        at_least_zero(f"{prefix}.minimum_learning_rate", f"{prefix}.max_column_norm")
+        for name in ("momentum", "final_momentum", "b1", "b2"):
+            if not 0 <= flat[f"{prefix}.{name}"] < 1:
+                raise UserError(f"{prefix}.{name} must be in [0, 1), not {flat[f'{prefix}.{name}']}.")
+        for units in flat[f"{player}.hidden"]:
+            if not (isinstance(units, int) and units > 0):
+                raise UserError(f"{player}.hidden holds whole numbers above 0, not {units!r}.")
+    activations = flat["generator.activations"]
+    if len(activations) != len(flat["generator.hidden"]):
+        raise UserError(
+            f"generator.activations names {len(activations)} activations for the "
+            f"{len(flat['generator.hidden'])} layers of generator.hidden; give one each."
+        )
+    for name in activations:
+        if name not in ("relu", "sigmoid", "tanh"):
+            raise UserError(f"generator.activations may hold relu, sigmoid and tanh, not {name!r}.")
+    if config.train.update == "simultaneous" and config.train.d_steps != 1:
+        raise UserError(
+            f"train.update='simultaneous' makes one step of each player, so train.d_steps must "
+            f"be 1, not {config.train.d_steps}; use 'alternating' for k > 1."
+        )
+    drawn = config.train.steps * config.train.d_steps * config.train.batch_size
+    if drawn >= 2**32:
+        raise UserError(
+            f"train.steps * train.d_steps * train.batch_size = {drawn} examples, but the data "
+            f"order counts them in 32 bits; stay below {2**32}."
+        )
+
+
+def fingerprint(flat: dict[str, Any]) -> str:
+    """A short name for a set of values, the same on every machine."""
+    return hashlib.sha256(json.dumps(flat, sort_keys=True).encode()).hexdigest()[:12]

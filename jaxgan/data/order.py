@@ -1,0 +1,57 @@
+"""The order in which examples are visited: a function of a key and a counter, so nothing to store."""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+_ROUNDS = 6
+
+
+def _hash(x: jax.Array) -> jax.Array:
+    """A bijective mix of 32 bits (the finalizer of MurmurHash3). x: uint32."""
+    x = (x ^ (x >> 16)) * jnp.uint32(0x85EBCA6B)
+    x = (x ^ (x >> 13)) * jnp.uint32(0xC2B2AE35)
+    return x ^ (x >> 16)
+
+
+def permuted(key: jax.Array, i: jax.Array, n: int) -> jax.Array:
+    """Where position `i` of a pseudo-random permutation of range(n) points.
+
+    A Feistel network on Z_a x Z_b with a*b just above n, walked until it lands below n (Black and
+    Rogaway 2002, "Ciphers with Arbitrary Finite Domains"): no array of n is shuffled or kept.
+
+    Args:
+      key: typed PRNG key; one permutation each.
+      i: scalar uint32 below n.
+      n: number of examples.
+
+    Returns:
+      Scalar uint32 below n; a bijection in `i`.
+    """
+    b = math.isqrt(n - 1) + 1
+    a = -(-n // b)
+    round_keys = jax.random.bits(key, (_ROUNDS,), jnp.uint32)
+
+    def encrypt(y: jax.Array) -> jax.Array:
+        left, right = y // b, y % b
+        for r in range(0, _ROUNDS, 2):
+            left = (left + _hash(right ^ round_keys[r]) % a) % a
+            right = (right + _hash(left ^ round_keys[r + 1]) % b) % b
+        return left * jnp.uint32(b) + right
+
+    return jax.lax.while_loop(lambda y: y >= n, encrypt, encrypt(i))
+
+
+def example(key: jax.Array, counter: jax.Array, n: int) -> jax.Array:
+    """Which example is visited at `counter`: a new permutation of range(n) every epoch.
+
+    Args:
+      key: typed PRNG key of the data stream.
+      counter: scalar uint32, examples drawn before this one.
+      n: number of examples.
+    """
+    epoch, position = counter // n, counter % n
+    return permuted(jax.random.fold_in(key, epoch), position, n)

@@ -1,0 +1,122 @@
+"""The two players of the game as pure functions, with everything static that a step needs to know."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from ml_collections import ConfigDict
+
+from jaxgan import optimizers
+from jaxgan.data import Dataset
+from jaxgan.data.decode import decode
+from jaxgan.hparams import HParams
+from jaxgan.networks import mlp
+from jaxgan.state import GanState, Player, stream
+
+
+class Gan(NamedTuple):
+    """Functions and settings, no arrays. Parameters are always the first argument."""
+
+    G: Callable[..., jax.Array]  # (theta_g, z [n, d]) -> x [n, *shape]
+    D: Callable[..., jax.Array]  # (theta_d, x [n, *shape], dropout keys [n] or None) -> logits [n]
+    draw_z: Callable[[HParams, jax.Array], jax.Array]  # (hparams, key) -> one z [d]
+    decode: Callable[[jax.Array], jax.Array]  # stored examples -> float32, the range of G
+    optimizer: Callable[[str, HParams], optax.GradientTransformation]  # (player, hparams)
+    init: Callable[[HParams], GanState]
+    m: int  # minibatch size, over all devices
+    k: int  # ascent steps on D for one descent step on G
+    simultaneous: bool  # the 2014 code's update in place of Algorithm 1's
+
+
+def prior(name: str, size: int) -> Callable[[jax.Array], jax.Array]:
+    """p_z: key -> z [size] float32, with mean 0 and variance 1 in each dimension.
+
+    'uniform' on [-sqrt 3, sqrt 3] (the 2014 code's MNIST), 'normal', or 'sphere': a normal draw
+    divided by its root mean square.
+    """
+
+    def draw(key: jax.Array) -> jax.Array:
+        if name == "uniform":
+            return jax.random.uniform(key, (size,), minval=-math.sqrt(3), maxval=math.sqrt(3))
+        z = jax.random.normal(key, (size,))
+        return z if name == "normal" else z * jax.lax.rsqrt(jnp.mean(z * z))
+
+    return draw
+
+
+def output_bias(mean: np.ndarray, output: str) -> np.ndarray:
+    """The bias that makes G's first samples equal the mean example.
+
+    Means are clipped at 1e-7, as the 2014 code does: with a larger clip D sees the residue in
+    pixels that are always black, wins outright, and G never learns.
+    """
+    mean = np.asarray(mean, np.float64).reshape(-1)
+    if output == "sigmoid":
+        mean = np.clip(mean, 1e-7, 1 - 1e-7)
+        return (np.log(mean) - np.log1p(-mean)).astype(np.float32)
+    if output == "tanh":
+        return np.arctanh(np.clip(mean, -1 + 1e-7, 1 - 1e-7)).astype(np.float32)
+    return mean.astype(np.float32)
+
+
+def mean_example(dataset: Dataset, contrast: float) -> np.ndarray:
+    """The mean of the decoded training examples, float64 [*shape]."""
+    if contrast == 0 and dataset.train.dtype == np.uint8:
+        # Exact, and without a float copy of the training set.
+        return dataset.train.sum(axis=0, dtype=np.uint64) / (255.0 * len(dataset.train))
+    chunks = np.array_split(dataset.train, -(-len(dataset.train) // 10_000))
+    total = sum(np.asarray(decode(chunk, contrast)).sum(axis=0, dtype=np.float64) for chunk in chunks)
+    return total / len(dataset.train)
+
+
+def build(config: ConfigDict, dataset: Dataset) -> Gan:
+    """The game that `config` describes, with shapes taken from the data."""
+    g, d, shape, examples = config.generator, config.discriminator, dataset.train.shape[1:], len(dataset.train)
+    bias = np.zeros(math.prod(shape), np.float32)
+    if g.output_bias:
+        bias = output_bias(mean_example(dataset, config.data.contrast), g.output)
+    generator = mlp.Generator(
+        shape, g.hidden, g.activations, g.output, g.irange, g.output_irange, lambda *_: jnp.asarray(bias)
+    )
+    discriminator = mlp.Discriminator(d.hidden, d.activation, d.pieces, d.irange, d.input_keep, d.hidden_keep)
+    draw = prior(config.prior.name, config.prior.size)
+
+    def optimizer(player: str, hparams: HParams) -> optax.GradientTransformation:
+        return optimizers.build(player, config, hparams, examples)
+
+    def init(hparams: HParams) -> GanState:
+        key_g, key_d = jax.random.split(stream(hparams, "init"))
+        theta_g = generator.init(key_g, jnp.zeros((1, config.prior.size)))["params"]
+        theta_d = discriminator.init(key_d, jnp.zeros((1, *shape)))["params"]
+        return GanState(
+            step=jnp.zeros((), jnp.uint32),
+            generator=Player(theta_g, optimizer("generator", hparams).init(theta_g)),
+            discriminator=Player(theta_d, optimizer("discriminator", hparams).init(theta_d)),
+        )
+
+    return Gan(
+        G=lambda theta, z: generator.apply({"params": theta}, z),
+        D=lambda theta, x, keys=None: discriminator.apply({"params": theta}, x, keys),
+        draw_z=lambda hparams, key: draw(key) * hparams["prior.scale"],
+        decode=lambda x: decode(x, config.data.contrast),
+        optimizer=optimizer,
+        init=init,
+        m=config.train.batch_size,
+        k=config.train.d_steps,
+        simultaneous=config.train.update == "simultaneous",
+    )
+
+
+def sample(gan: Gan, hparams: HParams, theta_g: optax.Params, key: jax.Array, first: jax.Array, n: int) -> jax.Array:
+    """Samples number `first` to `first + n - 1` of p_g: [n, *shape] float32 in the range of the data.
+
+    Sample i depends on the key and i alone, not on how many are drawn or in what portions.
+    """
+    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(first + jnp.arange(n, dtype=jnp.uint32))
+    return gan.G(theta_g, jax.vmap(lambda k: gan.draw_z(hparams, k))(keys))

@@ -1,0 +1,1 @@
+"""The mathematics of the game: pure functions on arrays."""
