@@ -54,16 +54,16 @@ def draw_noise(gan: Gan, hparams: HParams, key: jax.Array, examples: jax.Array) 
     return Noise(*jax.vmap(one)(examples))
 
 
-def draw_data(gan: Gan, hparams: HParams, data: jax.Array, batch: jax.Array, examples: jax.Array) -> jax.Array:
+def draw_data(gan: Gan, key: jax.Array, data: jax.Array, batch: jax.Array, examples: jax.Array) -> jax.Array:
     """The given examples of minibatch number `batch` of the run: x [m, *shape] float32.
 
     Args:
+      key: of the data stream.
       data: [n, *shape] uint8 or float32, the whole training set.
       batch: scalar uint32.
       examples: [m] uint32.
     """
     counters = batch * jnp.uint32(gan.m) + examples
-    key = stream(hparams, "order")
     rows = jax.vmap(lambda counter: order.example(key, counter, data.shape[0]))(counters)
     return gan.decode(data[rows])
 
@@ -104,7 +104,7 @@ def discriminator_step(
         }
 
     gradient, metrics = mean(jax.grad(loss, has_aux=True)(D.params), axis_name)
-    metrics["d_gradient_norm"] = optax.global_norm(gradient)
+    metrics["d_gradient_norm"] = optax.tree.norm(gradient)
     return descend(gan.optimizer("discriminator", hparams), D, gradient), metrics
 
 
@@ -122,7 +122,7 @@ def generator_step(
         return jnp.mean(generator_loss(hparams["objective.loss"], logits))
 
     g_loss, gradient = mean(jax.value_and_grad(loss)(G.params), axis_name)
-    metrics = {"g_loss": g_loss, "g_gradient_norm": optax.global_norm(gradient)}
+    metrics = {"g_loss": g_loss, "g_gradient_norm": optax.tree.norm(gradient)}
     return descend(gan.optimizer("generator", hparams), G, gradient), metrics
 
 
@@ -142,10 +142,11 @@ def train_step(
       The next state, and float32 scalars: those of the last D step and of the G step.
     """
     examples = share(gan, axis_name)
-    key = jax.random.fold_in(stream(hparams, "train"), state.step)
+    key = jax.random.fold_in(stream(hparams, "train", state.restores), state.step)
+    key_order = stream(hparams, "order", state.restores)
 
     def ascend(D: Player, j: jax.Array):
-        x = draw_data(gan, hparams, data, state.step * jnp.uint32(gan.k) + j, examples)
+        x = draw_data(gan, key_order, data, state.step * jnp.uint32(gan.k) + j, examples)
         noise = draw_noise(gan, hparams, jax.random.fold_in(key, j), examples)
         return discriminator_step(gan, hparams, state.generator, D, x, noise, axis_name)
 
@@ -156,7 +157,7 @@ def train_step(
     noise = draw_noise(gan, hparams, jax.random.fold_in(key, draw), examples)
     G, g_metrics = generator_step(gan, hparams, state.generator, opponent, noise, axis_name)
 
-    return GanState(state.step + 1, G, D), {k: v[-1] for k, v in metrics.items()} | g_metrics
+    return GanState(state.step + 1, state.restores, G, D), {k: v[-1] for k, v in metrics.items()} | g_metrics
 
 
 def train_steps(

@@ -6,9 +6,11 @@ unknown field is an error that names the nearest one.
 
 from __future__ import annotations
 
+import ast
 import difflib
 import hashlib
 import json
+import runpy
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -36,7 +38,7 @@ def default() -> ConfigDict:
     c.generator.name = "mlp"
     c.generator.hidden = (1200, 1200)  # units a hidden layer
     c.generator.activations = ("relu", "relu")  # of each hidden layer: relu | sigmoid | tanh
-    c.generator.output = "sigmoid"  # of the last layer: sigmoid | tanh | linear
+    c.generator.output = "sigmoid"  # of the last layer: sigmoid | linear
     c.generator.irange = 0.05  # hidden weights start uniform in [-irange, irange]
     c.generator.output_irange = 0.05  # the same for the last layer
     c.generator.output_bias = True  # start the output at the training set's mean
@@ -72,8 +74,12 @@ def default() -> ConfigDict:
     c.train.steps = 20_000  # iterations of Algorithm 1's outer loop
     c.train.batch_size = 100  # m, over all devices and hosts
     c.train.d_steps = 1  # k, ascent steps on D for each descent step on G
-    c.train.update = "alternating"  # alternating: Algorithm 1 | simultaneous: the 2014 code (k = 1)
+    # alternating: Algorithm 1 | simultaneous: the 2014 code (k = 1). Read it as config.train["update"]:
+    # `update` is also a method of ConfigDict.
+    c.train.update = "alternating"
     c.train.precision = "highest"  # of matrix products: highest | default (the device's) | bfloat16
+    c.train.on_divergence = "stop"  # stop | restore: back to the last checkpoint, with other draws ...
+    c.train.max_restores = 3  # ... at most so many times
 
     c.log = ConfigDict()
     c.log.every = 100  # steps between lines of metrics.jsonl, each the mean since the line before
@@ -102,18 +108,19 @@ def default() -> ConfigDict:
 CHOICES = {
     "prior.name": ("uniform", "normal", "sphere"),
     "generator.name": ("mlp",),
-    "generator.output": ("sigmoid", "tanh", "linear"),
+    "generator.output": ("sigmoid", "linear"),
     "discriminator.name": ("mlp",),
     "discriminator.activation": ("maxout", "relu", "tanh"),
     "objective.loss": ("minimax", "non_saturating"),
     "optimizer.generator.name": ("sgd", "adam"),
     "optimizer.discriminator.name": ("sgd", "adam"),
     "train.update": ("alternating", "simultaneous"),
+    "train.on_divergence": ("stop", "restore"),
     "train.precision": ("highest", "default", "bfloat16"),
 }
 
 # Fields that a run may change when it is resumed: none of them alters a step already made.
-RESUMABLE = ("train.steps", "data.dir", "checkpoint.keep", "distributed")
+RESUMABLE = ("train.steps", "train.on_divergence", "train.max_restores", "data.dir", "checkpoint.keep", "distributed")
 
 
 def flatten(config: ConfigDict) -> dict[str, Any]:
@@ -137,21 +144,25 @@ def update(config: ConfigDict, changes: dict[str, Any]) -> ConfigDict:
     Raises:
       UserError: an unknown field (the nearest one is named) or a value of another type.
     """
-    copy = ConfigDict(config.copy_and_resolve_references()).unlock()
-    known = flatten(config)
+    copy, known = config.copy_and_resolve_references().unlock(), flatten(config)
     for key, value in changes.items():
         if key not in known:
             raise UserError(unknown_field(key, known))
+        old = known[key]
+        value = list(value) if isinstance(value, tuple) else value
+        if isinstance(old, float) and type(value) is int:
+            value = float(value)
+        if type(value) is not type(old):
+            raise UserError(f"{key} takes a {_KIND[type(old)]} such as {old!r}, not {value!r}.")
         *path, last = key.split(".")
         node = copy
         for name in path:
             node = node[name]
-        try:
-            node[last] = tuple(value) if isinstance(value, list) else value
-        except TypeError:
-            kind = type(node[last]).__name__
-            raise UserError(f"config field {key} takes a {kind}, not {value!r}.") from None
+        node[last] = tuple(value) if isinstance(value, list) else value
     return copy.lock()
+
+
+_KIND = {bool: "truth value", int: "whole number", float: "number", str: "word", list: "list"}
 
 
 def from_json(text: str) -> ConfigDict:
@@ -209,7 +220,7 @@ def validate(config: ConfigDict) -> None:
     positive("train.steps", "train.batch_size", "train.d_steps", "prior.size", "prior.scale")
     positive("log.every", "checkpoint.every", "checkpoint.keep", "sample.rows", "evaluate.samples")
     positive("discriminator.pieces")
-    at_least_zero("seed", "sample.every", "evaluate.every", "data.validation", "data.contrast")
+    at_least_zero("seed", "train.max_restores", "sample.every", "evaluate.every", "data.validation", "data.contrast")
     at_least_zero("generator.irange", "generator.output_irange", "discriminator.irange")
     if config.seed >= 2**32:
         raise UserError(f"seed must be below 2**32, not {config.seed}.")
@@ -235,7 +246,7 @@ def validate(config: ConfigDict) -> None:
     for name in activations:
         if name not in ("relu", "sigmoid", "tanh"):
             raise UserError(f"generator.activations may hold relu, sigmoid and tanh, not {name!r}.")
-    if config.train.update == "simultaneous" and config.train.d_steps != 1:
+    if config.train["update"] == "simultaneous" and config.train.d_steps != 1:
         raise UserError(
             f"train.update='simultaneous' makes one step of each player, so train.d_steps must "
             f"be 1, not {config.train.d_steps}; use 'alternating' for k > 1."
@@ -246,6 +257,48 @@ def validate(config: ConfigDict) -> None:
             f"train.steps * train.d_steps * train.batch_size = {drawn} examples, but the data "
             f"order counts them in 32 bits; stay below {2**32}."
         )
+
+
+def read(path: str) -> ConfigDict:
+    """What `get_config()` of a Python file returns.
+
+    Raises:
+      UserError: no such file, or no `get_config` in it.
+    """
+    try:
+        names = runpy.run_path(path)
+    except OSError as error:
+        raise UserError(f"the --config file {path} cannot be read: {error.strerror}.") from None
+    if "get_config" not in names:
+        raise UserError(f"the --config file {path} defines no get_config(); see configs/digits.py.")
+    return names["get_config"]()
+
+
+def override(config: ConfigDict, arguments: list[str]) -> ConfigDict:
+    """`config` with the changes of a command line, each '--config.KEY=VALUE' or '--config.KEY', 'VALUE'.
+
+    (ml_collections' own flags cannot set `train.update`, the name of a method of ConfigDict.)
+
+    Raises:
+      UserError: an unknown field, a value of another type, or an argument that is no such change.
+    """
+    known, changes, rest = flatten(config), {}, iter(arguments)
+    for argument in rest:
+        flag, equals, text = argument.partition("=")
+        key = flag.removeprefix("--config.")
+        if key == flag:
+            raise UserError(f"unknown argument {argument!r}; see --help.")
+        if key not in known:
+            raise UserError(unknown_field(key, known))
+        text = text if equals else next(rest, "")
+        if isinstance(known[key], str):
+            changes[key] = text
+            continue
+        try:
+            changes[key] = ast.literal_eval(text.capitalize() if isinstance(known[key], bool) else text)
+        except (ValueError, SyntaxError):
+            changes[key] = text  # of another type: the error of `update`
+    return update(config, changes)
 
 
 def fingerprint(flat: dict[str, Any]) -> str:

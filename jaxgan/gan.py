@@ -13,7 +13,6 @@ import optax
 from ml_collections import ConfigDict
 
 from jaxgan import optimizers
-from jaxgan.data import Dataset
 from jaxgan.data.decode import decode
 from jaxgan.hparams import HParams
 from jaxgan.networks import mlp
@@ -60,27 +59,30 @@ def output_bias(mean: np.ndarray, output: str) -> np.ndarray:
     if output == "sigmoid":
         mean = np.clip(mean, 1e-7, 1 - 1e-7)
         return (np.log(mean) - np.log1p(-mean)).astype(np.float32)
-    if output == "tanh":
-        return np.arctanh(np.clip(mean, -1 + 1e-7, 1 - 1e-7)).astype(np.float32)
     return mean.astype(np.float32)
 
 
-def mean_example(dataset: Dataset, contrast: float) -> np.ndarray:
+def mean_example(train: np.ndarray, contrast: float) -> np.ndarray:
     """The mean of the decoded training examples, float64 [*shape]."""
-    if contrast == 0 and dataset.train.dtype == np.uint8:
+    if contrast == 0 and train.dtype == np.uint8:
         # Exact, and without a float copy of the training set.
-        return dataset.train.sum(axis=0, dtype=np.uint64) / (255.0 * len(dataset.train))
-    chunks = np.array_split(dataset.train, -(-len(dataset.train) // 10_000))
-    total = sum(np.asarray(decode(chunk, contrast)).sum(axis=0, dtype=np.float64) for chunk in chunks)
-    return total / len(dataset.train)
+        return train.sum(axis=0, dtype=np.uint64) / (255.0 * len(train))
+    chunks = np.array_split(train, -(-len(train) // 10_000))
+    return sum(np.asarray(decode(chunk, contrast)).sum(axis=0, dtype=np.float64) for chunk in chunks) / len(train)
 
 
-def build(config: ConfigDict, dataset: Dataset) -> Gan:
-    """The game that `config` describes, with shapes taken from the data."""
-    g, d, shape, examples = config.generator, config.discriminator, dataset.train.shape[1:], len(dataset.train)
+def build(config: ConfigDict, shape: tuple[int, ...], examples: int, mean: np.ndarray | None = None) -> Gan:
+    """The game that `config` describes.
+
+    Args:
+      shape: of one example, such as (28, 28, 1).
+      examples: in the training set, the length of an epoch.
+      mean: [*shape], the training set's mean (`mean_example`); needed only to start a run.
+    """
+    g, d = config.generator, config.discriminator
     bias = np.zeros(math.prod(shape), np.float32)
-    if g.output_bias:
-        bias = output_bias(mean_example(dataset, config.data.contrast), g.output)
+    if g.output_bias and mean is not None:
+        bias = output_bias(mean, g.output)
     generator = mlp.Generator(
         shape, g.hidden, g.activations, g.output, g.irange, g.output_irange, lambda *_: jnp.asarray(bias)
     )
@@ -96,6 +98,7 @@ def build(config: ConfigDict, dataset: Dataset) -> Gan:
         theta_d = discriminator.init(key_d, jnp.zeros((1, *shape)))["params"]
         return GanState(
             step=jnp.zeros((), jnp.uint32),
+            restores=jnp.zeros((), jnp.uint32),
             generator=Player(theta_g, optimizer("generator", hparams).init(theta_g)),
             discriminator=Player(theta_d, optimizer("discriminator", hparams).init(theta_d)),
         )
@@ -109,14 +112,17 @@ def build(config: ConfigDict, dataset: Dataset) -> Gan:
         init=init,
         m=config.train.batch_size,
         k=config.train.d_steps,
-        simultaneous=config.train.update == "simultaneous",
+        simultaneous=config.train["update"] == "simultaneous",
     )
 
 
-def sample(gan: Gan, hparams: HParams, theta_g: optax.Params, key: jax.Array, first: jax.Array, n: int) -> jax.Array:
-    """Samples number `first` to `first + n - 1` of p_g: [n, *shape] float32 in the range of the data.
+def sample(gan: Gan, hparams: HParams, theta_g: optax.Params, key: jax.Array, examples: jax.Array) -> jax.Array:
+    """Samples of p_g: [n, *shape] float32 in the range of the data.
 
-    Sample i depends on the key and i alone, not on how many are drawn or in what portions.
+    Args:
+      key: typed PRNG key of a stream of samples.
+      examples: [n] uint32, which of the stream: sample i depends on (key, i) alone, however many
+        are drawn and in whatever portions.
     """
-    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(first + jnp.arange(n, dtype=jnp.uint32))
+    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(examples)
     return gan.G(theta_g, jax.vmap(lambda k: gan.draw_z(hparams, k))(keys))

@@ -59,6 +59,17 @@ def paper_sgd(
     return optax.GradientTransformation(init, update)
 
 
+def adam(*hyperparameters: jax.Array) -> optax.GradientTransformation:
+    """optax.adam(learning_rate, b1, b2, eps), which with traced b1 and b2 mixes dtypes inside."""
+    original = optax.adam(*hyperparameters)
+
+    def update(gradients, state, params=None):
+        with jax.numpy_dtype_promotion("standard"):
+            return original.update(gradients, state, params)
+
+    return optax.GradientTransformation(original.init, update)
+
+
 def limit_column_norm(limit: float) -> optax.GradientTransformation:
     """Keeps the norm of every unit's incoming weights at most `limit` (pylearn2's max_col_norm).
 
@@ -95,7 +106,7 @@ def build(
         return jnp.asarray(hparams[f"optimizer.{player}.{field}"])
 
     if o.name == "adam":
-        optimizer = optax.adam(h("learning_rate"), h("b1"), h("b2"), h("eps"))
+        optimizer = adam(h("learning_rate"), h("b1"), h("b2"), h("eps"))
     else:
         per_update = config.train.batch_size * (config.train.d_steps if player == "generator" else 1)
         optimizer = paper_sgd(

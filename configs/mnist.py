@@ -1,0 +1,20 @@
+"""The paper's MNIST experiment (section 5, Table 1; numbers of goodfeli/adversarial, mnist.yaml).
+
+    python -m jaxgan.main --config=configs/mnist.py
+
+Algorithm 1 with k = 1 on 50,000 training images; 500 steps are an epoch.
+"""
+
+from jaxgan.config import default
+
+
+def get_config():
+    config = default()
+    with config.unlocked():
+        config.data.name = "tfds:mnist"
+        config.data.validation = 10_000
+        config.train.steps = 75_000  # 150 epochs
+        config.sample.every = 2_500
+        config.evaluate.every = 7_500
+        config.checkpoint.every = 2_500
+    return config

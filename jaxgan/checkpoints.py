@@ -1,0 +1,277 @@
+"""Checkpoints that survive kills, full disks and damaged files: Orbax, and a digest over every byte."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
+
+from jaxgan.errors import UserError
+
+# Orbax logs a failure with its traceback before it raises it; here the exception tells the user.
+logging.getLogger("absl").addFilter(lambda record: "orbax" not in Path(record.pathname).parts)
+
+
+class Checkpoints:
+    """The checkpoints of a work directory: the newest ones and the best.
+
+    On disk a checkpoint is a folder named by its step, which Orbax fills under another name and renames
+    when it is whole: `state` holds the arrays by name (`generator.params.0.w`), `about` the SHA-256 over
+    all of them. Nothing is pickled. Opening and restoring write nothing. In a distributed run every
+    process makes the same calls with the same state, and process 0 writes.
+
+    Args:
+      directory: made when the first checkpoint is saved.
+      keep: how many of the newest stay.
+      best_key: the metric, larger is better, whose best checkpoint stays too.
+    """
+
+    def __init__(self, directory: Path, *, keep: int, best_key: str) -> None:
+        self.directory = Path(directory).absolute()
+        self._keep = keep
+        self._best_key = best_key
+        self._manager: ocp.CheckpointManager | None = None  # from the first save on
+        self._restored: int | None = None  # newer checkpoints than this are not the past of the run
+        self._damaged: set[int] = set()
+
+    def __enter__(self) -> Checkpoints:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def steps(self) -> list[int]:
+        """The steps that have a checkpoint on disk, intact or not, oldest first."""
+        if not self.directory.is_dir():
+            return []
+        names = [entry.name for entry in self.directory.iterdir() if entry.is_dir()]
+        return sorted(int(name) for name in names if name.isdecimal() and str(int(name)) == name)
+
+    def best_step(self) -> int | None:
+        """The step of the checkpoint with the highest `best_key`; None where no checkpoint has any."""
+        return _best({step: self._score(step) for step in self.steps()})
+
+    def save(self, step: int, state: Any, *, metrics: dict[str, float]) -> None:
+        """Starts saving `state`, and returns when its arrays may be donated.
+
+        The first call after `restore` moves checkpoints newer than the restored one aside.
+
+        Args:
+          step: larger than that of every checkpoint restored or saved before.
+          state: a pytree of arrays, replicated over the devices.
+          metrics: has a number for `best_key` where it was measured.
+
+        Raises:
+          UserError: this checkpoint, or the one before it, could not be written.
+        """
+        # On CPU these are views: XLA leaves a donated buffer alone for as long as NumPy holds it.
+        arrays = jax.device_get(_named(state))
+        about = {"step": step, "metrics": {k: float(v) for k, v in metrics.items() if math.isfinite(v)}}
+        about["sha256"] = _digest(about, arrays)
+        if self._manager is None:
+            self._manager = self._open()
+        with self._failures():
+            self._policy.scores[step] = about["metrics"].get(self._best_key, -math.inf)
+            items = ocp.args.Composite(state=ocp.args.StandardSave(arrays), about=ocp.args.JsonSave(about))
+            self._manager.save(step, args=items, force=True)
+
+    def restore(self, like: Any, *, step: int | None = None) -> tuple[int, Any] | None:
+        """The newest intact checkpoint, or that of `step`; a later `save` goes on from it.
+
+        A damaged one (it cannot be read, or its bytes are not those of its digest) is named on stderr
+        with the reason, and the next older one is tried.
+
+        Args:
+          like: a pytree of arrays or `jax.ShapeDtypeStruct`s: what the state has to look like.
+
+        Returns:
+          Its step and its state (as `like`, of NumPy arrays), or None where there is no checkpoint.
+
+        Raises:
+          UserError: there are checkpoints but none is intact, there is none of this step, its arrays have
+            other names, shapes or dtypes than `like`, or the pending save failed.
+        """
+        self.close()
+        steps = self.steps()
+        if step is not None:
+            if step not in steps:
+                raise UserError(f"{self.directory} has no checkpoint of step {step}; it has {steps or 'none'}.")
+            steps = [step]
+        self._restored, state = -1, None
+        for candidate in reversed(steps):
+            try:
+                arrays = self._read(candidate)
+            except MemoryError:
+                raise
+            except Exception as error:  # damaged files make Orbax raise errors of all kinds
+                print(
+                    f"warning: checkpoint {candidate} in {self.directory} is damaged: {_line(error)}",
+                    file=sys.stderr,
+                )
+                self._damaged.add(candidate)
+            else:
+                self._restored, state = candidate, self._fit(candidate, arrays, like)
+                break
+        _agree(self._restored)
+        if steps and state is None:
+            raise UserError(
+                f"no checkpoint in {self.directory} is intact (tried {', '.join(map(str, reversed(steps)))}); "
+                f"restore one from a backup, or remove the directory to start from step 0."
+            )
+        return None if state is None else (self._restored, state)
+
+    def close(self) -> None:
+        """Waits for the pending save and frees its threads.
+
+        Raises:
+          UserError: it could not be written.
+        """
+        if self._manager is not None:
+            with self._failures():
+                self._manager.close()
+            self._manager = None
+
+    def _open(self) -> ocp.CheckpointManager:
+        newer = [step for step in self.steps() if self._restored is None or step > self._restored]
+        if newer and self._restored is None:
+            raise ValueError(f"{self.directory} has checkpoints; call restore before save")
+        if jax.process_index() == 0:
+            for step in newer:
+                self._move_aside(step)
+        self._damaged.clear()
+        self._policy = _NewestAndBest(self._keep, {step: self._score(step) for step in self.steps()})
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=self._policy,
+            cleanup_tmp_directories=True,
+            lightweight_initialize=True,  # reading everything, it would stop at a damaged old checkpoint
+        )
+        with self._failures():
+            return ocp.CheckpointManager(self.directory, options=options)
+
+    def _move_aside(self, step: int) -> None:
+        why = "damaged" if step in self._damaged else "abandoned"
+        place = self.directory / f"{step}.{why}"
+        n = 1
+        while place.exists():
+            n += 1
+            place = self.directory / f"{step}.{why}-{n}"
+        with self._failures():
+            (self.directory / str(step)).rename(place)
+        print(f"warning: moved the {why} checkpoint {step} to {place}", file=sys.stderr)
+
+    def _read(self, step: int) -> dict[str, np.ndarray]:
+        """The arrays of a checkpoint, by name; raises all kinds of errors if it is damaged."""
+        place = self.directory / str(step)
+        about = dict(ocp.JsonCheckpointHandler().restore(place / "about"))
+        arrays = ocp.StandardCheckpointHandler().restore(place / "state")
+        digest = about.pop("sha256")
+        if about["step"] != step or digest != _digest(about, arrays):
+            raise ValueError("its content does not match its SHA-256")
+        return arrays
+
+    def _fit(self, step: int, arrays: dict[str, np.ndarray], like: Any) -> Any:
+        """The arrays in the tree `like`."""
+        wanted = _named(like)
+        names = sorted(wanted.keys() | arrays.keys())
+        kinds = [[f"{a[n].dtype}{list(a[n].shape)}" if n in a else "nothing" for a in (arrays, wanted)] for n in names]
+        for name, (saved, want) in zip(names, kinds, strict=True):
+            if saved != want:
+                raise UserError(
+                    f"checkpoint {step} in {self.directory} has {saved} for {name} where this configuration has "
+                    f"{want}; use the configuration and the package version that saved it."
+                )
+        return jax.tree.unflatten(jax.tree.structure(like), [arrays[name] for name in wanted])
+
+    def _score(self, step: int) -> float:
+        with suppress(Exception):  # a damaged checkpoint has none
+            about = ocp.JsonCheckpointHandler().restore(self.directory / str(step) / "about")
+            return float(about["metrics"][self._best_key])
+        return -math.inf
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        """Turns what the disk refuses into one sentence."""
+        try:
+            yield
+        except Exception as error:
+            manager, self._manager = self._manager, None
+            if manager is not None:
+                with suppress(Exception):
+                    manager.close()
+            if jax.process_index() == 0:  # what it wrote so far only takes room
+                for draft in self.directory.glob("*.orbax-checkpoint-tmp*"):
+                    shutil.rmtree(draft, ignore_errors=True)
+            last = f"of step {self.steps()[-1]}" if self.steps() else "none"
+            code = re.search(r"os_error_code='(\d+)'", str(error))  # TensorStore's
+            reason = os.strerror(int(code[1])) if code else _line(error)
+            raise UserError(
+                f"a checkpoint could not be written to {self.directory} ({reason}); the last good one is {last}; "
+                f"make room or mend the directory, then repeat the command to go on from there."
+            ) from error
+
+
+class _NewestAndBest:
+    """Orbax's preservation policy: the newest `keep` checkpoints, and the one of the highest score."""
+
+    def __init__(self, keep: int, scores: dict[int, float]) -> None:
+        self.keep = keep
+        self.scores = scores
+
+    def should_preserve(self, checkpoints, *, context) -> list[bool]:
+        steps = [checkpoint.step for checkpoint in checkpoints]
+        stay = {*steps[-self.keep :], _best({step: self.scores[step] for step in steps})}
+        return [step in stay for step in steps]
+
+
+def _best(scores: dict[int, float]) -> int | None:
+    """The step of the highest score, the newest where several have it; -inf is no score."""
+    scored = [(score, step) for step, score in scores.items() if score > -math.inf]
+    return max(scored)[1] if scored else None
+
+
+def _named(tree: Any) -> dict[str, Any]:
+    """The leaves by the path to them: {'generator.params.0.w': ...}."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    named = {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
+    if len(named) != len(leaves):
+        raise ValueError("two leaves of the state have the same name; use no '.' in keys")
+    return named
+
+
+def _digest(about: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
+    """SHA-256 over `about`, and over the name, dtype, shape and bytes of each array."""
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    for name, array in sorted(arrays.items()):
+        digest.update(json.dumps([name, array.dtype.name, array.shape]).encode())
+        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+    return digest.hexdigest()
+
+
+def _line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".partition("\n")[0][:200]
+
+
+def _agree(step: int) -> None:
+    """Raises UserError where the processes of a distributed run found different checkpoints."""
+    if jax.process_count() == 1:
+        return
+    steps = multihost_utils.process_allgather(np.int32(step)).tolist()
+    if len(set(steps)) > 1:
+        raise UserError(
+            f"the processes found different newest checkpoints (steps {steps}; -1 is none); put --workdir on "
+            f"a file system that all hosts share."
+        )

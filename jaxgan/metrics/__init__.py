@@ -1,0 +1,1 @@
+"""How good samples are, on plain arrays of samples: no networks, no files."""

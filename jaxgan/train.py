@@ -1,0 +1,221 @@
+"""The training loop: chunks of steps on the devices, and between them what a user wants to see and keep.
+
+All that happens between steps happens at multiples of the configured intervals, so a run that was
+stopped and continued cuts its steps at the same places as one that was not.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from jaxgan import data, parallel, plots
+from jaxgan.checkpoints import Checkpoints
+from jaxgan.config import validate
+from jaxgan.data import Dataset
+from jaxgan.errors import UserError
+from jaxgan.evaluate import SCORE, evaluator, sampler, save_picture, write_json
+from jaxgan.gan import Gan, build, mean_example
+from jaxgan.hparams import HParams, traced
+from jaxgan.state import GanState, all_finite, stream
+from jaxgan.workdir import claim
+from jaxgan.writers import MetricWriter, Progress, read
+
+
+class Diverged(Exception):
+    """A number of the run is no longer finite."""
+
+
+class Run(NamedTuple):
+    """What stays the same from the first step to the last."""
+
+    config: ConfigDict
+    workdir: Path
+    gan: Gan
+    hparams: HParams
+    examples: jax.Array  # the training set, on the devices
+    evaluate: Callable[[HParams, GanState], dict[str, float]]
+    draw: Callable[[HParams, GanState, jax.Array, int], np.ndarray]  # samples
+    checkpoints: Checkpoints
+    signals: list[int]  # SIGINT and SIGTERM received
+
+
+def boundary(step: int, config: ConfigDict) -> int:
+    """The next step at which something is logged, drawn, evaluated or saved."""
+    intervals = (config.log.every, config.sample.every, config.evaluate.every, config.checkpoint.every)
+    return min(config.train.steps, *(step + every - step % every for every in intervals if every))
+
+
+def due(step: int, every: int, config: ConfigDict) -> bool:
+    """Whether something with the interval `every` (0 = only at the end) happens at `step`."""
+    return step == config.train.steps or (every > 0 and step % every == 0)
+
+
+@contextmanager
+def interruptions() -> Iterator[list[int]]:
+    """Collects SIGINT and SIGTERM for the loop to stop at the next boundary; a second one acts at once."""
+    received: list[int] = []
+
+    def receive(number: int, frame) -> None:
+        received.append(number)
+        signal.signal(number, previous[number])
+
+    previous = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def train(config: ConfigDict, workdir: Path) -> int:
+    """Trains `config` in `workdir`, or goes on where an earlier call stopped.
+
+    Returns:
+      The exit code: 0, or 128 + the number of the signal that stopped the run.
+
+    Raises:
+      UserError: a value, the data, the work directory or the course of the training forbids to go on.
+    """
+    validate(config)
+    parallel.initialize(config)
+    parallel.check_batch(config)
+    dataset = data.load(config.data)
+    if config.train.batch_size > len(dataset.train):
+        raise UserError(
+            f"train.batch_size={config.train.batch_size} is larger than the training set of "
+            f"{len(dataset.train)} examples ({config.data.name}); make it smaller."
+        )
+    with (
+        claim(workdir, config, dataset),
+        Checkpoints(workdir / "checkpoints", keep=config.checkpoint.keep, best_key=SCORE) as checkpoints,
+        interruptions() as signals,
+    ):
+        mean = mean_example(dataset.train, config.data.contrast)
+        gan = build(config, dataset.train.shape[1:], len(dataset.train), mean)
+        run = Run(
+            config,
+            workdir,
+            gan,
+            parallel.replicate(traced(config)),
+            parallel.replicate(dataset.train),
+            evaluator(config, gan, dataset),
+            sampler(gan),
+            checkpoints,
+            signals,
+        )
+        steps = parallel.trainer(gan, config.train.precision)
+        state = newest(run)
+        while True:
+            try:
+                return advance(run, steps, state)
+            except Diverged as trouble:
+                restores = int(state.restores) + 1
+                state = recover(run, trouble, restores)
+
+
+def newest(run: Run) -> GanState:
+    """The last good state: that of the newest checkpoint, or of step 0."""
+    init = jax.jit(run.gan.init)
+    found = run.checkpoints.restore(jax.eval_shape(init, run.hparams))
+    return parallel.replicate(init(run.hparams) if found is None else found[1])
+
+
+def recover(run: Run, trouble: Diverged, restores: int) -> GanState:
+    """The last good state, to go on with other draws; or the end of the run, as configured."""
+    state = newest(run)
+    last = f"step {int(state.step)}" + ("" if run.checkpoints.steps() else " (there is no checkpoint)")
+    t = run.config.train
+    if t.on_divergence == "stop":
+        raise UserError(
+            f"the run diverged: {trouble}; the last good state is {last}; lower the learning rates in a "
+            f"new --workdir, or go on with other draws: --config.train.on_divergence=restore."
+        )
+    if restores > t.max_restores:
+        raise UserError(
+            f"the run diverged again after {t.max_restores} returns to a checkpoint: {trouble}; "
+            f"the last good state is {last}; lower the learning rates in a new --workdir."
+        )
+    print(f"diverged: {trouble}; going back to {last} with other draws ({restores} of {t.max_restores})")
+    return state._replace(restores=parallel.replicate(np.uint32(restores)))
+
+
+def advance(run: Run, steps, state: GanState) -> int:
+    """Trains from `state` to the last step or the first signal; returns the exit code.
+
+    Raises:
+      Diverged: before anything is saved that is not finite.
+    """
+    config = run.config
+    step = int(state.step)
+    with (
+        MetricWriter(run.workdir, resume_step=step) as writer,
+        Progress(config.train.steps, config.train.batch_size) as progress,
+    ):
+        if step:
+            progress.say(f"going on from step {step} of {config.train.steps} in {run.workdir}")
+        clock = time.perf_counter()
+
+        def report(step: int, n: int, metrics: dict[str, jax.Array], evaluate: bool = False) -> dict[str, float]:
+            """Waits for the mean metrics of the `n` steps up to `step`, and writes a line; returns the scores."""
+            nonlocal clock
+            numbers = {name: float(number) for name, number in metrics.items()}
+            for name, number in numbers.items():
+                if not math.isfinite(number):
+                    raise Diverged(f"{name} is {number} by step {step}")
+            now = time.perf_counter()
+            rate, clock = n / (now - clock), now
+            scores = run.evaluate(run.hparams, state) if evaluate else {}
+            images = {"images_per_second": rate * config.train.batch_size}
+            writer.write(step, numbers | images | scores)
+            progress.update(step, numbers, rate)
+            return scores
+
+        chunk, signalled = None, False
+        while step < config.train.steps and not signalled:
+            end = boundary(step, config)
+            state, metrics = steps(run.hparams, state, run.examples, end - step)
+            if chunk:  # the one before: fetched while the devices work on this one
+                report(*chunk)
+            chunk, step = (end, end - step, metrics), end
+
+            draws, evaluates, saves = (
+                due(step, every, config)
+                for every in (config.sample.every, config.evaluate.every, config.checkpoint.every)
+            )
+            signalled = bool(run.signals)
+            if not (draws or evaluates or saves or signalled):
+                continue
+            scores = report(*chunk, evaluate=evaluates)
+            if not jax.jit(all_finite)(state):
+                raise Diverged(f"the parameters are not finite at step {step}")
+            if draws:
+                draw_samples(run, state, step)
+            if evaluates or saves or signalled:
+                run.checkpoints.save(step, state, metrics=scores)
+            if evaluates:
+                write_json(run.workdir / "evaluation.json", {"step": step, **scores})
+            chunk, clock = None, time.perf_counter()
+
+    if step == config.train.steps:
+        print(f"finished {step} steps; everything is in {run.workdir}")
+        return 0
+    print(f"stopped at step {step} of {config.train.steps}, saved; repeat the command to go on")
+    return 128 + run.signals[0]
+
+
+def draw_samples(run: Run, state: GanState, step: int) -> None:
+    """The samples at the run's fixed z, and the curves so far."""
+    n = run.config.sample.rows**2
+    samples = run.draw(run.hparams, state, stream(run.hparams, "sample"), n)
+    save_picture(run.workdir / "samples" / f"{step:09d}.png", run.config, samples)
+    plots.curves(run.workdir / "curves.png", read(run.workdir))

@@ -1,0 +1,90 @@
+"""A trained GAN to use from Python: `gan = jaxgan.load(workdir)`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from jaxgan import data
+from jaxgan.checkpoints import Checkpoints
+from jaxgan.errors import UserError
+from jaxgan.evaluate import SCORE, evaluator, sampler, save_picture, write_json
+from jaxgan.gan import Gan, build
+from jaxgan.hparams import HParams, traced
+from jaxgan.state import GanState
+from jaxgan.workdir import opened
+
+
+class Trained:
+    """The players of a work directory.
+
+    Attributes:
+      config: the configuration that trained them.
+      step: iterations of Algorithm 1 behind them.
+    """
+
+    def __init__(self, config: ConfigDict, gan: Gan, state: GanState, hparams: HParams, shape: tuple[int, ...]):
+        self.config = config
+        self.step = int(state.step)
+        self.gan, self.state, self.hparams, self._shape = gan, state, hparams, shape
+        self._draw = sampler(gan)
+        self._discriminate = jax.jit(lambda theta_d, x: jax.nn.sigmoid(gan.D(theta_d, x)))
+
+    def sample(self, n: int, seed: int = 0) -> np.ndarray:
+        """`n` samples of p_g: [n, *shape] float32 in the range of the data; the first ones of any larger n."""
+        return self._draw(self.hparams, self.state, jax.random.key(seed), n)
+
+    def discriminate(self, x: np.ndarray) -> np.ndarray:
+        """D(x) in (0, 1), dropout off: [n] float32.
+
+        Args:
+          x: [n, *shape], uint8 as stored or float32 in the range of the data.
+
+        Raises:
+          UserError: examples of another shape.
+        """
+        if x.shape[1:] != self._shape:
+            raise UserError(f"D takes examples of shape {self._shape}, not {x.shape[1:]}; reshape them.")
+        return np.asarray(self._discriminate(self.state.discriminator.params, self.gan.decode(jnp.asarray(x))))
+
+
+def load(workdir: str | Path, step: int | None = None) -> Trained:
+    """The GAN trained in `workdir`: its newest intact checkpoint, or that of `step`.
+
+    Raises:
+      UserError: no work directory, no checkpoint, or none that is intact.
+    """
+    config, facts = opened(Path(workdir))
+    shape = tuple(facts["shape"])
+    gan = build(config, shape, facts["examples"])
+    hparams = traced(config)
+    with Checkpoints(Path(workdir) / "checkpoints", keep=config.checkpoint.keep, best_key=SCORE) as checkpoints:
+        found = checkpoints.restore(jax.eval_shape(gan.init, hparams), step=step)
+    if found is None:
+        raise UserError(f"{workdir} holds no checkpoint yet; train it first.")
+    return Trained(config, gan, found[1], hparams, shape)
+
+
+def evaluate(workdir: Path) -> int:
+    """`--mode=evaluate`: measures the newest checkpoint, prints it and writes evaluation.json."""
+    gan = load(workdir)
+    scores = evaluator(gan.config, gan.gan, data.load(gan.config.data))(gan.hparams, gan.state)
+    write_json(workdir / "evaluation.json", {"step": gan.step, **scores})
+    for name, number in scores.items():
+        print(f"{name:28s} {number:.4f}")
+    return 0
+
+
+def draw(workdir: Path, n: int, seed: int) -> int:
+    """`--mode=sample`: `n` samples of the newest checkpoint as a picture and as a NumPy file."""
+    gan = load(workdir)
+    samples = gan.sample(n, seed)
+    path = workdir / "samples" / f"step_{gan.step}_seed_{seed}_n_{n}.png"
+    save_picture(path, gan.config, samples)
+    np.savez_compressed(path.with_suffix(".npz"), samples=samples)
+    print(f"{n} samples of step {gan.step}: {path} and {path.with_suffix('.npz').name}")
+    return 0
