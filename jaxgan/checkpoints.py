@@ -22,8 +22,25 @@ from jax.experimental import multihost_utils
 
 from jaxgan.errors import UserError
 
-# Orbax logs a failure with its traceback before it raises it; here the exception tells the user.
-logging.getLogger("absl").addFilter(lambda record: "orbax" not in Path(record.pathname).parts)
+
+def _silence() -> None:
+    """Keeps off stderr what Orbax reports beside the exceptions that it raises.
+
+    It logs their tracebacks; and when one array fails, it closes the event loop under the others, whose
+    errors and results then turn up in asyncio's log and as "Event loop is closed".
+    """
+    logging.getLogger("absl").addFilter(lambda record: "orbax" not in Path(record.pathname).parts)
+    logging.getLogger("asyncio").addFilter(lambda record: "OCDBT" not in record.getMessage())
+    report = sys.unraisablehook
+
+    def hook(unraisable) -> None:
+        if str(unraisable.exc_value) != "Event loop is closed":
+            report(unraisable)
+
+    sys.unraisablehook = hook
+
+
+_silence()
 
 
 class Checkpoints:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from jaxgan.state import GanState, stream
 
 # The metric that names the best checkpoint: larger is better, and never measured on the test set.
 SCORE = "score"
+CELLS = 200  # a dimension, of the histogram behind a mixture's JSD
 
 
 def sampler(gan: Gan, portion: int = 1000) -> Callable[[HParams, GanState, jax.Array, int], np.ndarray]:
@@ -48,16 +48,24 @@ def evaluator(
     share of high-quality samples, and JSD(p_data || p_g) in nats; score = -JSD.
     """
     draw = sampler(gan)
+    if dataset.mixture is None:
+        validation, test = (np.asarray(decode(x, config.data.contrast)) for x in (dataset.validation, dataset.test))
 
     def evaluate(hparams: HParams, state: GanState) -> dict[str, float]:
         samples = draw(hparams, state, jax.random.fold_in(stream(hparams, "sample"), 1), config.evaluate.samples)
         if dataset.mixture is not None:
-            metrics = modes.evaluate(dataset.mixture, samples)
-            metrics = {name: float(number) for name, number in metrics.items()}
-            return metrics | {SCORE: -metrics["jsd"]}
-        validation, test = (np.asarray(decode(x, config.data.contrast)) for x in (dataset.validation, dataset.test))
-        result = parzen.evaluate(samples, validation, test, parzen.SIGMAS)
-        return result | {SCORE: result["validation_log_likelihood"]}
+            scores = modes.evaluate(samples, *dataset.mixture, cells=CELLS)
+            return {name: float(number) for name, number in scores.items()} | {SCORE: -float(scores["jsd"])}
+        estimate = parzen.evaluate(samples, validation, test, parzen.SIGMAS)
+        likelihoods = parzen.log_likelihood(samples, validation[: parzen.VALIDATION], estimate.sigma)
+        return {
+            "parzen_sigma": estimate.sigma,
+            "parzen_sigma_at_edge": float(estimate.at_edge),
+            "validation_log_likelihood": float(np.mean(likelihoods)),
+            "test_log_likelihood": estimate.mean,
+            "test_standard_error": estimate.standard_error,
+            SCORE: float(np.mean(likelihoods)),
+        }
 
     return evaluate
 
@@ -69,10 +77,3 @@ def save_picture(path: Path, config: ConfigDict, samples: np.ndarray) -> None:
     else:
         density, _, _, test = mixture.load(config.data.name.removeprefix("mixture:"))
         plots.points(path, samples, test, density)
-
-
-def write_json(path: Path, values: dict) -> None:
-    """Writes a JSON object whole or not at all."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(values, indent=2) + "\n")
-    temporary.replace(path)

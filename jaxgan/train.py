@@ -6,6 +6,7 @@ stopped and continued cuts its steps at the same places as one that was not.
 
 from __future__ import annotations
 
+import json
 import math
 import signal
 import time
@@ -23,11 +24,11 @@ from jaxgan.checkpoints import Checkpoints
 from jaxgan.config import validate
 from jaxgan.data import Dataset
 from jaxgan.errors import UserError
-from jaxgan.evaluate import SCORE, evaluator, sampler, save_picture, write_json
+from jaxgan.evaluate import SCORE, evaluator, sampler, save_picture
 from jaxgan.gan import Gan, build, mean_example
 from jaxgan.hparams import HParams, traced
 from jaxgan.state import GanState, all_finite, stream
-from jaxgan.workdir import claim
+from jaxgan.workdir import claim, write_atomically
 from jaxgan.writers import MetricWriter, Progress, read
 
 
@@ -203,7 +204,7 @@ def advance(run: Run, steps, state: GanState) -> int:
             if evaluates or saves or signalled:
                 run.checkpoints.save(step, state, metrics=scores)
             if evaluates:
-                write_json(run.workdir / "evaluation.json", {"step": step, **scores})
+                write_atomically(run.workdir / "evaluation.json", json.dumps({"step": step, **scores}, indent=2).encode())
             chunk, clock = None, time.perf_counter()
 
     if step == config.train.steps:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import jax
@@ -12,11 +13,11 @@ from ml_collections import ConfigDict
 from jaxgan import data
 from jaxgan.checkpoints import Checkpoints
 from jaxgan.errors import UserError
-from jaxgan.evaluate import SCORE, evaluator, sampler, save_picture, write_json
+from jaxgan.evaluate import SCORE, evaluator, sampler, save_picture
 from jaxgan.gan import Gan, build
 from jaxgan.hparams import HParams, traced
 from jaxgan.state import GanState
-from jaxgan.workdir import opened
+from jaxgan.workdir import opened, write_atomically
 
 
 class Trained:
@@ -73,7 +74,7 @@ def evaluate(workdir: Path) -> int:
     """`--mode=evaluate`: measures the newest checkpoint, prints it and writes evaluation.json."""
     gan = load(workdir)
     scores = evaluator(gan.config, gan.gan, data.load(gan.config.data))(gan.hparams, gan.state)
-    write_json(workdir / "evaluation.json", {"step": gan.step, **scores})
+    write_atomically(workdir / "evaluation.json", json.dumps({"step": gan.step, **scores}, indent=2).encode())
     for name, number in scores.items():
         print(f"{name:28s} {number:.4f}")
     return 0

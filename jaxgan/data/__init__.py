@@ -54,8 +54,8 @@ def load(data_config: ConfigDict) -> Dataset:
         case _:
             near = difflib.get_close_matches(name, _NAMES, n=1, cutoff=0.0)[0]
             raise UserError(
-                f"data.name has no meaning for {name!r}; the nearest is {near!r} among digits, tfds:NAME, "
-                f"npz:PATH, folder:PATH and mixture:NAME."
+                f"data.name must be digits, tfds:NAME, npz:PATH, folder:PATH or mixture:NAME, not {name!r}; "
+                f"the nearest is {near!r}."
             )
     return Dataset(name, *split(train, test, held_out), None)
 

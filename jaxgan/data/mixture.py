@@ -77,7 +77,9 @@ def grid(mixture: Mixture, cells: int) -> tuple[Array, Array]:
     """
     means, scales = jnp.asarray(mixture.means, jnp.float32), jnp.asarray(mixture.scales, jnp.float32)[:, None]
     if means.shape[1] > 2:
-        raise UserError(f"a grid needs a mixture in 1 or 2 dimensions, not {means.shape[1]}; use samples instead.")
+        raise UserError(
+            f"a grid needs a mixture in 1 or 2 dimensions, not {means.shape[1]}; use samples instead."
+        )
     if cells < 1:
         raise UserError(f"a grid needs at least one cell along each dimension, not {cells}.")
     low, high = jnp.min(means - 6 * scales, axis=0), jnp.max(means + 6 * scales, axis=0)

@@ -64,8 +64,8 @@ def load(name: str, directory: str) -> tuple[np.ndarray, np.ndarray | None]:
         builder = _stored(name, root)
     if builder is None:
         raise UserError(
-            f"{root / re.split('[:/]', name)[0]} holds an incomplete copy of tfds:{name}; delete that "
-            f"folder and repeat the command."
+            f"{root / _dataset(name)} holds an incomplete copy of tfds:{name}; delete that folder and "
+            f"repeat the command."
         )
     splits = builder.info.splits
     if "train" not in splits:
@@ -87,7 +87,10 @@ def _stored(name: str, root: Path) -> Any:
     except tfds.core.DatasetNotFoundError:
         return None
     except Exception as error:
-        raise UserError(f"tfds:{name} cannot be opened in {root}: {_sentence(error)}.") from error
+        raise UserError(
+            f"tfds:{name} in {root} cannot be opened ({_sentence(error)}); delete that copy and repeat the "
+            f"command."
+        ) from error
 
 
 def _read(builder: Any, split: str) -> np.ndarray:
@@ -103,11 +106,11 @@ def _read(builder: Any, split: str) -> np.ndarray:
     try:
         # Pillow decodes two times faster than TFDS does with it.
         source = builder.as_data_source(split, decoders={key: tfds.decode.SkipDecoding()})
-    except Exception as error:
+    except NotImplementedError:
         raise UserError(
-            f"tfds:{name} in {builder.data_dir} cannot be read without TensorFlow ({_sentence(error)}); "
-            f"set data.dir to another folder, where it is prepared anew as ArrayRecord."
-        ) from error
+            f"{builder.data_dir} holds tfds:{name} as {builder.info.file_format.value}, which only TensorFlow "
+            f"reads; set data.dir to another folder, where it is prepared as array_record."
+        ) from None
     places = range(len(source))
     if builder.name in _FAMILIES and not builder.info.disable_shuffling:
         # TFDS stores an example at the rank of its key's hash; these families' key is the archive's index.
@@ -144,8 +147,9 @@ def _keep(path: Path, train: np.ndarray, test: np.ndarray | None) -> None:
 def _prepare(name: str, root: Path) -> None:
     """Has TFDS download, verify and store a data set. It appears in `root` whole or not at all."""
     import tensorflow_datasets as tfds
+    from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 
-    dataset = re.split("[:/]", name)[0]
+    dataset = _dataset(name)
     known = tfds.list_builders(with_community_datasets=False)
     if dataset not in known:
         near = difflib.get_close_matches(dataset, known, n=1, cutoff=0.0)[0]
@@ -180,7 +184,7 @@ def _prepare(name: str, root: Path) -> None:
             download_dir=downloads,
             download_config=tfds.download.DownloadConfig(manual_dir=manual, try_download_gcs=False),
         )
-    except tfds.download.NonMatchingChecksumError as error:
+    except NonMatchingChecksumError as error:
         what = str(error).partition(", has wrong checksum")[0]
         raise UserError(f"{what}, does not have TFDS's checksum; replace that file.") from error
     except Exception as error:  # whatever one of several hundred builders may raise
@@ -218,6 +222,11 @@ def _answers(url: str) -> bool:
     thread.start()
     thread.join(5)
     return bool(answers)
+
+
+def _dataset(name: str) -> str:
+    """`emnist` of `emnist/letters:3.1.0`."""
+    return re.split("[:/]", name)[0]
 
 
 def _sentence(error: Exception) -> str:

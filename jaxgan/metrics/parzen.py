@@ -87,7 +87,9 @@ def log_likelihood(samples: ArrayLike, x: ArrayLike, sigma: ArrayLike) -> Array:
 def log_likelihoods(samples: ArrayLike, x: ArrayLike, sigmas: ArrayLike) -> Array:
     """`log_likelihood` for each of `sigmas` [S], from distances computed once: [S, n] float32, nats."""
     if len(samples) == 0 or len(x) == 0:
-        raise UserError(f"got {len(samples)} samples and {len(x)} examples; a Parzen window needs some of both.")
+        raise UserError(
+            f"got {len(samples)} samples and {len(x)} examples; a Parzen window needs some of both."
+        )
     samples, x = (jnp.reshape(jnp.asarray(a, jnp.float32), (len(a), -1)) for a in (samples, x))
     if samples.shape[1] != x.shape[1]:
         raise UserError(
@@ -99,21 +101,22 @@ def log_likelihoods(samples: ArrayLike, x: ArrayLike, sigmas: ArrayLike) -> Arra
 
 @jax.jit
 def _log_likelihoods(samples: Array, x: Array, sigmas: Array) -> Array:
-    # Distances don't change with the origin; near the data's mean ||x||^2 + ||y||^2 - 2 x.y cancels least.
+    # Distances don't depend on the origin, and rounding errors are smallest about the mean.
     origin = jnp.mean(samples, axis=0, keepdims=True)
     samples, x = samples - origin, x - origin
     norms = jnp.sum(jnp.square(samples), axis=1)
 
-    def one(x: Array) -> Array:  # [d] -> [S]; mapped over tiles of examples, so that x.y is a matrix product
-        products = jnp.matmul(x, samples.T, precision="highest")
-        squares = jnp.maximum(norms - 2 * products + jnp.sum(jnp.square(x)), 0)
-        nearest = jnp.argmin(squares)
-        exact = jnp.sum(jnp.square(x - samples[nearest]))
+    def one(x: Array) -> Array:  # [d] -> [S]; over a tile of x the product below is a matrix product
+        relative = norms - 2 * jnp.matmul(x, samples.T, precision="highest")  # ||x - y||^2 - ||x||^2
+        nearest = jnp.argmin(relative)
+        # The sum over samples is taken relative to its largest term, the nearest sample's. That one is
+        # computed from differences: the expanded square loses the digits that a small sigma magnifies.
+        square = jnp.sum(jnp.square(x - samples[nearest]))
 
         def at(sigma: Array) -> Array:
             rate = 1 / (2 * jnp.square(sigma))
-            mean = jnp.mean(jnp.exp((squares[nearest] - squares) * rate))  # at least 1 / m: no underflow
-            return jnp.log(mean) - exact * rate - x.size * jnp.log(sigma * math.sqrt(2 * math.pi))
+            mean = jnp.mean(jnp.exp((relative[nearest] - relative) * rate))
+            return jnp.log(mean) - square * rate - x.size * jnp.log(sigma * math.sqrt(2 * math.pi))
 
         return jax.lax.map(at, sigmas)
 

@@ -97,7 +97,9 @@ def generator_criterion(p_data: ArrayLike, p_g: ArrayLike, dx: ArrayLike) -> Arr
 def _on_one_grid(p: ArrayLike, q: ArrayLike) -> tuple[Array, Array]:
     p, q = jnp.asarray(p, float), jnp.asarray(q, float)
     if p.shape != q.shape:
-        raise UserError(f"densities of shapes {p.shape} and {q.shape} can't be compared; use one grid for both.")
+        raise UserError(
+            f"densities of shapes {p.shape} and {q.shape} can't be compared; use one grid for both."
+        )
     return p, q
 
 

@@ -1,0 +1,215 @@
+"""What a run says while it trains: metrics.jsonl, TensorBoard events, live progress."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import queue
+import sys
+import threading
+import time
+from contextlib import closing, suppress
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.text import Text
+from tensorboardX import summary
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.record_writer import RecordWriter
+
+from jaxgan.errors import UserError
+from jaxgan.workdir import write_atomically
+
+METRICS = "metrics.jsonl"
+TENSORBOARD = "tensorboard"
+
+
+class MetricWriter:
+    """Appends to metrics.jsonl and to TensorBoard's events.
+
+    metrics.jsonl is the record: a line is in it whole or not at all, is on the disk when `write`
+    returns, and stops the run if there is no room for it. TensorBoard is a view: where its disk is slow
+    or full, the run goes on without.
+
+    Write all lines up to a step before the checkpoint of that step is saved: a run that goes on from
+    there writes only the later ones anew.
+
+    Args:
+      workdir: gets metrics.jsonl and tensorboard/.
+      resume_step: the step of the state that the run goes on from. Lines of later steps, torn lines,
+        and all but the last line of a step are removed.
+
+    Raises:
+      UserError: metrics.jsonl cannot be read or written.
+    """
+
+    def __init__(self, workdir: Path, *, resume_step: int) -> None:
+        self._path = workdir / METRICS
+        try:
+            found = self._path.read_bytes() if self._path.exists() else b""
+            kept = {record["step"]: line for line, record in _parse(found) if record["step"] <= resume_step}
+            if b"".join(kept.values()) != found:
+                write_atomically(self._path, b"".join(kept.values()))
+            self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        except OSError as error:
+            raise self._failed(error) from error
+        self._board = _Board(workdir / TENSORBOARD, resume_step)
+
+    def __enter__(self) -> MetricWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._board.close()
+        os.close(self._file)
+
+    def write(self, step: int, metrics: dict[str, float]) -> None:
+        """Appends {"step": step, **metrics}; NaN and infinity, which JSON has no words for, as null.
+
+        Raises:
+          UserError: there is no room for the line; the file is as it was.
+        """
+        finite = {name: float(number) if math.isfinite(number) else None for name, number in metrics.items()}
+        line = json.dumps({"step": step, **finite}).encode() + b"\n"
+        size = os.fstat(self._file).st_size
+        try:
+            while line:
+                line = line[os.write(self._file, line) :]
+            os.fsync(self._file)
+        except OSError as error:
+            with suppress(OSError):
+                os.ftruncate(self._file, size)
+            raise self._failed(error) from error
+        self._board.add(step, metrics)
+
+    def images(self, step: int, name: str, grid: np.ndarray) -> None:
+        """Shows a picture, [H, W, 1 or 3] uint8, in TensorBoard."""
+        self._board.add(step, {name: np.broadcast_to(grid, (*grid.shape[:2], 3))})
+
+    def _failed(self, error: OSError) -> UserError:
+        return UserError(
+            f"{self._path} could not be written ({error.strerror}); make room or mend the directory, then "
+            f"repeat the command to go on from the last checkpoint."
+        )
+
+
+def read(workdir: Path) -> list[dict]:
+    """The lines of metrics.jsonl, oldest first, torn ones left out; [] if there is no such file."""
+    path = workdir / METRICS
+    return [record for _, record in _parse(path.read_bytes())] if path.exists() else []
+
+
+def _parse(text: bytes) -> list[tuple[bytes, dict]]:
+    """The lines that are whole, JSON objects with a step, each with what it says."""
+    found = []
+    for line in text.splitlines(keepends=True):
+        with suppress(ValueError):
+            record = json.loads(line)
+            if line.endswith(b"\n") and isinstance(record, dict) and isinstance(record.get("step"), int):
+                found.append((line, record))
+    return found
+
+
+class _Board:
+    """TensorBoard's events, written by a thread that neither delays nor fails the run."""
+
+    def __init__(self, directory: Path, resume_step: int) -> None:
+        self._pending: queue.Queue[tuple[float, int, dict] | None] = queue.Queue(maxsize=1000)
+        self._thread = threading.Thread(
+            target=self._run, args=(directory, resume_step), name="tensorboard", daemon=True
+        )
+        self._thread.start()
+
+    def add(self, step: int, values: dict[str, float | np.ndarray]) -> None:
+        with suppress(queue.Full):  # the disk does not keep up: leave this point out
+            self._pending.put_nowait((time.time(), step, values))
+
+    def close(self) -> None:
+        with suppress(queue.Full):
+            self._pending.put(None, timeout=5 if self._thread.is_alive() else 0.001)
+        self._thread.join(timeout=5)
+
+    def _run(self, directory: Path, resume_step: int) -> None:
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            path = directory / f"events.out.tfevents.{time.time_ns()}"  # read in the order of their names
+            with closing(RecordWriter(str(path))) as records:
+                start = SessionLog(status=SessionLog.START)  # hides the events of an earlier run from this step on
+                for event in (
+                    Event(wall_time=time.time(), file_version="brain.Event:2"),
+                    Event(wall_time=time.time(), step=resume_step + 1, session_log=start),
+                ):
+                    records.write(event.SerializeToString())
+                flushed = -math.inf
+                while (item := self._pending.get()) is not None:
+                    wall_time, step, values = item
+                    for name, value in values.items():
+                        event = Event(wall_time=wall_time, step=step, summary=_summary(name, value))
+                        records.write(event.SerializeToString())
+                    if time.monotonic() - flushed > 1:
+                        records.flush()
+                        flushed = time.monotonic()
+        except OSError as error:
+            print(f"warning: no more TensorBoard events ({error.strerror}); the run goes on", file=sys.stderr)
+
+
+def _summary(name: str, value: float | np.ndarray):
+    if isinstance(value, np.ndarray):
+        return summary.image(name, value, dataformats="HWC")
+    return summary.scalar(name, value)
+
+
+class Progress:
+    """How the run goes: live on a terminal; else a line at most every 5 seconds, and the last one.
+
+    Args:
+      total: steps of the whole run.
+      batch_size: examples of a step.
+    """
+
+    QUIET = 5.0  # seconds between plain lines
+
+    def __init__(self, total: int, batch_size: int) -> None:
+        self._total = total
+        self._batch_size = batch_size
+        console = Console()
+        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+        self._line = ""  # not shown yet
+        self._shown = -math.inf
+
+    def __enter__(self) -> Progress:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._live.stop()
+        elif self._line:
+            self.say(self._line)
+
+    def update(self, step: int, metrics: dict[str, float], steps_per_second: float) -> None:
+        """Shows the newest metrics, those of the game (`value`, `d_real`, `d_fake`) as the paper writes them."""
+        left = timedelta(seconds=round((self._total - step) / steps_per_second))
+        parts = [f"step {step}/{self._total}", f"{steps_per_second:.1f} steps/s"]
+        parts.append(f"{steps_per_second * self._batch_size:.0f} images/s")
+        words = {"value": "V", "d_real": "D(x)", "d_fake": "D(G(z))"}
+        parts += [f"{word} {metrics[name]:.3f}" for name, word in words.items() if name in metrics]
+        self._line = "  ".join([*parts, f"{left} left"])
+        now = time.monotonic()
+        if self._live:
+            self._live.update(Group(ProgressBar(self._total, step), Text(self._line)), refresh=now - self._shown > 0.1)
+        elif now - self._shown > self.QUIET or step == self._total:
+            self.say(self._line)
+            self._line = ""
+        else:
+            return
+        self._shown = now
+
+    def say(self, message: str) -> None:
+        """Prints a line, above the live display if there is one."""
+        print(message, flush=True)

@@ -1,0 +1,582 @@
+"""The data sets: what is read, in which order, and how bad input ends."""
+
+from __future__ import annotations
+
+import gzip
+import http.server
+import io
+import os
+import struct
+import subprocess
+import sys
+import tarfile
+import threading
+import zipfile
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageFile
+
+from jaxgan import config, data
+from jaxgan.data import images, tfds
+from jaxgan.data.decode import decode
+from jaxgan.errors import UserError
+
+RNG = np.random.default_rng(0)
+
+
+def settings_for(**fields):
+    return config.update(config.default(), {f"data.{key}": value for key, value in fields.items()}).data
+
+
+def random_images(*shape):
+    return RNG.integers(0, 256, shape, dtype=np.uint8)
+
+
+# --- load and its splits ---
+
+
+def test_digits_are_scikit_learns_in_its_order():
+    from sklearn.datasets import load_digits
+
+    d = data.load(settings_for(name="digits", validation=150))
+    whole = np.concatenate([d.train, d.validation, d.test])
+    expected = np.rint(load_digits().images * 255 / 16)
+    np.testing.assert_array_equal(whole[..., 0], expected)
+    assert whole.dtype == np.uint8 and whole.min() == 0 and whole.max() == 255
+    assert [len(d.train), len(d.validation), len(d.test)] == [1350, 150, 297]
+    assert d.name == "digits" and d.mixture is None
+
+
+def test_the_last_training_examples_are_the_validation_set():
+    x, test = np.arange(10), np.arange(5)
+    train, validation, same = data.split(x, test, 3)
+    np.testing.assert_array_equal(train, [0, 1, 2, 3, 4, 5, 6])
+    np.testing.assert_array_equal(validation, [7, 8, 9])
+    assert same is test
+
+
+def test_without_a_test_set_as_many_again_are_held_out():
+    train, validation, test = data.split(np.arange(10), None, 3)
+    np.testing.assert_array_equal(train, [0, 1, 2, 3])
+    np.testing.assert_array_equal(validation, [4, 5, 6])
+    np.testing.assert_array_equal(test, [7, 8, 9])
+
+
+def test_no_validation_set_is_an_empty_one():
+    train, validation, test = data.split(np.zeros((4, 2, 2, 1)), None, 0)
+    assert len(train) == 4 and validation.shape == test.shape == (0, 2, 2, 1)
+
+
+@pytest.mark.parametrize("test", [None, np.zeros(2)])
+def test_a_validation_set_that_leaves_nothing_to_train_on(test):
+    with pytest.raises(UserError, match="data.validation=8"):
+        data.split(np.arange(8), test, 8)
+    if test is None:  # 4 are left after the test set, and the validation set takes these
+        with pytest.raises(UserError, match="data.validation=4"):
+            data.split(np.arange(8), None, 4)
+
+
+def test_mixtures_come_with_their_density():
+    d = data.load(settings_for(name="mixture:ring8"))
+    assert d.train.dtype == d.validation.dtype == d.test.dtype == np.float32
+    assert d.train.shape[1] == d.mixture.means.shape[1] == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"), [("digit", "digits"), ("mnist", "tfds:mnist"), ("npz:", "npz:PATH")]
+)
+def test_an_unknown_name_names_the_nearest(name, nearest):
+    with pytest.raises(UserError, match=f"nearest is '{nearest}'"):
+        data.load(settings_for(name=name))
+
+
+def test_importing_the_package_imports_no_reader():
+    code = "import jaxgan.data, sys; print({'tensorflow_datasets', 'sklearn', 'PIL'} & set(sys.modules))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "set()"
+
+
+# --- decode ---
+
+
+def test_pixels_are_scaled_to_the_unit_interval():
+    x = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
+    y = jax.jit(decode, static_argnums=1)(x, 0.0)
+    assert y.dtype == jnp.float32
+    np.testing.assert_allclose(y, x / 255.0, rtol=1e-6)
+    assert y[0, 0, 0, 0] == 0 and y[0, -1, -1, 0] == 1
+
+
+def test_contrast_normalization_is_the_2014_codes():
+    x = random_images(5, 32, 32, 3)
+    flat = x.reshape(5, -1).astype(np.float64)
+    centred = flat - flat.mean(axis=1, keepdims=True)
+    expected = 55 * centred / np.linalg.norm(centred, axis=1, keepdims=True)
+    y = np.asarray(jax.jit(decode, static_argnums=1)(x, 55.0)).reshape(5, -1)
+    np.testing.assert_allclose(y, expected, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(y, axis=1), 55, rtol=1e-5)
+
+
+@pytest.mark.parametrize("level", [0, 1, 73, 255])
+def test_a_constant_image_has_no_contrast_to_normalize(level):
+    x = np.full((1, 31, 37, 3), level, np.uint8)
+    np.testing.assert_array_equal(decode(jnp.asarray(x), 55.0), 0)
+
+
+def test_points_pass_through():
+    x = jnp.asarray([[-3.0, 2.0]], jnp.float32)
+    assert decode(x, 0.0) is x and decode(x, 55.0) is x
+
+
+# --- npz ---
+
+
+@pytest.mark.parametrize(
+    ("train_key", "test_key"), [("train", "test"), ("images", "test"), ("x_train", "x_test"), ("faces", None)]
+)
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_npz_keys(tmp_path, train_key, test_key, save):
+    train, test = random_images(6, 4, 5, 3), random_images(2, 4, 5, 3)
+    arrays = {train_key: train} | ({test_key: test, "y_train": np.arange(6)} if test_key else {})
+    save(tmp_path / "x.npz", **arrays)
+    loaded, loaded_test = images.npz(tmp_path / "x.npz")
+    np.testing.assert_array_equal(loaded, train)
+    if test_key:
+        np.testing.assert_array_equal(loaded_test, test)
+    else:
+        assert loaded_test is None
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, ">f4"])
+def test_npz_floats_are_rounded_to_levels(tmp_path, dtype):
+    levels = np.arange(256, dtype=np.uint8).reshape(2, 8, 16)
+    np.savez(tmp_path / "x.npz", levels.astype(np.float64).__truediv__(255).astype(dtype))
+    loaded, _ = images.npz(tmp_path / "x.npz")
+    assert loaded.dtype == np.uint8 and loaded.shape == (2, 8, 16, 1)
+    np.testing.assert_array_equal(loaded[..., 0], levels)
+
+
+def test_npz_in_fortran_order(tmp_path):
+    x = random_images(3, 4, 5)
+    np.savez(tmp_path / "x.npz", np.asfortranarray(x))
+    np.testing.assert_array_equal(images.npz(tmp_path / "x.npz")[0][..., 0], x)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((2, 3, 3), np.int64), "dtype int64"),
+        (np.zeros((2, 3, 3), bool), "dtype bool"),
+        (np.full((2, 3, 3), 255.0), "from 255 to 255"),
+        (np.full((2, 3, 3), -1.0), "from -1 to -1"),
+        (np.full((2, 3, 3), np.nan), "from nan to nan"),
+        (np.zeros((9, 9), np.uint8), r"shape \(9, 9\)"),
+        (np.zeros((0, 3, 3), np.uint8), r"shape \(0, 3, 3\)"),
+        (np.array([[[os.system]]], object), "dtype object"),
+    ],
+)
+def test_npz_of_something_else_is_refused(tmp_path, array, message):
+    np.savez(tmp_path / "x.npz", array)
+    with pytest.raises(UserError, match=message):
+        images.npz(tmp_path / "x.npz")
+
+
+def test_npz_with_several_arrays_needs_a_known_name(tmp_path):
+    np.savez(tmp_path / "x.npz", a=random_images(2, 3, 3), b=random_images(2, 3, 3))
+    with pytest.raises(UserError, match="holds the arrays a, b; name the training images 'train'"):
+        images.npz(tmp_path / "x.npz")
+
+
+def test_npz_splits_of_two_sizes(tmp_path):
+    np.savez(tmp_path / "x.npz", train=random_images(2, 3, 3), test=random_images(2, 4, 3))
+    with pytest.raises(UserError, match=r"3x3x1.*4x3x1"):
+        images.npz(tmp_path / "x.npz")
+
+
+def test_npz_bomb_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    np.savez_compressed(tmp_path / "x.npz", np.zeros((1000, 100, 100), np.uint8))
+    assert (tmp_path / "x.npz").stat().st_size < 20_000
+    monkeypatch.setattr(images, "LIMIT", 9_000_000)
+    monkeypatch.setattr(np.lib.format, "read_array", lambda *_, **__: pytest.fail("the data were read"))
+    with pytest.raises(UserError, match="half of this machine's memory"):
+        images.npz(tmp_path / "x.npz")
+
+
+def test_npz_header_that_promises_more_than_there_is(tmp_path):
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": "|u1", "fortran_order": False, "shape": (10**15, 8, 8)}
+    )
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.writestr("train.npy", header.getvalue())
+    with pytest.raises(UserError, match="shorter than its header says"):
+        images.npz(tmp_path / "x.npz")
+
+
+def test_npz_that_is_not_there(tmp_path):
+    with pytest.raises(UserError, match="there is no file"):
+        images.npz(tmp_path / "x.npz")
+    with pytest.raises(UserError, match="cannot be read"):
+        images.npz(tmp_path)
+
+
+@given(where=st.integers(0, 10_000), bit=st.integers(0, 7))
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_npz_with_a_flipped_bit_is_read_right_or_refused(tmp_path, where, bit):
+    x = np.arange(4 * 9, dtype=np.uint8).reshape(4, 3, 3)
+    np.savez(tmp_path / "x.npz", train=x)
+    damaged = bytearray((tmp_path / "x.npz").read_bytes())
+    damaged[where % len(damaged)] ^= 1 << bit
+    (tmp_path / "x.npz").write_bytes(damaged)
+    try:
+        loaded, _ = images.npz(tmp_path / "x.npz")
+    except UserError:
+        return
+    np.testing.assert_array_equal(loaded[..., 0], x)
+
+
+# --- folder ---
+
+
+def write(path, pixels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+def as_set(x):
+    return sorted(image.tobytes() for image in x)
+
+
+def test_folder_holds_every_image_once_whatever_its_class(tmp_path):
+    x = random_images(40, 5, 6, 3)
+    for i, pixels in enumerate(x):
+        write(tmp_path / f"class{i // 10}" / f"{i:02d}.png", pixels)
+    (tmp_path / "labels.csv").write_text("not an image")
+    (tmp_path / "class0" / "._00.png").write_text("what a Mac leaves behind")
+    train, test = images.folder(tmp_path)
+    assert train.shape == (40, 5, 6, 3) and train.dtype == np.uint8 and test is None
+    assert as_set(train) == as_set(x)
+    classes = [next(i // 10 for i in range(40) if (x[i] == image).all()) for image in train]
+    assert len(set(classes[-10:])) > 1  # the validation set
+    np.testing.assert_array_equal(images.folder(tmp_path)[0], train)
+
+
+def test_folder_with_splits_and_links(tmp_path):
+    x, y = random_images(4, 3, 3), random_images(2, 3, 3)
+    for i, pixels in enumerate(x):
+        write(tmp_path / "elsewhere" / f"{i}.bmp", pixels)
+    for i, pixels in enumerate(y):
+        write(tmp_path / "set" / "test" / "a" / f"{i}.PNG", pixels)
+    (tmp_path / "set" / "train").mkdir()
+    (tmp_path / "set" / "train" / "a").symlink_to(tmp_path / "elsewhere")
+    train, test = images.folder(tmp_path / "set")
+    assert train.shape == (4, 3, 3, 1) and test.shape == (2, 3, 3, 1)
+    assert as_set(train) == as_set(x) and as_set(test) == as_set(y)
+
+
+def test_folder_with_splits_and_something_else_is_ambiguous(tmp_path):
+    for name in ("train", "test", "val"):
+        write(tmp_path / name / "0.png", random_images(2, 2))
+    with pytest.raises(UserError, match="holds train/ beside val"):
+        images.folder(tmp_path)
+
+
+@pytest.mark.parametrize("colour_at", [0, 1, 2])
+def test_one_image_in_colour_makes_all_of_them_so(tmp_path, colour_at):
+    grey = random_images(3, 2, 2)
+    colour = random_images(2, 2, 3)
+    for i in range(3):
+        write(tmp_path / f"{i}.png", colour if i == colour_at else grey[i])
+    expected = [colour if i == colour_at else np.stack([grey[i]] * 3, axis=-1) for i in range(3)]
+    assert as_set(images.folder(tmp_path)[0]) == as_set(expected)
+
+
+@pytest.mark.parametrize("mode", ["1", "LA", "P", "RGBA", "CMYK"])
+def test_pixel_modes_become_grey_or_rgb(tmp_path, mode):
+    picture = Image.fromarray(np.full((2, 2, 3), 255, np.uint8)).convert(mode)
+    picture.save(tmp_path / ("x.jpg" if mode == "CMYK" else "x.png"))
+    x, _ = images.folder(tmp_path)
+    assert x.shape == (1, 2, 2, 1 if mode in ("1", "LA") else 3)
+    np.testing.assert_array_equal(x, 255)
+
+
+def test_images_of_two_sizes_are_both_named(tmp_path):
+    write(tmp_path / "a.png", random_images(2, 3))
+    write(tmp_path / "b.png", random_images(4, 5))
+    with pytest.raises(UserError, match=r"b\.png is 4x5 pixels but .*a\.png is 2x3"):
+        images.folder(tmp_path)
+
+
+def test_splits_of_two_sizes(tmp_path):
+    write(tmp_path / "train" / "a.png", random_images(2, 3))
+    write(tmp_path / "test" / "b.png", random_images(2, 3, 3))
+    with pytest.raises(UserError, match=r"train are 2x3x1, those of .*test 2x3x3"):
+        images.folder(tmp_path)
+
+
+def test_images_of_16_bits_are_refused(tmp_path):
+    write(tmp_path / "a.png", np.zeros((2, 2), np.uint16))
+    with pytest.raises(UserError, match=r"a\.png has pixels of more than 8 bits"):
+        images.folder(tmp_path)
+
+
+@pytest.mark.parametrize("keep", [0, 30, 200])
+def test_an_unreadable_image_is_named(tmp_path, keep):
+    write(tmp_path / "a.png", random_images(20, 20))
+    write(tmp_path / "b.png", random_images(20, 20))
+    (tmp_path / "b.png").write_bytes((tmp_path / "b.png").read_bytes()[:keep])
+    with pytest.raises(UserError, match=r"b\.png cannot be read as an image"):
+        images.folder(tmp_path)
+
+
+@given(content=st.binary(max_size=200), start=st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"P6 "]))
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_random_bytes_are_an_image_or_refused(tmp_path, content, start):
+    (tmp_path / "a.png").write_bytes(start + content)
+    try:
+        x, _ = images.folder(tmp_path)
+    except UserError:
+        return
+    assert x.dtype == np.uint8 and x.ndim == 4
+
+
+@pytest.mark.parametrize("pixels", [150, 10])  # Pillow warns above its limit and raises above twice that
+def test_an_image_that_is_too_large_is_refused(tmp_path, monkeypatch, pixels):
+    write(tmp_path / "a.png", random_images(10, 20))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", pixels)
+    with pytest.raises(UserError, match=r"a\.png cannot be read as an image .*decompression bomb"):
+        images.folder(tmp_path)
+
+
+def test_images_that_do_not_fit_are_refused_before_they_are_decoded(tmp_path, monkeypatch):
+    for i in range(4):
+        write(tmp_path / f"{i}.png", random_images(10, 10))
+    monkeypatch.setattr(images, "LIMIT", 400)
+    assert images.folder(tmp_path)[0].nbytes == 400
+    monkeypatch.setattr(images, "LIMIT", 399)
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda *_: pytest.fail("an image was decoded"))
+    with pytest.raises(UserError, match="half of this machine's memory"):
+        images.folder(tmp_path)
+
+
+def test_folder_without_images(tmp_path):
+    with pytest.raises(UserError, match="holds no images"):
+        images.folder(tmp_path)
+    with pytest.raises(UserError, match="there is no folder"):
+        images.folder(tmp_path / "nowhere")
+
+
+# --- tfds ---
+
+
+def write_mnist(folder, seed=0, n=40):
+    """Four archives as MNIST's; returns the training and test images."""
+    rng = np.random.default_rng(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for prefix, count in (("train", n), ("t10k", n // 2)):
+        x = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+        labels = rng.integers(0, 10, count, dtype=np.uint8)
+        header, label_header = struct.pack(">4i", 2051, count, 28, 28), struct.pack(">2i", 2049, count)
+        (folder / f"{prefix}-images-idx3-ubyte.gz").write_bytes(gzip.compress(header + x.tobytes()))
+        (folder / f"{prefix}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(label_header + labels.tobytes()))
+        written.append(x[..., None])
+    return written
+
+
+def write_cifar10(folder, n=8):
+    """An archive as CIFAR-10's binary one; returns the training and test images."""
+    folder.mkdir(parents=True, exist_ok=True)
+    x, labels = RNG.integers(0, 256, (6 * n, 3, 32, 32), dtype=np.uint8), np.arange(6 * n, dtype=np.uint8) % 10
+    records = np.concatenate([labels[:, None], x.reshape(6 * n, -1)], axis=1)
+    files = {f"data_batch_{i + 1}.bin": records[i * n : (i + 1) * n].tobytes() for i in range(5)}
+    files["test_batch.bin"] = records[5 * n :].tobytes()
+    files["batches.meta.txt"] = "".join(f"class{i}\n" for i in range(10)).encode()
+    with tarfile.open(folder / "cifar-10-binary.tar.gz", "w:gz") as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    x = x.transpose(0, 2, 3, 1)
+    return x[: 5 * n], x[5 * n :]
+
+
+@pytest.fixture
+def official(monkeypatch):
+    """official(folder): TFDS takes the archives in `folder` for the official ones."""
+    from tensorflow_datasets.core.download import checksums
+
+    def make(folder):
+        def registered(path, real=checksums.load_url_infos):
+            return {
+                url: checksums.compute_url_info(folder / str(info.filename))
+                if (folder / str(info.filename)).exists()
+                else info
+                for url, info in real(path).items()
+            }
+
+        monkeypatch.setattr(checksums, "load_url_infos", registered)
+
+    return make
+
+
+@pytest.mark.parametrize("place", ["downloads/manual", "."])
+def test_mnist_comes_in_the_order_of_its_archive(tmp_path, official, place):
+    train, test = write_mnist(tmp_path / place)
+    official(tmp_path / place)
+    d = data.load(settings_for(name="tfds:mnist", dir=str(tmp_path), validation=10))
+    np.testing.assert_array_equal(d.train, train[:30])
+    np.testing.assert_array_equal(d.validation, train[30:])
+    np.testing.assert_array_equal(d.test, test)
+
+
+def test_the_stock_builder_reads_what_was_prepared(tmp_path, official):
+    import tensorflow_datasets
+
+    train, _ = write_mnist(tmp_path)
+    official(tmp_path)
+    tfds.load("mnist", str(tmp_path))
+    builder = tensorflow_datasets.builder("mnist", data_dir=tmp_path)
+    with gzip.open(tmp_path / "train-labels-idx1-ubyte.gz") as file:
+        labels = np.frombuffer(file.read(), np.uint8, offset=8)
+    pairs = [(example["image"].tobytes(), example["label"]) for example in builder.as_data_source("train")]
+    expected = [(image.tobytes(), label) for image, label in zip(train, labels, strict=True)]
+    assert sorted(pairs) == sorted(expected)
+    assert pairs != expected  # TFDS shuffles
+
+
+def test_cifar10_comes_in_the_order_of_its_archive(tmp_path, official):
+    import tensorflow_datasets
+
+    train, test = write_cifar10(tmp_path / "downloads" / "manual")
+    official(tmp_path / "downloads" / "manual")
+    loaded, loaded_test = tfds.load("cifar10", str(tmp_path))
+    np.testing.assert_array_equal(loaded, train)
+    np.testing.assert_array_equal(loaded_test, test)
+    builder = tensorflow_datasets.builder("cifar10", data_dir=tmp_path)
+    example = next(e for e in builder.as_data_source("test") if e["id"] == b"test_00003")
+    assert example["label"] == (5 * 8 + 3) % 10
+    np.testing.assert_array_equal(example["image"], test[3])
+    assert builder.info.features["label"].names[3] == "class3"
+
+
+def test_the_second_load_reads_the_cache_and_a_torn_cache_is_replaced(tmp_path, official, monkeypatch):
+    train, _ = write_mnist(tmp_path)
+    official(tmp_path)
+    tfds.load("mnist", str(tmp_path))
+    cache = tmp_path / "jaxgan" / "mnist.npz"
+    whole = cache.read_bytes()
+    cache.write_bytes(whole[: len(whole) // 2])
+    np.testing.assert_array_equal(tfds.load("mnist", str(tmp_path))[0], train)
+    assert os.listdir(tmp_path / "jaxgan") == ["mnist.npz"]
+    monkeypatch.setattr(tfds, "_stored", lambda *_: pytest.fail("TFDS was asked"))
+    np.testing.assert_array_equal(tfds.load("mnist", str(tmp_path))[0], train)
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(tmp_path, official):
+    train, _ = write_mnist(tmp_path)
+    official(tmp_path)
+    (tmp_path / "jaxgan").write_text("in the way")
+    np.testing.assert_array_equal(tfds.load("mnist", str(tmp_path))[0], train)
+
+
+def test_an_archive_with_another_checksum_is_named_and_nothing_is_left(tmp_path):
+    manual = tmp_path / "downloads" / "manual"
+    write_mnist(manual)  # not the official files
+    with pytest.raises(UserError, match=rf"{manual}/\S+-ubyte.gz, does not have TFDS's checksum"):
+        tfds.load("mnist", str(tmp_path))
+    assert not any((tmp_path / "mnist").iterdir())
+
+
+def test_another_process_may_prepare_the_same(tmp_path, official, monkeypatch):
+    import tensorflow_datasets
+
+    train, _ = write_mnist(tmp_path)
+    official(tmp_path)
+    real = tensorflow_datasets.core.DatasetBuilder.download_and_prepare
+
+    def late(self, **kwargs):  # the other process's folder is in the way of the rename
+        real(self, **kwargs)
+        raise OSError("Directory not empty")
+
+    monkeypatch.setattr(tensorflow_datasets.core.DatasetBuilder, "download_and_prepare", late)
+    np.testing.assert_array_equal(tfds.load("mnist", str(tmp_path))[0], train)
+
+
+@pytest.mark.parametrize("lost", ["dataset_info.json", "features.json", "mnist-test.array_record-00000-of-00001"])
+def test_a_damaged_copy_is_named(tmp_path, official, lost):
+    write_mnist(tmp_path)
+    official(tmp_path)
+    tfds.load("mnist", str(tmp_path))
+    (tmp_path / "jaxgan" / "mnist.npz").unlink()
+    (tmp_path / "mnist" / "3.0.1" / lost).unlink()
+    with pytest.raises(UserError, match=rf"{tmp_path}.* delete that"):
+        tfds.load("mnist", str(tmp_path))
+
+
+def test_no_network_names_the_files_and_the_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(tfds, "_answers", lambda url: False)
+    write_mnist(tmp_path / "downloads" / "manual")
+    (tmp_path / "downloads" / "manual" / "train-images-idx3-ubyte.gz").unlink()
+    with pytest.raises(UserError, match="no network") as error:
+        tfds.load("mnist", str(tmp_path))
+    assert "train-images-idx3-ubyte.gz into" in str(error.value) and "t10k" not in str(error.value)
+    assert f"into {tmp_path / 'downloads' / 'manual'} " in str(error.value)
+
+
+def test_a_server_answers_or_not():
+    class Missing(http.server.BaseHTTPRequestHandler):
+        def do_HEAD(self):
+            self.send_error(404)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Missing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/x"
+        assert tfds._answers(url)
+        server.shutdown()
+    assert not tfds._answers(url)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("mnits", "no data set 'mnits'; the nearest is 'mnist'"),
+        ("cifar-10", "is no TFDS name"),
+        ("../mnist", "is no TFDS name"),
+        ("mnist/small", "cannot be prepared"),
+        ("mnist:9.9.9", "cannot be prepared"),
+    ],
+)
+def test_a_name_that_tfds_does_not_know(tmp_path, name, message):
+    with pytest.raises(UserError, match=message):
+        tfds.load(name, str(tmp_path))
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_data_set_that_needs_tensorflow(tmp_path, monkeypatch):
+    monkeypatch.setattr(tfds.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"pip install 'jaxgan\[tf\]'"):
+        tfds.load("svhn_cropped", str(tmp_path))
+
+
+@pytest.mark.skipif("JAXGAN_MNIST_DIR" not in os.environ, reason="JAXGAN_MNIST_DIR: the four archives")
+def test_the_real_mnist(tmp_path):
+    archives = Path(os.environ["JAXGAN_MNIST_DIR"])
+    manual = tmp_path / "downloads" / "manual"
+    manual.mkdir(parents=True)
+    for path in archives.glob("*-ubyte.gz"):
+        (manual / path.name).symlink_to(path.resolve())
+    d = data.load(settings_for(name="tfds:mnist", dir=str(tmp_path), validation=10_000))
+    assert [len(d.train), len(d.validation), len(d.test)] == [50_000, 10_000, 10_000]
+    for prefix, x in (("train", np.concatenate([d.train, d.validation])), ("t10k", d.test)):
+        with gzip.open(archives / f"{prefix}-images-idx3-ubyte.gz") as file:
+            np.testing.assert_array_equal(x.reshape(-1), np.frombuffer(file.read(), np.uint8, offset=16))
