@@ -13,6 +13,7 @@ def get_config():
     with config.unlocked():
         config.data.name = "tfds:mnist"
         config.data.validation = 10_000
+        config.train.update = "simultaneous"  # as the released code does; Algorithm 1 alternates
         config.train.steps = 75_000  # 150 epochs
         config.sample.every = 2_500
         config.evaluate.every = 7_500

@@ -73,9 +73,7 @@ def mean(tree, axis_name: str | None):
     return tree if axis_name is None else jax.lax.pmean(tree, axis_name)
 
 
-def descend(
-    optimizer: optax.GradientTransformation, player: Player, gradient: optax.Updates
-) -> Player:
+def descend(optimizer: optax.GradientTransformation, player: Player, gradient: optax.Updates) -> Player:
     """One update of one player."""
     updates, opt_state = optimizer.update(gradient, player.opt_state, player.params)
     return Player(optax.apply_updates(player.params, updates), opt_state)

@@ -62,7 +62,7 @@ class Checkpoints:
         self._keep = keep
         self._best_key = best_key
         self._manager: ocp.CheckpointManager | None = None  # from the first save on
-        self._restored: int | None = None  # newer checkpoints than this are not the past of the run
+        self._last: int | None = None  # restored or saved last: newer ones are not the past of this run
         self._damaged: set[int] = set()
 
     def __enter__(self) -> Checkpoints:
@@ -95,12 +95,15 @@ class Checkpoints:
         Raises:
           UserError: this checkpoint, or the one before it, could not be written.
         """
+        if self._last is not None and step <= self._last:
+            raise ValueError(f"step {step} is not after step {self._last}")
         # On CPU these are views: XLA leaves a donated buffer alone for as long as NumPy holds it.
         arrays = jax.device_get(_named(state))
         about = {"step": step, "metrics": {k: float(v) for k, v in metrics.items() if math.isfinite(v)}}
         about["sha256"] = _digest(about, arrays)
         if self._manager is None:
             self._manager = self._open()
+        self._last = step
         with self._failures():
             self._policy.scores[step] = about["metrics"].get(self._best_key, -math.inf)
             items = ocp.args.Composite(state=ocp.args.StandardSave(arrays), about=ocp.args.JsonSave(about))
@@ -126,30 +129,32 @@ class Checkpoints:
         steps = self.steps()
         if step is not None:
             if step not in steps:
-                raise UserError(f"{self.directory} has no checkpoint of step {step}; it has {steps or 'none'}.")
+                raise UserError(
+                    f"{self.directory} has no checkpoint of step {step}; it has {steps or 'none'}."
+                )
             steps = [step]
-        self._restored, state = -1, None
+        self._damaged = set()
+        found, arrays = -1, {}
         for candidate in reversed(steps):
             try:
                 arrays = self._read(candidate)
-            except MemoryError:
-                raise
+                found = candidate
+                break
             except Exception as error:  # damaged files make Orbax raise errors of all kinds
+                self._damaged.add(candidate)
                 print(
                     f"warning: checkpoint {candidate} in {self.directory} is damaged: {_line(error)}",
                     file=sys.stderr,
                 )
-                self._damaged.add(candidate)
-            else:
-                self._restored, state = candidate, self._fit(candidate, arrays, like)
-                break
-        _agree(self._restored)
-        if steps and state is None:
+        _agree(found)
+        if steps and found < 0:
             raise UserError(
-                f"no checkpoint in {self.directory} is intact (tried {', '.join(map(str, reversed(steps)))}); "
-                f"restore one from a backup, or remove the directory to start from step 0."
+                f"no checkpoint in {self.directory} is intact (tried {', '.join(map(str, steps))}); restore "
+                f"one from a backup, or remove the directory to start from step 0."
             )
-        return None if state is None else (self._restored, state)
+        state = self._fit(found, arrays, like) if steps else None
+        self._last = found
+        return (found, state) if steps else None
 
     def close(self) -> None:
         """Waits for the pending save and frees its threads.
@@ -163,13 +168,12 @@ class Checkpoints:
             self._manager = None
 
     def _open(self) -> ocp.CheckpointManager:
-        newer = [step for step in self.steps() if self._restored is None or step > self._restored]
-        if newer and self._restored is None:
+        newer = [step for step in self.steps() if self._last is None or step > self._last]
+        if newer and self._last is None:
             raise ValueError(f"{self.directory} has checkpoints; call restore before save")
         if jax.process_index() == 0:
             for step in newer:
                 self._move_aside(step)
-        self._damaged.clear()
         self._policy = _NewestAndBest(self._keep, {step: self._score(step) for step in self.steps()})
         options = ocp.CheckpointManagerOptions(
             preservation_policy=self._policy,
@@ -194,7 +198,7 @@ class Checkpoints:
         """The arrays of a checkpoint, by name; raises all kinds of errors if it is damaged."""
         place = self.directory / str(step)
         about = dict(ocp.JsonCheckpointHandler().restore(place / "about"))
-        arrays = ocp.StandardCheckpointHandler().restore(place / "state")
+        arrays = ocp.StandardCheckpointHandler().restore(place / "state", args=ocp.args.StandardRestore())
         digest = about.pop("sha256")
         if about["step"] != step or digest != _digest(about, arrays):
             raise ValueError("its content does not match its SHA-256")
@@ -204,12 +208,15 @@ class Checkpoints:
         """The arrays in the tree `like`."""
         wanted = _named(like)
         names = sorted(wanted.keys() | arrays.keys())
-        kinds = [[f"{a[n].dtype}{list(a[n].shape)}" if n in a else "nothing" for a in (arrays, wanted)] for n in names]
+        kinds = [
+            [f"{a[n].dtype}{list(a[n].shape)}" if n in a else "nothing" for a in (arrays, wanted)]
+            for n in names
+        ]
         for name, (saved, want) in zip(names, kinds, strict=True):
             if saved != want:
                 raise UserError(
-                    f"checkpoint {step} in {self.directory} has {saved} for {name} where this configuration has "
-                    f"{want}; use the configuration and the package version that saved it."
+                    f"checkpoint {step} in {self.directory} has {saved} for {name} where this configuration "
+                    f"has {want}; use the configuration and the package version that saved it."
                 )
         return jax.tree.unflatten(jax.tree.structure(like), [arrays[name] for name in wanted])
 
@@ -236,8 +243,8 @@ class Checkpoints:
             code = re.search(r"os_error_code='(\d+)'", str(error))  # TensorStore's
             reason = os.strerror(int(code[1])) if code else _line(error)
             raise UserError(
-                f"a checkpoint could not be written to {self.directory} ({reason}); the last good one is {last}; "
-                f"make room or mend the directory, then repeat the command to go on from there."
+                f"a checkpoint could not be written to {self.directory} ({reason}); the last good one is "
+                f"{last}; make room or mend the directory, then repeat the command to go on from there."
             ) from error
 
 
@@ -250,7 +257,7 @@ class _NewestAndBest:
 
     def should_preserve(self, checkpoints, *, context) -> list[bool]:
         steps = [checkpoint.step for checkpoint in checkpoints]
-        stay = {*steps[-self.keep :], _best({step: self.scores[step] for step in steps})}
+        stay = {*steps[-self.keep :], _best({step: self.scores.get(step, -math.inf) for step in steps})}
         return [step in stay for step in steps]
 
 

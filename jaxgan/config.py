@@ -10,6 +10,7 @@ import ast
 import difflib
 import hashlib
 import json
+import math
 import runpy
 from typing import Any
 
@@ -24,7 +25,7 @@ def default() -> ConfigDict:
     c.seed = 0  # one number fixes initial parameters, data order, noise and dropout
 
     c.data = ConfigDict()
-    c.data.name = "digits"  # digits | tfds:NAME | npz:PATH | folder:PATH | mixture:NAME
+    c.data.name = "digits"  # digits | tfds:NAME | npz:PATH | folder:PATH | tfd:PATH | mixture:NAME
     c.data.dir = ""  # where TFDS keeps its data; '' = TFDS's own choice (TFDS_DATA_DIR)
     c.data.validation = 150  # examples: the last ones of the training set, never trained on
     c.data.contrast = 0.0  # 0: pixels in [0, 1]; s: global contrast normalization, each image has norm s
@@ -35,22 +36,36 @@ def default() -> ConfigDict:
     c.prior.scale = 1.0  # z is multiplied by this
 
     c.generator = ConfigDict()
-    c.generator.name = "mlp"
+    c.generator.name = "mlp"  # mlp | conv (hidden layers, then a transposed convolution)
     c.generator.hidden = (1200, 1200)  # units a hidden layer
     c.generator.activations = ("relu", "relu")  # of each hidden layer: relu | sigmoid | tanh
     c.generator.output = "sigmoid"  # of the last layer: sigmoid | linear
     c.generator.irange = 0.05  # hidden weights start uniform in [-irange, irange]
     c.generator.output_irange = 0.05  # the same for the last layer
+    c.generator.output_sparse = 0  # n: each output unit starts with n weights from normal(0, 1), the others 0
     c.generator.output_bias = True  # start the output at the training set's mean
+    c.generator.sigmoid_bias = 0.0  # hidden sigmoid units start with this bias
+    c.generator.initialize_from = ""  # a work directory: its G becomes the last layers of this one's first G
+    c.generator.conv = ConfigDict()
+    c.generator.conv.grid = (10, 10, 80)  # rows, columns and channels that the last hidden layer becomes
+    c.generator.conv.kernel = 5  # pixels, of the transposed convolution to the image
+    c.generator.conv.stride = 3  # pixels of the image from one grid point to the next
 
     c.discriminator = ConfigDict()
-    c.discriminator.name = "mlp"
+    c.discriminator.name = "mlp"  # mlp | conv (maxout convolutions with max pooling, then hidden layers)
     c.discriminator.hidden = (240, 240)  # units a hidden layer
     c.discriminator.activation = "maxout"  # of the hidden layers: maxout | relu | tanh
     c.discriminator.pieces = 5  # linear pieces of a maxout unit
     c.discriminator.irange = 0.005  # weights start uniform in [-irange, irange]
     c.discriminator.input_keep = 0.8  # dropout: probability to keep an input; 1 = no dropout
     c.discriminator.hidden_keep = 0.5  # the same for the input of every later layer
+    c.discriminator.conv = ConfigDict()
+    c.discriminator.conv.channels = (32, 32, 192)  # maxout units at each point, a number a layer
+    c.discriminator.conv.kernels = (8, 8, 5)  # pixels, likewise
+    c.discriminator.conv.paddings = (4, 3, 3)  # zeros on each side
+    c.discriminator.conv.pools = (4, 4, 2)  # side of the pooling windows
+    c.discriminator.conv.strides = (2, 2, 2)  # from one pooling window to the next
+    c.discriminator.conv.pieces = 2  # linear pieces of a convolutional maxout unit
 
     c.objective = ConfigDict()
     c.objective.loss = "non_saturating"  # what G descends: minimax | non_saturating
@@ -107,9 +122,9 @@ def default() -> ConfigDict:
 # The choices of each field that names one.
 CHOICES = {
     "prior.name": ("uniform", "normal", "sphere"),
-    "generator.name": ("mlp",),
+    "generator.name": ("mlp", "conv"),
     "generator.output": ("sigmoid", "linear"),
-    "discriminator.name": ("mlp",),
+    "discriminator.name": ("mlp", "conv"),
     "discriminator.activation": ("maxout", "relu", "tanh"),
     "objective.loss": ("minimax", "non_saturating"),
     "optimizer.generator.name": ("sgd", "adam"),
@@ -119,8 +134,18 @@ CHOICES = {
     "train.precision": ("highest", "default", "bfloat16"),
 }
 
+# The fields of discriminator.conv with a number for each layer.
+CONV = ("channels", "kernels", "paddings", "pools", "strides")
+
 # Fields that a run may change when it is resumed: none of them alters a step already made.
-RESUMABLE = ("train.steps", "train.on_divergence", "train.max_restores", "data.dir", "checkpoint.keep", "distributed")
+RESUMABLE = (
+    "train.steps",
+    "train.on_divergence",
+    "train.max_restores",
+    "data.dir",
+    "checkpoint.keep",
+    "distributed",
+)
 
 
 def flatten(config: ConfigDict) -> dict[str, Any]:
@@ -187,11 +212,7 @@ def unknown_field(key: str, known: dict[str, Any]) -> str:
 def differences(a: ConfigDict, b: ConfigDict) -> list[str]:
     """Fields, other than those a resumed run may change, whose values differ."""
     flat_a, flat_b = flatten(a), flatten(b)
-    return [
-        key
-        for key in flat_a
-        if flat_a[key] != flat_b.get(key) and not key.startswith(RESUMABLE)
-    ]
+    return [key for key in flat_a if flat_a[key] != flat_b.get(key) and not key.startswith(RESUMABLE)]
 
 
 def validate(config: ConfigDict) -> None:
@@ -219,9 +240,9 @@ def validate(config: ConfigDict) -> None:
 
     positive("train.steps", "train.batch_size", "train.d_steps", "prior.size", "prior.scale")
     positive("log.every", "checkpoint.every", "checkpoint.keep", "sample.rows", "evaluate.samples")
-    positive("discriminator.pieces")
+    positive("discriminator.pieces", "discriminator.conv.pieces", "generator.conv.stride")
     at_least_zero("seed", "train.max_restores", "sample.every", "evaluate.every", "data.validation", "data.contrast")
-    at_least_zero("generator.irange", "generator.output_irange", "discriminator.irange")
+    at_least_zero("generator.irange", "generator.output_irange", "discriminator.irange", "generator.output_sparse")
     if config.seed >= 2**32:
         raise UserError(f"seed must be below 2**32, not {config.seed}.")
     for key in ("discriminator.input_keep", "discriminator.hidden_keep"):
@@ -246,6 +267,45 @@ def validate(config: ConfigDict) -> None:
     for name in activations:
         if name not in ("relu", "sigmoid", "tanh"):
             raise UserError(f"generator.activations may hold relu, sigmoid and tanh, not {name!r}.")
+    below = [config.prior.size, *flat["generator.hidden"]][-1]
+    if config.generator.output_sparse > below:
+        raise UserError(
+            f"generator.output_sparse={config.generator.output_sparse} weights for each output unit, but the "
+            f"layer below has {below} units; make it smaller."
+        )
+    if config.generator.output_sparse and config.generator.name != "mlp":
+        raise UserError("generator.output_sparse is for generator.name=mlp; set it to 0.")
+    if config.generator.name == "conv":
+        conv, units = config.generator.conv, flat["generator.hidden"][-1:]
+        if len(conv.grid) != 3 or [math.prod(conv.grid)] != units:
+            raise UserError(
+                f"generator.conv.grid={conv.grid} is (rows, columns, channels), whose product is the number of "
+                f"units of the last hidden layer, {units[0] if units else 'of which there is none'}."
+            )
+        if conv.kernel < conv.stride:
+            raise UserError(
+                f"generator.conv.kernel={conv.kernel} is smaller than generator.conv.stride={conv.stride}: some "
+                f"pixels would be no part of any kernel."
+            )
+    if config.discriminator.name == "conv":
+        layers = {name: flat[f"discriminator.conv.{name}"] for name in CONV}
+        if len({len(values) for values in layers.values()}) != 1:
+            listed = ", ".join(f"{name}={values}" for name, values in layers.items())
+            raise UserError(f"the fields of discriminator.conv give one number a layer each, not {listed}.")
+        for name, values in layers.items():
+            for value in values:
+                if not (isinstance(value, int) and value >= (0 if name == "paddings" else 1)):
+                    raise UserError(f"discriminator.conv.{name} holds whole numbers of pixels, not {value!r}.")
+        if any(stride > pool for stride, pool in zip(layers["strides"], layers["pools"], strict=True)):
+            raise UserError(
+                f"discriminator.conv.strides={layers['strides']} must not exceed discriminator.conv.pools="
+                f"{layers['pools']}: points between the windows would be lost."
+            )
+        if config.discriminator.activation != "maxout":
+            raise UserError(
+                f"discriminator.name=conv has maxout units, but discriminator.activation is "
+                f"{config.discriminator.activation}."
+            )
     if config.train["update"] == "simultaneous" and config.train.d_steps != 1:
         raise UserError(
             f"train.update='simultaneous' makes one step of each player, so train.d_steps must "

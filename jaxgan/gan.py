@@ -15,7 +15,8 @@ from ml_collections import ConfigDict
 from jaxgan import optimizers
 from jaxgan.data.decode import decode
 from jaxgan.hparams import HParams
-from jaxgan.networks import mlp
+from jaxgan.networks import conv, mlp
+from jaxgan.networks.layers import sparse_init, uniform_init
 from jaxgan.state import GanState, Player, stream
 
 
@@ -83,10 +84,20 @@ def build(config: ConfigDict, shape: tuple[int, ...], examples: int, mean: np.nd
     bias = np.zeros(math.prod(shape), np.float32)
     if g.output_bias and mean is not None:
         bias = output_bias(mean, g.output)
-    generator = mlp.Generator(
-        shape, g.hidden, g.activations, g.output, g.irange, g.output_irange, lambda *_: jnp.asarray(bias)
-    )
-    discriminator = mlp.Discriminator(d.hidden, d.activation, d.pieces, d.irange, d.input_keep, d.hidden_keep)
+    output_init = sparse_init(g.output_sparse) if g.output_sparse else uniform_init(g.output_irange)
+    bias_init = lambda *_: jnp.asarray(bias)  # noqa: E731
+    layers = (shape, g.hidden, g.activations, g.output, g.irange, g.sigmoid_bias, output_init, bias_init)
+    if g.name == "conv":
+        generator = conv.Generator(*layers, g.conv.grid, g.conv.kernel, g.conv.stride)
+    else:
+        generator = mlp.Generator(*layers)
+    keeps = (d.input_keep, d.hidden_keep)
+    if d.name == "conv":
+        c = d.conv
+        layers = (c.channels, c.kernels, c.paddings, c.pools, c.strides, c.pieces)
+        discriminator = conv.Discriminator(*layers, d.hidden, d.pieces, d.irange, *keeps)
+    else:
+        discriminator = mlp.Discriminator(d.hidden, d.activation, d.pieces, d.irange, *keeps)
     draw = prior(config.prior.name, config.prior.size)
 
     def optimizer(player: str, hparams: HParams) -> optax.GradientTransformation:

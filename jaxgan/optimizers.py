@@ -90,9 +90,7 @@ def limit_column_norm(limit: float) -> optax.GradientTransformation:
     return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
 
 
-def build(
-    player: str, config: ConfigDict, hparams: HParams, examples: int
-) -> optax.GradientTransformation:
+def build(player: str, config: ConfigDict, hparams: HParams, examples: int) -> optax.GradientTransformation:
     """The optimizer of 'generator' or 'discriminator'.
 
     Args:

@@ -5,11 +5,13 @@ State, hyperparameters and data are replicated; the minibatch is spread over the
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
 from jaxgan.algorithm1 import train_steps
@@ -53,6 +55,16 @@ def check_batch(config: ConfigDict) -> None:
         )
 
 
+def primary() -> bool:
+    """Whether this is the process that writes what only one may write."""
+    return jax.process_index() == 0
+
+
+def any_process(flag: bool) -> bool:
+    """Whether `flag` holds in any process of the run; every process has to ask."""
+    return flag if jax.process_count() == 1 else bool(multihost_utils.process_allgather(np.array(flag)).any())
+
+
 def replicate(tree):
     """The tree on every device of this host; placed so before the first step, which else compiles twice."""
     mesh = jax.sharding.Mesh(np.array(jax.local_devices()), AXIS)
@@ -80,3 +92,63 @@ def trainer(gan: Gan, precision: str) -> Callable:
             return steps(hparams, state, data, np.full(jax.local_device_count(), n, np.uint32))
 
     return run
+
+
+def over_members(
+    function: Callable, precision: str, *, own: int, shared: int = 0, donate: int | None = None
+) -> Callable:
+    """`function` of one member of a population, compiled for all of them.
+
+    Each device of this host has its members to itself, and nothing passes between devices. On CPU the
+    members of a device take turns: joined they would gain nothing there, and this way a member's numbers
+    are those of the member alone to the last bit. Other devices run their members side by side.
+
+    Args:
+      function: of `own` trees of arrays of one member, then `shared` ones that are the same for all.
+      precision: of matrix products, `train.precision`.
+      donate: the argument whose memory the result may take.
+
+    Returns:
+      The same function of trees `[devices, members, ...]` as `deal` makes them, then the shared ones.
+    """
+    taking_turns = jax.default_backend() == "cpu"
+
+    def members(*args):
+        def one(*mine):
+            return function(*mine, *args[own:])
+
+        return (
+            jax.lax.map(lambda mine: one(*mine), args[:own]) if taking_turns else jax.vmap(one)(*args[:own])
+        )
+
+    axes = (0,) * own + (None,) * shared
+    mapped = jax.pmap(members, in_axes=axes, donate_argnums=() if donate is None else donate)
+
+    def run(*args):
+        with jax.default_matmul_precision(None if precision == "default" else precision):
+            return mapped(*args)
+
+    return run
+
+
+def deal(tree, members: int):
+    """Arrays [members, ...] as [devices, members / devices, ...], the last member repeated to fill up."""
+    devices = jax.local_device_count()
+    numbers = np.minimum(np.arange(-(-members // devices) * devices), members - 1).reshape(devices, -1)
+    return jax.tree.map(lambda x: np.asarray(x)[numbers], tree)
+
+
+def collect(tree, members: int):
+    """What `deal` made, as NumPy arrays [members, ...]."""
+    return jax.tree.map(lambda x: np.asarray(x).reshape(-1, *x.shape[2:])[:members], tree)
+
+
+def split_cpu(devices: int) -> None:
+    """Makes JAX see the CPU as so many devices; before its first use, and no matter where there is a GPU."""
+    if jax.config.jax_num_cpu_devices != devices:
+        jax.config.update("jax_num_cpu_devices", devices)
+
+
+def cores() -> int:
+    """How many CPU cores this process may use."""
+    return len(os.sched_getaffinity(0))

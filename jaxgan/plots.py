@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from PIL import Image
 
@@ -51,13 +52,18 @@ def save_png(path: Path, picture: np.ndarray) -> None:
     Raises:
       UserError: it cannot be written.
     """
+    write_atomically(path, png(picture))
+
+
+def png(picture: np.ndarray) -> bytes:
+    """A picture, [H, W, 1 or 3] uint8, as the bytes of a PNG file."""
     data = io.BytesIO()
     Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture).save(data, "PNG")
-    write_atomically(path, data.getvalue())
+    return data.getvalue()
 
 
 def curves(path: Path, records: list[dict[str, Any]]) -> None:
-    """The course of the game against its equilibrium (Theorem 1): V(D, G) and -log 4, D and 1/2, losses and log 2.
+    """The course of the game; dashed, its end in theory (Theorem 1): V = -log 4, D = 1/2, losses log 2.
 
     Args:
       path: of the PNG.
@@ -78,7 +84,9 @@ def curves(path: Path, records: list[dict[str, Any]]) -> None:
             points = [(r["step"], r[name]) for r in records if r.get(name) is not None]
             x, y = zip(*points, strict=True) if points else ((), ())
             marker = "o" if len(points) < 30 else None
-            axis.plot(x, y, color=color, linestyle=style, marker=marker, markersize=3, linewidth=1.4, label=words)
+            axis.plot(
+                x, y, color=color, linestyle=style, marker=marker, markersize=3, linewidth=1.4, label=words
+            )
         axis.grid(alpha=0.3)
         axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     axes[0].set_ylabel("V(D, G)")
@@ -94,7 +102,7 @@ def points(path: Path, samples: np.ndarray, mixture: Mixture) -> None:
 
     In one dimension a histogram and the density; else the first two coordinates of up to 5,000 samples,
     and circles of 3 standard deviations. The range follows from p_data alone, so that pictures of one
-    run compare; a title says how many samples are outside.
+    run compare; the legend says how many samples are outside.
 
     Args:
       path: of the PNG.
@@ -104,35 +112,35 @@ def points(path: Path, samples: np.ndarray, mixture: Mixture) -> None:
     Raises:
       UserError: the picture cannot be written.
     """
-    from matplotlib.patches import Circle
-
     means, scales = np.asarray(mixture.means), np.asarray(mixture.scales)[:, None]
     low, high = np.min(means - 4 * scales, axis=0), np.max(means + 4 * scales, axis=0)
     low, high = low - 0.1 * (high - low), high + 0.1 * (high - low)
     outside = 1 - np.mean(np.all((samples >= low) & (samples <= high), axis=1))
+    p_g = f"p_g ({outside:.1%} of the samples outside)" if outside > 0 else "p_g"
     if means.shape[1] == 1:
         figure, (axis,) = _figure(6, 4)
         edges = np.linspace(low[0], high[0], 101)
         shares = np.histogram(samples, edges)[0] / len(samples)
-        axis.stairs(shares / np.diff(edges), edges, fill=True, color=GREEN, alpha=0.5, label="p_g (samples)")
+        axis.stairs(shares / np.diff(edges), edges, fill=True, color=GREEN, alpha=0.5, label=p_g)
         x = np.linspace(low[0], high[0], 1000, dtype=np.float32)
-        axis.plot(x, np.exp(log_density(mixture, x[:, None])), color="black", linestyle=":", label="p_data")
+        axis.plot(
+            x, np.exp(jax.jit(log_density)(mixture, x[:, None])), color="black", linestyle=":", label="p_data"
+        )
         axis.set_xlabel("x")
         axis.set_ylabel("density")
     else:
         figure, (axis,) = _figure(6, 6)
-        x = samples[:5000]
-        axis.scatter(x[:, 0], x[:, 1], s=5, color=GREEN, alpha=0.4, linewidths=0, label="p_g (samples)")
-        label = "p_data (3 standard deviations)"
-        for mean, scale in zip(means[:, :2], scales[:, 0], strict=True):
-            axis.add_patch(Circle(mean, 3 * scale, fill=False, linestyle=":", label=label))
-            label = None
+        axis.scatter(*samples[:5000, :2].T, s=5, color=GREEN, alpha=0.4, linewidths=0, label=p_g)
+        angles = np.linspace(0, 2 * math.pi, 60)[:, None]
+        x, y = means[:, 0] + 3 * scales.T * np.cos(angles), means[:, 1] + 3 * scales.T * np.sin(angles)
+        circles = axis.plot(x, y, color="black", linestyle=":", linewidth=1.2)
+        circles[0].set_label("p_data (3 s.d.)")
         axis.set_aspect("equal")
         axis.set_ylim(low[1], high[1])
     axis.set_xlim(low[0], high[0])
-    if outside > 0:
-        axis.set_title(f"{outside:.1%} of the samples outside", loc="left", fontsize="medium")
-    axis.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False)
+    legend = axis.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, markerscale=3)
+    for handle in legend.legend_handles:
+        handle.set_alpha(1)
     _save(path, figure)
 
 

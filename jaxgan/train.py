@@ -11,7 +11,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,14 +19,14 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from jaxgan import data, parallel, plots
+from jaxgan import data, parallel, plots, pretrained
 from jaxgan.checkpoints import Checkpoints
 from jaxgan.config import validate
-from jaxgan.data import Dataset
 from jaxgan.errors import UserError
-from jaxgan.evaluate import SCORE, evaluator, sampler, save_picture
+from jaxgan.evaluate import evaluator, image_grid, sampler, save_picture
 from jaxgan.gan import Gan, build, mean_example
 from jaxgan.hparams import HParams, traced
+from jaxgan.scores import SCORE
 from jaxgan.state import GanState, all_finite, stream
 from jaxgan.workdir import claim, write_atomically
 from jaxgan.writers import MetricWriter, Progress, read
@@ -116,11 +116,12 @@ def train(config: ConfigDict, workdir: Path) -> int:
         )
         steps = parallel.trainer(gan, config.train.precision)
         state = newest(run)
+        restores = int(state.restores)
         while True:
             try:
                 return advance(run, steps, state)
             except Diverged as trouble:
-                restores = int(state.restores) + 1
+                restores += 1
                 state = recover(run, trouble, restores)
 
 
@@ -128,7 +129,7 @@ def newest(run: Run) -> GanState:
     """The last good state: that of the newest checkpoint, or of step 0."""
     init = jax.jit(run.gan.init)
     found = run.checkpoints.restore(jax.eval_shape(init, run.hparams))
-    return parallel.replicate(init(run.hparams) if found is None else found[1])
+    return parallel.replicate(pretrained.initialize(run.config, init(run.hparams)) if found is None else found[1])
 
 
 def recover(run: Run, trouble: Diverged, restores: int) -> GanState:
@@ -146,7 +147,7 @@ def recover(run: Run, trouble: Diverged, restores: int) -> GanState:
             f"the run diverged again after {t.max_restores} returns to a checkpoint: {trouble}; "
             f"the last good state is {last}; lower the learning rates in a new --workdir."
         )
-    print(f"diverged: {trouble}; going back to {last} with other draws ({restores} of {t.max_restores})")
+    say(f"diverged: {trouble}; going back to {last} with other draws ({restores} of {t.max_restores})")
     return state._replace(restores=parallel.replicate(np.uint32(restores)))
 
 
@@ -156,14 +157,14 @@ def advance(run: Run, steps, state: GanState) -> int:
     Raises:
       Diverged: before anything is saved that is not finite.
     """
-    config = run.config
-    step = int(state.step)
-    with (
-        MetricWriter(run.workdir, resume_step=step) as writer,
-        Progress(config.train.steps, config.train.batch_size) as progress,
-    ):
-        if step:
-            progress.say(f"going on from step {step} of {config.train.steps} in {run.workdir}")
+    config, step = run.config, int(state.step)
+    with ExitStack() as stack:
+        writer = progress = None  # of the one process that writes
+        if parallel.primary():
+            writer = stack.enter_context(MetricWriter(run.workdir, resume_step=step))
+            progress = stack.enter_context(Progress(config.train.steps, config.train.batch_size))
+            if step:
+                progress.say(f"going on from step {step} of {config.train.steps} in {run.workdir}")
         clock = time.perf_counter()
 
         def report(step: int, n: int, metrics: dict[str, jax.Array], evaluate: bool = False) -> dict[str, float]:
@@ -176,13 +177,14 @@ def advance(run: Run, steps, state: GanState) -> int:
             now = time.perf_counter()
             rate, clock = n / (now - clock), now
             scores = run.evaluate(run.hparams, state) if evaluate else {}
-            images = {"images_per_second": rate * config.train.batch_size}
-            writer.write(step, numbers | images | scores)
-            progress.update(step, numbers, rate)
+            if writer:
+                images = {"images_per_second": rate * config.train.batch_size}
+                writer.write(step, numbers | images | scores)
+                progress.update(step, numbers, rate)
             return scores
 
-        chunk, signalled = None, False
-        while step < config.train.steps and not signalled:
+        chunk, stopping = None, False
+        while step < config.train.steps and not stopping:
             end = boundary(step, config)
             state, metrics = steps(run.hparams, state, run.examples, end - step)
             if chunk:  # the one before: fetched while the devices work on this one
@@ -193,30 +195,39 @@ def advance(run: Run, steps, state: GanState) -> int:
                 due(step, every, config)
                 for every in (config.sample.every, config.evaluate.every, config.checkpoint.every)
             )
-            signalled = bool(run.signals)
-            if not (draws or evaluates or saves or signalled):
+            stopping = parallel.any_process(bool(run.signals))
+            if not (draws or evaluates or saves or stopping):
                 continue
             scores = report(*chunk, evaluate=evaluates)
             if not jax.jit(all_finite)(state):
                 raise Diverged(f"the parameters are not finite at step {step}")
-            if draws:
-                draw_samples(run, state, step)
-            if evaluates or saves or signalled:
+            if evaluates or saves or stopping:
                 run.checkpoints.save(step, state, metrics=scores)
-            if evaluates:
-                write_atomically(run.workdir / "evaluation.json", json.dumps({"step": step, **scores}, indent=2).encode())
+            if draws and writer:
+                draw_samples(run, state, step, writer)
+            if evaluates and writer:
+                text = json.dumps({"step": step, **scores}, indent=2) + "\n"
+                write_atomically(run.workdir / "evaluation.json", text.encode())
             chunk, clock = None, time.perf_counter()
 
+        run.checkpoints.close()  # wait for the disk before promising anything
     if step == config.train.steps:
-        print(f"finished {step} steps; everything is in {run.workdir}")
+        say(f"finished {step} steps; everything is in {run.workdir}")
         return 0
-    print(f"stopped at step {step} of {config.train.steps}, saved; repeat the command to go on")
-    return 128 + run.signals[0]
+    say(f"stopped at step {step} of {config.train.steps}, saved; repeat the command to go on")
+    return 128 + (run.signals[0] if run.signals else signal.SIGTERM)
 
 
-def draw_samples(run: Run, state: GanState, step: int) -> None:
+def say(line: str) -> None:
+    """Prints a line once, however many processes run."""
+    if parallel.primary():
+        print(line, flush=True)
+
+
+def draw_samples(run: Run, state: GanState, step: int, writer: MetricWriter) -> None:
     """The samples at the run's fixed z, and the curves so far."""
-    n = run.config.sample.rows**2
-    samples = run.draw(run.hparams, state, stream(run.hparams, "sample"), n)
+    samples = run.draw(run.hparams, state, stream(run.hparams, "sample"), run.config.sample.rows**2)
     save_picture(run.workdir / "samples" / f"{step:09d}.png", run.config, samples)
+    if samples.ndim == 4:
+        writer.images(step, "samples", image_grid(run.config, samples))
     plots.curves(run.workdir / "curves.png", read(run.workdir))

@@ -13,9 +13,10 @@ from ml_collections import ConfigDict
 from jaxgan import data
 from jaxgan.checkpoints import Checkpoints
 from jaxgan.errors import UserError
-from jaxgan.evaluate import SCORE, evaluator, sampler, save_picture
+from jaxgan.evaluate import evaluator, sampler, save_picture
 from jaxgan.gan import Gan, build
 from jaxgan.hparams import HParams, traced
+from jaxgan.scores import SCORE
 from jaxgan.state import GanState
 from jaxgan.workdir import opened, write_atomically
 
@@ -34,10 +35,29 @@ class Trained:
         self.gan, self.state, self.hparams, self._shape = gan, state, hparams, shape
         self._draw = sampler(gan)
         self._discriminate = jax.jit(lambda theta_d, x: jax.nn.sigmoid(gan.D(theta_d, x)))
+        self._generate = jax.jit(gan.G)
 
     def sample(self, n: int, seed: int = 0) -> np.ndarray:
         """`n` samples of p_g: [n, *shape] float32 in the range of the data; the first ones of any larger n."""
         return self._draw(self.hparams, self.state, jax.random.key(seed), n)
+
+    def noise(self, n: int, seed: int = 0) -> np.ndarray:
+        """The z of `sample(n, seed)`: [n, d] float32."""
+        one = lambda i: self.gan.draw_z(self.hparams, jax.random.fold_in(jax.random.key(seed), i))  # noqa: E731
+        return np.asarray(jax.vmap(one)(jnp.arange(n, dtype=jnp.uint32)))
+
+    def generate(self, z: np.ndarray) -> np.ndarray:
+        """G(z): [n, *shape] float32 in the range of the data.
+
+        Args:
+          z: [n, d] float32.
+
+        Raises:
+          UserError: another number of dimensions than the prior's.
+        """
+        if z.ndim != 2 or z.shape[1] != self.config.prior.size:
+            raise UserError(f"G takes z of shape (n, {self.config.prior.size}), not {z.shape}; reshape it.")
+        return np.asarray(self._generate(self.state.generator.params, jnp.asarray(z, jnp.float32)))
 
     def discriminate(self, x: np.ndarray) -> np.ndarray:
         """D(x) in (0, 1), dropout off: [n] float32.
@@ -67,7 +87,7 @@ def load(workdir: str | Path, step: int | None = None) -> Trained:
         found = checkpoints.restore(jax.eval_shape(gan.init, hparams), step=step)
     if found is None:
         raise UserError(f"{workdir} holds no checkpoint yet; train it first.")
-    return Trained(config, gan, found[1], hparams, shape)
+    return Trained(config, gan, jax.device_put(found[1]), hparams, shape)
 
 
 def evaluate(workdir: Path) -> int:

@@ -59,17 +59,11 @@ def claim(path: Path, config: ConfigDict, dataset: Dataset) -> Iterator[None]:
             f"{path} is not empty and has no {CONFIG}, so it is no work directory; choose another --workdir."
         )
     with _lock(path):
-        if CONFIG in found:
-            _check_config(path, config)
-        # config.json last: a directory that has it has everything.
         facts = {"shape": list(dataset.train.shape[1:]), "examples": len(dataset.train)}
-        if DATASET in found and (before := _read(path / DATASET)) != facts and CONFIG in found:
-            raise UserError(
-                f"{path} belongs to a run on other data ({before}, and now {facts}); bring that data back, or "
-                f"choose another --workdir."
-            )
+        if CONFIG in found:
+            _check(path, config, facts)
         _keep(path / DATASET, json.dumps(facts) + "\n")
-        _keep(path / CONFIG, to_json(config))
+        _keep(path / CONFIG, to_json(config))  # last: a directory that has it has both
         yield
 
 
@@ -80,7 +74,9 @@ def opened(path: Path) -> tuple[ConfigDict, dict]:
       UserError: it is no work directory, or one of the two files is damaged.
     """
     if not (path / CONFIG).is_file():
-        raise UserError(f"{path} is no work directory (it has no {CONFIG}); train first, or choose another one.")
+        raise UserError(
+            f"{path} is no work directory (it has no {CONFIG}); train first, or choose another one."
+        )
     return _config(path), _read(path / DATASET)
 
 
@@ -131,7 +127,8 @@ def _config(path: Path) -> ConfigDict:
         raise UserError(f"{path / CONFIG} cannot be used: {error}") from error
 
 
-def _check_config(path: Path, config: ConfigDict) -> None:
+def _check(path: Path, config: ConfigDict, facts: dict) -> None:
+    """Raises UserError where `path` belongs to a run of another configuration or other data."""
     earlier = _config(path)
     changed = differences(earlier, config)
     if changed:
@@ -140,6 +137,12 @@ def _check_config(path: Path, config: ConfigDict) -> None:
         more = f"; and {len(changed) - 3} more" if len(changed) > 3 else ""
         raise UserError(
             f"{path} belongs to a run of another configuration ({listed}{more}); choose another --workdir."
+        )
+    before = _read(path / DATASET)
+    if before != facts:
+        raise UserError(
+            f"{path} belongs to a run on other data (it was {before} and is now {facts}); bring that data "
+            f"back, or choose another --workdir."
         )
 
 
@@ -208,8 +211,8 @@ def _beats(path: Path, owner: dict) -> bool:
     """Whether the lock is touched while it is watched."""
     seconds = f"{BEAT * PATIENCE:.0f} s"
     print(
-        f"{path} was in use by process {owner['pid']} on {owner['host']}; watching for up to {seconds} whether "
-        f"it still is",
+        f"{path} was in use by process {owner['pid']} on {owner['host']}; watching for up to {seconds} "
+        f"whether it still is",
         file=sys.stderr,
     )
     first = _stamp(path)
@@ -236,5 +239,9 @@ def _owner(path: Path) -> dict | None:
 
 
 def _in_use(path: Path, owner: dict | None) -> UserError:
-    who = f"process {owner['pid']} on {owner['host']} (since {owner['since']})" if owner else "another process"
-    return UserError(f"{path} is in use by {who}; wait until it ends or stop it, or choose another --workdir.")
+    who = (
+        f"process {owner['pid']} on {owner['host']} (since {owner['since']})" if owner else "another process"
+    )
+    return UserError(
+        f"{path} is in use by {who}; wait until it ends or stop it, or choose another --workdir."
+    )

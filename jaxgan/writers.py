@@ -18,11 +18,9 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.text import Text
-from tensorboardX import summary
-from tensorboardX.proto.event_pb2 import Event, SessionLog
-from tensorboardX.record_writer import RecordWriter
 
 from jaxgan.errors import UserError
+from jaxgan.plots import png
 from jaxgan.workdir import write_atomically
 
 METRICS = "metrics.jsonl"
@@ -88,7 +86,7 @@ class MetricWriter:
 
     def images(self, step: int, name: str, grid: np.ndarray) -> None:
         """Shows a picture, [H, W, 1 or 3] uint8, in TensorBoard."""
-        self._board.add(step, {name: np.broadcast_to(grid, (*grid.shape[:2], 3))})
+        self._board.add(step, {name: grid})
 
     def _failed(self, error: OSError) -> UserError:
         return UserError(
@@ -130,37 +128,44 @@ class _Board:
 
     def close(self) -> None:
         with suppress(queue.Full):
-            self._pending.put(None, timeout=5 if self._thread.is_alive() else 0.001)
-        self._thread.join(timeout=5)
+            self._pending.put(None, timeout=20 if self._thread.is_alive() else 0.001)
+        self._thread.join(timeout=20)
 
     def _run(self, directory: Path, resume_step: int) -> None:
+        # tensorboardX imports PyTorch, where there is one: seconds that nothing should wait for.
+        from tensorboardX.proto.event_pb2 import Event, SessionLog
+        from tensorboardX.proto.summary_pb2 import Summary
+        from tensorboardX.record_writer import RecordWriter
+
+        def events():
+            yield Event(wall_time=time.time(), file_version="brain.Event:2")
+            # Hides what an earlier run wrote of the steps from here on.
+            start = SessionLog(status=SessionLog.START)
+            yield Event(wall_time=time.time(), step=resume_step + 1, session_log=start)
+            while (item := self._pending.get()) is not None:
+                wall_time, step, values = item
+                for name, value in values.items():
+                    if isinstance(value, np.ndarray):
+                        height, width, channels = value.shape
+                        image = Summary.Image(height=height, width=width, colorspace=channels)
+                        image.encoded_image_string = png(value)
+                        shown = Summary.Value(tag=name, image=image)
+                    else:
+                        shown = Summary.Value(tag=name, simple_value=value)
+                    yield Event(wall_time=wall_time, step=step, summary=Summary(value=[shown]))
+
         try:
             directory.mkdir(parents=True, exist_ok=True)
             path = directory / f"events.out.tfevents.{time.time_ns()}"  # read in the order of their names
+            flushed = -math.inf
             with closing(RecordWriter(str(path))) as records:
-                start = SessionLog(status=SessionLog.START)  # hides the events of an earlier run from this step on
-                for event in (
-                    Event(wall_time=time.time(), file_version="brain.Event:2"),
-                    Event(wall_time=time.time(), step=resume_step + 1, session_log=start),
-                ):
+                for event in events():
                     records.write(event.SerializeToString())
-                flushed = -math.inf
-                while (item := self._pending.get()) is not None:
-                    wall_time, step, values = item
-                    for name, value in values.items():
-                        event = Event(wall_time=wall_time, step=step, summary=_summary(name, value))
-                        records.write(event.SerializeToString())
                     if time.monotonic() - flushed > 1:
                         records.flush()
                         flushed = time.monotonic()
         except OSError as error:
             print(f"warning: no more TensorBoard events ({error.strerror}); the run goes on", file=sys.stderr)
-
-
-def _summary(name: str, value: float | np.ndarray):
-    if isinstance(value, np.ndarray):
-        return summary.image(name, value, dataformats="HWC")
-    return summary.scalar(name, value)
 
 
 class Progress:
@@ -193,22 +198,26 @@ class Progress:
             self.say(self._line)
 
     def update(self, step: int, metrics: dict[str, float], steps_per_second: float) -> None:
-        """Shows the newest metrics, those of the game (`value`, `d_real`, `d_fake`) as the paper writes them."""
+        """Shows the newest metrics of the game: `value`, `d_real` and `d_fake`, where there are any."""
         left = timedelta(seconds=round((self._total - step) / steps_per_second))
-        parts = [f"step {step}/{self._total}", f"{steps_per_second:.1f} steps/s"]
-        parts.append(f"{steps_per_second * self._batch_size:.0f} images/s")
+        images = steps_per_second * self._batch_size
+        speed = (
+            f"step {step}/{self._total}  {steps_per_second:.1f} steps/s  {images:.0f} images/s  {left} left"
+        )
         words = {"value": "V", "d_real": "D(x)", "d_fake": "D(G(z))"}
-        parts += [f"{word} {metrics[name]:.3f}" for name, word in words.items() if name in metrics]
-        self._line = "  ".join([*parts, f"{left} left"])
+        game = "  ".join(f"{word} {metrics[name]:.3f}" for name, word in words.items() if name in metrics)
         now = time.monotonic()
+        late = now - self._shown > (0.1 if self._live else self.QUIET)
+        if late:
+            self._shown = now
         if self._live:
-            self._live.update(Group(ProgressBar(self._total, step), Text(self._line)), refresh=now - self._shown > 0.1)
-        elif now - self._shown > self.QUIET or step == self._total:
-            self.say(self._line)
+            shown = Group(Text(speed), Text(game), ProgressBar(self._total, step))
+            self._live.update(shown, refresh=late)
+        elif late or step == self._total:
+            self.say(f"{speed}  {game}")
             self._line = ""
         else:
-            return
-        self._shown = now
+            self._line = f"{speed}  {game}"
 
     def say(self, message: str) -> None:
         """Prints a line, above the live display if there is one."""

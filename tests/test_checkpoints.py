@@ -4,14 +4,13 @@ import json
 import os
 import resource
 import shutil
-import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import ml_dtypes
 import numpy as np
 import pytest
 
@@ -67,6 +66,16 @@ def test_nothing_is_restored_from_nothing_and_nothing_is_written(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_close_waits_and_saving_may_go_on(tmp_path):
+    with opened(tmp_path) as checkpoints:
+        checkpoints.restore(state(0))
+        for step in (1, 2, 3):
+            checkpoints.save(step, state(step), metrics={})
+            checkpoints.close()
+            assert checkpoints.steps()[-1] == step
+    assert {p.name for p in (tmp_path / "checkpoints").iterdir()} == {"2", "3"}
+
+
 @pytest.mark.parametrize("parallel", [False, True])
 def test_arrays_may_be_donated_as_soon_as_save_returns(tmp_path, parallel):
     x = {"x": jnp.arange(100_000, dtype=jnp.float32)}
@@ -115,11 +124,9 @@ def largest(place: Path) -> Path:
 
 def swap_values(place: Path) -> None:
     """A well-formed checkpoint of other numbers under the old digest."""
-    about = place / "about"
     shutil.rmtree(place / "state")
     other = saved(place.parent.parent / "other", 999)
     shutil.copytree(other / "999" / "state", place / "state")
-    assert about.is_dir()
 
 
 def forge_step(place: Path) -> None:
@@ -176,7 +183,7 @@ def test_it_never_starts_from_zero_when_nothing_is_intact(tmp_path, capsys):
     place = saved(tmp_path, 100, 200)
     truncate(place / "100")
     empty(place / "200")
-    with opened(tmp_path) as checkpoints, pytest.raises(UserError, match="no checkpoint in .* is intact"):
+    with opened(tmp_path) as checkpoints, pytest.raises(UserError, match=r"no checkpoint in .* is intact"):
         checkpoints.restore(state(0))
     assert capsys.readouterr().err.count("\n") == 2
     assert checkpoints.steps() == [100, 200]
@@ -187,6 +194,15 @@ def test_saving_over_unread_checkpoints_is_a_mistake(tmp_path):
     with opened(tmp_path) as checkpoints, pytest.raises(ValueError, match="restore before save"):
         checkpoints.save(50, state(50), metrics={})
     assert checkpoints.steps() == [100]
+
+
+def test_time_does_not_go_back(tmp_path):
+    with opened(tmp_path) as checkpoints:
+        checkpoints.restore(state(0))
+        checkpoints.save(5, state(5), metrics={})
+        with pytest.raises(ValueError, match="step 5 is not after step 5"):
+            checkpoints.save(5, state(6), metrics={})
+        assert_is(checkpoints.restore(state(0)), 5)
 
 
 def test_going_on_from_an_older_step_keeps_the_newer_one_out_of_the_way(tmp_path, capsys):
@@ -214,7 +230,7 @@ def test_leftovers_of_a_killed_save_are_no_checkpoints(tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda s: s | {"large": jnp.zeros((3, 200), jnp.float32)}, r"float32\[200, 200\] for large .* float32\[3, 200\]"),
+        (lambda s: s | {"large": jnp.zeros((3,), jnp.float32)}, r"\[200, 200\] for large .* float32\[3\]"),
         (lambda s: s | {"mask": jnp.zeros((7,), jnp.int32)}, r"bool\[7\] for mask .* int32\[7\]"),
         (lambda s: s | {"new": jnp.zeros((7,), jnp.int32)}, r"nothing for new .* int32\[7\]"),
         (lambda s: {k: v for k, v in s.items() if k != "half"}, r"bfloat16\[5\] for half .* nothing"),
@@ -228,7 +244,8 @@ def test_another_configurations_arrays_are_refused(tmp_path, change, words):
 
 def test_a_step_that_is_not_there(tmp_path):
     saved(tmp_path, 100)
-    with opened(tmp_path) as checkpoints, pytest.raises(UserError, match=r"no checkpoint of step 7; it has \[100\]"):
+    words = r"no checkpoint of step 7; it has \[100\]"
+    with opened(tmp_path) as checkpoints, pytest.raises(UserError, match=words):
         checkpoints.restore(state(0), step=7)
 
 
@@ -266,7 +283,8 @@ def test_file_size_limit(tmp_path):
     """As a full disk, for whom may not mount one: the first checkpoint is there, the next hits the limit."""
     place = saved(tmp_path, 1)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    with pytest.raises(UserError, match="File too large.*the last good one is of step 1"), opened(tmp_path) as checkpoints:
+    words = r"File too large.*the last good one is of step 1"
+    with pytest.raises(UserError, match=words), opened(tmp_path) as checkpoints:
         checkpoints.restore(state(0))
         try:
             resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
@@ -312,9 +330,8 @@ def test_kill_9_while_saving(tmp_path):
             assert restored >= before
             for _ in range(int(rng.integers(2, 6))):
                 step = int(process.stdout.readline().split()[1])
-            threading_pause = float(rng.uniform(0, 0.05))
-            signal.sigtimedwait([], threading_pause)
-            process.send_signal(signal.SIGKILL)
+            time.sleep(float(rng.uniform(0, 0.05)))
+            process.kill()
         before = step - 1  # the save before the last one that returned was waited for
 
 
@@ -324,4 +341,3 @@ def test_nothing_is_pickled(tmp_path):
     assert files and not any(b"\x80\x04\x95" in p.read_bytes() or p.suffix in (".pkl", ".npy") for p in files)
     about = json.loads((place / "1" / "about" / "metadata").read_text())
     assert about["step"] == 1 and len(about["sha256"]) == 64
-    assert ml_dtypes.bfloat16  # restored without any Python object

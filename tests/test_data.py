@@ -6,6 +6,7 @@ import gzip
 import http.server
 import io
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -75,10 +76,10 @@ def test_no_validation_set_is_an_empty_one():
 
 @pytest.mark.parametrize("test", [None, np.zeros(2)])
 def test_a_validation_set_that_leaves_nothing_to_train_on(test):
-    with pytest.raises(UserError, match="data.validation=8"):
+    with pytest.raises(UserError, match=r"data\.validation=8"):
         data.split(np.arange(8), test, 8)
     if test is None:  # 4 are left after the test set, and the validation set takes these
-        with pytest.raises(UserError, match="data.validation=4"):
+        with pytest.raises(UserError, match=r"data\.validation=4"):
             data.split(np.arange(8), None, 4)
 
 
@@ -383,9 +384,12 @@ def write_mnist(folder, seed=0, n=40):
     for prefix, count in (("train", n), ("t10k", n // 2)):
         x = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8)
         labels = rng.integers(0, 10, count, dtype=np.uint8)
-        header, label_header = struct.pack(">4i", 2051, count, 28, 28), struct.pack(">2i", 2049, count)
-        (folder / f"{prefix}-images-idx3-ubyte.gz").write_bytes(gzip.compress(header + x.tobytes()))
-        (folder / f"{prefix}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(label_header + labels.tobytes()))
+        for name, header, content in (
+            ("images-idx3", struct.pack(">4i", 2051, count, 28, 28), x),
+            ("labels-idx1", struct.pack(">2i", 2049, count), labels),
+        ):
+            archive = folder / f"{prefix}-{name}-ubyte.gz"
+            archive.write_bytes(gzip.compress(header + content.tobytes()))
         written.append(x[..., None])
     return written
 
@@ -393,7 +397,8 @@ def write_mnist(folder, seed=0, n=40):
 def write_cifar10(folder, n=8):
     """An archive as CIFAR-10's binary one; returns the training and test images."""
     folder.mkdir(parents=True, exist_ok=True)
-    x, labels = RNG.integers(0, 256, (6 * n, 3, 32, 32), dtype=np.uint8), np.arange(6 * n, dtype=np.uint8) % 10
+    x = random_images(6 * n, 3, 32, 32)
+    labels = np.arange(6 * n, dtype=np.uint8) % 10
     records = np.concatenate([labels[:, None], x.reshape(6 * n, -1)], axis=1)
     files = {f"data_batch_{i + 1}.bin": records[i * n : (i + 1) * n].tobytes() for i in range(5)}
     files["test_batch.bin"] = records[5 * n :].tobytes()
@@ -509,7 +514,9 @@ def test_another_process_may_prepare_the_same(tmp_path, official, monkeypatch):
     np.testing.assert_array_equal(tfds.load("mnist", str(tmp_path))[0], train)
 
 
-@pytest.mark.parametrize("lost", ["dataset_info.json", "features.json", "mnist-test.array_record-00000-of-00001"])
+@pytest.mark.parametrize(
+    "lost", ["dataset_info.json", "features.json", "mnist-test.array_record-00000-of-00001"]
+)
 def test_a_damaged_copy_is_named(tmp_path, official, lost):
     write_mnist(tmp_path)
     official(tmp_path)
@@ -530,20 +537,47 @@ def test_no_network_names_the_files_and_the_folder(tmp_path, monkeypatch):
     assert f"into {tmp_path / 'downloads' / 'manual'} " in str(error.value)
 
 
-def test_a_server_answers_or_not():
-    class Missing(http.server.BaseHTTPRequestHandler):
-        def do_HEAD(self):
-            self.send_error(404)
+@pytest.fixture
+def server(tmp_path):
+    """An HTTP server of the files in tmp_path / "www"."""
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *args):
+            super().__init__(*args, directory=tmp_path / "www")
 
         def log_message(self, *_):
             pass
 
-    with http.server.HTTPServer(("127.0.0.1", 0), Missing) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_port}/x"
-        assert tfds._answers(url)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
         server.shutdown()
+        thread.join()
+
+
+def test_a_server_answers_or_not(server):
+    url = f"http://127.0.0.1:{server.server_port}/not-there"
+    assert tfds._answers(url)
+    server.shutdown()
+    server.server_close()
     assert not tfds._answers(url)
+
+
+def test_what_was_downloaded_serves_without_a_network(tmp_path, server, monkeypatch):
+    import tensorflow_datasets
+    from tensorflow_datasets.core.download import checksums
+
+    train, _ = write_mnist(tmp_path / "www")
+    url = f"http://127.0.0.1:{server.server_port}/"
+    infos = {url + path.name: checksums.compute_url_info(path) for path in (tmp_path / "www").iterdir()}
+    monkeypatch.setattr(tensorflow_datasets.builder_cls("mnist"), "URL", url)
+    monkeypatch.setattr(checksums, "load_url_infos", lambda path: infos if path.stem == "mnist" else {})
+    np.testing.assert_array_equal(tfds.load("mnist", str(tmp_path / "data"))[0], train)
+    shutil.rmtree(tmp_path / "data" / "mnist")
+    shutil.rmtree(tmp_path / "data" / "jaxgan")
+    monkeypatch.setattr(tfds, "_answers", lambda url: False)
+    np.testing.assert_array_equal(tfds.load("mnist", str(tmp_path / "data"))[0], train)
 
 
 @pytest.mark.parametrize(

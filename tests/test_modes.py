@@ -25,7 +25,7 @@ LINE = Mixture(
 def test_coverage_by_hand():
     # 0 and .2 lie within .3 of mode 0; 1.25 of mode 1; 1.4 and 4 are nearest to modes 1 and 2, but too far.
     samples = np.array([[0.0], [0.2], [1.25], [1.4], [4.0]], np.float32)
-    got = coverage(samples, *LINE)
+    got = coverage(samples, LINE)
     assert float(got["modes"]) == 2
     assert float(got["high_quality"]) == pytest.approx(3 / 5)
     shares = np.array([2, 2, 1]) / 5
@@ -36,7 +36,7 @@ def test_coverage_by_hand():
 
 
 def test_a_collapsed_generator():
-    got = evaluate(np.ones((100, 1), np.float32), *LINE, cells=60)
+    got = evaluate(np.ones((100, 1), np.float32), LINE, cells=60)
     assert float(got["modes"]) == 1 and float(got["high_quality"]) == 1
     assert float(got["mode_kl"]) == pytest.approx(math.log(2), rel=1e-6)  # all on a mode of weight 1/2
     # One of 60 cells holds everything: with its exact probability p, JSD follows by hand.
@@ -48,37 +48,36 @@ def test_a_collapsed_generator():
 
 
 def test_near_means_near_in_standard_deviations():
-    """.9 is .4 from the broad mode and .9 from the narrow one at 0, but outside the broad one's reach."""
-    mixture = (np.array([0.5, 0.5]), np.array([[0.0], [1.3]]), np.array([0.5, 0.1]))
-    got = coverage(np.array([[0.9]]), *mixture)
+    """.9 is nearer to the narrow mode at 1.3 than to the broad one at 0, but only the latter reaches it."""
+    mixture = Mixture(np.array([0.5, 0.5]), np.array([[0.0], [1.3]]), np.array([0.5, 0.1]))
+    got = coverage(np.array([[0.9]]), mixture)
     assert float(got["modes"]) == 1 and float(got["high_quality"]) == 1
 
 
 @pytest.mark.parametrize("name, share", [("gaussian", 0.9973), ("ring8", 1 - math.exp(-4.5))])
 def test_the_mixtures_own_samples(name: str, share: float):
     mixture = NAMED[name]
-    got = evaluate(sample(mixture, jax.random.key(0), 20_000), *mixture, cells=100)
+    got = evaluate(sample(mixture, jax.random.key(0), 20_000), mixture, cells=100)
     assert float(got["modes"]) == len(mixture.weights)
     assert float(got["high_quality"]) == pytest.approx(share, abs=0.003)
     assert float(got["mode_kl"]) < 1e-3 and float(got["mode_jsd"]) < 1e-3
 
 
 @pytest.mark.parametrize(
-    "name, cells, n", [("gaussian", 40, 2000), ("bimodal", 60, 4000), ("ring8", 212, 20_000)]
+    "name, cells, n", [("gaussian", 40, 2000), ("bimodal", 60, 4000), ("ring8", 212, 10_000)]
 )
 def test_bias_of_density_jsd_is_as_documented(name: str, cells: int, n: int):
     mixture = NAMED[name]
-    keys = jax.random.split(jax.random.key(0), 20)
-    samples = jax.vmap(lambda key: sample(mixture, key, n))(keys)
-    scores = jax.vmap(lambda s: density_jsd(s, *mixture, cells))(samples)
+    score = jax.jit(jax.vmap(lambda key: density_jsd(sample(mixture, key, n), mixture, cells)))
+    mean = float(score(jax.random.split(jax.random.key(0), 20)).mean())
 
     reach = 6 * mixture.scales[0]
     low, high = mixture.means.min(0) - reach, mixture.means.max(0) + reach
     edges = np.linspace(low, high, cells + 1, axis=1)
     inside = np.diff(norm.cdf((edges[None] - mixture.means[:, :, None]) / mixture.scales[0]))
-    p = np.einsum("ki->i", inside) if len(low) == 1 else np.einsum("ki,kj->ij", inside[:, 0], inside[:, 1])
-    occupied = np.sum(n * p / len(mixture.weights) > 3)
-    assert float(scores.mean()) == pytest.approx((occupied - 1) / (8 * n), rel=0.25)
+    p = np.einsum("ki,kj->ij", inside[:, 0], inside[:, 1]) if len(low) == 2 else inside.sum(axis=0)
+    occupied = np.sum(n * p / len(mixture.weights) > 1 / 3)
+    assert 0.9 < mean / ((occupied - 1) / (8 * n)) < 1.4
 
 
 def test_density_jsd_of_shifted_samples():
@@ -88,7 +87,8 @@ def test_density_jsd_of_shifted_samples():
     m = (p + q) / 2
     want = np.sum(p * np.log(p / m) + q * np.log(q / m)) / 2 * (x[1] - x[0])
     samples = sample(NAMED["gaussian"], jax.random.key(0), 50_000) + jnp.float32(0.5)
-    assert float(density_jsd(samples, *NAMED["gaussian"], cells=60)) == pytest.approx(want, abs=2e-3)
+    score = evaluate(samples, NAMED["gaussian"], cells=60)["jsd"]
+    assert float(score) == pytest.approx(want, abs=2e-3)
 
 
 @pytest.mark.parametrize("far", [100.0, 1e20])
@@ -96,7 +96,7 @@ def test_samples_outside_the_box_share_nothing(far: float):
     for name in ("gaussian", "ring8"):
         mixture = NAMED[name]
         samples = np.full((50, mixture.means.shape[1]), far, np.float32)
-        got = evaluate(samples, *mixture, cells=50)
+        got = evaluate(samples, mixture, cells=50)
         assert float(got["jsd"]) == pytest.approx(math.log(2), abs=1e-5)
         assert float(got["modes"]) == 0 and float(got["high_quality"]) == 0
         assert all(np.isfinite(score) for score in got.values())
@@ -106,23 +106,23 @@ def test_samples_that_are_not_finite_score_nan():
     for bad in (np.nan, np.inf):
         samples = np.zeros((10, 2), np.float32)
         samples[3, 1] = bad
-        assert all(np.isnan(score) for score in evaluate(samples, *NAMED["ring8"], cells=20).values())
+        assert all(np.isnan(score) for score in evaluate(samples, NAMED["ring8"], cells=20).values())
 
 
 def test_a_population_scores_like_its_members():
     mixture = NAMED["ring8"]
     samples = jax.random.normal(jax.random.key(0), (3, 200, 2)) * jnp.asarray([0.1, 1, 2])[:, None, None]
-    together = jax.jit(jax.vmap(lambda s: evaluate(s, *mixture, cells=30)))(samples)
+    together = jax.jit(jax.vmap(lambda s: evaluate(s, mixture, cells=30)))(samples)
     for i in range(3):
-        for name, score in evaluate(samples[i], *mixture, cells=30).items():
+        for name, score in evaluate(samples[i], mixture, cells=30).items():
             assert score.shape == () and score.dtype == jnp.float32
             np.testing.assert_allclose(together[name][i], score, rtol=1e-5, atol=1e-7, err_msg=name)
 
 
 def test_bad_input_is_one_sentence():
     with pytest.raises(UserError, match=r"\(5, 3\).*2 dimensions"):
-        coverage(np.zeros((5, 3)), *NAMED["ring8"])
+        coverage(np.zeros((5, 3)), NAMED["ring8"])
     with pytest.raises(UserError, match="at least one"):
-        evaluate(np.zeros((0, 2)), *NAMED["ring8"], cells=10)
+        evaluate(np.zeros((0, 2)), NAMED["ring8"], cells=10)
     with pytest.raises(UserError, match="1 or 2 dimensions, not 3"):
-        density_jsd(np.zeros((5, 3)), np.ones(1), np.zeros((1, 3)), np.ones(1), cells=4)
+        density_jsd(np.zeros((5, 3)), Mixture(np.ones(1), np.zeros((1, 3)), np.ones(1)), cells=4)

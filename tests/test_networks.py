@@ -1,32 +1,63 @@
-"""The paper's networks: parameter counts by arithmetic, maxout and dropout by hand."""
+"""The paper's networks: parameter counts by arithmetic, and their parts against loops and by hand."""
+
+import importlib
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgan.config import default
+from jaxgan.config import default, update, validate
+from jaxgan.errors import UserError
 from jaxgan.gan import build
 from jaxgan.hparams import traced
-from jaxgan.networks.layers import dropout, maxout
+from jaxgan.networks import conv
+from jaxgan.networks.layers import dropout, maxout, sparse_init, uniform_init
 
 
 def count(params) -> int:
     return sum(x.size for x in jax.tree.leaves(params))
 
 
-def test_mnist_parameter_counts():
-    config = default()
-    gan = build(config, (28, 28, 1), 50_000)
+def dense(*sizes: int) -> int:
+    """Weights and biases of layers that join these numbers of units."""
+    return sum(a * b + b for a, b in zip(sizes, sizes[1:], strict=False))
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "generator", "discriminator"),
+    [
+        ("mnist", (28, 28, 1), dense(100, 1200, 1200, 784), dense(784, 240 * 5) + dense(240, 240 * 5) + dense(240, 1)),
+        ("tfd_pretrain", (48, 48, 1), dense(100, 8000, 8000, 2304), dense(2304, 6000) + dense(1200, 6000) + 1201),
+        ("tfd", (48, 48, 1), dense(100, 8000, 100, 8000, 8000, 2304), dense(2304, 6000) + dense(1200, 6000) + 1201),
+        (
+            "cifar10_fully_connected",
+            (32, 32, 3),
+            dense(100, 8000, 8000, 3072),
+            dense(3072, 1600 * 5) + dense(1600, 1600 * 5) + dense(1600, 1),
+        ),
+        (
+            "cifar10_convolutional",
+            (32, 32, 3),
+            dense(100, 8000, 8000) + 5 * 5 * 80 * 3 + 32 * 32 * 3,
+            # Sides: 32 -> 33 -> 16 -> 15 -> 7 -> 9 -> 5.
+            (8 * 8 * 3 * 64 + 64) + (8 * 8 * 32 * 64 + 64) + (5 * 5 * 32 * 384 + 384)
+            + dense(5 * 5 * 192, 500 * 5) + dense(500, 1),
+        ),
+    ],
+)  # fmt: skip
+def test_parameter_counts_of_the_four_recipes(name, shape, generator, discriminator):
+    config = importlib.import_module(f"configs.{name}").get_config()
+    gan = build(config, shape, 40_000)
     state = jax.eval_shape(gan.init, traced(config))
-    assert count(state.generator.params) == 100 * 1200 + 1200 + 1200 * 1200 + 1200 + 1200 * 784 + 784
-    assert count(state.discriminator.params) == 784 * 1200 + 1200 + 240 * 1200 + 1200 + 240 + 1
+    assert count(state.generator.params) == generator
+    assert count(state.discriminator.params) == discriminator
 
 
 def test_initial_weights_fill_the_irange_and_biases_are_0():
     config = default()
     gan = build(config, (28, 28, 1), 50_000)
-    state = gan.init(traced(config))
+    state = jax.jit(gan.init)(traced(config))
     for player, irange in (("generator", 0.05), ("discriminator", 0.005)):
         for layer in getattr(state, player).params.values():
             top = float(jnp.max(jnp.abs(layer["kernel"])))
@@ -35,7 +66,9 @@ def test_initial_weights_fill_the_irange_and_biases_are_0():
 
 
 def test_maxout_by_hand():
-    x = jnp.array([[1.0, 5.0, 3.0, 2.0, 0.0, -4.0]])  # 3 pieces of 2 units: unit 0 has 1, 3, 0; unit 1 has 5, 2, -4
+    x = jnp.array(
+        [[1.0, 5.0, 3.0, 2.0, 0.0, -4.0]]
+    )  # 3 pieces of 2 units: unit 0 has 1, 3, 0; unit 1 has 5, 2, -4
     np.testing.assert_array_equal(maxout(x, 3), [[3.0, 5.0]])
 
 
@@ -48,3 +81,113 @@ def test_dropout_keeps_its_share_and_scales_it(keep):
     assert len(np.unique(y > 0, axis=0)) == 200  # a mask of its own for every example
     other = dropout(x, keep, jax.random.split(jax.random.key(0), 200), 1)
     assert ((y > 0) != (np.asarray(other) > 0)).mean() == pytest.approx(2 * keep * (1 - keep), abs=0.01)
+
+
+def test_sparse_init_gives_each_unit_its_number_of_weights():
+    w = np.asarray(sparse_init(30)(jax.random.key(0), (50, 200)))
+    assert ((w != 0).sum(axis=0) == 30).all()
+    assert w[w != 0].std() == pytest.approx(1, abs=0.03)
+    assert ((w != 0).sum(axis=1) > 70).all()  # 120 on average: no row is left out
+
+
+def test_only_sigmoid_units_get_the_sigmoid_bias(tiny_config):
+    config = tiny_config(
+        generator__hidden=(6, 5), generator__activations=("relu", "sigmoid"), generator__sigmoid_bias=-2.0
+    )
+    params = jax.jit(build(config, (8, 8, 1), 100).init)(traced(config)).generator.params
+    np.testing.assert_array_equal(params["Dense_0"]["bias"], np.zeros(6))
+    np.testing.assert_array_equal(params["Dense_1"]["bias"], np.full(5, -2.0))
+
+
+def test_transposed_convolution_adds_kernels_and_a_bias_for_every_number():
+    rows, columns, features, channels, kernel, stride = 2, 3, 4, 2, 5, 3
+    height, width = stride * (rows - 1) + kernel, stride * (columns - 1) + kernel
+    shape, hidden = (height, width, channels), (rows * columns * features,)
+    init = uniform_init(0.5)
+    generator = conv.Generator(
+        shape, hidden, ("relu",), "linear", 0.5, 0.0, init, lambda key, s: init(key, s), (rows, columns, features),
+        kernel, stride,
+    )  # fmt: skip
+    z = jax.random.normal(jax.random.key(1), (6, 7))
+    params = generator.init(jax.random.key(0), z)["params"]
+    found = np.asarray(generator.apply({"params": params}, z))
+
+    weights = jax.tree.map(lambda x: np.asarray(x, np.float64), params)
+    h = np.maximum(np.asarray(z, np.float64) @ weights["Dense_0"]["kernel"] + weights["Dense_0"]["bias"], 0)
+    h = h.reshape(6, rows, columns, features)
+    expected = np.tile(weights["output_bias"].reshape(1, *shape), (6, 1, 1, 1))
+    for r in range(rows):
+        for c in range(columns):
+            for i in range(kernel):
+                for j in range(kernel):
+                    # The kernel is [kernel, kernel, channels, features].
+                    expected[:, stride * r + i, stride * c + j] += (
+                        h[:, r, c] @ weights["output"]["kernel"][i, j].T
+                    )
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert len(np.unique(weights["output_bias"])) == height * width * channels
+
+
+@pytest.mark.parametrize(
+    ("side", "window", "stride", "pooled"), [(33, 4, 2, 16), (15, 4, 2, 7), (9, 2, 2, 5), (6, 2, 2, 3)]
+)
+def test_pooling_as_cuda_convnet_does(side, window, stride, pooled):
+    x = np.random.default_rng(0).normal(size=(2, side, side, 3)).astype(np.float32)
+    y = np.asarray(conv.max_pool(jnp.asarray(x), window, stride))
+    assert y.shape == (2, pooled, pooled, 3)
+    for r in range(pooled):
+        for c in range(pooled):
+            patch = x[:, r * stride : r * stride + window, c * stride : c * stride + window]
+            np.testing.assert_array_equal(y[:, r, c], patch.max(axis=(1, 2)))
+
+
+def conv_config(**changes):
+    """Convolutional players of 8x8 images."""
+    small = {
+        "generator.name": "conv", "generator.hidden": (18,), "generator.activations": ("relu",),
+        "generator.conv.grid": (3, 3, 2), "generator.conv.kernel": 4, "generator.conv.stride": 2,
+        "discriminator.name": "conv", "discriminator.hidden": (6,), "discriminator.irange": 0.5,
+        "discriminator.conv.channels": (3, 4), "discriminator.conv.kernels": (3, 3),
+        "discriminator.conv.paddings": (1, 1), "discriminator.conv.pools": (2, 2),
+        "discriminator.conv.strides": (2, 2), "prior.size": 5, "train.batch_size": 4,
+    }  # fmt: skip
+    return update(default(), small | {key.replace("__", "."): value for key, value in changes.items()})
+
+
+def test_convolutional_masks_belong_to_examples():
+    config = conv_config()
+    validate(config)
+    gan = build(config, (8, 8, 1), 100)
+    params, D = jax.jit(gan.init)(traced(config)).discriminator.params, jax.jit(gan.D)
+    x, keys = jax.random.normal(jax.random.key(0), (4, 8, 8, 1)), jax.random.split(jax.random.key(1), 4)
+    together = D(params, x, keys)
+    alone = jnp.concatenate([D(params, x[i : i + 1], keys[i : i + 1]) for i in range(4)])
+    np.testing.assert_allclose(together, alone, atol=1e-6)
+    same = D(params, jnp.broadcast_to(x[:1], x.shape), keys)
+    assert len(np.unique(np.asarray(same))) == 4  # one image, four masks
+    assert D(params, x).shape == (4,)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"generator__conv__grid": (3, 3, 3)}, "product is the number of units of the last hidden layer, 18"),
+        ({"generator__conv__kernel": 1}, "kernel=1 is smaller than"),
+        ({"generator__output_sparse": 20}, "the layer below has 18 units"),
+        ({"discriminator__conv__pools": (2,)}, "one number a layer each"),
+        ({"discriminator__conv__pools": (2, 0)}, "not 0"),
+        ({"discriminator__conv__strides": (3, 2)}, "must not exceed"),
+        ({"discriminator__activation": "relu"}, "has maxout units"),
+    ],
+)
+def test_convolutions_that_cannot_be(changes, words):
+    with pytest.raises(UserError, match=words):
+        validate(conv_config(**changes))
+
+
+def test_convolutions_that_do_not_fit_the_images():
+    config = conv_config()
+    with pytest.raises(UserError, match=r"images of 8x8 pixels, but the data are of shape \(9, 9, 1\)"):
+        build(config, (9, 9, 1), 100).init(traced(config))
+    with pytest.raises(UserError, match="a window of 8x8 does not fit into the 4x4 points"):
+        build(conv_config(discriminator__conv__pools=(2, 8)), (8, 8, 1), 100).init(traced(config))

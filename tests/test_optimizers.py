@@ -64,7 +64,9 @@ def test_column_norms_stay_below_the_limit():
 
 
 def test_adam_is_optax_adam_with_traced_numbers():
-    config = update(default(), {"optimizer.discriminator.name": "adam", "optimizer.discriminator.learning_rate": 0.01})
+    config = update(
+        default(), {"optimizer.discriminator.name": "adam", "optimizer.discriminator.learning_rate": 0.01}
+    )
     gradients = jax.random.normal(jax.random.key(0), (5, 3))
     got = run(config, "discriminator", gradients, jnp.zeros(3), 1000)[-1]
     m = v = p = np.zeros(3)

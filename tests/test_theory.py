@@ -25,7 +25,7 @@ def normal(mean: float, scale: float, x: np.ndarray = X) -> np.ndarray:
     return np.exp(-(((x - mean) / scale) ** 2) / 2) / (scale * math.sqrt(2 * math.pi))
 
 
-# p_g from the data's own distribution to one with no overlap in float32.
+# p_g (mean, scale) for p_data = N(0, 1): from the same to hardly any overlap.
 FAMILY = [(0.0, 1.0), (0.01, 1.0), (0.5, 1.0), (2.0, 0.7), (0.0, 0.1), (-3.0, 2.0), (12.0, 0.3)]
 
 
@@ -88,10 +88,8 @@ def test_kl_where_a_density_is_zero():
 def test_kl_of_extreme_densities():
     p = np.array([2e38, 1e-37], np.float32)
     q = np.array([1e38, 2e38], np.float32)
-    want = (
-        p.astype(np.float64) * 1e-38 * (np.log(p.astype(np.float64)) - np.log(q.astype(np.float64)))
-    ).sum()
-    assert float(kl_divergence(p, q, 1e-38)) == pytest.approx(want, rel=1e-5)
+    want = entropy_terms(p.astype(np.float64), q.astype(np.float64)).sum() * 2e-38
+    assert float(kl_divergence(p, q, 2e-38)) == pytest.approx(want, rel=1e-5)
 
 
 def test_jsd_bounds():
@@ -124,7 +122,7 @@ def test_theorem1(mean: float, scale: float):
 
 
 def test_theorem1_in_two_dimensions():
-    x = np.linspace(-8, 8, 401)
+    x = np.linspace(-10, 10, 401)
     dx = (x[1] - x[0]) ** 2
     p_data = normal(0, 1, x)[:, None] * normal(0, 1, x)
     for mean in (0.0, 0.3, 4.0):
@@ -143,7 +141,7 @@ def test_extreme_densities_stay_finite():
     big, small = np.float32(3e38), np.float32(1.2e-38)
     p, q = np.array([big, small, 0, big, 0], np.float32), np.array([small, big, big, big, 0], np.float32)
     for f in (js_divergence, generator_criterion):
-        value, grads = jax.value_and_grad(f, argnums=(0, 1))(jnp.asarray(p), jnp.asarray(q), 1e-39 * 100)
+        value, grads = jax.value_and_grad(f, argnums=(0, 1))(jnp.asarray(p), jnp.asarray(q), 1e-37)
         assert np.isfinite(value), f
         assert np.isfinite(grads).all(), f
 

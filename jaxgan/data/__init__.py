@@ -8,11 +8,20 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from jaxgan.data import images, mixture, tfds
+from jaxgan.data import images, mixture, tfd, tfds
 from jaxgan.data.mixture import Mixture
 from jaxgan.errors import UserError
 
-_NAMES = ("digits", "tfds:mnist", "tfds:cifar10", "tfds:NAME", "npz:PATH", "folder:PATH", "mixture:NAME")
+_NAMES = (
+    "digits",
+    "tfds:mnist",
+    "tfds:cifar10",
+    "tfds:NAME",
+    "npz:PATH",
+    "folder:PATH",
+    "tfd:PATH",
+    "mixture:NAME",
+)
 
 
 class Dataset(NamedTuple):
@@ -30,7 +39,8 @@ def load(data_config: ConfigDict) -> Dataset:
 
     The last `data.validation` training examples become the validation set (so `tfds:mnist` with 10,000
     gives the paper's 50,000 / 10,000 / 10,000). If the source has no test set, the last `data.validation`
-    examples become the test set and those before them the validation set.
+    examples become the test set and those before them the validation set. `tfd:PATH` has sets of its own: the
+    unlabeled images to train on, the others as the first of its five folds says.
 
     Args:
       data_config: `config.data`, with fields name, dir and validation.
@@ -48,14 +58,16 @@ def load(data_config: ConfigDict) -> Dataset:
             train, test = images.folder(path)
         case "tfds", _, dataset if dataset:
             train, test = tfds.load(dataset, directory)
+        case "tfd", _, path if path:
+            return Dataset(name, *tfd.fold(tfd.read(path), 0), None)
         case "mixture", _, density if density:
             density, train, validation, test = mixture.load(density)
             return Dataset(name, train, validation, test, density)
         case _:
             near = difflib.get_close_matches(name, _NAMES, n=1, cutoff=0.0)[0]
             raise UserError(
-                f"data.name must be digits, tfds:NAME, npz:PATH, folder:PATH or mixture:NAME, not {name!r}; "
-                f"the nearest is {near!r}."
+                f"data.name must be digits, tfds:NAME, npz:PATH, folder:PATH, tfd:PATH or mixture:NAME, not "
+                f"{name!r}; the nearest is {near!r}."
             )
     return Dataset(name, *split(train, test, held_out), None)
 

@@ -58,11 +58,21 @@ def sample(mixture: Mixture, key: Array, n: int) -> Array:
     return means[k] + scales[k, None] * jax.random.normal(where, (n, means.shape[1]), jnp.float32)
 
 
-def grid(mixture: Mixture, cells: int) -> tuple[Array, Array]:
-    """Evenly spaced points over the box that holds every mean +- 6 scales.
+def box(mixture: Mixture) -> tuple[Array, Array]:
+    """Corners, low [d] and high [d], of the smallest box that holds every mean +- 6 scales.
 
-    All but 4e-9 of the mass lies inside, and with cells no larger than the smallest scale a sum over
-    the cells is as good as the integral in float32 (the midpoint rule on Gaussians).
+    All of the mass but 2e-9 a dimension is inside.
+    """
+    means, scales = jnp.asarray(mixture.means, jnp.float32), jnp.asarray(mixture.scales, jnp.float32)
+    reach = 6 * scales[:, None]
+    return jnp.min(means - reach, axis=0), jnp.max(means + reach, axis=0)
+
+
+def grid(mixture: Mixture, cells: int) -> tuple[Array, Array]:
+    """Evenly spaced points over the mixture's `box`.
+
+    With cells no larger than the smallest scale, a sum over them times dx is as good as the integral in
+    float32 (the midpoint rule on Gaussians).
 
     Args:
       mixture: in d = 1 or 2 dimensions.
@@ -75,14 +85,11 @@ def grid(mixture: Mixture, cells: int) -> tuple[Array, Array]:
     Raises:
       UserError: more than two dimensions, or no cells.
     """
-    means, scales = jnp.asarray(mixture.means, jnp.float32), jnp.asarray(mixture.scales, jnp.float32)[:, None]
-    if means.shape[1] > 2:
-        raise UserError(
-            f"a grid needs a mixture in 1 or 2 dimensions, not {means.shape[1]}; use samples instead."
-        )
+    low, high = box(mixture)
+    if len(low) > 2:
+        raise UserError(f"a grid needs a mixture in 1 or 2 dimensions, not {len(low)}; use samples instead.")
     if cells < 1:
         raise UserError(f"a grid needs at least one cell along each dimension, not {cells}.")
-    low, high = jnp.min(means - 6 * scales, axis=0), jnp.max(means + 6 * scales, axis=0)
     steps = (high - low) / cells
     centres = low[:, None] + steps[:, None] * (jnp.arange(cells, dtype=jnp.float32) + 0.5)[None]
     return jnp.stack(jnp.meshgrid(*centres, indexing="ij"), axis=-1), jnp.prod(steps)
@@ -102,7 +109,7 @@ def load(name: str) -> tuple[Mixture, np.ndarray, np.ndarray, np.ndarray]:
         raise UserError(f"there is no mixture {name!r}; the nearest of {', '.join(NAMED)} is {near!r}.")
     mixture = NAMED[name]
     key = jax.random.key(0, impl="threefry2x32")  # whatever the default generator is set to
-    draws = np.asarray(sample(mixture, key, TRAIN + 2 * HELD_OUT))
+    draws = np.asarray(jax.jit(sample, static_argnums=2)(mixture, key, TRAIN + 2 * HELD_OUT))
     return mixture, *np.split(draws, [TRAIN, TRAIN + HELD_OUT])
 
 
@@ -110,7 +117,7 @@ def _lift(a: Array, rank: int) -> Array:
     return jnp.expand_dims(a, tuple(range(rank - a.ndim)))
 
 
-def _even(means: list, scale: float) -> Mixture:
+def _even(means: list[list[float]], scale: float) -> Mixture:
     count = len(means)
     weights, scales = np.full(count, 1 / count, np.float32), np.full(count, scale, np.float32)
     return Mixture(weights, np.array(means, np.float32), scales)

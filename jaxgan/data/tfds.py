@@ -54,7 +54,8 @@ def load(name: str, directory: str) -> tuple[np.ndarray, np.ndarray | None]:
     """
     if not re.fullmatch(r"\w+(/[\w.-]+)?(:[\d.*]+)?", name):
         raise UserError(f"{name!r} is no TFDS name; write tfds:NAME, tfds:NAME/CONFIG or tfds:NAME:VERSION.")
-    root = Path(directory or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+    directory = directory or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+    root = Path(os.path.expanduser(directory))
     cache = root / "jaxgan" / (re.sub(r"[^\w.-]", "-", name) + ".npz")
     with contextlib.suppress(UserError):  # absent or damaged: made anew below
         return images.npz(cache)
@@ -99,17 +100,24 @@ def _read(builder: Any, split: str) -> np.ndarray:
     from tensorflow_datasets.core.hashing import Hasher
 
     name, features = builder.info.full_name, builder.info.features
-    keys = [key for key, feature in dict(features).items() if type(feature) is tfds.features.Image]
+    keys = [
+        key
+        for key, feature in (features.items() if isinstance(features, tfds.features.FeaturesDict) else ())
+        if type(feature) is tfds.features.Image and feature.np_dtype == np.uint8
+    ]
     if "image" not in keys and len(keys) != 1:
-        raise UserError(f"tfds:{name} has {len(keys)} image features among {', '.join(features)}; need one.")
+        raise UserError(
+            f"tfds:{name} has {len(keys)} features of 8-bit images ({', '.join(keys) or 'none'}); use a data "
+            f"set with one, or with one called 'image'."
+        )
     key = "image" if "image" in keys else keys[0]
     try:
         # Pillow decodes two times faster than TFDS does with it.
         source = builder.as_data_source(split, decoders={key: tfds.decode.SkipDecoding()})
     except NotImplementedError:
         raise UserError(
-            f"{builder.data_dir} holds tfds:{name} as {builder.info.file_format.value}, which only TensorFlow "
-            f"reads; set data.dir to another folder, where it is prepared as array_record."
+            f"{builder.data_dir} holds tfds:{name} as {builder.info.file_format.value}, which only "
+            f"TensorFlow reads; set data.dir to another folder, where it is prepared as array_record."
         ) from None
     places = range(len(source))
     if builder.name in _FAMILIES and not builder.info.disable_shuffling:

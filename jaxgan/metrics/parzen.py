@@ -35,7 +35,7 @@ def evaluate(samples: ArrayLike, validation: ArrayLike, test: ArrayLike, sigmas:
 
     Args:
       samples: [m, ...] from the generator (the paper: 10,000).
-      validation, test: [..., ...] data, examples of the samples' shape and range.
+      validation, test: [n, ...] data, examples of the samples' shape and range.
       sigmas: candidates, such as the paper's `SIGMAS`, in the data's unit.
 
     Raises:

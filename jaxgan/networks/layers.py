@@ -23,6 +23,20 @@ def uniform_init(irange: float) -> nn.initializers.Initializer:
     return init
 
 
+def sparse_init(nonzero: int) -> nn.initializers.Initializer:
+    """Of each unit's incoming weights `nonzero` are normal(0, 1), the others 0 (pylearn2's `sparse_init`)."""
+
+    def init(key: jax.Array, shape: tuple[int, int], dtype=jnp.float32) -> jax.Array:
+        inputs, units = shape
+        key_rows, key_weights = jax.random.split(key)
+        choose = lambda k: jax.random.choice(k, inputs, (nonzero,), replace=False)  # noqa: E731
+        rows = jax.lax.map(choose, jax.random.split(key_rows, units))  # [units, nonzero]
+        weights = jax.random.normal(key_weights, (units, nonzero), dtype)
+        return jnp.zeros(shape, dtype).at[rows, jnp.arange(units)[:, None]].set(weights)
+
+    return init
+
+
 def maxout(x: jax.Array, pieces: int) -> jax.Array:
     """The largest of `pieces` linear units (arXiv:1302.4389).
 

@@ -53,4 +53,3 @@ def generator_loss(choice: jax.Array, fake_logits: jax.Array) -> jax.Array:
 def generator_loss_index(name: str) -> int:
     """The index of a loss named in `objective.loss`."""
     return list(GENERATOR_LOSSES).index(name)
-

@@ -1,0 +1,41 @@
+"""The paper's convolutional networks for CIFAR-10 (section 5, Figure 2d).
+
+Numbers of goodfeli/adversarial, cifar10_convolutional.yaml.
+
+    python -m jaxgan.main --config=configs/cifar10_convolutional.py
+
+40,000 training images of 32x32 in colour, each of norm 55 after its mean is taken out; G has 65 million
+parameters, most of them between its two hidden layers, D 12.6 million. The 2014 code states no length: 250
+epochs end where its momentum does.
+
+Expected: no published score; samples as in Figure 2d.
+Measured: see the README.
+"""
+
+from jaxgan.config import default, update
+
+
+def get_config():
+    config = update(
+        default(),
+        {
+            "data.name": "tfds:cifar10",
+            "data.validation": 10_000,
+            "data.contrast": 55.0,
+            "prior.name": "normal",
+            "generator.name": "conv",  # generator.conv and discriminator.conv start with the paper's numbers
+            "generator.hidden": (8000, 8000),
+            "generator.activations": ("relu", "sigmoid"),
+            "generator.output": "linear",
+            "generator.output_bias": False,
+            "discriminator.name": "conv",
+            "discriminator.hidden": (500,),
+            "train.steps": 78_125,
+            "train.update": "simultaneous",  # as the released code does; Algorithm 1 alternates
+            "train.batch_size": 128,
+            "evaluate.every": 7_500,
+            "checkpoint.every": 2_500,
+            "sample.every": 2_500,
+        },
+    )
+    return update(config, {f"optimizer.{player}.learning_rate": 0.004 for player in ("generator", "discriminator")})

@@ -1,0 +1,34 @@
+"""Eight Gaussians on a ring, the standard picture of mode collapse (arXiv:1611.02163, appendix A).
+
+python -m jaxgan.main --config=configs/ring8.py
+"""
+
+from jaxgan.config import default, update
+
+
+def get_config():
+    settings = {
+        "data.name": "mixture:ring8",
+        "prior.name": "normal",
+        "prior.size": 8,
+        "generator.hidden": (64, 64),
+        "generator.activations": ("relu", "relu"),
+        "generator.output": "linear",
+        "generator.irange": 0.2,
+        "generator.output_irange": 0.2,
+        "discriminator.hidden": (64, 64),
+        "discriminator.activation": "relu",
+        "discriminator.irange": 0.2,
+        "discriminator.input_keep": 1.0,
+        "discriminator.hidden_keep": 1.0,
+        "train.batch_size": 128,
+        "train.steps": 3000,
+        "log.every": 50,
+        "sample.every": 0,
+        "evaluate.every": 500,
+        "evaluate.samples": 2500,
+        "checkpoint.every": 1000,
+    }
+    for player in ("generator", "discriminator"):
+        settings |= {f"optimizer.{player}.name": "adam", f"optimizer.{player}.learning_rate": 1e-3}
+    return update(default(), settings)

@@ -1,0 +1,123 @@
+"""Figure 2: samples of G beside the training images nearest to them.
+
+    python -m experiments.figure2 --workdir=runs/mnist [--out=FILE.png]
+
+Claim (arXiv:1406.2661, Figure 2): the model has not memorized the training set. The last column, framed,
+shows for each sample left of it the training image at the smallest L2 distance in the space of pixels.
+Samples are the first ones of a seed: fair random draws, not chosen.
+
+A picture of a few nearest images convinces the eye only, so the distances are printed too: how far
+samples are from the nearest training image, beside the same for test images. A generator that copies
+has samples much nearer to training images than test images are; equal medians are what p_g = p_data gives.
+
+Expected: recognizable digits, each unlike its neighbour; medians of the same size.
+Measured: see the README.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import jaxgan
+from jaxgan import data, errors, plots
+from jaxgan.data.decode import decode, encode
+from jaxgan.errors import UserError
+
+FRAME = np.array([255, 200, 0], np.uint8)  # the paper's yellow
+EDGE = 3  # pixels of the frame
+
+
+def nearest(
+    x: np.ndarray, train: np.ndarray, contrast: float, tile: int = 5000
+) -> tuple[np.ndarray, np.ndarray]:
+    """The training example at the smallest L2 distance from each x.
+
+    Args:
+      x: [n, *shape] float32 in the range of G.
+      train: [m, *shape] as stored.
+      contrast: `data.contrast`, to decode `train`.
+      tile: training examples a time.
+
+    Returns:
+      Their indices [n] int and the distances [n] float32.
+    """
+
+    @jax.jit
+    def squares(examples: jax.Array) -> jax.Array:  # [n, tile], but for the norm of x
+        y = decode(examples, contrast).reshape(len(examples), -1)
+        return jnp.sum(y * y, axis=1)[None] - 2 * jnp.matmul(x.reshape(len(x), -1), y.T, precision="highest")
+
+    best, index = np.full(len(x), np.inf, np.float32), np.zeros(len(x), int)
+    for start in range(0, len(train), tile):
+        found = np.asarray(squares(train[start : start + tile]))
+        closer = found.min(axis=1) < best
+        index = np.where(closer, start + found.argmin(axis=1), index)
+        best = np.minimum(best, found.min(axis=1))
+    # From differences: the expanded square rounds small distances away.
+    difference = x - np.asarray(decode(train[index], contrast))
+    return index, np.sqrt(np.sum(difference.reshape(len(x), -1) ** 2, axis=1))
+
+
+def picture(samples: np.ndarray, neighbours: np.ndarray, rows: int) -> np.ndarray:
+    """Rows of samples, the last of each beside its framed neighbour.
+
+    Args:
+      samples: [rows * columns, H, W, C] uint8; neighbours: [rows, H, W, C] uint8.
+
+    Returns:
+      [H', W', 3] uint8.
+    """
+    both = np.concatenate([samples.reshape(rows, -1, *samples.shape[1:]), neighbours[:, None]], axis=1)
+    grid = plots.grid(both.reshape(-1, *samples.shape[1:]), rows)
+    grid = np.broadcast_to(grid, (*grid.shape[:2], 3))
+    cell = (grid.shape[1] - 1) // both.shape[1]  # an image and the line left of it
+    left, right = grid[:, : -cell - 1], grid[:, -cell - 1 :]
+    framed = np.tile(FRAME, (right.shape[0] + 2 * EDGE, right.shape[1] + 2 * EDGE, 1))
+    framed[EDGE:-EDGE, EDGE:-EDGE] = right
+    return np.concatenate([np.pad(left, ((EDGE, EDGE), (0, 0), (0, 0)), constant_values=255), framed], axis=1)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser("python -m experiments.figure2", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser.error = errors.fail
+    parser.add_argument("--workdir", type=Path, default=Path("runs/mnist"), help="of a trained GAN")
+    parser.add_argument("--out", type=Path, help="the picture; default: figure2.png in the workdir")
+    parser.add_argument("--step", type=int, help="of the checkpoint; default: the newest")
+    parser.add_argument("--seed", type=int, default=0, help="of the samples")
+    parser.add_argument("--rows", type=int, default=6)
+    parser.add_argument("--columns", type=int, default=8, help="of samples; one more shows the neighbours")
+    flags = parser.parse_args()
+    if min(flags.rows, flags.columns) < 1:
+        raise UserError(f"--rows={flags.rows} and --columns={flags.columns} must be 1 or more.")
+
+    gan = jaxgan.load(flags.workdir, flags.step)
+    dataset = data.load(gan.config.data)
+    if dataset.mixture is not None:
+        raise UserError(
+            f"{flags.workdir} was trained on points ({dataset.name}); Figure 2 needs one of images."
+        )
+    contrast, n = gan.config.data.contrast, flags.rows * flags.columns
+    samples = gan.sample(max(n, 1000), flags.seed)
+    last = samples[flags.columns - 1 : n : flags.columns]
+    neighbours = dataset.train[nearest(last, dataset.train, contrast)[0]]
+
+    path = flags.out or flags.workdir / "figure2.png"
+    plots.save_png(path, picture(encode(samples[:n], contrast), neighbours, flags.rows))
+    print(f"samples of step {gan.step} and, framed, the nearest training images: {path}")
+    for words, x in (
+        ("1,000 samples", samples[:1000]),
+        ("test images", np.asarray(decode(dataset.test[:1000], contrast))),
+    ):
+        low, median, high = np.percentile(nearest(x, dataset.train, contrast)[1], [0, 50, 100])
+        print(f"L2 from {words} to the nearest training image: median {median:.2f} ({low:.2f} to {high:.2f})")
+
+
+if __name__ == "__main__":
+    sys.exit(errors.exit_on(main, debug=False))

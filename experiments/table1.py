@@ -1,0 +1,403 @@
+"""Table 1: the Parzen log-likelihood of test data, over several seeds.
+
+    python -m experiments.table1 [--seeds=5] [--variants recipe alternating] [--out=runs/table1]
+    python -m experiments.table1 --quick               # two small runs on scikit-learn's digits, a minute
+    python -m experiments.table1 --workdir runs/mnist  # scores finished runs, trains nothing
+    python -m experiments.table1 --tfd TFD_48x48.mat   # the TFD column too, from your own copy
+
+Claim (arXiv:1406.2661, Table 1): 225 +- 2 nats on MNIST, 2057 +- 26 on TFD.
+
+Protocol (section 5): 10,000 samples of G; sigma by the first 1,000 validation images; the mean over the test
+images and its standard error. On TFD the mean and the standard error over the five folds, each with a sigma
+of its own. Two checkpoints of each run are scored: the last one, and the best one on the validation images.
+Beside the paper's +-, which is about test images, stands what it leaves out: the deviation over seeds.
+
+A run that was stopped goes on, a finished one is only scored. `--config.KEY=VALUE` changes a field of every
+run. Left in --out: table1.md, table1.png (the log-likelihood over training), VARIANT/seed_N (the runs).
+
+Expected: 225 or more on MNIST, mean over 5 seeds. As a scale: 10,000 real training images as the samples
+score 244.
+Measured: see the README.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from matplotlib.figure import Figure
+from ml_collections import ConfigDict
+
+import jaxgan
+from jaxgan import config as settings
+from jaxgan import data, errors, train, writers
+from jaxgan.checkpoints import Checkpoints
+from jaxgan.data import Dataset, tfd
+from jaxgan.data.decode import decode
+from jaxgan.errors import UserError
+from jaxgan.evaluate import sampler
+from jaxgan.metrics import parzen
+from jaxgan.metrics.parzen import Estimate
+from jaxgan.scores import SCORE
+from jaxgan.state import stream
+from jaxgan.workdir import opened
+
+# Changes to configs/mnist.py within the paper's networks; each is a row of its own.
+VARIANTS = {
+    "recipe": {},  # the released code's numbers and updates
+    "alternating": {"train.update": "alternating"},  # its numbers under Algorithm 1, k = 1
+}
+
+# Changes to configs/NAME.py that --quick makes.
+QUICK = {
+    "digits": {
+        "generator.hidden": (200, 200), "discriminator.hidden": (60, 60), "discriminator.irange": 0.05,
+        "train.steps": 3000, "evaluate.every": 300, "evaluate.samples": 1000, "checkpoint.every": 300,
+    },
+    "tfd_pretrain": {
+        "generator.hidden": (60, 40), "generator.output_sparse": 20, "discriminator.hidden": (20, 20),
+        "train.steps": 50, "evaluate.every": 25, "evaluate.samples": 1000, "checkpoint.every": 25,
+    },
+    "tfd": {
+        "generator.hidden": (50, 100, 60, 40), "generator.output_sparse": 20,
+        "discriminator.hidden": (20, 20),
+        "train.steps": 50, "evaluate.every": 25, "evaluate.samples": 1000, "checkpoint.every": 25,
+    },
+}  # fmt: skip
+
+# What may differ between the runs of one row.
+OTHER = (
+    *(
+        "seed",
+        "data.name",
+        "data.dir",
+        "generator.initialize_from",
+        "train.on_divergence",
+        "train.max_restores",
+    ),
+    *("log.", "sample.", "evaluate.", "checkpoint.", "distributed."),
+)
+
+SAMPLES = 10_000  # the paper's
+
+PUBLISHED = {  # the paper's Table 1: mean and +-, nats
+    "DBN": {"MNIST": "138 ± 2", "TFD": "1909 ± 66"},
+    "Stacked CAE": {"MNIST": "121 ± 1.6", "TFD": "2110 ± 50"},
+    "Deep GSN": {"MNIST": "214 ± 1.1", "TFD": "1890 ± 29"},
+    "Adversarial nets": {"MNIST": "225 ± 2", "TFD": "2057 ± 26"},
+}
+SCALE = {  # lines in the picture
+    "MNIST": {"the paper": 225.0, "training images as samples": 244.2},
+    "TFD": {"the paper": 2057.0},
+}
+
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito's
+
+
+class Run(NamedTuple):
+    """A work directory and its place in the table."""
+
+    column: str  # MNIST | TFD | digits
+    variant: str
+    workdir: Path
+
+
+class Score(NamedTuple):
+    """The log-likelihood of the test images under one checkpoint or one file of samples."""
+
+    column: str
+    variant: str
+    checkpoint: str  # last | best on validation | -
+    seed: int | None
+    step: int | None
+    estimates: list[Estimate]  # one, or one a fold
+    validation: int  # images that chose sigma
+
+    @property
+    def mean(self) -> float:
+        return float(np.mean([estimate.mean for estimate in self.estimates]))
+
+    @property
+    def error(self) -> float:
+        """The paper's +-: the standard error over test images, or over folds."""
+        if len(self.estimates) == 1:
+            return self.estimates[0].standard_error
+        means = [estimate.mean for estimate in self.estimates]
+        return float(np.std(means, ddof=1) / len(means) ** 0.5)
+
+
+def finished(workdir: Path) -> Run:
+    """A run from elsewhere: its column by its data, and as its variant what it changes in the recipe."""
+    config = opened(workdir)[0]
+    match config.data.name.partition(":"):
+        case "tfds", _, "mnist":
+            column, name = "MNIST", "mnist"
+        case "tfd", _, _:
+            column, name = "TFD", "tfd" if config.generator.initialize_from else "tfd_pretrain"
+        case "digits", _, _:
+            column, name = "digits", "digits"
+        case _:
+            raise UserError(
+                f"{workdir} was trained on {config.data.name}, but the table has columns for MNIST "
+                f"(tfds:mnist), TFD (tfd:PATH) and digits only; give the work directory of such a run."
+            )
+    flat, usual = settings.flatten(config), settings.flatten(recipe(name))
+    changed = [
+        f"{key}={value}" for key, value in flat.items() if value != usual[key] and not key.startswith(OTHER)
+    ]
+    more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+    return Run(column, ", ".join(changed[:3]) + more or "recipe", workdir)
+
+
+def sets_of(dataset: Dataset) -> list[Dataset]:
+    """The data with each pair of validation and test sets that it is scored on: TFD has five."""
+    kind, _, path = dataset.name.partition(":")
+    if kind != "tfd":
+        return [dataset]
+    faces = tfd.read(path)
+    folds = (tfd.fold(faces, number) for number in range(tfd.FOLDS))
+    return [dataset._replace(validation=validation, test=test) for _, validation, test in folds]
+
+
+def scores(run: Run, sets: list[Dataset], samples: int) -> Iterator[Score]:
+    """Scores the last checkpoint of a run and its best one, on each of its sets."""
+    with Checkpoints(run.workdir / "checkpoints", keep=1, best_key=SCORE) as checkpoints:
+        steps = {"last": None, "best on validation": checkpoints.best_step()}
+    for checkpoint, step in steps.items():
+        gan = jaxgan.load(run.workdir, step)
+        key = jax.random.fold_in(stream(gan.hparams, "sample"), 1)  # the draws of the run's own evaluations
+        drawn = sampler(gan.gan)(gan.hparams, gan.state, key, samples)
+        estimates = [protocol(drawn, dataset, gan.config.data.contrast) for dataset in sets]
+        used = min(len(sets[0].validation), parzen.VALIDATION)
+        yield Score(run.column, run.variant, checkpoint, gan.config.seed, gan.step, estimates, used)
+
+
+def protocol(samples: np.ndarray, dataset: Dataset, contrast: float = 0.0) -> Estimate:
+    """The paper's estimate: sigma by the validation images, the mean over the test images."""
+    validation, test = (np.asarray(decode(x, contrast)) for x in (dataset.validation, dataset.test))
+    return parzen.evaluate(samples, validation, test, parzen.SIGMAS)
+
+
+def score_file(path: Path, column: str, dataset: Dataset, asked: int) -> Score:
+    """Scores samples from elsewhere: the array `samples` of a .npz file, [n, *shape] in [0, 1].
+
+    Raises:
+      UserError: no such file or array, samples of another shape, or fewer than asked.
+    """
+    try:
+        with np.load(path) as file:
+            samples = np.asarray(file["samples"], np.float32)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{path} cannot be read as a .npz file with an array `samples` ({error}).") from None
+    if samples.shape[1:] != dataset.test.shape[1:]:
+        raise UserError(
+            f"{path} holds samples of shape {samples.shape[1:]}, but {dataset.name} has "
+            f"{dataset.test.shape[1:]}; give samples of a generator that was trained on it."
+        )
+    if len(samples) < asked:
+        raise UserError(
+            f"{path} holds {len(samples)} samples, not the {asked} asked for; draw more, or set --samples."
+        )
+    used = min(len(dataset.validation), parzen.VALIDATION)
+    return Score(column, path.name, "-", None, None, [protocol(samples[:asked], dataset)], used)
+
+
+def groups(scored: list[Score], *fields: str) -> dict[tuple, list[Score]]:
+    """Scores that agree in these fields, in their order."""
+    found: dict[tuple, list[Score]] = {}
+    for score in scored:
+        found.setdefault(tuple(getattr(score, field) for field in fields), []).append(score)
+    return found
+
+
+def row(*cells) -> str:
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def table(scored: list[Score]) -> Iterator[str]:
+    """Table 1 as the paper has it, with our rows."""
+    columns = list(dict.fromkeys(["MNIST", "TFD", *(score.column for score in scored)]))
+    yield row("Model", *columns)
+    yield row(*["---"] * (1 + len(columns)))
+    for model, published in PUBLISHED.items():
+        yield row(f"{model} (2014)", *(published.get(column, "") for column in columns))
+    for (variant, checkpoint), members in groups(scored, "variant", "checkpoint").items():
+        cells = dict.fromkeys(columns, "")
+        for (column,), here in groups(members, "column").items():
+            cells[column] = f"{np.mean([s.mean for s in here]):.1f} ± {np.mean([s.error for s in here]):.1f}"
+        yield row(f"Adversarial nets, jaxgan: {variant}, {checkpoint}", *cells.values())
+
+
+def statistics(scored: list[Score]) -> Iterator[str]:
+    """What the table's numbers are over seeds."""
+    head = ("Data", "Variant", "Checkpoint", "Seeds", "Mean", "SD over seeds", "Lowest", "Highest")
+    yield row(*head)
+    yield row(*["---"] * len(head))
+    for key, members in groups(scored, "column", "variant", "checkpoint").items():
+        means = np.array([score.mean for score in members])
+        deviation = f"{means.std(ddof=1):.1f}" if len(means) > 1 else "-"
+        low, mean, high = (f"{number:.1f}" for number in (means.min(), means.mean(), means.max()))
+        yield row(*key, len(means), mean, deviation, low, high)
+
+
+def singles(scored: list[Score]) -> Iterator[str]:
+    """Every run by itself."""
+    head = ("Data", "Variant", "Seed", "Checkpoint", "Step", "Log-likelihood", "Sigma")
+    yield row(*head)
+    yield row(*["---"] * len(head))
+    for s in scored:
+        sigma = ", ".join(sorted({f"{e.sigma:.3f}{' (edge)' if e.at_edge else ''}" for e in s.estimates}))
+        seed, step = ("-" if x is None else x for x in (s.seed, s.step))
+        yield row(s.column, s.variant, seed, s.checkpoint, step, f"{s.mean:.1f} ± {s.error:.1f}", sigma)
+
+
+def notes(scored: list[Score], samples: int) -> Iterator[str]:
+    """What makes a number other than the paper's."""
+    yield (
+        f"Log-likelihood in nats under a Parzen window of {samples:,} samples. Ours in the first table: mean "
+        f"over seeds ± the paper's error, which is over test images (TFD: over folds), not over seeds."
+    )
+    if any(estimate.at_edge for score in scored for estimate in score.estimates):
+        yield (
+            f"A sigma marked (edge) is the smallest or the largest of the grid ({parzen.SIGMAS[0]:g} to "
+            f"{parzen.SIGMAS[-1]:g}): one beyond it may score higher."
+        )
+    few = min((s.validation for s in scored if s.column != "TFD"), default=parzen.VALIDATION)
+    if few < parzen.VALIDATION:
+        yield f"Sigma was chosen on {few} validation images, the paper's on {parzen.VALIDATION:,}."
+    if samples != SAMPLES:
+        yield f"The paper drew {SAMPLES:,} samples; their number changes the score."
+    if any(score.column == "digits" for score in scored):
+        yield "digits are 8x8 images, 64 numbers each: that column compares with nothing in the paper."
+
+
+def course(workdir: Path) -> tuple[list[float], list[float]]:
+    """The epochs at which a run was evaluated, and the log-likelihoods of the test images."""
+    config, facts = opened(workdir)
+    steps = facts["examples"] / (config.train.batch_size * config.train.d_steps)  # in an epoch
+    found = [record for record in writers.read(workdir) if record.get("test_log_likelihood") is not None]
+    return [record["step"] / steps for record in found], [record["test_log_likelihood"] for record in found]
+
+
+def picture(path: Path, runs: list[Run]) -> None:
+    """The log-likelihood over training: a panel a column, a colour a variant, a line a run."""
+    columns = list(dict.fromkeys(run.column for run in runs))
+    figure = Figure(figsize=(7 * len(columns), 4.5), dpi=110, layout="constrained")
+    for axis, column in zip(figure.subplots(1, len(columns), squeeze=False)[0], columns, strict=True):
+        here = [run for run in runs if run.column == column]
+        variants = list(dict.fromkeys(run.variant for run in here))
+        for run in here:
+            i = variants.index(run.variant)
+            first = next(other for other in here if other.variant == run.variant) is run
+            n = sum(other.variant == run.variant for other in here)
+            label = f"{run.variant}, {n} seeds" if n > 1 else run.variant
+            line = {"color": COLORS[i % len(COLORS)], "linewidth": 1.2, "marker": "o", "markersize": 3}
+            axis.plot(*course(run.workdir), label=label if first else None, **line)
+        for style, (words, number) in zip(("--", ":"), SCALE.get(column, {}).items(), strict=False):
+            axis.axhline(number, color="black", linestyle=style, linewidth=1, label=f"{words}: {number:.0f}")
+        axis.set_title(column)
+        axis.set_xlabel("epoch")
+        axis.set_ylabel("Parzen log-likelihood of test images (nats)")
+        axis.grid(alpha=0.3)
+        axis.legend(loc="lower right", fontsize="small").set_in_layout(False)
+    figure.savefig(path)
+
+
+def recipe(name: str) -> ConfigDict:
+    return importlib.import_module(f"configs.{name}").get_config()
+
+
+def plan(
+    flags: argparse.Namespace, changes: list[str]
+) -> Iterator[tuple[Run, list[tuple[ConfigDict, Path]]]]:
+    """The runs, each with its stages: a configuration and the work directory that it trains in."""
+
+    def config(name: str, own: dict) -> ConfigDict:
+        small = settings.update(recipe(name), QUICK[name] if flags.quick else {})
+        return settings.update(settings.override(small, changes), own)
+
+    column, name = ("digits", "digits") if flags.quick else ("MNIST", "mnist")
+    for seed in range(flags.seeds):
+        for variant in flags.variants:
+            workdir = flags.out / variant / f"seed_{seed}"
+            yield Run(column, variant, workdir), [(config(name, VARIANTS[variant] | {"seed": seed}), workdir)]
+        if flags.tfd:
+            first, second = (flags.out / "tfd" / f"seed_{seed}" / stage for stage in ("pretrain", "train"))
+            own = {"seed": seed, "data.name": f"tfd:{flags.tfd}"}
+            pretrain = config("tfd_pretrain", own)
+            train = config("tfd", own | {"generator.initialize_from": str(first)})
+            yield Run("TFD", "recipe", second), [(pretrain, first), (train, second)]
+
+
+def arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m experiments.table1", description=__doc__, allow_abbrev=False,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser.error = errors.fail
+    parser.add_argument("--seeds", type=int, help="runs of each variant (default: 5; quick: 2)")
+    parser.add_argument(
+        "--variants", nargs="*", choices=VARIANTS, default=["recipe"], help="may be none, for --tfd"
+    )
+    parser.add_argument("--quick", action="store_true", help="small networks on scikit-learn's digits")
+    parser.add_argument("--tfd", type=Path, help="your TFD_48x48.mat: the TFD column too")
+    parser.add_argument("--workdir", type=Path, nargs="+", default=[], help="score these runs, train none")
+    parser.add_argument(
+        "--samples-file", type=Path, nargs="+", default=[], help="score these samples, train none"
+    )
+    parser.add_argument("--samples", type=int, help=f"of each checkpoint (default: {SAMPLES}; quick: 1000)")
+    parser.add_argument("--out", type=Path, default=Path("runs/table1"))
+    return parser
+
+
+def main() -> int:
+    flags, changes = arguments().parse_known_args()
+    flags.seeds = (2 if flags.quick else 5) if flags.seeds is None else flags.seeds
+    flags.samples = (1000 if flags.quick else SAMPLES) if flags.samples is None else flags.samples
+    if flags.seeds < 1 or flags.samples < 1:
+        raise UserError(f"--seeds={flags.seeds} and --samples={flags.samples} must be 1 or more.")
+    if not (flags.variants or flags.tfd or flags.workdir or flags.samples_file):
+        raise UserError(f"--variants names nothing to train; give some of {', '.join(VARIANTS)}.")
+
+    runs = [finished(workdir) for workdir in flags.workdir]
+    if not (flags.workdir or flags.samples_file):
+        planned = list(plan(flags, changes))
+        started = time.perf_counter()
+        for run, stages in planned:
+            for config, workdir in stages:
+                print(f"{run.column}, {run.variant}, seed {config.seed}: {workdir}", flush=True)
+                if code := train.train(config, workdir):
+                    return code
+        print(f"trained {len(planned)} runs in {(time.perf_counter() - started) / 60:.1f} minutes")
+        runs = [run for run, _ in planned]
+
+    sets: dict[str, list[Dataset]] = {}  # by their settings: read once
+    scored: list[Score] = []
+    for run in runs:
+        config = opened(run.workdir)[0]
+        key = settings.fingerprint(settings.flatten(config.data))
+        if key not in sets:
+            sets[key] = sets_of(data.load(config.data))
+        scored += scores(run, sets[key], flags.samples)
+    if flags.samples_file:
+        name, column = ("digits", "digits") if flags.quick else ("mnist", "MNIST")
+        dataset = data.load(settings.override(recipe(name), changes).data)
+        scored += [score_file(path, column, dataset, flags.samples) for path in flags.samples_file]
+
+    parts = [table(scored), statistics(scored), singles(scored)]
+    text = "\n\n".join(["\n".join(part) for part in parts] + list(notes(scored, flags.samples))) + "\n"
+    flags.out.mkdir(parents=True, exist_ok=True)
+    (flags.out / "table1.md").write_text(text)
+    if runs:
+        picture(flags.out / "table1.png", runs)
+    print(f"\n{text}\nin {flags.out / 'table1.md'}{' and table1.png' if runs else ''}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(errors.exit_on(main, debug=False))

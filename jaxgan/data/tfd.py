@@ -1,0 +1,75 @@
+"""The Toronto Face Database (Susskind et al. 2010), from a user's own copy: it is not public."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxgan.errors import UserError
+
+SIDE = 48  # pixels
+FOLDS = 5
+# What the numbers in `folds` say about an image (pylearn2's reader of this file).
+UNLABELED, TRAIN, VALIDATION, TEST = range(4)
+
+
+class Faces(NamedTuple):
+    """TFD_48x48.mat."""
+
+    images: np.ndarray  # [n, 48, 48, 1] uint8
+    folds: np.ndarray  # [n, 5] uint8: each image's use in each of the five folds, 0 .. 3 as above
+
+
+def read(path: str | os.PathLike[str]) -> Faces:
+    """Reads TFD_48x48.mat: `images` [n, 48, 48] uint8 and `folds` [n, 5].
+
+    Raises:
+      UserError: no such file, no MATLAB file, other arrays than these, or a fold without some of its images.
+    """
+    from scipy import io  # which only a user of these data waits for
+
+    path = Path(os.path.expanduser(path))
+    if not path.is_file():
+        raise UserError(f"there is no file {path}; data.name takes tfd:PATH of your copy of TFD_48x48.mat.")
+    try:
+        kinds = {name: (tuple(shape), kind) for name, shape, kind in io.whosmat(path)}
+        _check(path, kinds)
+        arrays = io.loadmat(path, variable_names=("images", "folds"))
+        images, folds = (np.ascontiguousarray(arrays[name]) for name in ("images", "folds"))
+    except UserError:
+        raise
+    except Exception as error:  # a damaged file fails in as many ways as scipy and zlib know
+        raise UserError(f"{path} cannot be read as a MATLAB file up to version 7.2 ({error}).") from error
+    for fold, uses in enumerate(folds.T):
+        missing = {UNLABELED, TRAIN, VALIDATION, TEST} - set(uses.tolist())
+        if missing or uses.min() < UNLABELED or uses.max() > TEST:
+            raise UserError(
+                f"{path} [folds] has {np.unique(uses).tolist()} in column {fold}; it takes all of 0 "
+                f"(unlabeled), 1 (training), 2 (validation) and 3 (test), and nothing else."
+            )
+    return Faces(images[..., None], folds.astype(np.uint8))
+
+
+def _check(path: Path, kinds: dict[str, tuple[tuple[int, ...], str]]) -> None:
+    """Raises UserError where names, shapes and MATLAB classes are not those of TFD_48x48.mat."""
+    shape, kind = kinds.get("images", ((), "nothing"))
+    n = shape[0] if shape else 0
+    if kind != "uint8" or shape != (n, SIDE, SIDE):
+        raise UserError(_layout(path, kinds, f"`images` must be uint8 of shape (n, {SIDE}, {SIDE})"))
+    shape, kind = kinds.get("folds", ((), "nothing"))
+    if shape != (n, FOLDS) or kind not in ("double", "single") and "int" not in kind:
+        raise UserError(_layout(path, kinds, f"`folds` must be numbers of shape ({n}, {FOLDS})"))
+
+
+def _layout(path: Path, kinds: dict[str, tuple[tuple[int, ...], str]], wanted: str) -> str:
+    found = ", ".join(f"{name} {kind} {shape}" for name, (shape, kind) in kinds.items()) or "nothing"
+    return f"{path} holds {found}; in a TFD_48x48.mat {wanted}: bring a complete copy of that file."
+
+
+def fold(faces: Faces, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The unlabeled images, and a fold's (0 .. 4) validation and test images: each [n, 48, 48, 1] uint8."""
+    uses = faces.folds[:, number]
+    return tuple(faces.images[uses == use] for use in (UNLABELED, VALIDATION, TEST))

@@ -1,0 +1,118 @@
+"""What a sweep will train: its settings, the members they make, and the programs that those share."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+
+from jaxgan.config import flatten, update, validate
+from jaxgan.errors import UserError
+from jaxgan.hparams import static
+
+# A setting is {config field: value}; a sweep is a list of them.
+Sweep = list[dict[str, Any]]
+
+
+def over(key: str, values: Iterable[Any]) -> Sweep:
+    """One setting for each value of a config field."""
+    return [{key: value} for value in values]
+
+
+def fixed(setting: dict[str, Any]) -> Sweep:
+    """One setting, to combine with others."""
+    return [dict(setting)]
+
+
+def product(*sweeps: Sweep) -> Sweep:
+    """Every combination of a setting from each sweep; the last sweep varies fastest."""
+    return [_merged(settings) for settings in itertools.product(*sweeps)]
+
+
+def zipped(*sweeps: Sweep) -> Sweep:
+    """The first settings of all sweeps together, the second ones together, ...
+
+    Raises:
+      UserError: sweeps of different lengths.
+    """
+    lengths = [len(sweep) for sweep in sweeps]
+    if len(set(lengths)) > 1:
+        raise UserError(f"zipped() takes sweeps of one length, not of {lengths}; use product() to cross them.")
+    return [_merged(settings) for settings in zip(*sweeps, strict=True)]
+
+
+def chain(*sweeps: Sweep) -> Sweep:
+    """The settings of one sweep after those of the other."""
+    return [setting for sweep in sweeps for setting in sweep]
+
+
+def _merged(settings: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for setting in settings:
+        for key in setting:
+            if key in merged:
+                raise UserError(f"two of the combined sweeps set {key}; leave it to one of them.")
+        merged |= setting
+    return merged
+
+
+class Planned(NamedTuple):
+    """A member of a sweep before it is trained."""
+
+    name: str  # of its work directory
+    setting: dict[str, Any]  # as the sweep file gave it, without the seed
+    config: ConfigDict
+
+
+def members(base: ConfigDict, sweep: Sweep) -> list[Planned]:
+    """The members of a sweep, checked.
+
+    Raises:
+      UserError: no settings, an unknown field, a value that it cannot have, or two equal settings.
+    """
+    if not isinstance(sweep, list) or not all(isinstance(setting, dict) for setting in sweep):
+        raise UserError("get_sweep() must return a list of {config field: value}; see jaxgan/plan.py.")
+    if not sweep:
+        raise UserError("the sweep has no settings; get_sweep() must return at least one.")
+    varied = varying(sweep)
+    planned, seen = [], {}
+    for number, setting in enumerate(sweep):
+        config = update(base, setting)
+        try:
+            validate(config)
+        except UserError as error:
+            raise UserError(f"setting {setting}: {error}") from None
+        identity = json.dumps(flatten(config), sort_keys=True)
+        if identity in seen:
+            raise UserError(f"settings {seen[identity]} and {number} are the same: {setting}; drop one.")
+        seen[identity] = number
+        label = "-".join(f"{key.rpartition('.')[2]}={setting[key]}" for key in varied if key in setting)
+        name = f"{number:03d}-{re.sub(r'[^A-Za-z0-9.=-]+', '_', label)[:80]}".rstrip("-")
+        planned.append(Planned(name, {key: value for key, value in setting.items() if key != "seed"}, config))
+    return planned
+
+
+def varying(sweep: Sweep) -> list[str]:
+    """The fields that the settings of a sweep differ in, in the order of their appearance."""
+    keys = dict.fromkeys(key for setting in sweep for key in setting)
+    values = {key: {json.dumps(setting.get(key)) for setting in sweep} for key in keys}
+    return [key for key in keys if len(values[key]) > 1]
+
+
+def programs(planned: Sequence[Planned]) -> list[list[Planned]]:
+    """The members by the compiled program that they share: all that differ in traced numbers only."""
+    groups: dict[str, list[Planned]] = {}
+    for member in planned:
+        groups.setdefault(json.dumps(static(member.config), sort_keys=True), []).append(member)
+    return list(groups.values())
+
+
+def chunks(group: Sequence[Planned], width: int) -> list[list[Planned]]:
+    """At most `width` members each, and as even as possible."""
+    count = -(-len(group) // width)
+    cuts = [len(group) * i // count for i in range(count + 1)]
+    return [list(group[a:b]) for a, b in itertools.pairwise(cuts)]

@@ -1,0 +1,39 @@
+"""A generator whose last layers begin as another generator (`generator.initialize_from`)."""
+
+from __future__ import annotations
+
+import jax
+from ml_collections import ConfigDict
+
+from jaxgan import trained
+from jaxgan.errors import UserError
+from jaxgan.state import GanState
+
+
+def initialize(config: ConfigDict, state: GanState) -> GanState:
+    """`state` with G's last layers from the newest checkpoint of `generator.initialize_from`, if that is set.
+
+    All of G goes on learning, as in the 2014 code; momenta start from 0.
+
+    Raises:
+      UserError: no checkpoint there, or layers that are not like the last ones of this generator.
+    """
+    source = config.generator.initialize_from
+    if not source:
+        return state
+    ours, theirs = state.generator.params, trained.load(source).state.generator.params
+    below = _hidden_layers(ours) - _hidden_layers(theirs)
+    moved = {name: theirs[name] for name in theirs if not name.startswith("Dense_")}
+    moved |= {f"Dense_{below + i}": theirs[f"Dense_{i}"] for i in range(_hidden_layers(theirs))}
+    for name, layer in moved.items():
+        have, need = (jax.tree.map(lambda x: x.shape, tree) for tree in (layer, ours.get(name)))
+        if have != need:
+            raise UserError(
+                f"generator.initialize_from={source} has {have} for the layer that is {name} of this "
+                f"generator, which needs {need}; make that generator's layers the last ones of this one's."
+            )
+    return state._replace(generator=state.generator._replace(params={**ours, **moved}))
+
+
+def _hidden_layers(params: dict) -> int:
+    return sum(name.startswith("Dense_") for name in params)

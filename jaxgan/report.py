@@ -1,0 +1,392 @@
+"""The report of a sweep: means over seeds with 95% intervals, curves with bands, samples side by side.
+
+Written from the files of the sweep's work directory alone: report.md beside plots/, and report.html, which
+holds everything and needs no network.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import itertools
+import json
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxgan import plots
+from jaxgan.config import flatten, from_json
+from jaxgan.data.decode import encode
+from jaxgan.data.mixture import NAMED
+from jaxgan.plan import varying
+from jaxgan.scores import SCORE
+from jaxgan.workdir import CONFIG, write_atomically
+from jaxgan.writers import read
+
+RESAMPLES = 10_000
+
+# Of the table and of the plots against the swept values: {metric: (words, digits)}.
+SCORES = {
+    "modes": ("modes captured", 2),
+    "high_quality": ("high-quality share", 3),
+    "jsd": ("JSD (nats)", 3),
+    "test_log_likelihood": ("Parzen test log-likelihood (nats)", 1),
+}
+# Of the curves; logarithmic where only the order of magnitude tells.
+CURVES = {
+    "g_gradient_norm": "gradient norm of G",
+    "d_gradient_norm": "gradient norm of D",
+    "value": "V(D, G)",
+    "d_fake": "mean D(G(z))",
+    "modes": "modes captured",
+    "jsd": "JSD (nats)",
+    "validation_log_likelihood": "Parzen validation\nlog-likelihood (nats)",
+}
+LOGARITHMIC = ("g_gradient_norm", "d_gradient_norm", "jsd")
+
+
+class Mean(NamedTuple):
+    """A mean over seeds and its interval; NaN where there are too few."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+    def text(self, digits: int) -> str:
+        if self.n == 0:
+            return "—"
+        if self.n == 1:
+            return f"{self.mean:.{digits}f}"
+        return f"{self.mean:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
+
+
+class Setting(NamedTuple):
+    label: str
+    setting: dict[str, Any]
+    names: list[str]  # of the members, a seed each
+    results: list[dict[str, Any]]
+
+    def values(self, which: str, metric: str) -> list[float]:
+        """The metric ('final' or 'best') of each member that did not diverge."""
+        return [r[which][metric] for r in self.results if not r["diverged"] and metric in r[which]]
+
+
+def bootstrap(values: Sequence[float] | np.ndarray) -> Mean:
+    """The mean and its 95% percentile bootstrap interval (Efron 1979), the same draws every time.
+
+    Args:
+      values: [n] numbers, one a seed. With few of them the interval is too narrow: with 5 seeds it
+        covers about 83% of the time when the values are normal, not 95%.
+    """
+    values = np.asarray(values, np.float64)
+    if len(values) < 2:
+        mean = float(values[0]) if len(values) else math.nan
+        return Mean(mean, math.nan, math.nan, len(values))
+    draws = np.random.default_rng(0).integers(0, len(values), (RESAMPLES, len(values)))
+    low, high = np.percentile(values[draws].mean(axis=1), [2.5, 97.5])
+    return Mean(float(values.mean()), float(low), float(high), len(values))
+
+
+def verdicts(scores: Sequence[Mean]) -> list[str]:
+    """'best', 'not distinguishable' from it (the intervals overlap), 'worse', or '' with under 2 seeds.
+
+    Args:
+      scores: of each setting; larger is better.
+    """
+    known = [i for i, score in enumerate(scores) if score.n > 0]
+    if not known:
+        return [""] * len(scores)
+    best = max(known, key=lambda i: scores[i].mean)
+
+    def verdict(i: int) -> str:
+        if i == best:
+            return "best"
+        if scores[i].n < 2 or scores[best].n < 2:
+            return ""
+        return "not distinguishable" if scores[i].high >= scores[best].low else "worse"
+
+    return [verdict(i) for i in range(len(scores))]
+
+
+def settings(workdir: Path) -> tuple[dict[str, Any], list[str], list[Setting]]:
+    """What a sweep's work directory holds: sweep.json, the fields that vary, and the settings with results."""
+    sweep = json.loads((workdir / "sweep.json").read_text())
+    lines = [json.loads(line) for line in (workdir / "results.jsonl").read_text().splitlines()]
+    varied = [key for key in varying([member["setting"] for member in sweep["members"]]) if key != "seed"]
+    by_key = {json.dumps([line["setting"], line["seed"]], sort_keys=True): line for line in lines}
+    found: dict[str, Setting] = {}
+    for member in sweep["members"]:
+        line = by_key.get(json.dumps([member["setting"], member["seed"]], sort_keys=True))
+        if line is None:
+            continue
+        label = ", ".join(f"{_short(key, varied)}={_word(member['setting'].get(key, 'base'))}" for key in varied)
+        setting = found.setdefault(json.dumps(member["setting"]), Setting(label or "base", member["setting"], [], []))
+        setting.names.append(member["name"])
+        setting.results.append(line)
+    return sweep, varied, list(found.values())
+
+
+def write(workdir: Path) -> None:
+    """Writes report.md, report.html and plots/ from the results so far.
+
+    Raises:
+      UserError: a file cannot be written.
+    """
+    sweep, varied, found = settings(workdir)
+    pictures = {"metrics": _metrics(varied, found), "curves": _curves(workdir, found), "samples": _samples(workdir, found)}
+    for name, picture in pictures.items():
+        write_atomically(workdir / "plots" / f"{name}.png", picture)
+    title, _, text = sweep["about"].strip().partition("\n")
+    title = title or sweep["name"]
+    head, rows = _table(found)
+    words = _words(found)
+    captions = {
+        "metrics": "Last score of each member (dots) against the swept value; mean and 95% interval.",
+        "curves": "Over training: mean over seeds, and the 95% interval of that mean as a band.",
+        "samples": "Samples of the member of each setting whose last score is the median.",
+    }
+    markdown = [f"# {title}", "", text.strip(), "", words, "", "| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    markdown += ["| " + " | ".join(row) + " |" for row in rows]
+    markdown += ["", NOTE, ""]
+    for name, caption in captions.items():
+        markdown += [f"![{caption}](plots/{name}.png)", "", caption, ""]
+    write_atomically(workdir / "report.md", "\n".join(markdown).encode())
+    write_atomically(workdir / "report.html", _html(title, text, words, head, rows, pictures, captions).encode())
+
+
+NOTE = (
+    "Last: at the last step. Best: at the evaluation with the highest score, which flatters. "
+    "The score (larger is better) is −JSD for a mixture and the Parzen log-likelihood of the validation set "
+    "for images; verdicts compare last scores, and two settings whose 95% bootstrap intervals overlap are not "
+    "distinguishable. Members that diverged are counted and left out of the means. With 5 seeds such an "
+    "interval covers about 83% of the time, not 95%: repeat with more seeds before believing a close call."
+)
+
+
+def _table(found: list[Setting]) -> tuple[list[str], list[list[str]]]:
+    shown = [name for name in SCORES if any(setting.values("final", name) for setting in found)]
+    head = ["setting", "seeds", "diverged"]
+    head += [f"{SCORES[name][0]}, {when}" for name in shown for when in ("last", "best")] + ["verdict"]
+    judged = verdicts([bootstrap(setting.values("final", SCORE)) for setting in found])
+    rows = []
+    for setting, verdict in zip(found, judged, strict=True):
+        cells = [
+            bootstrap(setting.values(which, name)).text(SCORES[name][1]) for name in shown for which in ("final", "best")
+        ]
+        diverged = sum(result["diverged"] for result in setting.results)
+        rows.append([setting.label, str(len(setting.results)), str(diverged), *cells, verdict])
+    return head, rows
+
+
+def _words(found: list[Setting]) -> str:
+    """The outcome in a sentence or two."""
+    scores = [bootstrap(setting.values("final", SCORE)) for setting in found]
+    by_verdict: dict[str, list[str]] = {}
+    for setting, score, verdict in zip(found, scores, verdicts(scores), strict=True):
+        by_verdict.setdefault(verdict, []).append(f"{setting.label} ({score.text(3)})")
+    if "best" not in by_verdict:
+        return "No member has a score."
+    parts = [f"Best last score: {by_verdict['best'][0]}."]
+    for verdict, start in (("not distinguishable", "Not distinguishable from it"), ("worse", "Worse")):
+        if verdict in by_verdict:
+            parts.append(f"{start}: {'; '.join(by_verdict[verdict])}.")
+    diverged = sum(result["diverged"] for setting in found for result in setting.results)
+    if diverged:
+        parts.append(f"{diverged} of {sum(len(setting.results) for setting in found)} members diverged.")
+    return " ".join(parts)
+
+
+def _html(title, text, words, head, rows, pictures, captions) -> str:
+    def escaped(cells: list[str], tag: str) -> str:
+        return "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells)
+
+    body = "".join(
+        f'<tr class="{row[-1].replace(" ", "-")}">{escaped(row, "td")}</tr>' for row in rows
+    )
+    figures = "".join(
+        f'<figure><img alt="{html.escape(captions[name])}" '
+        f'src="data:image/png;base64,{base64.b64encode(picture).decode()}">'
+        f"<figcaption>{html.escape(captions[name])}</figcaption></figure>"
+        for name, picture in pictures.items()
+    )
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>
+<meta name="viewport" content="width=device-width"><style>
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; color: #222 }}
+pre {{ font: inherit; white-space: pre-wrap; max-width: 50rem }}
+.words {{ font-size: 1.1rem; border-left: 4px solid #0072B2; padding: .2rem 1rem; max-width: 50rem }}
+.table {{ overflow-x: auto }} table {{ border-collapse: collapse; font-size: .9rem }}
+th, td {{ text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid #ddd; vertical-align: top }}
+tr.best {{ font-weight: bold; background: #e8f3fa }} tr.not-distinguishable {{ background: #f3f8fb }}
+figure {{ margin: 2rem 0 }} img {{ max-width: 100% }} figcaption, .note {{ color: #555; font-size: .9rem }}
+</style></head><body><h1>{html.escape(title)}</h1><pre>{html.escape(text.strip())}</pre>
+<p class="words">{html.escape(words)}</p>
+<div class="table"><table><thead><tr>{escaped(head, "th")}</tr></thead><tbody>{body}</tbody></table></div>
+<p class="note">{html.escape(NOTE)}</p>{figures}</body></html>
+"""
+
+
+def _word(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _short(key: str, keys: Sequence[str]) -> str:
+    """The last part of a field's name, where it is the only one that ends so."""
+    last = key.rpartition(".")[2]
+    return last if sum(other.rpartition(".")[2] == last for other in keys) == 1 else key
+
+
+def _colors(n: int) -> list:
+    from matplotlib import colormaps
+
+    if n <= 8:  # the palette of Okabe and Ito, which the colour-blind tell apart
+        return ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442"][:n]
+    return [colormaps["viridis"](i / (n - 1)) for i in range(n)]
+
+
+def _figure(width: float, height: float):
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), dpi=100, layout="constrained")
+
+
+def _png(figure) -> bytes:
+    data = io.BytesIO()
+    figure.savefig(data, format="png")
+    return data.getvalue()
+
+
+def _metrics(varied: list[str], found: list[Setting]) -> bytes:
+    """Each score against each swept field; a line for each combination of the other fields."""
+    shown = [name for name in SCORES if any(setting.values("final", name) for setting in found)]
+    keys = varied or [""]
+    figure = _figure(4.2 * max(len(shown), 1), 3.4 * len(keys))
+    axes = figure.subplots(len(keys), max(len(shown), 1), squeeze=False)
+    for key, row in zip(keys, axes, strict=True):
+        others = [other for other in varied if other != key]
+        lines: dict[str, list[Setting]] = {}
+        for setting in found:
+            label = ", ".join(f"{_short(other, varied)}={_word(setting.setting.get(other, 'base'))}" for other in others)
+            lines.setdefault(label, []).append(setting)
+        values = list(dict.fromkeys(json.dumps(setting.setting.get(key, "base")) for setting in found))
+        numbers = [json.loads(value) for value in values]
+        numeric = all(isinstance(number, int | float) and not isinstance(number, bool) for number in numbers)
+        place = dict(zip(values, numbers if numeric else range(len(values)), strict=True))
+        spread = (max(place.values()) - min(place.values())) or 1
+        for name, axis in zip(shown, row, strict=False):
+            for j, (color, (label, line)) in enumerate(zip(_colors(len(lines)), lines.items(), strict=True)):
+                shift = spread * 0.02 * (j - (len(lines) - 1) / 2)
+                x, means = [], []
+                for setting in line:
+                    found_values = setting.values("final", name)
+                    if not found_values:
+                        continue
+                    x.append(place[json.dumps(setting.setting.get(key, "base"))] + shift)
+                    means.append(bootstrap(found_values))
+                    axis.plot([x[-1]] * len(found_values), found_values, "o", color=color, alpha=0.35, markersize=4)
+                order = np.argsort(x)
+                x, means = np.array(x)[order], [means[i] for i in order]
+                y = np.array([mean.mean for mean in means])
+                error = np.nan_to_num([[m.mean - m.low for m in means], [m.high - m.mean for m in means]])
+                axis.errorbar(
+                    x, y, np.maximum(error, 0), color=color, marker="s", markersize=6, capsize=4,
+                    linestyle="-" if numeric else "", label=label,
+                )  # fmt: skip
+            axis.set_ylabel(f"{SCORES[name][0]}, last")
+            axis.set_xlabel(key)
+            if len(values) <= 8 or not numeric:
+                axis.set_xticks(list(place.values()), [_word(number) for number in numbers])
+            if not numeric:
+                axis.set_xlim(-0.5, len(values) - 0.5)
+            axis.grid(alpha=0.3)
+        if any(lines) and shown:
+            row[0].legend(frameon=False, fontsize=8)
+    return _png(figure)
+
+
+def _curves(workdir: Path, found: list[Setting]) -> bytes:
+    """Each metric over training, a line a setting."""
+    histories = [[read(workdir / "members" / name) for name in setting.names] for setting in found]
+    lines = list(itertools.chain.from_iterable(itertools.chain.from_iterable(histories)))
+    shown = [name for name in CURVES if any(line.get(name) is not None for line in lines)]
+    columns = 3
+    rows = -(-max(len(shown), 1) // columns)
+    figure = _figure(4.2 * columns, 3.2 * rows)
+    axes = figure.subplots(rows, columns, squeeze=False).reshape(-1)
+    handles = []
+    for name, axis in zip(shown, axes, strict=False):
+        for color, setting, members in zip(_colors(len(found)), found, histories, strict=True):
+            steps, mean, low, high = _band(members, name)
+            (handle,) = axis.plot(steps, mean, color=color, linewidth=1.4, label=setting.label)
+            axis.fill_between(steps, low, high, color=color, alpha=0.2, linewidth=0)
+            handles = [*handles, handle][: len(found)]
+        if name in LOGARITHMIC:
+            axis.set_yscale("log")
+        axis.set_ylabel(CURVES[name])
+        axis.set_xlabel("step")
+        axis.grid(alpha=0.3)
+    for axis in axes[len(shown) :]:
+        axis.axis("off")
+    if handles:
+        figure.legend(handles=handles, loc="outside lower center", ncols=min(len(found), 4), frameon=False)
+    return _png(figure)
+
+
+def _band(members: list[list[dict]], name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Steps, and at each the mean over the members that have a number there, with its interval."""
+    at: dict[int, list[float]] = {}
+    for line in itertools.chain.from_iterable(members):
+        if line.get(name) is not None:
+            at.setdefault(line["step"], []).append(line[name])
+    steps = sorted(at)
+    means = [bootstrap(at[step]) for step in steps]
+    table = np.array([[m.mean, m.mean if m.n < 2 else m.low, m.mean if m.n < 2 else m.high] for m in means])
+    return np.array(steps), *table.reshape(-1, 3).T
+
+
+def _samples(workdir: Path, found: list[Setting]) -> bytes:
+    """Samples of each setting's median member."""
+    columns = min(len(found), 5) or 1
+    rows = -(-max(len(found), 1) // columns)
+    figure = _figure(3.0 * columns, 3.3 * rows)
+    axes = figure.subplots(rows, columns, squeeze=False).reshape(-1)
+    for axis, setting in zip(axes, found, strict=False):
+        ranked = sorted(
+            zip(setting.results, setting.names, strict=True),
+            key=lambda pair: -math.inf if pair[0]["diverged"] else pair[0]["final"].get(SCORE, -math.inf),
+        )
+        result, name = ranked[len(ranked) // 2]
+        place = workdir / "members" / name
+        with np.load(place / "samples" / f"{result['steps']:09d}.npz") as file:
+            _draw(axis, from_json((place / CONFIG).read_text()), file["samples"])
+        axis.set_title(setting.label.replace(", ", "\n"), fontsize=9)
+        axis.set_xticks([])
+        axis.set_yticks([])
+    for axis in axes[len(found) :]:
+        axis.axis("off")
+    return _png(figure)
+
+
+def _draw(axis, config, samples: np.ndarray) -> None:
+    """Images as a grid; points in the plane, p_g green and circles of 3 standard deviations of p_data."""
+    if samples.ndim == 4:
+        picture = plots.grid(encode(samples, config.data.contrast), rows=round(math.sqrt(len(samples))))
+        axis.imshow(picture.squeeze(), cmap="gray")
+        return
+    density = NAMED[config.data.name.removeprefix("mixture:")]
+    means, scales = np.asarray(density.means), np.asarray(density.scales)
+    reach = 1.3 * np.abs(means).max()
+    if means.shape[1] == 1:
+        axis.hist(np.clip(samples[:, 0], -2 * reach, 2 * reach), bins=60, density=True, color=plots.GREEN)
+        return
+    axis.scatter(*samples[:, :2].T, s=4, color=plots.GREEN, alpha=0.5, linewidths=0)
+    angles = np.linspace(0, 2 * math.pi, 40)[:, None]
+    axis.plot(means[:, 0] + 3 * scales * np.cos(angles), means[:, 1] + 3 * scales * np.sin(angles), "k:", linewidth=1)
+    axis.set_aspect("equal")
+    axis.set_xlim(-reach, reach)
+    axis.set_ylim(-reach, reach)

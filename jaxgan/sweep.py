@@ -1,0 +1,151 @@
+"""Trains every setting of an ablation with several seeds, and reports means with confidence intervals:
+
+    python -m jaxgan.sweep --sweep=experiments/ablations/loss.py [--workdir=DIR] [--plan]
+        [--launcher=local|ray|slurm] [--ray_address=ADDRESS]
+
+A sweep file defines get_config(), the base, and get_sweep(), a list of settings (`jaxgan/plan.py`); its
+docstring, with the question, heads the report. The work directory gets results.jsonl, report.md and
+report.html, and a work directory of each member in members/. The same command again goes on where it
+stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import runpy
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from jaxgan import errors, plan
+from jaxgan.config import fingerprint, flatten
+from jaxgan.errors import UserError
+from jaxgan.plan import Planned
+from jaxgan.workdir import _lock as locked
+from jaxgan.workdir import write_atomically
+
+SWEEP = "sweep.json"  # {"name", "about": the sweep file's docstring, "members": see `identities`}
+RESULTS = "results.jsonl"
+
+
+def arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m jaxgan.sweep", description=__doc__, allow_abbrev=False,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser.error = errors.fail
+    parser.add_argument("--sweep", type=Path, required=True, help="an experiments/ablations/NAME.py")
+    parser.add_argument("--workdir", type=Path, help="where everything is written; default: runs/sweeps/NAME")
+    parser.add_argument("--plan", action="store_true", help="say what would be trained and how long it takes")
+    parser.add_argument("--launcher", choices=["local", "ray", "slurm"], default="local")
+    parser.add_argument("--ray_address", default="", help="of a Ray cluster, or 'auto'; default: start one here")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def main() -> int:
+    flags = arguments().parse_args()
+    about, planned = read(flags.sweep)
+    workdir = flags.workdir or Path("runs", "sweeps", flags.sweep.stem)
+    check(workdir, planned)
+
+    from jaxgan import launch, members, report
+
+    launcher = launch.find(flags.launcher, flags.ray_address)
+    finished = results(workdir)
+    groups = plan.programs([member for member in planned if key_of(member) not in finished])
+    chunks = [
+        chunk
+        for group in groups
+        for chunk in plan.chunks(group, min(members.width(group[0]), -(-len(group) // launcher.slots)))
+    ]
+    if finished:
+        print(f"{len(finished)} of {len(planned)} runs are finished already")
+    if chunks:
+        print(members.describe(groups, chunks, launcher.slots, timed=flags.plan), flush=True)
+    if flags.plan:
+        return 0
+    with opened(workdir, flags.sweep.stem, about, planned):
+        for chunk, new in launcher.run(workdir, chunks):
+            finished |= {key_of(member): result for member, result in zip(chunk, new, strict=True)}
+            lines = [json.dumps(finished[key]) + "\n" for key in map(key_of, planned) if key in finished]
+            write_atomically(workdir / RESULTS, "".join(lines).encode())
+            shutil.rmtree(members.chunk_directory(workdir, chunk), ignore_errors=True)
+        report.write(workdir)
+    print(f"finished {len(planned)} runs; the report is {workdir / 'report.html'}")
+    return 0
+
+
+def read(path: Path) -> tuple[str, list[Planned]]:
+    """The docstring of a sweep file and the members that it asks for.
+
+    Raises:
+      UserError: no such file, a function is missing, or what `plan.members` refuses.
+    """
+    try:
+        names = runpy.run_path(str(path))
+    except OSError as error:
+        raise UserError(f"the --sweep file {path} cannot be read: {error.strerror}.") from None
+    for name in ("get_config", "get_sweep"):
+        if name not in names:
+            raise UserError(f"the --sweep file {path} defines no {name}(); see experiments/ablations/loss.py.")
+    return names.get("__doc__") or "", plan.members(names["get_config"](), names["get_sweep"]())
+
+
+def check(workdir: Path, planned: list[Planned]) -> None:
+    """Raises UserError where `workdir` holds something else than (a part of) this sweep."""
+    path = workdir / SWEEP
+    if not path.exists():
+        if workdir.exists() and {entry.name for entry in workdir.iterdir()} - {".lock"}:
+            raise UserError(f"{workdir} is not empty and has no {SWEEP}; choose another --workdir.")
+        return
+    try:
+        before = json.loads(path.read_text())["members"]
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise UserError(f"{path} cannot be read ({error}); restore it from a backup.") from None
+    if before != json.loads(json.dumps(identities(planned))):
+        raise UserError(
+            f"{workdir} belongs to another sweep ({len(before)} members; this one has {len(planned)}, or others); "
+            f"choose another --workdir."
+        )
+
+
+@contextmanager
+def opened(workdir: Path, name: str, about: str, planned: list[Planned]) -> Iterator[None]:
+    """Makes `workdir` the work directory of this sweep, and of this process alone until the block ends."""
+    workdir.mkdir(parents=True, exist_ok=True)
+    with locked(workdir):
+        content = {"name": name, "about": about, "members": identities(planned)}
+        write_atomically(workdir / SWEEP, (json.dumps(content, indent=1) + "\n").encode())
+        yield
+
+
+def identities(planned: list[Planned]) -> list[dict[str, Any]]:
+    """The members as sweep.json has them; `identity` stands for the whole configuration."""
+    return [
+        {
+            "name": member.name,
+            "setting": member.setting,
+            "seed": member.config.seed,
+            "identity": fingerprint(flatten(member.config)),
+        }
+        for member in planned
+    ]
+
+
+def key_of(member: Planned) -> str:
+    """What tells the result of a member from the others."""
+    return json.dumps([member.setting, member.config.seed], sort_keys=True)
+
+
+def results(workdir: Path) -> dict[str, dict[str, Any]]:
+    """The results on disk, by `key_of`."""
+    path = workdir / RESULTS
+    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return {json.dumps([line["setting"], line["seed"]], sort_keys=True): line for line in lines}
+
+
+if __name__ == "__main__":
+    sys.exit(errors.exit_on(main, debug="--debug" in sys.argv))

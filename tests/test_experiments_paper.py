@@ -1,0 +1,300 @@
+"""Figures 2 and 3, Table 1, and the Toronto Face Database's file, on runs of a blink."""
+
+import sys
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+from scipy import io
+
+import jaxgan
+from experiments import figure2, figure3, table1
+from jaxgan import data, pretrained
+from jaxgan.config import update, validate
+from jaxgan.data import tfd
+from jaxgan.errors import UserError
+from jaxgan.gan import build
+from jaxgan.hparams import traced
+from jaxgan.metrics.parzen import SIGMAS, Estimate
+from jaxgan.train import train
+
+
+@pytest.fixture(scope="module")
+def workdir(tiny_config, tmp_path_factory):
+    """A finished run, evaluated twice."""
+    path = tmp_path_factory.mktemp("experiments") / "run"
+    assert train(tiny_config(evaluate__every=10), path) == 0
+    return path
+
+
+def run(module, *arguments, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["experiment", *map(str, arguments)])
+    return module.main()
+
+
+def test_the_noise_of_a_sample_generates_it(workdir):
+    gan = jaxgan.load(workdir)
+    np.testing.assert_allclose(gan.generate(gan.noise(5, seed=3)), gan.sample(5, seed=3), atol=1e-6)
+    with pytest.raises(UserError, match=r"of shape \(n, 8\), not \(2, 9\)"):
+        gan.generate(np.zeros((2, 9)))
+
+
+# Figure 2
+
+
+@pytest.mark.parametrize("contrast", [0.0, 5.0])
+def test_nearest_is_the_smallest_distance_of_all(contrast):
+    random = np.random.default_rng(0)
+    train = random.integers(0, 256, (60, 4, 4, 1)).astype(np.uint8)
+    pixels = train.astype(np.float64) / 255
+    if contrast:
+        pixels = pixels - pixels.mean(axis=(1, 2, 3), keepdims=True)
+        pixels *= contrast / np.sqrt((pixels**2).sum(axis=(1, 2, 3), keepdims=True))
+    x = np.concatenate([pixels[[7, 31]], random.random((20, 4, 4, 1))]).astype(np.float32)
+    index, distance = figure2.nearest(x, train, contrast, tile=25)
+    distances = np.sqrt(((x[:, None] - pixels[None]) ** 2).sum(axis=(2, 3, 4)))
+    np.testing.assert_array_equal(index, distances.argmin(axis=1))
+    np.testing.assert_allclose(distance, distances.min(axis=1), atol=1e-5)
+    assert index[:2].tolist() == [7, 31]
+    assert (distance[:2] < 1e-5).all()
+
+
+def test_figure2_shows_samples_and_framed_neighbours(workdir, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "figure2.png"
+    run(figure2, f"--workdir={workdir}", f"--out={out}", "--rows=2", "--columns=3", monkeypatch=monkeypatch)
+    picture = np.asarray(Image.open(out))
+    gan, train_set = jaxgan.load(workdir), data.load(jaxgan.load(workdir).config.data).train
+    # The last column of each row is the training image nearest to the sample beside it.
+    edge = figure2.EDGE
+    yellow = (picture == figure2.FRAME).all(axis=-1)
+    left = int(yellow[0].argmax())
+    assert yellow[0, left:].all() and not yellow[edge + 1, : left - 1].any()
+    inside = picture[edge:-edge, left + edge : -edge, 0]
+    height = (inside.shape[0] - 1) // 2
+    for row, sample in enumerate(gan.sample(1000)[[2, 5]]):
+        squares = ((sample[None] - train_set / 255) ** 2).sum(axis=(1, 2, 3))
+        cell = inside[row * height + 1 : (row + 1) * height, 1:-1]
+        scale = cell.shape[0] // 8
+        np.testing.assert_array_equal(cell[::scale, ::scale], train_set[squares.argmin(), ..., 0])
+    assert "test images to the nearest training image" in capsys.readouterr().out
+
+
+# Figure 3
+
+
+def test_paths_end_where_they_should_and_slerp_keeps_the_norm():
+    random = np.random.default_rng(1)
+    start, end = random.normal(size=(2, 100))
+    end *= np.linalg.norm(start) / np.linalg.norm(end)
+    t = np.linspace(0, 1, 5)
+    for path in (figure3.linear, figure3.slerp):
+        np.testing.assert_allclose(path(start, end, t)[[0, -1]], [start, end], atol=1e-12)
+    np.testing.assert_allclose(figure3.linear(start, end, t)[1], 0.75 * start + 0.25 * end)
+    arc = figure3.slerp(start, end, t)
+    np.testing.assert_allclose(np.linalg.norm(arc, axis=1), np.linalg.norm(start))
+    angles = [
+        np.arccos(a @ b / (np.linalg.norm(a) * np.linalg.norm(b))) for a, b in zip(arc, arc[1:], strict=False)
+    ]
+    np.testing.assert_allclose(angles, angles[0])
+    np.testing.assert_allclose(figure3.slerp(start, 2 * start, t), figure3.linear(start, 2 * start, t))
+
+
+def test_figure3_ends_in_samples(workdir, tmp_path, monkeypatch):
+    out = tmp_path / "figure3.png"
+    run(figure3, f"--workdir={workdir}", f"--out={out}", "--paths=1", "--points=4", monkeypatch=monkeypatch)
+    picture = np.asarray(Image.open(out))
+    half = (picture.shape[0] - figure3.LINE) // 2
+    assert (picture[half : half + figure3.LINE] == 255).all()
+    top, below = picture[:half], picture[half + figure3.LINE :]
+    width = (picture.shape[1] - 1) // 4
+    ends = [np.round(255 * x[..., 0]) for x in jaxgan.load(workdir).sample(2)]
+    for rows in (top, below):
+        for column, end in ((0, ends[0]), (3, ends[1])):
+            cell = rows[1:-1, column * width + 1 : (column + 1) * width]
+            scale = cell.shape[0] // 8
+            np.testing.assert_allclose(cell[::scale, ::scale].astype(float), end, atol=1)
+    with pytest.raises(UserError, match="--points=1"):
+        run(figure3, f"--workdir={workdir}", "--points=1", monkeypatch=monkeypatch)
+
+
+# Table 1
+
+
+def score(
+    mean, error=1.0, seed=0, variant="recipe", checkpoint="last", column="MNIST", sigma=0.2, edge=False
+):
+    estimate = Estimate(sigma=sigma, mean=mean, standard_error=error, at_edge=edge)
+    return table1.Score(column, variant, checkpoint, seed, 100, [estimate], 1000)
+
+
+def test_the_tables_say_seeds_and_test_images_apart():
+    scored = [score(220, 1.5, 0), score(230, 2.5, 1), score(210, 2.0, 0, variant="alternating")]
+    rows = list(table1.table(scored))
+    assert "| Adversarial nets (2014) | 225 ± 2 | 2057 ± 26 |" in rows
+    assert "| Adversarial nets, jaxgan: recipe, last | 225.0 ± 2.0 |  |" in rows
+    assert "| Adversarial nets, jaxgan: alternating, last | 210.0 ± 2.0 |  |" in rows
+    assert "| MNIST | recipe | last | 2 | 225.0 | 7.1 | 220.0 | 230.0 |" in list(table1.statistics(scored))
+    assert "| MNIST | alternating | last | 1 | 210.0 | - | 210.0 | 210.0 |" in list(table1.statistics(scored))
+
+
+def test_the_error_over_folds():
+    folds = [Estimate(0.1, mean, 9.0, True) for mean in (1.0, 2.0, 3.0, 4.0, 5.0)]
+    tfd_score = table1.Score("TFD", "recipe", "last", 0, 100, folds, 80)
+    assert tfd_score.mean == 3.0
+    assert tfd_score.error == pytest.approx(np.sqrt(2.5 / 5))
+
+
+def test_what_differs_from_the_paper_is_said():
+    assert len(list(table1.notes([score(1.0)], 10_000))) == 1
+    said = " ".join(table1.notes([score(1.0, sigma=SIGMAS[0], edge=True)._replace(validation=150)], 500))
+    for words in (
+        "one beyond it may score higher",
+        "on 150 validation images, the paper's on 1,000",
+        "drew 10,000",
+    ):
+        assert words in said
+    assert "0.100 (edge)" in "".join(table1.singles([score(1.0, sigma=0.1, edge=True)]))
+
+
+def test_table1_scores_a_finished_run_as_its_own_evaluation_did(workdir, tmp_path, monkeypatch, capsys):
+    assert (
+        run(table1, f"--workdir={workdir}", "--samples=64", f"--out={tmp_path}", monkeypatch=monkeypatch) == 0
+    )
+    text = (tmp_path / "table1.md").read_text()
+    epochs, course = table1.course(workdir)
+    assert len(course) == 2 and epochs[1] == pytest.approx(20 * 8 / 1350)
+    assert f"| 0 | last | 20 | {course[1]:.1f} ± " in text
+    assert text in capsys.readouterr().out
+    assert Image.open(tmp_path / "table1.png").size[0] > 500
+
+
+def test_table1_trains_what_is_missing(tiny_config, tmp_path, monkeypatch):
+    small = {
+        "generator.hidden": (16, 16),
+        "discriminator.hidden": (8, 8),
+        "train.steps": 4,
+        "evaluate.samples": 64,
+    }
+    monkeypatch.setitem(table1.QUICK, "digits", small | {"evaluate.every": 2, "checkpoint.every": 2})
+    arguments = ["--quick", "--seeds=2", "--samples=64", f"--out={tmp_path}", "--config.log.every=2"]
+    assert run(table1, *arguments, "--variants", "recipe", "alternating", monkeypatch=monkeypatch) == 0
+    text = (tmp_path / "table1.md").read_text()
+    assert text.count("| digits | alternating | 1 | ") == 2  # last and best
+    assert jaxgan.load(tmp_path / "alternating" / "seed_1").config.train["update"] == "alternating"
+    before = (tmp_path / "recipe" / "seed_0" / "metrics.jsonl").read_bytes()
+    assert run(table1, *arguments, monkeypatch=monkeypatch) == 0  # nothing left to train
+    assert (tmp_path / "recipe" / "seed_0" / "metrics.jsonl").read_bytes() == before
+
+
+def test_table1_refuses(workdir, tiny_config, tmp_path, monkeypatch):
+    np.savez(tmp_path / "few.npz", samples=np.zeros((50, 8, 8, 1), np.float32))
+    np.savez(tmp_path / "other.npz", samples=np.zeros((500, 28, 28, 1), np.float32))
+    other = tmp_path / "mixture"
+    train(tiny_config(data__name="mixture:ring8", train__steps=1), other)
+    for arguments, words in (
+        (
+            [f"--samples-file={tmp_path}/few.npz", "--quick", "--samples=100"],
+            "50 samples, not the 100 asked for",
+        ),
+        (
+            [f"--samples-file={tmp_path}/other.npz", "--quick"],
+            r"shape \(28, 28, 1\), but digits has \(8, 8, 1\)",
+        ),
+        ([f"--samples-file={tmp_path}/none.npz", "--quick"], "cannot be read"),
+        ([f"--workdir={other}"], "was trained on mixture:ring8, but the table"),
+        ([f"--workdir={tmp_path}/none"], "no work directory"),
+        (["--seeds=0"], "--seeds=0"),
+    ):
+        with pytest.raises(UserError, match=words):
+            run(table1, *arguments, f"--out={tmp_path}/out", monkeypatch=monkeypatch)
+    with pytest.raises(UserError, match="mixture:ring8"):
+        run(figure2, f"--workdir={other}", monkeypatch=monkeypatch)
+
+
+# The Toronto Face Database
+
+
+def faces(path, n=60, **changes):
+    """A file of the layout of TFD_48x48.mat."""
+    random = np.random.default_rng(2)
+    arrays = {
+        "images": random.integers(0, 256, (n, 48, 48)).astype(np.uint8),
+        "folds": np.stack([random.permutation(np.arange(n) % 4) for _ in range(5)], axis=1).astype(np.uint8),
+        "labs_ex": np.zeros((n, 1)),
+    }
+    io.savemat(path, {name: value for name, value in (arrays | changes).items() if value is not None})
+    return arrays
+
+
+def test_tfd_splits_as_each_fold_says(tiny_config, tmp_path):
+    arrays = faces(tmp_path / "tfd.mat")
+    dataset = data.load(tiny_config(data__name=f"tfd:{tmp_path}/tfd.mat").data)
+    assert dataset.train.dtype == np.uint8 and dataset.train.shape == (15, 48, 48, 1)
+    sets = table1.sets_of(dataset)
+    assert len(sets) == 5
+    for number, fold in enumerate(sets):
+        uses = arrays["folds"][:, number]
+        np.testing.assert_array_equal(fold.validation[..., 0], arrays["images"][uses == 2])
+        np.testing.assert_array_equal(fold.test[..., 0], arrays["images"][uses == 3])
+        np.testing.assert_array_equal(fold.train[..., 0], arrays["images"][arrays["folds"][:, 0] == 0])
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"images": None}, r"`images` must be uint8 of shape \(n, 48, 48\)"),
+        ({"images": np.zeros((60, 96, 96), np.uint8)}, r"holds images uint8 \(60, 96, 96\)"),
+        ({"images": np.zeros((60, 48, 48))}, "holds images double"),
+        ({"folds": np.zeros((60, 1), np.uint8)}, r"`folds` must be numbers of shape \(60, 5\)"),
+        ({"folds": np.zeros((60, 5), np.uint8)}, r"has \[0\] in column 0"),
+        ({"folds": np.tile(np.arange(60) % 5, (5, 1)).T}, r"has \[0, 1, 2, 3, 4\] in column 0"),
+    ],
+)
+def test_a_tfd_file_of_another_layout(changes, words, tmp_path):
+    faces(tmp_path / "tfd.mat", **changes)
+    with pytest.raises(UserError, match=words):
+        tfd.read(tmp_path / "tfd.mat")
+
+
+def test_a_tfd_file_that_is_none(tmp_path):
+    with pytest.raises(UserError, match="there is no file"):
+        tfd.read(tmp_path / "tfd.mat")
+    (tmp_path / "tfd.mat").write_bytes(b"MATLAB 7.3 MAT-file" + bytes(2000))
+    with pytest.raises(UserError, match="cannot be read as a MATLAB file"):
+        tfd.read(tmp_path / "tfd.mat")
+    faces(tmp_path / "whole.mat")
+    (tmp_path / "torn.mat").write_bytes((tmp_path / "whole.mat").read_bytes()[:100_000])
+    with pytest.raises(UserError, match="cannot be read as a MATLAB file"):
+        tfd.read(tmp_path / "torn.mat")
+
+
+def test_both_stages_of_tfd(tmp_path, monkeypatch):
+    faces(tmp_path / "tfd.mat", n=400)
+    tiny = {"train.steps": 2, "train.batch_size": 4, "evaluate.samples": 20, "generator.output_sparse": 3}
+    tiny |= {"discriminator.hidden": (3, 3), "evaluate.every": 1, "sample.rows": 2}
+    monkeypatch.setitem(table1.QUICK, "tfd_pretrain", tiny | {"generator.hidden": (7, 5)})
+    monkeypatch.setitem(table1.QUICK, "tfd", tiny | {"generator.hidden": (6, 100, 7, 5)})
+    monkeypatch.setitem(table1.QUICK, "digits", tiny | {"generator.hidden": (7, 5)})
+    arguments = ["--quick", "--seeds=1", "--samples=20", f"--tfd={tmp_path}/tfd.mat", f"--out={tmp_path}/out"]
+    assert run(table1, *arguments, monkeypatch=monkeypatch) == 0
+    row = next(
+        line for line in (tmp_path / "out" / "table1.md").read_text().splitlines() if "recipe, last" in line
+    )
+    assert all("±" in cell for cell in row.split(" | ")[2:])  # TFD and digits
+
+    first, second = (
+        jaxgan.load(tmp_path / "out" / "tfd" / "seed_0" / stage) for stage in ("pretrain", "train")
+    )
+    gan = build(second.config, (48, 48, 1), 100)
+    fresh = jax.jit(gan.init)(traced(second.config))
+    theirs, ours = first.state.generator.params, pretrained.initialize(second.config, fresh).generator.params
+    for name, same in {"Dense_0": "Dense_2", "Dense_1": "Dense_3", "output": "output"}.items():
+        for part in ("kernel", "bias"):
+            np.testing.assert_array_equal(theirs[name][part], ours[same][part])
+    np.testing.assert_array_equal(fresh.generator.params["Dense_0"]["kernel"], ours["Dense_0"]["kernel"])
+
+    other = update(second.config, {"generator.hidden": (6, 99, 7, 5)})
+    validate(other)
+    with pytest.raises(UserError, match="for the layer that is Dense_2"):
+        pretrained.initialize(other, jax.jit(build(other, (48, 48, 1), 100).init)(traced(other)))

@@ -1,0 +1,106 @@
+"""The same config gives the same trajectory on any number of devices and hosts.
+
+Virtual CPU devices need their flag before JAX starts, so every case is a process of its own.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# Twenty steps of a GAN with dropout and k = 2; saves all parameters of both players.
+PROGRAM = """
+import sys
+import jax, numpy as np
+from jaxgan import parallel
+from jaxgan.config import default, update
+from jaxgan.gan import build
+from jaxgan.hparams import traced
+
+config = update(default(), {
+    "generator.hidden": (32, 32), "discriminator.hidden": (16, 16), "train.d_steps": 2, "train.batch_size": 24,
+    "discriminator.irange": 0.1, "generator.irange": 0.2, "optimizer.generator.momentum_epochs": 3,
+    "distributed.enabled": len(sys.argv) > 2,
+    **({"distributed.coordinator": sys.argv[2], "distributed.processes": 2, "distributed.process": int(sys.argv[3])}
+       if len(sys.argv) > 2 else {}),
+})
+parallel.initialize(config)
+parallel.check_batch(config)
+data = np.random.default_rng(0).integers(0, 256, (100, 6, 6, 1)).astype(np.uint8)
+gan = build(config, (6, 6, 1), len(data), data.mean(axis=0) / 255)
+hparams = parallel.replicate(traced(config))
+state = parallel.replicate(jax.jit(gan.init)(hparams))
+state, metrics = parallel.trainer(gan, "highest")(hparams, state, parallel.replicate(data), 20)
+leaves = jax.tree.leaves((state.generator.params, state.discriminator.params, metrics))
+if jax.process_index() == 0:
+    np.savez(sys.argv[1], devices=jax.device_count(), *[np.asarray(x) for x in leaves])
+"""
+
+
+def start(path, devices, *arguments):
+    environment = os.environ | {
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "JAX_PLATFORMS": "cpu",
+    }
+    command = [sys.executable, "-c", PROGRAM, str(path), *map(str, arguments)]
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def finish(*processes):
+    """Waits; a hang ends all of them with SIGKILL (JAX catches SIGTERM in a distributed run)."""
+    try:
+        for process in processes:
+            _, errors = process.communicate(timeout=150)
+            assert process.returncode == 0, errors[-2000:]
+    finally:
+        for process in processes:
+            process.kill()
+
+
+@pytest.fixture(scope="module")
+def one_device(tmp_path_factory):
+    path = tmp_path_factory.mktemp("one") / "state.npz"
+    finish(start(path, 1))
+    return np.load(path)
+
+
+def assert_close(path, reference, devices):
+    found = np.load(path)
+    assert found["devices"] == devices
+    names = [name for name in reference.files if name != "devices"]
+    assert len(names) > 10
+    for name in names:
+        np.testing.assert_allclose(found[name], reference[name], atol=1e-5, rtol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("devices", [2, 4])
+def test_devices_do_not_change_the_trajectory(one_device, tmp_path, devices):
+    finish(start(tmp_path / "state.npz", devices))
+    assert_close(tmp_path / "state.npz", one_device, devices)
+
+
+def test_two_processes_of_two_devices_equal_one(one_device, tmp_path):
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{s.getsockname()[1]}"
+    finish(*(start(tmp_path / f"{i}.npz", 2, address, i) for i in range(2)))
+    assert_close(tmp_path / "0.npz", one_device, 4)
+
+
+def test_a_batch_that_does_not_divide_names_both_numbers(monkeypatch, tiny_config):
+    import jax
+
+    from jaxgan.errors import UserError
+    from jaxgan.parallel import check_batch
+
+    monkeypatch.setattr(jax, "device_count", lambda: 3)
+    with pytest.raises(
+        UserError, match="batch_size=8 does not divide over 3 devices; make it a multiple of 3, such as 9"
+    ):
+        check_batch(tiny_config())

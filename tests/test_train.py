@@ -1,0 +1,187 @@
+"""The loop: resumed equals uninterrupted, divergence, signals, and what a user finds afterwards."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import jaxgan
+from jaxgan.config import update
+from jaxgan.errors import UserError
+from jaxgan.train import boundary, train
+from jaxgan.writers import read
+
+ROOT = Path(__file__).parents[1]
+
+
+def state(workdir):
+    return jax.tree.leaves(jaxgan.load(workdir).state)
+
+
+def timeless(workdir):
+    """metrics.jsonl without the one number that depends on the clock."""
+    return [{k: v for k, v in record.items() if k != "images_per_second"} for record in read(workdir)]
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_config, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("run") / "work"
+    assert train(tiny_config(), workdir) == 0
+    return workdir
+
+
+def test_a_run_leaves_what_the_readme_promises(finished):
+    found = {str(path.relative_to(finished)) for path in finished.rglob("*")}
+    assert {"config.json", "metrics.jsonl", "evaluation.json", "curves.png", "checkpoints/20"} <= found
+    assert "samples/000000020.png" in found
+    assert any(name.startswith("tensorboard/events") for name in found)
+    records = read(finished)
+    assert [record["step"] for record in records] == [5, 10, 15, 20]
+    assert {"value", "d_loss", "g_loss", "d_real", "d_fake", "images_per_second"} <= records[0].keys()
+    evaluation = json.loads((finished / "evaluation.json").read_text())
+    assert evaluation["step"] == 20
+    assert evaluation["test_standard_error"] > 0
+
+
+@pytest.mark.parametrize("stop", [10, 15])
+def test_resumed_equals_uninterrupted_bit_for_bit(finished, tiny_config, tmp_path, stop):
+    """Also from a step that is no checkpoint of the longer run."""
+    workdir = tmp_path / "work"
+    train(update(tiny_config(), {"train.steps": stop}), workdir)
+    train(tiny_config(), workdir)
+    for a, b in zip(state(workdir), state(finished), strict=True):
+        np.testing.assert_array_equal(a, b)
+    before = [r for r in timeless(workdir)]
+    for record in before:
+        if record["step"] == stop:  # the shorter run ended here, so it was evaluated here too
+            for key in [
+                k
+                for k in record
+                if "log_likelihood" in k or k in ("score", "test_standard_error") or "parzen" in k
+            ]:
+                del record[key]
+    assert before == timeless(finished)
+
+
+def test_another_seed_is_another_run(finished, tiny_config, tmp_path):
+    train(tiny_config(seed=1), tmp_path / "work")
+    assert timeless(tmp_path / "work") != timeless(finished)
+
+
+def test_repeating_a_finished_run_changes_nothing(finished, tiny_config, capsys):
+    before = {
+        path: path.read_bytes() for path in finished.rglob("*") if path.is_file() and path.suffix != ".lock"
+    }
+    assert train(tiny_config(), finished) == 0
+    assert "20" in capsys.readouterr().out
+    for path, content in before.items():
+        if "tensorboard" not in path.parts and path.name != ".lock":
+            assert path.read_bytes() == content, path
+
+
+def test_load_samples_and_discriminates(finished):
+    gan = jaxgan.load(finished)
+    assert gan.step == 20
+    images = gan.sample(6, seed=3)
+    assert images.shape == (6, 8, 8, 1)
+    assert images.dtype == np.float32
+    assert 0 <= images.min() < images.max() <= 1
+    np.testing.assert_array_equal(gan.sample(6, seed=3), images)
+    assert not np.array_equal(gan.sample(6, seed=4), images)
+    d = gan.discriminate(images)
+    assert d.shape == (6,)
+    assert np.all((d > 0) & (d < 1))
+    np.testing.assert_allclose(gan.discriminate(np.round(255 * images).astype(np.uint8)), d, atol=1e-3)
+    with pytest.raises(UserError, match=r"\(8, 8, 1\)"):
+        gan.discriminate(np.zeros((2, 9, 9, 1), np.float32))
+
+
+def test_load_of_no_workdir(tmp_path):
+    with pytest.raises(UserError):
+        jaxgan.load(tmp_path / "nothing")
+
+
+def test_boundaries_are_multiples_of_the_intervals(tiny_config):
+    config = tiny_config(**{"train.steps": 50, "log.every": 6, "checkpoint.every": 15, "sample.every": 0})
+    seen = [0]
+    while seen[-1] < 50:
+        seen.append(boundary(seen[-1], config))
+    assert seen == [0, 6, 12, 15, 18, 24, 30, 36, 42, 45, 48, 50]
+
+
+EXPLODING = {
+    "optimizer.generator.learning_rate": 1e30,
+    "optimizer.discriminator.learning_rate": 1e30,
+    "generator.output": "linear",
+}
+
+
+def test_divergence_stops_with_the_step_the_metric_and_the_last_good_state(tiny_config, tmp_path):
+    with pytest.raises(
+        UserError, match=r"by step 5; the last good state is step 0 \(there is no checkpoint\)"
+    ):
+        train(tiny_config(**EXPLODING), tmp_path / "work")
+    assert not (tmp_path / "work/checkpoints").exists()
+
+
+def test_divergence_restores_at_most_so_often(tiny_config, tmp_path, capsys):
+    config = tiny_config(**EXPLODING, **{"train.on_divergence": "restore", "train.max_restores": 2})
+    with pytest.raises(UserError, match="diverged again after 2 returns"):
+        train(config, tmp_path / "work")
+    assert "(1 of 2)" in capsys.readouterr().out
+
+
+def test_a_batch_larger_than_the_data(tiny_config, tmp_path):
+    with pytest.raises(UserError, match="5000 is larger than the training set of 1350"):
+        train(tiny_config(**{"train.batch_size": 5000}), tmp_path / "work")
+    assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_says_how_to_go_on(finished, tiny_config, tmp_path, capsys, number):
+    """Sent in the middle of a run: exit code 128 + n, a checkpoint, and then the same end as undisturbed."""
+    workdir = tmp_path / "work"
+    long = tiny_config(**{"train.steps": 100_000})
+
+    def send():
+        while not read(workdir):
+            time.sleep(0.01)
+        os.kill(os.getpid(), number)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    assert train(long, workdir) == 128 + number
+    thread.join()
+    assert "repeat the command to go on" in capsys.readouterr().out
+    step = jaxgan.load(workdir).step
+    assert step == read(workdir)[-1]["step"] < 100_000
+    for record, undisturbed in zip(timeless(workdir)[:3], timeless(finished), strict=False):
+        assert record == undisturbed
+
+
+def test_the_command_line(tmp_path):
+    """One subprocess: an error is one line, exit code 2, nothing written."""
+    command = [
+        sys.executable,
+        "-m",
+        "jaxgan.main",
+        "--config=configs/digits.py",
+        f"--workdir={tmp_path / 'work'}",
+    ]
+    result = subprocess.run(
+        [*command, "--config.objective.loss=hinge"], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert result.returncode == 2
+    assert result.stderr.startswith(
+        "error: objective.loss must be one of minimax, non_saturating, not 'hinge'"
+    )
+    assert result.stderr.count("\n") == 1
+    assert not (tmp_path / "work").exists()

@@ -1,0 +1,263 @@
+from __future__ import annotations
+
+import errno
+import io
+import json
+import math
+import os
+import struct
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+
+from jaxgan import writers
+from jaxgan.errors import UserError
+from jaxgan.writers import MetricWriter, Progress, read
+
+
+def write(path: Path, *steps: int, resume_step: int = 0) -> bytes:
+    path.mkdir(exist_ok=True)
+    with MetricWriter(path, resume_step=resume_step) as writer:
+        for step in steps:
+            writer.write(step, {"value": step / 3, "d_loss": 0.5})
+    return (path / "metrics.jsonl").read_bytes()
+
+
+def events(path: Path) -> list[Event]:
+    """All events of a directory, in TensorBoard's order (TFRecord files, checksums left unread)."""
+    found = []
+    for file in sorted((path / "tensorboard").iterdir()):
+        data = file.read_bytes()
+        while data:
+            (size,) = struct.unpack("<Q", data[:8])
+            found.append(Event.FromString(data[12 : 12 + size]))
+            data = data[12 + size + 4 :]
+    return found
+
+
+def test_a_line_is_an_object_with_its_step_first(tmp_path):
+    assert write(tmp_path, 10, 20) == (
+        b'{"step": 10, "value": 3.3333333333333335, "d_loss": 0.5}\n'
+        b'{"step": 20, "value": 6.666666666666667, "d_loss": 0.5}\n'
+    )
+    assert read(tmp_path) == [{"step": s, "value": s / 3, "d_loss": 0.5} for s in (10, 20)]
+
+
+def test_numbers_come_back_exactly(tmp_path):
+    number = np.float32(0.1)
+    with MetricWriter(tmp_path, resume_step=0) as writer:
+        writer.write(1, {"a": number, "b": math.pi, "c": 5e-324})
+    assert read(tmp_path) == [{"step": 1, "a": float(number), "b": math.pi, "c": 5e-324}]
+
+
+def test_nan_and_infinity_are_null(tmp_path):
+    def refuse(word):
+        raise AssertionError(f"{word} is not JSON")
+
+    with MetricWriter(tmp_path, resume_step=0) as writer:
+        writer.write(1, {"a": math.nan, "b": math.inf, "c": -math.inf, "d": 1.0})
+    line = (tmp_path / "metrics.jsonl").read_text()
+    assert json.loads(line, parse_constant=refuse) == {"step": 1, "a": None, "b": None, "c": None, "d": 1.0}
+
+
+def test_no_metrics_yet(tmp_path):
+    assert read(tmp_path) == []
+    assert write(tmp_path) == b""
+
+
+@pytest.mark.parametrize("resume_step", [0, 10, 15, 30])
+def test_a_resumed_run_leaves_what_an_undisturbed_one_does(tmp_path, resume_step):
+    whole = write(tmp_path / "whole", 10, 20, 30, 40)
+    write(tmp_path / "a", 10, 20, 30)
+    later = [step for step in (10, 20, 30, 40) if step > resume_step]
+    assert write(tmp_path / "a", *later, resume_step=resume_step) == whole
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda whole: whole[:-1],  # torn at the newline: nobody says that the line is all
+        lambda whole: whole[:-20],
+        lambda whole: whole + b'{"step": 40, "val',
+        lambda whole: whole + b"\0" * 100,  # a block that never reached the disk
+        lambda whole: whole + b"\xff\xfe\n",
+        lambda whole: whole + b'[1]\n3\n"x"\n{"value": 1}\n{"step": "30"}\n\n',
+        lambda whole: whole + whole.splitlines(keepends=True)[-1],  # doubled
+    ],
+)
+def test_a_torn_or_doubled_line_is_cut_off(tmp_path, damage):
+    whole = write(tmp_path / "whole", 10, 20, 30, 40)
+    broken = damage(write(tmp_path / "a", 10, 20, 30))
+    (tmp_path / "a" / "metrics.jsonl").write_bytes(broken)
+    assert {record["step"] for record in read(tmp_path / "a")} >= {10, 20}
+    assert write(tmp_path / "a", 30, 40, resume_step=20) == whole
+
+
+@given(text=st.binary(max_size=200) | st.text('{}[]":,0123456789step\n\\', max_size=100).map(str.encode))
+def test_any_bytes_can_be_read(text):
+    for line, record in writers._parse(text):
+        assert line.endswith(b"\n") and isinstance(record["step"], int)
+
+
+def test_an_untouched_file_is_not_rewritten(tmp_path):
+    write(tmp_path, 10)
+    before = (tmp_path / "metrics.jsonl").stat().st_ino
+    write(tmp_path, resume_step=10)
+    assert (tmp_path / "metrics.jsonl").stat().st_ino == before
+
+
+@pytest.mark.parametrize("fits", [0, 7])
+def test_a_line_that_does_not_fit_is_cut_off_again(tmp_path, monkeypatch, fits):
+    real = os.write
+
+    def full(file, data):
+        if not fits or len(data) <= fits:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(file, data[: len(data) - fits])
+
+    with MetricWriter(tmp_path, resume_step=0) as writer:
+        writer.write(10, {"value": 1.0})
+        with monkeypatch.context() as patch:
+            patch.setattr(writers.os, "write", full)
+            with pytest.raises(
+                UserError, match=r"metrics\.jsonl could not be written \(No space left on device\)"
+            ):
+                writer.write(20, {"value": 2.0})
+        assert (tmp_path / "metrics.jsonl").read_bytes() == b'{"step": 10, "value": 1.0}\n'
+        writer.write(30, {"value": 3.0})
+    assert [record["step"] for record in read(tmp_path)] == [10, 30]
+
+
+def test_full_disk(tmp_path, capfd):
+    """Metrics end with a sentence and whole lines; TensorBoard's end alone does not end the run."""
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(tmp_path)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("needs the right to mount a tmpfs")
+    try:
+        last = 0
+        with pytest.raises(UserError, match="No space left"), MetricWriter(tmp_path, resume_step=0) as writer:
+            for last in range(1, 10_000):
+                writer.write(last, {"value": 1.0})
+        assert [record["step"] for record in read(tmp_path)] == list(range(1, last))
+        assert (tmp_path / "metrics.jsonl").read_bytes().endswith(b"\n")
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
+    out, err = capfd.readouterr()
+    assert (
+        out == "" and err.count("\n") == 1 and "no more TensorBoard events (No space left on device)" in err
+    )
+
+
+def test_tensorboard_that_cannot_be_written_does_not_stop_the_run(tmp_path, capsys):
+    (tmp_path / "tensorboard").write_text("a file in its place")
+    start = time.monotonic()
+    with MetricWriter(tmp_path, resume_step=0) as writer:
+        for step in range(2000):  # more than the queue holds
+            writer._board.add(step, {"value": 1.0})
+        writer.write(5, {"value": 1.0})
+    assert time.monotonic() - start < 4
+    assert [record["step"] for record in read(tmp_path)] == [5]
+    assert "no more TensorBoard events (File exists)" in capsys.readouterr().err
+
+
+def test_metrics_that_cannot_be_written(tmp_path):
+    (tmp_path / "metrics.jsonl").mkdir()
+    with pytest.raises(UserError, match=r"metrics\.jsonl could not be written"):
+        MetricWriter(tmp_path, resume_step=0)
+
+
+def test_tensorboard_has_scalars_and_pictures_and_hides_steps_done_twice(tmp_path):
+    grey = np.arange(12, dtype=np.uint8).reshape(3, 4, 1)
+    with MetricWriter(tmp_path, resume_step=0) as writer:
+        writer.write(10, {"value": -1.5, "g_loss": math.nan})
+        writer.images(10, "samples", grey)
+    write(tmp_path, 20, resume_step=10)
+    first, start, value, loss, picture, second, again, *rest = events(tmp_path)
+    assert first.file_version == second.file_version == "brain.Event:2"
+    assert (start.step, start.session_log.status) == (1, SessionLog.START)
+    assert (again.step, again.session_log.status) == (11, SessionLog.START)
+    assert (value.step, value.summary.value[0].tag, value.summary.value[0].simple_value) == (
+        10,
+        "value",
+        -1.5,
+    )
+    assert math.isnan(loss.summary.value[0].simple_value)
+    image = Image.open(io.BytesIO(picture.summary.value[0].image.encoded_image_string))
+    np.testing.assert_array_equal(np.asarray(image), grey[..., 0])
+    assert [(event.step, event.summary.value[0].tag) for event in rest] == [(20, "value"), (20, "d_loss")]
+
+
+def test_writing_takes_no_time_from_training(tmp_path):
+    picture = np.random.default_rng(0).integers(0, 256, (600, 600, 3), dtype=np.uint8)
+    with MetricWriter(tmp_path, resume_step=0) as writer:
+        start = time.perf_counter()
+        for step in range(3):
+            writer.images(step, "samples", picture)
+        assert time.perf_counter() - start < 0.2  # encoding them takes longer
+
+
+GAME = {"value": -1.38629, "d_real": 0.5, "d_fake": 0.25, "g_loss": 0.7}
+
+
+def test_plain_progress_is_sparse_and_ends_with_the_last_line(capsys, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(writers.time, "monotonic", lambda: now[0])
+    with Progress(1000, 100) as progress:
+        for step in range(10, 1001, 10):  # 1 s each
+            now[0] += 1
+            progress.update(step, GAME, 10.0)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 18  # one in six seconds, and the last
+    assert lines[0] == (
+        "step 10/1000  10.0 steps/s  1000 images/s  0:01:39 left  V -1.386  D(x) 0.500  D(G(z)) 0.250"
+    )
+    assert lines[-1].startswith("step 1000/1000") and "0:00:00 left" in lines[-1]
+
+
+def test_plain_progress_of_a_stopped_run_shows_how_far_it_came(capsys):
+    with pytest.raises(KeyboardInterrupt), Progress(1000, 100) as progress:
+        for step in (10, 20, 30):
+            progress.update(step, {}, 10.0)
+        raise KeyboardInterrupt
+    assert [line.split()[1] for line in capsys.readouterr().out.splitlines()] == ["10/1000", "30/1000"]
+
+
+def test_live_progress_and_lines_above_it():
+    """On a terminal of 80 columns, as `script` would record it."""
+    master, slave = os.openpty()
+    code = (
+        "import time\n"
+        "from jaxgan.writers import Progress\n"
+        "with Progress(50, 100) as progress:\n"
+        "    progress.update(10, {'value': -1.0, 'd_real': 0.75}, 2.0)\n"
+        "    progress.say('a line [/] of text')\n"
+        "    for step in range(11, 51):\n"
+        "        progress.update(step, {'value': -1.25, 'd_real': 0.5}, 2.0)\n"
+        "        time.sleep(0.01)\n"
+    )
+    environment = os.environ | {"TERM": "xterm", "COLUMNS": "80", "LINES": "24"}
+    with subprocess.Popen([writers.sys.executable, "-c", code], stdout=slave, env=environment) as process:
+        os.close(slave)
+        shown = b""
+        while True:
+            try:
+                part = os.read(master, 4096)
+            except OSError:  # Linux ends a terminal without writers so
+                break
+            if not part:
+                break
+            shown += part
+    os.close(master)
+    assert process.returncode == 0
+    text = shown.decode()
+    assert "━" in text and "a line [/] of text" in text
+    assert "step 10/50" in text and "D(x) 0.750" in text
+    assert text.rindex("step 50/50") > text.rindex("a line")
+    assert 3 <= len({word for word in text.split() if word.endswith("/50")}) <= 20  # now and then
