@@ -30,5 +30,5 @@ def get_config():
         "checkpoint.every": 1000,
     }
     for player in ("generator", "discriminator"):
-        settings |= {f"optimizer.{player}.name": "adam", f"optimizer.{player}.learning_rate": 1e-3}
+        settings |= {f"optimizer.{player}.name": "adam", f"optimizer.{player}.learning_rate": 3e-3}
     return update(default(), settings)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -69,14 +70,15 @@ def ray(address: str) -> Launcher:
     except ImportError:
         raise UserError("--launcher=ray needs Ray: pip install 'jaxgan[ray]'.") from None
     try:
-        # The package and the working directory as they are here; tasks find relative paths.
-        environment = {"env_vars": {"PYTHONPATH": os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")])}}
-        ray.init(address or "local", runtime_env=environment, include_dashboard=False if not address else None)
-    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
-        reason = str(error).strip().partition("\n")[0]
+        host, _, port = address.removeprefix("ray://").rpartition(":")
+        if host:  # Ray itself would try for minutes
+            socket.create_connection((host, int(port)), timeout=5).close()
+        here = {"env_vars": {"PYTHONPATH": os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")])}}
+        ray.init(address or "local", runtime_env=here, log_to_driver=False, logging_level="ERROR")
+    except (OSError, ValueError, RuntimeError) as error:
         raise UserError(
-            f"there is no Ray at --ray_address={address or 'local'} ({reason}); start it with `ray start --head`, "
-            f"or leave the address out."
+            f"there is no Ray at --ray_address={address or 'local'} ({_line(error)}); start it with "
+            f"`ray start --head`, or leave the address out."
         ) from None
     resources = ray.cluster_resources()
     kind = "GPU" if resources.get("GPU") else "CPU"
@@ -123,6 +125,10 @@ def slurm(cluster: str = "slurm") -> Launcher:
             yield pending.pop(job), _result(job.result)
 
     return Launcher(1, run)
+
+
+def _line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def _result(get: Callable[[], list[dict]]) -> list[dict]:

@@ -152,22 +152,27 @@ def describe(groups: list[list[Planned]], chunks: list[list[Planned]], slots: in
 
 
 def seconds(members: Sequence[Planned]) -> float:
-    """How long a chunk will take here, from a few of its steps; evaluations are not counted."""
+    """How long a chunk will take here; evaluations are not counted."""
+    compilation, step = seconds_a_step(members)
+    return compilation + members[0].config.train.steps * step
+
+
+def seconds_a_step(members: Sequence[Planned]) -> tuple[float, float]:
+    """Of a chunk's compilation, and of one step of all its members, from a few of them."""
     about, n = program(members[0]), len(members)
     hparams = parallel.deal(population.stacked([member.config for member in members]), n)
     group = about.start(hparams, parallel.deal(np.ones(n, bool), n))
     examples = parallel.replicate(about.dataset.train)
 
-    def lasts(group: Member, steps: int) -> tuple[Member, float]:
+    def lasts(steps: int) -> float:
+        nonlocal group
         clock = time.perf_counter()
         group, _ = jax.block_until_ready(about.advance(hparams, group, examples, np.uint32(steps)))
-        return group, time.perf_counter() - clock
+        return time.perf_counter() - clock
 
-    group, compilation = lasts(group, 1)
-    group, first = lasts(group, 2)
-    steps = max(2, int(2 / first))
-    group, rest = lasts(group, steps)
-    return compilation + members[0].config.train.steps * rest / steps
+    compilation, few = lasts(1), lasts(2)
+    steps = max(2, int(2 * 2 / few))  # two seconds of them
+    return compilation, lasts(steps) / steps
 
 
 def train(workdir: Path, members: Sequence[Planned]) -> list[Result]:

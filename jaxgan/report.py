@@ -65,6 +65,16 @@ class Mean(NamedTuple):
         return f"{self.mean:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
 
 
+class Swept(NamedTuple):
+    """A field that varies, or several that have the same value in every setting."""
+
+    keys: list[str]
+    label: str
+
+    def value(self, setting: dict[str, Any]) -> Any:
+        return setting.get(self.keys[0], "base")
+
+
 class Setting(NamedTuple):
     label: str
     setting: dict[str, Any]
@@ -113,22 +123,41 @@ def verdicts(scores: Sequence[Mean]) -> list[str]:
     return [verdict(i) for i in range(len(scores))]
 
 
-def settings(workdir: Path) -> tuple[dict[str, Any], list[str], list[Setting]]:
-    """What a sweep's work directory holds: sweep.json, the fields that vary, and the settings with results."""
+def swept_fields(sweep: Sequence[dict[str, Any]]) -> list[Swept]:
+    """What the settings of a sweep, seeds aside, differ in."""
+    alike: dict[str, list[str]] = {}
+    for key in varying(list(sweep)):
+        if key != "seed":
+            alike.setdefault(json.dumps([setting.get(key, "base") for setting in sweep]), []).append(key)
+
+    def last(key: str, parts: int) -> str:
+        return ".".join(key.split(".")[-parts:])
+
+    heads = [keys[0] for keys in alike.values()]
+    parts = [next(n for n in range(1, 9) if sum(last(other, n) == last(key, n) for other in heads) == 1) for key in heads]
+    return [Swept(keys, last(keys[0], n)) for keys, n in zip(alike.values(), parts, strict=True)]
+
+
+def settings(workdir: Path) -> tuple[dict[str, Any], list[Swept], list[Setting]]:
+    """What a sweep's work directory holds: sweep.json, what varies, and the settings that have results."""
     sweep = json.loads((workdir / "sweep.json").read_text())
     lines = [json.loads(line) for line in (workdir / "results.jsonl").read_text().splitlines()]
-    varied = [key for key in varying([member["setting"] for member in sweep["members"]]) if key != "seed"]
+    fields = swept_fields([member["setting"] for member in sweep["members"]])
     by_key = {json.dumps([line["setting"], line["seed"]], sort_keys=True): line for line in lines}
     found: dict[str, Setting] = {}
     for member in sweep["members"]:
         line = by_key.get(json.dumps([member["setting"], member["seed"]], sort_keys=True))
         if line is None:
             continue
-        label = ", ".join(f"{_short(key, varied)}={_word(member['setting'].get(key, 'base'))}" for key in varied)
-        setting = found.setdefault(json.dumps(member["setting"]), Setting(label or "base", member["setting"], [], []))
+        label = _label(fields, member["setting"]) or "base"
+        setting = found.setdefault(json.dumps(member["setting"]), Setting(label, member["setting"], [], []))
         setting.names.append(member["name"])
         setting.results.append(line)
-    return sweep, varied, list(found.values())
+    return sweep, fields, list(found.values())
+
+
+def _label(fields: Sequence[Swept], setting: dict[str, Any]) -> str:
+    return ", ".join(f"{field.label}={_word(field.value(setting))}" for field in fields)
 
 
 def write(workdir: Path) -> None:
@@ -137,8 +166,8 @@ def write(workdir: Path) -> None:
     Raises:
       UserError: a file cannot be written.
     """
-    sweep, varied, found = settings(workdir)
-    pictures = {"metrics": _metrics(varied, found), "curves": _curves(workdir, found), "samples": _samples(workdir, found)}
+    sweep, fields, found = settings(workdir)
+    pictures = {"metrics": _metrics(fields, found), "curves": _curves(workdir, found), "samples": _samples(workdir, found)}
     for name, picture in pictures.items():
         write_atomically(workdir / "plots" / f"{name}.png", picture)
     title, _, text = sweep["about"].strip().partition("\n")
@@ -191,7 +220,8 @@ def _words(found: list[Setting]) -> str:
         by_verdict.setdefault(verdict, []).append(f"{setting.label} ({score.text(3)})")
     if "best" not in by_verdict:
         return "No member has a score."
-    parts = [f"Best last score: {by_verdict['best'][0]}."]
+    what = "−JSD" if any(setting.values("final", "jsd") for setting in found) else "validation log-likelihood"
+    parts = [f"Best last score ({what}): {by_verdict['best'][0]}."]
     for verdict, start in (("not distinguishable", "Not distinguishable from it"), ("worse", "Worse")):
         if verdict in by_verdict:
             parts.append(f"{start}: {'; '.join(by_verdict[verdict])}.")
@@ -218,27 +248,30 @@ def _html(title, text, words, head, rows, pictures, captions) -> str:
 <html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>
 <meta name="viewport" content="width=device-width"><style>
 body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; color: #222 }}
-pre {{ font: inherit; white-space: pre-wrap; max-width: 50rem }}
-.words {{ font-size: 1.1rem; border-left: 4px solid #0072B2; padding: .2rem 1rem; max-width: 50rem }}
+p {{ max-width: 50rem }} pre {{ background: #f5f5f5; padding: .5rem 1rem; overflow-x: auto; max-width: 48rem }}
+.words {{ font-size: 1.1rem; border-left: 4px solid #0072B2; padding: .2rem 1rem }}
 .table {{ overflow-x: auto }} table {{ border-collapse: collapse; font-size: .9rem }}
 th, td {{ text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid #ddd; vertical-align: top }}
 tr.best {{ font-weight: bold; background: #e8f3fa }} tr.not-distinguishable {{ background: #f3f8fb }}
 figure {{ margin: 2rem 0 }} img {{ max-width: 100% }} figcaption, .note {{ color: #555; font-size: .9rem }}
-</style></head><body><h1>{html.escape(title)}</h1><pre>{html.escape(text.strip())}</pre>
+</style></head><body><h1>{html.escape(title)}</h1>{_paragraphs(text)}
 <p class="words">{html.escape(words)}</p>
 <div class="table"><table><thead><tr>{escaped(head, "th")}</tr></thead><tbody>{body}</tbody></table></div>
 <p class="note">{html.escape(NOTE)}</p>{figures}</body></html>
 """
 
 
+def _paragraphs(text: str) -> str:
+    """Plain text as HTML; what is indented is a command."""
+    parts = [part for part in text.strip("\n").split("\n\n") if part.strip()]
+    return "".join(
+        f"<pre>{html.escape(part.strip())}</pre>" if part.startswith("    ") else f"<p>{html.escape(part)}</p>"
+        for part in parts
+    )
+
+
 def _word(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _short(key: str, keys: Sequence[str]) -> str:
-    """The last part of a field's name, where it is the only one that ends so."""
-    last = key.rpartition(".")[2]
-    return last if sum(other.rpartition(".")[2] == last for other in keys) == 1 else key
 
 
 def _colors(n: int) -> list:
@@ -261,50 +294,43 @@ def _png(figure) -> bytes:
     return data.getvalue()
 
 
-def _metrics(varied: list[str], found: list[Setting]) -> bytes:
+def _metrics(fields: list[Swept], found: list[Setting]) -> bytes:
     """Each score against each swept field; a line for each combination of the other fields."""
     shown = [name for name in SCORES if any(setting.values("final", name) for setting in found)]
-    keys = varied or [""]
-    figure = _figure(4.2 * max(len(shown), 1), 3.4 * len(keys))
-    axes = figure.subplots(len(keys), max(len(shown), 1), squeeze=False)
-    for key, row in zip(keys, axes, strict=True):
-        others = [other for other in varied if other != key]
+    figure = _figure(4.2 * max(len(shown), 1), 3.4 * max(len(fields), 1))
+    axes = figure.subplots(max(len(fields), 1), max(len(shown), 1), squeeze=False)
+    for field, row in zip(fields, axes, strict=False):
         lines: dict[str, list[Setting]] = {}
         for setting in found:
-            label = ", ".join(f"{_short(other, varied)}={_word(setting.setting.get(other, 'base'))}" for other in others)
-            lines.setdefault(label, []).append(setting)
-        values = list(dict.fromkeys(json.dumps(setting.setting.get(key, "base")) for setting in found))
-        numbers = [json.loads(value) for value in values]
-        numeric = all(isinstance(number, int | float) and not isinstance(number, bool) for number in numbers)
-        place = dict(zip(values, numbers if numeric else range(len(values)), strict=True))
-        spread = (max(place.values()) - min(place.values())) or 1
+            others = [other for other in fields if other != field]
+            lines.setdefault(_label(others, setting.setting), []).append(setting)
+        values = list({json.dumps(field.value(setting.setting)): field.value(setting.setting) for setting in found}.values())
+        numeric = all(type(value) in (int, float) for value in values)
+        at = values if numeric else list(range(len(values)))
+        spread = max(at) - min(at) or 1
         for name, axis in zip(shown, row, strict=False):
-            for j, (color, (label, line)) in enumerate(zip(_colors(len(lines)), lines.items(), strict=True)):
-                shift = spread * 0.02 * (j - (len(lines) - 1) / 2)
-                x, means = [], []
-                for setting in line:
-                    found_values = setting.values("final", name)
-                    if not found_values:
-                        continue
-                    x.append(place[json.dumps(setting.setting.get(key, "base"))] + shift)
-                    means.append(bootstrap(found_values))
-                    axis.plot([x[-1]] * len(found_values), found_values, "o", color=color, alpha=0.35, markersize=4)
-                order = np.argsort(x)
-                x, means = np.array(x)[order], [means[i] for i in order]
-                y = np.array([mean.mean for mean in means])
-                error = np.nan_to_num([[m.mean - m.low for m in means], [m.high - m.mean for m in means]])
+            for number, (color, (label, line)) in enumerate(zip(_colors(len(lines)), lines.items(), strict=True)):
+                shift = spread * 0.015 * (number - (len(lines) - 1) / 2)
+                points = sorted(
+                    (at[values.index(field.value(setting.setting))] + shift, setting.values("final", name))
+                    for setting in line
+                    if setting.values("final", name)
+                )
+                for x, scores in points:
+                    axis.plot([x] * len(scores), scores, "o", color=color, alpha=0.35, markersize=4)
+                means = [bootstrap(scores) for _, scores in points]
+                errors = [[m.mean - m.low for m in means], [m.high - m.mean for m in means]]
                 axis.errorbar(
-                    x, y, np.maximum(error, 0), color=color, marker="s", markersize=6, capsize=4,
-                    linestyle="-" if numeric else "", label=label,
+                    [x for x, _ in points], [m.mean for m in means], np.maximum(np.nan_to_num(errors), 0), color=color,
+                    marker="s", markersize=6, capsize=4, linestyle="-" if numeric else "", label=label,
                 )  # fmt: skip
             axis.set_ylabel(f"{SCORES[name][0]}, last")
-            axis.set_xlabel(key)
-            if len(values) <= 8 or not numeric:
-                axis.set_xticks(list(place.values()), [_word(number) for number in numbers])
+            axis.set_xlabel(field.label)
+            axis.set_xticks(at, [_word(value) for value in values])
             if not numeric:
                 axis.set_xlim(-0.5, len(values) - 0.5)
             axis.grid(alpha=0.3)
-        if any(lines) and shown:
+        if len(lines) > 1 and shown:
             row[0].legend(frameon=False, fontsize=8)
     return _png(figure)
 
@@ -333,7 +359,9 @@ def _curves(workdir: Path, found: list[Setting]) -> bytes:
     for axis in axes[len(shown) :]:
         axis.axis("off")
     if handles:
-        figure.legend(handles=handles, loc="outside lower center", ncols=min(len(found), 4), frameon=False)
+        longest = max(len(setting.label) for setting in found)
+        columns = max(1, min(len(found), 150 // (longest + 6)))
+        figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
     return _png(figure)
 
 

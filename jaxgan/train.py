@@ -11,7 +11,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -97,7 +97,7 @@ def train(config: ConfigDict, workdir: Path) -> int:
             f"{len(dataset.train)} examples ({config.data.name}); make it smaller."
         )
     with (
-        claim(workdir, config, dataset),
+        claim(workdir, config, dataset) if parallel.primary() else nullcontext(),
         Checkpoints(workdir / "checkpoints", keep=config.checkpoint.keep, best_key=SCORE) as checkpoints,
         interruptions() as signals,
     ):

@@ -86,7 +86,7 @@ def test_what_changes_the_program_makes_groups(key, values):
 def test_names_tell_members_apart():
     planned = plan.members(default(), product(over("data.name", ["digits", "npz:/a/b c.npz"]), over("seed", [0, 1])))
     assert [member.name for member in planned] == [
-        "000-name=digits-seed=0", "001-name=digits-seed=1", "002-name=npz_a_b_c_npz-seed=0", "003-name=npz_a_b_c_npz-seed=1",
+        "000-name=digits-seed=0", "001-name=digits-seed=1", "002-name=npz_a_b_c.npz-seed=0", "003-name=npz_a_b_c.npz-seed=1",
     ]  # fmt: skip
     assert planned[3].setting == {"data.name": "npz:/a/b c.npz"}
     assert planned[3].config.seed == 1

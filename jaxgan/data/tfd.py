@@ -60,7 +60,7 @@ def _check(path: Path, kinds: dict[str, tuple[tuple[int, ...], str]]) -> None:
     if kind != "uint8" or shape != (n, SIDE, SIDE):
         raise UserError(_layout(path, kinds, f"`images` must be uint8 of shape (n, {SIDE}, {SIDE})"))
     shape, kind = kinds.get("folds", ((), "nothing"))
-    if shape != (n, FOLDS) or kind not in ("double", "single") and "int" not in kind:
+    if shape != (n, FOLDS) or not ("int" in kind or kind in ("single", "double")):
         raise UserError(_layout(path, kinds, f"`folds` must be numbers of shape ({n}, {FOLDS})"))
 
 

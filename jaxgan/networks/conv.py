@@ -89,16 +89,14 @@ class Discriminator(nn.Module):
             init = uniform_init(self.irange)
             x = nn.Conv(channels * self.conv_pieces, (kernel, kernel), padding=padding, kernel_init=init)(x)
             x = max_pool(maxout(x, self.conv_pieces), pool, stride)
-        keeps = [self.hidden_keep if self.channels else self.input_keep] + [self.hidden_keep] * len(
-            self.hidden
-        )
+        keeps = [self.hidden_keep if self.channels else self.input_keep] + [self.hidden_keep] * len(self.hidden)
         return logits(x, keys, len(self.channels), self.hidden, "maxout", self.pieces, self.irange, keeps)
 
 
 def max_pool(x: jax.Array, window: int, stride: int) -> jax.Array:
     """Maxima over windows `stride` apart; the last one of a row or column may reach beyond the border.
 
-    As in cuda-convnet, which the 2014 code pools with: a side of s points gives ceil((s - window) / stride) + 1.
+    As in cuda-convnet, with which the 2014 code pools: s points give ceil((s - window) / stride) + 1 maxima.
 
     Args:
       x: [n, H, W, C] float.

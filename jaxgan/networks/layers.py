@@ -27,12 +27,10 @@ def sparse_init(nonzero: int) -> nn.initializers.Initializer:
     """Of each unit's incoming weights `nonzero` are normal(0, 1), the others 0 (pylearn2's `sparse_init`)."""
 
     def init(key: jax.Array, shape: tuple[int, int], dtype=jnp.float32) -> jax.Array:
-        inputs, units = shape
         key_rows, key_weights = jax.random.split(key)
-        choose = lambda k: jax.random.choice(k, inputs, (nonzero,), replace=False)  # noqa: E731
-        rows = jax.lax.map(choose, jax.random.split(key_rows, units))  # [units, nonzero]
-        weights = jax.random.normal(key_weights, (units, nonzero), dtype)
-        return jnp.zeros(shape, dtype).at[rows, jnp.arange(units)[:, None]].set(weights)
+        rows = jnp.argsort(jax.random.uniform(key_rows, shape), axis=0)[:nonzero]
+        weights = jax.random.normal(key_weights, rows.shape, dtype)
+        return jnp.put_along_axis(jnp.zeros(shape, dtype), rows, weights, axis=0, inplace=False)
 
     return init
 

@@ -1,0 +1,23 @@
+"""Does minimax saturate where the non-saturating loss learns?
+
+Section 3 of the paper: early on, when G is poor, D rejects its samples with high confidence and
+log(1 - D(G(z))) saturates; G should rather maximize log D(G(z)), which "provides much stronger gradients
+early in learning". Digits, the paper's SGD, no dropout, so that D can win.
+
+    python -m jaxgan.sweep --sweep=experiments/ablations/loss.py
+
+Expected: with minimax V rises to 0, D(G(z)) falls to 0 and G's gradient with it, by orders of magnitude;
+with the other loss the gradient stays and the log-likelihood of the test set ends higher.
+"""
+
+from experiments.ablations import SEEDS, small_digits
+from jaxgan.config import update
+from jaxgan.plan import over, product
+
+
+def get_config():
+    return update(small_digits(), {"discriminator.input_keep": 1.0, "discriminator.hidden_keep": 1.0})
+
+
+def get_sweep():
+    return product(over("objective.loss", ["minimax", "non_saturating"]), over("seed", SEEDS))

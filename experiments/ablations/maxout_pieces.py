@@ -1,0 +1,20 @@
+"""How many linear pieces does a maxout unit of D need?
+
+The paper's D has 240 units of 5 pieces a layer. With 1 piece it is linear but for dropout. Digits, the
+paper's recipe, 64 units a layer whatever the pieces.
+
+    python -m jaxgan.sweep --sweep=experiments/ablations/maxout_pieces.py
+
+Expected: a linear D teaches G the mean image only; beyond 2 pieces little is gained.
+"""
+
+from experiments.ablations import SEEDS, small_digits
+from jaxgan.plan import over, product
+
+
+def get_config():
+    return small_digits()
+
+
+def get_sweep():
+    return product(over("discriminator.pieces", [1, 2, 3, 5]), over("seed", SEEDS))

@@ -1,0 +1,22 @@
+"""How much momentum does the game bear?
+
+The 2014 code starts with .5 and rises to .7. Here both players have the same, constant momentum. Digits,
+the paper's recipe.
+
+    python -m jaxgan.sweep --sweep=experiments/ablations/momentum.py
+
+Expected: moderate momentum is faster than none; much of it sets the players circling each other.
+"""
+
+from experiments.ablations import SEEDS, small_digits
+from jaxgan.plan import over, product, zipped
+
+
+def get_config():
+    return small_digits()
+
+
+def get_sweep():
+    values = [0.0, 0.25, 0.5, 0.7, 0.9]
+    fields = [f"optimizer.{player}.{field}" for field in ("momentum", "final_momentum") for player in ("generator", "discriminator")]
+    return product(zipped(*(over(field, values) for field in fields)), over("seed", SEEDS))

@@ -1,0 +1,22 @@
+"""Do the kind and the size of the prior matter?
+
+The paper's G takes uniform noise on MNIST and normal noise elsewhere, of 100 dimensions, and says nothing
+of others. Ring of eight Gaussians: 2 dimensions would do.
+
+    python -m jaxgan.sweep --sweep=experiments/ablations/prior.py
+
+Expected: little difference between kinds; more dimensions than the data have make the game easier.
+"""
+
+from configs import ring8
+from experiments.ablations import SEEDS
+from jaxgan.plan import over, product
+
+
+def get_config():
+    return ring8.get_config()
+
+
+def get_sweep():
+    kinds, sizes = ["uniform", "normal", "sphere"], [2, 8, 32]
+    return product(over("prior.name", kinds), over("prior.size", sizes), over("seed", SEEDS))

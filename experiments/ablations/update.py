@@ -1,0 +1,20 @@
+"""Alternating updates, as printed, or simultaneous ones, as run?
+
+Algorithm 1 updates D, then G against the new D with fresh noise. The 2014 code takes both gradients at the
+same parameters, from the same samples. Digits, the paper's recipe.
+
+    python -m jaxgan.sweep --sweep=experiments/ablations/update.py
+
+Expected: alternating updates are ahead after equally many steps, as they are on MNIST.
+"""
+
+from experiments.ablations import SEEDS, small_digits
+from jaxgan.plan import over, product
+
+
+def get_config():
+    return small_digits()
+
+
+def get_sweep():
+    return product(over("train.update", ["alternating", "simultaneous"]), over("seed", SEEDS))

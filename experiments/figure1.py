@@ -1,0 +1,289 @@
+"""Figure 1: the game in one dimension, from a pair near convergence to p_g = p_data.
+
+    python -m experiments.figure1 [--out=runs/figure1]
+
+Claim (arXiv:1406.2661, Figure 1 and section 4): Algorithm 1 drives p_g to p_data, where D is 1/2 everywhere.
+Both are checked for five seeds, trained at once by `vmap` over the seed of `algorithm1.train_steps`:
+JSD(p_data || p_g) below 0.01 nats and the mean of D(G(z)) within 0.02 of 1/2, for each seed and on average.
+
+The players. p_data is the standard normal. z is uniform on (-1, 1), as in the paper's picture, and G is an MLP
+on 2 artanh(z): a continuous G of z itself would have a bounded support, so p_g = p_data would be out of its
+reach (it then stalls at a JSD of 0.01, all of it in the tails). 2 artanh(z) is logistic, so what is left
+to learn is the place, the width and the tails. tanh units, 32 in G, 32 and 32 in D.
+
+The course. As in the paper, the pair starts beside p_data; then (a) D is partly accurate, (b) the inner loop
+has taken D to D* = p_data / (p_data + p_g), (c) G has followed the gradient of D, (d) both have come to rest.
+Before (b) only D learns (G's learning rate is 0), from there on it is Algorithm 1 with k = 1. Minibatches of
+512, Adam without momentum, D's learning rate 2.5 times G's, both falling by a factor of 25: without the
+fall, the game circles its equilibrium at a distance that the learning rate sets.
+
+p_g is no estimate from samples: the exact mass of 4096 intervals of z is laid out over the intervals of x that
+G maps them to, which holds for any G and smooths only within such an interval. D(G(z)) is averaged likewise.
+
+Expected: 5 of 5 seeds converge; JSD below 0.001, D(G(z)) within 0.005 of 1/2. Left in --out: figure1.png
+(four panels of the first seed whose G increases; of the others the arrows would cross), figure1.gif.
+Measured: MEASURED
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from ml_collections import ConfigDict
+from PIL import Image
+
+from jaxgan import errors
+from jaxgan.algorithm1 import train_steps
+from jaxgan.config import default, update
+from jaxgan.data import mixture
+from jaxgan.gan import Gan, build
+from jaxgan.hparams import HParams, traced
+from jaxgan.objectives.theory import js_divergence
+from jaxgan.plots import BLUE, GREEN
+from jaxgan.state import GanState
+from jaxgan.workdir import write_atomically
+
+SEEDS = 5
+START = 1.0  # the mean of p_g at first; that of p_data is 0
+PARTLY, INNER = 20, 1500  # steps of D alone until (a), until (b)
+MOVED, GAME = 40, 4000  # steps of both after (b) until (c), until (d)
+FALL = 0.04  # of both learning rates over the game
+LIMIT_JSD, LIMIT_D = 0.01, 0.02
+
+EDGES = np.linspace(-8, 8, 801)  # of the cells of x that densities are averaged over
+X = ((EDGES[1:] + EDGES[:-1]) / 2).astype(np.float32)
+DX = EDGES[1] - EDGES[0]
+# The borders of the intervals of z: even in 2 artanh(z), so that they are fine where its slope is steep.
+Z = np.tanh(np.linspace(-14, 14, 4097) / 2)
+MASS = np.diff(Z) / 2  # of p_z
+
+
+def settings() -> ConfigDict:
+    player = {"name": "adam", "b1": 0.0, "b2": 0.99}
+    return update(
+        default(),
+        {
+            "data.name": "mixture:gaussian",
+            "prior.name": "uniform",
+            "prior.size": 1,
+            "prior.scale": (1 - 1e-6) / 3**0.5,  # z in (-1, 1), and artanh(z) is finite
+            "generator.hidden": (32,),
+            "generator.activations": ("tanh",),
+            "generator.output": "linear",
+            "generator.irange": 0.5,
+            "generator.output_irange": 0.4,
+            "discriminator.hidden": (32, 32),
+            "discriminator.activation": "tanh",
+            "discriminator.irange": 0.6,
+            "discriminator.input_keep": 1.0,
+            "discriminator.hidden_keep": 1.0,
+            "optimizer.generator.learning_rate": 2e-3,
+            "optimizer.discriminator.learning_rate": 5e-3,
+            "train.batch_size": 512,
+        }
+        | {f"optimizer.{name}.{k}": v for name in ("generator", "discriminator") for k, v in player.items()},
+    )
+
+
+class Moment(NamedTuple):
+    """When to look at the game."""
+
+    label: str  # '(a)', ... for a panel, else ''
+    alone: int  # steps of D alone
+    both: int  # steps of both players after them
+
+
+class Frame(NamedTuple):
+    """The pair of every seed at one moment."""
+
+    moment: Moment
+    p_g: np.ndarray  # [seeds, len(X)]
+    D: np.ndarray  # [seeds, len(X)], D(x)
+    mean_D: np.ndarray  # [seeds], the mean of D(G(z))
+    G: np.ndarray  # [seeds, len(Z)], G(z)
+    jsd: np.ndarray  # [seeds]
+
+
+def pushforward(x: jax.Array) -> jax.Array:
+    """The density of G(z), averaged over the cells of x.
+
+    Args:
+      x: [len(Z)] float32, G at the borders of the intervals of z; between them G counts as linear.
+
+    Returns:
+      [len(X)] float32.
+    """
+    low, high = jnp.minimum(x[:-1], x[1:]), jnp.maximum(x[:-1], x[1:])
+    length = jnp.maximum(high - low, 1e-6)
+    mass = jnp.asarray(MASS, jnp.float32)
+    below = jax.vmap(lambda edge: jnp.sum(mass * jnp.clip((edge - low) / length, 0, 1)))
+    return jnp.diff(below(jnp.asarray(EDGES, jnp.float32))) / jnp.float32(DX)
+
+
+def course() -> list[Moment]:
+    """The moments of the animation, the four panels among them."""
+    both = sorted({round(n) for n in np.geomspace(8, GAME, 36)})
+    moved = min(both, key=lambda n: abs(n - MOVED))
+    alone = {0: "", 5: "", 10: "", PARTLY: "(a)", 40: "", 80: "", 160: "", 320: "", 640: "", INNER: "(b)"}
+    return [Moment(label, n, 0) for n, label in alone.items()] + [
+        Moment({moved: "(c)", GAME: "(d)"}.get(n, ""), INNER, n) for n in both
+    ]
+
+
+def game(config: ConfigDict) -> tuple[Gan, np.ndarray, np.ndarray]:
+    """The players, the training set, and p_data at X."""
+    density, train, *_ = mixture.load(config.data.name.removeprefix("mixture:"))
+    gan = build(config, (1,), len(train), np.array([START]))
+    mlp = gan.G
+    p_data = np.exp(mixture.log_density(density, X[:, None]))
+    return gan._replace(G=lambda theta_g, z: mlp(theta_g, 2 * jnp.arctanh(z))), train, p_data
+
+
+def play(config: ConfigDict, seeds: int, moments: list[Moment]) -> tuple[list[Frame], np.ndarray]:
+    """Trains all seeds side by side; returns how they stand at the `moments`, and p_data at X."""
+    gan, train, p_data = game(config)
+    hparams = traced(config) | {"seed": np.arange(seeds, dtype=np.uint32)}
+    axes = {key: 0 if key == "seed" else None for key in hparams}
+    state = jax.jit(jax.vmap(gan.init, in_axes=(axes,)))(hparams)
+    steps = jax.jit(jax.vmap(partial(train_steps, gan), in_axes=(axes, 0, None, None)), donate_argnums=1)
+    see = jax.jit(jax.vmap(partial(look, gan), in_axes=(0, None)))
+
+    frames, before = [], Moment("", 0, 0)
+    for moment in moments:
+        rates = learning_rates(hparams, generator=0.0, discriminator=1.0)
+        state, _ = steps(hparams | rates, state, train, np.uint32(moment.alone - before.alone))
+        fall = FALL ** (before.both / GAME)
+        rates = learning_rates(hparams, generator=fall, discriminator=fall)
+        state, _ = steps(hparams | rates, state, train, np.uint32(moment.both - before.both))
+        frames.append(Frame(moment, *jax.tree.map(np.asarray, see(state, p_data))))
+        before = moment
+    return frames, p_data
+
+
+def learning_rates(hparams: HParams, generator: float, discriminator: float) -> HParams:
+    """The two learning rates, each multiplied by a factor."""
+    factors = {"generator": generator, "discriminator": discriminator}
+    return {
+        (key := f"optimizer.{player}.learning_rate"): hparams[key] * np.float32(factor)
+        for player, factor in factors.items()
+    }
+
+
+def look(gan: Gan, state: GanState, p_data: jax.Array) -> tuple[jax.Array, ...]:
+    """One seed's p_g, D(x), mean of D(G(z)), G(z) and JSD: see `Frame`."""
+    D = lambda x: jax.nn.sigmoid(gan.D(state.discriminator.params, x[:, None]))  # noqa: E731
+    x = gan.G(state.generator.params, jnp.asarray(Z, jnp.float32)[:, None])[:, 0]
+    p_g = pushforward(x)
+    mean_D = jnp.sum(jnp.asarray(MASS, jnp.float32) * D((x[1:] + x[:-1]) / 2))
+    return p_g, D(jnp.asarray(X)), mean_D, x, js_divergence(p_data, p_g, DX)
+
+
+def draw(axis: Axes, frame: Frame, seed: int, p_data: np.ndarray, arrows: int) -> None:
+    """One panel: the densities and D over the x axis, below it the z axis with arrows z -> x = G(z)."""
+    half = 4.2
+    shown = np.abs(X) <= half
+    axis.plot(X[shown], p_data[shown], color="black", linestyle=":", linewidth=1.6, label=r"$p_\mathrm{data}$")
+    axis.plot(X[shown], frame.p_g[seed, shown], color=GREEN, linewidth=1.8, label="$p_g$")
+    axis.plot(X[shown], frame.D[seed, shown], color=BLUE, linestyle="--", linewidth=1.6, label="$D$")
+    x_line, z_line, width = -0.13, -0.42, 3.2  # heights of the two axes; where z = 1 is drawn
+    axis.plot([-half, half], [x_line, x_line], color="black", linewidth=1)
+    axis.plot([-width, width], [z_line, z_line], color="black", linewidth=1)
+    for z in (np.arange(arrows) + 0.5) / arrows * 2 - 1:
+        to = np.interp(z, Z, frame.G[seed])
+        axis.annotate(
+            "", (to, x_line), (width * z, z_line),
+            arrowprops={"arrowstyle": "-|>", "linewidth": 0.6, "mutation_scale": 6, "shrinkA": 0, "shrinkB": 0},
+        )  # fmt: skip
+    axis.text(half + 0.1, x_line, "x", va="center", style="italic")
+    axis.text(half + 0.1, z_line, "z", va="center", style="italic")
+    axis.set_xlim(-half - 0.1, half + 0.5)
+    axis.set_ylim(z_line - 0.05, 1.05)
+    axis.set_yticks([0, 0.5, 1], ["0", "½", "1"])
+    axis.spines["left"].set_bounds(0, 1)
+    axis.spines[["top", "right", "bottom"]].set_visible(False)
+    axis.set_xticks([])
+
+
+def caption(frame: Frame, seed: int) -> str:
+    _, alone, both = frame.moment
+    when = f"both, step {both}" if both else f"D alone, step {alone}"
+    return f"{when}\nJSD {frame.jsd[seed]:.4f}   mean D(G(z)) {frame.mean_D[seed]:.3f}"
+
+
+def picture(frames: list[Frame], seed: int, p_data: np.ndarray) -> bytes:
+    """The four panels, as a PNG."""
+    panels = [frame for frame in frames if frame.moment.label]
+    figure = Figure(figsize=(11, 3.5), dpi=130, layout="constrained")
+    row = figure.subplots(1, len(panels), sharey=True)
+    for axis, frame in zip(row, panels, strict=True):
+        draw(axis, frame, seed, p_data, arrows=16)
+        axis.set_title(f"{frame.moment.label} {caption(frame, seed)}", fontsize="medium")
+    figure.legend(*row[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
+    data = io.BytesIO()
+    figure.savefig(data, format="png")
+    return data.getvalue()
+
+
+def animation(frames: list[Frame], seed: int, p_data: np.ndarray) -> bytes:
+    """All frames, as a GIF that lingers on those of the four panels."""
+    pictures = []
+    for frame in frames:
+        figure = Figure(figsize=(5, 4), dpi=90, layout="constrained")
+        axis = figure.subplots()
+        draw(axis, frame, seed, p_data, arrows=24)
+        axis.set_title(caption(frame, seed), fontsize="medium")
+        figure.legend(loc="outside lower center", ncols=3, frameon=False)
+        data = io.BytesIO()
+        figure.savefig(data, format="png")
+        pictures.append(Image.open(data).convert("RGB").quantize(32, dither=Image.Dither.NONE))
+    data = io.BytesIO()
+    durations = [1500 if frame.moment.label else 150 for frame in frames]
+    pictures[0].save(data, "GIF", save_all=True, append_images=pictures[1:], duration=durations, loop=0, optimize=True)
+    return data.getvalue()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser("python -m experiments.figure1", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser.error = errors.fail
+    parser.add_argument("--out", type=Path, default=Path("runs/figure1"), help="default: runs/figure1")
+    flags = parser.parse_args()
+
+    started = time.perf_counter()
+    frames, p_data = play(settings(), SEEDS, course())
+    seconds = time.perf_counter() - started
+    last = frames[-1]
+    print(f"{'seed':>6} {'JSD at first':>13} {'at last':>9} {'mean D(G(z))':>13}")
+    rows = zip(frames[0].jsd, last.jsd, last.mean_D, strict=True)
+    for seed, (first, jsd, mean_D) in enumerate(rows):
+        print(f"{seed:6d} {first:13.5f} {jsd:9.5f} {mean_D:13.4f}")
+    print(f"{'mean':>6} {frames[0].jsd.mean():13.5f} {last.jsd.mean():9.5f} {last.mean_D.mean():13.4f}")
+    print(f"{SEEDS} seeds, {INNER} steps of D alone, {GAME} of both, in {seconds:.0f} s")
+
+    rising = [seed for seed in range(SEEDS) if all(frame.G[seed, -1] > frame.G[seed, 0] for frame in frames)]
+    seed = rising[0] if rising else 0
+    write_atomically(flags.out / "figure1.png", picture(frames, seed, p_data))
+    write_atomically(flags.out / "figure1.gif", animation(frames, seed, p_data))
+    print(f"seed {seed}: {flags.out / 'figure1.png'}, {flags.out / 'figure1.gif'}")
+
+    lost = np.flatnonzero((last.jsd >= LIMIT_JSD) | (np.abs(last.mean_D - 0.5) >= LIMIT_D))
+    if len(lost):
+        sys.exit(
+            f"Figure 1 is not reproduced: seeds {lost.tolist()} end with JSD {last.jsd[lost]} (limit {LIMIT_JSD}) "
+            f"and mean D(G(z)) {last.mean_D[lost]} (1/2 within {LIMIT_D})."
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(errors.exit_on(main, debug=False))

@@ -1,0 +1,184 @@
+"""Proposition 1: for a fixed G, the best discriminator is D*(x) = p_data(x) / (p_data(x) + p_g(x)).
+
+    python -m experiments.proposition1 [--out=runs/proposition1]
+
+Claim (arXiv:1406.2661, section 4.1). D, an MLP trained by `algorithm1.discriminator_step` alone, knows no density:
+it sees minibatches of x and of G(z). Where either has mass, it still arrives at the ratio of the two densities.
+p_data is a mixture of two normal distributions; G(z) = 0.5 + 1.5 z of a normal z, so p_g = N(0.5, 1.5^2) exactly.
+The error is the mean of |D(x) - D*(x)| over x drawn from (p_data + p_g) / 2, by quadrature; five seeds.
+
+D: two hidden layers of 32 tanh units; minibatches of 512, momentum 0.9, a learning rate falling from 0.3 to 0.006.
+
+Expected: an error below 0.01 for every seed. Left in --out: proposition1.png (seed 0).
+Measured: MEASURED
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.typing import ArrayLike
+from matplotlib.figure import Figure
+from ml_collections import ConfigDict
+
+from jaxgan import algorithm1, errors
+from jaxgan.config import default, update
+from jaxgan.data import mixture
+from jaxgan.data.mixture import Mixture, log_density
+from jaxgan.gan import Gan, build
+from jaxgan.hparams import HParams, traced
+from jaxgan.objectives.theory import generator_criterion, optimal_discriminator
+from jaxgan.plots import BLUE, GREEN, ORANGE
+from jaxgan.state import Player, stream
+from jaxgan.workdir import write_atomically
+
+SEEDS, STEPS = 5, 8000
+LIMIT = 0.01
+SHIFT, SCALE = 0.5, 1.5  # G(z) = SHIFT + SCALE z
+
+
+def settings(steps: int) -> ConfigDict:
+    """A game whose D learns a 1-D density ratio in `steps` steps; over them the learning rate falls fiftyfold."""
+    sgd = {"learning_rate": 0.3, "decay": 50 ** (1 / steps), "momentum": 0.9, "final_momentum": 0.9}
+    return update(
+        default(),
+        {
+            "prior.name": "normal",
+            "prior.size": 1,
+            "discriminator.hidden": (32, 32),
+            "discriminator.activation": "tanh",
+            "discriminator.irange": 0.5,
+            "discriminator.input_keep": 1.0,
+            "discriminator.hidden_keep": 1.0,
+            "train.batch_size": 512,
+            "train.steps": steps,
+        }
+        | {f"optimizer.discriminator.{key}": value for key, value in sgd.items()},
+    )
+
+
+def affine(gan: Gan) -> Gan:
+    """The game with G(z) = shift + scale z, for one-dimensional x; of a normal z, p_g = N(shift, scale^2)."""
+    return gan._replace(G=lambda theta_g, z: theta_g["shift"] + theta_g["scale"] * z)
+
+
+def fixed(shift: ArrayLike, scale: ArrayLike) -> Player:
+    """An affine G that nothing will change. shift, scale: scalars."""
+    theta_g = {"shift": jnp.asarray(shift, jnp.float32), "scale": jnp.asarray(scale, jnp.float32)}
+    return Player(theta_g, optax.EmptyState())
+
+
+def normal(shift: ArrayLike, scale: ArrayLike) -> Mixture:
+    """p_g of `affine`, a mixture of one. shift, scale: scalars."""
+    shift, scale = jnp.asarray(shift, jnp.float32), jnp.asarray(scale, jnp.float32)
+    return Mixture(jnp.ones(1), shift.reshape(1, 1), scale.reshape(1))
+
+
+def train_discriminator(
+    gan: Gan, hparams: HParams, G: Player, D: Player, data: jax.Array, start: jax.Array, steps: jax.Array
+) -> Player:
+    """D after `steps` ascents of V(D, G) with G held fixed: the inner loop of Algorithm 1.
+
+    Args:
+      data: [n, *shape], the training set.
+      start: scalar uint32, steps of D already made, which tells the draws of x and z apart.
+      steps: scalar uint32.
+    """
+    key_order, key_train = stream(hparams, "order"), stream(hparams, "train")
+    examples = algorithm1.share(gan, None)
+
+    def step(i: jax.Array, D: Player) -> Player:
+        x = algorithm1.draw_data(gan, key_order, data, i, examples)
+        noise = algorithm1.draw_noise(gan, hparams, jax.random.fold_in(key_train, i), examples)
+        return algorithm1.discriminator_step(gan, hparams, G, D, x, noise, None)[0]
+
+    return jax.lax.fori_loop(start, start + steps, step, D)
+
+
+def outcome(steps: int, seeds: int) -> tuple[np.ndarray, ...]:
+    """Trains a D for each seed.
+
+    Returns:
+      x [cells], dx, p_data(x), p_g(x), D(x) [seeds, cells]
+    """
+    density, train, *_ = mixture.load("bimodal")
+    config = settings(steps)
+    gan = affine(build(config, (1,), len(train)))
+    hparams = traced(config)
+
+    @jax.jit
+    @partial(jax.vmap, in_axes=(0, None))
+    def trained(seed: jax.Array, data: jax.Array) -> jax.Array:
+        mine = hparams | {"seed": seed}
+        D = gan.init(mine).discriminator
+        D = train_discriminator(gan, mine, fixed(SHIFT, SCALE), D, data, jnp.uint32(0), jnp.uint32(steps))
+        return jax.nn.sigmoid(gan.D(D.params, x))
+
+    x, dx = mixture.grid(normal(SHIFT, SCALE), 2000)  # the wider of the two densities
+    p_data, p_g = np.exp(log_density(density, x)), np.exp(log_density(normal(SHIFT, SCALE), x))
+    D = trained(np.arange(seeds, dtype=np.uint32), train)
+    return np.asarray(x)[:, 0], np.asarray(dx), p_data, p_g, np.asarray(D)
+
+
+def error(D: np.ndarray, p_data: np.ndarray, p_g: np.ndarray, dx: np.ndarray) -> float:
+    """The mean of |D(x) - D*(x)| over x from (p_data + p_g) / 2. D, p_data, p_g: [cells]."""
+    return float(np.sum(np.abs(D - optimal_discriminator(p_data, p_g)) * (p_data + p_g) / 2 * dx))
+
+
+def picture(x: np.ndarray, p_data: np.ndarray, p_g: np.ndarray, D: np.ndarray) -> bytes:
+    """The densities, and below them the trained D on top of D*."""
+    figure = Figure(figsize=(6.4, 5), dpi=130, layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(1, 1.4))
+    above.plot(x, p_data, color="black", linestyle=":", linewidth=1.8, label=r"$p_\mathrm{data}$")
+    above.plot(x, p_g, color=GREEN, linewidth=1.8, label="$p_g$")
+    above.set_ylabel("density")
+    best = optimal_discriminator(p_data, p_g)
+    label = r"$D^* = p_\mathrm{data} / (p_\mathrm{data} + p_g)$"
+    below.plot(x, best, color=ORANGE, linewidth=5, alpha=0.4, label=label)
+    below.plot(x, D, color=BLUE, linestyle="--", linewidth=1.6, label="$D$, trained")
+    below.set_ylabel("$D(x)$")
+    below.set_xlabel("$x$")
+    below.set_ylim(-0.03, 1.03)
+    below.set_xlim(SHIFT - 3 * SCALE, SHIFT + 3 * SCALE)
+    for axis in (above, below):
+        axis.grid(alpha=0.3)
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, borderaxespad=0.1)
+    data = io.BytesIO()
+    figure.savefig(data, format="png")
+    return data.getvalue()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser("python -m experiments.proposition1", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser.error = errors.fail
+    parser.add_argument("--out", type=Path, default=Path("runs/proposition1"))
+    flags = parser.parse_args()
+
+    started = time.perf_counter()
+    x, dx, p_data, p_g, D = outcome(STEPS, SEEDS)
+    seconds = time.perf_counter() - started
+    found = [error(mine, p_data, p_g, dx) for mine in D]
+    print("seed  mean |D - D*|")
+    for seed, mine in enumerate(found):
+        print(f"{seed:4d}  {mine:13.5f}")
+    print(f"mean  {np.mean(found):13.5f}   ({STEPS} steps of D, {seconds:.0f} s)")
+    print(f"C(G) = {generator_criterion(p_data, p_g, dx):.4f} nats")
+    write_atomically(flags.out / "proposition1.png", picture(x, p_data, p_g, D[0]))
+    print(flags.out / "proposition1.png")
+    if max(found) >= LIMIT:
+        sys.exit(f"Proposition 1 is not reproduced: mean |D - D*| is {max(found):.4f}, not below {LIMIT}.")
+
+
+if __name__ == "__main__":
+    sys.exit(errors.exit_on(main, debug=False))

@@ -1,0 +1,206 @@
+"""The command: mistakes before anything is trained, kills and launchers that change nothing in the results."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from jaxgan import launch, sweep
+from jaxgan.errors import UserError
+
+ROOT = Path(__file__).parents[1]
+
+HEADER = '''"""Does k matter?
+
+A tiny ablation.
+"""
+from jaxgan.config import default, update
+from jaxgan.plan import over, product
+
+def get_config():
+    return update(default(), {
+        "data.name": "mixture:ring8", "prior.size": 2, "generator.hidden": (8,), "generator.activations": ("relu",),
+        "generator.output": "linear", "discriminator.hidden": (4,), "discriminator.pieces": 2, "train.batch_size": 8,
+        "train.steps": 40, "log.every": 10, "evaluate.every": 20, "evaluate.samples": 100, "checkpoint.every": 10,
+    })
+'''
+SWEEP = HEADER + 'def get_sweep():\n    return product(over("train.d_steps", [1, 2]), over("seed", range(3)))\n'
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text: str, name: str = "ablation.py") -> Path:
+        path = tmp_path / name
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def start(*arguments, **environment) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", "jaxgan.sweep", *map(str, arguments)],
+        cwd=ROOT, env=os.environ | {"JAX_PLATFORMS": "cpu"} | environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+    )  # fmt: skip
+
+
+def finish(process: subprocess.Popen) -> str:
+    try:
+        return process.communicate(timeout=240)[0]
+    finally:
+        process.kill()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """The work directory of SWEEP, trained by the command itself."""
+    place = tmp_path_factory.mktemp("finished")
+    (place / "ablation.py").write_text(SWEEP)
+    process = start("--sweep", place / "ablation.py", "--workdir", place / "run")
+    out = finish(process)
+    assert process.returncode == 0, out
+    assert "6 runs -> 2 programs, 3 members a chunk" in out
+    return place / "run"
+
+
+def call(monkeypatch, *arguments) -> int:
+    monkeypatch.setattr(sys, "argv", ["sweep", *map(str, arguments)])
+    return sweep.main()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('def get_config(): ...\n', r"ablation\.py defines no get_sweep\(\)"),
+        ("def get_sweep(): ...\n", r"ablation\.py defines no get_config\(\)"),
+        (HEADER + "def get_sweep(): return []\n", "no settings"),
+        (HEADER + 'def get_sweep(): return over("optimizer.generator.learning_rat", [1.0])\n', "nearest is"),
+        (HEADER + 'def get_sweep(): return over("seed", [4, 4])\n', "are the same"),
+        (HEADER + 'def get_sweep(): return over("train.batch_size", [2**20])\n', "larger than the training set"),
+    ],
+)
+def test_mistakes_in_a_sweep_file(monkeypatch, tmp_path, write, text, words):
+    with pytest.raises(UserError, match=words):
+        call(monkeypatch, "--sweep", write(text), "--workdir", tmp_path / "run", "--plan")
+    assert not (tmp_path / "run").exists()
+
+
+def test_mistakes_on_the_command_line(monkeypatch, tmp_path, write):
+    with pytest.raises(UserError, match=r"none\.py cannot be read: No such file"):
+        call(monkeypatch, "--sweep", "none.py")
+    with pytest.raises(UserError, match="--launcher"):
+        call(monkeypatch, "--sweep", write(SWEEP), "--launcher", "carrier-pigeon")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.jpg").write_bytes(b"")
+    with pytest.raises(UserError, match="is not empty and has no sweep.json"):
+        call(monkeypatch, "--sweep", write(SWEEP), "--workdir", tmp_path / "photos")
+
+
+def test_the_workdir_of_another_sweep(monkeypatch, write, finished):
+    other = write(SWEEP.replace("[1, 2]", "[1, 3]"))
+    with pytest.raises(UserError, match="belongs to another sweep"):
+        call(monkeypatch, "--sweep", other, "--workdir", finished)
+
+
+def test_launchers_that_are_not_there(monkeypatch):
+    with monkeypatch.context() as context:
+        context.setitem(sys.modules, "ray", None)
+        with pytest.raises(UserError, match=r"pip install 'jaxgan\[ray\]'"):
+            launch.find("ray", "")
+        context.setitem(sys.modules, "submitit", None)
+        with pytest.raises(UserError, match=r"pip install 'jaxgan\[slurm\]'"):
+            launch.find("slurm", "")
+    monkeypatch.setenv("PATH", "")
+    pytest.importorskip("submitit")
+    with pytest.raises(UserError, match="no sbatch"):
+        launch.find("slurm", "")
+
+
+def test_every_member_has_a_result_and_a_work_directory(finished):
+    lines = [json.loads(line) for line in (finished / "results.jsonl").read_text().splitlines()]
+    assert [(line["setting"], line["seed"]) for line in lines] == [
+        ({"train.d_steps": k}, seed) for k in (1, 2) for seed in range(3)
+    ]
+    for line in lines:
+        assert line.keys() == {"setting", "seed", "final", "best", "diverged", "steps"}
+        assert line["steps"] == 40 and line["diverged"] is False
+        assert {"modes", "high_quality", "jsd", "value", "g_gradient_norm"} <= line["final"].keys()
+    names = sorted(path.name for path in (finished / "members").iterdir())
+    assert names == [f"{i:03d}-d_steps={1 + i // 3}-seed={i % 3}" for i in range(6)]
+    assert not list((finished / "chunks").iterdir())
+
+
+def test_planning_trains_nothing(monkeypatch, capsys, tmp_path, write):
+    assert call(monkeypatch, "--sweep", write(SWEEP), "--workdir", tmp_path / "run", "--plan") == 0
+    assert "6 runs -> 2 programs, 3 members a chunk, about 0." in capsys.readouterr().out
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_finished_sweep_trains_nothing_again(finished):
+    before = (finished / "results.jsonl").read_bytes()
+    members = {path: path.stat().st_mtime_ns for path in (finished / "members").rglob("*")}
+    process = start("--sweep", finished.parent / "ablation.py", "--workdir", finished)
+    out = finish(process)
+    assert "6 of 6 runs are finished already" in out and "chunk" not in out
+    assert (finished / "results.jsonl").read_bytes() == before
+    assert members == {path: path.stat().st_mtime_ns for path in (finished / "members").rglob("*")}
+
+
+def lines(run: Path) -> list[str]:
+    path = run / "results.jsonl"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def test_killed_and_repeated_it_has_the_same_results(finished, tmp_path):
+    """kill -9 once the first group has its results and the second one a checkpoint."""
+    run = tmp_path / "run"
+    process = start("--sweep", finished.parent / "ablation.py", "--workdir", run)
+    deadline = time.time() + 200
+    while not (lines(run) and list(run.glob("chunks/*/checkpoints/[0-9]*"))):
+        assert time.time() < deadline and process.poll() is None
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    before = lines(run)
+    trained = {path: path.stat().st_mtime_ns for path in run.glob("members/*-d_steps=1-*/**/*")}
+    process = start("--sweep", finished.parent / "ablation.py", "--workdir", run)
+    out = finish(process)
+    assert process.returncode == 0, out
+    assert f"{len(before)} of 6 runs are finished already" in out
+    assert lines(run) == lines(finished)
+    assert trained == {path: path.stat().st_mtime_ns for path in trained}
+
+
+def test_ray_gives_the_same_results(finished, tmp_path):
+    pytest.importorskip("ray")
+    process = start(
+        "--sweep", finished.parent / "ablation.py", "--workdir", tmp_path / "run", "--launcher=ray",
+        RAY_DISABLE_IMPORT_WARNING="1",
+    )  # fmt: skip
+    out = finish(process)
+    assert process.returncode == 0, out
+    assert lines(tmp_path / "run") == lines(finished)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "auto", "ray://nowhere.invalid:10001", "here:there"])
+def test_ray_that_is_not_reached(address):
+    pytest.importorskip("ray")
+    with pytest.raises(UserError, match=f"there is no Ray at --ray_address={address}"):
+        launch.find("ray", address)
+
+
+def test_slurm_gives_the_same_results(finished, tmp_path, monkeypatch):
+    """submitit's local executor in place of a cluster."""
+    pytest.importorskip("submitit")
+    monkeypatch.chdir(ROOT)
+    _, planned = sweep.read(finished.parent / "ablation.py")
+    found = {}
+    for chunk, results in launch.slurm("local").run(tmp_path / "run", [planned[:2]]):
+        found |= {sweep.key_of(member): json.dumps(result) for member, result in zip(chunk, results, strict=True)}
+    assert list(found.values()) == lines(finished)[:2]
