@@ -54,6 +54,7 @@ STEPS = (0, 1, 3, 10, 30, 100, 300, 1000, 3000)  # when V is looked at
 SHOWN = (0, 3, 10, 3000)
 
 
+@jax.jit
 def densities(shifts: np.ndarray, scales: np.ndarray) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
     """Over a grid that holds all of the family.
 
@@ -70,9 +71,9 @@ def densities(shifts: np.ndarray, scales: np.ndarray) -> tuple[jax.Array, jax.Ar
 
 def both_sides(p_data: jax.Array, p_g: jax.Array, dx: jax.Array) -> tuple[np.ndarray, np.ndarray]:
     """C(G) by its definition, and -log 4 + 2 JSD: [members] each. p_g: [members, cells]."""
-    criterion = jax.vmap(generator_criterion, in_axes=(None, 0, None))(p_data, p_g, dx)
-    jsd = jax.vmap(js_divergence, in_axes=(None, 0, None))(p_data, p_g, dx)
-    return np.asarray(criterion), -math.log(4) + 2 * np.asarray(jsd)
+    sides = jax.vmap(lambda p_g: (generator_criterion(p_data, p_g, dx), js_divergence(p_data, p_g, dx)))
+    criterion, jsd = jax.tree.map(np.asarray, jax.jit(sides)(p_g))
+    return criterion, -math.log(4) + 2 * jsd
 
 
 def climb(pairs: Sequence[tuple[float, float]], steps: Sequence[int]) -> np.ndarray:
@@ -99,7 +100,7 @@ def climb(pairs: Sequence[tuple[float, float]], steps: Sequence[int]) -> np.ndar
         real, fake = jax.nn.log_sigmoid(logits), jax.nn.log_sigmoid(-logits)
         return D, jnp.sum((p_data * real + p_g * fake) * dx)
 
-    D = gan.init(hparams).discriminator
+    D = jax.jit(gan.init)(hparams).discriminator
     D = jax.tree.map(lambda leaf: jnp.stack([leaf] * len(pairs)), D)
     values = []
     for start, end in pairwise([0, *steps]):

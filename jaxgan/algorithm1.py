@@ -13,6 +13,7 @@ Pure functions of (hparams, state, data). Nothing here is jitted, mapped or loop
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -166,14 +167,30 @@ def train_steps(
     `n` is traced, so one compiled program serves every length and a run that is cut at any step
     repeats the same arithmetic.
     """
-    step = lambda state: train_step(gan, hparams, state, data, axis_name)  # noqa: E731
-    shapes = jax.eval_shape(step, state)[1]
-    zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+    state, sums = sum_steps(gan, hparams, state, no_steps(gan, hparams, state, data), data, n, axis_name)
+    return state, jax.tree.map(lambda total: total / n.astype(total.dtype), sums)
+
+
+def no_steps(gan: Gan, hparams: HParams, state: GanState, data: jax.Array) -> dict[str, jax.Array]:
+    """The sums of no steps, for `sum_steps` to add to: a 0 for each metric."""
+    shapes = jax.eval_shape(partial(train_step, gan), hparams, state, data)[1]
+    return {name: jnp.zeros(metric.shape, metric.dtype) for name, metric in shapes.items()}
+
+
+def sum_steps(
+    gan: Gan,
+    hparams: HParams,
+    state: GanState,
+    sums: dict[str, jax.Array],
+    data: jax.Array,
+    n: jax.Array,
+    axis_name: str | None = None,
+) -> tuple[GanState, dict[str, jax.Array]]:
+    """`n` iterations, and `sums` with their metrics added one by one: wherever the steps are cut, the same bits."""
 
     def body(_, carry):
-        state, total = carry
-        state, metrics = step(state)
-        return state, jax.tree.map(jnp.add, total, metrics)
+        state, sums = carry
+        state, metrics = train_step(gan, hparams, state, data, axis_name)
+        return state, jax.tree.map(jnp.add, sums, metrics)
 
-    state, total = jax.lax.fori_loop(jnp.zeros_like(n), n, body, (state, zeros))
-    return state, jax.tree.map(lambda t: t / n.astype(t.dtype), total)
+    return jax.lax.fori_loop(jnp.zeros_like(n), n, body, (state, sums))

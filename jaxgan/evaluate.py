@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -16,6 +18,7 @@ from jaxgan.data.decode import encode
 from jaxgan.gan import Gan
 from jaxgan.hparams import HParams
 from jaxgan.state import GanState
+from jaxgan.workdir import write_atomically
 
 
 def sampler(gan: Gan) -> Callable[[HParams, GanState, jax.Array, int], np.ndarray]:
@@ -42,3 +45,13 @@ def save_picture(path: Path, config: ConfigDict, samples: np.ndarray) -> None:
     else:
         density, *_ = mixture.load(config.data.name.removeprefix("mixture:"))
         plots.points(path, samples, density)
+
+
+def save_scores(workdir: Path, step: int, scores: dict[str, float]) -> None:
+    """Writes evaluation.json: {"step": step, **scores}; a number that is not finite as null.
+
+    Raises:
+      UserError: it cannot be written.
+    """
+    numbers = {name: number if math.isfinite(number) else None for name, number in scores.items()}
+    write_atomically(workdir / "evaluation.json", (json.dumps({"step": step, **numbers}, indent=2) + "\n").encode())

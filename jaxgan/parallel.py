@@ -14,7 +14,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
-from jaxgan.algorithm1 import train_steps
+from jaxgan.algorithm1 import no_steps, sum_steps
 from jaxgan.errors import UserError
 from jaxgan.gan import Gan
 
@@ -60,9 +60,12 @@ def primary() -> bool:
     return jax.process_index() == 0
 
 
-def any_process(flag: bool) -> bool:
-    """Whether `flag` holds in any process of the run; every process has to ask."""
-    return flag if jax.process_count() == 1 else bool(multihost_utils.process_allgather(np.array(flag)).any())
+def agree(stop: bool, n: int) -> tuple[bool, int]:
+    """Whether any process of the run has to `stop`, and the smallest `n` of all; every process has to ask."""
+    if jax.process_count() == 1:
+        return stop, n
+    told = multihost_utils.process_allgather(np.array([stop, n], np.int32))
+    return bool(told[:, 0].any()), int(told[:, 1].min())
 
 
 def replicate(tree):
@@ -72,7 +75,7 @@ def replicate(tree):
 
 
 def trainer(gan: Gan, precision: str) -> Callable:
-    """The compiled, pmapped step: (hparams, state, data, n) -> (state, mean metrics of n steps).
+    """The compiled, pmapped step: (hparams, state, data, n, sums = 0) -> (state, sums + the metrics of n steps).
 
     `state` is donated. Everything goes in and comes out replicated, without a device axis.
 
@@ -80,16 +83,22 @@ def trainer(gan: Gan, precision: str) -> Callable:
       precision: of matrix products, `train.precision`.
     """
     steps = jax.pmap(
-        partial(train_steps, gan, axis_name=AXIS),
+        partial(sum_steps, gan, axis_name=AXIS),
         axis_name=AXIS,
-        in_axes=(None, None, None, 0),  # pmap wants one mapped argument: a copy of n for each device
+        in_axes=(None, None, None, None, 0),  # pmap wants one mapped argument: a copy of n for each device
         out_axes=None,
         donate_argnums=1,
     )
 
-    def run(hparams, state, data, n: int):
+    zeros = None
+
+    def run(hparams, state, data, n: int, sums=None):
+        nonlocal zeros
+        if zeros is None:
+            zeros = replicate(no_steps(gan, hparams, state, data))
         with jax.default_matmul_precision(None if precision == "default" else precision):
-            return steps(hparams, state, data, np.full(jax.local_device_count(), n, np.uint32))
+            numbers = np.full(jax.local_device_count(), n, np.uint32)
+            return steps(hparams, state, zeros if sums is None else sums, data, numbers)
 
     return run
 

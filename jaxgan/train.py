@@ -6,7 +6,6 @@ stopped and continued cuts its steps at the same places as one that was not.
 
 from __future__ import annotations
 
-import json
 import math
 import signal
 import time
@@ -23,17 +22,37 @@ from jaxgan import data, parallel, plots, pretrained
 from jaxgan.checkpoints import Checkpoints
 from jaxgan.config import validate
 from jaxgan.errors import UserError
-from jaxgan.evaluate import evaluator, image_grid, sampler, save_picture
+from jaxgan.evaluate import evaluator, image_grid, sampler, save_picture, save_scores
 from jaxgan.gan import Gan, build, mean_example
 from jaxgan.hparams import HParams, traced
 from jaxgan.scores import SCORE
 from jaxgan.state import GanState, all_finite, stream
-from jaxgan.workdir import claim, write_atomically
+from jaxgan.workdir import claim
 from jaxgan.writers import MetricWriter, Progress, read
 
 
 class Diverged(Exception):
     """A number of the run is no longer finite."""
+
+
+class Since(NamedTuple):
+    """What the next line of metrics.jsonl has to tell so far."""
+
+    steps: int  # made since the line before
+    sums: dict[str, jax.Array] | None  # of their metrics; None = 0
+
+
+# A checkpoint between two lines keeps the sums under these names, beside the scores of others.
+SUM = "sum."
+
+
+class Given(NamedTuple):
+    """Steps that the devices were given, and that nobody has waited for yet."""
+
+    step: int  # the number of the last one
+    n: int  # how many
+    since: Since
+    line: bool  # whether a line of metrics.jsonl is due
 
 
 class Run(NamedTuple):
@@ -50,6 +69,11 @@ class Run(NamedTuple):
     signals: list[int]  # SIGINT and SIGTERM received
 
 
+# Seconds of work that the devices are given at a time. They have two such pieces at most, so a signal is
+# heeded within twice this, however long a step takes.
+PIECE = 1.0
+
+
 def boundary(step: int, config: ConfigDict) -> int:
     """The next step at which something is logged, drawn, evaluated or saved."""
     intervals = (config.log.every, config.sample.every, config.evaluate.every, config.checkpoint.every)
@@ -63,7 +87,7 @@ def due(step: int, every: int, config: ConfigDict) -> bool:
 
 @contextmanager
 def interruptions() -> Iterator[list[int]]:
-    """Collects SIGINT and SIGTERM for the loop to stop at the next boundary; a second one acts at once."""
+    """Collects SIGINT and SIGTERM for the loop to stop at the next occasion; a second one acts at once."""
     received: list[int] = []
 
     def receive(number: int, frame) -> None:
@@ -115,26 +139,31 @@ def train(config: ConfigDict, workdir: Path) -> int:
             signals,
         )
         steps = parallel.trainer(gan, config.train.precision)
-        state = newest(run)
+        state, since = newest(run)
         restores = int(state.restores)
         while True:
             try:
-                return advance(run, steps, state)
+                return advance(run, steps, state, since)
             except Diverged as trouble:
                 restores += 1
-                state = recover(run, trouble, restores)
+                state, since = recover(run, trouble, restores)
 
 
-def newest(run: Run) -> GanState:
-    """The last good state: that of the newest checkpoint, or of step 0."""
+def newest(run: Run) -> tuple[GanState, Since]:
+    """The last good state, that of the newest checkpoint or of step 0, and what no line has told of yet."""
     init = jax.jit(run.gan.init)
     found = run.checkpoints.restore(jax.eval_shape(init, run.hparams))
-    return parallel.replicate(pretrained.initialize(run.config, init(run.hparams)) if found is None else found[1])
+    if found is None:
+        return parallel.replicate(pretrained.initialize(run.config, init(run.hparams))), Since(0, None)
+    saved = {name.removeprefix(SUM): x for name, x in run.checkpoints.metrics.items() if name.startswith(SUM)}
+    steps = int(saved.pop("steps", 0))
+    sums = {name: np.float32(x) for name, x in saved.items()}
+    return parallel.replicate(found[1]), Since(steps, parallel.replicate(sums) if steps else None)
 
 
-def recover(run: Run, trouble: Diverged, restores: int) -> GanState:
+def recover(run: Run, trouble: Diverged, restores: int) -> tuple[GanState, Since]:
     """The last good state, to go on with other draws; or the end of the run, as configured."""
-    state = newest(run)
+    state, since = newest(run)
     last = f"step {int(state.step)}" + ("" if run.checkpoints.steps() else " (there is no checkpoint)")
     t = run.config.train
     if t.on_divergence == "stop":
@@ -148,10 +177,10 @@ def recover(run: Run, trouble: Diverged, restores: int) -> GanState:
             f"the last good state is {last}; lower the learning rates in a new --workdir."
         )
     say(f"diverged: {trouble}; going back to {last} with other draws ({restores} of {t.max_restores})")
-    return state._replace(restores=parallel.replicate(np.uint32(restores)))
+    return state._replace(restores=parallel.replicate(np.uint32(restores))), since
 
 
-def advance(run: Run, steps, state: GanState) -> int:
+def advance(run: Run, steps, state: GanState, since: Since) -> int:
     """Trains from `state` to the last step or the first signal; returns the exit code.
 
     Raises:
@@ -165,50 +194,64 @@ def advance(run: Run, steps, state: GanState) -> int:
             progress = stack.enter_context(Progress(config.train.steps, config.train.batch_size))
             if step:
                 progress.say(f"going on from step {step} of {config.train.steps} in {run.workdir}")
-        clock = time.perf_counter()
+        clock, done, seconds, piece = time.perf_counter(), 0, 0.0, 1
 
-        def report(step: int, n: int, metrics: dict[str, jax.Array], evaluate: bool = False) -> dict[str, float]:
-            """Waits for the mean metrics of the `n` steps up to `step`, and writes a line; returns the scores."""
-            nonlocal clock
-            numbers = {name: float(number) for name, number in metrics.items()}
+        def wait(given: Given) -> dict[str, float]:
+            """Waits for the devices, and learns how fast they are; returns the sums, all finite."""
+            nonlocal clock, done, seconds, piece
+            sums = {name: float(total) for name, total in given.since.sums.items()}
+            now = time.perf_counter()
+            piece = max(1, min(2 * piece, int(PIECE * given.n / (now - clock))))
+            clock, done, seconds = now, done + given.n, seconds + now - clock
+            return sums
+
+        def report(given: Given, evaluate: bool = False) -> dict[str, float]:
+            """Waits, and writes the line of metrics.jsonl if one is due; returns the scores."""
+            nonlocal done, seconds
+            sums = wait(given)
+            if not given.line:
+                return {}
+            numbers = {name: float(np.float32(x) / np.float32(given.since.steps)) for name, x in sums.items()}
             for name, number in numbers.items():
                 if not math.isfinite(number):
-                    raise Diverged(f"{name} is {number} by step {step}")
-            now = time.perf_counter()
-            rate, clock = n / (now - clock), now
+                    raise Diverged(f"{name} is {number} by step {given.step}")
             scores = run.evaluate(run.hparams, state) if evaluate else {}
             if writer:
-                images = {"images_per_second": rate * config.train.batch_size}
-                writer.write(step, numbers | images | scores)
-                progress.update(step, numbers, rate)
+                images = {"images_per_second": done / seconds * config.train.batch_size}
+                writer.write(given.step, numbers | images | scores)
+                progress.update(given.step, numbers, done / seconds)
+            done, seconds = 0, 0.0
             return scores
 
-        chunk, stopping = None, False
+        given, stopping = None, False
         while step < config.train.steps and not stopping:
-            end = boundary(step, config)
-            state, metrics = steps(run.hparams, state, run.examples, end - step)
-            if chunk:  # the one before: fetched while the devices work on this one
-                report(*chunk)
-            chunk, step = (end, end - step, metrics), end
+            line = boundary(step, config)
+            n = min(line - step, piece)
+            state, sums = steps(run.hparams, state, run.examples, n, since.sums)
+            step, since = step + n, Since(since.steps + n, sums)
+            if given:  # the steps before: waited for while the devices work on these
+                report(given)
+            given = Given(step, n, since, step == line)
+            if given.line:
+                since = Since(0, None)
 
             draws, evaluates, saves = (
                 due(step, every, config)
                 for every in (config.sample.every, config.evaluate.every, config.checkpoint.every)
             )
-            stopping = parallel.any_process(bool(run.signals))
+            stopping, piece = parallel.agree(bool(run.signals), piece)
             if not (draws or evaluates or saves or stopping):
                 continue
-            scores = report(*chunk, evaluate=evaluates)
+            scores = report(given, evaluate=evaluates)
             if not jax.jit(all_finite)(state):
                 raise Diverged(f"the parameters are not finite at step {step}")
             if evaluates or saves or stopping:
-                run.checkpoints.save(step, state, metrics=scores)
+                run.checkpoints.save(step, state, metrics=scores if given.line else untold(given))
             if draws and writer:
                 draw_samples(run, state, step, writer)
             if evaluates and writer:
-                text = json.dumps({"step": step, **scores}, indent=2) + "\n"
-                write_atomically(run.workdir / "evaluation.json", text.encode())
-            chunk, clock = None, time.perf_counter()
+                save_scores(run.workdir, step, scores)
+            given, clock = None, time.perf_counter()
 
         run.checkpoints.close()  # wait for the disk before promising anything
     if step == config.train.steps:
@@ -216,6 +259,19 @@ def advance(run: Run, steps, state: GanState) -> int:
         return 0
     say(f"stopped at step {step} of {config.train.steps}, saved; repeat the command to go on")
     return 128 + (run.signals[0] if run.signals else signal.SIGTERM)
+
+
+def untold(given: Given) -> dict[str, float]:
+    """What a checkpoint between two lines of metrics.jsonl keeps for the next one.
+
+    Raises:
+      Diverged: it is not finite.
+    """
+    sums = {name: float(total) for name, total in given.since.sums.items()}
+    for name, total in sums.items():
+        if not math.isfinite(total):
+            raise Diverged(f"{name} is {total} by step {given.step}")
+    return {f"{SUM}steps": given.since.steps} | {f"{SUM}{name}": total for name, total in sums.items()}
 
 
 def say(line: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import io
 from pathlib import Path
 
 import jax
@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from jaxgan import data
 from jaxgan.checkpoints import Checkpoints
 from jaxgan.errors import UserError
-from jaxgan.evaluate import evaluator, sampler, save_picture
+from jaxgan.evaluate import evaluator, sampler, save_picture, save_scores
 from jaxgan.gan import Gan, build
 from jaxgan.hparams import HParams, traced
 from jaxgan.scores import SCORE
@@ -94,7 +94,7 @@ def evaluate(workdir: Path) -> int:
     """`--mode=evaluate`: measures the newest checkpoint, prints it and writes evaluation.json."""
     gan = load(workdir)
     scores = evaluator(gan.config, gan.gan, data.load(gan.config.data))(gan.hparams, gan.state)
-    write_atomically(workdir / "evaluation.json", json.dumps({"step": gan.step, **scores}, indent=2).encode())
+    save_scores(workdir, gan.step, scores)
     for name, number in scores.items():
         print(f"{name:28s} {number:.4f}")
     return 0
@@ -106,6 +106,8 @@ def draw(workdir: Path, n: int, seed: int) -> int:
     samples = gan.sample(n, seed)
     path = workdir / "samples" / f"step_{gan.step}_seed_{seed}_n_{n}.png"
     save_picture(path, gan.config, samples)
-    np.savez_compressed(path.with_suffix(".npz"), samples=samples)
+    packed = io.BytesIO()
+    np.savez_compressed(packed, samples=samples)
+    write_atomically(path.with_suffix(".npz"), packed.getvalue())
     print(f"{n} samples of step {gan.step}: {path} and {path.with_suffix('.npz').name}")
     return 0
