@@ -33,9 +33,7 @@ FRAME = np.array([255, 200, 0], np.uint8)  # the paper's yellow
 EDGE = 3  # pixels of the frame
 
 
-def nearest(
-    x: np.ndarray, train: np.ndarray, contrast: float, tile: int = 5000
-) -> tuple[np.ndarray, np.ndarray]:
+def nearest(x: np.ndarray, train: np.ndarray, contrast: float, tile: int = 5000) -> tuple[np.ndarray, np.ndarray]:
     """The training example at the smallest L2 distance from each x.
 
     Args:
@@ -100,9 +98,7 @@ def main() -> None:
     gan = jaxgan.load(flags.workdir, flags.step)
     dataset = data.load(gan.config.data)
     if dataset.mixture is not None:
-        raise UserError(
-            f"{flags.workdir} was trained on points ({dataset.name}); Figure 2 needs one of images."
-        )
+        raise UserError(f"{flags.workdir} was trained on points ({dataset.name}); Figure 2 needs one of images.")
     contrast, n = gan.config.data.contrast, flags.rows * flags.columns
     samples = gan.sample(max(n, 1000), flags.seed)
     last = samples[flags.columns - 1 : n : flags.columns]

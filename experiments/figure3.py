@@ -71,9 +71,7 @@ def main() -> None:
         x = gan.generate(z)
         if x.ndim != 4:
             points = gan.config.data.name
-            raise UserError(
-                f"{flags.workdir} was trained on points ({points}); Figure 3 needs one of images."
-            )
+            raise UserError(f"{flags.workdir} was trained on points ({points}); Figure 3 needs one of images.")
         grids.append(plots.grid(encode(x, gan.config.data.contrast), flags.paths))
         halfway = np.mean([np.linalg.norm(path(start, end, np.array([0.5]))) for start, end in ends])
         share = halfway / np.linalg.norm(ends, axis=-1).mean()

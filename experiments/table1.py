@@ -149,9 +149,7 @@ def finished(workdir: Path) -> Run:
                 f"(tfds:mnist), TFD (tfd:PATH) and digits only; give the work directory of such a run."
             )
     flat, usual = settings.flatten(config), settings.flatten(recipe(name))
-    changed = [
-        f"{key}={value}" for key, value in flat.items() if value != usual[key] and not key.startswith(OTHER)
-    ]
+    changed = [f"{key}={value}" for key, value in flat.items() if value != usual[key] and not key.startswith(OTHER)]
     more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
     return Run(column, ", ".join(changed[:3]) + more or "recipe", workdir)
 
@@ -202,9 +200,7 @@ def score_file(path: Path, column: str, dataset: Dataset, asked: int) -> Score:
             f"{dataset.test.shape[1:]}; give samples of a generator that was trained on it."
         )
     if len(samples) < asked:
-        raise UserError(
-            f"{path} holds {len(samples)} samples, not the {asked} asked for; draw more, or set --samples."
-        )
+        raise UserError(f"{path} holds {len(samples)} samples, not the {asked} asked for; draw more, or set --samples.")
     used = min(len(dataset.validation), parzen.VALIDATION)
     return Score(column, path.name, "-", None, None, [protocol(samples[:asked], dataset)], used)
 
@@ -314,9 +310,7 @@ def recipe(name: str) -> ConfigDict:
     return importlib.import_module(f"configs.{name}").get_config()
 
 
-def plan(
-    flags: argparse.Namespace, changes: list[str]
-) -> Iterator[tuple[Run, list[tuple[ConfigDict, Path]]]]:
+def plan(flags: argparse.Namespace, changes: list[str]) -> Iterator[tuple[Run, list[tuple[ConfigDict, Path]]]]:
     """The runs, each with its stages: a configuration and the work directory that it trains in."""
 
     def config(name: str, own: dict) -> ConfigDict:
@@ -341,15 +335,11 @@ def arguments() -> argparse.ArgumentParser:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     parser.error = errors.fail
     parser.add_argument("--seeds", type=int, help="runs of each variant (default: 5; quick: 2)")
-    parser.add_argument(
-        "--variants", nargs="*", choices=VARIANTS, default=["recipe"], help="may be none, for --tfd"
-    )
+    parser.add_argument("--variants", nargs="*", choices=VARIANTS, default=["recipe"], help="may be none, for --tfd")
     parser.add_argument("--quick", action="store_true", help="small networks on scikit-learn's digits")
     parser.add_argument("--tfd", type=Path, help="your TFD_48x48.mat: the TFD column too")
     parser.add_argument("--workdir", type=Path, nargs="+", default=[], help="score these runs, train none")
-    parser.add_argument(
-        "--samples-file", type=Path, nargs="+", default=[], help="score these samples, train none"
-    )
+    parser.add_argument("--samples-file", type=Path, nargs="+", default=[], help="score these samples, train none")
     parser.add_argument("--samples", type=int, help=f"of each checkpoint (default: {SAMPLES}; quick: 1000)")
     parser.add_argument("--out", type=Path, default=Path("runs/table1"))
     return parser

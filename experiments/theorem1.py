@@ -100,7 +100,7 @@ def climb(pairs: Sequence[tuple[float, float]], steps: Sequence[int]) -> np.ndar
         real, fake = jax.nn.log_sigmoid(logits), jax.nn.log_sigmoid(-logits)
         return D, jnp.sum((p_data * real + p_g * fake) * dx)
 
-    D = jax.jit(gan.init)(hparams).discriminator
+    D = jax.jit(lambda: gan.init(hparams).discriminator)()
     D = jax.tree.map(lambda leaf: jnp.stack([leaf] * len(pairs)), D)
     values = []
     for start, end in pairwise([0, *steps]):

@@ -14,14 +14,37 @@ class UserError(Exception):
 
 
 def exit_on(command: Callable[[], T], *, debug: bool) -> T:
-    """Calls `command`; a `UserError` becomes one line on stderr and exit code 2, or with `debug` a traceback."""
+    """Calls `command`; an error becomes one line on stderr and exit code 2 (130 for Ctrl-C), or with `debug` a
+    traceback."""
     try:
         return command()
-    except UserError as error:
+    except KeyboardInterrupt:
         if debug:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print("interrupted; repeat the command to go on from the last checkpoint", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        if debug:
+            raise
+        print(f"error: {sentence(error)}", file=sys.stderr)
         sys.exit(2)
+
+
+def sentence(error: Exception) -> str:
+    """What is wrong and what to do, in one line, for an error of any kind."""
+    said = " ".join(str(error).split())
+    if isinstance(error, UserError):
+        return said
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in said or "out of memory" in said.lower():
+        return (
+            f"out of memory ({said[:200] or 'of the host'}); make train.batch_size, evaluate.samples or the "
+            f"networks smaller."
+        )
+    if "Unable to initialize backend" in said:
+        return f"JAX finds no such device ({said[:300]}); mend JAX_PLATFORMS or the installation of JAX."
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'a file'}: {error.strerror}; mend it, then repeat the command."
+    return f"unexpected {type(error).__name__}: {said[:300]}; repeat the command with --debug for the traceback."
 
 
 def fail(sentence: str) -> None:

@@ -5,8 +5,13 @@ State, hyperparameters and data are replicated; the minibatch is spread over the
 
 from __future__ import annotations
 
+import atexit
+import ctypes
 import os
-from collections.abc import Callable
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import jax
@@ -20,6 +25,9 @@ from jaxgan.gan import Gan
 
 AXIS = "data"
 
+# Seconds without a sign of life after which a process of a distributed run counts as dead.
+SILENCE = 30
+
 
 def initialize(config: ConfigDict) -> None:
     """Joins the other hosts of a run (`distributed.enabled`); what is not given, JAX detects.
@@ -30,12 +38,14 @@ def initialize(config: ConfigDict) -> None:
     d = config.distributed
     if not d.enabled:
         return
+    jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM for itself
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
     try:
-        jax.config.update("jax_cpu_collectives_implementation", "gloo")
         jax.distributed.initialize(
             coordinator_address=d.coordinator or None,
             num_processes=d.processes or None,
             process_id=d.process if d.process >= 0 else None,
+            heartbeat_timeout_seconds=SILENCE,
         )
     except (RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
@@ -43,6 +53,41 @@ def initialize(config: ConfigDict) -> None:
             f"cannot join the other processes ({reason}); set distributed.coordinator=HOST:PORT, "
             f"distributed.processes and distributed.process, or start under SLURM or on a TPU pod."
         ) from None
+    _LIBC.signal(signal.SIGABRT, _aborted)
+
+
+LOST = "another process of the run ended or cannot be reached"
+AGAIN = "find out why, then start all processes again to go on from the last checkpoint."
+_LIBC = ctypes.CDLL(None)
+
+
+@ctypes.CFUNCTYPE(None, ctypes.c_int)
+def _aborted(_: int) -> None:
+    """In C's place for SIGABRT: JAX's runtime aborts a process, from a thread of its own, where another is lost."""
+    os.write(2, f"error: {LOST}; {AGAIN}\n".encode())
+    os._exit(2)
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Where one process fails in the block, none waits for the others.
+
+    Raises:
+      UserError: another process of the run was lost.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if jax.process_count() > 1:  # at exit JAX would wait minutes for the others to end as well
+            atexit.register(_leave, 130 if isinstance(error, KeyboardInterrupt) else 2)
+        if jax.process_count() > 1 and isinstance(error, jax.errors.JaxRuntimeError):
+            raise UserError(f"{LOST} ({str(error).splitlines()[0][:200]}); {AGAIN}") from error
+        raise
+
+
+def _leave(code: int) -> None:
+    sys.stdout.flush()
+    os._exit(code)
 
 
 def check_batch(config: ConfigDict) -> None:

@@ -113,6 +113,12 @@ def train(config: ConfigDict, workdir: Path) -> int:
     """
     validate(config)
     parallel.initialize(config)
+    with parallel.together():
+        return join(config, workdir)
+
+
+def join(config: ConfigDict, workdir: Path) -> int:
+    """This process's part of `train`."""
     parallel.check_batch(config)
     dataset = data.load(config.data)
     if config.train.batch_size > len(dataset.train):

@@ -38,7 +38,13 @@ class Trained:
         self._generate = jax.jit(gan.G)
 
     def sample(self, n: int, seed: int = 0) -> np.ndarray:
-        """`n` samples of p_g: [n, *shape] float32 in the range of the data; the first ones of any larger n."""
+        """`n` samples of p_g: [n, *shape] float32 in the range of the data; the first ones of any larger n.
+
+        Raises:
+          UserError: n < 1, or a seed outside [0, 2**32).
+        """
+        if n < 1 or not 0 <= seed < 2**32:
+            raise UserError(f"samples take n of 1 or more and a seed from 0 to 2**32 - 1, not n={n}, seed={seed}.")
         return self._draw(self.hparams, self.state, jax.random.key(seed), n)
 
     def noise(self, n: int, seed: int = 0) -> np.ndarray:

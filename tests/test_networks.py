@@ -1,6 +1,7 @@
 """The paper's networks: parameter counts by arithmetic, and their parts against loops and by hand."""
 
 import importlib
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +22,7 @@ def count(params) -> int:
 
 def dense(*sizes: int) -> int:
     """Weights and biases of layers that join these numbers of units."""
-    return sum(a * b + b for a, b in zip(sizes, sizes[1:], strict=False))
+    return sum(a * b + b for a, b in itertools.pairwise(sizes))
 
 
 @pytest.mark.parametrize(
@@ -66,9 +67,7 @@ def test_initial_weights_fill_the_irange_and_biases_are_0():
 
 
 def test_maxout_by_hand():
-    x = jnp.array(
-        [[1.0, 5.0, 3.0, 2.0, 0.0, -4.0]]
-    )  # 3 pieces of 2 units: unit 0 has 1, 3, 0; unit 1 has 5, 2, -4
+    x = jnp.array([[1.0, 5.0, 3.0, 2.0, 0.0, -4.0]])  # 3 pieces of 2 units: unit 0 has 1, 3, 0; unit 1 has 5, 2, -4
     np.testing.assert_array_equal(maxout(x, 3), [[3.0, 5.0]])
 
 
@@ -121,9 +120,7 @@ def test_transposed_convolution_adds_kernels_and_a_bias_for_every_number():
             for i in range(kernel):
                 for j in range(kernel):
                     # The kernel is [kernel, kernel, channels, features].
-                    expected[:, stride * r + i, stride * c + j] += (
-                        h[:, r, c] @ weights["output"]["kernel"][i, j].T
-                    )
+                    expected[:, stride * r + i, stride * c + j] += h[:, r, c] @ weights["output"]["kernel"][i, j].T
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert len(np.unique(weights["output_bias"])) == height * width * channels
 
