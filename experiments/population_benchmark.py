@@ -97,7 +97,8 @@ def seconds(layout: str, n: int, steps: int) -> float:
         hparams = parallel.deal(population.stacked(configs), n)
 
         def work(count: int, steps: int):
-            group, metrics = advance(hparams, start(hparams, parallel.deal(np.ones(n, bool), n)), examples, np.uint32(steps))
+            group = start(hparams, parallel.deal(np.ones(n, bool), n))
+            group, metrics = advance(hparams, group, examples, np.uint32(steps))
             jax.device_get((metrics, measure(hparams, group)))
 
     with jax.default_matmul_precision(configs[0].train.precision):

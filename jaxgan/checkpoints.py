@@ -232,6 +232,9 @@ class Checkpoints:
         """Turns what the disk refuses into one sentence."""
         try:
             yield
+        except jax.errors.JaxRuntimeError:  # not the disk: the devices, or another process of the run
+            self._manager = None
+            raise
         except Exception as error:
             manager, self._manager = self._manager, None
             if manager is not None:

@@ -145,10 +145,7 @@ def describe(groups: list[list[Planned]], chunks: list[list[Planned]], slots: in
         at_work = jax.local_device_count() if jax.default_backend() == "cpu" else len(chunk)
         needed.append(kept * len(chunk) + work * at_work)
     minutes = f"about {sum(map(seconds, chunks)) / slots / 60:.1f} minutes, " if timed else ""
-    return (
-        f"{runs} runs -> {len(groups)} programs, {largest} members a chunk, {minutes}"
-        f"{max(needed) / 1e6:.0f} MB"
-    )
+    return f"{runs} runs -> {len(groups)} programs, {largest} members a chunk, {minutes}{max(needed) / 1e6:.0f} MB"
 
 
 def seconds(members: Sequence[Planned]) -> float:

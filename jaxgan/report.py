@@ -12,14 +12,14 @@ import io
 import itertools
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxgan import plots
-from jaxgan.config import flatten, from_json
+from jaxgan.config import from_json
 from jaxgan.data.decode import encode
 from jaxgan.data.mixture import NAMED
 from jaxgan.plan import varying
@@ -29,12 +29,12 @@ from jaxgan.writers import read
 
 RESAMPLES = 10_000
 
-# Of the table and of the plots against the swept values: {metric: (words, digits)}.
+# Of the table and of the plots against the swept values: {metric: (words, digits, 1 if larger is better)}.
 SCORES = {
-    "modes": ("modes captured", 2),
-    "high_quality": ("high-quality share", 3),
-    "jsd": ("JSD (nats)", 3),
-    "test_log_likelihood": ("Parzen test log-likelihood (nats)", 1),
+    "modes": ("modes captured", 2, 1),
+    "high_quality": ("high-quality share", 3, 1),
+    "jsd": ("JSD (nats)", 3, -1),
+    "test_log_likelihood": ("Parzen test log-likelihood (nats)", 1, 1),
 }
 # Of the curves; logarithmic where only the order of magnitude tells.
 CURVES = {
@@ -134,7 +134,9 @@ def swept_fields(sweep: Sequence[dict[str, Any]]) -> list[Swept]:
         return ".".join(key.split(".")[-parts:])
 
     heads = [keys[0] for keys in alike.values()]
-    parts = [next(n for n in range(1, 9) if sum(last(other, n) == last(key, n) for other in heads) == 1) for key in heads]
+    parts = [
+        next(n for n in range(1, 9) if sum(last(other, n) == last(key, n) for other in heads) == 1) for key in heads
+    ]
     return [Swept(keys, last(keys[0], n)) for keys, n in zip(alike.values(), parts, strict=True)]
 
 
@@ -167,7 +169,11 @@ def write(workdir: Path) -> None:
       UserError: a file cannot be written.
     """
     sweep, fields, found = settings(workdir)
-    pictures = {"metrics": _metrics(fields, found), "curves": _curves(workdir, found), "samples": _samples(workdir, found)}
+    pictures = {
+        "metrics": _metrics(fields, found),
+        "curves": _curves(workdir, found),
+        "samples": _samples(workdir, found),
+    }
     for name, picture in pictures.items():
         write_atomically(workdir / "plots" / f"{name}.png", picture)
     title, _, text = sweep["about"].strip().partition("\n")
@@ -179,7 +185,16 @@ def write(workdir: Path) -> None:
         "curves": "Over training: mean over seeds, and the 95% interval of that mean as a band.",
         "samples": "Samples of the member of each setting whose last score is the median.",
     }
-    markdown = [f"# {title}", "", text.strip(), "", words, "", "| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    markdown = [
+        f"# {title}",
+        "",
+        text.strip(),
+        "",
+        *(f"- {sentence}" for sentence in words),
+        "",
+        "| " + " | ".join(head) + " |",
+        "|---" * len(head) + "|",
+    ]
     markdown += ["| " + " | ".join(row) + " |" for row in rows]
     markdown += ["", NOTE, ""]
     for name, caption in captions.items():
@@ -189,9 +204,9 @@ def write(workdir: Path) -> None:
 
 
 NOTE = (
-    "Last: at the last step. Best: at the evaluation with the highest score, which flatters. "
+    "Last: at the last step; so are the sentences above. Best: at the evaluation with the highest score, which flatters. "
     "The score (larger is better) is −JSD for a mixture and the Parzen log-likelihood of the validation set "
-    "for images; verdicts compare last scores, and two settings whose 95% bootstrap intervals overlap are not "
+    "for images; verdicts compare last values, and two settings whose 95% bootstrap intervals overlap are not "
     "distinguishable. Members that diverged are counted and left out of the means. With 5 seeds such an "
     "interval covers about 83% of the time, not 95%: repeat with more seeds before believing a close call."
 )
@@ -205,39 +220,41 @@ def _table(found: list[Setting]) -> tuple[list[str], list[list[str]]]:
     rows = []
     for setting, verdict in zip(found, judged, strict=True):
         cells = [
-            bootstrap(setting.values(which, name)).text(SCORES[name][1]) for name in shown for which in ("final", "best")
+            bootstrap(setting.values(which, name)).text(SCORES[name][1])
+            for name in shown
+            for which in ("final", "best")
         ]
         diverged = sum(result["diverged"] for result in setting.results)
         rows.append([setting.label, str(len(setting.results)), str(diverged), *cells, verdict])
     return head, rows
 
 
-def _words(found: list[Setting]) -> str:
-    """The outcome in a sentence or two."""
-    scores = [bootstrap(setting.values("final", SCORE)) for setting in found]
-    by_verdict: dict[str, list[str]] = {}
-    for setting, score, verdict in zip(found, scores, verdicts(scores), strict=True):
-        by_verdict.setdefault(verdict, []).append(f"{setting.label} ({score.text(3)})")
-    if "best" not in by_verdict:
-        return "No member has a score."
-    what = "−JSD" if any(setting.values("final", "jsd") for setting in found) else "validation log-likelihood"
-    parts = [f"Best last score ({what}): {by_verdict['best'][0]}."]
-    for verdict, start in (("not distinguishable", "Not distinguishable from it"), ("worse", "Worse")):
-        if verdict in by_verdict:
-            parts.append(f"{start}: {'; '.join(by_verdict[verdict])}.")
+def _words(found: list[Setting]) -> list[str]:
+    """The outcome, a sentence a score."""
+    sentences = []
+    for name, (words, digits, sign) in SCORES.items():
+        means = [bootstrap(setting.values("final", name)) for setting in found]
+        judged = verdicts([bootstrap(sign * np.array(setting.values("final", name))) for setting in found])
+        if "best" not in judged:
+            continue
+        best = judged.index("best")
+        parts = [f"{words[0].upper()}{words[1:]}: best with {found[best].label}, {means[best].text(digits)}"]
+        for verdict in ("not distinguishable", "worse"):
+            labels = [setting.label for setting, judgement in zip(found, judged, strict=True) if judgement == verdict]
+            if labels:
+                parts.append(f"{verdict}: {' | '.join(labels)}")
+        sentences.append("; ".join(parts) + ".")
     diverged = sum(result["diverged"] for setting in found for result in setting.results)
     if diverged:
-        parts.append(f"{diverged} of {sum(len(setting.results) for setting in found)} members diverged.")
-    return " ".join(parts)
+        sentences.append(f"{diverged} of {sum(len(setting.results) for setting in found)} members diverged.")
+    return sentences or ["No member has a score."]
 
 
 def _html(title, text, words, head, rows, pictures, captions) -> str:
     def escaped(cells: list[str], tag: str) -> str:
         return "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells)
 
-    body = "".join(
-        f'<tr class="{row[-1].replace(" ", "-")}">{escaped(row, "td")}</tr>' for row in rows
-    )
+    body = "".join(f'<tr class="{row[-1].replace(" ", "-")}">{escaped(row, "td")}</tr>' for row in rows)
     figures = "".join(
         f'<figure><img alt="{html.escape(captions[name])}" '
         f'src="data:image/png;base64,{base64.b64encode(picture).decode()}">'
@@ -249,13 +266,13 @@ def _html(title, text, words, head, rows, pictures, captions) -> str:
 <meta name="viewport" content="width=device-width"><style>
 body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; color: #222 }}
 p {{ max-width: 50rem }} pre {{ background: #f5f5f5; padding: .5rem 1rem; overflow-x: auto; max-width: 48rem }}
-.words {{ font-size: 1.1rem; border-left: 4px solid #0072B2; padding: .2rem 1rem }}
+.words {{ font-size: 1.1rem; border-left: 4px solid #0072B2; padding: .2rem 2rem; max-width: 52rem }}
 .table {{ overflow-x: auto }} table {{ border-collapse: collapse; font-size: .9rem }}
 th, td {{ text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid #ddd; vertical-align: top }}
 tr.best {{ font-weight: bold; background: #e8f3fa }} tr.not-distinguishable {{ background: #f3f8fb }}
 figure {{ margin: 2rem 0 }} img {{ max-width: 100% }} figcaption, .note {{ color: #555; font-size: .9rem }}
 </style></head><body><h1>{html.escape(title)}</h1>{_paragraphs(text)}
-<p class="words">{html.escape(words)}</p>
+<ul class="words">{escaped(words, "li")}</ul>
 <div class="table"><table><thead><tr>{escaped(head, "th")}</tr></thead><tbody>{body}</tbody></table></div>
 <p class="note">{html.escape(NOTE)}</p>{figures}</body></html>
 """
@@ -304,7 +321,10 @@ def _metrics(fields: list[Swept], found: list[Setting]) -> bytes:
         for setting in found:
             others = [other for other in fields if other != field]
             lines.setdefault(_label(others, setting.setting), []).append(setting)
-        values = list({json.dumps(field.value(setting.setting)): field.value(setting.setting) for setting in found}.values())
+        values = []
+        for setting in found:
+            if field.value(setting.setting) not in values:
+                values.append(field.value(setting.setting))
         numeric = all(type(value) in (int, float) for value in values)
         at = values if numeric else list(range(len(values)))
         spread = max(at) - min(at) or 1

@@ -30,9 +30,7 @@ def draw(gan: Gan, hparams: HParams, state: GanState, key: jax.Array, n: int) ->
     return parts.reshape(-1, *parts.shape[2:])[:n]
 
 
-def measure(
-    config: ConfigDict, gan: Gan, dataset: Dataset
-) -> Callable[[HParams, GanState], dict[str, jax.Array]]:
+def measure(config: ConfigDict, gan: Gan, dataset: Dataset) -> Callable[[HParams, GanState], dict[str, jax.Array]]:
     """A function (hparams, state) -> float32 scalars on `evaluate.samples` samples, `score` among them.
 
     Images: the paper's Parzen log-likelihood (section 5), sigma chosen on the first 1,000

@@ -76,8 +76,8 @@ def test_what_differs_in_traced_numbers_shares_a_program():
 
 
 @pytest.mark.parametrize(("key", "values"), [
-    ("generator.hidden", [(8, 8), (9, 9)]), ("discriminator.hidden_keep", [0.5, 1.0]), ("prior.name", ["normal", "sphere"]),
-    ("train.batch_size", [10, 20]), ("train.update", ["alternating", "simultaneous"]), ("train.steps", [10, 20]),
+    ("generator.hidden", [(8, 8), (9, 9)]), ("discriminator.hidden_keep", [0.5, 1.0]),
+    ("prior.name", ["normal", "sphere"]), ("train.batch_size", [10, 20]), ("train.update", ["alternating", "simultaneous"]), ("train.steps", [10, 20]),
 ])  # fmt: skip
 def test_what_changes_the_program_makes_groups(key, values):
     assert len(plan.programs(plan.members(default(), product(over(key, values), over("seed", [0, 1]))))) == 2
@@ -86,7 +86,8 @@ def test_what_changes_the_program_makes_groups(key, values):
 def test_names_tell_members_apart():
     planned = plan.members(default(), product(over("data.name", ["digits", "npz:/a/b c.npz"]), over("seed", [0, 1])))
     assert [member.name for member in planned] == [
-        "000-name=digits-seed=0", "001-name=digits-seed=1", "002-name=npz_a_b_c.npz-seed=0", "003-name=npz_a_b_c.npz-seed=1",
+        "000-name=digits-seed=0", "001-name=digits-seed=1",
+        "002-name=npz_a_b_c.npz-seed=0", "003-name=npz_a_b_c.npz-seed=1",
     ]  # fmt: skip
     assert planned[3].setting == {"data.name": "npz:/a/b c.npz"}
     assert planned[3].config.seed == 1

@@ -36,26 +36,36 @@ def test_the_documented_coverage_of_five_seeds():
 
 
 def test_verdicts():
-    scores = [Mean(1, 0.5, 1.5, 5), Mean(2, 1.4, 2.5, 5), Mean(1, 0.9, 1.3, 5), Mean(9, 9, 9, 0), Mean(1.9, np.nan, np.nan, 1)]
+    nan = np.nan
+    scores = [
+        Mean(1, 0.5, 1.5, 5),
+        Mean(2, 1.4, 2.5, 5),
+        Mean(1, 0.9, 1.3, 5),
+        Mean(nan, nan, nan, 0),
+        Mean(1.9, nan, nan, 1),
+    ]
     assert verdicts(scores) == ["not distinguishable", "best", "worse", "", ""]
     assert verdicts([]) == [] and verdicts([Mean(np.nan, np.nan, np.nan, 0)]) == [""]
 
 
 def test_fields_that_go_together_are_one():
     both = [f"optimizer.{player}.learning_rate" for player in ("generator", "discriminator")]
-    settings = plan.product(plan.zipped(*(plan.over(key, [0.1, 0.2]) for key in both)), plan.over("train.d_steps", [1, 2]))
+    together = plan.zipped(*(plan.over(key, [0.1, 0.2]) for key in both))
+    settings = plan.product(together, plan.over("train.d_steps", [1, 2]))
     assert [(field.keys, field.label) for field in swept_fields(settings)] == [
         (both, "learning_rate"), (["train.d_steps"], "d_steps")
     ]  # fmt: skip
     crossed = plan.product(*(plan.over(key, [0.1, 0.2]) for key in both))
-    assert [field.label for field in swept_fields(crossed)] == ["generator.learning_rate", "discriminator.learning_rate"]
+    labels = [field.label for field in swept_fields(crossed)]
+    assert labels == ["generator.learning_rate", "discriminator.learning_rate"]
 
 
 @pytest.fixture
 def workdir(tmp_path, tiny_config):
     """Of a sweep of 2 losses with 3 seeds, of which one member diverged."""
     base = tiny_config(**{"train.steps": 20, "evaluate.every": 10, "evaluate.samples": 20})
-    planned = plan.members(base, plan.product(plan.over("objective.loss", ["minimax", "non_saturating"]), plan.over("seed", range(3))))
+    losses = plan.over("objective.loss", ["minimax", "non_saturating"])
+    planned = plan.members(base, plan.product(losses, plan.over("seed", range(3))))
     results = members.train(tmp_path, planned)
     results[1] |= {"diverged": True, "best": {}}
     for result, score in zip(results, [1.0, 99.0, 3.0, 4.0, 5.0, 6.0], strict=True):

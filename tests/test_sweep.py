@@ -77,7 +77,7 @@ def call(monkeypatch, *arguments) -> int:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ('def get_config(): ...\n', r"ablation\.py defines no get_sweep\(\)"),
+        ("def get_config(): ...\n", r"ablation\.py defines no get_sweep\(\)"),
         ("def get_sweep(): ...\n", r"ablation\.py defines no get_config\(\)"),
         (HEADER + "def get_sweep(): return []\n", "no settings"),
         (HEADER + 'def get_sweep(): return over("optimizer.generator.learning_rat", [1.0])\n', "nearest is"),
@@ -98,7 +98,7 @@ def test_mistakes_on_the_command_line(monkeypatch, tmp_path, write):
         call(monkeypatch, "--sweep", write(SWEEP), "--launcher", "carrier-pigeon")
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "cat.jpg").write_bytes(b"")
-    with pytest.raises(UserError, match="is not empty and has no sweep.json"):
+    with pytest.raises(UserError, match="is not empty and has no sweep"):
         call(monkeypatch, "--sweep", write(SWEEP), "--workdir", tmp_path / "photos")
 
 

@@ -18,5 +18,6 @@ def get_config():
 
 def get_sweep():
     values = [0.0, 0.25, 0.5, 0.7, 0.9]
-    fields = [f"optimizer.{player}.{field}" for field in ("momentum", "final_momentum") for player in ("generator", "discriminator")]
-    return product(zipped(*(over(field, values) for field in fields)), over("seed", SEEDS))
+    players, fields = ("generator", "discriminator"), ("momentum", "final_momentum")
+    alike = [over(f"optimizer.{player}.{field}", values) for player in players for field in fields]
+    return product(zipped(*alike), over("seed", SEEDS))
