@@ -37,8 +37,7 @@ from jaxgan.plan import Planned
 from jaxgan.population import Member
 from jaxgan.state import stream
 from jaxgan.train import boundary, due
-from jaxgan.workdir import _lock as locked
-from jaxgan.workdir import claim, write_atomically
+from jaxgan.workdir import claim, lock, write_atomically
 from jaxgan.writers import METRICS, Progress
 
 POINTS, IMAGES = 1000, 100  # samples that a member leaves for the report, of a mixture or of images
@@ -190,7 +189,7 @@ def train(workdir: Path, members: Sequence[Planned]) -> list[Result]:
     place = chunk_directory(workdir, members)
     place.mkdir(parents=True, exist_ok=True)
     with (
-        locked(place),
+        lock(place),
         Checkpoints(place / "checkpoints", keep=2, best_key=scores.SCORE) as checkpoints,
         Progress(config.train.steps, config.train.batch_size * n) as progress,
     ):

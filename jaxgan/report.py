@@ -204,7 +204,8 @@ def write(workdir: Path) -> None:
 
 
 NOTE = (
-    "Last: at the last step; so are the sentences above. Best: at the evaluation with the highest score, which flatters. "
+    "Last: at the last step, as in the sentences above. Best: at the evaluation with the highest score, which "
+    "flatters. "
     "The score (larger is better) is −JSD for a mixture and the Parzen log-likelihood of the validation set "
     "for images; verdicts compare last values, and two settings whose 95% bootstrap intervals overlap are not "
     "distinguishable. Members that diverged are counted and left out of the means. With 5 seeds such an "

@@ -25,8 +25,7 @@ from jaxgan import errors, plan
 from jaxgan.config import fingerprint, flatten
 from jaxgan.errors import UserError
 from jaxgan.plan import Planned
-from jaxgan.workdir import _lock as locked
-from jaxgan.workdir import write_atomically
+from jaxgan.workdir import lock, write_atomically
 
 SWEEP = "sweep.json"  # {"name", "about": the sweep file's docstring, "members": see `identities`}
 RESULTS = "results.jsonl"
@@ -116,7 +115,7 @@ def check(workdir: Path, planned: list[Planned]) -> None:
 def opened(workdir: Path, name: str, about: str, planned: list[Planned]) -> Iterator[None]:
     """Makes `workdir` the work directory of this sweep, and of this process alone until the block ends."""
     workdir.mkdir(parents=True, exist_ok=True)
-    with locked(workdir):
+    with lock(workdir):
         content = {"name": name, "about": about, "members": identities(planned)}
         write_atomically(workdir / SWEEP, (json.dumps(content, indent=1) + "\n").encode())
         yield

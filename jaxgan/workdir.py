@@ -58,7 +58,7 @@ def claim(path: Path, config: ConfigDict, dataset: Dataset) -> Iterator[None]:
         raise UserError(
             f"{path} is not empty and has no {CONFIG}, so it is no work directory; choose another --workdir."
         )
-    with _lock(path):
+    with lock(path):
         facts = {"shape": list(dataset.train.shape[1:]), "examples": len(dataset.train)}
         if CONFIG in found:
             _check(path, config, facts)
@@ -147,7 +147,7 @@ def _check(path: Path, config: ConfigDict, facts: dict) -> None:
 
 
 @contextmanager
-def _lock(path: Path) -> Iterator[None]:
+def lock(path: Path) -> Iterator[None]:
     """Holds `path`/.lock: `flock`, and a heartbeat for file systems where that ends at the host.
 
     The kernel drops a flock when its process dies, however it dies, so on one host (and on NFS, where

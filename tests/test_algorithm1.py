@@ -138,7 +138,7 @@ def test_many_steps_in_one_dispatch_are_the_steps_one_by_one(game):
 
 
 def test_dropout_keeps_the_mean_and_is_off_without_keys(game):
-    gan, hparams, state = game(**{"discriminator.hidden_keep": 0.5, "discriminator.input_keep": 0.8})
+    gan, _, state = game(**{"discriminator.hidden_keep": 0.5, "discriminator.input_keep": 0.8})
     x = gan.decode(DATA[:1])
     keys = jax.random.split(jax.random.key(0), 2)
     theta = jax.tree.map(lambda p: p + 0.1, state.discriminator.params)

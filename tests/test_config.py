@@ -30,7 +30,8 @@ def test_mnist_is_the_papers_recipe():
         "generator.hidden": [1200, 1200], "generator.irange": 0.05, "prior.name": "uniform", "prior.size": 100,
         "discriminator.hidden": [240, 240], "discriminator.pieces": 5, "discriminator.irange": 0.005,
         "discriminator.input_keep": 0.8, "discriminator.hidden_keep": 0.5, "train.batch_size": 100,
-        "train.d_steps": 1, "train.update": "simultaneous", "objective.loss": "non_saturating", "data.validation": 10_000,
+        "train.d_steps": 1, "train.update": "simultaneous", "objective.loss": "non_saturating",
+        "data.validation": 10_000,
     }  # fmt: skip
     for player in ("generator", "discriminator"):
         expected |= {

@@ -18,11 +18,13 @@ FLOORS = [
     {"workdir"},
     {"plots", "checkpoints"},
     {"writers"},
+    {"scores", "plan"},
     {"evaluate"},
     {"trained"},
     {"pretrained"},
     {"train"},
-    {"report", "launch"},
+    {"members", "report"},
+    {"launch"},
     {"main", "sweep"},
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

@@ -76,8 +76,12 @@ def test_what_differs_in_traced_numbers_shares_a_program():
 
 
 @pytest.mark.parametrize(("key", "values"), [
-    ("generator.hidden", [(8, 8), (9, 9)]), ("discriminator.hidden_keep", [0.5, 1.0]),
-    ("prior.name", ["normal", "sphere"]), ("train.batch_size", [10, 20]), ("train.update", ["alternating", "simultaneous"]), ("train.steps", [10, 20]),
+    ("generator.hidden", [(8, 8), (9, 9)]),
+    ("discriminator.hidden_keep", [0.5, 1.0]),
+    ("prior.name", ["normal", "sphere"]),
+    ("train.batch_size", [10, 20]),
+    ("train.update", ["alternating", "simultaneous"]),
+    ("train.steps", [10, 20]),
 ])  # fmt: skip
 def test_what_changes_the_program_makes_groups(key, values):
     assert len(plan.programs(plan.members(default(), product(over(key, values), over("seed", [0, 1]))))) == 2

@@ -161,8 +161,8 @@ def test_a_signal_saves_and_says_how_to_go_on(finished, tiny_config, tmp_path, c
     assert train(long, workdir) == 128 + number
     thread.join()
     assert "repeat the command to go on" in capsys.readouterr().out
-    step = jaxgan.load(workdir).step
-    assert step == read(workdir)[-1]["step"] < 100_000
+    step, told = jaxgan.load(workdir).step, read(workdir)[-1]["step"]
+    assert told <= step < min(told + 5, 100_000)  # between two lines of metrics.jsonl
     for record, undisturbed in zip(timeless(workdir)[:3], timeless(finished), strict=False):
         assert record == undisturbed
 

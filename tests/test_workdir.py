@@ -144,8 +144,8 @@ def test_a_read_only_directory(tmp_path):
 HOLDER = """
 import sys, time
 from pathlib import Path
-from jaxgan.workdir import _lock
-with _lock(Path(sys.argv[1])):
+from jaxgan.workdir import lock
+with lock(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
 """
