@@ -54,7 +54,8 @@ def seconds(layout: str, n: int, steps: int) -> float:
     """The time of `n` members in this process; all is compiled before."""
     from jaxgan import parallel
 
-    parallel.split_cpu(parallel.cores() if layout.endswith("devices") else 1)
+    if layout.endswith("devices"):
+        parallel.split_cpu(parallel.cores())
     import jax
     import numpy as np
 

@@ -198,9 +198,11 @@ def collect(tree, members: int):
 
 
 def split_cpu(devices: int) -> None:
-    """Makes JAX see the CPU as so many devices; before its first use, and no matter where there is a GPU."""
+    """Makes JAX see the CPU as so many devices of one thread each; before its first use. GPUs stay as they are."""
     if jax.config.jax_num_cpu_devices != devices:
         jax.config.update("jax_num_cpu_devices", devices)
+        # Read when JAX first looks for devices. Ahead of the user's own flags, which so prevail.
+        os.environ["XLA_FLAGS"] = f"--xla_cpu_multi_thread_eigen=false {os.environ.get('XLA_FLAGS', '')}"
 
 
 def cores() -> int:
