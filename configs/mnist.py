@@ -2,7 +2,8 @@
 
     python -m jaxgan.main --config=configs/mnist.py
 
-Algorithm 1 with k = 1 on 50,000 training images; 500 steps are an epoch.
+The released code's simultaneous updates on 50,000 training images; 500 steps are an epoch. Algorithm 1 as printed:
+--config.train.update=alternating.
 """
 
 from jaxgan.config import default

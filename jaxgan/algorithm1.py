@@ -8,7 +8,7 @@
             1/m sum log(1 - D(G(z)))        (or of -log D(G(z)), section 3)
 
 Pure functions of (hparams, state, data). Nothing here is jitted, mapped or looped by itself:
-`parallel.py` maps a step over devices, `population.py` over the members of a sweep.
+`parallel.py` maps a step over devices, and over the members of a sweep.
 """
 
 from __future__ import annotations

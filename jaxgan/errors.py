@@ -40,8 +40,6 @@ def sentence(error: Exception) -> str:
             f"out of memory ({said[:200] or 'of the host'}); make train.batch_size, evaluate.samples or the "
             f"networks smaller."
         )
-    if "Unable to initialize backend" in said:
-        return f"JAX finds no such device ({said[:300]}); mend JAX_PLATFORMS or the installation of JAX."
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'a file'}: {error.strerror}; mend it, then repeat the command."
     return f"unexpected {type(error).__name__}: {said[:300]}; repeat the command with --debug for the traceback."

@@ -24,13 +24,13 @@ from jaxgan.workdir import write_atomically
 def sampler(gan: Gan) -> Callable[[HParams, GanState, jax.Array, int], np.ndarray]:
     """A function (hparams, state, key, n) -> the first n samples of the stream `key`: [n, *shape] float32."""
     draw = jax.jit(partial(scores.draw, gan), static_argnums=3)
-    return lambda *args: np.asarray(draw(*args))
+    return lambda *args: np.asarray(jax.block_until_ready(draw(*args)))
 
 
 def evaluator(config: ConfigDict, gan: Gan, dataset: Dataset) -> Callable[[HParams, GanState], dict[str, float]]:
     """A function (hparams, state) -> the metrics of `scores.measure`, as Python numbers."""
     measure = jax.jit(scores.measure(config, gan, dataset))
-    return lambda *args: {name: float(number) for name, number in measure(*args).items()}
+    return lambda *args: {name: float(x) for name, x in jax.block_until_ready(measure(*args)).items()}
 
 
 def image_grid(config: ConfigDict, samples: np.ndarray) -> np.ndarray:

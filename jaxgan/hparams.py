@@ -1,6 +1,6 @@
 """The numbers of a configuration that enter the step as traced arrays.
 
-Runs that differ only in these share one compiled program, and a population is `vmap` over them.
+Runs that differ only in these share one compiled program, and a population is a map over them.
 """
 
 from __future__ import annotations

@@ -34,6 +34,9 @@ def main() -> int:
     config.validate(settings)
     workdir = flags.workdir or Path("runs", Path(flags.config).stem)
 
+    if changes and flags.mode != "train":
+        raise errors.UserError(f"--mode={flags.mode} uses the work directory's configuration; leave out {changes[0]}.")
+
     from jaxgan import train, trained  # import jax only once the arguments are right
 
     if flags.mode == "train":

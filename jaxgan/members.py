@@ -2,7 +2,7 @@
 
 In the sweep's work directory:
 
-    members/NAME/   as `jaxgan.main` would have left it, once the member is finished: `jaxgan.load` opens it.
+    members/NAME/   once the member is finished: `jaxgan.load` opens it.
                     Its metrics.jsonl has a line at each log point, null where a number is not finite or
                     the member had diverged; samples/STEP.npz are the samples of the report.
     chunks/ID/      of a chunk being trained: its checkpoints and the metrics so far, to go on from.

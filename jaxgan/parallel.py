@@ -37,7 +37,7 @@ def initialize(config: ConfigDict) -> None:
     """
     d = config.distributed
     if not d.enabled:
-        return
+        return check_devices()
     jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM for itself
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     try:
@@ -54,6 +54,19 @@ def initialize(config: ConfigDict) -> None:
             f"distributed.processes and distributed.process, or start under SLURM or on a TPU pod."
         ) from None
     _LIBC.signal(signal.SIGABRT, _aborted)
+    check_devices()
+
+
+def check_devices() -> None:
+    """Raises UserError where JAX finds no device."""
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:  # an assertion, where the plugin of a known platform is missing
+        wanted = jax.config.jax_platforms
+        raise UserError(
+            f"JAX finds no device for JAX_PLATFORMS={wanted} ({' '.join(str(error).split()) or 'not installed'}); "
+            f"mend that variable or the installation of JAX."
+        ) from error
 
 
 LOST = "another process of the run ended or cannot be reached"
@@ -207,4 +220,4 @@ def split_cpu(devices: int) -> None:
 
 def cores() -> int:
     """How many CPU cores this process may use."""
-    return len(os.sched_getaffinity(0))
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

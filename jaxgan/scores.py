@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from jaxgan.data import Dataset
 from jaxgan.data.decode import decode
+from jaxgan.errors import UserError
 from jaxgan.gan import Gan, sample
 from jaxgan.hparams import HParams
 from jaxgan.metrics import modes, parzen
@@ -37,6 +38,12 @@ def measure(config: ConfigDict, gan: Gan, dataset: Dataset) -> Callable[[HParams
     validation images, in nats; score = that of the validation set. Mixtures: modes captured,
     share of high-quality samples, and JSD(p_data || p_g) in nats; score = -JSD.
     """
+
+    if dataset.mixture is None and not (len(dataset.validation) and len(dataset.test)):
+        raise UserError(
+            f"{dataset.name} leaves {len(dataset.validation)} validation and {len(dataset.test)} test images to "
+            f"evaluate on; set data.validation={config.data.validation} above 0."
+        )
 
     def scores(hparams: HParams, state: GanState) -> dict[str, jax.Array]:
         key = jax.random.fold_in(stream(hparams, "sample"), 1)

@@ -1,7 +1,7 @@
 """The training loop: chunks of steps on the devices, and between them what a user wants to see and keep.
 
-All that happens between steps happens at multiples of the configured intervals, so a run that was
-stopped and continued cuts its steps at the same places as one that was not.
+Metrics are summed step by step on the devices, so what a line of metrics.jsonl says does not depend on
+where dispatches were cut: a run that was stopped and continued equals one that was not, bit for bit.
 """
 
 from __future__ import annotations
@@ -160,7 +160,8 @@ def newest(run: Run) -> tuple[GanState, Since]:
     init = jax.jit(run.gan.init)
     found = run.checkpoints.restore(jax.eval_shape(init, run.hparams))
     if found is None:
-        return parallel.replicate(pretrained.initialize(run.config, init(run.hparams))), Since(0, None)
+        state = jax.block_until_ready(init(run.hparams))  # here a lack of memory shows
+        return parallel.replicate(pretrained.initialize(run.config, state)), Since(0, None)
     saved = {name.removeprefix(SUM): x for name, x in run.checkpoints.metrics.items() if name.startswith(SUM)}
     steps = int(saved.pop("steps", 0))
     sums = {name: np.float32(x) for name, x in saved.items()}
@@ -205,7 +206,8 @@ def advance(run: Run, steps, state: GanState, since: Since) -> int:
         def wait(given: Given) -> dict[str, float]:
             """Waits for the devices, and learns how fast they are; returns the sums, all finite."""
             nonlocal clock, done, seconds, piece
-            sums = {name: float(total) for name, total in given.since.sums.items()}
+            # Waited for first: where memory was too small, fetching a number hangs (JAX 0.10 on CPU).
+            sums = {name: float(total) for name, total in jax.block_until_ready(given.since.sums).items()}
             now = time.perf_counter()
             piece = max(1, min(2 * piece, int(PIECE * given.n / (now - clock))))
             clock, done, seconds = now, done + given.n, seconds + now - clock
@@ -245,18 +247,20 @@ def advance(run: Run, steps, state: GanState, since: Since) -> int:
                 due(step, every, config)
                 for every in (config.sample.every, config.evaluate.every, config.checkpoint.every)
             )
-            stopping, piece = parallel.agree(bool(run.signals), piece)
+            stopping, agreed = parallel.agree(bool(run.signals), piece)
+            piece = agreed
             if not (draws or evaluates or saves or stopping):
                 continue
             scores = report(given, evaluate=evaluates)
+            piece = agreed  # each process has measured its own since
             if not jax.jit(all_finite)(state):
                 raise Diverged(f"the parameters are not finite at step {step}")
-            if evaluates or saves or stopping:
-                run.checkpoints.save(step, state, metrics=scores if given.line else untold(given))
             if draws and writer:
                 draw_samples(run, state, step, writer)
             if evaluates and writer:
                 save_scores(run.workdir, step, scores)
+            if evaluates or saves or stopping:  # last: what a kill before it loses is made again
+                run.checkpoints.save(step, state, metrics=scores if given.line else untold(given))
             given, clock = None, time.perf_counter()
 
         run.checkpoints.close()  # wait for the disk before promising anything

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from jaxgan import data
+from jaxgan import data, parallel
 from jaxgan.checkpoints import Checkpoints
 from jaxgan.errors import UserError
 from jaxgan.evaluate import evaluator, sampler, save_picture, save_scores
@@ -29,9 +29,10 @@ class Trained:
       step: iterations of Algorithm 1 behind them.
     """
 
-    def __init__(self, config: ConfigDict, gan: Gan, state: GanState, hparams: HParams, shape: tuple[int, ...]):
-        self.config = config
-        self.step = int(state.step)
+    def __init__(
+        self, config: ConfigDict, step: int, gan: Gan, state: GanState, hparams: HParams, shape: tuple[int, ...]
+    ):
+        self.config, self.step = config, step
         self.gan, self.state, self.hparams, self._shape = gan, state, hparams, shape
         self._draw = sampler(gan)
         self._discriminate = jax.jit(lambda theta_d, x: jax.nn.sigmoid(gan.D(theta_d, x)))
@@ -85,6 +86,7 @@ def load(workdir: str | Path, step: int | None = None) -> Trained:
     Raises:
       UserError: no work directory, no checkpoint, or none that is intact.
     """
+    parallel.check_devices()
     config, facts = opened(Path(workdir))
     shape = tuple(facts["shape"])
     gan = build(config, shape, facts["examples"])
@@ -93,7 +95,7 @@ def load(workdir: str | Path, step: int | None = None) -> Trained:
         found = checkpoints.restore(jax.eval_shape(gan.init, hparams), step=step)
     if found is None:
         raise UserError(f"{workdir} holds no checkpoint yet; train it first.")
-    return Trained(config, gan, jax.device_put(found[1]), hparams, shape)
+    return Trained(config, found[0], gan, jax.device_put(found[1]), hparams, shape)
 
 
 def evaluate(workdir: Path) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxgan import launch, sweep
+from jaxgan import launch, parallel, sweep
 from jaxgan.errors import UserError
 
 ROOT = Path(__file__).parents[1]
@@ -71,6 +71,7 @@ def finished(tmp_path_factory) -> Path:
 
 def call(monkeypatch, *arguments) -> int:
     monkeypatch.setattr(sys, "argv", ["sweep", *map(str, arguments)])
+    monkeypatch.setattr(parallel, "split_cpu", lambda devices: None)  # too late in this process
     return sweep.main()
 
 
