@@ -139,11 +139,14 @@ CONV = ("channels", "kernels", "paddings", "pools", "strides")
 
 # Fields that a run may change when it is resumed: none of them alters a step already made.
 RESUMABLE = (
+    "log",
+    "sample",
+    "evaluate",
+    "checkpoint",
     "train.steps",
     "train.on_divergence",
     "train.max_restores",
     "data.dir",
-    "checkpoint.keep",
     "distributed",
 )
 
@@ -327,6 +330,10 @@ def read(path: str) -> ConfigDict:
     """
     try:
         names = runpy.run_path(path)
+    except SyntaxError as error:
+        raise UserError(
+            f"the --config file {path} is no Python: {error.msg} in line {error.lineno}; mend it."
+        ) from None
     except OSError as error:
         raise UserError(f"the --config file {path} cannot be read: {error.strerror}.") from None
     if "get_config" not in names:

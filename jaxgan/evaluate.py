@@ -35,7 +35,7 @@ def evaluator(config: ConfigDict, gan: Gan, dataset: Dataset) -> Callable[[HPara
 
 def image_grid(config: ConfigDict, samples: np.ndarray) -> np.ndarray:
     """Images [n, H, W, C] in the range of the data, side by side: [H', W', C] uint8."""
-    return plots.grid(encode(samples, config.data.contrast), rows=config.sample.rows)
+    return plots.grid(encode(samples, config.data.contrast), rows=math.isqrt(len(samples) - 1) + 1)
 
 
 def save_picture(path: Path, config: ConfigDict, samples: np.ndarray) -> None:

@@ -194,6 +194,11 @@ def advance(run: Run, steps, state: GanState, since: Since) -> int:
       Diverged: before anything is saved that is not finite.
     """
     config, step = run.config, int(state.step)
+    if step > config.train.steps:
+        raise UserError(
+            f"{run.workdir} is at step {step} already, beyond train.steps={config.train.steps}; raise train.steps "
+            f"to go on."
+        )
     with ExitStack() as stack:
         writer = progress = None  # of the one process that writes
         if parallel.primary():
@@ -203,20 +208,14 @@ def advance(run: Run, steps, state: GanState, since: Since) -> int:
                 progress.say(f"going on from step {step} of {config.train.steps} in {run.workdir}")
         clock, done, seconds, piece = time.perf_counter(), 0, 0.0, 1
 
-        def wait(given: Given) -> dict[str, float]:
-            """Waits for the devices, and learns how fast they are; returns the sums, all finite."""
+        def report(given: Given, evaluate: bool = False) -> dict[str, float]:
+            """Waits, and writes the line of metrics.jsonl if one is due; returns the scores."""
             nonlocal clock, done, seconds, piece
             # Waited for first: where memory was too small, fetching a number hangs (JAX 0.10 on CPU).
             sums = {name: float(total) for name, total in jax.block_until_ready(given.since.sums).items()}
             now = time.perf_counter()
             piece = max(1, min(2 * piece, int(PIECE * given.n / (now - clock))))
             clock, done, seconds = now, done + given.n, seconds + now - clock
-            return sums
-
-        def report(given: Given, evaluate: bool = False) -> dict[str, float]:
-            """Waits, and writes the line of metrics.jsonl if one is due; returns the scores."""
-            nonlocal done, seconds
-            sums = wait(given)
             if not given.line:
                 return {}
             numbers = {name: float(np.float32(x) / np.float32(given.since.steps)) for name, x in sums.items()}

@@ -20,6 +20,9 @@ from jaxgan.scores import SCORE
 from jaxgan.state import GanState
 from jaxgan.workdir import opened, write_atomically
 
+# Samples that one `--mode=sample` draws, for the sake of memory.
+MOST = 100_000
+
 
 class Trained:
     """The players of a work directory.
@@ -101,6 +104,7 @@ def load(workdir: str | Path, step: int | None = None) -> Trained:
 def evaluate(workdir: Path) -> int:
     """`--mode=evaluate`: measures the newest checkpoint, prints it and writes evaluation.json."""
     gan = load(workdir)
+    print(f"step {gan.step} of {workdir}, {gan.config.data.name}")
     scores = evaluator(gan.config, gan.gan, data.load(gan.config.data))(gan.hparams, gan.state)
     save_scores(workdir, gan.step, scores)
     for name, number in scores.items():
@@ -110,6 +114,8 @@ def evaluate(workdir: Path) -> int:
 
 def draw(workdir: Path, n: int, seed: int) -> int:
     """`--mode=sample`: `n` samples of the newest checkpoint as a picture and as a NumPy file."""
+    if n > MOST:
+        raise UserError(f"--samples={n} is more than one call draws; ask for at most {MOST}, with another --seed each.")
     gan = load(workdir)
     samples = gan.sample(n, seed)
     path = workdir / "samples" / f"step_{gan.step}_seed_{seed}_n_{n}.png"
