@@ -14,7 +14,7 @@ adds to its time.
 
 Expected on two CPU cores: the sweep's layout at most 0.45 of one after another, its command at most 0.1 of
 the processes. On an accelerator: 64 members at most 3 times the time of one.
-Measured: see the README.
+Measured: not yet on an idle machine.
 """
 
 from __future__ import annotations

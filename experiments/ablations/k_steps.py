@@ -6,6 +6,8 @@ Gaussians, equally many steps of G for each k, so D gets k times as many.
     python -m jaxgan.sweep --sweep=experiments/ablations/k_steps.py
 
 Expected: a better D helps a G that has equally many steps, at a cost that grows with k.
+Measured: it does not. Modes captured 8.0, 8.0, 7.8, 6.2, 2.6 for k = 1 ... 5, JSD not distinguishable (5 seeds,
+2 CPU cores, 2026-11-23).
 """
 
 from configs import ring8
