@@ -50,8 +50,8 @@ def short(steps: int) -> dict:
     return {"train.steps": steps, "log.every": steps, "evaluate.every": 0, "checkpoint.every": steps}
 
 
-def seconds(layout: str, n: int, steps: int) -> float:
-    """The time of `n` members in this process; all is compiled before."""
+def seconds(layout: str, n: int, steps: int) -> tuple[float, float]:
+    """What `n` members take in this process, by the clock and of its CPU time; all is compiled before."""
     from jaxgan import parallel
 
     if layout.endswith("devices"):
@@ -104,9 +104,9 @@ def seconds(layout: str, n: int, steps: int) -> float:
 
     with jax.default_matmul_precision(configs[0].train.precision):
         work(1, 1)
-        clock = time.perf_counter()
+        clock, cpu = time.perf_counter(), time.process_time()
         work(n, steps)
-        return time.perf_counter() - clock
+        return time.perf_counter() - clock, time.process_time() - cpu
 
 
 def growth(steps: int) -> None:
@@ -163,14 +163,15 @@ def main() -> None:
         return
     if flags.part in (None, "layouts"):
         here = ["-m", "experiments.population_benchmark", f"--members={flags.members}", f"--steps={flags.steps}"]
-        times: dict[str, list[float]] = {layout: [] for layout in LAYOUTS}
+        times: dict[str, list[list[float]]] = {layout: [] for layout in LAYOUTS}
         for _ in range(flags.rounds):
             for layout in LAYOUTS:
-                times[layout].append(float(run(*here, f"--layout={layout}")))
-        single = min(times[LAYOUTS[0]])
+                times[layout].append(json.loads(run(*here, f"--layout={layout}")))
+        single, _ = map(min, zip(*times[LAYOUTS[0]], strict=True))
         print(f"{flags.members} members, {flags.steps} steps, {os.cpu_count()} cores, the fastest of {flags.rounds}")
         for layout, found in times.items():
-            print(f"{layout:18s} {min(found):7.2f} s  {min(found) / single:5.2f}", flush=True)
+            wall, cpu = map(min, zip(*found, strict=True))
+            print(f"{layout:18s} {wall:7.2f} s  {wall / single:5.2f}  {cpu:7.2f} s of CPU time", flush=True)
     if flags.part in (None, "commands"):
         commands(flags.members, flags.steps, flags.processes)
     if flags.part in (None, "growth"):

@@ -215,8 +215,8 @@ NOTE = (
 
 def _table(found: list[Setting]) -> tuple[list[str], list[list[str]]]:
     shown = [name for name in SCORES if any(setting.values("final", name) for setting in found)]
-    head = ["setting", "seeds", "diverged"]
-    head += [f"{SCORES[name][0]}, {when}" for name in shown for when in ("last", "best")] + ["verdict"]
+    head = ["setting", "verdict", "seeds", "diverged"]
+    head += [f"{SCORES[name][0]}, {when}" for name in shown for when in ("last", "best")]
     judged = verdicts([bootstrap(setting.values("final", SCORE)) for setting in found])
     rows = []
     for setting, verdict in zip(found, judged, strict=True):
@@ -226,7 +226,7 @@ def _table(found: list[Setting]) -> tuple[list[str], list[list[str]]]:
             for which in ("final", "best")
         ]
         diverged = sum(result["diverged"] for result in setting.results)
-        rows.append([setting.label, str(len(setting.results)), str(diverged), *cells, verdict])
+        rows.append([setting.label, verdict, str(len(setting.results)), str(diverged), *cells])
     return head, rows
 
 
@@ -255,7 +255,7 @@ def _html(title, text, words, head, rows, pictures, captions) -> str:
     def escaped(cells: list[str], tag: str) -> str:
         return "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells)
 
-    body = "".join(f'<tr class="{row[-1].replace(" ", "-")}">{escaped(row, "td")}</tr>' for row in rows)
+    body = "".join(f'<tr class="{row[1].replace(" ", "-")}">{escaped(row, "td")}</tr>' for row in rows)
     figures = "".join(
         f'<figure><img alt="{html.escape(captions[name])}" '
         f'src="data:image/png;base64,{base64.b64encode(picture).decode()}">'
@@ -269,8 +269,9 @@ body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem aut
 p {{ max-width: 50rem }} pre {{ background: #f5f5f5; padding: .5rem 1rem; overflow-x: auto; max-width: 48rem }}
 .words {{ font-size: 1.1rem; border-left: 4px solid #0072B2; padding: .2rem 2rem; max-width: 52rem }}
 .table {{ overflow-x: auto }} table {{ border-collapse: collapse; font-size: .9rem }}
+td {{ white-space: nowrap }}
 th, td {{ text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid #ddd; vertical-align: top }}
-tr.best {{ font-weight: bold; background: #e8f3fa }} tr.not-distinguishable {{ background: #f3f8fb }}
+tr.best {{ background: #d6eaf6 }} tr.not-distinguishable {{ background: #f0f7fb }}
 figure {{ margin: 2rem 0 }} img {{ max-width: 100% }} figcaption, .note {{ color: #555; font-size: .9rem }}
 </style></head><body><h1>{html.escape(title)}</h1>{_paragraphs(text)}
 <ul class="words">{escaped(words, "li")}</ul>

@@ -6,8 +6,9 @@ Gaussians, equally many steps of G for each k, so D gets k times as many.
     python -m jaxgan.sweep --sweep=experiments/ablations/k_steps.py
 
 Expected: a better D helps a G that has equally many steps, at a cost that grows with k.
-Measured: it does not. Modes captured 8.0, 8.0, 7.8, 6.2, 2.6 for k = 1 ... 5, JSD not distinguishable (5 seeds,
-2 CPU cores, 2026-11-23).
+Measured (two cores of an AMD EPYC, 2026-11-23, 140 s of CPU time): only half so. From k = 1 to 5 the share of
+high-quality samples rises from .49 [.39, .59] to .79 [.64, .92], but the modes captured fall from 8 of 8 to
+2.6 [2.2, 3.0]: G settles on a few modes that the sharper D likes. JSD, .43 to .51, does not tell them apart.
 """
 
 from configs import ring8

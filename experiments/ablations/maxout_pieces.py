@@ -6,6 +6,9 @@ paper's recipe, 64 units a layer whatever the pieces.
     python -m jaxgan.sweep --sweep=experiments/ablations/maxout_pieces.py
 
 Expected: a linear D teaches G the mean image only; beyond 2 pieces little is gained.
+Measured (two cores of an AMD EPYC, 2026-11-23, 170 s of CPU time): log-likelihood at the end -7.4 [-7.4, -7.4] with
+1 piece, -1.9 [-6.6, 1.2] with 2, -0.1 [-2.3, 2.3] with 3 and -2.9 [-5.0, -.8] with 5; only the linear D is
+distinguishably worse than the best.
 """
 
 from experiments.ablations import SEEDS, small_digits
