@@ -246,6 +246,12 @@ def validate(config: ConfigDict) -> None:
     positive("discriminator.pieces", "discriminator.conv.pieces", "generator.conv.stride")
     at_least_zero("seed", "train.max_restores", "sample.every", "evaluate.every", "data.validation", "data.contrast")
     at_least_zero("generator.irange", "generator.output_irange", "discriminator.irange", "generator.output_sparse")
+    for key, value in flat.items():
+        for number in value if isinstance(value, list) else [value]:
+            if isinstance(number, float) and not abs(number) < 3.4e38:
+                raise UserError(f"{key} must be a number that fits into float32, not {number}.")
+            if type(number) is int and key != "seed" and number >= 2**31:
+                raise UserError(f"{key} must be below 2**31, not {number}.")
     if config.seed >= 2**32:
         raise UserError(f"seed must be below 2**32, not {config.seed}.")
     for key in ("discriminator.input_keep", "discriminator.hidden_keep"):

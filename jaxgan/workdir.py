@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from jaxgan.config import differences, flatten, from_json, to_json
+from jaxgan.config import differences, flatten, from_json, to_json, validate
 from jaxgan.data import Dataset
 from jaxgan.errors import UserError
 
@@ -77,7 +77,7 @@ def opened(path: Path) -> tuple[ConfigDict, dict]:
         raise UserError(
             f"{path} is no work directory (it has no {CONFIG}); train first, or choose another one."
         )
-    return _config(path), _read(path / DATASET)
+    return _config(path), _facts(path)
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -113,16 +113,21 @@ def _keep(path: Path, text: str) -> None:
         write_atomically(path, text.encode())
 
 
-def _read(path: Path) -> dict:
+def _facts(path: Path) -> dict:
     try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read ({error}); restore it from a backup.") from error
+        facts = json.loads((path / DATASET).read_text())
+        if not all(type(n) is int and n > 0 for n in (*facts["shape"], facts["examples"])):
+            raise ValueError("it gives no shape and no number of examples")
+        return facts
+    except (OSError, ValueError, TypeError, LookupError) as error:
+        raise UserError(f"{path / DATASET} cannot be used ({error}); restore it from a backup.") from error
 
 
 def _config(path: Path) -> ConfigDict:
     try:
-        return from_json((path / CONFIG).read_text())
+        config = from_json((path / CONFIG).read_text())
+        validate(config)
+        return config
     except (UserError, OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path / CONFIG} cannot be used: {error}") from error
 
@@ -138,7 +143,7 @@ def _check(path: Path, config: ConfigDict, facts: dict) -> None:
         raise UserError(
             f"{path} belongs to a run of another configuration ({listed}{more}); choose another --workdir."
         )
-    before = _read(path / DATASET)
+    before = _facts(path)
     if before != facts:
         raise UserError(
             f"{path} belongs to a run on other data (it was {before} and is now {facts}); bring that data "

@@ -20,7 +20,7 @@ def discriminator_loss(real_logits: jax.Array, fake_logits: jax.Array) -> jax.Ar
     Returns:
       [n] float, nats; log 2 where D = 1/2.
     """
-    return 0.5 * (jax.nn.softplus(-real_logits) + jax.nn.softplus(fake_logits))
+    return 0.5 * jax.nn.softplus(-real_logits) + 0.5 * jax.nn.softplus(fake_logits)
 
 
 def minimax(fake_logits: jax.Array) -> jax.Array:

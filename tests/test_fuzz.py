@@ -1,0 +1,316 @@
+"""Whatever goes in: a step or a sentence from every configuration, finite numbers from every finite input."""
+
+import json
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy import io
+
+from jaxgan import algorithm1, data
+from jaxgan import config as C
+from jaxgan.data import tfd
+from jaxgan.errors import UserError
+from jaxgan.gan import build, mean_example
+from jaxgan.hparams import traced
+from jaxgan.metrics import modes, parzen
+from jaxgan.objectives import losses, theory
+from jaxgan.objectives.value import value
+from jaxgan.state import all_finite
+
+quick = settings(max_examples=100, deadline=None, derandomize=True)
+in_a_folder = settings(quick, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+# --- configurations ---
+
+NUMBERS = [-1, 0, 1, 2, 3, 5, 2**31 - 1, 2**32, 2**63, 10**30]
+FRACTIONS = [-1.0, 0.0, 1e-46, 0.3, 1.0, 2.5, 1e30, 1e39, math.inf, -math.inf, math.nan]
+WILD = {
+    bool: st.booleans(),
+    int: st.sampled_from(NUMBERS),
+    float: st.sampled_from(FRACTIONS),
+    str: st.sampled_from(["", "relu", "sigmoid", "no such word"]),
+    list: st.lists(st.sampled_from([*NUMBERS, "relu", "tanh", 0.5, True]), max_size=3).map(tuple),
+}
+TAME = WILD | {int: st.integers(1, 4), float: st.sampled_from([0.1, 0.5, 1.0])}
+
+
+def values(key: str, default) -> st.SearchStrategy:
+    """Values of a field: mostly sensible ones, some of the right type at least, some of any."""
+    tame = st.sampled_from(C.CHOICES[key]) if key in C.CHOICES else TAME[type(default)]
+    return st.one_of(tame, tame, tame, WILD[type(default)], st.one_of(*WILD.values()))
+
+
+@st.composite
+def changes(draw) -> dict:
+    fields = {key: default for key, default in C.flatten(C.default()).items() if not key.startswith("data.")}
+    keys = draw(st.lists(st.sampled_from(sorted(fields)), min_size=1, max_size=4, unique=True))
+    drawn = {key: draw(values(key, fields[key])) for key in keys}
+    if isinstance(drawn.get("generator.hidden"), tuple) and draw(st.booleans()):
+        drawn["generator.activations"] = ("relu",) * len(drawn["generator.hidden"])
+    if drawn.get("generator.name") == "conv" and draw(st.booleans()):
+        drawn |= {"generator.hidden": (12,), "generator.conv.grid": draw(st.sampled_from([(2, 2, 3), (-2, -2, 3)]))}
+        drawn |= {"generator.conv.kernel": draw(st.integers(5, 8))}
+    if drawn.get("discriminator.name") == "conv" and draw(st.booleans()):
+        layers = st.lists(st.integers(0, 9), min_size=1, max_size=1).map(tuple)
+        drawn |= {f"discriminator.conv.{name}": draw(layers) for name in C.CONV}
+    return drawn
+
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 1)).astype(np.uint8)
+
+
+def game(config):
+    """The first state and a step of the game on the images, neither computed yet."""
+    gan = build(config, IMAGES.shape[1:], len(IMAGES), mean_example(IMAGES, config.data.contrast))
+    hparams = traced(config)
+    return lambda: gan.init(hparams), lambda state: algorithm1.train_step(gan, hparams, state, jnp.asarray(IMAGES))
+
+
+@given(changes=changes())
+@settings(quick, max_examples=250)
+def test_a_configuration_is_a_game_or_one_sentence(tiny_config, changes):
+    """Shapes only: what a step would compute, for sizes of any kind."""
+    try:
+        config = C.update(tiny_config(), changes)
+        C.validate(config)
+        init, step = game(config)
+        state = jax.eval_shape(init)
+        after, metrics = jax.eval_shape(step, state)
+    except UserError as error:
+        assert str(error).endswith((".", "?")) and "\n" not in str(error)
+        return
+    assert C.flatten(C.from_json(C.to_json(config))) == C.flatten(config)
+    assert jax.tree.map(lambda x: (x.shape, x.dtype), after) == jax.tree.map(lambda x: (x.shape, x.dtype), state)
+    assert {(x.shape, x.dtype) for x in metrics.values()} == {((), jnp.dtype("float32"))}
+
+
+SANE = {
+    "prior.name": C.CHOICES["prior.name"],
+    "generator.hidden": [(), (3,), (4, 5)],
+    "generator.output": C.CHOICES["generator.output"],
+    "generator.output_sparse": [0, 2],
+    "generator.output_bias": [False, True],
+    "discriminator.hidden": [(), (3,), (4, 5)],
+    "discriminator.activation": C.CHOICES["discriminator.activation"],
+    "discriminator.hidden_keep": [0.1, 1.0],
+    "discriminator.pieces": [1, 3],
+    "objective.loss": C.CHOICES["objective.loss"],
+    "optimizer.generator.name": C.CHOICES["optimizer.generator.name"],
+    "optimizer.discriminator.name": C.CHOICES["optimizer.discriminator.name"],
+    "optimizer.generator.max_column_norm": [0.0, 0.5],
+    "train.batch_size": [1, 7],
+    "train.d_steps": [1, 2],
+    "train.update": C.CHOICES["train.update"],
+    "data.contrast": [0.0, 55.0],
+}
+
+
+@given(changes=st.fixed_dictionaries({key: st.sampled_from(list(choices)) for key, choices in SANE.items()}))
+@settings(quick, max_examples=6)
+def test_a_sane_configuration_makes_a_finite_step(tiny_config, changes):
+    changes |= {"generator.activations": ("tanh", "relu")[: len(changes["generator.hidden"])]}
+    if changes["train.update"] == "simultaneous":
+        changes["train.d_steps"] = 1
+    config = C.update(tiny_config(), changes)
+    C.validate(config)
+    init, step = game(config)
+    before = jax.jit(init)()
+    after, metrics = jax.jit(step)(before)
+    assert int(after.step) == 1
+    assert bool(all_finite(after)) and all(np.isfinite(x) for x in metrics.values())
+    assert any(
+        not np.array_equal(a, b)
+        for a, b in zip(jax.tree.leaves(before.discriminator), jax.tree.leaves(after.discriminator), strict=True)
+    )
+
+
+NOTHING = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+JSON = st.recursive(
+    NOTHING,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["seed", "train", "steps", "update", "hidden", "generator", ""]), inner, max_size=3
+        )
+    ),
+    max_leaves=8,
+)
+
+
+@given(text=JSON.map(json.dumps) | st.text(max_size=40))
+@quick
+def test_any_text_is_a_configuration_or_one_sentence(text):
+    try:
+        config = C.from_json(text)
+    except UserError as error:
+        assert str(error).endswith(".")
+    else:
+        assert C.flatten(config).keys() == C.flatten(C.default()).keys()
+
+
+FLAGS = st.sampled_from(
+    [f"--config.{key}" for key in C.flatten(C.default())] + ["--config.", "--config.train", "--", ""]
+)
+
+
+@given(
+    arguments=st.lists(
+        st.builds("{}{}{}".format, FLAGS, st.sampled_from(["=", ""]), st.text("(1, 'a')[]{}=.-e\\\0\n", max_size=8)),
+        max_size=3,
+    )
+)
+@quick
+def test_any_command_line_is_a_configuration_or_one_sentence(arguments):
+    try:
+        config = C.override(C.default(), arguments)
+    except UserError as error:
+        assert str(error)
+    else:
+        kinds = [{k: type(v) for k, v in C.flatten(c).items()} for c in (config, C.default())]
+        assert kinds[0] == kinds[1]
+
+
+# --- data ---
+
+
+@given(
+    name=st.text(max_size=20)
+    | st.builds("{}:{}".format, st.sampled_from(["npz", "folder", "tfd", "mixture", "x"]), st.text(max_size=9))
+)
+@in_a_folder
+def test_any_name_of_data_is_one_sentence(tmp_path, monkeypatch, tiny_config, name):
+    monkeypatch.chdir(tmp_path)
+    if name in ("digits", *(f"mixture:{known}" for known in data.mixture.NAMED)) or name.startswith("tfds:"):
+        return
+    with pytest.raises(UserError):
+        data.load(C.update(C.default(), {"data.name": name}).data)
+
+
+@given(content=st.binary(max_size=300), start=st.sampled_from([b"", b"PK\3\4", b"PK\5\6" + bytes(18)]))
+@in_a_folder
+def test_random_bytes_are_no_npz(tmp_path, content, start):
+    (tmp_path / "x.npz").write_bytes(start + content)
+    with pytest.raises(UserError):
+        data.images.npz(tmp_path / "x.npz")
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory):
+    """A small file like TFD_48x48.mat."""
+    path = tmp_path_factory.mktemp("tfd") / "faces.mat"
+    rng = np.random.default_rng(0)
+    folds = np.tile(np.arange(4, dtype=np.uint8), 2)[:, None].repeat(5, axis=1)
+    io.savemat(
+        path, {"images": rng.integers(0, 256, (8, 48, 48)).astype(np.uint8), "folds": folds}, do_compression=True
+    )
+    return path.read_bytes()
+
+
+@given(where=st.integers(0, 2**20), byte=st.integers(0, 255), keep=st.none() | st.integers(0, 2**20))
+@in_a_folder
+@pytest.mark.filterwarnings("ignore")  # scipy's, about what it reads
+def test_a_damaged_matlab_file_is_read_right_or_refused(tmp_path, faces, where, byte, keep):
+    damaged = bytearray(faces)
+    damaged[where % len(damaged)] = byte
+    (tmp_path / "faces.mat").write_bytes(damaged if keep is None else damaged[: keep % len(damaged)])
+    try:
+        images, folds = tfd.read(tmp_path / "faces.mat")
+    except UserError:
+        return
+    assert images.shape[1:] == (48, 48, 1) and images.dtype == np.uint8 and folds.shape == (len(images), 5)
+
+
+# --- mathematics ---
+
+
+def floats(largest: float, smallest: float | None = None) -> st.SearchStrategy:
+    low = -largest if smallest is None else smallest
+    bounds = {"min_value": float(np.float32(low)), "max_value": float(np.float32(largest))}
+    return st.floats(width=32, allow_nan=False, allow_infinity=False, allow_subnormal=False, **bounds)
+
+
+def arrays(shape: tuple[int, ...], largest: float, smallest: float | None = None) -> st.SearchStrategy:
+    return hnp.arrays(np.float32, shape, elements=floats(largest, smallest))
+
+
+MAX = float(np.finfo(np.float32).max)
+
+
+@given(real=arrays((4,), MAX), fake=arrays((4,), MAX))
+@quick
+def test_losses_are_finite(real, fake):
+    """And their gradients, which are probabilities: at every finite logit."""
+    assert np.isfinite(losses.discriminator_loss(real, fake)).all()
+    for loss in losses.GENERATOR_LOSSES.values():
+        assert np.isfinite(loss(fake)).all()
+        gradient = jax.grad(lambda x, loss=loss: jnp.sum(loss(x)))(jnp.asarray(fake))
+        assert np.all((gradient >= -1) & (gradient <= 0))
+
+
+@given(real=arrays((4,), MAX / 16), fake=arrays((4,), MAX / 16))  # their sum must be a number itself
+@quick
+def test_value_is_finite_and_at_most_0(real, fake):
+    assert -math.inf < float(value(real, fake)) <= 0
+
+
+@given(samples=arrays((3, 2), 1e9), x=arrays((4, 2), 1e9), sigma=floats(1e3, 1e-3))
+@quick
+def test_parzen_is_finite(samples, x, sigma):
+    found = parzen.log_likelihood(samples, x, sigma)
+    assert np.isfinite(found).all()
+    peak = -2 * math.log(sigma * math.sqrt(2 * math.pi))  # of one window, in 2 dimensions
+    assert np.all(np.asarray(found) <= peak + 1e-3 * (1 + abs(peak)))
+    assert parzen.select_sigma(samples, x, [sigma, 2 * sigma]) in (sigma, 2 * sigma)
+
+
+@given(p=arrays((2, 5), 1e30, 0.0), q=arrays((2, 5), 1e30, 0.0), dx=floats(1.0, 1e-6))
+@quick
+def test_theory_is_finite(p, q, dx):
+    """For arrays that are no densities, too. KL alone may be infinite, where q = 0 < p."""
+    d = np.asarray(theory.optimal_discriminator(p, q))
+    assert np.all((d >= 0) & (d <= 1))
+    for divergence in (theory.js_divergence, theory.generator_criterion):
+        assert np.isfinite(divergence(p, q, dx))
+    assert not np.isnan(theory.kl_divergence(p, q, dx))
+    assert np.isfinite(theory.kl_divergence(p, q + np.float32(1e-30), dx))
+
+
+@given(p=arrays((2, 5), 1e3, 0.0), q=arrays((2, 5), 1e3, 0.0))
+@quick
+def test_divergences_of_densities_are_within_their_bounds(p, q):
+    p, q = ((x + np.float32(1e-3)) / np.sum(x + np.float32(1e-3), dtype=np.float32) for x in (p, q))
+    jsd = float(theory.js_divergence(p, q, 1.0))
+    assert -1e-6 <= jsd <= math.log(2) + 1e-6
+    assert float(theory.kl_divergence(p, q, 1.0)) >= -1e-5
+    assert float(theory.generator_criterion(p, q, 1.0)) == pytest.approx(-math.log(4) + 2 * jsd, abs=1e-5)
+
+
+@given(samples=arrays((6, 2), MAX))
+@quick
+def test_mixture_scores_are_finite(samples):
+    mixture = data.mixture.NAMED["ring8"]
+    found = {name: float(score) for name, score in modes.evaluate(samples, mixture, 20).items()}
+    assert all(map(math.isfinite, found.values())), found
+    assert 0 <= found["modes"] <= 8 and 0 <= found["high_quality"] <= 1
+    assert -1e-6 <= found["jsd"] <= math.log(2) + 1e-6
+
+
+@given(x=arrays((5, 2), 1e15))
+@quick
+def test_mixture_densities_are_finite(x):
+    assert np.isfinite(data.mixture.log_density(data.mixture.NAMED["grid25"], x)).all()
+
+
+@given(x=hnp.arrays(np.uint8, (3, 4, 4, 1)), contrast=st.sampled_from([0.0, 1.0, 55.0]))
+@quick
+def test_images_decode_to_finite_numbers_and_back_to_pictures(x, contrast):
+    decoded = np.asarray(data.decode.decode(jnp.asarray(x), contrast))
+    assert decoded.dtype == np.float32 and np.isfinite(decoded).all()
+    back = data.decode.encode(decoded, contrast)
+    assert back.dtype == np.uint8 and (contrast != 0 or np.array_equal(back, x))
