@@ -80,6 +80,7 @@ def ray(address: str) -> Launcher:
             f"there is no Ray at --ray_address={address or 'local'} ({_line(error)}); start it with "
             f"`ray start --head`, or leave the address out."
         ) from None
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # this process needs no GPU that a task may get
     resources = ray.cluster_resources()
     kind = "GPU" if resources.get("GPU") else "CPU"
 

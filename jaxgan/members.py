@@ -5,7 +5,8 @@ In the sweep's work directory:
     members/NAME/   once the member is finished: `jaxgan.load` opens it.
                     Its metrics.jsonl has a line at each log point, null where a number is not finite or
                     the member had diverged; samples/STEP.npz are the samples of the report.
-    chunks/ID/      of a chunk being trained: its checkpoints and the metrics so far, to go on from.
+    chunks/ID/      of a chunk being trained: the names of its members, its checkpoints and the metrics so
+                    far, to go on from.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from jaxgan import data, parallel, population, pretrained, scores
+from jaxgan import data, parallel, plan, population, pretrained, scores
 from jaxgan.algorithm1 import train_step
 from jaxgan.checkpoints import Checkpoints
 from jaxgan.config import fingerprint, flatten
@@ -41,6 +42,7 @@ from jaxgan.workdir import claim, lock, write_atomically
 from jaxgan.writers import METRICS, Progress
 
 POINTS, IMAGES = 1000, 100  # samples that a member leaves for the report, of a mixture or of images
+NAMES = "members.json"
 HISTORY = "history.json"  # of a chunk: [{"step": step, "metrics": {name: [a number for each member]}}, ...]
 
 # {"setting": {config field: value}, "seed": int, "final": {metric: number}, "best": {metric: number},
@@ -127,16 +129,34 @@ def width(member: Planned) -> int:
     kept, work = memory(member)
     device = jax.local_devices()[0]
     if device.platform == "cpu":  # the members of a device take turns, and all devices share the memory
-        free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+        pages = "SC_AVPHYS_PAGES" if "SC_AVPHYS_PAGES" in os.sysconf_names else "SC_PHYS_PAGES"  # macOS
+        free = os.sysconf("SC_PAGE_SIZE") * os.sysconf(pages)
         return max(1, (free // 2 - work * jax.local_device_count()) // kept)
     statistics = device.memory_stats()
     free = statistics["bytes_limit"] - statistics["bytes_in_use"]
     return jax.local_device_count() * max(1, free // 2 // (kept + work))
 
 
-def describe(groups: list[list[Planned]], chunks: list[list[Planned]], slots: int, *, timed: bool) -> str:
+def chunks(workdir: Path, unfinished: Sequence[Planned], slots: int) -> list[list[Planned]]:
+    """The members that train together, each time in one of so many `slots`.
+
+    Chunks that an earlier call began go on as they are; the other members of a program are cut into as many
+    as there are slots, or more where memory wants it.
+    """
+    left = {member.name: member for member in unfinished}
+    found = []
+    for path in sorted((workdir / "chunks").glob(f"*/{NAMES}")):
+        names = json.loads(path.read_text())
+        if left.keys() >= set(names):  # else it was killed between its results and its end
+            found.append([left.pop(name) for name in names])
+    for group in plan.programs(list(left.values())):
+        found += plan.chunks(group, min(width(group[0]), -(-len(group) // slots)))
+    return found
+
+
+def describe(chunks: list[list[Planned]], slots: int, *, timed: bool) -> str:
     """'72 runs -> 3 programs, 24 members a chunk, about 5 minutes, 40 MB'; the time is measured, if asked for."""
-    runs = sum(len(group) for group in groups)
+    runs, programs = sum(map(len, chunks)), len(plan.programs([chunk[0] for chunk in chunks]))
     largest = max(len(chunk) for chunk in chunks)
     needed = []
     for chunk in chunks:
@@ -144,7 +164,11 @@ def describe(groups: list[list[Planned]], chunks: list[list[Planned]], slots: in
         at_work = jax.local_device_count() if jax.default_backend() == "cpu" else len(chunk)
         needed.append(kept * len(chunk) + work * at_work)
     minutes = f"about {sum(map(seconds, chunks)) / slots / 60:.1f} minutes, " if timed else ""
-    return f"{runs} runs -> {len(groups)} programs, {largest} members a chunk, {minutes}{max(needed) / 1e6:.0f} MB"
+    return f"{_count(runs, 'run')} -> {_count(programs, 'program')}, {_count(largest, 'member')} a chunk, {minutes}{max(needed) / 1e6:.0f} MB"
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}" + "s" * (n != 1)
 
 
 def seconds(members: Sequence[Planned]) -> float:
@@ -188,6 +212,7 @@ def train(workdir: Path, members: Sequence[Planned]) -> list[Result]:
     about = program(members[0])
     place = chunk_directory(workdir, members)
     place.mkdir(parents=True, exist_ok=True)
+    write_atomically(place / NAMES, json.dumps([member.name for member in members]).encode())
     with (
         lock(place),
         Checkpoints(place / "checkpoints", keep=2, best_key=scores.SCORE) as checkpoints,
@@ -228,6 +253,11 @@ def train(workdir: Path, members: Sequence[Planned]) -> list[Result]:
 def chunk_directory(workdir: Path, members: Sequence[Planned]) -> Path:
     """Where a chunk keeps what it goes on from."""
     return workdir / "chunks" / fingerprint({member.name: flatten(member.config) for member in members})
+
+
+def forget(workdir: Path, members: Sequence[Planned]) -> None:
+    """Removes what a chunk would go on from, once its results are kept."""
+    shutil.rmtree(chunk_directory(workdir, members), ignore_errors=True)
 
 
 def _finite(x: np.ndarray, alive: np.ndarray) -> list[float | None]:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from jaxgan.config import flatten, update, validate
@@ -78,6 +79,7 @@ def members(base: ConfigDict, sweep: Sweep) -> list[Planned]:
         raise UserError("get_sweep() must return a list of {config field: value}; see jaxgan/plan.py.")
     if not sweep:
         raise UserError("the sweep has no settings; get_sweep() must return at least one.")
+    sweep = [{key: _plain(value) for key, value in setting.items()} for setting in sweep]
     varied = varying(sweep)
     planned, seen = [], {}
     for number, setting in enumerate(sweep):
@@ -86,6 +88,8 @@ def members(base: ConfigDict, sweep: Sweep) -> list[Planned]:
             validate(config)
         except UserError as error:
             raise UserError(f"setting {setting}: {error}") from None
+        if config.train.on_divergence != "stop":
+            raise UserError(f"setting {setting}: a member that diverges is frozen; leave train.on_divergence=stop.")
         identity = json.dumps(flatten(config), sort_keys=True)
         if identity in seen:
             raise UserError(f"settings {seen[identity]} and {number} are the same: {setting}; drop one.")
@@ -94,6 +98,11 @@ def members(base: ConfigDict, sweep: Sweep) -> list[Planned]:
         name = f"{number:03d}-{re.sub(r'[^A-Za-z0-9.=-]+', '_', label)[:80]}".rstrip("-")
         planned.append(Planned(name, {key: value for key, value in setting.items() if key != "seed"}, config))
     return planned
+
+
+def _plain(value: Any) -> Any:
+    """A value of `numpy.arange` and its kin as the Python number that it is."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def varying(sweep: Sweep) -> list[str]:

@@ -17,7 +17,7 @@ import runpy
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -53,25 +53,22 @@ def main() -> int:
     from jaxgan import launch, members, report
 
     launcher = launch.find(flags.launcher, flags.ray_address)
-    finished = results(workdir)
-    groups = plan.programs([member for member in planned if key_of(member) not in finished])
-    chunks = [
-        chunk
-        for group in groups
-        for chunk in plan.chunks(group, min(members.width(group[0]), -(-len(group) // launcher.slots)))
-    ]
-    if finished:
-        print(f"{len(finished)} of {len(planned)} runs are finished already")
-    if chunks:
-        print(members.describe(groups, chunks, launcher.slots, timed=flags.plan), flush=True)
-    if flags.plan:
-        return 0
-    with opened(workdir, flags.sweep.stem, about, planned):
+    with nullcontext() if flags.plan else opened(workdir, flags.sweep.stem, about, planned):
+        finished = results(workdir)
+        unfinished = [member for member in planned if key_of(member) not in finished]
+        chunks = members.chunks(workdir, unfinished, launcher.slots)
+        if finished:
+            print(f"{len(finished)} of {len(planned)} runs are finished already")
+        if chunks:
+            print(members.describe(chunks, launcher.slots, timed=flags.plan), flush=True)
+        if flags.plan:
+            return 0
         for chunk, new in launcher.run(workdir, chunks):
             finished |= {key_of(member): result for member, result in zip(chunk, new, strict=True)}
             lines = [json.dumps(finished[key]) + "\n" for key in map(key_of, planned) if key in finished]
             write_atomically(workdir / RESULTS, "".join(lines).encode())
-            shutil.rmtree(members.chunk_directory(workdir, chunk), ignore_errors=True)
+            members.forget(workdir, chunk)
+        shutil.rmtree(workdir / "chunks", ignore_errors=True)  # what a kill after the last results left
         report.write(workdir)
     print(f"finished {len(planned)} runs; the report is {workdir / 'report.html'}")
     return 0
@@ -113,9 +110,14 @@ def check(workdir: Path, planned: list[Planned]) -> None:
 
 @contextmanager
 def opened(workdir: Path, name: str, about: str, planned: list[Planned]) -> Iterator[None]:
-    """Makes `workdir` the work directory of this sweep, and of this process alone until the block ends."""
+    """Makes `workdir` the work directory of this sweep, and of this process alone until the block ends.
+
+    Raises:
+      UserError: what `check` refuses, or it is in use.
+    """
     workdir.mkdir(parents=True, exist_ok=True)
     with lock(workdir):
+        check(workdir, planned)  # again: another process may have been quicker
         content = {"name": name, "about": about, "members": identities(planned)}
         write_atomically(workdir / SWEEP, (json.dumps(content, indent=1) + "\n").encode())
         yield

@@ -1,5 +1,8 @@
 """Sweeps: what the combinators combine, what shares a program, and every mistake one sentence."""
 
+import json
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,6 +61,7 @@ def test_combinations_that_make_no_sense(combine, words):
         (over("train.d_steps", [0]), "train.d_steps"),
         (over("objective.loss", ["hinge2"]), "objective.loss must be one of"),
         (over("train.steps", ["many"]), "takes a whole number"),
+        (over("train.on_divergence", ["restore"]), "is frozen; leave train.on_divergence=stop"),
     ],
 )
 def test_mistakes_in_a_sweep(sweep, words):
@@ -105,13 +109,34 @@ def test_chunks_are_even_and_lose_nobody(n, width):
     assert max(sizes) <= width and max(sizes) - min(sizes) <= 1
 
 
-def test_description(tiny_config):
+def test_description(tiny_config, tmp_path):
     base = tiny_config(**{"data.name": "mixture:ring8", "generator.output": "linear"})
-    groups = plan.programs(plan.members(base, product(over("train.d_steps", [1, 2]), over("seed", range(5)))))
-    chunks = [chunk for group in groups for chunk in plan.chunks(group, 3)]
-    words = members.describe(groups, chunks, 1, timed=False)
+    planned = plan.members(base, product(over("train.d_steps", [1, 2]), over("seed", range(5))))
+    chunks = members.chunks(tmp_path, planned, 2)
+    assert [[member.config.seed for member in chunk] for chunk in chunks] == [[0, 1], [2, 3, 4]] * 2
+    words = members.describe(chunks, 2, timed=False)
     assert words.startswith("10 runs -> 2 programs, 3 members a chunk, ") and words.endswith(" MB")
-    kept, work = members.memory(groups[0][0])
+    kept, work = members.memory(planned[0])
     parameters = 8 * 16 + 16 + 16 * 2 + 2 + 2 * 16 + 16 + 8 * 16 + 16 + 8 + 1  # G; D: two layers of 8 maxout units
     assert kept == pytest.approx(3 * 4 * 2 * parameters, rel=0.01)  # and their momenta
     assert work > 0
+    assert members.describe([planned[:1]], 1, timed=False).startswith("1 run -> 1 program, 1 member a chunk, ")
+
+
+def test_values_may_come_from_numpy():
+    sweep = product(over(RATE, np.logspace(-2, 0, 3)), over("train.d_steps", np.arange(1, 3)), over("seed", range(2)))
+    planned = plan.members(default(), sweep)
+    assert json.loads(json.dumps(planned[-1].setting)) == {RATE: 1.0, "train.d_steps": 2}
+    assert planned[0].name == "000-learning_rate=0.01-d_steps=1-seed=0"
+
+
+def test_a_chunk_that_was_begun_stays_as_it_was(tiny_config, tmp_path):
+    """However the others are cut, and wherever a kill left what is finished."""
+    planned = plan.members(tiny_config(), over("seed", range(7)))
+    for begun in (planned[1:3], planned[5:6]):
+        place = members.chunk_directory(tmp_path, begun)
+        place.mkdir(parents=True)
+        (place / members.NAMES).write_text(json.dumps([member.name for member in begun]))
+    unfinished = [member for member in planned if member.config.seed != 5]
+    chunks = members.chunks(tmp_path, unfinished, 2)
+    assert sorted([member.config.seed for member in chunk] for chunk in chunks) == [[0, 3], [1, 2], [4, 6]]
