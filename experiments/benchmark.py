@@ -27,6 +27,7 @@ import numpy as np
 
 from configs import mnist
 from jaxgan import parallel
+from jaxgan.config import update
 from jaxgan.gan import build, mean_example
 from jaxgan.hparams import traced
 
@@ -35,12 +36,12 @@ LR, MOMENTUM = 0.1, 0.5
 
 
 def jaxgan_chunk(data: np.ndarray) -> Callable[[int], None]:
-    config = mnist.get_config()
+    config = update(mnist.get_config(), {"train.precision": "default"})  # as the others
     gan = build(config, data.shape[1:], len(data), mean_example(data, 0))
     hparams = parallel.replicate(traced(config))
     state = parallel.replicate(jax.jit(gan.init)(hparams))
     examples = parallel.replicate(data)
-    steps = parallel.trainer(gan, "default")
+    steps = parallel.trainer(gan)
 
     def chunk(n: int) -> None:
         nonlocal state

@@ -73,7 +73,7 @@ def seconds(layout: str, n: int, steps: int) -> tuple[float, float]:
     score = scores.measure(configs[0], gan, dataset)
     advance = partial(population.advance, gan)
     if layout == "one after another":
-        advance = parallel.trainer(gan, configs[0].train.precision)
+        advance = parallel.trainer(gan)
         start, measure = jax.jit(gan.init), jax.jit(score)
 
         def work(count: int, steps: int):
@@ -102,11 +102,10 @@ def seconds(layout: str, n: int, steps: int) -> tuple[float, float]:
             group, metrics = advance(hparams, group, examples, np.uint32(steps))
             jax.device_get((metrics, measure(hparams, group)))
 
-    with jax.default_matmul_precision(configs[0].train.precision):
-        work(1, 1)
-        clock, cpu = time.perf_counter(), time.process_time()
-        work(n, steps)
-        return time.perf_counter() - clock, time.process_time() - cpu
+    work(1, 1)
+    clock, cpu = time.perf_counter(), time.process_time()
+    work(n, steps)
+    return time.perf_counter() - clock, time.process_time() - cpu
 
 
 def growth(steps: int) -> None:

@@ -92,7 +92,7 @@ def default() -> ConfigDict:
     # alternating: Algorithm 1 | simultaneous: the 2014 code (k = 1). Read it as config.train["update"]:
     # `update` is also a method of ConfigDict.
     c.train.update = "alternating"
-    c.train.precision = "highest"  # of matrix products: highest | default (the device's) | bfloat16
+    c.train.precision = "highest"  # of matrix products, as JAX names it: highest | high | default
     c.train.on_divergence = "stop"  # stop | restore: back to the last checkpoint, with other draws ...
     c.train.max_restores = 3  # ... at most so many times
 
@@ -131,7 +131,7 @@ CHOICES = {
     "optimizer.discriminator.name": ("sgd", "adam"),
     "train.update": ("alternating", "simultaneous"),
     "train.on_divergence": ("stop", "restore"),
-    "train.precision": ("highest", "default", "bfloat16"),
+    "train.precision": ("highest", "high", "default"),
 }
 
 # The fields of discriminator.conv with a number for each layer.

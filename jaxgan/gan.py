@@ -98,7 +98,7 @@ def build(config: ConfigDict, shape: tuple[int, ...], examples: int, mean: np.nd
         discriminator = conv.Discriminator(*layers, d.hidden, d.pieces, d.irange, *keeps)
     else:
         discriminator = mlp.Discriminator(d.hidden, d.activation, d.pieces, d.irange, *keeps)
-    draw = prior(config.prior.name, config.prior.size)
+    draw, precision = prior(config.prior.name, config.prior.size), config.train.precision
 
     def optimizer(player: str, hparams: HParams) -> optax.GradientTransformation:
         return optimizers.build(player, config, hparams, examples)
@@ -114,9 +114,14 @@ def build(config: ConfigDict, shape: tuple[int, ...], examples: int, mean: np.nd
             discriminator=Player(theta_d, optimizer("discriminator", hparams).init(theta_d)),
         )
 
+    def apply(network, theta: optax.Params, *args) -> jax.Array:
+        # Here rather than around the step: training, samples and scores share it, and so do gradients.
+        with jax.default_matmul_precision(None if precision == "default" else precision):
+            return network.apply({"params": theta}, *args)
+
     return Gan(
-        G=lambda theta, z: generator.apply({"params": theta}, z),
-        D=lambda theta, x, keys=None: discriminator.apply({"params": theta}, x, keys),
+        G=lambda theta, z: apply(generator, theta, z),
+        D=lambda theta, x, keys=None: apply(discriminator, theta, x, keys),
         draw_z=lambda hparams, key: draw(key) * hparams["prior.scale"],
         decode=lambda x: decode(x, config.data.contrast),
         optimizer=optimizer,

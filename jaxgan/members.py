@@ -93,14 +93,13 @@ def program(member: Planned) -> Program:
     def samples(hparams, member):
         return scores.draw(gan, hparams, member.state, stream(hparams, "sample"), count)
 
-    mapped = partial(parallel.over_members, precision=config.train.precision)
     _programs[key] = Program(
         dataset,
         gan,
-        start=mapped(start, own=2),
-        advance=mapped(partial(population.advance, gan), own=2, shared=2, donate=1),
-        measure=mapped(lambda hparams, member: scored(hparams, member.state), own=2),
-        sample=mapped(samples, own=2),
+        start=parallel.over_members(start, own=2),
+        advance=parallel.over_members(partial(population.advance, gan), own=2, shared=2, donate=1),
+        measure=parallel.over_members(lambda hparams, member: scored(hparams, member.state), own=2),
+        sample=parallel.over_members(samples, own=2),
     )
     return _programs[key]
 

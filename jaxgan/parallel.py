@@ -132,13 +132,10 @@ def replicate(tree):
     return jax.device_put(tree, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec()))
 
 
-def trainer(gan: Gan, precision: str) -> Callable:
+def trainer(gan: Gan) -> Callable:
     """The compiled, pmapped step: (hparams, state, data, n, sums = 0) -> (state, sums + the metrics of n steps).
 
     `state` is donated. Everything goes in and comes out replicated, without a device axis.
-
-    Args:
-      precision: of matrix products, `train.precision`.
     """
     steps = jax.pmap(
         partial(sum_steps, gan, axis_name=AXIS),
@@ -154,16 +151,13 @@ def trainer(gan: Gan, precision: str) -> Callable:
         nonlocal zeros
         if zeros is None:
             zeros = replicate(no_steps(gan, hparams, state, data))
-        with jax.default_matmul_precision(None if precision == "default" else precision):
-            numbers = np.full(jax.local_device_count(), n, np.uint32)
-            return steps(hparams, state, zeros if sums is None else sums, data, numbers)
+        numbers = np.full(jax.local_device_count(), n, np.uint32)
+        return steps(hparams, state, zeros if sums is None else sums, data, numbers)
 
     return run
 
 
-def over_members(
-    function: Callable, precision: str, *, own: int, shared: int = 0, donate: int | None = None
-) -> Callable:
+def over_members(function: Callable, *, own: int, shared: int = 0, donate: int | None = None) -> Callable:
     """`function` of one member of a population, compiled for all of them.
 
     Each device of this host has its members to itself, and nothing passes between devices. On CPU the
@@ -172,7 +166,6 @@ def over_members(
 
     Args:
       function: of `own` trees of arrays of one member, then `shared` ones that are the same for all.
-      precision: of matrix products, `train.precision`.
       donate: the argument whose memory the result may take.
 
     Returns:
@@ -184,18 +177,10 @@ def over_members(
         def one(*mine):
             return function(*mine, *args[own:])
 
-        return (
-            jax.lax.map(lambda mine: one(*mine), args[:own]) if taking_turns else jax.vmap(one)(*args[:own])
-        )
+        return jax.lax.map(lambda mine: one(*mine), args[:own]) if taking_turns else jax.vmap(one)(*args[:own])
 
     axes = (0,) * own + (None,) * shared
-    mapped = jax.pmap(members, in_axes=axes, donate_argnums=() if donate is None else donate)
-
-    def run(*args):
-        with jax.default_matmul_precision(None if precision == "default" else precision):
-            return mapped(*args)
-
-    return run
+    return jax.pmap(members, in_axes=axes, donate_argnums=() if donate is None else donate)
 
 
 def deal(tree, members: int):

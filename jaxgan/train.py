@@ -144,7 +144,7 @@ def join(config: ConfigDict, workdir: Path) -> int:
             checkpoints,
             signals,
         )
-        steps = parallel.trainer(gan, config.train.precision)
+        steps = parallel.trainer(gan)
         state, since = newest(run)
         restores = int(state.restores)
         while True:

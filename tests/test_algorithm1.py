@@ -1,5 +1,7 @@
 """What Algorithm 1 says, checked on the step itself."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -180,3 +182,15 @@ def test_priors_have_mean_0_and_variance_1(game, name, check):
     assert z.mean() == pytest.approx(0, abs=0.02)
     assert z.std() == pytest.approx(1, abs=0.02)
     assert check(z)
+
+
+@pytest.mark.parametrize(("precision", "means"), [("highest", "HIGHEST"), ("high", "HIGH"), ("default", None)])
+def test_precision_is_that_of_every_matrix_product(tiny_config, precision, means):
+    """Of the gradients', too."""
+    config = tiny_config(**{"train.precision": precision})
+    gan, hparams = build(config, (8, 8, 1), 100), traced(config)
+    data = jnp.zeros((100, 8, 8, 1), jnp.uint8)
+    step = str(jax.make_jaxpr(lambda h, s: algorithm1.train_step(gan, h, s, data))(hparams, gan.init(hparams)))
+    found = re.findall(r"precision=\(Precision.(\w+), Precision.(\w+)\)", step)
+    assert step.count("dot_general[") > 15
+    assert found == ([(means, means)] * step.count("dot_general[") if means else [])

@@ -36,7 +36,7 @@ data = np.random.default_rng(0).integers(0, 256, (100, 6, 6, 1)).astype(np.uint8
 gan = build(config, (6, 6, 1), len(data), data.mean(axis=0) / 255)
 hparams = parallel.replicate(traced(config))
 state = parallel.replicate(jax.jit(gan.init)(hparams))
-state, metrics = parallel.trainer(gan, "highest")(hparams, state, parallel.replicate(data), 20)
+state, metrics = parallel.trainer(gan)(hparams, state, parallel.replicate(data), 20)
 leaves = jax.tree.leaves((state.generator.params, state.discriminator.params, metrics))
 if jax.process_index() == 0:
     np.savez(sys.argv[1], devices=jax.device_count(), *[np.asarray(x) for x in leaves])
