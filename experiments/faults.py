@@ -13,11 +13,9 @@ that a start takes seconds.
 
 Expected: every try survived, 0 steps lost beyond the last checkpoint, 0 differences.
 
-Measured with --tries=5 on 2 CPU cores (AMD EPYC, busy with other work), 2026-11-23: 13 of 14 tries survived,
-0 steps lost, 0 differences (kill -9: 5 of 5, all in the middle of a checkpoint; damaged checkpoint 2 of 2; one each
-of a signal, full disk, read-only disk, second process, a host killed). The try that did not is
-`on_divergence=stop`: the run meant to diverge did not, so neither row on divergence shows anything yet
-(tests/test_train.py does).
+Measured on 2 CPU cores (AMD EPYC, busy with other work), 2026-11-23, in 21 minutes: 100 of 100 tries survived, 0
+steps lost, 0 differences. Of 50 kills 12 fell into the middle of a checkpoint, 5 into an evaluation. After a signal
+a run had ended within 2.1 s, after the death of another process within 17.6 s. The table is in the README.
 """
 
 from __future__ import annotations

@@ -163,7 +163,8 @@ def describe(chunks: list[list[Planned]], slots: int, *, timed: bool) -> str:
         at_work = jax.local_device_count() if jax.default_backend() == "cpu" else len(chunk)
         needed.append(kept * len(chunk) + work * at_work)
     minutes = f"about {sum(map(seconds, chunks)) / slots / 60:.1f} minutes, " if timed else ""
-    return f"{_count(runs, 'run')} -> {_count(programs, 'program')}, {_count(largest, 'member')} a chunk, {minutes}{max(needed) / 1e6:.0f} MB"
+    size = f"{_count(largest, 'member')} a chunk, {minutes}{max(needed) / 1e6:.0f} MB"
+    return f"{_count(runs, 'run')} -> {_count(programs, 'program')}, {size}"
 
 
 def _count(n: int, what: str) -> str:

@@ -27,7 +27,7 @@ from jaxgan.errors import UserError
 from jaxgan.plan import Planned
 from jaxgan.workdir import lock, write_atomically
 
-SWEEP = "sweep.json"  # {"name", "about": the sweep file's docstring, "members": see `identities`}
+SWEEP = "sweep.json"  # {"name", "about": the sweep file's docstring, "members": [{"name", "setting", ...}, ...]}
 RESULTS = "results.jsonl"
 
 
@@ -48,7 +48,7 @@ def main() -> int:
     flags = arguments().parse_args()
     about, planned = read(flags.sweep)
     workdir = flags.workdir or Path("runs", "sweeps", flags.sweep.stem)
-    check(workdir, planned)
+    planned = adopted(workdir, planned)
 
     from jaxgan import launch, members, report
 
@@ -90,22 +90,35 @@ def read(path: Path) -> tuple[str, list[Planned]]:
     return names.get("__doc__") or "", plan.members(names["get_config"](), names["get_sweep"]())
 
 
-def check(workdir: Path, planned: list[Planned]) -> None:
-    """Raises UserError where `workdir` holds something else than (a part of) this sweep."""
+def adopted(workdir: Path, planned: list[Planned]) -> list[Planned]:
+    """The members, under the names that they have in `workdir` if they are there: a sweep may grow.
+
+    Raises:
+      UserError: `workdir` holds something else than (a part of) this sweep.
+    """
     path = workdir / SWEEP
     if not path.exists():
         if workdir.exists() and {entry.name for entry in workdir.iterdir()} - {".lock"}:
             raise UserError(f"{workdir} is not empty and has no {SWEEP}; choose another --workdir.")
-        return
+        return planned
     try:
-        before = json.loads(path.read_text())["members"]
+        names = {member["identity"]: member["name"] for member in json.loads(path.read_text())["members"]}
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise UserError(f"{path} cannot be read ({error}); restore it from a backup.") from None
-    if before != json.loads(json.dumps(identities(planned))):
+    gone = names.keys() - {identity(member) for member in planned}
+    if gone:
         raise UserError(
-            f"{workdir} belongs to another sweep ({len(before)} members; this one has {len(planned)}, or others); "
+            f"{workdir} belongs to another sweep ({len(gone)} of its {len(names)} members are not in this one); "
             f"choose another --workdir."
         )
+    taken = set(names.values())
+    for i, member in enumerate(planned):
+        name = names.get(identity(member), member.name)
+        while identity(member) not in names and name in taken:
+            name += "+"
+        taken.add(name)
+        planned[i] = member._replace(name=name)
+    return planned
 
 
 @contextmanager
@@ -113,27 +126,31 @@ def opened(workdir: Path, name: str, about: str, planned: list[Planned]) -> Iter
     """Makes `workdir` the work directory of this sweep, and of this process alone until the block ends.
 
     Raises:
-      UserError: what `check` refuses, or it is in use.
+      UserError: it is in use, or what `adopted` refuses.
     """
     workdir.mkdir(parents=True, exist_ok=True)
     with lock(workdir):
-        check(workdir, planned)  # again: another process may have been quicker
-        content = {"name": name, "about": about, "members": identities(planned)}
+        adopted(workdir, planned)  # again: another process may have been quicker
+        content = {
+            "name": name,
+            "about": about,
+            "members": [
+                {
+                    "name": member.name,
+                    "setting": member.setting,
+                    "seed": member.config.seed,
+                    "identity": identity(member),
+                }
+                for member in planned
+            ],
+        }
         write_atomically(workdir / SWEEP, (json.dumps(content, indent=1) + "\n").encode())
         yield
 
 
-def identities(planned: list[Planned]) -> list[dict[str, Any]]:
-    """The members as sweep.json has them; `identity` stands for the whole configuration."""
-    return [
-        {
-            "name": member.name,
-            "setting": member.setting,
-            "seed": member.config.seed,
-            "identity": fingerprint(flatten(member.config)),
-        }
-        for member in planned
-    ]
+def identity(member: Planned) -> str:
+    """Stands for the setting and the whole configuration of a member."""
+    return fingerprint({"setting": member.setting, "config": flatten(member.config)})
 
 
 def key_of(member: Planned) -> str:

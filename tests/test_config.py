@@ -77,7 +77,7 @@ def test_update_names_the_nearest_field(changes, words):
         ({"discriminator.hidden_keep": 0.0}, "not 0.0"),
         ({"generator.hidden": (10, 10, 10)}, "2 activations for the 3 layers"),
         ({"generator.hidden": (10, 0)}, "not 0"),
-        ({"optimizer.generator.learning_rate": float("nan")}, "above 0, not nan"),
+        ({"optimizer.generator.learning_rate": float("nan")}, "fits into float32, not nan"),
         ({"optimizer.generator.momentum": 1.0}, "not 1.0"),
         ({"seed": -1}, "not -1"),
         ({"train.steps": 2**30}, "examples"),

@@ -134,7 +134,7 @@ def test_every_member_has_a_result_and_a_work_directory(finished):
         assert {"modes", "high_quality", "jsd", "value", "g_gradient_norm"} <= line["final"].keys()
     names = sorted(path.name for path in (finished / "members").iterdir())
     assert names == [f"{i:03d}-d_steps={1 + i // 3}-seed={i % 3}" for i in range(6)]
-    assert not list((finished / "chunks").iterdir())
+    assert not (finished / "chunks").exists()
 
 
 def test_planning_trains_nothing(monkeypatch, capsys, tmp_path, write):
@@ -151,6 +151,24 @@ def test_a_finished_sweep_trains_nothing_again(finished):
     assert "6 of 6 runs are finished already" in out and "chunk" not in out
     assert (finished / "results.jsonl").read_bytes() == before
     assert members == {path: path.stat().st_mtime_ns for path in (finished / "members").rglob("*")}
+
+
+def test_a_sweep_may_grow(monkeypatch, write, tmp_path, capsys):
+    """By seeds and by settings: what is finished is not trained again, and keeps its place."""
+    grown = 'product(over("train.d_steps", [1, 2]), over("prior.scale", [1.0]), over("seed", range(2)))'
+    sweep = 'product(over("train.d_steps", [1]), over("prior.scale", [1.0]), over("seed", range(1)))'
+    run = tmp_path / "run"
+    assert call(monkeypatch, "--sweep", write(f"{HEADER}def get_sweep(): return {sweep}\n"), "--workdir", run) == 0
+    (before,), trained = lines(run), {path: path.stat().st_mtime_ns for path in run.glob("members/**/*")}
+    assert call(monkeypatch, "--sweep", write(f"{HEADER}def get_sweep(): return {grown}\n"), "--workdir", run) == 0
+    assert "1 of 4 runs are finished already" in capsys.readouterr().out
+    assert len(lines(run)) == 4 and lines(run)[0] == before
+    assert trained == {path: path.stat().st_mtime_ns for path in trained}
+    named = [member["name"] for member in json.loads((run / "sweep.json").read_text())["members"]]
+    assert named == ["000", "001-d_steps=1-seed=1", "002-d_steps=2-seed=0", "003-d_steps=2-seed=1"]
+    assert sorted(path.name for path in (run / "members").iterdir()) == named
+    with pytest.raises(UserError, match="3 of its 4 members are not in this one"):
+        call(monkeypatch, "--sweep", write(f"{HEADER}def get_sweep(): return {sweep}\n"), "--workdir", run)
 
 
 def lines(run: Path) -> list[str]:
