@@ -30,5 +30,6 @@ def get_config():
         "checkpoint.every": 1000,
     }
     for player in ("generator", "discriminator"):
-        settings |= {f"optimizer.{player}.name": "adam", f"optimizer.{player}.learning_rate": 3e-3}
+        adam = {"name": "adam", "learning_rate": 3e-3, "decay": 1.0}
+        settings |= {f"optimizer.{player}.{key}": value for key, value in adam.items()}
     return update(default(), settings)

@@ -73,10 +73,10 @@ def default() -> ConfigDict:
     c.optimizer = ConfigDict()
     for player in ("generator", "discriminator"):
         c.optimizer[player] = o = ConfigDict()
-        o.name = "sgd"  # sgd (the paper's: momentum ramp, learning rate decay) | adam
+        o.name = "sgd"  # sgd (the paper's, whose momentum rises) | adam
         o.learning_rate = 0.1
-        o.decay = 1.000004  # sgd: the learning rate is divided by this every update ...
-        o.minimum_learning_rate = 1e-6  # sgd: ... down to this floor
+        o.decay = 1.000004  # the learning rate is divided by this every update ...
+        o.minimum_learning_rate = 1e-6  # ... down to this floor
         o.momentum = 0.5  # sgd: momentum in the first epoch ...
         o.final_momentum = 0.7  # sgd: ... rising linearly to this ...
         o.momentum_epochs = 250  # sgd: ... in this epoch; 1 = final_momentum from the start

@@ -20,10 +20,17 @@ class PaperSGDState(NamedTuple):
     velocity: optax.Params
 
 
+def decaying(learning_rate: jax.Array, log_decay: jax.Array, minimum: jax.Array) -> optax.Schedule:
+    """In update t (from 0), max(learning_rate / decay^t, minimum), as in goodfeli/adversarial.
+
+    Args:
+      learning_rate, log_decay, minimum: float32 scalars; log_decay = log(decay).
+    """
+    return lambda t: jnp.maximum(learning_rate * jnp.exp(-log_decay * t.astype(jnp.float32)), minimum)
+
+
 def paper_sgd(
-    learning_rate: jax.Array,
-    log_decay: jax.Array,
-    minimum_learning_rate: jax.Array,
+    learning_rate: optax.Schedule,
     momentum: jax.Array,
     final_momentum: jax.Array,
     momentum_epochs: jax.Array,
@@ -32,11 +39,10 @@ def paper_sgd(
 ) -> optax.GradientTransformation:
     """Classical momentum as in goodfeli/adversarial: inc = m inc - lr g; p += inc.
 
-    In update t (from 0), lr = max(learning_rate / decay^t, minimum_learning_rate); in epoch e
-    (from 1), m rises linearly from `momentum` at e = 1 to `final_momentum` at `momentum_epochs`.
+    In epoch e (from 1), m rises linearly from `momentum` at e = 1 to `final_momentum` at `momentum_epochs`.
 
     Args:
-      learning_rate, ..., momentum_epochs: float32 scalars; log_decay = log(decay).
+      momentum, final_momentum, momentum_epochs: float32 scalars.
       examples_per_update: real examples that D sees for one update of this player.
       examples: training examples, so that an epoch is one pass of D over them.
     """
@@ -51,17 +57,16 @@ def paper_sgd(
         ramp = epochs.astype(jnp.float32) / jnp.maximum(momentum_epochs - 1.0, 1.0)
         ramp = jnp.where(momentum_epochs <= 1, 1.0, jnp.minimum(ramp, 1.0))
         m = momentum + (final_momentum - momentum) * ramp
-        lr = learning_rate * jnp.exp(-log_decay * state.count.astype(jnp.float32))
-        lr = jnp.maximum(lr, minimum_learning_rate)
+        lr = learning_rate(state.count)
         velocity = jax.tree.map(lambda v, g: m * v - lr * g, state.velocity, gradients)
         return velocity, PaperSGDState(state.count + 1, velocity)
 
     return optax.GradientTransformation(init, update)
 
 
-def adam(*hyperparameters: jax.Array) -> optax.GradientTransformation:
-    """optax.adam(learning_rate, b1, b2, eps), which with traced b1 and b2 mixes dtypes inside."""
-    original = optax.adam(*hyperparameters)
+def adam(learning_rate: optax.Schedule, b1: jax.Array, b2: jax.Array, eps: jax.Array) -> optax.GradientTransformation:
+    """optax.adam, which with traced b1 and b2 mixes dtypes inside."""
+    original = optax.adam(learning_rate, b1, b2, eps)
 
     def update(gradients, state, params=None):
         with jax.numpy_dtype_promotion("standard"):
@@ -103,14 +108,13 @@ def build(player: str, config: ConfigDict, hparams: HParams, examples: int) -> o
     def h(field: str) -> jax.Array:
         return jnp.asarray(hparams[f"optimizer.{player}.{field}"])
 
+    learning_rate = decaying(h("learning_rate"), h("decay"), h("minimum_learning_rate"))
     if o.name == "adam":
-        optimizer = adam(h("learning_rate"), h("b1"), h("b2"), h("eps"))
+        optimizer = adam(learning_rate, h("b1"), h("b2"), h("eps"))
     else:
         per_update = config.train.batch_size * (config.train.d_steps if player == "generator" else 1)
         optimizer = paper_sgd(
-            h("learning_rate"),
-            h("decay"),
-            h("minimum_learning_rate"),
+            learning_rate,
             h("momentum"),
             h("final_momentum"),
             h("momentum_epochs"),

@@ -63,14 +63,14 @@ def test_column_norms_stay_below_the_limit():
     np.testing.assert_allclose(after["bias"], 9.1, rtol=1e-6)
 
 
-def test_adam_is_optax_adam_with_traced_numbers():
-    config = update(
-        default(), {"optimizer.discriminator.name": "adam", "optimizer.discriminator.learning_rate": 0.01}
-    )
+def test_adam_with_traced_numbers():
+    """Kingma and Ba's formulas (arXiv:1412.6980), its learning rate falling as the paper's."""
+    changes = {"name": "adam", "learning_rate": 0.01, "decay": 1.5, "minimum_learning_rate": 0.003}
+    config = update(default(), {f"optimizer.discriminator.{key}": value for key, value in changes.items()})
     gradients = jax.random.normal(jax.random.key(0), (5, 3))
     got = run(config, "discriminator", gradients, jnp.zeros(3), 1000)[-1]
     m = v = p = np.zeros(3)
     for t, g in enumerate(np.asarray(gradients, np.float64), start=1):
         m, v = 0.5 * m + 0.5 * g, 0.999 * v + 0.001 * g * g
-        p = p - 0.01 * (m / (1 - 0.5**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+        p = p - max(0.01 / 1.5 ** (t - 1), 0.003) * (m / (1 - 0.5**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
     np.testing.assert_allclose(got, p, rtol=1e-4)
