@@ -63,13 +63,13 @@ def seconds(layout: str, n: int, steps: int) -> tuple[float, float]:
     from configs import ring8
     from jaxgan import data, population, scores
     from jaxgan.config import update
-    from jaxgan.gan import build, mean_example
+    from jaxgan.gan import build_for
     from jaxgan.hparams import traced
     from jaxgan.population import Member
 
     configs = [update(ring8.get_config(), short(steps) | {"seed": seed}) for seed in range(n)]
     dataset = data.load(configs[0].data)
-    gan = build(configs[0], dataset.train.shape[1:], len(dataset.train), mean_example(dataset.train, 0))
+    gan = build_for(configs[0], dataset)
     examples = parallel.replicate(dataset.train)
     score = scores.measure(configs[0], gan, dataset)
     advance = partial(population.advance, gan)

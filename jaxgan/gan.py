@@ -13,7 +13,9 @@ import optax
 from ml_collections import ConfigDict
 
 from jaxgan import optimizers
+from jaxgan.data import Dataset
 from jaxgan.data.decode import decode
+from jaxgan.errors import UserError
 from jaxgan.hparams import HParams
 from jaxgan.networks import conv, mlp
 from jaxgan.networks.layers import sparse_init, uniform_init
@@ -70,6 +72,21 @@ def mean_example(train: np.ndarray, contrast: float) -> np.ndarray:
         return train.sum(axis=0, dtype=np.uint64) / (255.0 * len(train))
     chunks = np.array_split(train, -(-len(train) // 10_000))
     return sum(np.asarray(decode(chunk, contrast)).sum(axis=0, dtype=np.float64) for chunk in chunks) / len(train)
+
+
+def build_for(config: ConfigDict, dataset: Dataset) -> Gan:
+    """The game that `config` describes, ready to start on this data.
+
+    Raises:
+      UserError: fewer training examples than a minibatch has.
+    """
+    m, n = config.train.batch_size, len(dataset.train)
+    if m > n:
+        raise UserError(
+            f"train.batch_size={m} is larger than the training set of {n} examples ({config.data.name}); make it "
+            f"smaller."
+        )
+    return build(config, dataset.train.shape[1:], n, mean_example(dataset.train, config.data.contrast))
 
 
 def build(config: ConfigDict, shape: tuple[int, ...], examples: int, mean: np.ndarray | None = None) -> Gan:

@@ -16,6 +16,7 @@ import json
 import math
 import os
 import shutil
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -31,8 +32,7 @@ from jaxgan.algorithm1 import train_step
 from jaxgan.checkpoints import Checkpoints
 from jaxgan.config import fingerprint, flatten
 from jaxgan.data import Dataset
-from jaxgan.errors import UserError
-from jaxgan.gan import Gan, build, mean_example
+from jaxgan.gan import Gan, build_for
 from jaxgan.hparams import static, traced
 from jaxgan.plan import Planned
 from jaxgan.population import Member
@@ -77,13 +77,7 @@ def program(member: Planned) -> Program:
     if key in _programs:
         return _programs[key]
     dataset = dataset_of(config)
-    if config.train.batch_size > len(dataset.train):
-        raise UserError(
-            f"train.batch_size={config.train.batch_size} is larger than the training set of "
-            f"{len(dataset.train)} examples ({config.data.name}); make it smaller."
-        )
-    mean = mean_example(dataset.train, config.data.contrast)
-    gan = build(config, dataset.train.shape[1:], len(dataset.train), mean)
+    gan = build_for(config, dataset)
     scored = scores.measure(config, gan, dataset)
     count = IMAGES if dataset.mixture is None else POINTS
 
@@ -131,8 +125,8 @@ def width(member: Planned) -> int:
         pages = "SC_AVPHYS_PAGES" if "SC_AVPHYS_PAGES" in os.sysconf_names else "SC_PHYS_PAGES"  # macOS
         free = os.sysconf("SC_PAGE_SIZE") * os.sysconf(pages)
         return max(1, (free // 2 - work * jax.local_device_count()) // kept)
-    statistics = device.memory_stats()
-    free = statistics["bytes_limit"] - statistics["bytes_in_use"]
+    told = device.memory_stats()
+    free = told["bytes_limit"] - told["bytes_in_use"]
     return jax.local_device_count() * max(1, free // 2 // (kept + work))
 
 
@@ -235,7 +229,9 @@ def train(workdir: Path, members: Sequence[Planned]) -> list[Result]:
             alive = parallel.collect(group.alive, n)
             numbers = {name: _finite(x, alive) for name, x in parallel.collect(metrics, n).items()}
             history.append({"step": end, "metrics": numbers})
-            progress.update(end, {}, (end - step) / (time.perf_counter() - clock))
+            shown = {name: [x for x in column if x is not None] for name, column in numbers.items()}
+            means = {name: statistics.fmean(column) for name, column in shown.items() if column}
+            progress.update(end, means, (end - step) / (time.perf_counter() - clock))
             step = end
             if due(step, config.checkpoint.every, config):
                 write_atomically(place / HISTORY, json.dumps(history).encode())

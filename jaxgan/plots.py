@@ -87,6 +87,8 @@ def curves(path: Path, records: list[dict[str, Any]]) -> None:
             axis.plot(
                 x, y, color=color, linestyle=style, marker=marker, markersize=3, linewidth=1.4, label=words
             )
+        low, high = axis.get_ylim()
+        axis.set_ylim(min(low, equilibrium - 0.1), max(high, equilibrium + 0.1))  # a flat start looks flat
         axis.grid(alpha=0.3)
         axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     axes[0].set_ylabel("V(D, G)")

@@ -23,7 +23,7 @@ from jaxgan.checkpoints import Checkpoints
 from jaxgan.config import validate
 from jaxgan.errors import UserError
 from jaxgan.evaluate import evaluator, image_grid, sampler, save_picture, save_scores
-from jaxgan.gan import Gan, build, mean_example
+from jaxgan.gan import Gan, build_for
 from jaxgan.hparams import HParams, traced
 from jaxgan.scores import SCORE
 from jaxgan.state import GanState, all_finite, stream
@@ -121,18 +121,12 @@ def join(config: ConfigDict, workdir: Path) -> int:
     """This process's part of `train`."""
     parallel.check_batch(config)
     dataset = data.load(config.data)
-    if config.train.batch_size > len(dataset.train):
-        raise UserError(
-            f"train.batch_size={config.train.batch_size} is larger than the training set of "
-            f"{len(dataset.train)} examples ({config.data.name}); make it smaller."
-        )
+    gan = build_for(config, dataset)
     with (
         claim(workdir, config, dataset) if parallel.primary() else nullcontext(),
         Checkpoints(workdir / "checkpoints", keep=config.checkpoint.keep, best_key=SCORE) as checkpoints,
         interruptions() as signals,
     ):
-        mean = mean_example(dataset.train, config.data.contrast)
-        gan = build(config, dataset.train.shape[1:], len(dataset.train), mean)
         run = Run(
             config,
             workdir,

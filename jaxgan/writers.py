@@ -214,10 +214,10 @@ class Progress:
             shown = Group(Text(speed), Text(game), ProgressBar(self._total, step))
             self._live.update(shown, refresh=late)
         elif late or step == self._total:
-            self.say(f"{speed}  {game}")
+            self.say(f"{speed}  {game}".rstrip())
             self._line = ""
         else:
-            self._line = f"{speed}  {game}"
+            self._line = f"{speed}  {game}".rstrip()
 
     def say(self, message: str) -> None:
         """Prints a line, above the live display if there is one."""
