@@ -137,8 +137,10 @@ def trainer(gan: Gan) -> Callable:
 
     `state` is donated. Everything goes in and comes out replicated, without a device axis.
     """
+    # One device has nobody to average with: its numbers are those of a member of a population, bit for bit.
+    axis_name = AXIS if jax.device_count() > 1 else None
     steps = jax.pmap(
-        partial(sum_steps, gan, axis_name=AXIS),
+        partial(sum_steps, gan, axis_name=axis_name),
         axis_name=AXIS,
         in_axes=(None, None, None, None, 0),  # pmap wants one mapped argument: a copy of n for each device
         out_axes=None,
