@@ -77,6 +77,7 @@ DIVERGING = {
     "checkpoint.every": 50,
     "evaluate.every": 0,
 }
+KILLS = 5  # of one run at most, so that they fall everywhere in a run
 HANGING = 300  # seconds after which a process that has not ended is killed
 SECONDS_TO_SAVE = 10  # after a signal
 SECONDS_ALONE = 60  # after the death of another process of the run
@@ -142,14 +143,18 @@ class Run:
             "".join(log.read_text(errors="replace") for log in self._logs),
         )
 
+    def again(self) -> None:
+        """Forgets a run that ended before anything happened to it."""
+        shutil.rmtree(self.workdir, ignore_errors=True)
+
     def call(self) -> Called:
         return self.finish(self.start())
 
     def begun(self, processes: list[subprocess.Popen]) -> bool:
-        """Waits until the run writes a line of metrics; False if it ended before."""
-        before = self.lines()
+        """Waits until the run writes a new line of metrics; False if it ended before."""
+        before = set(self.lines())
         while all(process.poll() is None for process in processes):
-            if self.lines() not in (before, []):
+            if not before.issuperset(self.lines()):
                 return True
             time.sleep(0.005)
         return False
@@ -255,7 +260,7 @@ def killed(lab: Lab, tries: int) -> Iterator[Try]:
         run, kills, good, again = lab.run(f"killed-{left}"), [], True, 0
         while True:
             newest, before, processes = run.newest(), run.lines(), run.start()
-            if len(kills) < left:
+            if len(kills) < min(left, KILLS):
                 if lab.random.random() < 0.2:
                     time.sleep(lab.random.uniform(0, 4))  # while it starts
                 elif run.begun(processes):
@@ -263,6 +268,9 @@ def killed(lab: Lab, tries: int) -> Iterator[Try]:
                 processes[0].kill()
             called = run.finish(processes)
             again += lost(newest, called.said)
+            if called.codes == [0] and not kills:
+                run.again()  # it was quicker
+                continue
             if called.codes != [-signal.SIGKILL]:
                 good = called.codes == [0]
                 break
@@ -297,7 +305,8 @@ def interrupted(lab: Lab, tries: int) -> Iterator[Try]:
         called, newest = run.finish(processes), run.newest()
         seconds = time.monotonic() - clock
         if called.codes == [0]:
-            continue  # it was quicker
+            run.again()  # it was quicker
+            continue
         told = f"stopped at step {newest} of 200, saved; repeat the command to go on" in called.said
         good = called.codes == [128 + number] and told and seconds < SECONDS_TO_SAVE
         survived, again, different = lab.go_on(run, newest, reference)
@@ -411,8 +420,9 @@ def hosts(lab: Lab, tries: int) -> Iterator[Try]:
     """`kill -9` of one of two hosts"""
     changes = {"train.d_steps": 1}  # they talk in every step, over loopback
     reference = lab.undisturbed(changes, processes=2)
-    for number in range(tries):
-        run, victim = lab.run(f"hosts-{number}", changes, processes=2), number % 2
+    left = tries
+    while left:
+        run, victim = lab.run(f"hosts-{left}", changes, processes=2), left % 2
         processes = run.start()
         run.begun(processes)
         time.sleep(lab.random.uniform(0, 2))
@@ -420,10 +430,14 @@ def hosts(lab: Lab, tries: int) -> Iterator[Try]:
         processes[victim].kill()
         called, newest = run.finish(processes), run.newest()
         seconds = time.monotonic() - clock
+        if called.codes[1 - victim] == 0:
+            run.again()  # they were quicker
+            continue
         alone = Called([called.codes[1 - victim]], called.said)
         good = refused(alone, "another process of the run ended or cannot be reached") and seconds < SECONDS_ALONE
         survived, again, different = lab.go_on(run, newest, reference)
         yield Try(good and survived, again, different, f"process {victim}", seconds)
+        left -= 1
 
 
 # Each with the share of `--tries` that it gets.

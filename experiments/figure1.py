@@ -71,7 +71,7 @@ MASS = np.diff(Z) / 2  # of p_z
 
 
 def settings() -> ConfigDict:
-    player = {"name": "adam", "decay": 1.0, "b1": 0.0, "b2": 0.99}
+    player = {"name": "adam", "decay": 1.0, "minimum_learning_rate": 0.0, "b1": 0.0, "b2": 0.99}
     return update(
         default(),
         {

@@ -157,10 +157,20 @@ def finished(workdir: Path) -> Run:
                 f"{workdir} was trained on {config.data.name}, but the table has columns for MNIST "
                 f"(tfds:mnist), TFD (tfd:PATH) and digits only; give the work directory of such a run."
             )
-    flat, usual = settings.flatten(config), settings.flatten(recipe(name))
-    changed = [f"{key}={value}" for key, value in flat.items() if value != usual[key] and not key.startswith(OTHER)]
+    def changes(other: ConfigDict) -> list[str]:
+        usual = settings.flatten(other)
+        return [
+            f"{key}={value}"
+            for key, value in settings.flatten(config).items()
+            if value != usual[key] and not key.startswith(OTHER)
+        ]
+
+    for variant in VARIANTS:
+        if not changes(settings.update(recipe(name), VARIANTS[variant])):
+            return Run(column, variant, workdir)
+    changed = changes(recipe(name))
     more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
-    return Run(column, ", ".join(changed[:3]) + more or "recipe", workdir)
+    return Run(column, ", ".join(changed[:3]) + more, workdir)
 
 
 def sets_of(dataset: Dataset) -> list[Dataset]:

@@ -11,7 +11,9 @@ import difflib
 import hashlib
 import json
 import math
+import os
 import runpy
+from contextlib import suppress
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -179,7 +181,8 @@ def update(config: ConfigDict, changes: dict[str, Any]) -> ConfigDict:
         old = known[key]
         value = list(value) if isinstance(value, tuple) else value
         if isinstance(old, float) and type(value) is int:
-            value = float(value)
+            with suppress(OverflowError):  # the sentence below
+                value = float(value)
         if type(value) is not type(old):
             raise UserError(f"{key} takes a {_KIND[type(old)]} such as {old!r}, not {value!r}.")
         *path, last = key.split(".")
@@ -328,23 +331,31 @@ def validate(config: ConfigDict) -> None:
         )
 
 
+def functions(path: str | os.PathLike[str], flag: str, like: str, *names: str) -> dict[str, Any]:
+    """What a Python file that `flag` names defines, these functions among it.
+
+    Raises:
+      UserError: no such file, no Python, or a function is missing; `like` has them all.
+    """
+    try:
+        found = runpy.run_path(str(path))
+    except SyntaxError as error:
+        raise UserError(f"the {flag} file {path} is no Python: {error.msg} in line {error.lineno}; mend it.") from None
+    except OSError as error:
+        raise UserError(f"the {flag} file {path} cannot be read: {error.strerror}.") from None
+    for name in names:
+        if name not in found:
+            raise UserError(f"the {flag} file {path} defines no {name}(); see {like}.")
+    return found
+
+
 def read(path: str) -> ConfigDict:
     """What `get_config()` of a Python file returns.
 
     Raises:
       UserError: no such file, or no `get_config` in it.
     """
-    try:
-        names = runpy.run_path(path)
-    except SyntaxError as error:
-        raise UserError(
-            f"the --config file {path} is no Python: {error.msg} in line {error.lineno}; mend it."
-        ) from None
-    except OSError as error:
-        raise UserError(f"the --config file {path} cannot be read: {error.strerror}.") from None
-    if "get_config" not in names:
-        raise UserError(f"the --config file {path} defines no get_config(); see configs/digits.py.")
-    return names["get_config"]()
+    return functions(path, "--config", "configs/digits.py", "get_config")["get_config"]()
 
 
 def override(config: ConfigDict, arguments: list[str]) -> ConfigDict:

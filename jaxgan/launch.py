@@ -21,7 +21,7 @@ Finished = Iterator[tuple[Chunk, list[dict]]]  # a chunk and the result of each 
 
 
 class Launcher(NamedTuple):
-    slots: int  # tasks that run at a time; a group is cut into at least so many chunks, if it has the members
+    slots: int  # tasks that run at a time; a program's members are cut into at least so many chunks
     run: Callable[[Path, list[Chunk]], Finished]
 
 
@@ -48,12 +48,21 @@ def local() -> Launcher:
     return Launcher(1, run)
 
 
-def _task(devices: int, workdir: Path, chunk: Chunk) -> list[dict]:
+def _task(devices: int, workdir: Path, chunk: Chunk) -> list[dict] | UserError:
     """Trains a chunk in a process of its own, on all accelerators that this sees or so many CPU cores."""
     from jaxgan import members, parallel
 
     parallel.split_cpu(devices or parallel.cores())
-    return members.train(workdir, chunk)
+    try:
+        return members.train(workdir, chunk)
+    except UserError as error:
+        return error  # an engine would wrap it in errors of its own
+
+
+def _results(found: list[dict] | UserError) -> list[dict]:
+    if isinstance(found, UserError):
+        raise found
+    return found
 
 
 def ray(address: str) -> Launcher:
@@ -90,7 +99,7 @@ def ray(address: str) -> Launcher:
         try:
             while pending:
                 (done, *_), _ = ray.wait(list(pending))
-                yield pending.pop(done), _result(lambda done=done: ray.get(done))
+                yield pending.pop(done), _results(ray.get(done))
         finally:
             ray.shutdown()
 
@@ -122,8 +131,12 @@ def slurm(cluster: str = "slurm") -> Launcher:
         with executor.batch():
             jobs = [executor.submit(_task, 0, workdir.absolute(), chunk) for chunk in chunks]
         pending = dict(zip(jobs, chunks, strict=True))
-        for job in submitit.helpers.as_completed(jobs):
-            yield pending.pop(job), _result(job.result)
+        try:
+            for job in submitit.helpers.as_completed(jobs):
+                yield pending.pop(job), _results(job.result())
+        finally:  # else they would train on, and nobody would take their results
+            for job in pending:
+                job.cancel(check=False)
 
     return Launcher(1, run)
 
@@ -131,13 +144,3 @@ def slurm(cluster: str = "slurm") -> Launcher:
 def _line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0] or type(error).__name__
 
-
-def _result(get: Callable[[], list[dict]]) -> list[dict]:
-    """What a task returns; the UserError in it as one."""
-    try:
-        return get()
-    except Exception as error:
-        cause = getattr(error, "cause", None)  # Ray's
-        if isinstance(cause, UserError):
-            raise cause from None
-        raise

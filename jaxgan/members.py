@@ -5,8 +5,8 @@ In the sweep's work directory:
     members/NAME/   once the member is finished: `jaxgan.load` opens it.
                     Its metrics.jsonl has a line at each log point, null where a number is not finite or
                     the member had diverged; samples/STEP.npz are the samples of the report.
-    chunks/ID/      of a chunk being trained: the names of its members, its checkpoints and the metrics so
-                    far, to go on from.
+    chunks/ID/      of a chunk being trained: its checkpoints, and in history.json the names of its members
+                    and the metrics so far, to go on from.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from jaxgan import data, parallel, plan, population, pretrained, scores
+from jaxgan import data, parallel, plan, population, pretrained, results, scores
 from jaxgan.algorithm1 import train_step
 from jaxgan.checkpoints import Checkpoints
 from jaxgan.config import fingerprint, flatten
@@ -42,8 +42,6 @@ from jaxgan.workdir import claim, lock, write_atomically
 from jaxgan.writers import METRICS, Progress
 
 POINTS, IMAGES = 1000, 100  # samples that a member leaves for the report, of a mixture or of images
-NAMES = "members.json"
-HISTORY = "history.json"  # of a chunk: [{"step": step, "metrics": {name: [a number for each member]}}, ...]
 
 # {"setting": {config field: value}, "seed": int, "final": {metric: number}, "best": {metric: number},
 #  "diverged": bool, "steps": int}. Final is the last number of each metric, and best are those at the
@@ -92,8 +90,8 @@ def program(member: Planned) -> Program:
         gan,
         start=parallel.over_members(start, own=2),
         advance=parallel.over_members(partial(population.advance, gan), own=2, shared=2, donate=1),
-        measure=parallel.over_members(lambda hparams, member: scored(hparams, member.state), own=2),
-        sample=parallel.over_members(samples, own=2),
+        measure=parallel.over_members(lambda hparams, member: scored(hparams, member.state), own=2, in_turns=True),
+        sample=parallel.over_members(samples, own=2, in_turns=True),
     )
     return _programs[key]
 
@@ -117,13 +115,12 @@ def memory(member: Planned) -> tuple[int, int]:
     return 3 * kept, int(step.cost_analysis()["bytes accessed"])  # before, after, and frozen or not
 
 
-def width(member: Planned) -> int:
-    """How many members of a program train together: as many as fit in half of the free memory."""
+def width(member: Planned, slots: int) -> int:
+    """How many members of a program train together in one of so many `slots`: what half of the memory holds."""
     kept, work = memory(member)
     device = jax.local_devices()[0]
-    if device.platform == "cpu":  # the members of a device take turns, and all devices share the memory
-        pages = "SC_AVPHYS_PAGES" if "SC_AVPHYS_PAGES" in os.sysconf_names else "SC_PHYS_PAGES"  # macOS
-        free = os.sysconf("SC_PAGE_SIZE") * os.sysconf(pages)
+    if device.platform == "cpu":  # the members of a device take turns; devices and slots share the memory
+        free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // slots
         return max(1, (free // 2 - work * jax.local_device_count()) // kept)
     told = device.memory_stats()
     free = told["bytes_limit"] - told["bytes_in_use"]
@@ -133,17 +130,17 @@ def width(member: Planned) -> int:
 def chunks(workdir: Path, unfinished: Sequence[Planned], slots: int) -> list[list[Planned]]:
     """The members that train together, each time in one of so many `slots`.
 
-    Chunks that an earlier call began go on as they are; the other members of a program are cut into as many
-    as there are slots, or more where memory wants it.
+    Chunks that have a checkpoint go on as they are; the other members of a program are cut into as many as
+    there are slots, or more where memory wants it.
     """
     left = {member.name: member for member in unfinished}
     found = []
-    for path in sorted((workdir / "chunks").glob(f"*/{NAMES}")):
-        names = json.loads(path.read_text())
+    for names in results.begun(workdir):
         if left.keys() >= set(names):  # else it was killed between its results and its end
             found.append([left.pop(name) for name in names])
     for group in plan.programs(list(left.values())):
-        found += plan.chunks(group, min(width(group[0]), -(-len(group) // slots)))
+        n = len(group)
+        found += plan.chunks(group, max(min(slots, n), -(-n // width(group[0], slots))))
     return found
 
 
@@ -156,7 +153,7 @@ def describe(chunks: list[list[Planned]], slots: int, *, timed: bool) -> str:
         kept, work = memory(chunk[0])
         at_work = jax.local_device_count() if jax.default_backend() == "cpu" else len(chunk)
         needed.append(kept * len(chunk) + work * at_work)
-    minutes = f"about {sum(map(seconds, chunks)) / slots / 60:.1f} minutes, " if timed else ""
+    minutes = f"about {sum(map(seconds, chunks)) / slots / 60:.1f} minutes of training, " if timed else ""
     size = f"{_count(largest, 'member')} a chunk, {minutes}{max(needed) / 1e6:.0f} MB"
     return f"{_count(runs, 'run')} -> {_count(programs, 'program')}, {size}"
 
@@ -206,7 +203,6 @@ def train(workdir: Path, members: Sequence[Planned]) -> list[Result]:
     about = program(members[0])
     place = chunk_directory(workdir, members)
     place.mkdir(parents=True, exist_ok=True)
-    write_atomically(place / NAMES, json.dumps([member.name for member in members]).encode())
     with (
         lock(place),
         Checkpoints(place / "checkpoints", keep=2, best_key=scores.SCORE) as checkpoints,
@@ -214,11 +210,13 @@ def train(workdir: Path, members: Sequence[Planned]) -> list[Result]:
     ):
         hparams = parallel.deal(population.stacked([member.config for member in members]), n)
         group = about.start(hparams, parallel.deal(np.ones(n, bool), n))
-        step, history = 0, []
+        step = 0
+        lines: list[dict[str, Any]] = []  # {"step": step, "metrics": {name: [a number for each member]}}
         found = checkpoints.restore(parallel.collect(group, n))
         if found:
             step, group = found[0], parallel.deal(found[1], n)
-            history = [line for line in json.loads((place / HISTORY).read_text()) if line["step"] <= step]
+            history = json.loads((place / results.HISTORY).read_text())
+            lines = [line for line in history["lines"] if line["step"] <= step]
             progress.say(f"going on from step {step} of {config.train.steps}")
         examples = parallel.replicate(about.dataset.train)
         while step < config.train.steps:
@@ -228,20 +226,21 @@ def train(workdir: Path, members: Sequence[Planned]) -> list[Result]:
                 metrics |= about.measure(hparams, group)
             alive = parallel.collect(group.alive, n)
             numbers = {name: _finite(x, alive) for name, x in parallel.collect(metrics, n).items()}
-            history.append({"step": end, "metrics": numbers})
+            lines.append({"step": end, "metrics": numbers})
             shown = {name: [x for x in column if x is not None] for name, column in numbers.items()}
             means = {name: statistics.fmean(column) for name, column in shown.items() if column}
             progress.update(end, means, (end - step) / (time.perf_counter() - clock))
             step = end
             if due(step, config.checkpoint.every, config):
-                write_atomically(place / HISTORY, json.dumps(history).encode())
+                history = {"members": [member.name for member in members], "lines": lines}
+                write_atomically(place / results.HISTORY, json.dumps(history).encode())
                 checkpoints.save(step, parallel.collect(group, n), metrics={})
         samples = parallel.collect(about.sample(hparams, group), n)
         group = parallel.collect(group, n)
 
     def one(i: int) -> Result:
-        lines = [{"step": line["step"]} | {k: v[i] for k, v in line["metrics"].items()} for line in history]
-        return _finish(workdir, members[i], about.dataset, jax.tree.map(lambda x: x[i], group), lines, samples[i])
+        mine = [{"step": line["step"]} | {k: v[i] for k, v in line["metrics"].items()} for line in lines]
+        return _finish(workdir, members[i], about.dataset, jax.tree.map(lambda x: x[i], group), mine, samples[i])
 
     return [one(i) for i in range(n)]
 

@@ -159,7 +159,9 @@ def trainer(gan: Gan) -> Callable:
     return run
 
 
-def over_members(function: Callable, *, own: int, shared: int = 0, donate: int | None = None) -> Callable:
+def over_members(
+    function: Callable, *, own: int, shared: int = 0, donate: int | None = None, in_turns: bool = False
+) -> Callable:
     """`function` of one member of a population, compiled for all of them.
 
     Each device of this host has its members to itself, and nothing passes between devices. On CPU the
@@ -169,11 +171,12 @@ def over_members(function: Callable, *, own: int, shared: int = 0, donate: int |
     Args:
       function: of `own` trees of arrays of one member, then `shared` ones that are the same for all.
       donate: the argument whose memory the result may take.
+      in_turns: on accelerators, too: for what needs much memory for one member.
 
     Returns:
       The same function of trees `[devices, members, ...]` as `deal` makes them, then the shared ones.
     """
-    taking_turns = jax.default_backend() == "cpu"
+    taking_turns = in_turns or jax.default_backend() == "cpu"
 
     def members(*args):
         def one(*mine):

@@ -120,8 +120,7 @@ def programs(planned: Sequence[Planned]) -> list[list[Planned]]:
     return list(groups.values())
 
 
-def chunks(group: Sequence[Planned], width: int) -> list[list[Planned]]:
-    """At most `width` members each, and as even as possible."""
-    count = -(-len(group) // width)
+def chunks(group: Sequence[Planned], count: int) -> list[list[Planned]]:
+    """So many chunks, as even as possible."""
     cuts = [len(group) * i // count for i in range(count + 1)]
     return [list(group[a:b]) for a, b in itertools.pairwise(cuts)]

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxgan import plots
+from jaxgan import plots, results
 from jaxgan.config import from_json
 from jaxgan.data.decode import encode
 from jaxgan.data.mixture import NAMED
@@ -141,17 +141,16 @@ def swept_fields(sweep: Sequence[dict[str, Any]]) -> list[Swept]:
 
 def settings(workdir: Path) -> tuple[dict[str, Any], list[Swept], list[Setting]]:
     """What a sweep's work directory holds: sweep.json, what varies, and the settings that have results."""
-    sweep = json.loads((workdir / "sweep.json").read_text())
-    lines = [json.loads(line) for line in (workdir / "results.jsonl").read_text().splitlines()]
+    sweep, lines = json.loads((workdir / results.SWEEP).read_text()), results.read(workdir)
     fields = swept_fields([member["setting"] for member in sweep["members"]])
-    by_key = {json.dumps([line["setting"], line["seed"]], sort_keys=True): line for line in lines}
     found: dict[str, Setting] = {}
     for member in sweep["members"]:
-        line = by_key.get(json.dumps([member["setting"], member["seed"]], sort_keys=True))
+        line = lines.get(results.key(member["setting"], member["seed"]))
         if line is None:
             continue
         label = _label(fields, member["setting"]) or "base"
-        setting = found.setdefault(json.dumps(member["setting"]), Setting(label, member["setting"], [], []))
+        same = json.dumps(member["setting"], sort_keys=True)
+        setting = found.setdefault(same, Setting(label, member["setting"], [], []))
         setting.names.append(member["name"])
         setting.results.append(line)
     return sweep, fields, list(found.values())
@@ -217,12 +216,12 @@ COVERAGE = {2: 50, 3: 73, 4: 80, 5: 83, 6: 86, 8: 89, 10: 90, 16: 92, 32: 94}
 
 def _coverage(found: list[Setting]) -> str:
     """What the intervals are worth with the fewest seeds of any setting."""
-    fewest = min((len(setting.results) for setting in found), default=0)
-    known = [n for n in COVERAGE if n <= fewest]
-    if not known:
+    counts = [n for setting in found if (n := len(setting.values("final", SCORE))) > 1]
+    if not counts:
         return " With one seed there is no interval: repeat with more seeds."
+    known = [n for n in COVERAGE if n <= min(counts)]
     return (
-        f" With {known[-1]} seeds such an interval covers about {COVERAGE[known[-1]]}% of the time, not 95%: repeat "
+        f" With {min(counts)} seeds such an interval covers about {COVERAGE[known[-1]]}% of the time, not 95%: repeat "
         f"with more seeds before believing a close call."
     )
 

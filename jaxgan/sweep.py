@@ -12,23 +12,13 @@ stopped.
 from __future__ import annotations
 
 import argparse
-import json
-import runpy
 import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
-from jaxgan import errors, plan
-from jaxgan.config import fingerprint, flatten
-from jaxgan.errors import UserError
+from jaxgan import config, errors, plan, results
 from jaxgan.plan import Planned
-from jaxgan.workdir import lock, write_atomically
-
-SWEEP = "sweep.json"  # {"name", "about": the sweep file's docstring, "members": [{"name", "setting", ...}, ...]}
-RESULTS = "results.jsonl"
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -48,14 +38,15 @@ def main() -> int:
     flags = arguments().parse_args()
     about, planned = read(flags.sweep)
     workdir = flags.workdir or Path("runs", "sweeps", flags.sweep.stem)
-    planned = adopted(workdir, planned)
+    planned = results.adopted(workdir, planned)
 
-    from jaxgan import launch, members, report
+    from jaxgan import launch, members, report  # import jax only once the arguments are right
 
     launcher = launch.find(flags.launcher, flags.ray_address)
-    with nullcontext() if flags.plan else opened(workdir, flags.sweep.stem, about, planned):
-        finished = results(workdir)
-        unfinished = [member for member in planned if key_of(member) not in finished]
+    open_ = nullcontext(planned) if flags.plan else results.opened(workdir, flags.sweep.stem, about, planned)
+    with open_ as planned:
+        finished = results.read(workdir)
+        unfinished = [member for member in planned if results.key_of(member) not in finished]
         chunks = members.chunks(workdir, unfinished, launcher.slots)
         if finished:
             print(f"{len(finished)} of {len(planned)} runs are finished already")
@@ -63,10 +54,9 @@ def main() -> int:
             print(members.describe(chunks, launcher.slots, timed=flags.plan), flush=True)
         if flags.plan:
             return 0
-        for chunk, new in launcher.run(workdir, chunks):
-            finished |= {key_of(member): result for member, result in zip(chunk, new, strict=True)}
-            lines = [json.dumps(finished[key]) + "\n" for key in map(key_of, planned) if key in finished]
-            write_atomically(workdir / RESULTS, "".join(lines).encode())
+        for chunk, new in launcher.run(workdir, chunks) if chunks else ():
+            finished |= {results.key_of(member): result for member, result in zip(chunk, new, strict=True)}
+            results.write(workdir, planned, finished)
             members.forget(workdir, chunk)
         shutil.rmtree(workdir / "chunks", ignore_errors=True)  # what a kill after the last results left
         report.write(workdir)
@@ -80,89 +70,8 @@ def read(path: Path) -> tuple[str, list[Planned]]:
     Raises:
       UserError: no such file, a function is missing, or what `plan.members` refuses.
     """
-    try:
-        names = runpy.run_path(str(path))
-    except OSError as error:
-        raise UserError(f"the --sweep file {path} cannot be read: {error.strerror}.") from None
-    for name in ("get_config", "get_sweep"):
-        if name not in names:
-            raise UserError(f"the --sweep file {path} defines no {name}(); see experiments/ablations/loss.py.")
+    names = config.functions(path, "--sweep", "experiments/ablations/loss.py", "get_config", "get_sweep")
     return names.get("__doc__") or "", plan.members(names["get_config"](), names["get_sweep"]())
-
-
-def adopted(workdir: Path, planned: list[Planned]) -> list[Planned]:
-    """The members, under the names that they have in `workdir` if they are there: a sweep may grow.
-
-    Raises:
-      UserError: `workdir` holds something else than (a part of) this sweep.
-    """
-    path = workdir / SWEEP
-    if not path.exists():
-        if workdir.exists() and {entry.name for entry in workdir.iterdir()} - {".lock"}:
-            raise UserError(f"{workdir} is not empty and has no {SWEEP}; choose another --workdir.")
-        return planned
-    try:
-        names = {member["identity"]: member["name"] for member in json.loads(path.read_text())["members"]}
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        raise UserError(f"{path} cannot be read ({error}); restore it from a backup.") from None
-    gone = names.keys() - {identity(member) for member in planned}
-    if gone:
-        raise UserError(
-            f"{workdir} belongs to another sweep ({len(gone)} of its {len(names)} members are not in this one); "
-            f"choose another --workdir."
-        )
-    taken = set(names.values())
-    for i, member in enumerate(planned):
-        name = names.get(identity(member), member.name)
-        while identity(member) not in names and name in taken:
-            name += "+"
-        taken.add(name)
-        planned[i] = member._replace(name=name)
-    return planned
-
-
-@contextmanager
-def opened(workdir: Path, name: str, about: str, planned: list[Planned]) -> Iterator[None]:
-    """Makes `workdir` the work directory of this sweep, and of this process alone until the block ends.
-
-    Raises:
-      UserError: it is in use, or what `adopted` refuses.
-    """
-    workdir.mkdir(parents=True, exist_ok=True)
-    with lock(workdir):
-        adopted(workdir, planned)  # again: another process may have been quicker
-        content = {
-            "name": name,
-            "about": about,
-            "members": [
-                {
-                    "name": member.name,
-                    "setting": member.setting,
-                    "seed": member.config.seed,
-                    "identity": identity(member),
-                }
-                for member in planned
-            ],
-        }
-        write_atomically(workdir / SWEEP, (json.dumps(content, indent=1) + "\n").encode())
-        yield
-
-
-def identity(member: Planned) -> str:
-    """Stands for the setting and the whole configuration of a member."""
-    return fingerprint({"setting": member.setting, "config": flatten(member.config)})
-
-
-def key_of(member: Planned) -> str:
-    """What tells the result of a member from the others."""
-    return json.dumps([member.setting, member.config.seed], sort_keys=True)
-
-
-def results(workdir: Path) -> dict[str, dict[str, Any]]:
-    """The results on disk, by `key_of`."""
-    path = workdir / RESULTS
-    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    return {json.dumps([line["setting"], line["seed"]], sort_keys=True): line for line in lines}
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ def claim(path: Path, config: ConfigDict, dataset: Dataset) -> Iterator[None]:
         raise UserError(
             f"{path} cannot be the work directory ({error.strerror}); choose another --workdir."
         ) from error
-    unfinished = {LOCK, DATASET, _draft(path / DATASET).name, _draft(path / CONFIG).name}
+    unfinished = {LOCK, DATASET, draft(path / DATASET).name, draft(path / CONFIG).name}
     if CONFIG not in found and found - unfinished:
         raise UserError(
             f"{path} is not empty and has no {CONFIG}, so it is no work directory; choose another --workdir."
@@ -86,24 +86,25 @@ def write_atomically(path: Path, data: bytes) -> None:
     Raises:
       UserError: it cannot be written; the old file is left as it was.
     """
-    draft = _draft(path)
+    unfinished = draft(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(draft, "wb") as file:
+        with open(unfinished, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(draft, path)
+        os.replace(unfinished, path)
     except OSError as error:
         with suppress(OSError):
-            draft.unlink()
+            unfinished.unlink()
         raise UserError(
             f"{path} could not be written ({error.strerror}); make room or mend its directory, then repeat "
             f"the command."
         ) from error
 
 
-def _draft(path: Path) -> Path:
+def draft(path: Path) -> Path:
+    """Where `write_atomically` puts what it writes at first."""
     # One fixed name, so that runs killed while they write leave one file at most.
     return path.with_name(f".{path.name}.tmp")
 

@@ -1,5 +1,6 @@
 """Figures 2 and 3, Table 1, and the Toronto Face Database's file, on runs of a blink."""
 
+import json
 import sys
 
 import jax
@@ -188,7 +189,7 @@ def test_table1_refuses(tiny_config, tmp_path, monkeypatch):
     points = tmp_path / "points"
     points.mkdir()
     (points / "config.json").write_text(to_json(tiny_config(data__name="mixture:ring8")))
-    (points / "dataset.json").write_text("{}")
+    (points / "dataset.json").write_text(json.dumps({"shape": [2], "examples": 1000}))
     for arguments, words in (
         (["--quick", "--samples=99", f"--samples-file={tmp_path}/few.npz"], "50 samples, not the 99 asked for"),
         (["--quick", f"--samples-file={tmp_path}/other.npz"], r"\(28, 28, 1\), but digits has \(8, 8, 1\)"),

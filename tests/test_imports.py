@@ -19,7 +19,7 @@ FLOORS = [
     {"plots", "checkpoints"},
     {"writers"},
     {"scores", "plan"},
-    {"evaluate"},
+    {"evaluate", "results"},
     {"trained"},
     {"pretrained"},
     {"train"},

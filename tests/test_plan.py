@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxgan import members, plan
+from jaxgan import members, plan, results
 from jaxgan.config import default
 from jaxgan.errors import UserError
 from jaxgan.plan import chain, fixed, over, product, zipped
@@ -102,11 +102,11 @@ def test_names_tell_members_apart():
 
 
 @given(st.integers(1, 50), st.integers(1, 20))
-def test_chunks_are_even_and_lose_nobody(n, width):
-    chunks = plan.chunks(range(n), width)
+def test_chunks_are_even_and_lose_nobody(n, count):
+    chunks = plan.chunks(range(n), min(n, count))
     assert [member for chunk in chunks for member in chunk] == list(range(n))
-    sizes = {len(chunk) for chunk in chunks}
-    assert max(sizes) <= width and max(sizes) - min(sizes) <= 1
+    sizes = [len(chunk) for chunk in chunks]
+    assert len(sizes) == min(n, count) and max(sizes) - min(sizes) <= 1
 
 
 def test_description(tiny_config, tmp_path):
@@ -136,7 +136,7 @@ def test_a_chunk_that_was_begun_stays_as_it_was(tiny_config, tmp_path):
     for begun in (planned[1:3], planned[5:6]):
         place = members.chunk_directory(tmp_path, begun)
         place.mkdir(parents=True)
-        (place / members.NAMES).write_text(json.dumps([member.name for member in begun]))
+        (place / results.HISTORY).write_text(json.dumps({"members": [member.name for member in begun], "lines": []}))
     unfinished = [member for member in planned if member.config.seed != 5]
-    chunks = members.chunks(tmp_path, unfinished, 2)
-    assert sorted([member.config.seed for member in chunk] for chunk in chunks) == [[0, 3], [1, 2], [4, 6]]
+    chunks = members.chunks(tmp_path, unfinished, 3)
+    assert sorted([member.config.seed for member in chunk] for chunk in chunks) == [[0], [1, 2], [3], [4, 6]]

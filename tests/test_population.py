@@ -134,8 +134,11 @@ def test_a_minibatch_larger_than_the_data_is_refused(base, tmp_path):
         members.train(tmp_path, planned)
 
 
-def test_dealing_and_collecting():
+def test_dealing_and_collecting(monkeypatch):
+    """5 members on 3 devices: the last one fills up."""
+    monkeypatch.setattr(jax, "local_device_count", lambda: 3)
     x = np.arange(10).reshape(5, 2)
     dealt = parallel.deal({"x": x}, 5)["x"]
-    assert dealt.shape[0] == jax.local_device_count()
+    assert dealt.shape == (3, 2, 2)
+    np.testing.assert_array_equal(dealt[2], [x[4], x[4]])
     np.testing.assert_array_equal(parallel.collect(dealt, 5), x)

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from jaxgan import members, plan, report, sweep
+from jaxgan import members, plan, report, results
 from jaxgan.report import Mean, bootstrap, swept_fields, verdicts
 from jaxgan.workdir import write_atomically
 
@@ -66,14 +66,14 @@ def workdir(tmp_path, tiny_config):
     base = tiny_config(**{"train.steps": 20, "evaluate.every": 10, "evaluate.samples": 20})
     losses = plan.over("objective.loss", ["minimax", "non_saturating"])
     planned = plan.members(base, plan.product(losses, plan.over("seed", range(3))))
-    results = members.train(tmp_path, planned)
-    results[1] |= {"diverged": True, "best": {}}
-    for result, score in zip(results, [1.0, 99.0, 3.0, 4.0, 5.0, 6.0], strict=True):
+    trained = members.train(tmp_path, planned)
+    trained[1] |= {"diverged": True, "best": {}}
+    for result, score in zip(trained, [1.0, 99.0, 3.0, 4.0, 5.0, 6.0], strict=True):
         result["final"] |= {"score": score, "test_log_likelihood": 10 * score}
-    write_atomically(tmp_path / sweep.RESULTS, "".join(json.dumps(result) + "\n" for result in results).encode())
+    write_atomically(tmp_path / results.RESULTS, "".join(json.dumps(result) + "\n" for result in trained).encode())
     about = "Which loss?\n\nThe <paper> asks.\n\n    python -m jaxgan.sweep"
-    content = {"name": "loss", "about": about, "members": sweep.identities(planned)}
-    write_atomically(tmp_path / sweep.SWEEP, json.dumps(content).encode())
+    content = {"name": "loss", "about": about, "members": results.records(planned)}
+    write_atomically(tmp_path / results.SWEEP, json.dumps(content).encode())
     return tmp_path
 
 
@@ -101,7 +101,7 @@ def test_the_page_needs_no_network(workdir):
 
 
 def test_a_report_of_a_sweep_under_way(workdir):
-    path = workdir / sweep.RESULTS
+    path = workdir / results.RESULTS
     write_atomically(path, b"".join(path.read_bytes().splitlines(keepends=True)[:2]))
     report.write(workdir)
     assert "loss=non_saturating" not in (workdir / "report.md").read_text()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxgan import launch, parallel, sweep
+from jaxgan import launch, parallel, results, sweep
 from jaxgan.errors import UserError
 
 ROOT = Path(__file__).parents[1]
@@ -80,6 +81,7 @@ def call(monkeypatch, *arguments) -> int:
     [
         ("def get_config(): ...\n", r"ablation\.py defines no get_sweep\(\)"),
         ("def get_sweep(): ...\n", r"ablation\.py defines no get_config\(\)"),
+        ("def get_sweep(:\n", r"ablation\.py is no Python"),
         (HEADER + "def get_sweep(): return []\n", "no settings"),
         (HEADER + 'def get_sweep(): return over("optimizer.generator.learning_rat", [1.0])\n', "nearest is"),
         (HEADER + 'def get_sweep(): return over("seed", [4, 4])\n', "are the same"),
@@ -139,7 +141,9 @@ def test_every_member_has_a_result_and_a_work_directory(finished):
 
 def test_planning_trains_nothing(monkeypatch, capsys, tmp_path, write):
     assert call(monkeypatch, "--sweep", write(SWEEP), "--workdir", tmp_path / "run", "--plan") == 0
-    assert "6 runs -> 2 programs, 3 members a chunk, about 0." in capsys.readouterr().out
+    assert re.search(
+        r"6 runs -> 2 programs, 3 members a chunk, about \d+\.\d minutes of training, ", capsys.readouterr().out
+    )
     assert not (tmp_path / "run").exists()
 
 
@@ -151,6 +155,15 @@ def test_a_finished_sweep_trains_nothing_again(finished):
     assert "6 of 6 runs are finished already" in out and "chunk" not in out
     assert (finished / "results.jsonl").read_bytes() == before
     assert members == {path: path.stat().st_mtime_ns for path in (finished / "members").rglob("*")}
+
+
+def test_a_sweep_killed_while_it_began_can_be_repeated(tmp_path, write):
+    _, planned = sweep.read(write(SWEEP))
+    (tmp_path / "run").mkdir()
+    for name in (".lock", ".sweep.json.tmp"):
+        (tmp_path / "run" / name).write_text("half a fi")
+    with results.opened(tmp_path / "run", "name", "about", planned) as members:
+        assert members == planned
 
 
 def test_a_sweep_may_grow(monkeypatch, write, tmp_path, capsys):
@@ -167,7 +180,7 @@ def test_a_sweep_may_grow(monkeypatch, write, tmp_path, capsys):
     named = [member["name"] for member in json.loads((run / "sweep.json").read_text())["members"]]
     assert named == ["000", "001-d_steps=1-seed=1", "002-d_steps=2-seed=0", "003-d_steps=2-seed=1"]
     assert sorted(path.name for path in (run / "members").iterdir()) == named
-    with pytest.raises(UserError, match="3 of its 4 members are not in this one"):
+    with pytest.raises(UserError, match="3 of the 4 members that it has trained are"):
         call(monkeypatch, "--sweep", write(f"{HEADER}def get_sweep(): return {sweep}\n"), "--workdir", run)
 
 
@@ -220,6 +233,15 @@ def test_slurm_gives_the_same_results(finished, tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     _, planned = sweep.read(finished.parent / "ablation.py")
     found = {}
-    for chunk, results in launch.slurm("local").run(tmp_path / "run", [planned[:2]]):
-        found |= {sweep.key_of(member): json.dumps(result) for member, result in zip(chunk, results, strict=True)}
+    for chunk, new in launch.slurm("local").run(tmp_path / "run", [planned[:2]]):
+        found |= {results.key_of(member): json.dumps(result) for member, result in zip(chunk, new, strict=True)}
     assert list(found.values()) == lines(finished)[:2]
+
+
+def test_an_error_of_a_task_is_one_sentence(tmp_path, write, monkeypatch):
+    """Not an engine's own error, with a traceback of another process in it."""
+    pytest.importorskip("submitit")
+    monkeypatch.chdir(ROOT)
+    _, planned = sweep.read(write(SWEEP.replace('"train.batch_size": 8', '"train.batch_size": 10**6')))
+    with pytest.raises(UserError, match=r"^train.batch_size=1000000 is larger than the training set"):
+        list(launch.slurm("local").run(tmp_path / "run", [planned[:1]]))
