@@ -126,9 +126,7 @@ def torch_chunk(data: np.ndarray) -> Callable[[int], None]:
             return self.linear(x).view(-1, UNITS, PIECES).max(-1).values
 
     G = nn.Sequential(nn.Linear(Z, H), nn.ReLU(), nn.Linear(H, H), nn.ReLU(), nn.Linear(H, X), nn.Sigmoid())
-    D = nn.Sequential(
-        nn.Dropout(0.2), Maxout(X), nn.Dropout(0.5), Maxout(UNITS), nn.Dropout(0.5), nn.Linear(UNITS, 1)
-    )
+    D = nn.Sequential(nn.Dropout(0.2), Maxout(X), nn.Dropout(0.5), Maxout(UNITS), nn.Dropout(0.5), nn.Linear(UNITS, 1))
     for net, r in ((G, 0.05), (D, 0.005)):
         for p in net.to(device).parameters():
             nn.init.uniform_(p, -r, r) if p.ndim > 1 else nn.init.zeros_(p)
@@ -160,9 +158,7 @@ def torch_chunk(data: np.ndarray) -> Callable[[int], None]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=9, help="turns of each contestant")
     parser.add_argument("--steps", type=int, default=50, help="steps a turn")
     flags = parser.parse_args()
@@ -184,9 +180,7 @@ def main() -> None:
     for name, seconds in times.items():
         ratio = statistics.median(a / b for a, b in zip(times["jaxgan"], seconds, strict=True))
         median = statistics.median(seconds)
-        print(
-            f"{name:14s} {median * 1e3:7.2f} ms/step  {M / median:8.0f} images/s   jaxgan / this: {ratio:.2f}"
-        )
+        print(f"{name:14s} {median * 1e3:7.2f} ms/step  {M / median:8.0f} images/s   jaxgan / this: {ratio:.2f}")
 
 
 if __name__ == "__main__":

@@ -157,6 +157,7 @@ def finished(workdir: Path) -> Run:
                 f"{workdir} was trained on {config.data.name}, but the table has columns for MNIST "
                 f"(tfds:mnist), TFD (tfd:PATH) and digits only; give the work directory of such a run."
             )
+
     def changes(other: ConfigDict) -> list[str]:
         usual = settings.flatten(other)
         return [

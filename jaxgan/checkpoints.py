@@ -130,9 +130,7 @@ class Checkpoints:
         steps = self.steps()
         if step is not None:
             if step not in steps:
-                raise UserError(
-                    f"{self.directory} has no checkpoint of step {step}; it has {steps or 'none'}."
-                )
+                raise UserError(f"{self.directory} has no checkpoint of step {step}; it has {steps or 'none'}.")
             steps = [step]
         self._damaged = set()
         found, arrays, self.metrics = -1, {}, {}
@@ -209,10 +207,7 @@ class Checkpoints:
         """The arrays in the tree `like`."""
         wanted = _named(like)
         names = sorted(wanted.keys() | arrays.keys())
-        kinds = [
-            [f"{a[n].dtype}{list(a[n].shape)}" if n in a else "nothing" for a in (arrays, wanted)]
-            for n in names
-        ]
+        kinds = [[f"{a[n].dtype}{list(a[n].shape)}" if n in a else "nothing" for a in (arrays, wanted)] for n in names]
         for name, (saved, want) in zip(names, kinds, strict=True):
             if saved != want:
                 raise UserError(

@@ -143,4 +143,3 @@ def slurm(cluster: str = "slurm") -> Launcher:
 
 def _line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0] or type(error).__name__
-

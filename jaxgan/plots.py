@@ -84,9 +84,7 @@ def curves(path: Path, records: list[dict[str, Any]]) -> None:
             points = [(r["step"], r[name]) for r in records if r.get(name) is not None]
             x, y = zip(*points, strict=True) if points else ((), ())
             marker = "o" if len(points) < 30 else None
-            axis.plot(
-                x, y, color=color, linestyle=style, marker=marker, markersize=3, linewidth=1.4, label=words
-            )
+            axis.plot(x, y, color=color, linestyle=style, marker=marker, markersize=3, linewidth=1.4, label=words)
         low, high = axis.get_ylim()
         axis.set_ylim(min(low, equilibrium - 0.1), max(high, equilibrium + 0.1))  # a flat start looks flat
         axis.grid(alpha=0.3)
@@ -125,9 +123,7 @@ def points(path: Path, samples: np.ndarray, mixture: Mixture) -> None:
         shares = np.histogram(samples, edges)[0] / len(samples)
         axis.stairs(shares / np.diff(edges), edges, fill=True, color=GREEN, alpha=0.5, label=p_g)
         x = np.linspace(low[0], high[0], 1000, dtype=np.float32)
-        axis.plot(
-            x, np.exp(jax.jit(log_density)(mixture, x[:, None])), color="black", linestyle=":", label="p_data"
-        )
+        axis.plot(x, np.exp(jax.jit(log_density)(mixture, x[:, None])), color="black", linestyle=":", label="p_data")
         axis.set_xlabel("x")
         axis.set_ylabel("density")
     else:

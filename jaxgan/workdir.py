@@ -50,9 +50,7 @@ def claim(path: Path, config: ConfigDict, dataset: Dataset) -> Iterator[None]:
         path.mkdir(parents=True, exist_ok=True)
         found = {entry.name for entry in path.iterdir()}
     except OSError as error:
-        raise UserError(
-            f"{path} cannot be the work directory ({error.strerror}); choose another --workdir."
-        ) from error
+        raise UserError(f"{path} cannot be the work directory ({error.strerror}); choose another --workdir.") from error
     unfinished = {LOCK, DATASET, draft(path / DATASET).name, draft(path / CONFIG).name}
     if CONFIG not in found and found - unfinished:
         raise UserError(
@@ -74,9 +72,7 @@ def opened(path: Path) -> tuple[ConfigDict, dict]:
       UserError: it is no work directory, or one of the two files is damaged.
     """
     if not (path / CONFIG).is_file():
-        raise UserError(
-            f"{path} is no work directory (it has no {CONFIG}); train first, or choose another one."
-        )
+        raise UserError(f"{path} is no work directory (it has no {CONFIG}); train first, or choose another one.")
     return _config(path), _facts(path)
 
 
@@ -98,8 +94,7 @@ def write_atomically(path: Path, data: bytes) -> None:
         with suppress(OSError):
             unfinished.unlink()
         raise UserError(
-            f"{path} could not be written ({error.strerror}); make room or mend its directory, then repeat "
-            f"the command."
+            f"{path} could not be written ({error.strerror}); make room or mend its directory, then repeat the command."
         ) from error
 
 
@@ -141,9 +136,7 @@ def _check(path: Path, config: ConfigDict, facts: dict) -> None:
         before, now = flatten(earlier), flatten(config)
         listed = "; ".join(f"{key} was {before[key]!r} and is now {now[key]!r}" for key in changed[:3])
         more = f"; and {len(changed) - 3} more" if len(changed) > 3 else ""
-        raise UserError(
-            f"{path} belongs to a run of another configuration ({listed}{more}); choose another --workdir."
-        )
+        raise UserError(f"{path} belongs to a run of another configuration ({listed}{more}); choose another --workdir.")
     before = _facts(path)
     if before != facts:
         raise UserError(
@@ -245,9 +238,5 @@ def _owner(path: Path) -> dict | None:
 
 
 def _in_use(path: Path, owner: dict | None) -> UserError:
-    who = (
-        f"process {owner['pid']} on {owner['host']} (since {owner['since']})" if owner else "another process"
-    )
-    return UserError(
-        f"{path} is in use by {who}; wait until it ends or stop it, or choose another --workdir."
-    )
+    who = f"process {owner['pid']} on {owner['host']} (since {owner['since']})" if owner else "another process"
+    return UserError(f"{path} is in use by {who}; wait until it ends or stop it, or choose another --workdir.")

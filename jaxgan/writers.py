@@ -201,9 +201,7 @@ class Progress:
         """Shows the newest metrics of the game: `value`, `d_real` and `d_fake`, where there are any."""
         left = timedelta(seconds=round((self._total - step) / steps_per_second))
         images = steps_per_second * self._batch_size
-        speed = (
-            f"step {step}/{self._total}  {steps_per_second:.1f} steps/s  {images:.0f} images/s  {left} left"
-        )
+        speed = f"step {step}/{self._total}  {steps_per_second:.1f} steps/s  {images:.0f} images/s  {left} left"
         words = {"value": "V", "d_real": "D(x)", "d_fake": "D(G(z))"}
         game = "  ".join(f"{word} {metrics[name]:.3f}" for name, word in words.items() if name in metrics)
         now = time.monotonic()

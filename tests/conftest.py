@@ -35,6 +35,4 @@ def tiny_config():
         "evaluate.samples": 64,
         "checkpoint.every": 10,
     }
-    return lambda **changes: update(
-        default(), base | {key.replace("__", "."): v for key, v in changes.items()}
-    )
+    return lambda **changes: update(default(), base | {key.replace("__", "."): v for key, v in changes.items()})

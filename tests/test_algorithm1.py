@@ -109,9 +109,7 @@ def test_one_iteration_against_the_paper_written_out(game):
     examples = jnp.arange(gan.m, dtype=jnp.uint32)
     key = jax.random.fold_in(stream(hparams, "train"), 0)
     x = algorithm1.draw_data(gan, stream(hparams, "order"), jnp.asarray(DATA), jnp.uint32(0), examples)
-    first, second = (
-        algorithm1.draw_noise(gan, hparams, jax.random.fold_in(key, j), examples) for j in range(2)
-    )
+    first, second = (algorithm1.draw_noise(gan, hparams, jax.random.fold_in(key, j), examples) for j in range(2))
     G, D = state.generator.params, state.discriminator.params
 
     def d_loss(D):
@@ -157,9 +155,7 @@ def test_samples_start_at_the_mean_image(game):
     np.testing.assert_allclose(1 / (1 + np.exp(-bias.astype(np.float64))), mean, atol=2e-7)
     assert bias[0] == pytest.approx(np.log(1e-7), rel=1e-5)
     gan, hparams, state = game()
-    images = sample(
-        gan, hparams, state.generator.params, jax.random.key(0), jnp.arange(500, dtype=jnp.uint32)
-    )
+    images = sample(gan, hparams, state.generator.params, jax.random.key(0), jnp.arange(500, dtype=jnp.uint32))
     np.testing.assert_allclose(images.mean(axis=0), DATA.mean(axis=0) / 255, atol=0.02)
 
 

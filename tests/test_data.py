@@ -89,9 +89,7 @@ def test_mixtures_come_with_their_density():
     assert d.train.shape[1] == d.mixture.means.shape[1] == 2
 
 
-@pytest.mark.parametrize(
-    ("name", "nearest"), [("digit", "digits"), ("mnist", "tfds:mnist"), ("npz:", "npz:PATH")]
-)
+@pytest.mark.parametrize(("name", "nearest"), [("digit", "digits"), ("mnist", "tfds:mnist"), ("npz:", "npz:PATH")])
 def test_an_unknown_name_names_the_nearest(name, nearest):
     with pytest.raises(UserError, match=f"nearest is '{nearest}'"):
         data.load(settings_for(name=name))
@@ -211,9 +209,7 @@ def test_npz_bomb_is_refused_before_it_is_read(tmp_path, monkeypatch):
 
 def test_npz_header_that_promises_more_than_there_is(tmp_path):
     header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(
-        header, {"descr": "|u1", "fortran_order": False, "shape": (10**15, 8, 8)}
-    )
+    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": (10**15, 8, 8)})
     with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
         archive.writestr("train.npy", header.getvalue())
     with pytest.raises(UserError, match="shorter than its header says"):
@@ -514,9 +510,7 @@ def test_another_process_may_prepare_the_same(tmp_path, official, monkeypatch):
     np.testing.assert_array_equal(tfds.load("mnist", str(tmp_path))[0], train)
 
 
-@pytest.mark.parametrize(
-    "lost", ["dataset_info.json", "features.json", "mnist-test.array_record-00000-of-00001"]
-)
+@pytest.mark.parametrize("lost", ["dataset_info.json", "features.json", "mnist-test.array_record-00000-of-00001"])
 def test_a_damaged_copy_is_named(tmp_path, official, lost):
     write_mnist(tmp_path)
     official(tmp_path)

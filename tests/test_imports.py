@@ -50,9 +50,7 @@ def test_imports_point_down():
             assert name.split(".")[0] not in ("experiments", "configs", "tests"), f"{path} imports {name}"
             if name.startswith("jaxgan."):
                 other = name.split(".")[1]
-                assert other == room or FLOOR[other] < FLOOR[room], (
-                    f"{path} imports {name}, which is not below it"
-                )
+                assert other == room or FLOOR[other] < FLOOR[room], f"{path} imports {name}, which is not below it"
 
 
 def test_only_parallel_names_pmap():

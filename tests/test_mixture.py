@@ -41,9 +41,7 @@ def test_log_density_against_scipy(mixture: Mixture):
     np.testing.assert_allclose(log_density(mixture, x), logsumexp(parts, axis=0), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "name, cells", [("gaussian", 200), ("bimodal", 200), ("ring8", 256), ("grid25", 200)]
-)
+@pytest.mark.parametrize("name, cells", [("gaussian", 200), ("bimodal", 200), ("ring8", 256), ("grid25", 200)])
 def test_a_grid_holds_all_mass(name: str, cells: int):
     mixture = NAMED[name]
     x, dx, mass = jax.jit(mass_on_grid, static_argnums=1)(mixture, cells)
@@ -59,9 +57,7 @@ def test_a_grid_holds_all_mass(name: str, cells: int):
 
 
 def test_grid_by_hand():
-    mixture = Mixture(
-        np.ones(1, np.float32), np.array([[1.0, 10.0]], np.float32), np.array([0.5], np.float32)
-    )
+    mixture = Mixture(np.ones(1, np.float32), np.array([[1.0, 10.0]], np.float32), np.array([0.5], np.float32))
     x, dx = grid(mixture, 3)  # [-2, 4] x [7, 13]
     assert float(dx) == pytest.approx(4)
     np.testing.assert_allclose(x[:, 0, 0], [-1, 1, 3])

@@ -63,9 +63,7 @@ def test_the_mixtures_own_samples(name: str, share: float):
     assert float(got["mode_kl"]) < 1e-3 and float(got["mode_jsd"]) < 1e-3
 
 
-@pytest.mark.parametrize(
-    "name, cells, n", [("gaussian", 40, 2000), ("bimodal", 60, 4000), ("ring8", 212, 10_000)]
-)
+@pytest.mark.parametrize("name, cells, n", [("gaussian", 40, 2000), ("bimodal", 60, 4000), ("ring8", 212, 10_000)])
 def test_bias_of_density_jsd_is_as_documented(name: str, cells: int, n: int):
     mixture = NAMED[name]
     score = jax.jit(jax.vmap(lambda key: density_jsd(sample(mixture, key, n), mixture, cells)))

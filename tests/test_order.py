@@ -29,8 +29,6 @@ def test_order_looks_random():
     first = jax.vmap(lambda k: jax.vmap(lambda i: permuted(k, i, n))(jnp.arange(2, dtype=jnp.uint32)))(keys)
     counts = np.bincount(np.asarray(first[:, 0]), minlength=n)
     assert ((counts - 200) ** 2 / 200).sum() < 43.8  # chi-square, 19 degrees of freedom, p = 0.001
-    gaps = np.bincount(
-        (np.asarray(first[:, 1]).astype(int) - np.asarray(first[:, 0]).astype(int)) % n, minlength=n
-    )
+    gaps = np.bincount((np.asarray(first[:, 1]).astype(int) - np.asarray(first[:, 0]).astype(int)) % n, minlength=n)
     assert gaps[0] == 0
     assert ((gaps[1:] - 4000 / 19) ** 2 / (4000 / 19)).sum() < 42.3  # 18 degrees of freedom, p = 0.001

@@ -30,9 +30,7 @@ def test_a_grid_of_single_pixels():
     assert (picture[-1] == plots.GAP).all() and (picture[:, -1] == plots.GAP).all()
 
 
-@pytest.mark.parametrize(
-    ("height", "width", "n", "rows"), [(8, 8, 100, 10), (28, 28, 100, 10), (7, 13, 6, 1)]
-)
+@pytest.mark.parametrize(("height", "width", "n", "rows"), [(8, 8, 100, 10), (28, 28, 100, 10), (7, 13, 6, 1)])
 def test_a_grid_is_wide_enough_to_see_and_keeps_every_pixel(height, width, n, rows):
     images = np.random.default_rng(0).integers(0, 256, (n, height, width, 3), dtype=np.uint8)
     picture = plots.grid(images, rows)

@@ -63,9 +63,7 @@ def test_resumed_equals_uninterrupted_bit_for_bit(finished, tiny_config, tmp_pat
     for record in before:
         if record["step"] == stop:  # the shorter run ended here, so it was evaluated here too
             for key in [
-                k
-                for k in record
-                if "log_likelihood" in k or k in ("score", "test_standard_error") or "parzen" in k
+                k for k in record if "log_likelihood" in k or k in ("score", "test_standard_error") or "parzen" in k
             ]:
                 del record[key]
     assert before == timeless(finished)
@@ -77,9 +75,7 @@ def test_another_seed_is_another_run(finished, tiny_config, tmp_path):
 
 
 def test_repeating_a_finished_run_changes_nothing(finished, tiny_config, capsys):
-    before = {
-        path: path.read_bytes() for path in finished.rglob("*") if path.is_file() and path.suffix != ".lock"
-    }
+    before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file() and path.suffix != ".lock"}
     assert train(tiny_config(), finished) == 0
     assert "20" in capsys.readouterr().out
     for path, content in before.items():
@@ -125,9 +121,7 @@ EXPLODING = {
 
 
 def test_divergence_stops_with_the_step_the_metric_and_the_last_good_state(tiny_config, tmp_path):
-    with pytest.raises(
-        UserError, match=r"by step 5; the last good state is step 0 \(there is no checkpoint\)"
-    ):
+    with pytest.raises(UserError, match=r"by step 5; the last good state is step 0 \(there is no checkpoint\)"):
         train(tiny_config(**EXPLODING), tmp_path / "work")
     assert not (tmp_path / "work/checkpoints").exists()
 
@@ -180,8 +174,6 @@ def test_the_command_line(tmp_path):
         [*command, "--config.objective.loss=hinge"], cwd=ROOT, capture_output=True, text=True, timeout=60
     )
     assert result.returncode == 2
-    assert result.stderr.startswith(
-        "error: objective.loss must be one of minimax, non_saturating, not 'hinge'"
-    )
+    assert result.stderr.startswith("error: objective.loss must be one of minimax, non_saturating, not 'hinge'")
     assert result.stderr.count("\n") == 1
     assert not (tmp_path / "work").exists()

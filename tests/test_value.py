@@ -32,9 +32,7 @@ def test_losses_by_hand():
     logit = jnp.array([math.log(0.2 / 0.8)])  # D = 0.2
     assert minimax(logit)[0] == pytest.approx(math.log(0.8), rel=1e-6)
     assert non_saturating(logit)[0] == pytest.approx(-math.log(0.2), rel=1e-6)
-    assert discriminator_loss(logit, logit)[0] == pytest.approx(
-        -(math.log(0.2) + math.log(0.8)) / 2, rel=1e-6
-    )
+    assert discriminator_loss(logit, logit)[0] == pytest.approx(-(math.log(0.2) + math.log(0.8)) / 2, rel=1e-6)
 
 
 def test_the_discriminators_loss_is_minus_half_the_value():

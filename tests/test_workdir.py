@@ -155,9 +155,7 @@ with lock(Path(sys.argv[1])):
 def holder(path: Path):
     """Another process that has the lock."""
     path.mkdir(exist_ok=True)
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(path)], stdout=subprocess.PIPE, text=True
-    ) as process:
+    with subprocess.Popen([sys.executable, "-c", HOLDER, str(path)], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "held\n"
         try:
             yield process

@@ -126,9 +126,7 @@ def test_a_line_that_does_not_fit_is_cut_off_again(tmp_path, monkeypatch, fits):
         writer.write(10, {"value": 1.0})
         with monkeypatch.context() as patch:
             patch.setattr(writers.os, "write", full)
-            with pytest.raises(
-                UserError, match=r"metrics\.jsonl could not be written \(No space left on device\)"
-            ):
+            with pytest.raises(UserError, match=r"metrics\.jsonl could not be written \(No space left on device\)"):
                 writer.write(20, {"value": 2.0})
         assert (tmp_path / "metrics.jsonl").read_bytes() == b'{"step": 10, "value": 1.0}\n'
         writer.write(30, {"value": 3.0})
@@ -150,9 +148,7 @@ def test_full_disk(tmp_path, capfd):
     finally:
         subprocess.run(["umount", str(tmp_path)], check=True)
     out, err = capfd.readouterr()
-    assert (
-        out == "" and err.count("\n") == 1 and "no more TensorBoard events (No space left on device)" in err
-    )
+    assert out == "" and err.count("\n") == 1 and "no more TensorBoard events (No space left on device)" in err
 
 
 def test_tensorboard_that_cannot_be_written_does_not_stop_the_run(tmp_path, capsys):
@@ -215,9 +211,7 @@ def test_plain_progress_is_sparse_and_ends_with_the_last_line(capsys, monkeypatc
             progress.update(step, GAME, 10.0)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 18  # one in six seconds, and the last
-    assert lines[0] == (
-        "step 10/1000  10.0 steps/s  1000 images/s  0:01:39 left  V -1.386  D(x) 0.500  D(G(z)) 0.250"
-    )
+    assert lines[0] == ("step 10/1000  10.0 steps/s  1000 images/s  0:01:39 left  V -1.386  D(x) 0.500  D(G(z)) 0.250")
     assert lines[-1].startswith("step 1000/1000") and "0:00:00 left" in lines[-1]
 
 

@@ -72,9 +72,7 @@ def load(data_config: ConfigDict) -> Dataset:
     return Dataset(name, *split(train, test, held_out), None)
 
 
-def split(
-    train: np.ndarray, test: np.ndarray | None, held_out: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def split(train: np.ndarray, test: np.ndarray | None, held_out: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Train, validation and test: see `load`. No example is in two of them, and nothing is copied."""
     if test is None:
         train, test = _cut(train, held_out, "test")

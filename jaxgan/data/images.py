@@ -199,15 +199,11 @@ def _room(out: np.ndarray | None, n: int, image: Image, name: str, first: str) -
     if out is None:
         out = np.empty((n, *size, channels), np.uint8)
     if size != out.shape[1:3]:
-        raise UserError(
-            f"{name} is {_times(size)} pixels but {first} is {_times(out.shape[1:3])}; make them one size."
-        )
+        raise UserError(f"{name} is {_times(size)} pixels but {first} is {_times(out.shape[1:3])}; make them one size.")
     return np.repeat(out, 3, axis=-1) if channels > out.shape[-1] else out
 
 
-def _same_size(
-    train: np.ndarray, test: np.ndarray, train_name: str, test_name: str
-) -> tuple[np.ndarray, np.ndarray]:
+def _same_size(train: np.ndarray, test: np.ndarray, train_name: str, test_name: str) -> tuple[np.ndarray, np.ndarray]:
     if train.shape[1:] != test.shape[1:]:
         raise UserError(
             f"the images of {train_name} are {_times(train.shape[1:])}, those of {test_name} "

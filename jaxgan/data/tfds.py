@@ -89,8 +89,7 @@ def _stored(name: str, root: Path) -> Any:
         return None
     except Exception as error:
         raise UserError(
-            f"tfds:{name} in {root} cannot be opened ({_sentence(error)}); delete that copy and repeat the "
-            f"command."
+            f"tfds:{name} in {root} cannot be opened ({_sentence(error)}); delete that copy and repeat the command."
         ) from error
 
 
@@ -131,8 +130,7 @@ def _read(builder: Any, split: str) -> np.ndarray:
                 examples = source.__getitems__(numbers)
             except Exception as error:
                 raise UserError(
-                    f"{builder.data_dir} is damaged ({_sentence(error)}); delete that folder and repeat "
-                    f"the command."
+                    f"{builder.data_dir} is damaged ({_sentence(error)}); delete that folder and repeat the command."
                 ) from error
             for number, example in zip(numbers, examples, strict=True):
                 yield f"image {number} of {split} in {builder.data_dir}", io.BytesIO(example[key])

@@ -116,7 +116,6 @@ def _checked(samples: ArrayLike, mixture: Mixture) -> tuple[Array, Mixture]:
     d = mixture.means.shape[1]
     if samples.ndim != 2 or samples.shape[1] != d or len(samples) == 0:
         raise UserError(
-            f"samples of shape {samples.shape} don't fit a mixture in {d} dimensions; "
-            f"give at least one, as [n, {d}]."
+            f"samples of shape {samples.shape} don't fit a mixture in {d} dimensions; give at least one, as [n, {d}]."
         )
     return samples, mixture

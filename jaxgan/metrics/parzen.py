@@ -87,9 +87,7 @@ def log_likelihood(samples: ArrayLike, x: ArrayLike, sigma: ArrayLike) -> Array:
 def log_likelihoods(samples: ArrayLike, x: ArrayLike, sigmas: ArrayLike) -> Array:
     """`log_likelihood` for each of `sigmas` [S], from distances computed once: [S, n] float32, nats."""
     if len(samples) == 0 or len(x) == 0:
-        raise UserError(
-            f"got {len(samples)} samples and {len(x)} examples; a Parzen window needs some of both."
-        )
+        raise UserError(f"got {len(samples)} samples and {len(x)} examples; a Parzen window needs some of both.")
     samples, x = (jnp.reshape(jnp.asarray(a, jnp.float32), (len(a), -1)) for a in (samples, x))
     if samples.shape[1] != x.shape[1]:
         raise UserError(

@@ -92,17 +92,13 @@ def generator_criterion(p_data: ArrayLike, p_g: ArrayLike, dx: ArrayLike) -> Arr
     """
     p_data, p_g = _on_one_grid(p_data, p_g)
     logits = _log(p_data) - _log(p_g)  # D* = sigmoid(logits); its logarithm stays finite where D* is 0
-    return _expectation(p_data, jax.nn.log_sigmoid(logits), dx) + _expectation(
-        p_g, jax.nn.log_sigmoid(-logits), dx
-    )
+    return _expectation(p_data, jax.nn.log_sigmoid(logits), dx) + _expectation(p_g, jax.nn.log_sigmoid(-logits), dx)
 
 
 def _on_one_grid(p: ArrayLike, q: ArrayLike) -> tuple[Array, Array]:
     p, q = jnp.asarray(p, float), jnp.asarray(q, float)
     if p.shape != q.shape:
-        raise UserError(
-            f"densities of shapes {p.shape} and {q.shape} can't be compared; use one grid for both."
-        )
+        raise UserError(f"densities of shapes {p.shape} and {q.shape} can't be compared; use one grid for both.")
     return p, q
 
 
