@@ -70,11 +70,10 @@ def seconds(layout: str, n: int, steps: int) -> tuple[float, float]:
     configs = [update(ring8.get_config(), short(steps) | {"seed": seed}) for seed in range(n)]
     dataset = data.load(configs[0].data)
     gan = build_for(configs[0], dataset)
-    examples = parallel.replicate(dataset.train)
     score = scores.measure(configs[0], gan, dataset)
     advance = partial(population.advance, gan)
     if layout == "one after another":
-        advance = parallel.trainer(gan)
+        advance, examples = parallel.trainer(gan), parallel.replicate(dataset.train)
         start, measure = jax.jit(gan.init), jax.jit(score)
 
         def work(count: int, steps: int):
@@ -84,23 +83,15 @@ def seconds(layout: str, n: int, steps: int) -> tuple[float, float]:
                 jax.device_get((metrics, measure(hparams, state)))
 
     else:
-
-        def mapped(function, shared: int):
-            def many(*args):
-                one = lambda *mine: function(*mine, *args[2:])  # noqa: E731
-                if "vmap" in layout:
-                    return jax.vmap(one)(*args[:2])
-                return jax.lax.map(lambda mine: one(*mine), args[:2])
-
-            return jax.pmap(many, in_axes=(0, 0, *[None] * shared))
-
-        start = mapped(lambda hparams, alive: Member(gan.init(hparams), alive), 0)
-        advance, measure = mapped(advance, 2), mapped(lambda hparams, member: score(hparams, member.state), 0)
-        hparams = parallel.deal(population.stacked(configs), n)
+        mapped = partial(parallel.over_members, own=2, side_by_side="vmap" in layout)
+        start = mapped(lambda hparams, alive: Member(gan.init(hparams), alive))
+        advance, measure = mapped(advance), mapped(lambda hparams, member: score(hparams, member.state))
+        hparams, examples = parallel.deal(population.stacked(configs), n), parallel.copies(dataset.train)
 
         def work(count: int, steps: int):
             group = start(hparams, parallel.deal(np.ones(n, bool), n))
-            group, metrics = advance(hparams, group, examples, np.uint32(steps))
+            done = advance(hparams, group, examples, parallel.copies(np.uint32(steps)))
+            group, metrics = zip(*done, strict=True)
             jax.device_get((metrics, measure(hparams, group)))
 
     work(1, 1)

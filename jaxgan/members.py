@@ -89,9 +89,9 @@ def program(member: Planned) -> Program:
         dataset,
         gan,
         start=parallel.over_members(start, own=2),
-        advance=parallel.over_members(partial(population.advance, gan), own=2, shared=2, donate=1),
-        measure=parallel.over_members(lambda hparams, member: scored(hparams, member.state), own=2, in_turns=True),
-        sample=parallel.over_members(samples, own=2, in_turns=True),
+        advance=parallel.over_members(partial(population.advance, gan), own=2, donate=1),
+        measure=parallel.over_members(lambda hparams, member: scored(hparams, member.state), own=2, side_by_side=False),
+        sample=parallel.over_members(samples, own=2, side_by_side=False),
     )
     return _programs[key]
 
@@ -173,12 +173,13 @@ def seconds_a_step(members: Sequence[Planned]) -> tuple[float, float]:
     about, n = program(members[0]), len(members)
     hparams = parallel.deal(population.stacked([member.config for member in members]), n)
     group = about.start(hparams, parallel.deal(np.ones(n, bool), n))
-    examples = parallel.replicate(about.dataset.train)
+    examples = parallel.copies(about.dataset.train)
 
     def lasts(steps: int) -> float:
         nonlocal group
         clock = time.perf_counter()
-        group, _ = jax.block_until_ready(about.advance(hparams, group, examples, np.uint32(steps)))
+        done = about.advance(hparams, group, examples, parallel.copies(np.uint32(steps)))
+        group, _ = zip(*jax.block_until_ready(done), strict=True)
         return time.perf_counter() - clock
 
     compilation, few = lasts(1), lasts(2)
@@ -212,20 +213,22 @@ def train(workdir: Path, members: Sequence[Planned]) -> list[Result]:
         group = about.start(hparams, parallel.deal(np.ones(n, bool), n))
         step = 0
         lines: list[dict[str, Any]] = []  # {"step": step, "metrics": {name: [a number for each member]}}
-        found = checkpoints.restore(parallel.collect(group, n))
-        if found:
-            step, group = found[0], parallel.deal(found[1], n)
+        saved = checkpoints.restore(parallel.collect(group))
+        if saved:
+            step, group = saved[0], parallel.deal(saved[1], n)
             history = json.loads((place / results.HISTORY).read_text())
             lines = [line for line in history["lines"] if line["step"] <= step]
             progress.say(f"going on from step {step} of {config.train.steps}")
-        examples = parallel.replicate(about.dataset.train)
+        examples = parallel.copies(about.dataset.train)
         while step < config.train.steps:
             end, clock = boundary(step, config), time.perf_counter()
-            group, metrics = about.advance(hparams, group, examples, np.uint32(end - step))
+            done = about.advance(hparams, group, examples, parallel.copies(np.uint32(end - step)))
+            group, metrics = zip(*done, strict=True)
+            found = parallel.collect(metrics)
             if due(end, config.evaluate.every, config):
-                metrics |= about.measure(hparams, group)
-            alive = parallel.collect(group.alive, n)
-            numbers = {name: _finite(x, alive) for name, x in parallel.collect(metrics, n).items()}
+                found |= parallel.collect(about.measure(hparams, group))
+            alive = parallel.collect(hand.alive for hand in group)
+            numbers = {name: _finite(x, alive) for name, x in found.items()}
             lines.append({"step": end, "metrics": numbers})
             shown = {name: [x for x in column if x is not None] for name, column in numbers.items()}
             means = {name: statistics.fmean(column) for name, column in shown.items() if column}
@@ -234,9 +237,9 @@ def train(workdir: Path, members: Sequence[Planned]) -> list[Result]:
             if due(step, config.checkpoint.every, config):
                 history = {"members": [member.name for member in members], "lines": lines}
                 write_atomically(place / results.HISTORY, json.dumps(history).encode())
-                checkpoints.save(step, parallel.collect(group, n), metrics={})
-        samples = parallel.collect(about.sample(hparams, group), n)
-        group = parallel.collect(group, n)
+                checkpoints.save(step, parallel.collect(group), metrics={})
+        samples = parallel.collect(about.sample(hparams, group))
+        group = parallel.collect(group)
 
     def one(i: int) -> Result:
         mine = [{"step": line["step"]} | {k: v[i] for k, v in line["metrics"].items()} for line in lines]

@@ -10,7 +10,8 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 
@@ -160,44 +161,59 @@ def trainer(gan: Gan) -> Callable:
 
 
 def over_members(
-    function: Callable, *, own: int, shared: int = 0, donate: int | None = None, in_turns: bool = False
+    function: Callable, *, own: int, donate: int | None = None, side_by_side: bool | None = None
 ) -> Callable:
     """`function` of one member of a population, compiled for all of them.
 
-    Each device of this host has its members to itself, and nothing passes between devices. On CPU the
-    members of a device take turns: joined they would gain nothing there, and this way a member's numbers
-    are those of the member alone to the last bit. Other devices run their members side by side.
+    Members have nothing to tell each other, so each device runs a program of its own, that of one device.
+    (In one program for all, XLA's partitioner rewrites the step, and a member is no longer the run alone.)
+
+    The members of an accelerator run side by side. On CPU, where that would gain nothing, they take turns, and
+    a member's numbers are those of the member alone to the last bit.
 
     Args:
-      function: of `own` trees of arrays of one member, then `shared` ones that are the same for all.
+      function: of `own` trees of arrays of one member, then others that are the same for all.
       donate: the argument whose memory the result may take.
-      in_turns: on accelerators, too: for what needs much memory for one member.
+      side_by_side: None chooses as said; False is for what needs much memory for one member.
 
     Returns:
-      The same function of trees `[devices, members, ...]` as `deal` makes them, then the shared ones.
+      The same function of lists with an entry for each device, as `deal` and `copies` make them.
     """
-    taking_turns = in_turns or jax.default_backend() == "cpu"
+    together = jax.default_backend() != "cpu" if side_by_side is None else side_by_side
 
     def members(*args):
         def one(*mine):
             return function(*mine, *args[own:])
 
-        return jax.lax.map(lambda mine: one(*mine), args[:own]) if taking_turns else jax.vmap(one)(*args[:own])
+        return jax.vmap(one)(*args[:own]) if together else jax.lax.map(lambda mine: one(*mine), args[:own])
 
-    axes = (0,) * own + (None,) * shared
-    return jax.pmap(members, in_axes=axes, donate_argnums=() if donate is None else donate)
+    compiled = jax.jit(members, donate_argnums=() if donate is None else donate)
 
+    def on_devices(*args) -> list:
+        with ThreadPoolExecutor(len(args[0])) as devices:  # the first time they compile, at once
+            return list(devices.map(compiled, *args))
 
-def deal(tree, members: int):
-    """Arrays [members, ...] as [devices, members / devices, ...], the last member repeated to fill up."""
-    devices = jax.local_device_count()
-    numbers = np.minimum(np.arange(-(-members // devices) * devices), members - 1).reshape(devices, -1)
-    return jax.tree.map(lambda x: np.asarray(x)[numbers], tree)
+    return on_devices
 
 
-def collect(tree, members: int):
-    """What `deal` made, as NumPy arrays [members, ...]."""
-    return jax.tree.map(lambda x: np.asarray(x).reshape(-1, *x.shape[2:])[:members], tree)
+def deal(tree, members: int) -> list:
+    """Arrays [members, ...] as a list of trees of them, one on each device of this host, as even as possible."""
+    devices = jax.local_devices()[:members]
+    hands = np.array_split(np.arange(members), len(devices))
+    return [
+        jax.device_put(jax.tree.map(lambda x, hand=hand: np.asarray(x)[hand], tree), device)
+        for hand, device in zip(hands, devices, strict=True)
+    ]
+
+
+def collect(hands: Iterable):
+    """What `deal` dealt, as NumPy arrays [members, ...]."""
+    return jax.tree.map(lambda *x: np.concatenate(x), *hands)
+
+
+def copies(tree) -> list:
+    """The tree on each device of this host."""
+    return [jax.device_put(tree, device) for device in jax.local_devices()]
 
 
 def split_cpu(devices: int) -> None:

@@ -9,9 +9,12 @@ import sys
 import time
 from pathlib import Path
 
+import jax
+import numpy as np
 import pytest
 
-from jaxgan import launch, parallel, results, sweep
+import jaxgan
+from jaxgan import launch, parallel, results, sweep, train
 from jaxgan.errors import UserError
 
 ROOT = Path(__file__).parents[1]
@@ -20,14 +23,13 @@ HEADER = '''"""Does k matter?
 
 A tiny ablation.
 """
-from jaxgan.config import default, update
+from configs import ring8
+from jaxgan.config import update
 from jaxgan.plan import over, product
 
 def get_config():
-    return update(default(), {
-        "data.name": "mixture:ring8", "prior.size": 2, "generator.hidden": (8,), "generator.activations": ("relu",),
-        "generator.output": "linear", "discriminator.hidden": (4,), "discriminator.pieces": 2, "train.batch_size": 8,
-        "train.steps": 40, "log.every": 10, "evaluate.every": 20, "evaluate.samples": 100, "checkpoint.every": 10,
+    return update(ring8.get_config(), {
+        "train.steps": 100, "log.every": 10, "evaluate.every": 50, "evaluate.samples": 100, "checkpoint.every": 10,
     })
 '''
 SWEEP = HEADER + 'def get_sweep():\n    return product(over("train.d_steps", [1, 2]), over("seed", range(3)))\n'
@@ -132,11 +134,22 @@ def test_every_member_has_a_result_and_a_work_directory(finished):
     ]
     for line in lines:
         assert line.keys() == {"setting", "seed", "final", "best", "diverged", "steps"}
-        assert line["steps"] == 40 and line["diverged"] is False
+        assert line["steps"] == 100 and line["diverged"] is False
         assert {"modes", "high_quality", "jsd", "value", "g_gradient_norm"} <= line["final"].keys()
     names = sorted(path.name for path in (finished / "members").iterdir())
     assert names == [f"{i:03d}-d_steps={1 + i // 3}-seed={i % 3}" for i in range(6)]
     assert not (finished / "chunks").exists()
+
+
+def test_a_member_on_one_of_several_devices_is_its_setting_trained_alone(finished, tmp_path):
+    """Bit for bit, in a game that makes 1e-2 of 1e-7 within these 100 steps."""
+    _, planned = sweep.read(finished.parent / "ablation.py")
+    for member in (planned[0], planned[2]):  # the first and the last device's
+        train.train(member.config, tmp_path / member.name)
+        pair = (finished / "members" / member.name, tmp_path / member.name)
+        ours, alone = (jax.tree.leaves(jaxgan.load(path).state) for path in pair)
+        for mine, single in zip(ours, alone, strict=True):
+            np.testing.assert_array_equal(mine, single)
 
 
 def test_planning_trains_nothing(monkeypatch, capsys, tmp_path, write):
@@ -242,6 +255,6 @@ def test_an_error_of_a_task_is_one_sentence(tmp_path, write, monkeypatch):
     """Not an engine's own error, with a traceback of another process in it."""
     pytest.importorskip("submitit")
     monkeypatch.chdir(ROOT)
-    _, planned = sweep.read(write(SWEEP.replace('"train.batch_size": 8', '"train.batch_size": 10**6')))
+    _, planned = sweep.read(write(SWEEP.replace('"log.every": 10', '"train.batch_size": 10**6, "log.every": 10')))
     with pytest.raises(UserError, match=r"^train.batch_size=1000000 is larger than the training set"):
         list(launch.slurm("local").run(tmp_path / "run", [planned[:1]]))
