@@ -1,15 +1,19 @@
-"""How long one step of the MNIST recipe takes, beside the same arithmetic written without this package.
+"""How long one step of the MNIST recipe takes, and one Parzen estimate, beside the least they could take.
 
-    pip install -e '.[bench]' && python -m experiments.benchmark
+    pip install -e '.[bench]' && python -m experiments.benchmark [--part step|parzen]
 
-Alternating updates, batch 100, the paper's networks, dropout, SGD with momentum. Three contestants
+step: alternating updates, batch 100, the paper's networks, dropout, SGD with momentum. Three contestants
 take turns in one process, chunk by chunk, so that a machine whose speed drifts treats them alike:
 
 - jaxgan: the pmapped step of `jaxgan.main`, every metric included;
 - by hand: a scanned JAX step as one would write it in an afternoon, no metrics;
 - PyTorch eager, with D's gradients switched off while G learns (skipped if torch is not installed).
 
-Expected: jaxgan / by hand at most 1.0, jaxgan / PyTorch at most 0.75 on CPU.
+parzen: `parzen.log_likelihoods` of 10,000 MNIST-sized examples under 10,000 samples, all ten sigmas of the
+paper, in turns with one matrix product of the same 10,000 x 784 x 10,000.
+
+Expected: jaxgan / by hand at most 1.0, jaxgan / PyTorch at most 0.75 on CPU; Parzen / product at most 1.5,
+in less than 1 GB.
 Measured: see the README.
 """
 
@@ -30,6 +34,7 @@ from jaxgan import parallel
 from jaxgan.config import update
 from jaxgan.gan import build, mean_example
 from jaxgan.hparams import traced
+from jaxgan.metrics import parzen
 
 M, Z, X, H, UNITS, PIECES = 100, 100, 784, 1200, 240, 5
 LR, MOMENTUM = 0.1, 0.5
@@ -157,30 +162,64 @@ def torch_chunk(data: np.ndarray) -> Callable[[int], None]:
     return chunk
 
 
+def in_turns(contestants: dict[str, Callable[[], None]], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each turn of each contestant; the first, which compiles, is not counted."""
+    times: dict[str, list[float]] = {name: [] for name in contestants}
+    for number in range(1 + rounds):
+        for name, turn in contestants.items():
+            start = time.perf_counter()
+            turn()
+            if number:
+                times[name].append(time.perf_counter() - start)
+    return times
+
+
+def step(rounds: int, steps: int) -> None:
+    data = np.random.default_rng(0).integers(0, 256, (50_000, 28, 28, 1)).astype(np.uint8)
+    chunks = {"jaxgan": jaxgan_chunk(data), "by hand": hand_chunk(data)}
+    try:
+        chunks["PyTorch eager"] = torch_chunk(data)
+    except ImportError:
+        print("PyTorch is not installed: pip install -e '.[bench]'")
+    times = in_turns({name: partial(chunk, steps) for name, chunk in chunks.items()}, rounds)
+    print(f"{jax.devices()[0].device_kind}, {rounds} turns of {steps} steps each, medians")
+    for name, seconds in times.items():
+        ratio = statistics.median(a / b for a, b in zip(times["jaxgan"], seconds, strict=True))
+        median = statistics.median(seconds) / steps
+        print(f"{name:14s} {median * 1e3:7.2f} ms/step  {M / median:8.0f} images/s   jaxgan / this: {ratio:.2f}")
+
+
+def parzen_window(rounds: int, n: int = 10_000) -> None:
+    rng = np.random.default_rng(0)
+    samples, x = (jnp.asarray(rng.random((n, X)), jnp.float32) for _ in range(2))
+    product = jax.jit(partial(jnp.matmul, precision="highest"))
+    estimate = jax.jit(parzen.log_likelihoods)
+    turns = {
+        "Parzen": lambda: jax.block_until_ready(estimate(samples, x, parzen.SIGMAS)),
+        "product": lambda: jax.block_until_ready(product(x, samples.T)),
+    }
+    times = in_turns(turns, rounds)
+    ratio = statistics.median(a / b for a, b in zip(*times.values(), strict=True))
+    memory = estimate.lower(samples, x, parzen.SIGMAS).compile().memory_analysis()
+    megabytes = (memory.temp_size_in_bytes + memory.argument_size_in_bytes + memory.output_size_in_bytes) / 1e6
+    medians = {name: statistics.median(seconds) for name, seconds in times.items()}
+    print(f"{jax.devices()[0].device_kind}, {n} samples and {n} examples of {X} numbers, {rounds} turns, medians")
+    print(
+        f"Parzen, {len(parzen.SIGMAS)} sigmas {medians['Parzen']:.2f} s, one matrix product {medians['product']:.2f} s"
+    )
+    print(f"Parzen / product: {ratio:.2f}, in {megabytes:.0f} MB")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--part", choices=["step", "parzen"], help="only one part")
     parser.add_argument("--rounds", type=int, default=9, help="turns of each contestant")
     parser.add_argument("--steps", type=int, default=50, help="steps a turn")
     flags = parser.parse_args()
-    data = np.random.default_rng(0).integers(0, 256, (50_000, 28, 28, 1)).astype(np.uint8)
-    contestants = {"jaxgan": jaxgan_chunk(data), "by hand": hand_chunk(data)}
-    try:
-        contestants["PyTorch eager"] = torch_chunk(data)
-    except ImportError:
-        print("PyTorch is not installed: pip install -e '.[bench]'")
-    times: dict[str, list[float]] = {name: [] for name in contestants}
-    for chunk in contestants.values():
-        chunk(flags.steps)  # compile, warm up
-    for _ in range(flags.rounds):
-        for name, chunk in contestants.items():
-            start = time.perf_counter()
-            chunk(flags.steps)
-            times[name].append((time.perf_counter() - start) / flags.steps)
-    print(f"{jax.devices()[0].device_kind}, {flags.rounds} turns of {flags.steps} steps each, medians")
-    for name, seconds in times.items():
-        ratio = statistics.median(a / b for a, b in zip(times["jaxgan"], seconds, strict=True))
-        median = statistics.median(seconds)
-        print(f"{name:14s} {median * 1e3:7.2f} ms/step  {M / median:8.0f} images/s   jaxgan / this: {ratio:.2f}")
+    if flags.part in (None, "step"):
+        step(flags.rounds, flags.steps)
+    if flags.part in (None, "parzen"):
+        parzen_window(flags.rounds)
 
 
 if __name__ == "__main__":
