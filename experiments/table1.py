@@ -49,20 +49,33 @@ from jaxgan.scores import SCORE
 from jaxgan.state import stream
 from jaxgan.workdir import opened
 
-# Changes to configs/mnist.py within the paper's networks; each is a row of its own.
+
+def adam(generator: float, discriminator: float, decay: float) -> dict[str, object]:
+    """Learning rates of Adam, in place of the paper's SGD."""
+    rates = {"generator": generator, "discriminator": discriminator}
+    return {
+        f"optimizer.{player}.{key}": x
+        for player, rate in rates.items()
+        for key, x in {"name": "adam", "learning_rate": rate, "b1": 0.5, "decay": decay}.items()
+    }
+
+
+# Algorithm 1 with k = 1, Adam, and less dropout than the paper's.
+ADAM = {"train.update": "alternating", "discriminator.input_keep": 1.0, "discriminator.hidden_keep": 0.8}
+RESTART = {**ADAM, "train.steps": 1_500, "evaluate.every": 500}
+LIMIT = "optimizer.discriminator.max_column_norm"
+
+# Changes to configs/mnist.py within the paper's networks; each is a row of its own. Where G is initialized from
+# another variant, that one is trained first: stages, as in the paper's recipe for TFD.
 VARIANTS = {
     "recipe": {},  # the released code's numbers and updates
     "alternating": {"train.update": "alternating"},  # its numbers under Algorithm 1, k = 1
-    "adam": {  # Algorithm 1 with k = 1, Adam, learning rates that fall by e^-4, less dropout; 32 epochs
-        "train.update": "alternating", "train.steps": 16_000, "evaluate.every": 4_000,
-        "discriminator.input_keep": 1.0, "discriminator.hidden_keep": 0.8,
-        **{
-            f"optimizer.{player}.{key}": value
-            for player in ("generator", "discriminator")
-            for key, value in {"name": "adam", "learning_rate": 2e-3, "b1": 0.5, "decay": 1.00025}.items()
-        },
-    },
-}  # fmt: skip
+    "adam": {**ADAM, "train.steps": 16_000, "evaluate.every": 2_000, **adam(2e-3, 2e-3, 1.00025)},  # 32 epochs
+    # Three times 3 epochs against a new D, at first one of little capacity: see the docstring.
+    "restart1": {**RESTART, "generator.initialize_from": "adam", LIMIT: 0.25, **adam(1e-3, 1e-3, 1.001)},
+    "restart2": {**RESTART, "generator.initialize_from": "restart1", LIMIT: 0.35, **adam(5e-4, 5e-4, 1.001)},
+    "restart3": {**RESTART, "generator.initialize_from": "restart2", **adam(1e-4, 5e-4, 1.001)},
+}
 
 # Changes to configs/NAME.py that --quick makes.
 QUICK = {
@@ -295,11 +308,14 @@ def notes(scored: list[Score], samples: int) -> Iterator[str]:
 
 
 def course(workdir: Path) -> tuple[list[float], list[float]]:
-    """The epochs at which a run was evaluated, and the log-likelihoods of the test images."""
+    """The epochs at which a run was evaluated, earlier stages counted, and the log-likelihoods of the test images."""
     config, facts = opened(workdir)
+    source, before = Path(config.generator.initialize_from), 0.0
+    if config.generator.initialize_from and source.exists():
+        before = course(source)[0][-1]  # a run is evaluated at its end
     steps = facts["examples"] / (config.train.batch_size * config.train.d_steps)  # in an epoch
     found = [record for record in writers.read(workdir) if record.get("test_log_likelihood") is not None]
-    return [record["step"] / steps for record in found], [record["test_log_likelihood"] for record in found]
+    return [before + record["step"] / steps for record in found], [record["test_log_likelihood"] for record in found]
 
 
 def picture(path: Path, runs: list[Run]) -> None:
@@ -337,11 +353,18 @@ def plan(flags: argparse.Namespace, changes: list[str]) -> Iterator[tuple[Run, l
         small = settings.update(recipe(name), QUICK[name] if flags.quick else {})
         return settings.update(settings.override(small, changes), own)
 
+    def stages(variant: str, seed: int) -> list[tuple[ConfigDict, Path]]:
+        own = VARIANTS[variant] | {"seed": seed}
+        earlier = stages(own["generator.initialize_from"], seed) if "generator.initialize_from" in own else []
+        if earlier:
+            own["generator.initialize_from"] = str(earlier[-1][1])
+        return [*earlier, (config(name, own), flags.out / variant / f"seed_{seed}")]
+
     column, name = ("digits", "digits") if flags.quick else ("MNIST", "mnist")
     for seed in range(flags.seeds):
         for variant in flags.variants:
-            workdir = flags.out / variant / f"seed_{seed}"
-            yield Run(column, variant, workdir), [(config(name, VARIANTS[variant] | {"seed": seed}), workdir)]
+            trained = stages(variant, seed)
+            yield Run(column, variant, trained[-1][1]), trained
         if flags.tfd:
             first, second = (flags.out / "tfd" / f"seed_{seed}" / stage for stage in ("pretrain", "train"))
             own = {"seed": seed, "data.name": f"tfd:{flags.tfd}"}

@@ -183,6 +183,17 @@ def test_table1_trains_what_is_missing(tiny_config, tmp_path, monkeypatch):
     assert text.count("| digits | alternating | 1 | ") == 2  # last and best
 
 
+def test_stages_begin_where_the_stage_before_ended(tiny_config, tmp_path, monkeypatch):
+    monkeypatch.setitem(table1.QUICK, "digits", flatten(tiny_config()))
+    monkeypatch.setattr(table1, "VARIANTS", {"first": {}, "second": {"generator.initialize_from": "first"}})
+    arguments = ["--quick", "--seeds=1", "--samples=64", f"--out={tmp_path}"]
+    assert run(table1, *arguments, "--variants", "second", monkeypatch=monkeypatch) == 0
+    first, second = (tmp_path / variant / "seed_0" for variant in ("first", "second"))
+    assert jaxgan.load(second).config.generator.initialize_from == str(first)
+    (end, *_), (start, *_) = table1.course(first)[0][::-1], table1.course(second)[0]
+    assert start > end == pytest.approx(20 * 8 / 1350)
+
+
 def test_table1_refuses(tiny_config, tmp_path, monkeypatch):
     np.savez(tmp_path / "few.npz", samples=np.zeros((50, 8, 8, 1), np.float32))
     np.savez(tmp_path / "other.npz", samples=np.zeros((500, 28, 28, 1), np.float32))
