@@ -6,17 +6,19 @@ The released code's simultaneous updates on 50,000 training images; 500 steps ar
 --config.train.update=alternating.
 """
 
-from jaxgan.config import default
+from jaxgan.config import default, update
 
 
 def get_config():
-    config = default()
-    with config.unlocked():
-        config.data.name = "tfds:mnist"
-        config.data.validation = 10_000
-        config.train.update = "simultaneous"  # as the released code does; Algorithm 1 alternates
-        config.train.steps = 75_000  # 150 epochs
-        config.sample.every = 2_500
-        config.evaluate.every = 7_500
-        config.checkpoint.every = 2_500
-    return config
+    return update(
+        default(),
+        {
+            "data.name": "tfds:mnist",
+            "data.validation": 10_000,
+            "train.update": "simultaneous",  # as the released code does; Algorithm 1 alternates
+            "train.steps": 75_000,  # 150 epochs
+            "sample.every": 2_500,
+            "evaluate.every": 7_500,
+            "checkpoint.every": 2_500,
+        },
+    )

@@ -30,7 +30,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from configs import mnist
-from jaxgan import parallel
+from jaxgan import errors, parallel
 from jaxgan.config import update
 from jaxgan.gan import build, mean_example
 from jaxgan.hparams import traced
@@ -41,7 +41,7 @@ LR, MOMENTUM = 0.1, 0.5
 
 
 def jaxgan_chunk(data: np.ndarray) -> Callable[[int], None]:
-    config = update(mnist.get_config(), {"train.precision": "default"})  # as the others
+    config = update(mnist.get_config(), {"train.update": "alternating", "train.precision": "default"})  # as the others
     gan = build(config, data.shape[1:], len(data), mean_example(data, 0))
     hparams = parallel.replicate(traced(config))
     state = parallel.replicate(jax.jit(gan.init)(hparams))
@@ -223,4 +223,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    errors.exit_on(main)

@@ -212,10 +212,10 @@ class Lab:
         self.out = out.absolute()
         self.random = random.Random(0)
         self._undisturbed: dict[str, dict[str, Any]] = {}
-        shutil.rmtree(self.out / "runs", ignore_errors=True)
+        shutil.rmtree(self.out / "fault-runs", ignore_errors=True)
 
     def run(self, name: str, changes: dict[str, Any] | None = None, processes: int = 1) -> Run:
-        return Run(self.out / "runs" / name, self.out, changes or {}, processes)
+        return Run(self.out / "fault-runs" / name, self.out, changes or {}, processes)
 
     def undisturbed(self, changes: dict[str, Any] | None = None, processes: int = 1) -> dict[str, Any]:
         """The contents of the run that nothing happens to."""
@@ -276,6 +276,9 @@ def killed(lab: Lab, tries: int) -> Iterator[Try]:
                 break
             kills.append(moment(run, before))
         last = Try(good, again, differences(contents(run.workdir), reference) if good else 0)
+        if not kills:  # it failed by itself
+            yield last
+            left -= 1
         for number, what in enumerate(kills):
             yield last._replace(what=what) if number == 0 else Try(good, 0, 0, what)
         left -= len(kills)
@@ -495,4 +498,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(errors.exit_on(main, debug=False))
+    sys.exit(errors.exit_on(main))

@@ -31,6 +31,8 @@ import time
 from functools import partial
 from pathlib import Path
 
+from jaxgan import errors
+
 LAYOUTS = ("one after another", "vmap", "turns", "vmap, devices", "turns, devices")
 
 SWEEP = """
@@ -105,20 +107,21 @@ def growth(steps: int) -> None:
     import jax
 
     from configs import ring8
-    from jaxgan import members, plan
+    from jaxgan import members, parallel, plan
     from jaxgan.config import update
 
+    parallel.split_cpu(parallel.cores())  # as `jaxgan.sweep` does
     base = update(ring8.get_config(), short(steps))
-    print(f"{jax.devices()[0].device_kind}: members, seconds for {steps} steps, against one member")
+    print(f"{jax.devices()[0].device_kind}: members, seconds for {steps} steps, against one member, members/s")
     first = None
     for n in (1, 2, 4, 8, 16, 32, 64, 128, 256):
         per_step = members.seconds_a_step(plan.members(base, plan.over("seed", range(n))))[1]
         first = first or per_step
-        print(f"{n:5d}  {per_step * steps:8.3f}  {per_step / first:6.2f}", flush=True)
+        print(f"{n:5d}  {per_step * steps:8.3f}  {per_step / first:6.2f}  {n / (per_step * steps):8.2f}", flush=True)
 
 
 def run(*arguments: str) -> str:
-    return subprocess.run([sys.executable, *arguments], check=True, capture_output=True, text=True).stdout
+    return subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def commands(n: int, steps: int, processes: int) -> None:
@@ -170,4 +173,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    errors.exit_on(main)

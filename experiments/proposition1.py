@@ -181,4 +181,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(errors.exit_on(main, debug=False))
+    sys.exit(errors.exit_on(main))

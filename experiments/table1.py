@@ -26,6 +26,7 @@ import argparse
 import importlib
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -68,7 +69,7 @@ LIMIT = "optimizer.discriminator.max_column_norm"
 # Changes to configs/mnist.py within the paper's networks; each is a row of its own. Where G is initialized from
 # another variant, that one is trained first: stages, as in the paper's recipe for TFD.
 VARIANTS = {
-    "recipe": {},  # the released code's numbers and updates
+    "recipe": {"train.update": "simultaneous"},  # the released code's numbers and updates
     "alternating": {"train.update": "alternating"},  # its numbers under Algorithm 1, k = 1
     "adam": {**ADAM, "train.steps": 16_000, "evaluate.every": 2_000, **adam(2e-3, 2e-3, 1.00025)},  # 32 epochs
     # Three times 3 epochs against a new D, at first one of little capacity: see the docstring.
@@ -198,9 +199,10 @@ def sets_of(dataset: Dataset) -> list[Dataset]:
 
 
 def scores(run: Run, sets: list[Dataset], samples: int) -> Iterator[Score]:
-    """Scores the last checkpoint of a run and its best one, on each of its sets."""
+    """Scores the last checkpoint of a run, and its best one if any was evaluated, on each of its sets."""
     with Checkpoints(run.workdir / "checkpoints", keep=1, best_key=SCORE) as checkpoints:
-        steps = {"last": None, "best on validation": checkpoints.best_step()}
+        best = checkpoints.best_step()
+    steps = {"last": None} | ({} if best is None else {"best on validation": best})
     for checkpoint, step in steps.items():
         gan = jaxgan.load(run.workdir, step)
         key = jax.random.fold_in(stream(gan.hparams, "sample"), 1)  # the draws of the run's own evaluations
@@ -220,22 +222,24 @@ def score_file(path: Path, column: str, dataset: Dataset, asked: int) -> Score:
     """Scores samples from elsewhere: the array `samples` of a .npz file, [n, *shape] in [0, 1].
 
     Raises:
-      UserError: no such file or array, samples of another shape, or fewer than asked.
+      UserError: no such file or array, samples of another shape or range, or fewer than asked.
     """
     try:
         with np.load(path) as file:
             samples = np.asarray(file["samples"], np.float32)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise UserError(f"{path} cannot be read as a .npz file with an array `samples` ({error}).") from None
     if samples.shape[1:] != dataset.test.shape[1:]:
         raise UserError(
             f"{path} holds samples of shape {samples.shape[1:]}, but {dataset.name} has "
             f"{dataset.test.shape[1:]}; give samples of a generator that was trained on it."
         )
+    if not (samples.min() >= 0 and samples.max() <= 1):
+        raise UserError(f"{path} holds numbers from {samples.min():g} to {samples.max():g}; samples are in [0, 1].")
     if len(samples) < asked:
         raise UserError(f"{path} holds {len(samples)} samples, not the {asked} asked for; draw more, or set --samples.")
     used = min(len(dataset.validation), parzen.VALIDATION)
-    return Score(column, path.name, "-", None, None, [protocol(samples[:asked], dataset)], used)
+    return Score(column, str(path), "-", None, None, [protocol(samples[:asked], dataset)], used)
 
 
 def groups(scored: list[Score], *fields: str) -> dict[tuple, list[Score]]:
@@ -349,16 +353,16 @@ def recipe(name: str) -> ConfigDict:
 def plan(flags: argparse.Namespace, changes: list[str]) -> Iterator[tuple[Run, list[tuple[ConfigDict, Path]]]]:
     """The runs, each with its stages: a configuration and the work directory that it trains in."""
 
-    def config(name: str, own: dict) -> ConfigDict:
-        small = settings.update(recipe(name), QUICK[name] if flags.quick else {})
+    def config(name: str, variant: dict, own: dict) -> ConfigDict:
+        """The recipe as the variant, --quick and the command line change it, in this order."""
+        small = settings.update(recipe(name), variant | (QUICK[name] if flags.quick else {}))
         return settings.update(settings.override(small, changes), own)
 
     def stages(variant: str, seed: int) -> list[tuple[ConfigDict, Path]]:
-        own = VARIANTS[variant] | {"seed": seed}
-        earlier = stages(own["generator.initialize_from"], seed) if "generator.initialize_from" in own else []
-        if earlier:
-            own["generator.initialize_from"] = str(earlier[-1][1])
-        return [*earlier, (config(name, own), flags.out / variant / f"seed_{seed}")]
+        before = VARIANTS[variant].get("generator.initialize_from")
+        earlier = stages(before, seed) if before else []
+        own = {"seed": seed} | ({"generator.initialize_from": str(earlier[-1][1])} if before else {})
+        return [*earlier, (config(name, VARIANTS[variant], own), flags.out / variant / f"seed_{seed}")]
 
     column, name = ("digits", "digits") if flags.quick else ("MNIST", "mnist")
     for seed in range(flags.seeds):
@@ -368,8 +372,8 @@ def plan(flags: argparse.Namespace, changes: list[str]) -> Iterator[tuple[Run, l
         if flags.tfd:
             first, second = (flags.out / "tfd" / f"seed_{seed}" / stage for stage in ("pretrain", "train"))
             own = {"seed": seed, "data.name": f"tfd:{flags.tfd}"}
-            pretrain = config("tfd_pretrain", own)
-            train = config("tfd", own | {"generator.initialize_from": str(first)})
+            pretrain = config("tfd_pretrain", {}, own)
+            train = config("tfd", {}, own | {"generator.initialize_from": str(first)})
             yield Run("TFD", "recipe", second), [(pretrain, first), (train, second)]
 
 
@@ -384,7 +388,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--workdir", type=Path, nargs="+", default=[], help="score these runs, train none")
     parser.add_argument("--samples-file", type=Path, nargs="+", default=[], help="score these samples, train none")
     parser.add_argument("--samples", type=int, help=f"of each checkpoint (default: {SAMPLES}; quick: 1000)")
-    parser.add_argument("--out", type=Path, default=Path("runs/table1"))
+    parser.add_argument("--out", type=Path, help="default: runs/table1; quick: runs/table1_quick")
     return parser
 
 
@@ -392,6 +396,9 @@ def main() -> int:
     flags, changes = arguments().parse_known_args()
     flags.seeds = (2 if flags.quick else 5) if flags.seeds is None else flags.seeds
     flags.samples = (1000 if flags.quick else SAMPLES) if flags.samples is None else flags.samples
+    flags.out = flags.out or Path("runs/table1_quick" if flags.quick else "runs/table1")
+    if changes and flags.workdir:
+        raise UserError(f"--workdir scores runs as they are; leave out {changes[0]}.")
     if flags.seeds < 1 or flags.samples < 1:
         raise UserError(f"--seeds={flags.seeds} and --samples={flags.samples} must be 1 or more.")
     if not (flags.variants or flags.tfd or flags.workdir or flags.samples_file):
@@ -404,7 +411,11 @@ def main() -> int:
         for run, stages in planned:
             for config, workdir in stages:
                 print(f"{run.column}, {run.variant}, seed {config.seed}: {workdir}", flush=True)
-                if code := train.train(config, workdir):
+                try:
+                    code = train.train(config, workdir)
+                except UserError as error:
+                    raise UserError(str(error).replace("another --workdir", "another --out")) from error
+                if code:
                     return code
         print(f"trained {len(planned)} runs in {(time.perf_counter() - started) / 60:.1f} minutes")
         runs = [run for run, _ in planned]
@@ -433,4 +444,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(errors.exit_on(main, debug=False))
+    sys.exit(errors.exit_on(main))

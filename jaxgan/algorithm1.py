@@ -7,8 +7,8 @@
         sample m noise samples z; descend the gradient over theta_g of
             1/m sum log(1 - D(G(z)))        (or of -log D(G(z)), section 3)
 
-Pure functions of (hparams, state, data). Nothing here is jitted, mapped or looped by itself:
-`parallel.py` maps a step over devices, and over the members of a sweep.
+Pure functions of (hparams, state, data). Nothing here is jitted or mapped: `parallel.py` maps steps over devices,
+and over the members of a sweep.
 """
 
 from __future__ import annotations

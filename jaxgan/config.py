@@ -14,6 +14,7 @@ import math
 import os
 import runpy
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -204,9 +205,9 @@ def from_json(text: str) -> ConfigDict:
     """
     try:
         flat = flatten(ConfigDict(json.loads(text)))
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"this is no configuration in JSON ({error}); restore it from a backup.") from None
-    return update(default(), flat)
+    return complete(flat, "this configuration")
 
 
 def unknown_field(key: str, known: dict[str, Any]) -> str:
@@ -258,8 +259,8 @@ def validate(config: ConfigDict) -> None:
     if config.seed >= 2**32:
         raise UserError(f"seed must be below 2**32, not {config.seed}.")
     for key in ("discriminator.input_keep", "discriminator.hidden_keep"):
-        if not 0 < flat[key] <= 1:
-            raise UserError(f"{key} is a probability above 0 and at most 1, not {flat[key]}.")
+        if flat[key] != 1 and not 1 <= round(min(max(flat[key], 0), 2) * 2**16) < 2**16:
+            raise UserError(f"{key} is a probability, 1 or from 1e-5 to .99999, not {flat[key]}.")
     for player in ("generator", "discriminator"):
         prefix = f"optimizer.{player}"
         positive(f"{prefix}.learning_rate", f"{prefix}.decay", f"{prefix}.momentum_epochs", f"{prefix}.eps")
@@ -337,12 +338,16 @@ def functions(path: str | os.PathLike[str], flag: str, like: str, *names: str) -
     Raises:
       UserError: no such file, no Python, or a function is missing; `like` has them all.
     """
+    if not Path(path).is_file():
+        raise UserError(f"the {flag} file {path} cannot be read: No such file.")
     try:
         found = runpy.run_path(str(path))
+    except UserError:
+        raise
     except SyntaxError as error:
         raise UserError(f"the {flag} file {path} is no Python: {error.msg} in line {error.lineno}; mend it.") from None
-    except OSError as error:
-        raise UserError(f"the {flag} file {path} cannot be read: {error.strerror}.") from None
+    except Exception as error:
+        raise UserError(f"the {flag} file {path} failed ({type(error).__name__}: {error}); mend it.") from error
     for name in names:
         if name not in found:
             raise UserError(f"the {flag} file {path} defines no {name}(); see {like}.")
@@ -350,12 +355,34 @@ def functions(path: str | os.PathLike[str], flag: str, like: str, *names: str) -
 
 
 def read(path: str) -> ConfigDict:
-    """What `get_config()` of a Python file returns.
+    """What `get_config()` of a Python file returns, checked.
 
     Raises:
-      UserError: no such file, or no `get_config` in it.
+      UserError: no such file, no `get_config` in it, or what `returned` refuses.
     """
-    return functions(path, "--config", "configs/digits.py", "get_config")["get_config"]()
+    return returned(functions(path, "--config", "configs/digits.py", "get_config")["get_config"](), path)
+
+
+def returned(config: Any, path: str | os.PathLike[str]) -> ConfigDict:
+    """A locked copy of what the `get_config()` of a file returned.
+
+    Raises:
+      UserError: it is no configuration, or one with other fields than those of `default()`.
+    """
+    if not isinstance(config, ConfigDict):
+        raise UserError(f"get_config() of {path} returned {config!r}, not a ConfigDict; see configs/digits.py.")
+    return complete(flatten(config), str(path))
+
+
+def complete(flat: dict[str, Any], what: str) -> ConfigDict:
+    """The configuration with these fields.
+
+    Raises:
+      UserError: an unknown field, a value of another type, or a field that is missing.
+    """
+    if missing := flatten(default()).keys() - flat:
+        raise UserError(f"{what} has no field {min(missing)!r}; it is damaged or of another version of jaxgan.")
+    return update(default(), flat)
 
 
 def override(config: ConfigDict, arguments: list[str]) -> ConfigDict:

@@ -13,9 +13,13 @@ class UserError(Exception):
     """Something the user can mend. One sentence: what is wrong, with the values, and what to do."""
 
 
-def exit_on(command: Callable[[], T], *, debug: bool) -> T:
-    """Calls `command`; an error becomes one line on stderr and exit code 2 (130 for Ctrl-C), or with `debug` a
-    traceback."""
+def exit_on(command: Callable[[], T]) -> T:
+    """Calls `command`; an error becomes one line on stderr and exit code 2 (130 for Ctrl-C).
+
+    With --debug among the arguments, of which it is taken out, a traceback.
+    """
+    debug = "--debug" in sys.argv
+    sys.argv = [argument for argument in sys.argv if argument != "--debug"]
     try:
         return command()
     except KeyboardInterrupt:

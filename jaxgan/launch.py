@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from jaxgan.errors import UserError
+from jaxgan.errors import UserError, sentence
 from jaxgan.plan import Planned
 
 Chunk = list[Planned]
@@ -55,8 +55,8 @@ def _task(devices: int, workdir: Path, chunk: Chunk) -> list[dict] | UserError:
     parallel.split_cpu(devices or parallel.cores())
     try:
         return members.train(workdir, chunk)
-    except UserError as error:
-        return error  # an engine would wrap it in errors of its own
+    except Exception as error:  # an engine would wrap it in errors of its own
+        return UserError(sentence(error))
 
 
 def _results(found: list[dict] | UserError) -> list[dict]:

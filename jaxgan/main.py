@@ -47,4 +47,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(errors.exit_on(main, debug="--debug" in sys.argv))
+    sys.exit(errors.exit_on(main))

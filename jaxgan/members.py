@@ -279,7 +279,8 @@ def _finish(
         claim(place, planned.config, dataset),
         Checkpoints(place / "checkpoints", keep=1, best_key=scores.SCORE) as checkpoints,
     ):
-        checkpoints.save(step, member.state, metrics=final)
+        at_end = bool(scored) and scored[-1]["step"] == step  # else the scores are of another state
+        checkpoints.save(step, member.state, metrics=final if at_end else {})
         write_atomically(place / METRICS, "".join(json.dumps(line) + "\n" for line in lines).encode())
         if scored:
             write_atomically(place / "evaluation.json", (json.dumps(scored[-1], indent=2) + "\n").encode())

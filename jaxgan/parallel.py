@@ -1,6 +1,7 @@
 """The step on every device of every host: the only file that knows pmap.
 
-State, hyperparameters and data are replicated; the minibatch is spread over the devices.
+Of a single run, state, hyperparameters and data are replicated and the minibatch is spread over the devices
+(`trainer`); of a population, each device has members of its own (`over_members`).
 """
 
 from __future__ import annotations

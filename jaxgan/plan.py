@@ -101,8 +101,8 @@ def members(base: ConfigDict, sweep: Sweep) -> list[Planned]:
 
 
 def _plain(value: Any) -> Any:
-    """A value of `numpy.arange` and its kin as the Python number that it is."""
-    return value.item() if isinstance(value, np.generic) else value
+    """A NumPy number or array as the Python number or list that it is."""
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
 
 
 def varying(sweep: Sweep) -> list[str]:

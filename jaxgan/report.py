@@ -21,7 +21,7 @@ import numpy as np
 from jaxgan import plots, results
 from jaxgan.config import from_json
 from jaxgan.data.decode import encode
-from jaxgan.data.mixture import NAMED
+from jaxgan.data.mixture import NAMED, box
 from jaxgan.plan import varying
 from jaxgan.scores import SCORE
 from jaxgan.workdir import CONFIG, write_atomically
@@ -102,12 +102,12 @@ def bootstrap(values: Sequence[float] | np.ndarray) -> Mean:
 
 
 def verdicts(scores: Sequence[Mean]) -> list[str]:
-    """'best', 'not distinguishable' from it (the intervals overlap), 'worse', or '' with under 2 seeds.
+    """'best', 'not distinguishable' from it (the intervals overlap), 'worse', or '' for a setting with under 2 seeds.
 
     Args:
       scores: of each setting; larger is better.
     """
-    known = [i for i, score in enumerate(scores) if score.n > 0]
+    known = [i for i, score in enumerate(scores) if score.n > 1]
     if not known:
         return [""] * len(scores)
     best = max(known, key=lambda i: scores[i].mean)
@@ -115,7 +115,7 @@ def verdicts(scores: Sequence[Mean]) -> list[str]:
     def verdict(i: int) -> str:
         if i == best:
             return "best"
-        if scores[i].n < 2 or scores[best].n < 2:
+        if scores[i].n < 2:
             return ""
         return "not distinguishable" if scores[i].high >= scores[best].low else "worse"
 
@@ -141,7 +141,7 @@ def swept_fields(sweep: Sequence[dict[str, Any]]) -> list[Swept]:
 
 def settings(workdir: Path) -> tuple[dict[str, Any], list[Swept], list[Setting]]:
     """What a sweep's work directory holds: sweep.json, what varies, and the settings that have results."""
-    sweep, lines = json.loads((workdir / results.SWEEP).read_text()), results.read(workdir)
+    sweep, lines = results.read_sweep(workdir), results.read(workdir)
     fields = swept_fields([member["setting"] for member in sweep["members"]])
     found: dict[str, Setting] = {}
     for member in sweep["members"]:
@@ -161,7 +161,7 @@ def _label(fields: Sequence[Swept], setting: dict[str, Any]) -> str:
 
 
 def write(workdir: Path) -> None:
-    """Writes report.md, report.html and plots/ from the results so far.
+    """Writes report.md, report.html and plots/ from the results in `workdir`.
 
     Raises:
       UserError: a file cannot be written.
@@ -444,13 +444,13 @@ def _draw(axis, config, samples: np.ndarray) -> None:
         return
     density = NAMED[config.data.name.removeprefix("mixture:")]
     means, scales = np.asarray(density.means), np.asarray(density.scales)
-    reach = 1.3 * np.abs(means).max()
+    low, high = np.asarray(box(density))
     if means.shape[1] == 1:
-        axis.hist(np.clip(samples[:, 0], -2 * reach, 2 * reach), bins=60, density=True, color=plots.GREEN)
+        axis.hist(np.clip(samples[:, 0], low, high), bins=60, density=True, color=plots.GREEN)
         return
     axis.scatter(*samples[:, :2].T, s=4, color=plots.GREEN, alpha=0.5, linewidths=0)
     angles = np.linspace(0, 2 * math.pi, 40)[:, None]
     axis.plot(means[:, 0] + 3 * scales * np.cos(angles), means[:, 1] + 3 * scales * np.sin(angles), "k:", linewidth=1)
     axis.set_aspect("equal")
-    axis.set_xlim(-reach, reach)
-    axis.set_ylim(-reach, reach)
+    axis.set_xlim(low[0], high[0])
+    axis.set_ylim(low[1], high[1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,7 +38,7 @@ def read(workdir: Path) -> dict[str, dict[str, Any]]:
     try:
         lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
         return {key(line["setting"], line["seed"]): line for line in lines}
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:
         raise UserError(f"{path} cannot be read ({error}); restore it from a backup.") from None
 
 
@@ -48,9 +49,38 @@ def write(workdir: Path, planned: list[Planned], results: dict[str, dict[str, An
 
 
 def begun(workdir: Path) -> list[list[str]]:
-    """The names of the members of each chunk that has a checkpoint to go on from."""
-    paths = sorted((workdir / "chunks").glob(f"*/{HISTORY}"))
-    return [json.loads(path.read_text())["members"] for path in paths]
+    """The names of the members of each chunk that has a checkpoint to go on from.
+
+    Raises:
+      UserError: a chunk's history is damaged.
+    """
+    found = []
+    for path in sorted((workdir / "chunks").glob(f"*/{HISTORY}")):
+        try:
+            found.append([str(name) for name in json.loads(path.read_text())["members"]])
+        except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:
+            raise UserError(
+                f"{path} cannot be read ({error}); delete {path.parent} to train its members anew."
+            ) from None
+    return found
+
+
+def read_sweep(workdir: Path) -> dict[str, Any]:
+    """What sweep.json holds.
+
+    Raises:
+      UserError: it is damaged, or names a member so that its directory would not be in members/.
+    """
+    path = workdir / SWEEP
+    try:
+        sweep = json.loads(path.read_text())
+        for member in sweep["members"]:
+            if not re.fullmatch(r"\d{3,}[A-Za-z0-9_.=+-]*", member["name"]):
+                raise ValueError(f"{member['name']!r} is no name of a member")
+            key(member["setting"], member["seed"]), member["identity"]
+        return sweep
+    except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:
+        raise UserError(f"{path} cannot be read ({error}); restore it from a backup.") from None
 
 
 def identity(member: Planned) -> str:
@@ -77,15 +107,12 @@ def adopted(workdir: Path, planned: list[Planned]) -> list[Planned]:
         if workdir.exists() and {entry.name for entry in workdir.iterdir()} - {LOCK, draft(path).name}:
             raise UserError(f"{workdir} is not empty and has no {SWEEP}; choose another --workdir.")
         return planned
-    try:
-        before = json.loads(path.read_text())["members"]
-        done, training = read(workdir), {name for names in begun(workdir) for name in names}
-        started = [m for m in before if key(m["setting"], m["seed"]) in done or m["name"] in training]
-        ours = [(member, identity(member)) for member in planned]
-        names = {m["identity"]: m["name"] for m in before}
-        gone = {m["identity"] for m in started} - {i for _, i in ours}
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        raise UserError(f"{path} cannot be read ({error}); restore it from a backup.") from None
+    before = read_sweep(workdir)["members"]
+    done, training = read(workdir), {name for names in begun(workdir) for name in names}
+    started = [m for m in before if key(m["setting"], m["seed"]) in done or m["name"] in training]
+    ours = [(member, identity(member)) for member in planned]
+    names = {m["identity"]: m["name"] for m in before}
+    gone = {m["identity"] for m in started} - {i for _, i in ours}
     if gone:
         raise UserError(
             f"{workdir} belongs to another sweep ({len(gone)} of the {len(started)} members that it has trained are "

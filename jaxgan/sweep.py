@@ -71,8 +71,8 @@ def read(path: Path) -> tuple[str, list[Planned]]:
       UserError: no such file, a function is missing, or what `plan.members` refuses.
     """
     names = config.functions(path, "--sweep", "experiments/ablations/loss.py", "get_config", "get_sweep")
-    return names.get("__doc__") or "", plan.members(names["get_config"](), names["get_sweep"]())
+    return names.get("__doc__") or "", plan.members(config.returned(names["get_config"](), path), names["get_sweep"]())
 
 
 if __name__ == "__main__":
-    sys.exit(errors.exit_on(main, debug="--debug" in sys.argv))
+    sys.exit(errors.exit_on(main))

@@ -27,6 +27,7 @@ LOCK = ".lock"
 # beats belongs to a dead process.
 BEAT = 5.0  # seconds
 PATIENCE = 4  # beats
+SETTLING = 0.5  # seconds after which a name written to a lock is everybody's to read
 
 
 @contextmanager
@@ -58,7 +59,7 @@ def claim(path: Path, config: ConfigDict, dataset: Dataset) -> Iterator[None]:
         )
     with lock(path):
         facts = {"shape": list(dataset.train.shape[1:]), "examples": len(dataset.train)}
-        if CONFIG in found:
+        if (path / CONFIG).exists():  # now: another run may have begun and ended while the lock was waited for
             _check(path, config, facts)
         _keep(path / DATASET, json.dumps(facts) + "\n")
         _keep(path / CONFIG, to_json(config))  # last: a directory that has it has both
@@ -171,6 +172,10 @@ def lock(path: Path) -> Iterator[None]:
             raise UserError(
                 f"{path / LOCK} could not be written ({error.strerror}); make room, then repeat the command."
             ) from error
+        if not flocked:  # another process may have found the file free at the same moment: the last name counts
+            time.sleep(SETTLING)
+            if _owner(path) != me:
+                raise _in_use(path, _owner(path))
         stop = threading.Event()
         heart = threading.Thread(target=_beat, args=(file, stop), name="workdir-lock", daemon=True)
         heart.start()
@@ -182,7 +187,8 @@ def lock(path: Path) -> Iterator[None]:
             # Emptied, not removed: if the file could vanish between another process's open and its
             # flock, two processes could each lock a file of this name.
             with suppress(OSError):
-                os.ftruncate(file, 0)
+                if _owner(path) == me:  # not if it was taken over from a process that had seemed dead
+                    os.ftruncate(file, 0)
     finally:
         os.close(file)
 

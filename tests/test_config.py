@@ -132,13 +132,14 @@ def test_a_config_file_that_is_none(tmp_path):
         C.read(str(tmp_path / "empty.py"))
 
 
-def test_an_error_is_one_line_and_exit_code_2(capsys):
+def test_an_error_is_one_line_and_exit_code_2(capsys, monkeypatch):
     def command():
         raise UserError("seed must be below 2**32, not 5.")
 
     with pytest.raises(SystemExit) as exit:
-        exit_on(command, debug=False)
+        exit_on(command)
     assert exit.value.code == 2
     assert capsys.readouterr().err == "error: seed must be below 2**32, not 5.\n"
+    monkeypatch.setattr(sys, "argv", ["jaxgan.main", "--debug"])
     with pytest.raises(UserError):
-        exit_on(command, debug=True)
+        exit_on(command)

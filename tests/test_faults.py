@@ -296,7 +296,7 @@ def call(monkeypatch, capsys, *arguments: str) -> tuple[int, str]:
     """`python -m jaxgan.main` in this process: the exit code and stderr."""
     monkeypatch.setattr(sys, "argv", ["jaxgan.main", *map(str, arguments)])
     with pytest.raises(SystemExit) as exit:
-        sys.exit(errors.exit_on(main.main, debug="--debug" in arguments))
+        sys.exit(errors.exit_on(main.main))
     return exit.value.code, capsys.readouterr().err
 
 
@@ -343,16 +343,17 @@ def test_every_kind_of_error_becomes_a_sentence():
     assert errors.sentence(KeyError("a")).startswith("unexpected KeyError: 'a'; repeat the command with --debug")
 
 
-def test_ctrl_c_before_there_is_anything_to_save(capsys):
+def test_ctrl_c_before_there_is_anything_to_save(capsys, monkeypatch):
     def command():
         raise KeyboardInterrupt
 
     with pytest.raises(SystemExit) as exit:
-        errors.exit_on(command, debug=False)
+        errors.exit_on(command)
     assert exit.value.code == 128 + signal.SIGINT
     assert capsys.readouterr().err.count("\n") == 1
+    monkeypatch.setattr(sys, "argv", ["jaxgan.main", "--debug"])
     with pytest.raises(KeyboardInterrupt):
-        errors.exit_on(command, debug=True)
+        errors.exit_on(command)
 
 
 @pytest.mark.parametrize("debug", [False, True])

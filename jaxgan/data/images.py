@@ -72,7 +72,7 @@ def npz(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray | None]:
                     f"'train', 'images' or 'x_train'."
                 )
             wanted = [name for name in (train, test) if name]
-            _check_bytes(sum(archive.getinfo(f"{name}.npy").file_size for name in wanted), str(path))
+            check_bytes(sum(archive.getinfo(f"{name}.npy").file_size for name in wanted), str(path))
             arrays = [_array(archive, name, path) for name in wanted]
     except UserError:
         raise
@@ -195,7 +195,7 @@ def _room(out: np.ndarray | None, n: int, image: Image, name: str, first: str) -
         raise UserError(f"{name} has pixels of more than 8 bits (Pillow's mode {image.mode}); convert it.")
     size, channels = (image.height, image.width), 1 if image.mode in GREY else 3
     if out is None or channels > out.shape[-1]:
-        _check_bytes(n * math.prod(size) * channels, f"{n} images like {name}")
+        check_bytes(n * math.prod(size) * channels, f"{n} images like {name}")
     if out is None:
         out = np.empty((n, *size, channels), np.uint8)
     if size != out.shape[1:3]:
@@ -212,7 +212,7 @@ def _same_size(train: np.ndarray, test: np.ndarray, train_name: str, test_name: 
     return train, test
 
 
-def _check_bytes(size: int, what: str) -> None:
+def check_bytes(size: int, what: str) -> None:
     if size > LIMIT:
         raise UserError(
             f"{what}: decoded {size / 2**30:.3g} GiB, more than the {LIMIT / 2**30:.3g} GiB that are half of "

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxgan.data.images import check_bytes
 from jaxgan.errors import UserError
 
 SIDE = 48  # pixels
@@ -62,6 +63,7 @@ def _check(path: Path, kinds: dict[str, tuple[tuple[int, ...], str]]) -> None:
     shape, kind = kinds.get("folds", ((), "nothing"))
     if shape != (n, FOLDS) or not ("int" in kind or kind in ("single", "double")):
         raise UserError(_layout(path, kinds, f"`folds` must be numbers of shape ({n}, {FOLDS})"))
+    check_bytes(n * (SIDE * SIDE + FOLDS * 8), str(path))
 
 
 def _layout(path: Path, kinds: dict[str, tuple[tuple[int, ...], str]], wanted: str) -> str:
