@@ -132,6 +132,32 @@ def test_a_config_file_that_is_none(tmp_path):
         C.read(str(tmp_path / "empty.py"))
 
 
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("c = default().unlock(); c.train.stpes = 7; return c", "no field 'train.stpes'; the nearest is 'train.steps'"),
+        ("c = default().unlock(); del c.train.precision; return c", "has no field 'train.precision'"),
+        ("default()", "returned None, not a ConfigDict"),
+    ],
+)
+def test_a_file_with_other_fields_is_refused(tmp_path, body, words):
+    """Before anything is trained: a work directory with such a config.json could not be opened again."""
+    (tmp_path / "c.py").write_text(f"from jaxgan.config import default\ndef get_config():\n    {body}\n")
+    with pytest.raises(UserError, match=words):
+        C.read(str(tmp_path / "c.py"))
+
+
+def test_a_file_that_fails_is_one_sentence(tmp_path):
+    (tmp_path / "c.py").write_text("open('nowhere')")
+    with pytest.raises(UserError, match=r"c\.py failed \(FileNotFoundError"):
+        C.read(str(tmp_path / "c.py"))
+
+
+def test_a_configuration_of_another_version_is_refused():
+    with pytest.raises(UserError, match="has no field 'checkpoint.every'"):
+        C.from_json("{}")
+
+
 def test_an_error_is_one_line_and_exit_code_2(capsys, monkeypatch):
     def command():
         raise UserError("seed must be below 2**32, not 5.")

@@ -194,9 +194,19 @@ def test_stages_begin_where_the_stage_before_ended(tiny_config, tmp_path, monkey
     assert start > end == pytest.approx(20 * 8 / 1350)
 
 
+def test_the_command_line_has_the_last_word(tmp_path):
+    flags = table1.arguments().parse_args(["--variants", "adam", "restart2", "--seeds=1", f"--out={tmp_path}"])
+    planned = list(table1.plan(flags, ["--config.train.steps=10"]))
+    assert [len(stages) for _, stages in planned] == [1, 3]
+    assert {config.train.steps for _, stages in planned for config, _ in stages} == {10}
+    assert planned[0][1][0] == planned[1][1][0]  # the same first stage
+
+
 def test_table1_refuses(tiny_config, tmp_path, monkeypatch):
     np.savez(tmp_path / "few.npz", samples=np.zeros((50, 8, 8, 1), np.float32))
     np.savez(tmp_path / "other.npz", samples=np.zeros((500, 28, 28, 1), np.float32))
+    bright = np.arange(256, dtype=np.uint8).repeat(64).reshape(-1, 8, 8, 1)
+    np.savez(tmp_path / "bright.npz", samples=bright)
     points = tmp_path / "points"
     points.mkdir()
     (points / "config.json").write_text(to_json(tiny_config(data__name="mixture:ring8")))
@@ -207,6 +217,8 @@ def test_table1_refuses(tiny_config, tmp_path, monkeypatch):
         (["--quick", f"--samples-file={tmp_path}/none.npz"], "cannot be read"),
         ([f"--workdir={points}"], "was trained on mixture:ring8, but the table"),
         ([f"--workdir={tmp_path}/none"], "no work directory"),
+        (["--quick", "--samples=9", f"--samples-file={tmp_path}/bright.npz"], "from 0 to 255; samples are in"),
+        ([f"--workdir={points}", "--sedes=3"], "leave out --sedes=3"),
         (["--seeds=0"], "--seeds=0"),
         (["--variants"], "names nothing to train"),
     ):

@@ -29,7 +29,7 @@ in_a_folder = settings(quick, suppress_health_check=[HealthCheck.function_scoped
 # --- configurations ---
 
 NUMBERS = [-1, 0, 1, 2, 3, 5, 2**31 - 1, 2**32, 2**63, 10**30, 10**400]
-FRACTIONS = [-1.0, 0.0, 1e-46, 0.3, 1.0, 2.5, 1e30, 1e39, math.inf, -math.inf, math.nan]
+FRACTIONS = [-1.0, 0.0, 1e-46, 1e-6, 0.3, 0.999999, 1.0, 2.5, 1e30, 1e39, math.inf, -math.inf, math.nan]
 WILD = {
     bool: st.booleans(),
     int: st.sampled_from(NUMBERS),

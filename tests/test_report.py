@@ -45,6 +45,11 @@ def test_verdicts():
         Mean(1.9, nan, nan, 1),
     ]
     assert verdicts(scores) == ["not distinguishable", "best", "worse", "", ""]
+    assert verdicts([Mean(5, np.nan, np.nan, 1), *scores[:2]]) == [
+        "",
+        "not distinguishable",
+        "best",
+    ]  # one seed is no winner
     assert verdicts([]) == [] and verdicts([Mean(np.nan, np.nan, np.nan, 0)]) == [""]
 
 

@@ -179,6 +179,26 @@ def test_a_sweep_killed_while_it_began_can_be_repeated(tmp_path, write):
         assert members == planned
 
 
+@pytest.mark.parametrize("name", ["../../victim", "/victim", "000/../../victim", ""])
+def test_the_names_of_members_stay_in_the_work_directory(tmp_path, write, name):
+    _, planned = sweep.read(write(SWEEP))
+    content = {"name": "x", "about": "", "members": results.records(planned)}
+    content["members"][0]["name"] = name
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "sweep.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match="is no name of a member"):
+        results.adopted(tmp_path / "run", planned)
+
+
+def test_a_damaged_history_is_named(tmp_path, write):
+    _, planned = sweep.read(write(SWEEP))
+    with results.opened(tmp_path / "run", "name", "about", planned):
+        (tmp_path / "run/chunks/x").mkdir(parents=True)
+        (tmp_path / "run/chunks/x/history.json").write_text("[1, 2")
+        with pytest.raises(UserError, match=r"history\.json cannot be read .* to train its members anew"):
+            results.adopted(tmp_path / "run", planned)
+
+
 def test_a_sweep_may_grow(monkeypatch, write, tmp_path, capsys):
     """By seeds and by settings: what is finished is not trained again, and keeps its place."""
     grown = 'product(over("train.d_steps", [1, 2]), over("prior.scale", [1.0]), over("seed", range(2)))'
