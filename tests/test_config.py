@@ -154,7 +154,7 @@ def test_a_file_that_fails_is_one_sentence(tmp_path):
 
 
 def test_a_configuration_of_another_version_is_refused():
-    with pytest.raises(UserError, match="has no field 'checkpoint.every'"):
+    with pytest.raises(UserError, match=r"has no field 'checkpoint\.every'"):
         C.from_json("{}")
 
 

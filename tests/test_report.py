@@ -45,11 +45,8 @@ def test_verdicts():
         Mean(1.9, nan, nan, 1),
     ]
     assert verdicts(scores) == ["not distinguishable", "best", "worse", "", ""]
-    assert verdicts([Mean(5, np.nan, np.nan, 1), *scores[:2]]) == [
-        "",
-        "not distinguishable",
-        "best",
-    ]  # one seed is no winner
+    one_seed = Mean(5, nan, nan, 1)
+    assert verdicts([one_seed, *scores[:2]]) == ["", "not distinguishable", "best"]
     assert verdicts([]) == [] and verdicts([Mean(np.nan, np.nan, np.nan, 0)]) == [""]
 
 

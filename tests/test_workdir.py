@@ -265,6 +265,25 @@ def test_a_file_system_without_flock(tmp_path, quick_heart, monkeypatch):
         pass
 
 
+def test_of_two_at_the_same_moment_one_goes_on(tmp_path, monkeypatch):
+    """Without flock, and with the name of the other written just after ours."""
+
+    def flock(*_):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(workdir.fcntl, "flock", flock)
+    monkeypatch.setattr(workdir.time, "sleep", lambda seconds: lock_of(tmp_path, "far"))
+    with pytest.raises(UserError, match="process 7 on far"), claim(tmp_path, default(), dataset()):
+        pass
+    assert json.loads((tmp_path / ".lock").read_text())["host"] == "far"
+
+
+def test_who_was_taken_for_dead_leaves_the_lock_to_its_new_owner(tmp_path):
+    with claim(tmp_path, default(), dataset()):
+        lock_of(tmp_path, "far")
+    assert json.loads((tmp_path / ".lock").read_text())["host"] == "far"
+
+
 def test_the_heart_beats(tmp_path, quick_heart):
     with claim(tmp_path, default(), dataset()):
         first = (tmp_path / ".lock").stat().st_mtime_ns
