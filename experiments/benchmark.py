@@ -14,7 +14,8 @@ paper, in turns with one matrix product of the same 10,000 x 784 x 10,000.
 
 Expected: jaxgan / by hand at most 1.0, jaxgan / PyTorch at most 0.75 on CPU; Parzen / product at most 1.5,
 in less than 1 GB.
-Measured: see the README.
+Measured on two cores of an AMD EPYC, 2026-11-24: jaxgan / by hand 0.95 (24.2 ms/step); PyTorch was not measured
+beside them. Parzen / product 1.19, in 149 MB.
 """
 
 from __future__ import annotations
