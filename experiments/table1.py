@@ -22,9 +22,9 @@ than the mean image does and spreads G over all digits, then with smaller learni
 
 Expected: the paper's 225 is the goal. As a scale: 10,000 real training images as the samples score 244.
 Measured on two cores of an AMD EPYC, 5 seeds, last checkpoint, mean +- deviation over seeds: adam 169.9 +- 3.2 (32
-epochs), restart1 180.3 +- 3.4, restart2 185.7 +- 3.0, restart3 191.1 +- 3.1 (41 epochs), two seeds at a time on a core
-each, about 90 minutes of core time in all, 2026-11-24. recipe: 150 at epoch 74, one seed, 2026-11-23; not run to its end. alternating: D
-was winning when it was stopped at step 3,400.
+epochs), restart1 180.3 +- 3.4, restart2 185.7 +- 3.0, restart3 191.1 +- 3.1 (41 epochs), trained by hand two at a time
+on a core each, about 90 minutes of core time in all, 2026-11-24. recipe: 150 at epoch 74, one seed, 2026-11-23, not run
+to its end. alternating: D was winning when it was stopped at step 3,400.
 """
 
 from __future__ import annotations

@@ -124,7 +124,8 @@ def width(member: Planned, slots: int) -> int:
         return max(1, (free // 2 - work * jax.local_device_count()) // kept)
     told = device.memory_stats()
     free = told["bytes_limit"] - told["bytes_in_use"]
-    return jax.local_device_count() * max(1, free // 2 // (kept + work))
+    devices = jax.local_device_count() if slots == 1 else 1  # one for each of several slots: see launch.ray
+    return devices * max(1, free // 2 // (kept + work))
 
 
 def chunks(workdir: Path, unfinished: Sequence[Planned], slots: int) -> list[list[Planned]]:
