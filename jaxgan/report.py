@@ -452,5 +452,6 @@ def _draw(axis, config, samples: np.ndarray) -> None:
     angles = np.linspace(0, 2 * math.pi, 40)[:, None]
     axis.plot(means[:, 0] + 3 * scales * np.cos(angles), means[:, 1] + 3 * scales * np.sin(angles), "k:", linewidth=1)
     axis.set_aspect("equal")
-    axis.set_xlim(low[0], high[0])
-    axis.set_ylim(low[1], high[1])
+    margin = 0.1 * (high - low)  # samples beside the density show, too
+    axis.set_xlim(low[0] - margin[0], high[0] + margin[0])
+    axis.set_ylim(low[1] - margin[1], high[1] + margin[1])
