@@ -145,6 +145,7 @@ def commands(n: int, steps: int, processes: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.error = errors.fail
     parser.add_argument("--members", type=int, default=32)
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--rounds", type=int, default=3, help="turns of each layout")

@@ -360,15 +360,27 @@ def read(path: str) -> ConfigDict:
     Raises:
       UserError: no such file, no `get_config` in it, or what `returned` refuses.
     """
-    return returned(functions(path, "--config", "configs/digits.py", "get_config")["get_config"](), path)
+    return returned(functions(path, "--config", "configs/digits.py", "get_config"), path)
 
 
-def returned(config: Any, path: str | os.PathLike[str]) -> ConfigDict:
-    """A locked copy of what the `get_config()` of a file returned.
+def call(found: dict[str, Any], name: str, path: str | os.PathLike[str]) -> Any:
+    """What a function of a file returns; UserError where it fails."""
+    try:
+        return found[name]()
+    except UserError:
+        raise
+    except Exception as error:
+        said = str(error).strip("'\"").partition(". Other fields")[0].splitlines()[0]  # ml_collections lists them all
+        raise UserError(f"{name}() of {path} failed ({type(error).__name__}: {said}); mend it.") from error
+
+
+def returned(found: dict[str, Any], path: str | os.PathLike[str]) -> ConfigDict:
+    """A locked copy of what the `get_config()` of a file returns.
 
     Raises:
-      UserError: it is no configuration, or one with other fields than those of `default()`.
+      UserError: it fails, or returns no configuration, or one with other fields than those of `default()`.
     """
+    config = call(found, "get_config", path)
     if not isinstance(config, ConfigDict):
         raise UserError(f"get_config() of {path} returned {config!r}, not a ConfigDict; see configs/digits.py.")
     return complete(flatten(config), str(path))

@@ -71,7 +71,7 @@ def read(path: Path) -> tuple[str, list[Planned]]:
       UserError: no such file, a function is missing, or what `plan.members` refuses.
     """
     names = config.functions(path, "--sweep", "experiments/ablations/loss.py", "get_config", "get_sweep")
-    return names.get("__doc__") or "", plan.members(config.returned(names["get_config"](), path), names["get_sweep"]())
+    return names.get("__doc__") or "", plan.members(config.returned(names, path), config.call(names, "get_sweep", path))
 
 
 if __name__ == "__main__":

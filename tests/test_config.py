@@ -137,6 +137,10 @@ def test_a_config_file_that_is_none(tmp_path):
     [
         ("c = default().unlock(); c.train.stpes = 7; return c", "no field 'train.stpes'; the nearest is 'train.steps'"),
         ("c = default().unlock(); del c.train.precision; return c", "has no field 'train.precision'"),
+        (
+            "c = default(); c.train.stpes = 7; return c",
+            r"get_config\(\) of .* failed \(AttributeError: Key .stp",
+        ),
         ("default()", "returned None, not a ConfigDict"),
     ],
 )
