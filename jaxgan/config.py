@@ -370,7 +370,7 @@ def call(found: dict[str, Any], name: str, path: str | os.PathLike[str]) -> Any:
     except UserError:
         raise
     except Exception as error:
-        said = str(error).strip("'\"").partition(". Other fields")[0].splitlines()[0]  # ml_collections lists them all
+        said = str(error).strip("'\"").partition(". Other fields")[0]  # ml_collections lists them all
         raise UserError(f"{name}() of {path} failed ({type(error).__name__}: {said}); mend it.") from error
 
 

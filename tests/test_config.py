@@ -141,6 +141,7 @@ def test_a_config_file_that_is_none(tmp_path):
             "c = default(); c.train.stpes = 7; return c",
             r"get_config\(\) of .* failed \(AttributeError: Key .stp",
         ),
+        ("raise ValueError", r"get_config\(\) of .* failed \(ValueError: \)"),
         ("default()", "returned None, not a ConfigDict"),
     ],
 )
