@@ -370,7 +370,9 @@ def call(found: dict[str, Any], name: str, path: str | os.PathLike[str]) -> Any:
     except UserError:
         raise
     except Exception as error:
-        said = str(error).strip("'\"").partition(". Other fields")[0]  # ml_collections lists them all
+        # ml_collections quotes its sentence, and lists all other fields behind it.
+        said = str(*error.args[:1]).partition(". Other fields")[0]
+        said = said.removeprefix("'") if said.count("'") % 2 else said
         raise UserError(f"{name}() of {path} failed ({type(error).__name__}: {said}); mend it.") from error
 
 
