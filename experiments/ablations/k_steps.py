@@ -6,9 +6,9 @@ Gaussians, equally many steps of G for each k, so D gets k times as many.
     python -m jaxgan.sweep --sweep=experiments/ablations/k_steps.py
 
 Expected: a better D helps a G that has equally many steps, at a cost that grows with k.
-Measured (two cores of an AMD EPYC, 2026-11-23, 140 s of CPU time): only half so. From k = 1 to 5 the share of
-high-quality samples rises from .49 [.39, .59] to .79 [.64, .92], but the modes captured fall from 8 of 8 to
-2.6 [2.2, 3.0]: G settles on a few modes that the sharper D likes. JSD, .43 to .51, does not tell them apart.
+Measured (two cores of an AMD EPYC, 2026-11-24, 92 s): no. With k = 5 G settles on 3.0 [2.4, 3.6] of 8 modes, where
+k = 1 has 8. The share of high-quality samples (.61 [.47, .76] for k = 1, .67 [.40, .92] for k = 5) does not tell any k
+from the best, nor does JSD (.36 [.24, .46] for k = 1), but for k = 2 (.56 [.52, .60]), which is worse.
 """
 
 from configs import ring8
