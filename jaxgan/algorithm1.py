@@ -23,7 +23,7 @@ import optax
 from jaxgan.data import order
 from jaxgan.gan import Gan
 from jaxgan.hparams import HParams
-from jaxgan.objectives.losses import discriminator_loss, generator_loss
+from jaxgan.objectives.losses import discriminator_loss, generator_loss, r1
 from jaxgan.objectives.value import value
 from jaxgan.state import GanState, Player, stream
 
@@ -80,6 +80,21 @@ def descend(optimizer: optax.GradientTransformation, player: Player, gradient: o
     return Player(optax.apply_updates(player.params, updates), opt_state)
 
 
+def averaged(decay: float, average: optax.Params, theta_g: optax.Params, step: jax.Array) -> optax.Params:
+    """The running mean of theta_g, this step's included (arXiv:1806.04498).
+
+    Exponential with `decay`; before step 9 / (1 - decay) over about the last tenth of the steps, so that
+    the first parameters are forgotten.
+
+    Args:
+      decay: in (0, 1).
+      step: scalar uint32, steps averaged before; at 0 the mean is `theta_g`.
+    """
+    t = step.astype(jnp.float32)
+    weight = jnp.maximum(1.0 - decay, 9.0 / (t + 9.0))
+    return jax.tree.map(lambda mean, new: mean + weight * (new - mean), average, theta_g)
+
+
 def discriminator_step(
     gan: Gan, hparams: HParams, G: Player, D: Player, x: jax.Array, noise: Noise, axis_name: str | None
 ) -> tuple[Player, dict[str, jax.Array]]:
@@ -87,7 +102,8 @@ def discriminator_step(
 
     Returns:
       The new D, and float32 scalars measured before the step, dropout on: `value` = V(D, G),
-      `d_loss` = -V / 2, `d_real` = mean D(x), `d_fake` = mean D(G(z)), `d_gradient_norm`.
+      `d_loss` = -V / 2 (without the gradient penalty), `d_real` = mean D(x), `d_fake` = mean D(G(z)),
+      `d_gradient_norm`.
     """
     fake = gan.G(G.params, noise.z)
     both, keys = jnp.concatenate([x, fake]), jnp.concatenate([noise.real_keys, noise.fake_keys])
@@ -95,7 +111,10 @@ def discriminator_step(
     def loss(theta_d: optax.Params):
         real_logits, fake_logits = jnp.split(gan.D(theta_d, both, keys), 2)
         d_loss = jnp.mean(discriminator_loss(real_logits, fake_logits))
-        return d_loss, {
+        objective = d_loss
+        if gan.gradient_penalty:
+            objective += gan.gradient_penalty * jnp.mean(r1(partial(gan.D, theta_d), x, noise.real_keys))
+        return objective, {
             "value": value(real_logits, fake_logits),
             "d_loss": d_loss,
             "d_real": jnp.mean(jax.nn.sigmoid(real_logits)),
@@ -156,7 +175,8 @@ def train_step(
     noise = draw_noise(gan, hparams, jax.random.fold_in(key, draw), examples)
     G, g_metrics = generator_step(gan, hparams, state.generator, opponent, noise, axis_name)
 
-    return GanState(state.step + 1, state.restores, G, D), {k: v[-1] for k, v in metrics.items()} | g_metrics
+    average = averaged(gan.average, state.average, G.params, state.step) if gan.average else state.average
+    return GanState(state.step + 1, state.restores, G, D, average), {k: v[-1] for k, v in metrics.items()} | g_metrics
 
 
 def train_steps(

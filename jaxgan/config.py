@@ -49,6 +49,7 @@ def default() -> ConfigDict:
     c.generator.output_bias = True  # start the output at the training set's mean
     c.generator.sigmoid_bias = 0.0  # hidden sigmoid units start with this bias
     c.generator.initialize_from = ""  # a work directory: its G becomes the last layers of this one's first G
+    c.generator.average = 0.0  # decay a step of the running mean of theta_g that samples come from; 0 = theta_g itself
     c.generator.conv = ConfigDict()
     c.generator.conv.grid = (10, 10, 80)  # rows, columns and channels that the last hidden layer becomes
     c.generator.conv.kernel = 5  # pixels, of the transposed convolution to the image
@@ -62,6 +63,7 @@ def default() -> ConfigDict:
     c.discriminator.irange = 0.005  # weights start uniform in [-irange, irange]
     c.discriminator.input_keep = 0.8  # dropout: probability to keep an input; 1 = no dropout
     c.discriminator.hidden_keep = 0.5  # the same for the input of every later layer
+    c.discriminator.gradient_penalty = 0.0  # R1's gamma: D descends gamma / 2 mean |d logit / dx|^2 on data, too
     c.discriminator.conv = ConfigDict()
     c.discriminator.conv.channels = (32, 32, 192)  # maxout units at each point, a number a layer
     c.discriminator.conv.kernels = (8, 8, 5)  # pixels, likewise
@@ -249,6 +251,7 @@ def validate(config: ConfigDict) -> None:
     positive("log.every", "checkpoint.every", "checkpoint.keep", "sample.rows", "evaluate.samples")
     positive("discriminator.pieces", "discriminator.conv.pieces", "generator.conv.stride")
     at_least_zero("seed", "train.max_restores", "sample.every", "evaluate.every", "data.validation", "data.contrast")
+    at_least_zero("discriminator.gradient_penalty")
     at_least_zero("generator.irange", "generator.output_irange", "discriminator.irange", "generator.output_sparse")
     for key, value in flat.items():
         for number in value if isinstance(value, list) else [value]:
@@ -258,6 +261,8 @@ def validate(config: ConfigDict) -> None:
                 raise UserError(f"{key} must be below 2**31, not {number}.")
     if config.seed >= 2**32:
         raise UserError(f"seed must be below 2**32, not {config.seed}.")
+    if not 0 <= config.generator.average < 1:
+        raise UserError(f"generator.average must be in [0, 1), not {config.generator.average}.")
     for key in ("discriminator.input_keep", "discriminator.hidden_keep"):
         if flat[key] != 1 and not 1 <= round(min(max(flat[key], 0), 2) * 2**16) < 2**16:
             raise UserError(f"{key} is a probability, 1 or from 1e-5 to .99999, not {flat[key]}.")

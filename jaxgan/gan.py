@@ -34,6 +34,8 @@ class Gan(NamedTuple):
     m: int  # minibatch size, over all devices
     k: int  # ascent steps on D for one descent step on G
     simultaneous: bool  # the 2014 code's update in place of Algorithm 1's
+    average: float  # decay of the running mean of theta_g; 0 = none is kept
+    gradient_penalty: float  # R1's gamma; 0 = none
 
 
 def prior(name: str, size: int) -> Callable[[jax.Array], jax.Array]:
@@ -129,6 +131,7 @@ def build(config: ConfigDict, shape: tuple[int, ...], examples: int, mean: np.nd
             restores=jnp.zeros((), jnp.uint32),
             generator=Player(theta_g, optimizer("generator", hparams).init(theta_g)),
             discriminator=Player(theta_d, optimizer("discriminator", hparams).init(theta_d)),
+            average=jax.tree.map(jnp.copy, theta_g) if g.average else (),
         )
 
     def apply(network, theta: optax.Params, *args) -> jax.Array:
@@ -146,6 +149,8 @@ def build(config: ConfigDict, shape: tuple[int, ...], examples: int, mean: np.nd
         m=config.train.batch_size,
         k=config.train.d_steps,
         simultaneous=config.train["update"] == "simultaneous",
+        average=g.average,
+        gradient_penalty=d.gradient_penalty,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from jaxgan import trained
@@ -21,7 +22,7 @@ def initialize(config: ConfigDict, state: GanState) -> GanState:
     source = config.generator.initialize_from
     if not source:
         return state
-    ours, theirs = state.generator.params, trained.load(source).state.generator.params
+    ours, theirs = state.generator.params, trained.load(source).state.theta_g
     below = _hidden_layers(ours) - _hidden_layers(theirs)
     moved = {name: theirs[name] for name in theirs if not name.startswith("Dense_")}
     moved |= {f"Dense_{below + i}": theirs[f"Dense_{i}"] for i in range(_hidden_layers(theirs))}
@@ -32,7 +33,9 @@ def initialize(config: ConfigDict, state: GanState) -> GanState:
                 f"generator.initialize_from={source} has {have} for the layer that is {name} of this "
                 f"generator, which needs {need}; make that generator's layers the last ones of this one's."
             )
-    return state._replace(generator=state.generator._replace(params={**ours, **moved}))
+    theta_g = {**ours, **moved}
+    average = jax.tree.map(jnp.copy, theta_g) if state.average else ()  # a copy: the step donates both
+    return state._replace(generator=state.generator._replace(params=theta_g), average=average)
 
 
 def _hidden_layers(params: dict) -> int:

@@ -27,7 +27,7 @@ def draw(gan: Gan, hparams: HParams, state: GanState, key: jax.Array, n: int) ->
     size = min(PORTION, n)
     starts = jnp.arange(0, n, size, dtype=jnp.uint32)
     numbers = jnp.arange(size, dtype=jnp.uint32)
-    parts = jax.lax.map(lambda first: sample(gan, hparams, state.generator.params, key, first + numbers), starts)
+    parts = jax.lax.map(lambda first: sample(gan, hparams, state.theta_g, key, first + numbers), starts)
     return parts.reshape(-1, *parts.shape[2:])[:n]
 
 

@@ -23,6 +23,12 @@ class GanState(NamedTuple):
     restores: jax.Array  # uint32, times the run went back to a checkpoint after diverging
     generator: Player
     discriminator: Player
+    average: optax.Params = ()  # the running mean of theta_g; () where `generator.average` is 0
+
+    @property
+    def theta_g(self) -> optax.Params:
+        """What samples are drawn with: the average where one is kept, otherwise the parameters that learn."""
+        return self.average or self.generator.params
 
 
 _STREAMS = ("init", "order", "train", "sample")

@@ -67,7 +67,7 @@ class Trained:
         """
         if z.ndim != 2 or z.shape[1] != self.config.prior.size:
             raise UserError(f"G takes z of shape (n, {self.config.prior.size}), not {z.shape}; reshape it.")
-        return np.asarray(self._generate(self.state.generator.params, jnp.asarray(z, jnp.float32)))
+        return np.asarray(self._generate(self.state.theta_g, jnp.asarray(z, jnp.float32)))
 
     def discriminate(self, x: np.ndarray) -> np.ndarray:
         """D(x) in (0, 1), dropout off: [n] float32.

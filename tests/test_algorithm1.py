@@ -10,7 +10,7 @@ import pytest
 from jaxgan import algorithm1
 from jaxgan.gan import Gan, build, output_bias, sample
 from jaxgan.hparams import traced
-from jaxgan.objectives.losses import discriminator_loss, non_saturating
+from jaxgan.objectives.losses import discriminator_loss, non_saturating, r1
 from jaxgan.state import stream
 
 DATA = np.random.default_rng(0).integers(0, 256, (50, 4, 4, 1)).astype(np.uint8)
@@ -122,6 +122,51 @@ def test_one_iteration_against_the_paper_written_out(game):
     for got, want in ((after.discriminator.params, D), (after.generator.params, G)):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-7), got, want)
     assert metrics["d_loss"] == pytest.approx(float(d_loss(state.discriminator.params)), rel=1e-5)
+
+
+def test_r1_is_half_the_squared_slope_of_the_logit():
+    x = jnp.asarray([[1.0, 2.0], [3.0, -1.0]])
+    D = lambda x, keys: jnp.square(x[:, 0]) + 3 * x[:, 1]  # slopes (2 x_0, 3)  # noqa: E731
+    np.testing.assert_allclose(r1(D, x, jax.random.split(jax.random.key(0), 2)), [(4 + 9) / 2, (36 + 9) / 2])
+
+
+def test_the_gradient_penalty_makes_d_flatter_on_the_data_and_leaves_d_loss_alone(game):
+    slopes = {}
+    for gamma in (0.0, 1.0):
+        gan, hparams, state = game(
+            **{"discriminator.gradient_penalty": gamma, "discriminator.input_keep": 1.0, "discriminator.irange": 0.5}
+        )
+        step = jax.jit(lambda s, gan=gan, hparams=hparams: algorithm1.train_step(gan, hparams, s, jnp.asarray(DATA)))
+        after, metrics = step(state)
+        x = gan.decode(jnp.asarray(DATA))
+        slopes[gamma] = float(jnp.mean(r1(lambda x, _: gan.D(after.discriminator.params, x), x, None)))  # noqa: B023
+        slopes["d_loss", gamma] = float(metrics["d_loss"])
+    assert slopes[1.0] < slopes[0.0]
+    assert slopes["d_loss", 0.0] == pytest.approx(slopes["d_loss", 1.0], rel=1e-5)
+
+
+def test_the_average_of_theta_g_is_what_samples_come_from(game):
+    """Against the recursion written out in float64; and D and G learn as they do without it."""
+    decay = 0.7
+    gan, hparams, state = game(**{"generator.average": decay})
+    plain, _, other = game()
+    step = jax.jit(lambda s: algorithm1.train_step(gan, hparams, s, jnp.asarray(DATA))[0])
+    same = jax.jit(lambda s: algorithm1.train_step(plain, hparams, s, jnp.asarray(DATA))[0])
+    assert other.theta_g is other.generator.params
+    want = [np.zeros(leaf.shape) for leaf in jax.tree.leaves(state.generator.params)]
+    for t in range(40):  # the span grows until step 21
+        state, other = step(state), same(other)
+        weight = max(1 - decay, 9 / (t + 9))
+        new = jax.tree.leaves(state.generator.params)
+        want = [(1 - weight) * mean + weight * np.asarray(p, np.float64) for mean, p in zip(want, new, strict=True)]
+        for got, expected in zip(jax.tree.leaves(state.theta_g), want, strict=True):
+            np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-6)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
+        (state.generator, state.discriminator),
+        (other.generator, other.discriminator),
+    )
+    assert not equal(state.theta_g, state.generator.params)
 
 
 def test_many_steps_in_one_dispatch_are_the_steps_one_by_one(game):

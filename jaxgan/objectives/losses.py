@@ -6,7 +6,10 @@ exact gradients at any finite logit.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
+import jax.numpy as jnp
 
 
 def discriminator_loss(real_logits: jax.Array, fake_logits: jax.Array) -> jax.Array:
@@ -21,6 +24,24 @@ def discriminator_loss(real_logits: jax.Array, fake_logits: jax.Array) -> jax.Ar
       [n] float, nats; log 2 where D = 1/2.
     """
     return 0.5 * jax.nn.softplus(-real_logits) + 0.5 * jax.nn.softplus(fake_logits)
+
+
+def r1(D: Callable[[jax.Array, jax.Array], jax.Array], x: jax.Array, keys: jax.Array) -> jax.Array:
+    """R1, 1/2 |d logit(x) / dx|^2, an example at a time (arXiv:1801.04406, eq. 9), dropout as in D's loss.
+
+    A D that is steep where the data are could not be stationary once p_g = p_data: with the penalty the
+    game converges there.
+
+    Args:
+      D: (x [n, *shape], dropout keys [n]) -> logits [n], each of its own example alone.
+      x: [n, *shape] float32, data.
+      keys: [n] typed PRNG keys.
+
+    Returns:
+      [n] float32.
+    """
+    gradient = jax.grad(lambda x: jnp.sum(D(x, keys)))(x)
+    return 0.5 * jnp.sum(jnp.square(gradient), axis=tuple(range(1, x.ndim)))
 
 
 def minimax(fake_logits: jax.Array) -> jax.Array:
