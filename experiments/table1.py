@@ -68,8 +68,7 @@ def adam(generator: float, discriminator: float, decay: float) -> dict[str, obje
     }
 
 
-# Changes to configs/mnist.py within the paper's networks; each is a row of its own. Where G is initialized from
-# another variant (generator.initialize_from), that one is trained first.
+# Changes to configs/mnist.py within the paper's networks; each is a row of its own.
 VARIANTS = {
     "recipe": {"train.update": "simultaneous"},  # the released code's numbers and updates
     "alternating": {"train.update": "alternating"},  # its numbers under Algorithm 1, k = 1
@@ -373,17 +372,11 @@ def plan(flags: argparse.Namespace, changes: list[str]) -> Iterator[tuple[Run, l
         small = settings.update(recipe(name), variant | (QUICK[name] if flags.quick else {}))
         return settings.update(settings.override(small, changes), own)
 
-    def stages(variant: str, seed: int) -> list[tuple[ConfigDict, Path]]:
-        before = VARIANTS[variant].get("generator.initialize_from")
-        earlier = stages(before, seed) if before else []
-        own = {"seed": seed} | ({"generator.initialize_from": str(earlier[-1][1])} if before else {})
-        return [*earlier, (config(name, VARIANTS[variant], own), flags.out / variant / f"seed_{seed}")]
-
     column, name = ("digits", "digits") if flags.quick else ("MNIST", "mnist")
     for seed in range(flags.seeds):
         for variant in flags.variants:
-            trained = stages(variant, seed)
-            yield Run(column, variant, trained[-1][1]), trained
+            workdir = flags.out / variant / f"seed_{seed}"
+            yield Run(column, variant, workdir), [(config(name, VARIANTS[variant], {"seed": seed}), workdir)]
         if flags.tfd:
             first, second = (flags.out / "tfd" / f"seed_{seed}" / stage for stage in ("pretrain", "train"))
             own = {"seed": seed, "data.name": f"tfd:{flags.tfd}"}

@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-# Twenty steps of a GAN with dropout and k = 2; saves all parameters of both players.
+# Twenty steps of a GAN with dropout, R1 and k = 2; saves all parameters of both players and the average.
 PROGRAM = """
 import sys
 import jax, numpy as np
@@ -26,6 +26,7 @@ from jaxgan.hparams import traced
 config = update(default(), {
     "generator.hidden": (32, 32), "discriminator.hidden": (16, 16), "train.d_steps": 2, "train.batch_size": 24,
     "discriminator.irange": 0.1, "generator.irange": 0.2, "optimizer.generator.momentum_epochs": 3,
+    "generator.average": 0.9, "discriminator.gradient_penalty": 0.1,
     "distributed.enabled": len(sys.argv) > 2,
     **({"distributed.coordinator": sys.argv[2], "distributed.processes": 2, "distributed.process": int(sys.argv[3])}
        if len(sys.argv) > 2 else {}),
@@ -37,7 +38,7 @@ gan = build(config, (6, 6, 1), len(data), data.mean(axis=0) / 255)
 hparams = parallel.replicate(traced(config))
 state = parallel.replicate(jax.jit(gan.init)(hparams))
 state, metrics = parallel.trainer(gan)(hparams, state, parallel.replicate(data), 20)
-leaves = jax.tree.leaves((state.generator.params, state.discriminator.params, metrics))
+leaves = jax.tree.leaves((state.generator.params, state.discriminator.params, state.average, metrics))
 if jax.process_index() == 0:
     np.savez(sys.argv[1], devices=jax.device_count(), *[np.asarray(x) for x in leaves])
 """

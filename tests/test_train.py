@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import jaxgan
+from jaxgan import pretrained
 from jaxgan.config import update
 from jaxgan.errors import UserError
 from jaxgan.train import boundary, train
@@ -67,6 +68,29 @@ def test_resumed_equals_uninterrupted_bit_for_bit(finished, tiny_config, tmp_pat
             ]:
                 del record[key]
     assert before == timeless(finished)
+
+
+def test_the_average_is_resumed_and_sampled_bit_for_bit(tiny_config, tmp_path):
+    own = {"generator.average": 0.9, "discriminator.gradient_penalty": 0.1, "discriminator.irange": 0.5}
+    config = tiny_config(**own, **{"optimizer.generator.learning_rate": 1.0})
+    train(config, tmp_path / "whole")
+    train(update(config, {"train.steps": 10}), tmp_path / "parts")
+    train(config, tmp_path / "parts")
+    for a, b in zip(state(tmp_path / "whole"), state(tmp_path / "parts"), strict=True):
+        np.testing.assert_array_equal(a, b)
+    gan = jaxgan.load(tmp_path / "parts")
+    z = gan.noise(4)
+    np.testing.assert_allclose(gan.sample(4), gan.generate(z), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(gan.generate(z), gan.gan.G(gan.state.average, z), rtol=1e-5, atol=1e-6)
+    assert not np.allclose(gan.generate(z), gan.gan.G(gan.state.generator.params, z), rtol=1e-4)
+
+    # Another run begins at the average, with an average of its own.
+    begun = pretrained.initialize(
+        update(config, {"generator.initialize_from": str(tmp_path / "parts")}), gan.gan.init(gan.hparams)
+    )
+    for a, b, c in zip(*map(jax.tree.leaves, (gan.state.average, begun.generator.params, begun.average)), strict=True):
+        np.testing.assert_array_equal(a, b)
+        np.testing.assert_array_equal(a, c)
 
 
 def test_another_seed_is_another_run(finished, tiny_config, tmp_path):
