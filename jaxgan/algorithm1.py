@@ -81,9 +81,9 @@ def descend(optimizer: optax.GradientTransformation, player: Player, gradient: o
 
 
 def averaged(decay: float, average: optax.Params, theta_g: optax.Params, step: jax.Array) -> optax.Params:
-    """The running mean of theta_g, this step's included (arXiv:1806.04498).
+    """The running mean of theta_g, this step's included (exponential: arXiv:1806.04498).
 
-    Exponential with `decay`; before step 9 / (1 - decay) over about the last tenth of the steps, so that
+    Exponential with `decay`; before step 9 decay / (1 - decay) over about the last tenth of the steps, so that
     the first parameters are forgotten.
 
     Args:
@@ -98,7 +98,7 @@ def averaged(decay: float, average: optax.Params, theta_g: optax.Params, step: j
 def discriminator_step(
     gan: Gan, hparams: HParams, G: Player, D: Player, x: jax.Array, noise: Noise, axis_name: str | None
 ) -> tuple[Player, dict[str, jax.Array]]:
-    """One step of D up the gradient of V(D, G), G held fixed.
+    """One step of D up the gradient of V(D, G), less the gradient penalty, G held fixed.
 
     Returns:
       The new D, and float32 scalars measured before the step, dropout on: `value` = V(D, G),

@@ -29,8 +29,8 @@ def discriminator_loss(real_logits: jax.Array, fake_logits: jax.Array) -> jax.Ar
 def r1(D: Callable[[jax.Array, jax.Array], jax.Array], x: jax.Array, keys: jax.Array) -> jax.Array:
     """R1, 1/2 |d logit(x) / dx|^2, an example at a time (arXiv:1801.04406, eq. 9), dropout as in D's loss.
 
-    A D that is steep where the data are could not be stationary once p_g = p_data: with the penalty the
-    game converges there.
+    A D that is still steep at the data when p_g = p_data keeps G moving; with the penalty the game converges
+    locally.
 
     Args:
       D: (x [n, *shape], dropout keys [n]) -> logits [n], each of its own example alone.
