@@ -63,7 +63,7 @@ def default() -> ConfigDict:
     c.discriminator.irange = 0.005  # weights start uniform in [-irange, irange]
     c.discriminator.input_keep = 0.8  # dropout: probability to keep an input; 1 = no dropout
     c.discriminator.hidden_keep = 0.5  # the same for the input of every later layer
-    c.discriminator.gradient_penalty = 0.0  # R1's gamma: D descends gamma / 2 mean |d logit / dx|^2 on data, too
+    c.discriminator.gradient_penalty = 0.0  # R1: D descends -V/2 and half of this times the mean of |d logit / dx|^2
     c.discriminator.conv = ConfigDict()
     c.discriminator.conv.channels = (32, 32, 192)  # maxout units at each point, a number a layer
     c.discriminator.conv.kernels = (8, 8, 5)  # pixels, likewise
