@@ -247,12 +247,18 @@ def validate(config: ConfigDict) -> None:
             if not flat[key] >= 0:
                 raise UserError(f"{key} must be 0 or more, not {flat[key]}.")
 
+    def below_one(*keys: str) -> None:
+        for key in keys:
+            if not 0 <= flat[key] < 1:
+                raise UserError(f"{key} must be in [0, 1), not {flat[key]}.")
+
     positive("train.steps", "train.batch_size", "train.d_steps", "prior.size", "prior.scale")
     positive("log.every", "checkpoint.every", "checkpoint.keep", "sample.rows", "evaluate.samples")
     positive("discriminator.pieces", "discriminator.conv.pieces", "generator.conv.stride")
     at_least_zero("seed", "train.max_restores", "sample.every", "evaluate.every", "data.validation", "data.contrast")
-    at_least_zero("discriminator.gradient_penalty")
     at_least_zero("generator.irange", "generator.output_irange", "discriminator.irange", "generator.output_sparse")
+    at_least_zero("discriminator.gradient_penalty")
+    below_one("generator.average")
     for key, value in flat.items():
         for number in value if isinstance(value, list) else [value]:
             if isinstance(number, float) and not abs(number) < 3.4e38:
@@ -261,8 +267,6 @@ def validate(config: ConfigDict) -> None:
                 raise UserError(f"{key} must be below 2**31, not {number}.")
     if config.seed >= 2**32:
         raise UserError(f"seed must be below 2**32, not {config.seed}.")
-    if not 0 <= config.generator.average < 1:
-        raise UserError(f"generator.average must be in [0, 1), not {config.generator.average}.")
     for key in ("discriminator.input_keep", "discriminator.hidden_keep"):
         if flat[key] != 1 and not 1 <= round(min(max(flat[key], 0), 2) * 2**16) < 2**16:
             raise UserError(f"{key} is a probability, 1 or from 1e-5 to .99999, not {flat[key]}.")
@@ -270,9 +274,7 @@ def validate(config: ConfigDict) -> None:
         prefix = f"optimizer.{player}"
         positive(f"{prefix}.learning_rate", f"{prefix}.decay", f"{prefix}.momentum_epochs", f"{prefix}.eps")
         at_least_zero(f"{prefix}.minimum_learning_rate", f"{prefix}.max_column_norm")
-        for name in ("momentum", "final_momentum", "b1", "b2"):
-            if not 0 <= flat[f"{prefix}.{name}"] < 1:
-                raise UserError(f"{prefix}.{name} must be in [0, 1), not {flat[f'{prefix}.{name}']}.")
+        below_one(*(f"{prefix}.{name}" for name in ("momentum", "final_momentum", "b1", "b2")))
         for units in flat[f"{player}.hidden"]:
             if not (isinstance(units, int) and units > 0):
                 raise UserError(f"{player}.hidden holds whole numbers above 0, not {units!r}.")

@@ -35,7 +35,7 @@ class Gan(NamedTuple):
     k: int  # ascent steps on D for one descent step on G
     simultaneous: bool  # the 2014 code's update in place of Algorithm 1's
     average: float  # decay of the running mean of theta_g; 0 = none is kept
-    gradient_penalty: float  # R1's gamma; 0 = none
+    gradient_penalty: float  # the weight of R1 in D's loss; 0 = none
 
 
 def prior(name: str, size: int) -> Callable[[jax.Array], jax.Array]:

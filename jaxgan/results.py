@@ -28,6 +28,15 @@ def key_of(member: Planned) -> str:
     return key(member.setting, member.config.seed)
 
 
+@contextmanager
+def _reading(path: Path, remedy: str) -> Iterator[None]:
+    """Turns what a missing or damaged file raises into one sentence."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:
+        raise UserError(f"{path} cannot be read ({error}); {remedy}.") from None
+
+
 def read(workdir: Path) -> dict[str, dict[str, Any]]:
     """The results on disk, by `key`.
 
@@ -35,11 +44,9 @@ def read(workdir: Path) -> dict[str, dict[str, Any]]:
       UserError: results.jsonl is damaged.
     """
     path = workdir / RESULTS
-    try:
+    with _reading(path, "restore it from a backup"):
         lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
         return {key(line["setting"], line["seed"]): line for line in lines}
-    except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:
-        raise UserError(f"{path} cannot be read ({error}); restore it from a backup.") from None
 
 
 def write(workdir: Path, planned: list[Planned], results: dict[str, dict[str, Any]]) -> None:
@@ -56,12 +63,8 @@ def begun(workdir: Path) -> list[list[str]]:
     """
     found = []
     for path in sorted((workdir / "chunks").glob(f"*/{HISTORY}")):
-        try:
+        with _reading(path, f"delete {path.parent} to train its members anew"):
             found.append([str(name) for name in json.loads(path.read_text())["members"]])
-        except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:
-            raise UserError(
-                f"{path} cannot be read ({error}); delete {path.parent} to train its members anew."
-            ) from None
     return found
 
 
@@ -72,15 +75,13 @@ def read_sweep(workdir: Path) -> dict[str, Any]:
       UserError: it is damaged, or names a member so that its directory would not be in members/.
     """
     path = workdir / SWEEP
-    try:
+    with _reading(path, "restore it from a backup"):
         sweep = json.loads(path.read_text())
         for member in sweep["members"]:
             if not re.fullmatch(r"\d{3,}[A-Za-z0-9_.=+-]*", member["name"]):
                 raise ValueError(f"{member['name']!r} is no name of a member")
             key(member["setting"], member["seed"]), member["identity"]
         return sweep
-    except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:
-        raise UserError(f"{path} cannot be read ({error}); restore it from a backup.") from None
 
 
 def identity(member: Planned) -> str:

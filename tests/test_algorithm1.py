@@ -102,9 +102,10 @@ def test_the_2014_code_updates_both_players_at_the_same_point(game, monkeypatch)
     assert equal(jax.random.key_data(d_args[5].fake_keys), jax.random.key_data(g_args[4].fake_keys))
 
 
-def test_one_iteration_against_the_paper_written_out(game):
-    """A whole step, gradients and SGD with momentum, from the definitions with jax.grad alone."""
-    gan, hparams, state = game()
+@pytest.mark.parametrize("penalty", [0.0, 0.5])
+def test_one_iteration_against_the_paper_written_out(game, penalty):
+    """A whole step, gradients and SGD with momentum, from the definitions with jax.grad alone; R1 too."""
+    gan, hparams, state = game(**{"discriminator.gradient_penalty": penalty, "discriminator.irange": 0.3})
     after, metrics = jax.jit(lambda s: algorithm1.train_step(gan, hparams, s, jnp.asarray(DATA)))(state)
     examples = jnp.arange(gan.m, dtype=jnp.uint32)
     key = jax.random.fold_in(stream(hparams, "train"), 0)
@@ -116,12 +117,17 @@ def test_one_iteration_against_the_paper_written_out(game):
         real, fake = gan.D(D, x, first.real_keys), gan.D(D, gan.G(G, first.z), first.fake_keys)
         return jnp.mean(discriminator_loss(real, fake))
 
-    D = jax.tree.map(lambda p, g: p - 0.1 * g, D, jax.grad(d_loss)(D))
+    def descended(D):
+        slope = jax.vmap(jax.grad(lambda image, key: gan.D(D, image[None], key[None])[0]))(x, first.real_keys)
+        return d_loss(D) + penalty / 2 * jnp.mean(jnp.sum(jnp.square(slope), axis=(1, 2, 3)))
+
+    before = float(d_loss(D))  # of the G and the D that the step began with
+    D = jax.tree.map(lambda p, g: p - 0.1 * g, D, jax.grad(descended)(D))
     g_loss = lambda G: jnp.mean(non_saturating(gan.D(D, gan.G(G, second.z), second.fake_keys)))  # noqa: E731
     G = jax.tree.map(lambda p, g: p - 0.1 * g, G, jax.grad(g_loss)(G))
     for got, want in ((after.discriminator.params, D), (after.generator.params, G)):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-7), got, want)
-    assert metrics["d_loss"] == pytest.approx(float(d_loss(state.discriminator.params)), rel=1e-5)
+    assert metrics["d_loss"] == pytest.approx(before, rel=1e-5)
 
 
 def test_r1_is_half_the_squared_slope_of_the_logit():

@@ -284,6 +284,7 @@ def test_both_stages_of_tfd(tmp_path, monkeypatch):
     assert "| TFD | recipe | last | 1 | " in (tmp_path / "out" / "table1.md").read_text()
 
     first, second = (tmp_path / "out" / "tfd" / "seed_0" / stage for stage in ("pretrain", "train"))
+    assert table1.course(second)[0][0] > table1.course(first)[0][-1] > 0  # the epochs of both stages count
     theirs, config = jaxgan.load(first).state.generator.params, jaxgan.load(second).config
 
     def initialized(config):
