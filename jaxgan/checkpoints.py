@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,8 +27,9 @@ from jaxgan.errors import UserError
 def _silence() -> None:
     """Keeps off stderr what Orbax reports beside the exceptions that it raises.
 
-    It logs their tracebacks; and when one array fails, it closes the event loop under the others, whose
-    errors and results then turn up in asyncio's log and as "Event loop is closed".
+    It logs their tracebacks; when one array fails, it closes the event loop under the others, whose
+    errors and results then turn up in asyncio's log and as "Event loop is closed"; and when it does not
+    know an array's type, it drops the coroutines that it made for the others.
     """
     logging.getLogger("absl").addFilter(lambda record: "orbax" not in Path(record.pathname).parts)
     logging.getLogger("asyncio").addFilter(lambda record: "OCDBT" not in record.getMessage())
@@ -38,6 +40,7 @@ def _silence() -> None:
             report(unraisable)
 
     sys.unraisablehook = hook
+    warnings.filterwarnings("ignore", r"coroutine '.*Handler\.metadata' was never awaited", RuntimeWarning)
 
 
 _silence()
