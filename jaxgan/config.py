@@ -49,7 +49,7 @@ def default() -> ConfigDict:
     c.generator.output_bias = True  # start the output at the training set's mean
     c.generator.sigmoid_bias = 0.0  # hidden sigmoid units start with this bias
     c.generator.initialize_from = ""  # a work directory: its G becomes the last layers of this one's first G
-    c.generator.average = 0.0  # decay a step of the running mean of theta_g that samples come from; 0 = theta_g itself
+    c.generator.average = 0.0  # p: samples come from a mean of theta_g with weights ~ step^(p - 1); 0 = theta_g itself
     c.generator.conv = ConfigDict()
     c.generator.conv.grid = (10, 10, 80)  # rows, columns and channels that the last hidden layer becomes
     c.generator.conv.kernel = 5  # pixels, of the transposed convolution to the image
@@ -258,7 +258,8 @@ def validate(config: ConfigDict) -> None:
     at_least_zero("seed", "train.max_restores", "sample.every", "evaluate.every", "data.validation", "data.contrast")
     at_least_zero("generator.irange", "generator.output_irange", "discriminator.irange", "generator.output_sparse")
     at_least_zero("discriminator.gradient_penalty")
-    below_one("generator.average")
+    if flat["generator.average"] != 0 and not flat["generator.average"] >= 1:
+        raise UserError(f"generator.average must be 0, or 1 or more, not {flat['generator.average']}.")
     for key, value in flat.items():
         for number in value if isinstance(value, list) else [value]:
             if isinstance(number, float) and not abs(number) < 3.4e38:

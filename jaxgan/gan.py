@@ -34,7 +34,7 @@ class Gan(NamedTuple):
     m: int  # minibatch size, over all devices
     k: int  # ascent steps on D for one descent step on G
     simultaneous: bool  # the 2014 code's update in place of Algorithm 1's
-    average: float  # decay of the running mean of theta_g; 0 = none is kept
+    average: float  # the power of the mean of theta_g over the steps; 0 = none is kept
     gradient_penalty: float  # the weight of R1 in D's loss; 0 = none
 
 

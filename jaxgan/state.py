@@ -23,7 +23,7 @@ class GanState(NamedTuple):
     restores: jax.Array  # uint32, times the run went back to a checkpoint after diverging
     generator: Player
     discriminator: Player
-    average: optax.Params = ()  # the running mean of theta_g; () where `generator.average` is 0
+    average: optax.Params = ()  # the mean of theta_g over the steps; () where `generator.average` is 0
 
     @property
     def theta_g(self) -> optax.Params:

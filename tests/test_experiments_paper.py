@@ -17,6 +17,7 @@ from jaxgan.data import tfd
 from jaxgan.errors import UserError
 from jaxgan.gan import build
 from jaxgan.hparams import traced
+from jaxgan.metrics.neighbours import Neighbours
 from jaxgan.metrics.parzen import SIGMAS, Estimate
 from jaxgan.train import train
 
@@ -127,7 +128,7 @@ def test_figure3_ends_in_samples(workdir, tmp_path, monkeypatch):
 
 def score(mean, error=1.0, seed=0, variant="recipe", checkpoint="last", column="MNIST", sigma=0.2, edge=False):
     estimate = Estimate(sigma=sigma, mean=mean, standard_error=error, at_edge=edge)
-    return table1.Score(column, variant, checkpoint, seed, 100, [estimate], 1000)
+    return table1.Score(column, variant, checkpoint, seed, 100, [estimate], [Neighbours(0.75, 0.5)], 1000)
 
 
 def test_the_tables_say_seeds_and_test_images_apart():
@@ -136,19 +137,20 @@ def test_the_tables_say_seeds_and_test_images_apart():
     assert "| Adversarial nets (2014) | 225 ± 2 | 2057 ± 26 |" in rows
     assert "| Adversarial nets, jaxgan: recipe, last | 225.0 ± 2.0 |  |" in rows
     assert "| Adversarial nets, jaxgan: alternating, last | 210.0 ± 2.0 |  |" in rows
-    assert "| MNIST | recipe | last | 2 | 225.0 | 7.1 | 220.0 | 230.0 |" in list(table1.statistics(scored))
-    assert "| MNIST | alternating | last | 1 | 210.0 | - | 210.0 | 210.0 |" in list(table1.statistics(scored))
+    rows = list(table1.statistics(scored))
+    assert "| MNIST | recipe | last | 2 | 225.0 | 7.1 | 220.0 | 230.0 | 0.750 | 0.500 |" in rows
+    assert "| MNIST | alternating | last | 1 | 210.0 | - | 210.0 | 210.0 | 0.750 | 0.500 |" in rows
 
 
 def test_the_error_over_folds():
     folds = [Estimate(0.1, mean, 9.0, True) for mean in (1.0, 2.0, 3.0, 4.0, 5.0)]
-    tfd_score = table1.Score("TFD", "recipe", "last", 0, 100, folds, 80)
+    tfd_score = table1.Score("TFD", "recipe", "last", 0, 100, folds, [Neighbours(0.75, 0.5)] * 5, 80)
     assert tfd_score.mean == 3.0
     assert tfd_score.error == pytest.approx(np.sqrt(2.5 / 5))
 
 
 def test_what_differs_from_the_paper_is_said():
-    assert len(list(table1.notes([score(1.0)], 10_000))) == 1
+    assert len(list(table1.notes([score(1.0)], 10_000))) == 2
     said = " ".join(table1.notes([score(1.0, sigma=SIGMAS[0], edge=True)._replace(validation=150)], 500))
     for words in (
         "one beyond it may score higher",
@@ -165,6 +167,7 @@ def test_table1_scores_a_finished_run_as_its_own_evaluation_did(workdir, tmp_pat
     epochs, course = table1.course(workdir)
     assert len(course) == 2 and epochs[1] == pytest.approx(20 * 8 / 1350)
     assert f"| 0 | last | 20 | {course[1]:.1f} ± " in text
+    assert "\n| training images as the samples |  |  | " in text  # the scale, in the columns' order
     assert text in capsys.readouterr().out
     assert image(tmp_path / "table1.png").shape[1] > 500
 

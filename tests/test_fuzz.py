@@ -101,7 +101,7 @@ SANE = {
     "discriminator.hidden_keep": [0.1, 1.0],
     "discriminator.pieces": [1, 3],
     "discriminator.gradient_penalty": [0.0, 0.5],
-    "generator.average": [0.0, 0.9],
+    "generator.average": [0.0, 2.0],
     "objective.loss": C.CHOICES["objective.loss"],
     "optimizer.generator.name": C.CHOICES["optimizer.generator.name"],
     "optimizer.discriminator.name": C.CHOICES["optimizer.discriminator.name"],

@@ -26,7 +26,7 @@ from jaxgan.hparams import traced
 config = update(default(), {
     "generator.hidden": (32, 32), "discriminator.hidden": (16, 16), "train.d_steps": 2, "train.batch_size": 24,
     "discriminator.irange": 0.1, "generator.irange": 0.2, "optimizer.generator.momentum_epochs": 3,
-    "generator.average": 0.9, "discriminator.gradient_penalty": 0.1,
+    "generator.average": 2.0, "discriminator.gradient_penalty": 0.1,
     "distributed.enabled": len(sys.argv) > 2,
     **({"distributed.coordinator": sys.argv[2], "distributed.processes": 2, "distributed.process": int(sys.argv[3])}
        if len(sys.argv) > 2 else {}),

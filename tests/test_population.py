@@ -19,7 +19,7 @@ def base(tiny_config):
     """A ring of Gaussians, 100 steps; evaluated and saved half way."""
     return tiny_config(**{
         "data.name": "mixture:ring8", "prior.size": 2, "generator.output": "linear", "discriminator.irange": 0.3,
-        "generator.average": 0.9, "discriminator.gradient_penalty": 0.1,
+        "generator.average": 2.0, "discriminator.gradient_penalty": 0.1,
         "train.steps": 100, "log.every": 25, "evaluate.every": 50, "checkpoint.every": 50, "evaluate.samples": 500,
     })  # fmt: skip
 

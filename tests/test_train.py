@@ -71,7 +71,7 @@ def test_resumed_equals_uninterrupted_bit_for_bit(finished, tiny_config, tmp_pat
 
 
 def test_the_average_is_resumed_and_sampled_bit_for_bit(tiny_config, tmp_path):
-    own = {"generator.average": 0.9, "discriminator.gradient_penalty": 0.1, "discriminator.irange": 0.5}
+    own = {"generator.average": 2.0, "discriminator.gradient_penalty": 0.1, "discriminator.irange": 0.5}
     config = tiny_config(**own, **{"optimizer.generator.learning_rate": 1.0})
     train(config, tmp_path / "whole")
     train(update(config, {"train.steps": 10}), tmp_path / "parts")
