@@ -85,10 +85,11 @@ def averaged(power: float, average: optax.Params, theta_g: optax.Params, step: j
 
     theta_g after step t has a weight that grows as t^(power - 1): 1 is the plain mean, a larger power
     forgets the first steps sooner. Whatever the length of a run, half of the weight lies on its last
-    1 - 2^(-1/power): 50% of the steps for 1, 29% for 2.
+    1 - 2^(-1/power): 50% of the steps for 1, 29% for 2. In float32 a mean of w does not notice a theta_g
+    nearer than about t / power * 6e-8 |w|, .2% of w for a power of 2 at step 75,000.
 
     Args:
-      power: 1 or more.
+      power: 1 or more; the source's eta + 1.
       step: scalar uint32, steps averaged before; at 0 the mean is `theta_g`.
     """
     t = step.astype(jnp.float32) + 1.0

@@ -259,7 +259,7 @@ def validate(config: ConfigDict) -> None:
     at_least_zero("generator.irange", "generator.output_irange", "discriminator.irange", "generator.output_sparse")
     at_least_zero("discriminator.gradient_penalty")
     if flat["generator.average"] != 0 and not flat["generator.average"] >= 1:
-        raise UserError(f"generator.average must be 0, or 1 or more, not {flat['generator.average']}.")
+        raise UserError(f"generator.average is a power, not a decay: 0, or 1 or more, not {flat['generator.average']}.")
     for key, value in flat.items():
         for number in value if isinstance(value, list) else [value]:
             if isinstance(number, float) and not abs(number) < 3.4e38:

@@ -76,7 +76,7 @@ def test_update_names_the_nearest_field(changes, words):
         ({"train.update": "simultaneous", "train.d_steps": 2}, "must be 1, not 2"),
         ({"discriminator.hidden_keep": 0.0}, "not 0.0"),
         ({"discriminator.gradient_penalty": -1.0}, "0 or more, not -1.0"),
-        ({"generator.average": 0.999}, "0, or 1 or more, not 0.999"),
+        ({"generator.average": 0.999}, "a power, not a decay: 0, or 1 or more, not 0.999"),
         ({"generator.hidden": (10, 10, 10)}, "2 activations for the 3 layers"),
         ({"generator.hidden": (10, 0)}, "not 0"),
         ({"optimizer.generator.learning_rate": float("nan")}, "fits into float32, not nan"),

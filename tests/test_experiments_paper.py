@@ -14,9 +14,11 @@ from experiments import figure2, figure3, table1
 from jaxgan import data, pretrained
 from jaxgan.config import flatten, to_json, update
 from jaxgan.data import tfd
+from jaxgan.data.decode import decode
 from jaxgan.errors import UserError
 from jaxgan.gan import build
 from jaxgan.hparams import traced
+from jaxgan.metrics import neighbours, parzen
 from jaxgan.metrics.neighbours import Neighbours
 from jaxgan.metrics.parzen import SIGMAS, Estimate
 from jaxgan.train import train
@@ -144,8 +146,10 @@ def test_the_tables_say_seeds_and_test_images_apart():
 
 def test_the_error_over_folds():
     folds = [Estimate(0.1, mean, 9.0, True) for mean in (1.0, 2.0, 3.0, 4.0, 5.0)]
-    tfd_score = table1.Score("TFD", "recipe", "last", 0, 100, folds, [Neighbours(0.75, 0.5)] * 5, 80)
+    near = [Neighbours(0.1 * fold, 1 - 0.1 * fold) for fold in range(5)]
+    tfd_score = table1.Score("TFD", "recipe", "last", 0, 100, folds, near, 80)
     assert tfd_score.mean == 3.0
+    assert tfd_score.accuracy == pytest.approx((0.2, 0.8))
     assert tfd_score.error == pytest.approx(np.sqrt(2.5 / 5))
 
 
@@ -158,7 +162,25 @@ def test_what_differs_from_the_paper_is_said():
         "drew 10,000",
     ):
         assert words in said
-    assert "0.100 (edge)" in "".join(table1.singles([score(1.0, sigma=0.1, edge=True)]))
+    rows = list(table1.singles([score(1.0, sigma=0.1, edge=True)]))
+    assert rows[-1] == "| MNIST | recipe | 0 | last | 100 | 1.0 ± 1.0 | 0.100 (edge) | 0.750 | 0.500 |"
+
+
+def test_what_is_measured_on_each_set(tiny_config):
+    digits = data.load(tiny_config().data)
+    train, test = (np.asarray(decode(x, 0.0)) for x in (digits.train, digits.test))
+    short = digits._replace(test=digits.test[:100])
+    estimates, near, used = table1.protocol(0.5 * train, [digits, short])
+    assert near == [neighbours.evaluate(0.5 * train, x) for x in (test, test[:100])] and near[0].data != near[0].samples
+    for estimate, x in zip(estimates, (test, test[:100]), strict=True):
+        want = float(parzen.log_likelihood(0.5 * train, x, estimate.sigma).mean())
+        assert estimate.mean == pytest.approx(want, rel=1e-5)
+    assert used == min(1000, len(digits.validation))
+    # The scale: training images, whose order does not matter to a Parzen window.
+    real = table1.score_data("digits", [digits], 10_000)
+    assert real.variant == f"{len(train):,} training images as samples"
+    want = parzen.evaluate(train, decode(digits.validation, 0.0), test, SIGMAS)
+    assert real.mean == pytest.approx(want.mean, rel=1e-5)
 
 
 def test_table1_scores_a_finished_run_as_its_own_evaluation_did(workdir, tmp_path, monkeypatch, capsys):
@@ -167,7 +189,7 @@ def test_table1_scores_a_finished_run_as_its_own_evaluation_did(workdir, tmp_pat
     epochs, course = table1.course(workdir)
     assert len(course) == 2 and epochs[1] == pytest.approx(20 * 8 / 1350)
     assert f"| 0 | last | 20 | {course[1]:.1f} ± " in text
-    assert "\n| training images as the samples |  |  | " in text  # the scale, in the columns' order
+    assert "\n| 64 training images as samples |  |  | " in text  # the scale, in the columns' order
     assert text in capsys.readouterr().out
     assert image(tmp_path / "table1.png").shape[1] > 500
 

@@ -369,6 +369,26 @@ def test_a_device_that_is_not_there(tmp_path, debug):
     assert not (tmp_path / "work").exists()
 
 
+def test_orbax_adds_nothing_to_the_sentence_about_damage(tmp_path):
+    """An array of a type that it does not know: it drops the coroutines that would have read the others."""
+    program = """if True:
+        import sys, jax.numpy as jnp
+        from pathlib import Path
+        from jaxgan.checkpoints import Checkpoints
+        directory, state = Path(sys.argv[1]), {"a": jnp.ones(3), "b": jnp.ones(3)}
+        with Checkpoints(directory, keep=2, best_key="score") as checkpoints:
+            checkpoints.save(1, state, metrics={})
+            checkpoints.save(2, state, metrics={})
+        file = directory / "2" / "state" / "_METADATA"
+        file.write_text("np.nothing".join(file.read_text().rsplit("np.ndarray", 1)))
+        with Checkpoints(directory, keep=2, best_key="score") as checkpoints:
+            print(checkpoints.restore(state)[0])
+    """
+    result = subprocess.run([sys.executable, "-c", program, tmp_path / "c"], capture_output=True, text=True, cwd=ROOT)
+    assert result.stdout == "1\n"
+    assert result.stderr.count("\n") == 1 and "checkpoint 2 in" in result.stderr and "np.nothing" in result.stderr
+
+
 def test_random_damage_to_a_checkpoint_is_found_or_harmless(tiny_config, tmp_path, capsys):
     """Any byte of any file: the arrays that are restored are those that were saved."""
     workdir, rng = tmp_path / "work", random.Random(0)
