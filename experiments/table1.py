@@ -255,7 +255,7 @@ def score_data(column: str, sets: list[Dataset], samples: int, contrast: float =
     """The scale of the numbers: random training images in place of samples."""
     train = sets[0].train
     chosen = np.random.default_rng(0).permutation(len(train))[:samples]
-    name = f"{len(chosen):,} {REAL}"
+    name = f"{len(chosen):,} {REAL}" + (f", data.contrast={contrast:g}" if contrast else "")
     return Score(column, name, "-", None, None, *protocol(np.asarray(decode(train[chosen], contrast)), sets, contrast))
 
 
@@ -268,8 +268,10 @@ def score_file(path: Path, column: str, dataset: Dataset, asked: int) -> Score:
     try:
         with np.load(path) as file:
             samples = np.asarray(file["samples"], np.float32)
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} cannot be read as a .npz file with an array `samples` ({error}).") from None
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
+        raise UserError(
+            f"{path} cannot be read as a .npz file with an array `samples`; write it by numpy.savez(PATH, samples=x)."
+        ) from None
     if samples.shape[1:] != dataset.test.shape[1:]:
         raise UserError(
             f"{path} holds samples of shape {samples.shape[1:]}, but {dataset.name} has "
@@ -395,6 +397,7 @@ def picture(path: Path, runs: list[Run], real: dict[str, float]) -> None:
         axis.set_title(column)
         axis.set_xlabel("epoch")
         axis.set_ylabel("Parzen log-likelihood of test images (nats)")
+        axis.margins(y=0.08)
         axis.grid(alpha=0.3)
         axis.legend(loc="lower right", fontsize="small").set_in_layout(False)
     figure.savefig(path)
@@ -434,7 +437,13 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="small networks on scikit-learn's digits")
     parser.add_argument("--tfd", type=Path, help="your TFD_48x48.mat: the TFD column too")
     parser.add_argument("--workdir", type=Path, nargs="+", default=[], help="score these runs, train none")
-    parser.add_argument("--samples-file", type=Path, nargs="+", default=[], help="score these samples, train none")
+    parser.add_argument(
+        "--samples-file",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="score these: .npz files with `samples` [n, H, W, C] in [0, 1]",
+    )
     parser.add_argument("--samples", type=int, help=f"of each checkpoint (default: {SAMPLES}; quick: 1000)")
     parser.add_argument("--out", type=Path, help="default: runs/table1; quick: runs/table1_quick")
     return parser
