@@ -27,8 +27,8 @@ Expected: the paper's 225 is the goal.
 Measured on two cores of an AMD EPYC, 5 seeds, last checkpoint, mean +- deviation over seeds, 2026-11-24: averaged
 232.6 +- 1.1 (24 epochs, 10 to 15 minutes of one core a run; 1-NN .627 of data, .763 of samples), adam 169.9 +- 3.2
 (32 epochs; .712, .795); training images 242.5 (.559, .526). theta_g itself of the runs of averaged: 173.1 +- 1.0
-(.826, .755). recipe: 150 at epoch 74, one seed, 2026-11-23, not run to its end. alternating: D was winning when it was
-stopped at step 3,400.
+(.826, .755). recipe: 118.1 +- 6.9 after 30 epochs (train.steps=15000; .944, .980), and
+150 at epoch 74, one seed, 2026-11-23, not run to its end. alternating: D was winning when it was stopped at step 3,400.
 """
 
 from __future__ import annotations
