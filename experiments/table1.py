@@ -346,8 +346,8 @@ def notes(scored: list[Score], samples: int) -> Iterator[str]:
     yield (
         f"A Parzen window rewards samples that are smoother than data: it may put a generator above real images "
         f"(arXiv:1511.01844). 1-NN asks whether samples can be told from test images (arXiv:1610.06545): the share of "
-        f"each whose nearest other neighbour, among as many of both, is of its kind. It is .5 for one distribution; read "
-        f"it against the row of {REAL}. Samples that are too alike have more than the data."
+        f"each whose nearest other neighbour, among as many of both, is of its kind. It is .5 for one distribution; "
+        f"read it against the row of {REAL}. Samples that are too alike have more than the data."
     )
     if any(estimate.at_edge for score in scored for estimate in score.estimates):
         yield (
