@@ -1,18 +1,20 @@
 """Strictness for every test: no silent type or rank promotion (pyproject.toml: warnings are errors)."""
 
+import os
 import tempfile
 
-import jax
+# Many tests train the same tiny GAN: its program is compiled once, for the processes that tests start too.
+if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker has the variables of the process that started it
+    CACHE = tempfile.TemporaryDirectory(prefix="jaxgan-tests-")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = CACHE.name
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "0"
+
+import jax  # it reads them
 import pytest
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
-
-# Many tests train the same tiny GAN: compile its program once.
-CACHE = tempfile.TemporaryDirectory(prefix="jaxgan-tests-")
-jax.config.update("jax_compilation_cache_dir", CACHE.name)
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
-jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
 
 
 @pytest.fixture(scope="session")
