@@ -175,7 +175,7 @@ class Score(NamedTuple):
         return float(np.std(means, ddof=1) / len(means) ** 0.5)
 
     @property
-    def accuracy(self) -> Neighbours:
+    def nearest(self) -> Neighbours:
         """The nearest neighbours' right labels, the mean over folds."""
         return Neighbours(*np.mean(self.neighbours, axis=0).tolist())
 
@@ -227,12 +227,16 @@ def scores(run: Run, sets: list[Dataset], samples: int) -> Iterator[Score]:
     with Checkpoints(run.workdir / "checkpoints", keep=1, best_key=SCORE) as checkpoints:
         best = checkpoints.best_step()
     steps = {"last": None} | ({} if best is None else {"best on validation": best})
+    found: dict[int, Score] = {}  # by step: the last checkpoint may be the best
     for checkpoint, step in steps.items():
-        gan = jaxgan.load(run.workdir, step)
-        key = jax.random.fold_in(stream(gan.hparams, "sample"), 1)  # the draws of the run's own evaluations
-        drawn = sampler(gan.gan)(gan.hparams, gan.state, key, samples)
-        measured = protocol(drawn, sets, gan.config.data.contrast)
-        yield Score(run.column, run.variant, checkpoint, gan.config.seed, gan.step, *measured)
+        if step not in found:
+            gan = jaxgan.load(run.workdir, step)
+            key = jax.random.fold_in(stream(gan.hparams, "sample"), 1)  # the draws of the run's own evaluations
+            drawn = sampler(gan.gan)(gan.hparams, gan.state, key, samples)
+            measured = protocol(drawn, sets, gan.config.data.contrast)
+            step = gan.step
+            found[step] = Score(run.column, run.variant, checkpoint, gan.config.seed, step, *measured)
+        yield found[step]._replace(checkpoint=checkpoint)
 
 
 def protocol(
@@ -251,7 +255,7 @@ def protocol(
     return estimates, neighbouring, min(len(sets[0].validation), parzen.VALIDATION)
 
 
-def score_data(column: str, sets: list[Dataset], samples: int, contrast: float = 0.0) -> Score:
+def score_data(column: str, sets: list[Dataset], contrast: float, samples: int) -> Score:
     """The scale of the numbers: random training images in place of samples."""
     train = sets[0].train
     chosen = np.random.default_rng(0).permutation(len(train))[:samples]
@@ -321,7 +325,7 @@ def statistics(scored: list[Score]) -> Iterator[str]:
         means = np.array([score.mean for score in members])
         deviation = f"{means.std(ddof=1):.1f}" if len(means) > 1 else "-"
         low, mean, high = (f"{number:.1f}" for number in (means.min(), means.mean(), means.max()))
-        shares = (f"{share:.3f}" for share in np.mean([score.accuracy for score in members], axis=0))
+        shares = (f"{share:.3f}" for share in np.mean([score.nearest for score in members], axis=0))
         yield row(*key, len(means), mean, deviation, low, high, *shares)
 
 
@@ -333,7 +337,7 @@ def singles(scored: list[Score]) -> Iterator[str]:
     for s in scored:
         sigma = ", ".join(sorted({f"{e.sigma:.3f}{' (edge)' if e.at_edge else ''}" for e in s.estimates}))
         seed, step = ("-" if x is None else x for x in (s.seed, s.step))
-        nats, shares = f"{s.mean:.1f} ± {s.error:.1f}", (f"{share:.3f}" for share in s.accuracy)
+        nats, shares = f"{s.mean:.1f} ± {s.error:.1f}", (f"{share:.3f}" for share in s.nearest)
         yield row(s.column, s.variant, seed, s.checkpoint, step, nats, sigma, *shares)
 
 
@@ -477,32 +481,30 @@ def main() -> int:
         print(f"trained {len(planned)} runs in {(time.perf_counter() - started) / 60:.1f} minutes")
         runs = [run for run, _ in planned]
 
-    sets: dict[str, list[Dataset]] = {}  # by their settings: read once
-    scored: list[Score] = []
-    scale: dict[str, Score] = {}  # by the same
-    for run in runs:
-        config = opened(run.workdir)[0]
+    read: dict[str, tuple[str, list[Dataset], float]] = {}  # column, sets and contrast, by the data's settings
+
+    def sets(config: ConfigDict, column: str) -> list[Dataset]:
         key = settings.fingerprint(settings.flatten(config.data))
-        if key not in sets:
-            sets[key] = sets_of(data.load(config.data))
-            scale[key] = score_data(run.column, sets[key], flags.samples, config.data.contrast)
-        scored += scores(run, sets[key], flags.samples)
+        if key not in read:
+            read[key] = column, sets_of(data.load(config.data)), config.data.contrast
+        return read[key][1]
+
+    scored: list[Score] = []
+    for run in runs:
+        scored += scores(run, sets(opened(run.workdir)[0], run.column), flags.samples)
     if flags.samples_file:
         name, column = ("digits", "digits") if flags.quick else ("mnist", "MNIST")
-        config = settings.override(recipe(name), changes)
-        dataset = data.load(config.data)
+        (dataset,) = sets(settings.override(recipe(name), changes), column)
         scored += [score_file(path, column, dataset, flags.samples) for path in flags.samples_file]
-        key = settings.fingerprint(settings.flatten(config.data))
-        if key not in scale:
-            scale[key] = score_data(column, [dataset], flags.samples)
-    scored += scale.values()
+    scale = [score_data(*each, flags.samples) for each in read.values()]
+    scored += scale
 
     parts = [table(scored), statistics(scored), singles(scored)]
     text = "\n\n".join(["\n".join(part) for part in parts] + list(notes(scored, flags.samples))) + "\n"
     flags.out.mkdir(parents=True, exist_ok=True)
     (flags.out / "table1.md").write_text(text)
     if runs:
-        picture(flags.out / "table1.png", runs, {score.column: score.mean for score in scale.values()})
+        picture(flags.out / "table1.png", runs, {score.column: score.mean for score in scale})
     print(f"\n{text}\nin {flags.out / 'table1.md'}{' and table1.png' if runs else ''}")
     return 0
 

@@ -149,7 +149,7 @@ def test_the_error_over_folds():
     near = [Neighbours(0.1 * fold, 1 - 0.1 * fold) for fold in range(5)]
     tfd_score = table1.Score("TFD", "recipe", "last", 0, 100, folds, near, 80)
     assert tfd_score.mean == 3.0
-    assert tfd_score.accuracy == pytest.approx((0.2, 0.8))
+    assert tfd_score.nearest == pytest.approx((0.2, 0.8))
     assert tfd_score.error == pytest.approx(np.sqrt(2.5 / 5))
 
 
@@ -177,7 +177,7 @@ def test_what_is_measured_on_each_set(tiny_config):
         assert estimate.mean == pytest.approx(want, rel=1e-5)
     assert used == min(1000, len(digits.validation))
     # The scale: training images, whose order does not matter to a Parzen window.
-    real = table1.score_data("digits", [digits], 10_000)
+    real = table1.score_data("digits", [digits], 0.0, 10_000)
     assert real.variant == f"{len(train):,} training images as samples"
     want = parzen.evaluate(train, decode(digits.validation, 0.0), test, SIGMAS)
     assert real.mean == pytest.approx(want.mean, rel=1e-5)

@@ -35,7 +35,7 @@ def test_against_the_definition_in_float64(shift):
 def test_what_tells_samples_from_data():
     data = normal(0)
     same = neighbours.evaluate(normal(1), data)
-    assert abs(same.accuracy - 0.5) < 0.06  # 3 standard errors of 1402 coins, which depend on one another
+    assert abs(same.accuracy - 0.5) < 0.06  # 4 standard errors of 1402 coins, which depend on one another
     smooth = neighbours.evaluate(0.5 * normal(1), data)
     assert smooth.accuracy > 0.7 and smooth.samples > smooth.data + 0.3
     stuck = neighbours.evaluate(data[:1] + 1e-3 * normal(1), data)
