@@ -15,23 +15,25 @@ flat. A full run wants an accelerator: most of that time goes into the gradients
 CPU backend brings into its fast form outside of loops only.
 """
 
+from configs import mnist
 from jaxgan.config import default, update
 
 
 def get_config():
     config = update(
         default(),
-        {
+        mnist.PAPER
+        | {
             "data.name": "tfds:cifar10",
             "data.validation": 10_000,
-            "data.contrast": 55.0,
+            "data.gcn": 55.0,
             "prior.name": "normal",
-            "generator.name": "conv",  # generator.conv and discriminator.conv start with the paper's numbers
+            "generator.name": "maxout_conv",  # both families start with the paper's numbers
             "generator.hidden": (8000, 8000),
             "generator.activations": ("relu", "sigmoid"),
             "generator.output": "linear",
             "generator.output_bias": False,
-            "discriminator.name": "conv",
+            "discriminator.name": "maxout_conv",
             "discriminator.hidden": (500,),
             "train.steps": 78_125,
             "train.update": "simultaneous",  # as the released code does; Algorithm 1 alternates

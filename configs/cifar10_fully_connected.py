@@ -12,16 +12,18 @@ Measured: 20 steps on the JPEG copies of CIFAR-10, two busy CPU cores: 2.0 to 2.
 wants an accelerator.
 """
 
+from configs import mnist
 from jaxgan.config import default, update
 
 
 def get_config():
     config = update(
         default(),
-        {
+        mnist.PAPER
+        | {
             "data.name": "tfds:cifar10",
             "data.validation": 10_000,
-            "data.contrast": 55.0,
+            "data.gcn": 55.0,
             "prior.name": "normal",
             "generator.hidden": (8000, 8000),
             "generator.activations": ("relu", "sigmoid"),
@@ -29,6 +31,7 @@ def get_config():
             "generator.output_irange": 0.5,
             "generator.output_bias": False,
             "discriminator.hidden": (1600, 1600),
+            "discriminator.activation": "maxout",
             "train.steps": 100_000,
             "train.update": "simultaneous",  # as the released code does; Algorithm 1 alternates
             "train.batch_size": 100,

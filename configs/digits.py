@@ -6,15 +6,18 @@ The players and the optimizer of the MNIST recipe (section 5), smaller, under Al
 an epoch.
 """
 
+from configs import mnist
 from jaxgan.config import default, update
 
 
 def get_config():
     return update(
         default(),
-        {
+        mnist.PAPER
+        | {
             "generator.hidden": (256, 256),
             "discriminator.hidden": (128, 128),
+            "discriminator.activation": "maxout",
             "discriminator.pieces": 4,
             "train.steps": 15_000,
             "sample.every": 3_000,

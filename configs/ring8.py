@@ -19,17 +19,16 @@ def get_config():
         "discriminator.hidden": (64, 64),
         "discriminator.activation": "relu",
         "discriminator.irange": 0.2,
-        "discriminator.input_keep": 1.0,
-        "discriminator.hidden_keep": 1.0,
+        "objective.d_scale": 0.5,  # D descends -V/2, as in the paper's recipes
         "train.batch_size": 128,
         "train.steps": 3000,
         "log.every": 50,
         "sample.every": 0,
         "evaluate.every": 500,
         "evaluate.samples": 2500,
+        "evaluate.metrics": ("modes",),
         "checkpoint.every": 1000,
     }
     for player in ("generator", "discriminator"):
-        adam = {"name": "adam", "learning_rate": 3e-3, "decay": 1.0}
-        settings |= {f"optimizer.{player}.{key}": value for key, value in adam.items()}
+        settings |= {f"optimizer.{player}.name": "adam", f"optimizer.{player}.learning_rate": 3e-3}
     return update(default(), settings)

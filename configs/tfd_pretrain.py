@@ -11,13 +11,15 @@ Expected: no published score for this stage.
 Measured: nothing on the faces themselves, which we do not have.
 """
 
+from configs import mnist
 from jaxgan.config import default, update
 
 
 def get_config():
     config = update(
         default(),
-        {
+        mnist.PAPER
+        | {
             "data.name": "tfd:TFD_48x48.mat",
             "prior.name": "normal",
             "generator.hidden": (8000, 8000),
@@ -25,6 +27,7 @@ def get_config():
             "generator.sigmoid_bias": -2.0,
             "generator.output_sparse": 100,
             "discriminator.hidden": (1200, 1200),
+            "discriminator.activation": "maxout",
             "train.steps": 49_000,
             "train.update": "simultaneous",  # as the released code does; Algorithm 1 alternates
             "train.batch_size": 100,

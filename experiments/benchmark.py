@@ -213,7 +213,7 @@ def parzen_window(rounds: int, n: int = 10_000) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.error = errors.fail
+    parser.error = errors.usage_error
     parser.add_argument("--part", choices=["step", "parzen"], help="only one part")
     parser.add_argument("--rounds", type=int, default=9, help="turns of each contestant")
     parser.add_argument("--steps", type=int, default=50, help="steps a turn")
@@ -225,4 +225,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    errors.exit_on(main)
+    errors.run_cli(main)

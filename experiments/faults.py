@@ -474,7 +474,7 @@ def row(fault: Callable, tried: list[Try]) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.error = errors.fail
+    parser.error = errors.usage_error
     parser.add_argument("--tries", type=int, default=50, help="kills; the other faults are tried less often")
     parser.add_argument("--out", type=Path, default=Path("runs/faults"), help="where the runs and the table go")
     flags = parser.parse_args()
@@ -499,4 +499,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(errors.exit_on(main))
+    sys.exit(errors.run_cli(main))

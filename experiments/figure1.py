@@ -257,7 +257,7 @@ def animation(frames: list[Frame], seed: int, p_data: np.ndarray) -> bytes:
 def main() -> None:
     parser = argparse.ArgumentParser("python -m experiments.figure1", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.error = errors.fail
+    parser.error = errors.usage_error
     parser.add_argument("--out", type=Path, default=Path("runs/figure1"), help="default: runs/figure1")
     flags = parser.parse_args()
 
@@ -287,4 +287,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(errors.exit_on(main))
+    sys.exit(errors.run_cli(main))

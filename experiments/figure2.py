@@ -85,7 +85,7 @@ def picture(samples: np.ndarray, neighbours: np.ndarray, rows: int) -> np.ndarra
 def main() -> None:
     parser = argparse.ArgumentParser("python -m experiments.figure2", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.error = errors.fail
+    parser.error = errors.usage_error
     parser.add_argument("--workdir", type=Path, default=Path("runs/mnist"), help="of a trained GAN")
     parser.add_argument("--out", type=Path, help="the picture; default: figure2.png in the workdir")
     parser.add_argument("--step", type=int, help="of the checkpoint; default: the newest")
@@ -117,4 +117,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(errors.exit_on(main))
+    sys.exit(errors.run_cli(main))

@@ -51,7 +51,7 @@ def slerp(start: np.ndarray, end: np.ndarray, t: np.ndarray) -> np.ndarray:
 def main() -> None:
     parser = argparse.ArgumentParser("python -m experiments.figure3", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.error = errors.fail
+    parser.error = errors.usage_error
     parser.add_argument("--workdir", type=Path, default=Path("runs/mnist"), help="of a trained GAN")
     parser.add_argument("--out", type=Path, help="the picture; default: figure3.png in the workdir")
     parser.add_argument("--step", type=int, help="of the checkpoint; default: the newest")
@@ -83,4 +83,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(errors.exit_on(main))
+    sys.exit(errors.run_cli(main))

@@ -145,7 +145,7 @@ def commands(n: int, steps: int, processes: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.error = errors.fail
+    parser.error = errors.usage_error
     parser.add_argument("--members", type=int, default=32)
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--rounds", type=int, default=3, help="turns of each layout")
@@ -174,4 +174,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    errors.exit_on(main)
+    errors.run_cli(main)

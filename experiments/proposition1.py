@@ -161,7 +161,7 @@ def picture(x: np.ndarray, p_data: np.ndarray, p_g: np.ndarray, D: np.ndarray) -
 def main() -> None:
     parser = argparse.ArgumentParser("python -m experiments.proposition1", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.error = errors.fail
+    parser.error = errors.usage_error
     parser.add_argument("--out", type=Path, default=Path("runs/proposition1"))
     flags = parser.parse_args()
 
@@ -181,4 +181,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(errors.exit_on(main))
+    sys.exit(errors.run_cli(main))

@@ -435,7 +435,7 @@ def plan(flags: argparse.Namespace, changes: list[str]) -> Iterator[tuple[Run, l
 def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m experiments.table1", description=__doc__, allow_abbrev=False,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.error = errors.fail
+    parser.error = errors.usage_error
     parser.add_argument("--seeds", type=int, help="runs of each variant (default: 5; quick: 2)")
     parser.add_argument("--variants", nargs="*", choices=VARIANTS, default=["recipe"], help="may be none, for --tfd")
     parser.add_argument("--quick", action="store_true", help="small networks on scikit-learn's digits")
@@ -510,4 +510,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(errors.exit_on(main))
+    sys.exit(errors.run_cli(main))

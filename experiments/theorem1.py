@@ -160,7 +160,7 @@ def picture(trained: np.ndarray, best: np.ndarray) -> bytes:
 def main() -> None:
     parser = argparse.ArgumentParser("python -m experiments.theorem1", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.error = errors.fail
+    parser.error = errors.usage_error
     parser.add_argument("--out", type=Path, default=Path("runs/theorem1"))
     flags = parser.parse_args()
 
@@ -196,4 +196,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(errors.exit_on(main))
+    sys.exit(errors.run_cli(main))

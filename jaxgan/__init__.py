@@ -16,7 +16,7 @@ Where the paper is:
 
 
 def load(workdir, step=None):
-    """The GAN trained in `workdir`: see `jaxgan.trained.load`."""
-    from jaxgan import trained  # imports jax, which a program may want to configure first
+    """The GAN trained in `workdir`: see `jaxgan.run.trained.load`."""
+    from jaxgan.run import trained  # imports jax, which a program may want to configure first
 
     return trained.load(workdir, step)

@@ -10,10 +10,10 @@ T = TypeVar("T")
 
 
 class UserError(Exception):
-    """Something the user can mend. One sentence: what is wrong, with the values, and what to do."""
+    """Something the user can fix. One sentence: what is wrong, with the values, and what to do."""
 
 
-def exit_on(command: Callable[[], T]) -> T:
+def run_cli(command: Callable[[], T]) -> T:
     """Calls `command`; an error becomes one line on stderr and exit code 2 (130 for Ctrl-C).
 
     With --debug among the arguments, of which it is taken out, a traceback.
@@ -25,16 +25,16 @@ def exit_on(command: Callable[[], T]) -> T:
     except KeyboardInterrupt:
         if debug:
             raise
-        print("interrupted; repeat the command to go on from the last checkpoint", file=sys.stderr)
+        print("interrupted; repeat the command to resume from the last checkpoint", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
         if debug:
             raise
-        print(f"error: {sentence(error)}", file=sys.stderr)
+        print(f"error: {describe(error)}", file=sys.stderr)
         sys.exit(2)
 
 
-def sentence(error: Exception) -> str:
+def describe(error: Exception) -> str:
     """What is wrong and what to do, in one line, for an error of any kind."""
     said = " ".join(str(error).split())
     if isinstance(error, UserError):
@@ -45,10 +45,10 @@ def sentence(error: Exception) -> str:
             f"networks smaller."
         )
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename or 'a file'}: {error.strerror}; mend it, then repeat the command."
+        return f"{error.filename or 'a file'}: {error.strerror}; fix it, then repeat the command."
     return f"unexpected {type(error).__name__}: {said[:300]}; repeat the command with --debug for the traceback."
 
 
-def fail(sentence: str) -> None:
+def usage_error(sentence: str) -> None:
     """Raises a `UserError`; for argparse, which would print a page."""
     raise UserError(f"{sentence}; see --help.")

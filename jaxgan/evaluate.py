@@ -1,57 +1,133 @@
-"""Metrics and pictures of samples: what `--mode=evaluate`, `--mode=sample` and the training loop show."""
+"""Samples of G and what the metrics say of them: for training, `--mode=evaluate`, sweeps and Python alike."""
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Callable
-from functools import partial
-from pathlib import Path
+from functools import cache, partial
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from jaxgan import plots, scores
-from jaxgan.data import Dataset, mixture
-from jaxgan.data.decode import encode
-from jaxgan.gan import Gan
+from jaxgan.config.fields import nearest
+from jaxgan.data import Dataset
+from jaxgan.data.decode import decode
+from jaxgan.errors import UserError
+from jaxgan.gan import Gan, sample, sampling_statistics
 from jaxgan.hparams import HParams
-from jaxgan.state import GanState
-from jaxgan.workdir import write_atomically
+from jaxgan.metrics import METRICS
+from jaxgan.state import GanState, run_stream
+
+# The number, larger is better, by which checkpoints and settings are compared: the one that `evaluate.best` names,
+# with its sign turned where smaller is better. It is never measured on the test set.
+SELECTION = "selection"
+SAMPLE_BATCH = 1000  # samples drawn at a time
 
 
-def sampler(gan: Gan) -> Callable[[HParams, GanState, jax.Array, int], np.ndarray]:
-    """A function (hparams, state, key, n) -> the first n samples of the stream `key`: [n, *shape] float32."""
-    draw = jax.jit(partial(scores.draw, gan), static_argnums=3)
-    return lambda *args: np.asarray(jax.block_until_ready(draw(*args)))
+def draw(
+    gan: Gan, hparams: HParams, state: GanState, key: jax.Array, n: int, *, ema: int | None = 0, y: Any = None
+) -> jax.Array:
+    """The first `n` samples of the stream `key`: [n, *shape] float32.
+
+    Args:
+      ema: which of the averages of theta_g draws, by its place; theta_g itself with None, or where there is none.
+      y: [n] int32 classes; None draws them, where the players are told any.
+    """
+    params = state.averages[ema] if ema is not None and state.averages else state.generator.params
+    stats = sampling_statistics(gan, hparams, params, state.generator.stats)
+    size = min(SAMPLE_BATCH, n)
+    starts = jnp.arange(0, n, size, dtype=jnp.uint32)
+    numbers = jnp.arange(size, dtype=jnp.uint32)
+    classes = None if y is None else jnp.pad(jnp.asarray(y, jnp.int32), (0, len(starts) * size - n))
+
+    def part(first: jax.Array) -> jax.Array:
+        some = None if classes is None else jax.lax.dynamic_slice(classes, (first,), (size,))
+        return sample(gan, hparams, params, stats, key=key, numbers=first + numbers, y=some)
+
+    parts = jax.lax.map(part, starts)
+    return parts.reshape(-1, *parts.shape[2:])[:n]
 
 
-def evaluator(config: ConfigDict, gan: Gan, dataset: Dataset) -> Callable[[HParams, GanState], dict[str, float]]:
-    """A function (hparams, state) -> the metrics of `scores.measure`, as Python numbers."""
-    measure = jax.jit(scores.measure(config, gan, dataset))
-    return lambda *args: {name: float(x) for name, x in jax.block_until_ready(measure(*args)).items()}
+def sampler(gan: Gan) -> Callable[..., np.ndarray]:
+    """`draw` compiled: (hparams, state, key, n, ema=0, y=None) -> [n, *shape] float32."""
+    compiled = jax.jit(partial(draw, gan), static_argnums=3, static_argnames="ema")
+    return lambda *args, **kwargs: np.asarray(jax.block_until_ready(compiled(*args, **kwargs)))
 
 
-def image_grid(config: ConfigDict, samples: np.ndarray) -> np.ndarray:
-    """Images [n, H, W, C] in the range of the data, side by side: [H', W', C] uint8."""
-    return plots.grid(encode(samples, config.data.contrast), rows=math.isqrt(len(samples) - 1) + 1)
-
-
-def save_picture(path: Path, config: ConfigDict, samples: np.ndarray) -> None:
-    """A picture of samples: a grid of images, or points over the density of `mixture:NAME`."""
-    if samples.ndim == 4:
-        plots.save_png(path, image_grid(config, samples))
-    else:
-        density, *_ = mixture.load(config.data.name.removeprefix("mixture:"))
-        plots.points(path, samples, density)
-
-
-def save_scores(workdir: Path, step: int, scores: dict[str, float]) -> None:
-    """Writes evaluation.json: {"step": step, **scores}; a number that is not finite as null.
+def check_metrics(config: ConfigDict, dataset: Dataset) -> None:
+    """Refuses metrics that do not exist, or that these data cannot have.
 
     Raises:
-      UserError: it cannot be written.
+      UserError: with what is missing and what to do.
     """
-    numbers = {name: number if math.isfinite(number) else None for name, number in scores.items()}
-    write_atomically(workdir / "evaluation.json", (json.dumps({"step": step, **numbers}, indent=2) + "\n").encode())
+    for name in config.evaluate.metrics:
+        if name not in METRICS:
+            known = ", ".join(METRICS)
+            raise UserError(f"evaluate.metrics may hold {known}, not {name!r}; the nearest is {nearest(name, METRICS)!r}.")
+        for need in METRICS[name].needs:
+            if need == "mixture" and dataset.mixture is None:
+                raise UserError(f"evaluate.metrics={name} needs data.name=mixture:NAME; take parzen for images.")
+            if need in ("validation", "test") and not len(getattr(dataset, need)):
+                raise UserError(
+                    f"evaluate.metrics={name} needs {need} examples, and {dataset.name} leaves none; set "
+                    f"data.validation={config.data.validation} above 0, or evaluate.metrics=()."
+                )
+    best = config.evaluate.best
+    numbers = [number for name in config.evaluate.metrics for number in METRICS[name].shown]
+    if best and best not in numbers:
+        raise UserError(f"evaluate.best={best} is none of the numbers of evaluate.metrics: {', '.join(numbers)}.")
+    if best.startswith("test_"):
+        raise UserError(f"evaluate.best={best} would choose by the test set; take a number of the validation set.")
+
+
+def selection(config: ConfigDict) -> tuple[str, int] | None:
+    """The number that names the best checkpoint, and its sign; None without metrics."""
+    if not config.evaluate.metrics:
+        return None
+    name = config.evaluate.best or METRICS[config.evaluate.metrics[0]].best
+    signs = {number: shown.better for metric in METRICS.values() for number, shown in metric.shown.items()}
+    return name, signs[name]
+
+
+def evaluator(config: ConfigDict, gan: Gan, dataset: Dataset) -> Callable[..., dict[str, float]]:
+    """A function (hparams, state, ema=0) -> the numbers of `evaluate.metrics`, `SELECTION` among them.
+
+    Raises:
+      UserError: what `check_metrics` refuses.
+    """
+    measure, sample_some = measurer(config, dataset), sampler(gan)
+
+    def numbers(hparams: HParams, state: GanState, ema: int | None = 0) -> dict[str, float]:
+        if not config.evaluate.metrics:
+            return {}
+        key = run_stream(hparams, "evaluate")
+        return measure(sample_some(hparams, state, key, config.evaluate.samples, ema=ema))
+
+    return numbers
+
+
+def measurer(config: ConfigDict, dataset: Dataset) -> Callable[[np.ndarray], dict[str, float]]:
+    """A function of samples [n, *shape] float32 -> the numbers of `evaluate.metrics`, `SELECTION` among them.
+
+    Raises:
+      UserError: what `check_metrics` refuses.
+    """
+    check_metrics(config, dataset)
+    chosen = selection(config)
+
+    @cache
+    def given(need: str) -> Any:  # arguments of the compiled metrics, not constants in them; decoded once
+        if need == "mixture":
+            return dataset.mixture
+        return decode(jnp.asarray(getattr(dataset, need)), config.data.gcn)
+
+    def measure(samples: np.ndarray) -> dict[str, float]:
+        found: dict[str, float] = {}
+        for metric in (METRICS[name] for name in config.evaluate.metrics):
+            arguments = {need: samples if need == "samples" else given(need) for need in metric.needs}
+            found |= {number: float(x) for number, x in metric.evaluate(**arguments).items()}
+        return found | ({SELECTION: chosen[1] * found[chosen[0]]} if chosen else {})
+
+    return measure

@@ -1,51 +1,51 @@
 """The numbers of a configuration that enter the step as traced arrays.
 
-Runs that differ only in these share one compiled program, and a population is a map over them.
+Runs that differ only in these share one compiled program, and a population is a map over them: the seed, and every
+number of the prior, the objective, the optimizers and the augmentation. Names, sizes and counts are static.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from jaxgan.config import flatten
-from jaxgan.objectives.losses import generator_loss_index
+from jaxgan.config import SECTIONS, flatten, get
 
 # A pytree: {config field: scalar array}, or [members] arrays for a population.
 HParams = dict[str, jax.Array]
 
-TRACED: dict[str, Callable[[Any], np.generic]] = {
-    "seed": np.uint32,
-    "prior.scale": np.float32,
-    "objective.loss": lambda name: np.int32(generator_loss_index(name)),
-} | {
-    f"optimizer.{player}.{field}": cast
-    for player in ("generator", "discriminator")
-    for field, cast in {
-        "learning_rate": np.float32,
-        "decay": lambda decay: np.float32(math.log(decay)),  # 1.000004 has two digits in float32
-        "minimum_learning_rate": np.float32,
-        "momentum": np.float32,
-        "final_momentum": np.float32,
-        "momentum_epochs": np.float32,
-        "b1": np.float32,
-        "b2": np.float32,
-        "eps": np.float32,
-    }.items()
-}
+_TRACED_SECTIONS = ("prior.", "objective.", "optimizer.", "augment.")
+PENALTIES = "objective.penalties."
+_STATIC = ("optimizer.generator.max_column_norm", "optimizer.discriminator.max_column_norm")
+
+
+def is_traced(key: str, value: Any) -> bool:
+    """Whether the field enters the step as an array."""
+    return key == "seed" or (isinstance(value, float) and key.startswith(_TRACED_SECTIONS) and key not in _STATIC)
 
 
 def traced(config: ConfigDict) -> HParams:
-    """The traced numbers of `config`, as scalar NumPy arrays (decay as its logarithm)."""
+    """The traced numbers of `config`, as scalar NumPy arrays (a few in a form that float32 resolves)."""
     flat = flatten(config)
-    return {key: np.asarray(cast(flat[key])) for key, cast in TRACED.items()}
+    found = {key: np.float32(value) for key, value in flat.items() if is_traced(key, value)}
+    for path, section in SECTIONS.items():
+        choice = section.choices[get(config, path)[section.key]]
+        for name, form in getattr(choice, "TRACED_AS", {}).items():
+            found[f"{path}.{name}"] = np.float32(form(flat[f"{path}.{name}"]))
+    return {key: np.asarray(value) for key, value in found.items()} | {"seed": np.asarray(config.seed, np.uint32)}
 
 
 def static(config: ConfigDict) -> dict[str, Any]:
-    """The fields that a compiled program depends on: all but the traced ones."""
-    return {key: value for key, value in flatten(config).items() if key not in TRACED}
+    """What a compiled program depends on: all fields but the traced ones, and which penalties are on."""
+    flat = flatten(config)
+    fixed = {key: value for key, value in flat.items() if not is_traced(key, value)}
+    return fixed | {key: value > 0 for key, value in flat.items() if key.startswith(PENALTIES)}
+
+
+def of(hparams: HParams, path: str) -> dict[str, jax.Array]:
+    """The traced fields of one section, by their names there: of(hparams, 'optimizer.generator')['b1']."""
+    names = {key: key.removeprefix(f"{path}.") for key in hparams}
+    return {name: hparams[key] for key, name in names.items() if name != key and "." not in name}

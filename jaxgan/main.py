@@ -1,9 +1,10 @@
 """Trains, evaluates or samples one GAN:
 
-    python -m jaxgan.main --config=configs/digits.py [--config.KEY=VALUE ...]
-        [--workdir=DIR] [--mode=train|evaluate|sample]
+    python -m jaxgan.main --config=configs/digits.py [--config.KEY=VALUE ...] [--workdir=DIR]
+    python -m jaxgan.main --mode=evaluate --workdir=DIR [--config.evaluate.KEY=VALUE] [--config.data.KEY=VALUE]
+    python -m jaxgan.main --mode=sample --workdir=DIR [--samples=N] [--seed=S] [--label=Y]
 
-Everything is written to the work directory; the same command again goes on where it stopped.
+Everything is written to the work directory; the same command again resumes where it stopped.
 """
 
 from __future__ import annotations
@@ -12,39 +13,46 @@ import argparse
 import sys
 from pathlib import Path
 
-from jaxgan import config, errors
+from jaxgan import errors
 
 
 def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m jaxgan.main", description=__doc__, allow_abbrev=False,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.error = errors.fail
-    parser.add_argument("--config", required=True, help="a configs/NAME.py; --config.KEY=VALUE changes a field")
+    parser.error = errors.usage_error
+    parser.add_argument("--config", help="a configs/NAME.py; --config.KEY=VALUE changes a field")
     parser.add_argument("--workdir", type=Path, help="where everything is written; default: runs/<config name>")
     parser.add_argument("--mode", choices=["train", "evaluate", "sample"], default="train")
     parser.add_argument("--samples", type=int, default=100, help="how many --mode=sample draws (default: 100)")
     parser.add_argument("--seed", type=int, default=0, help="which ones --mode=sample draws (default: 0)")
+    parser.add_argument("--label", type=int, help="the class that --mode=sample draws (default: all)")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
 
 
 def main() -> int:
     flags, changes = arguments().parse_known_args()
-    settings = config.override(config.read(flags.config), changes)
-    config.validate(settings)
+    if not flags.config and (flags.mode == "train" or not flags.workdir):
+        raise errors.UserError("give --config=configs/NAME.py, or --workdir=DIR with --mode=evaluate or --mode=sample.")
     workdir = flags.workdir or Path("runs", Path(flags.config).stem)
 
-    if changes and flags.mode != "train":
-        raise errors.UserError(f"--mode={flags.mode} uses the work directory's configuration; leave out {changes[0]}.")
-
-    from jaxgan import train, trained  # import jax only once the arguments are right
-
     if flags.mode == "train":
-        return train.train(settings, workdir)
+        from jaxgan import train
+        from jaxgan.config import files, validate
+
+        config = files.override(files.read(flags.config), changes)
+        validate(config)
+        return train.train(config, workdir)
+
+    from jaxgan.run import trained
+
+    allowed = ("--config.evaluate.", "--config.data.") if flags.mode == "evaluate" else ()
+    if refused := [change for change in changes if not change.startswith(allowed)]:
+        raise errors.UserError(f"--mode={flags.mode} uses the work directory's configuration; leave out {refused[0]}.")
     if flags.mode == "evaluate":
-        return trained.evaluate(workdir)
-    return trained.draw(workdir, flags.samples, flags.seed)
+        return trained.evaluate(workdir, changes)
+    return trained.draw(workdir, flags.samples, flags.seed, flags.label)
 
 
 if __name__ == "__main__":
-    sys.exit(errors.exit_on(main))
+    sys.exit(errors.run_cli(main))

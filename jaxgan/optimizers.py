@@ -1,72 +1,138 @@
-"""The players' optimizers, on optax: the 2014 code's SGD, and Adam.
+"""The players' optimizers, on optax. The attributes of each are its fields of the configuration.
 
-A learning rate and its kin are traced (`hparams.py`), so an optimizer is built inside the step.
+Numbers are traced (`hparams.py`), so an optimizer is built inside the step.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
-from ml_collections import ConfigDict
 
-from jaxgan.hparams import HParams
+from jaxgan.errors import UserError
 
 
-class PaperSGDState(NamedTuple):
+class Epochs(NamedTuple):
+    """What turns a player's updates into passes over the data."""
+
+    examples_per_update: int  # real examples that D sees for one update of this player
+    examples: int  # in the training set
+
+
+class MomentumState(NamedTuple):
     count: jax.Array  # uint32, updates made
     velocity: optax.Params
 
 
-def decaying(learning_rate: jax.Array, log_decay: jax.Array, minimum: jax.Array) -> optax.Schedule:
-    """In update t (from 0), max(learning_rate / decay^t, minimum), as in goodfeli/adversarial.
+def _check(optimizer, below_one: tuple[str, ...], positive: tuple[str, ...] = ("learning_rate",)) -> None:
+    for name in positive:
+        if not getattr(optimizer, name) > 0:
+            raise UserError(f"an optimizer's {name} must be above 0, not {getattr(optimizer, name)}.")
+    for name in below_one:
+        if not 0 <= getattr(optimizer, name) < 1:
+            raise UserError(f"an optimizer's {name} must be in [0, 1), not {getattr(optimizer, name)}.")
 
-    Args:
-      learning_rate, log_decay, minimum: float32 scalars; log_decay = log(decay).
+
+@dataclass(frozen=True)
+class SGD:
+    """Stochastic gradient descent with classical momentum: inc = m inc - lr g; p += inc."""
+
+    learning_rate: float = 0.01
+    momentum: float = 0.0
+
+    def check(self) -> None:
+        _check(self, ("momentum",))
+
+    def transformation(self, learning_rate: optax.Schedule, epochs: Epochs) -> optax.GradientTransformation:
+        """The optax transformation at a learning rate that follows its schedule."""
+        del epochs
+        return _classical_momentum(learning_rate, lambda count: jnp.asarray(self.momentum, jnp.float32))
+
+
+@dataclass(frozen=True)
+class PaperSGD:
+    """SGD of goodfeli/adversarial, whose momentum rises linearly with the epoch.
+
+    In epoch e (from 1), from `momentum` at e = 1 to `final_momentum` at e = `momentum_epochs`.
     """
-    return lambda t: jnp.maximum(learning_rate * jnp.exp(-log_decay * t.astype(jnp.float32)), minimum)
+
+    learning_rate: float = 0.1
+    momentum: float = 0.5
+    final_momentum: float = 0.7
+    momentum_epochs: float = 250.0  # 1 = final_momentum from the start
+
+    def check(self) -> None:
+        _check(self, ("momentum", "final_momentum"), ("learning_rate", "momentum_epochs"))
+
+    def transformation(self, learning_rate: optax.Schedule, epochs: Epochs) -> optax.GradientTransformation:
+        """The optax transformation at a learning rate that follows its schedule."""
+
+        def momentum(count: jax.Array) -> jax.Array:
+            # config.validate keeps this product below 2^32.
+            done = (count * jnp.uint32(epochs.examples_per_update)) // jnp.uint32(epochs.examples)
+            ramp = done.astype(jnp.float32) / jnp.maximum(self.momentum_epochs - 1.0, 1.0)
+            ramp = jnp.where(self.momentum_epochs <= 1, 1.0, jnp.minimum(ramp, 1.0))
+            return self.momentum + (self.final_momentum - self.momentum) * ramp
+
+        return _classical_momentum(learning_rate, momentum)
 
 
-def paper_sgd(
-    learning_rate: optax.Schedule,
-    momentum: jax.Array,
-    final_momentum: jax.Array,
-    momentum_epochs: jax.Array,
-    examples_per_update: int,
-    examples: int,
-) -> optax.GradientTransformation:
-    """Classical momentum as in goodfeli/adversarial: inc = m inc - lr g; p += inc.
-
-    In epoch e (from 1), m rises linearly from `momentum` at e = 1 to `final_momentum` at `momentum_epochs`.
-
-    Args:
-      momentum, final_momentum, momentum_epochs: float32 scalars.
-      examples_per_update: real examples that D sees for one update of this player.
-      examples: training examples, so that an epoch is one pass of D over them.
-    """
-
-    def init(params: optax.Params) -> PaperSGDState:
-        return PaperSGDState(jnp.zeros((), jnp.uint32), jax.tree.map(jnp.zeros_like, params))
+def _classical_momentum(learning_rate: optax.Schedule, momentum: optax.Schedule) -> optax.GradientTransformation:
+    def init(params: optax.Params) -> MomentumState:
+        return MomentumState(jnp.zeros((), jnp.uint32), jax.tree.map(jnp.zeros_like, params))
 
     def update(gradients, state, params=None):
         del params
-        # config.validate keeps this product below 2^32.
-        epochs = (state.count * jnp.uint32(examples_per_update)) // jnp.uint32(examples)
-        ramp = epochs.astype(jnp.float32) / jnp.maximum(momentum_epochs - 1.0, 1.0)
-        ramp = jnp.where(momentum_epochs <= 1, 1.0, jnp.minimum(ramp, 1.0))
-        m = momentum + (final_momentum - momentum) * ramp
-        lr = learning_rate(state.count)
+        m, lr = momentum(state.count), learning_rate(state.count)
         velocity = jax.tree.map(lambda v, g: m * v - lr * g, state.velocity, gradients)
-        return velocity, PaperSGDState(state.count + 1, velocity)
+        return velocity, MomentumState(state.count + 1, velocity)
 
     return optax.GradientTransformation(init, update)
 
 
-def adam(learning_rate: optax.Schedule, b1: jax.Array, b2: jax.Array, eps: jax.Array) -> optax.GradientTransformation:
-    """optax.adam, which with traced b1 and b2 mixes dtypes inside."""
-    original = optax.adam(learning_rate, b1, b2, eps)
+@dataclass(frozen=True)
+class Adam:
+    """Adam (arXiv:1412.6980)."""
+
+    learning_rate: float = 2e-4
+    b1: float = 0.5  # decay of the first moment
+    b2: float = 0.999  # decay of the second moment
+    eps: float = 1e-8  # added to the denominator, after the bias corrections
+
+    def check(self) -> None:
+        _check(self, ("b1", "b2"), ("learning_rate", "eps"))
+
+    def transformation(self, learning_rate: optax.Schedule, epochs: Epochs) -> optax.GradientTransformation:
+        """The optax transformation at a learning rate that follows its schedule."""
+        del epochs
+        return _promoting(optax.adam(learning_rate, self.b1, self.b2, self.eps))
+
+
+@dataclass(frozen=True)
+class RMSProp:
+    """RMSProp (Tieleman and Hinton 2012), as the WGAN of arXiv:1701.07875 uses it."""
+
+    learning_rate: float = 5e-5
+    decay: float = 0.9  # of the mean of squared gradients
+    eps: float = 1e-8  # added inside the root
+
+    def check(self) -> None:
+        _check(self, ("decay",), ("learning_rate", "eps"))
+
+    def transformation(self, learning_rate: optax.Schedule, epochs: Epochs) -> optax.GradientTransformation:
+        """The optax transformation at a learning rate that follows its schedule."""
+        del epochs
+        return _promoting(optax.rmsprop(learning_rate, self.decay, self.eps))
+
+
+OPTIMIZERS = {"sgd": SGD, "paper_sgd": PaperSGD, "adam": Adam, "rmsprop": RMSProp}
+
+
+def _promoting(original: optax.GradientTransformation) -> optax.GradientTransformation:
+    """An optax optimizer, which with traced numbers mixes dtypes inside."""
 
     def update(gradients, state, params=None):
         with jax.numpy_dtype_promotion("standard"):
@@ -79,48 +145,19 @@ def limit_column_norm(limit: float) -> optax.GradientTransformation:
     """Keeps the norm of every unit's incoming weights at most `limit` (pylearn2's max_col_norm).
 
     Comes last in a chain: shortens the update so that the weights it leads to obey. Weights are
-    parameters of rank 2 or more, whose last axis is the units; biases are left alone.
+    parameters of rank 2 or more. Their last axis is the units, in kernels of transposed convolutions
+    (`transposed_kernel`) the last but one; biases are left alone.
     """
 
     def update(updates, state, params):
-        def project(u, p):
+        def project(path, u, p):
             if p.ndim < 2:
                 return u
+            units = p.ndim - (2 if path[-1].key == "transposed_kernel" else 1)
             w = p + u
-            norm = jnp.sqrt(jnp.sum(w * w, axis=tuple(range(p.ndim - 1)), keepdims=True))
+            norm = jnp.sqrt(jnp.sum(w * w, axis=tuple({*range(p.ndim)} - {units}), keepdims=True))
             return jnp.where(norm > limit, w * (limit / jnp.maximum(norm, limit)) - p, u)
 
-        return jax.tree.map(project, updates, params), state
+        return jax.tree_util.tree_map_with_path(project, updates, params), state
 
     return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
-
-
-def build(player: str, config: ConfigDict, hparams: HParams, examples: int) -> optax.GradientTransformation:
-    """The optimizer of 'generator' or 'discriminator'.
-
-    Args:
-      config: the whole configuration; reads the untraced fields.
-      hparams: the traced ones, scalars.
-      examples: training examples, the length of an epoch.
-    """
-    o = config.optimizer[player]
-
-    def h(field: str) -> jax.Array:
-        return jnp.asarray(hparams[f"optimizer.{player}.{field}"])
-
-    learning_rate = decaying(h("learning_rate"), h("decay"), h("minimum_learning_rate"))
-    if o.name == "adam":
-        optimizer = adam(learning_rate, h("b1"), h("b2"), h("eps"))
-    else:
-        per_update = config.train.batch_size * (config.train.d_steps if player == "generator" else 1)
-        optimizer = paper_sgd(
-            learning_rate,
-            h("momentum"),
-            h("final_momentum"),
-            h("momentum_epochs"),
-            per_update,
-            examples,
-        )
-    if o.max_column_norm:
-        optimizer = optax.chain(optimizer, limit_column_norm(o.max_column_norm))
-    return optimizer

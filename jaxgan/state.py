@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,11 +10,14 @@ import optax
 
 from jaxgan.hparams import HParams
 
+PRNG = "threefry2x32"  # of every key, whatever JAX's default is set to: a run's numbers depend on it
+
 
 class Player(NamedTuple):
     """G or D."""
 
     params: optax.Params  # theta_g or theta_d
+    stats: Any  # what a forward pass updates: batch statistics, spectral vectors; {} where there are none
     opt_state: optax.OptState
 
 
@@ -23,28 +26,33 @@ class GanState(NamedTuple):
     restores: jax.Array  # uint32, times the run went back to a checkpoint after diverging
     generator: Player
     discriminator: Player
-    average: optax.Params = ()  # the mean of theta_g over the steps; () where `generator.average` is 0
-
-    @property
-    def theta_g(self) -> optax.Params:
-        """What samples are drawn with: the average where one is kept, otherwise the parameters that learn."""
-        return self.average or self.generator.params
+    averages: tuple[optax.Params, ...] = ()  # of theta_g, those of `generator.ema` in their order
 
 
-_STREAMS = ("init", "order", "train", "sample")
+# Append only: a stream's place in this list is part of its key.
+_STREAMS = ("init", "order", "train", "sample", "evaluate", "user", "fresh", "statistics")
 
 
-def stream(hparams: HParams, name: str, restores: jax.Array | int = 0) -> jax.Array:
-    """The key of one use of randomness: 'init', 'order' (of the data), 'train' or 'sample'.
+def stream(seed: jax.Array | int, name: str, restores: jax.Array | int = 0) -> jax.Array:
+    """The key of one use of randomness.
+
+    'init' (parameters), 'order' (of the data), 'train' (noise and masks), 'sample' (the run's own pictures),
+    'evaluate' (what its scores are measured on), 'user' (`gan.sample(seed=...)`), 'fresh' (order of the real examples
+    in G's step), 'statistics' (of batch normalization, for sampling).
 
     Keys are derived, never stored: what a step draws follows from the seed and its number, and a
-    run that went back to a checkpoint after diverging goes on with other draws.
+    run that went back to a checkpoint after diverging resumes with different random numbers.
     """
-    key = jax.random.fold_in(jax.random.key(hparams["seed"]), _STREAMS.index(name))
+    key = jax.random.fold_in(jax.random.key(seed, impl=PRNG), _STREAMS.index(name))
     return jax.random.fold_in(key, restores)
 
 
-def all_finite(state: GanState) -> jax.Array:
-    """Whether every parameter and every optimizer number is finite: scalar bool."""
-    floats = [x for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.floating)]
+def run_stream(hparams: HParams, name: str, restores: jax.Array | int = 0) -> jax.Array:
+    """`stream` of a run's seed."""
+    return stream(hparams["seed"], name, restores)
+
+
+def all_finite(tree: Any) -> jax.Array:
+    """Whether every floating-point number of the tree is finite: scalar bool."""
+    floats = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.floating)]
     return jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in floats]))

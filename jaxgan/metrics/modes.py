@@ -14,6 +14,7 @@ from jax.typing import ArrayLike
 
 from jaxgan.data.mixture import Mixture, box
 from jaxgan.errors import UserError
+from jaxgan.metrics.protocol import Metric, Shown
 from jaxgan.objectives.theory import js_divergence, kl_divergence
 
 HIGH_QUALITY = 3  # standard deviations from the nearest mode
@@ -119,3 +120,16 @@ def _checked(samples: ArrayLike, mixture: Mixture) -> tuple[Array, Mixture]:
             f"samples of shape {samples.shape} don't fit a mixture in {d} dimensions; give at least one, as [n, {d}]."
         )
     return samples, mixture
+
+
+METRIC = Metric(
+    needs=("samples", "mixture"),
+    evaluate=partial(evaluate, cells=200),
+    shown={
+        "modes": Shown("modes captured", 2, 1),
+        "high_quality": Shown("high-quality share", 3, 1),
+        "jsd": Shown("JSD (nats)", 3, -1),
+        "mode_kl": Shown("KL over modes (nats)", 3, -1),
+    },
+    best="jsd",
+)

@@ -2,16 +2,81 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+from jaxgan.errors import UserError
+
+
+class DataSpec(NamedTuple):
+    """What a network has to know about the data."""
+
+    shape: tuple[int, ...]  # of one example
+    classes: int = 0  # that the players are told; 0 = none
+    bounds: tuple[float, float] | None = None  # of the data's values, where they have any
+    mean: np.ndarray | None = None  # [*shape] float64, of the training set; needed only to start a run
+
 
 ACTIVATIONS = {
     "relu": nn.relu,
+    "leaky_relu": lambda x: nn.leaky_relu(x, 0.2),
     "sigmoid": nn.sigmoid,
     "tanh": jnp.tanh,
     "linear": lambda x: x,
 }
+
+# What a G may end with, and the range that it draws in.
+OUTPUTS = {"sigmoid": (0.0, 1.0), "linear": None}
+
+
+def check_output(output: str, data: DataSpec | None) -> None:
+    """Raises UserError where G's last activation cannot draw the data's values."""
+    if output not in OUTPUTS:
+        raise UserError(f"generator.output must be one of {', '.join(OUTPUTS)}, not {output!r}.")
+    if data is not None and OUTPUTS[output] is not None and data.bounds != OUTPUTS[output]:
+        low, high = OUTPUTS[output]
+        have = "are not bounded" if data.bounds is None else f"are in {list(data.bounds)}"
+        raise UserError(
+            f"generator.output={output} draws numbers in [{low:g}, {high:g}], but these data {have}; "
+            f"set generator.output=linear."
+        )
+
+
+def check_units(what: str, units: Any) -> None:
+    """Raises UserError where a list of layer sizes holds something other than whole numbers above 0."""
+    for n in units:
+        if not (isinstance(n, int) and n > 0):
+            raise UserError(f"{what} holds whole numbers above 0, not {n!r}.")
+
+
+def check_keep(what: str, keep: float) -> None:
+    """Raises UserError where a probability of dropout cannot be resolved."""
+    if keep != 1 and not 1 <= round(min(max(keep, 0), 2) * 2**16) < 2**16:
+        raise UserError(f"{what} is a probability, 1 or from 1e-5 to .99999, not {keep}.")
+
+
+def one_hot(y: jax.Array | None, data: DataSpec) -> list[jax.Array]:
+    """The classes as rows of 0 and 1 to concatenate: [[n, classes] float32], or [] where there are none."""
+    return [] if y is None or not data.classes else [jax.nn.one_hot(y, data.classes, dtype=jnp.float32)]
+
+
+def output_bias(mean: np.ndarray | None, output: str, size: int) -> np.ndarray:
+    """The bias [size] that makes G's first samples equal the mean example.
+
+    Means are clipped at 1e-7, as the 2014 code does: with a larger clip D sees the residue in
+    pixels that are always black, wins outright, and G never learns.
+    """
+    if mean is None:
+        return np.zeros(size, np.float32)
+    mean = np.asarray(mean, np.float64).reshape(-1)
+    if output == "sigmoid":
+        mean = np.clip(mean, 1e-7, 1 - 1e-7)
+        return (np.log(mean) - np.log1p(-mean)).astype(np.float32)
+    return mean.astype(np.float32)
 
 
 def uniform_init(irange: float) -> nn.initializers.Initializer:

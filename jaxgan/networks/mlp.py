@@ -9,44 +9,116 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxgan.networks.layers import ACTIVATIONS, dropout, maxout, uniform_init
+from jaxgan.errors import UserError
+from jaxgan.networks.layers import (
+    ACTIVATIONS,
+    DataSpec,
+    check_keep,
+    check_output,
+    check_units,
+    dropout,
+    maxout,
+    one_hot,
+    output_bias,
+    sparse_init,
+    uniform_init,
+)
 
 
 class Generator(nn.Module):
-    """G(z; theta_g): z [n, d] float32 -> x [n, *shape] float32."""
+    """G(z; theta_g): z [n, d] float32 -> x [n, *shape] float32; classes join z as a row of 0 and 1."""
 
-    shape: tuple[int, ...]  # of one example
-    hidden: Sequence[int]
-    activations: Sequence[str]
-    output: str
-    irange: float
-    sigmoid_bias: float
-    output_init: nn.initializers.Initializer  # of the last layer's weights
-    output_bias_init: nn.initializers.Initializer  # [math.prod(shape)]
+    data: DataSpec | None = None
+    hidden: Sequence[int] = (256, 256)  # units per hidden layer
+    activations: Sequence[str] = ("relu", "relu")  # of each hidden layer: relu | leaky_relu | sigmoid | tanh | linear
+    output: str = "sigmoid"  # of the last layer: sigmoid | linear
+    irange: float = 0.05  # hidden weights start uniform in [-irange, irange]
+    output_irange: float = 0.05  # the same for the last layer
+    output_sparse: int = 0  # n: each output unit starts with n weights from normal(0, 1), the others 0
+    output_bias: bool = True  # start the output at the training set's mean
+    sigmoid_bias: float = 0.0  # hidden sigmoid units start with this bias
+
+    def check(self) -> None:
+        check_hidden(self.hidden, self.activations)
+        check_output(self.output, self.data)
+        if self.output_sparse and self.hidden and self.output_sparse > self.hidden[-1]:
+            raise UserError(
+                f"generator.output_sparse={self.output_sparse} weights for each output unit, but the "
+                f"layer below has {self.hidden[-1]} units; make it smaller."
+            )
+        for name in ("irange", "output_irange", "output_sparse"):
+            if getattr(self, name) < 0:
+                raise UserError(f"generator.{name} must be 0 or more, not {getattr(self, name)}.")
 
     @nn.compact
-    def __call__(self, z: jax.Array) -> jax.Array:
-        h = hidden_layers(z, self.hidden, self.activations, self.irange, self.sigmoid_bias)
-        units = math.prod(self.shape)
-        x = nn.Dense(units, kernel_init=self.output_init, bias_init=self.output_bias_init, name="output")(h)
-        return ACTIVATIONS[self.output](x).reshape(-1, *self.shape)
+    def __call__(self, z: jax.Array, y: jax.Array | None = None, *, axis_name: str | None = None) -> jax.Array:
+        del axis_name  # examples are apart
+        h = jnp.concatenate([z, *one_hot(y, self.data)], axis=1)
+        h = hidden_layers(h, self.hidden, self.activations, self.irange, self.sigmoid_bias)
+        units = math.prod(self.data.shape)
+        bias = output_bias(self.data.mean if self.output_bias else None, self.output, units)
+        kernel_init = sparse_init(self.output_sparse) if self.output_sparse else uniform_init(self.output_irange)
+        x = nn.Dense(units, kernel_init=kernel_init, bias_init=lambda *_: jnp.asarray(bias), name="output")(h)
+        return ACTIVATIONS[self.output](x).reshape(-1, *self.data.shape)
 
 
 class Discriminator(nn.Module):
-    """D(x; theta_d): x [n, ...] float32 -> logits [n] float32, D = sigmoid(logits)."""
+    """D(x; theta_d): x [n, ...] float32 -> logits [n] float32; classes join x as a row of 0 and 1."""
 
-    hidden: Sequence[int]
-    activation: str
-    pieces: int
-    irange: float
-    input_keep: float
-    hidden_keep: float
+    data: DataSpec | None = None
+    hidden: Sequence[int] = (256, 256)  # units per hidden layer
+    activation: str = "leaky_relu"  # of the hidden layers: maxout | relu | leaky_relu | sigmoid | tanh | linear
+    pieces: int = 5  # linear pieces of a maxout unit
+    irange: float = 0.05  # weights start uniform in [-irange, irange]
+    input_keep: float = 1.0  # dropout: probability to keep an input; 1 = no dropout
+    hidden_keep: float = 1.0  # the same for the input of every later layer
+
+    def check(self) -> None:
+        check_units("discriminator.hidden", self.hidden)
+        if self.activation != "maxout" and self.activation not in ACTIVATIONS:
+            names = ", ".join(["maxout", *ACTIVATIONS])
+            raise UserError(f"discriminator.activation must be one of {names}, not {self.activation!r}.")
+        if self.pieces < 1:
+            raise UserError(f"discriminator.pieces must be above 0, not {self.pieces}.")
+        if self.irange < 0:
+            raise UserError(f"discriminator.irange must be 0 or more, not {self.irange}.")
+        check_keep("discriminator.input_keep", self.input_keep)
+        check_keep("discriminator.hidden_keep", self.hidden_keep)
 
     @nn.compact
-    def __call__(self, x: jax.Array, keys: jax.Array | None = None) -> jax.Array:
-        """keys: [n] typed PRNG keys of the dropout masks; None switches dropout off."""
-        keeps = [self.input_keep] + [self.hidden_keep] * len(self.hidden)
-        return logits(x, keys, 0, self.hidden, self.activation, self.pieces, self.irange, keeps)
+    def __call__(
+        self,
+        x: jax.Array,
+        y: jax.Array | None = None,
+        keys: jax.Array | None = None,
+        *,
+        axis_name: str | None = None,
+    ) -> jax.Array:
+        del axis_name  # examples are apart
+        h = jnp.concatenate([x.reshape(x.shape[0], -1), *one_hot(y, self.data)], axis=1)
+        return logits(
+            h,
+            keys,
+            first=0,
+            units=self.hidden,
+            activation=self.activation,
+            pieces=self.pieces,
+            irange=self.irange,
+            keeps=[self.input_keep] + [self.hidden_keep] * len(self.hidden),
+        )
+
+
+def check_hidden(hidden: Sequence[int], activations: Sequence[str]) -> None:
+    """Raises UserError where a generator's hidden layers and their activations do not fit."""
+    check_units("generator.hidden", hidden)
+    if len(activations) != len(hidden):
+        raise UserError(
+            f"generator.activations names {len(activations)} activations for the {len(hidden)} layers of "
+            f"generator.hidden; give one each."
+        )
+    for name in activations:
+        if name not in ACTIVATIONS:
+            raise UserError(f"generator.activations may hold {', '.join(ACTIVATIONS)}, not {name!r}.")
 
 
 def hidden_layers(
@@ -62,6 +134,7 @@ def hidden_layers(
 def logits(
     h: jax.Array,
     keys: jax.Array | None,
+    *,
     first: int,
     units: Sequence[int],
     activation: str,
@@ -69,15 +142,14 @@ def logits(
     irange: float,
     keeps: Sequence[float],
 ) -> jax.Array:
-    """The dense layers of a discriminator: [n, ...] -> [n]. To be called in a Flax module.
+    """The dense layers of a discriminator: [n, d] -> [n]. To be called in a Flax module.
 
     Args:
       keys: [n] of the dropout masks, or None.
       first: the number of layers below, which tells the masks apart.
-      units: a hidden layer each; `activation`, `pieces` and `irange` are theirs.
+      units: of each hidden layer; `activation`, `pieces` and `irange` are theirs.
       keeps: the share of inputs that each layer keeps, one more than `units`.
     """
-    h = h.reshape(h.shape[0], -1)
     for i, (n, keep) in enumerate(zip([*units, 1], keeps, strict=True)):
         h = dropout(h, keep, keys, first + i)
         init = uniform_init(irange)

@@ -24,7 +24,7 @@ from jaxgan.plan import Planned
 def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m jaxgan.sweep", description=__doc__, allow_abbrev=False,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.error = errors.fail
+    parser.error = errors.usage_error
     parser.add_argument("--sweep", type=Path, required=True, help="an experiments/ablations/NAME.py")
     parser.add_argument("--workdir", type=Path, help="where everything is written; default: runs/sweeps/NAME")
     parser.add_argument("--plan", action="store_true", help="say what would be trained and how long it takes")
@@ -75,4 +75,4 @@ def read(path: Path) -> tuple[str, list[Planned]]:
 
 
 if __name__ == "__main__":
-    sys.exit(errors.exit_on(main))
+    sys.exit(errors.run_cli(main))

@@ -9,10 +9,13 @@ from typing import Any
 
 import jax
 import numpy as np
+from ml_collections import ConfigDict
 from PIL import Image
 
+from jaxgan.data import mixture as mixtures
+from jaxgan.data.decode import encode
 from jaxgan.data.mixture import Mixture, log_density
-from jaxgan.workdir import write_atomically
+from jaxgan.run.files import write_atomically
 
 WIDTH = 500  # pixels that a grid has at least
 GAP = 128  # grey between the images of a grid
@@ -44,6 +47,23 @@ def grid(images: np.ndarray, rows: int) -> np.ndarray:
     picture = cells.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
     picture = picture.reshape(rows * height, columns * width, channels)
     return np.pad(picture, ((0, 1), (0, 1), (0, 0)), constant_values=GAP)
+
+
+def sample_grid(config: ConfigDict, samples: np.ndarray) -> np.ndarray:
+    """Images [n, H, W, C] in the range of the data, side by side: [H', W', 1 or 3] uint8."""
+    return grid(encode(samples, config.data.gcn), rows=math.isqrt(len(samples) - 1) + 1)
+
+
+def save_samples(path: Path, config: ConfigDict, samples: np.ndarray) -> None:
+    """A picture of samples: a grid of images, or points over the density of `mixture:NAME`.
+
+    Raises:
+      UserError: it cannot be written.
+    """
+    if samples.ndim == 4:
+        save_png(path, sample_grid(config, samples))
+    else:
+        points(path, samples, mixtures.NAMED[config.data.name.removeprefix("mixture:")])
 
 
 def save_png(path: Path, picture: np.ndarray) -> None:

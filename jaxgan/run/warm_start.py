@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from jaxgan import trained
 from jaxgan.errors import UserError
+from jaxgan.run import trained
 from jaxgan.state import GanState
 
 
@@ -22,7 +22,8 @@ def initialize(config: ConfigDict, state: GanState) -> GanState:
     source = config.generator.initialize_from
     if not source:
         return state
-    ours, theirs = state.generator.params, trained.load(source).state.theta_g
+    ours, theirs = state.generator.params, trained.load(source)
+    theirs = theirs.state.averages[0] if theirs.averages else theirs.state.generator.params
     below = _hidden_layers(ours) - _hidden_layers(theirs)
     moved = {name: theirs[name] for name in theirs if not name.startswith("Dense_")}
     moved |= {f"Dense_{below + i}": theirs[f"Dense_{i}"] for i in range(_hidden_layers(theirs))}
@@ -34,8 +35,8 @@ def initialize(config: ConfigDict, state: GanState) -> GanState:
                 f"generator, which needs {need}; make that generator's layers the last ones of this one's."
             )
     theta_g = {**ours, **moved}
-    average = jax.tree.map(jnp.copy, theta_g) if state.average else ()  # a copy: the step donates both
-    return state._replace(generator=state.generator._replace(params=theta_g), average=average)
+    averages = tuple(jax.tree.map(jnp.copy, theta_g) for _ in state.averages)  # copies: the step donates both
+    return state._replace(generator=state.generator._replace(params=theta_g), averages=averages)
 
 
 def _hidden_layers(params: dict) -> int:

@@ -1,4 +1,4 @@
-"""What a run says while it trains: metrics.jsonl, TensorBoard events, live progress."""
+"""What a run records while it trains: metrics.jsonl and TensorBoard's events."""
 
 from __future__ import annotations
 
@@ -10,18 +10,13 @@ import sys
 import threading
 import time
 from contextlib import closing, suppress
-from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console, Group
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.text import Text
 
 from jaxgan.errors import UserError
-from jaxgan.plots import png
-from jaxgan.workdir import write_atomically
+from jaxgan.run.files import write_atomically
+from jaxgan.run.plots import png
 
 METRICS = "metrics.jsonl"
 TENSORBOARD = "tensorboard"
@@ -95,7 +90,17 @@ class MetricWriter:
         )
 
 
-def read(workdir: Path) -> list[dict]:
+def save_scores(workdir: Path, step: int, numbers: dict[str, float]) -> None:
+    """Writes evaluation.json: {"step": step, **numbers}; a number that is not finite as null.
+
+    Raises:
+      UserError: it cannot be written.
+    """
+    finite = {name: number if math.isfinite(number) else None for name, number in numbers.items()}
+    write_atomically(workdir / "evaluation.json", (json.dumps({"step": step, **finite}, indent=2) + "\n").encode())
+
+
+def read_metrics(workdir: Path) -> list[dict]:
     """The lines of metrics.jsonl, oldest first, torn ones left out; [] if there is no such file."""
     path = workdir / METRICS
     return [record for _, record in _parse(path.read_bytes())] if path.exists() else []
@@ -166,57 +171,3 @@ class _Board:
                         flushed = time.monotonic()
         except OSError as error:
             print(f"warning: no more TensorBoard events ({error.strerror}); the run goes on", file=sys.stderr)
-
-
-class Progress:
-    """How the run goes: live on a terminal; else a line at most every 5 seconds, and the last one.
-
-    Args:
-      total: steps of the whole run.
-      batch_size: examples of a step.
-    """
-
-    QUIET = 5.0  # seconds between plain lines
-
-    def __init__(self, total: int, batch_size: int) -> None:
-        self._total = total
-        self._batch_size = batch_size
-        console = Console()
-        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
-        self._line = ""  # not shown yet
-        self._shown = -math.inf
-
-    def __enter__(self) -> Progress:
-        if self._live:
-            self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live:
-            self._live.stop()
-        elif self._line:
-            self.say(self._line)
-
-    def update(self, step: int, metrics: dict[str, float], steps_per_second: float) -> None:
-        """Shows the newest metrics of the game: `value`, `d_real` and `d_fake`, where there are any."""
-        left = timedelta(seconds=round((self._total - step) / steps_per_second))
-        images = steps_per_second * self._batch_size
-        speed = f"step {step}/{self._total}  {steps_per_second:.1f} steps/s  {images:.0f} images/s  {left} left"
-        words = {"value": "V", "d_real": "D(x)", "d_fake": "D(G(z))"}
-        game = "  ".join(f"{word} {metrics[name]:.3f}" for name, word in words.items() if name in metrics)
-        now = time.monotonic()
-        late = now - self._shown > (0.1 if self._live else self.QUIET)
-        if late:
-            self._shown = now
-        if self._live:
-            shown = Group(Text(speed), Text(game), ProgressBar(self._total, step))
-            self._live.update(shown, refresh=late)
-        elif late or step == self._total:
-            self.say(f"{speed}  {game}".rstrip())
-            self._line = ""
-        else:
-            self._line = f"{speed}  {game}".rstrip()
-
-    def say(self, message: str) -> None:
-        """Prints a line, above the live display if there is one."""
-        print(message, flush=True)

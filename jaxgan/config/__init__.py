@@ -1,0 +1,295 @@
+"""Every field of a configuration that belongs to no choice, its default and its meaning; there are no other defaults.
+
+A section such as `generator` names a choice (`generator.name`) and holds that choice's fields beside those listed
+here: the attributes of `networks/mlp.py: Generator`, with their defaults and comments, are the fields of
+`generator.name=mlp`. Naming another choice replaces them by its defaults. A file in `configs/` starts from
+`default()` and sets what it changes. The result is locked: an unknown field is an error that names the nearest one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from jaxgan.augment import AUGMENTS
+from jaxgan.config.fields import Section, converted, fields_of, fingerprint, flatten, get, nearest, not_a_choice
+from jaxgan.errors import UserError
+from jaxgan.networks import DISCRIMINATORS, GENERATORS
+from jaxgan.objectives.losses import LOSSES
+from jaxgan.objectives.penalties import PENALTIES
+from jaxgan.optimizers import OPTIMIZERS
+from jaxgan.schedules import SCHEDULES
+
+__all__ = ["default", "fingerprint", "flatten", "get", "update", "validate"]
+
+# Outer sections first: naming an optimizer brings a schedule of its own.
+SECTIONS = {
+    "generator": Section("name", GENERATORS),
+    "discriminator": Section("name", DISCRIMINATORS),
+    "objective": Section("loss", LOSSES),
+    "augment": Section("name", AUGMENTS),
+    "optimizer.generator": Section("name", OPTIMIZERS),
+    "optimizer.discriminator": Section("name", OPTIMIZERS),
+    "optimizer.generator.schedule": Section("name", SCHEDULES),
+    "optimizer.discriminator.schedule": Section("name", SCHEDULES),
+}
+
+# The choices of each field that names one without bringing fields.
+CHOICES = {
+    "conditional": ("none", "label"),
+    "prior.name": ("uniform", "normal", "sphere"),
+    "train.update": ("alternating", "simultaneous"),
+    "train.on_divergence": ("stop", "restore"),
+    "train.precision": ("highest", "high", "default"),
+}
+
+# Fields that a run may change when it is resumed: none of them alters a step already made, or what a score of the
+# run means. `data.name` and `data.dir` may follow data that moved: their digest is checked.
+RESUMABLE = (
+    "data.name",
+    "data.dir",
+    "train.steps",
+    "train.on_divergence",
+    "train.max_restores",
+    "log.every",
+    "sample.every",
+    "sample.rows",
+    "evaluate.every",
+    "checkpoint.every",
+    "checkpoint.keep",
+    "distributed.enabled",
+    "distributed.coordinator",
+    "distributed.processes",
+    "distributed.process",
+)
+
+
+def default() -> ConfigDict:
+    """A complete, locked configuration: two small multilayer perceptrons on scikit-learn's digits, with Adam."""
+    c = ConfigDict()
+    c.seed = 0  # one number fixes initial parameters, data order, noise and dropout
+    c.conditional = "none"  # none | label: both players see the class of each example
+
+    c.data = ConfigDict()
+    c.data.name = "digits"  # digits | tfds:NAME | npz:PATH | folder:PATH | tfd:PATH | mixture:NAME | stacked:NAME
+    c.data.dir = ""  # where TFDS keeps its data; '' = TFDS's own choice (TFDS_DATA_DIR)
+    c.data.validation = 150  # examples: the last ones of the training set, never trained on
+    c.data.gcn = 0.0  # 0: pixels in [0, 1]; s: global contrast normalization, each image has norm s
+    c.data.size = 0  # folder: images are cropped to a square and resized to this side; 0 = as they are
+
+    c.prior = ConfigDict()
+    c.prior.name = "normal"  # uniform(-sqrt 3, sqrt 3) | normal | sphere (normal / its RMS)
+    c.prior.size = 64  # dimensions of z
+    c.prior.scale = 1.0  # z is multiplied by this
+
+    c.generator = ConfigDict()
+    c.generator.name = "mlp"  # a family of jaxgan/networks
+    c.generator.initialize_from = ""  # a work directory: its G becomes the last layers of this one's first G
+    c.generator.ema = ConfigDict()  # averages of theta_g over the steps; the first one draws samples and scores
+    c.generator.ema.gamma = ()  # power-function averages (arXiv:2312.02696): theta_g after step t weighs ~ t^gamma
+    c.generator.ema.half_life = ()  # exponential averages: in how many images a weight halves
+    c.generator.ema.ramp = 0.0  # r: a half-life is at most r times the images seen so far; 0 = no limit
+
+    c.discriminator = ConfigDict()
+    c.discriminator.name = "mlp"  # a family of jaxgan/networks
+
+    c.objective = ConfigDict()
+    c.objective.loss = "non_saturating"  # of jaxgan/objectives/losses.py
+    c.objective.d_scale = 1.0  # D's loss is multiplied by this; 1/2 in the 2014 code, whose D loss is -V/2
+    c.objective.penalties = ConfigDict()  # weights, 0 = off; of jaxgan/objectives/penalties.py
+    for name in PENALTIES:
+        c.objective.penalties[name] = 0.0
+
+    c.augment = ConfigDict()
+    c.augment.name = "none"  # what x and G(z) go through before D; of jaxgan/augment.py
+
+    c.optimizer = ConfigDict()
+    for player in ("generator", "discriminator"):
+        c.optimizer[player] = o = ConfigDict()
+        o.name = "adam"  # of jaxgan/optimizers.py
+        o.max_column_norm = 0.0  # largest norm of a unit's incoming weights; 0 = no limit
+        o.schedule = ConfigDict()
+        o.schedule.name = "constant"  # of the learning rate; of jaxgan/schedules.py
+
+    c.train = ConfigDict()
+    c.train.steps = 20_000  # iterations of Algorithm 1's outer loop
+    c.train.batch_size = 64  # m, over all devices and hosts
+    c.train.d_steps = 1  # k, ascent steps on D for each descent step on G
+    # alternating: Algorithm 1 | simultaneous: the 2014 code (k = 1). Read it as config.train["update"]:
+    # `update` is also a method of ConfigDict.
+    c.train.update = "alternating"
+    c.train.precision = "highest"  # of matrix products, as JAX names it: highest | high | default
+    c.train.on_divergence = "stop"  # stop | restore: back to the last checkpoint, with different random numbers ...
+    c.train.max_restores = 3  # ... at most this many times
+
+    c.log = ConfigDict()
+    c.log.every = 100  # steps between lines of metrics.jsonl, each the mean since the line before
+
+    c.sample = ConfigDict()
+    c.sample.every = 1000  # steps between sample grids; 0 = only at the end
+    c.sample.rows = 10  # the grid is rows x rows images
+
+    c.evaluate = ConfigDict()
+    c.evaluate.every = 0  # steps between evaluations; 0 = only at the end
+    c.evaluate.samples = 10_000  # drawn from G for an evaluation
+    c.evaluate.metrics = ("parzen",)  # of jaxgan/metrics; () = none
+    c.evaluate.best = ""  # the number that names the best checkpoint; '' = that of the first metric
+
+    c.checkpoint = ConfigDict()
+    c.checkpoint.every = 1000  # steps between checkpoints
+    c.checkpoint.keep = 2  # how many of the newest to keep, beside the best
+
+    c.distributed = ConfigDict()
+    c.distributed.enabled = False  # call jax.distributed.initialize (all that TPU pods and SLURM need)
+    c.distributed.coordinator = ""  # HOST:PORT of process 0; '' = found by JAX
+    c.distributed.processes = 0  # how many; 0 = found by JAX
+    c.distributed.process = -1  # which one this is; -1 = found by JAX
+    for path, section in SECTIONS.items():
+        node = get(c, path)
+        for name, value in fields_of(section.choices[node[section.key]]).items():
+            node[name] = value
+    return c.lock()
+
+
+def update(config: ConfigDict, changes: dict[str, Any]) -> ConfigDict:
+    """A locked copy of `config` with `changes` ({'train.steps': 10}) made.
+
+    Choices come first, whatever their place in `changes`: one that differs from the choice so far replaces its fields
+    by the new one's defaults.
+
+    Raises:
+      UserError: an unknown field (the nearest one is named), a field of another choice, or a value of another type.
+    """
+    copy = config.copy_and_resolve_references().unlock()
+    for path, section in SECTIONS.items():
+        key = f"{path}.{section.key}"
+        if key in changes:
+            _choose(get(copy, path), section, key, changes[key])
+    known = flatten(copy)
+    for key, value in changes.items():
+        if key not in known:
+            raise UserError(unknown_field(copy, key))
+        parent, _, last = key.rpartition(".")
+        node = get(copy, parent) if parent else copy
+        node[last] = converted(key, known[key], value)
+    return copy.lock()
+
+
+def _choose(node: ConfigDict, section: Section, key: str, name: Any) -> None:
+    if name not in section.choices:
+        raise not_a_choice(key, name, section.choices)
+    if name != node[section.key]:
+        for field in fields_of(section.choices[node[section.key]]):
+            del node[field]
+        for field, value in fields_of(section.choices[name]).items():
+            node[field] = value
+        node[section.key] = name
+
+
+def unknown_field(config: ConfigDict, key: str) -> str:
+    """The sentence for a field that `config` does not have: it belongs to another choice, or is misspelt."""
+    for path, section in SECTIONS.items():
+        field = key.removeprefix(f"{path}.")
+        owners = [name for name, choice in section.choices.items() if field in fields_of(choice)]
+        if field != key and owners:
+            now = f"{path}.{section.key}={get(config, path)[section.key]}"
+            return f"{key} is a field of {path}.{section.key}={' or '.join(owners)}, not of {now}; set that too."
+    return f"the config has no field {key!r}; the nearest is {nearest(key, flatten(config))!r}."
+
+
+def chosen(config: ConfigDict, path: str, **given: Any) -> Any:
+    """What a section chooses: for a dataclass an instance with the section's fields, else the table's entry.
+
+    Args:
+      given: further attributes, which are not fields.
+    """
+    section, node = SECTIONS[path], get(config, path)
+    choice = section.choices[node[section.key]]
+    if not isinstance(choice, type):
+        return choice
+    return choice(**{name: node[name] for name in fields_of(choice)}, **given)
+
+
+def differences(a: ConfigDict, b: ConfigDict) -> list[str]:
+    """Fields, other than those a resumed run may change, whose values differ."""
+    flat_a, flat_b = flatten(a), flatten(b)
+    keys = dict.fromkeys([*flat_a, *flat_b])
+    return [key for key in keys if flat_a.get(key) != flat_b.get(key) and key not in RESUMABLE]
+
+
+def validate(config: ConfigDict) -> None:
+    """Checks values that no single field's type can, and has each choice check its own.
+
+    Raises:
+      UserError: with the field, its value and what it may be.
+    """
+    flat = flatten(config)
+    for key, choices in CHOICES.items():
+        if flat[key] not in choices:
+            raise not_a_choice(key, flat[key], choices)
+    _validate_numbers(flat)
+    for path in SECTIONS:
+        choice = chosen(config, path)
+        if hasattr(choice, "check"):
+            choice.check()
+    if config.train["update"] == "simultaneous" and config.train.d_steps != 1:
+        raise UserError(
+            f"train.update='simultaneous' makes one step of each player, so train.d_steps must "
+            f"be 1, not {config.train.d_steps}; use 'alternating' for k > 1."
+        )
+    drawn = config.train.steps * config.train.d_steps * config.train.batch_size
+    if drawn >= 2**32:
+        raise UserError(
+            f"train.steps * train.d_steps * train.batch_size = {drawn} examples, but the data "
+            f"order counts them in 32 bits; stay below {2**32}."
+        )
+
+
+_POSITIVE = (
+    "train.steps",
+    "train.batch_size",
+    "train.d_steps",
+    "prior.size",
+    "prior.scale",
+    "objective.d_scale",
+    "log.every",
+    "checkpoint.every",
+    "checkpoint.keep",
+    "sample.rows",
+    "evaluate.samples",
+)
+_AT_LEAST_ZERO = (
+    "seed",
+    "train.max_restores",
+    "sample.every",
+    "evaluate.every",
+    "data.validation",
+    "data.gcn",
+    "data.size",
+    "generator.ema.ramp",
+    "optimizer.generator.max_column_norm",
+    "optimizer.discriminator.max_column_norm",
+    *(f"objective.penalties.{name}" for name in PENALTIES),
+)
+
+
+def _validate_numbers(flat: dict[str, Any]) -> None:
+    for key, value in flat.items():
+        for number in value if isinstance(value, list) else [value]:
+            if isinstance(number, float) and not abs(number) < 3.4e38:
+                raise UserError(f"{key} must be a number that fits into float32, not {number}.")
+            if type(number) is int and key != "seed" and number >= 2**31:
+                raise UserError(f"{key} must be below 2**31, not {number}.")
+    for key in _POSITIVE:
+        if not flat[key] > 0:
+            raise UserError(f"{key} must be above 0, not {flat[key]}.")
+    for key in _AT_LEAST_ZERO:
+        if not flat[key] >= 0:
+            raise UserError(f"{key} must be 0 or more, not {flat[key]}.")
+    for key in ("generator.ema.gamma", "generator.ema.half_life"):
+        for number in flat[key]:
+            if isinstance(number, bool) or not isinstance(number, int | float) or not number >= 0:
+                raise UserError(f"{key} holds numbers of 0 or more, such as (1.0,), not {number!r}.")
+    if flat["seed"] >= 2**32:
+        raise UserError(f"seed must be below 2**32, not {flat['seed']}.")

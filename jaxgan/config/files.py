@@ -1,0 +1,150 @@
+"""Configurations in files: Python files with `get_config()`, command lines, and config.json."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import runpy
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from jaxgan.config import SECTIONS, default, unknown_field, update
+from jaxgan.config.fields import flatten, get
+from jaxgan.errors import UserError
+
+# The format of config.json. A field that it lacks takes its default, so a new field needs no new format; one that a
+# later version gives another meaning does.
+FORMAT = 1
+
+
+def to_json(config: ConfigDict) -> str:
+    """The whole configuration and the number of its format."""
+    return json.dumps({"format": FORMAT} | json.loads(config.to_json()), indent=2) + "\n"
+
+
+def from_json(text: str) -> ConfigDict:
+    """The configuration that `to_json` wrote, of this or an earlier version; a field that it lacks takes its default.
+
+    Raises:
+      UserError: not JSON, of a newer format, or with fields that this version does not know.
+    """
+    try:
+        flat = flatten(ConfigDict(json.loads(text)))
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(f"this is not a configuration in JSON ({error}); restore it from a backup.") from None
+    number = flat.pop("format", None)
+    if number is None:
+        raise UserError(
+            "it has no format number: a jaxgan before 0.2 wrote it; use that version, or train again in a new --workdir."
+        )
+    if not isinstance(number, int) or number > FORMAT:
+        raise UserError(
+            f"its format is {number!r} and this version of jaxgan reads formats up to {FORMAT}; install a newer jaxgan."
+        )
+    try:
+        return update(default(), flat)
+    except UserError as error:
+        raise UserError(f"{error} It may be of a newer jaxgan: install the version that wrote it.") from None
+
+
+def functions(path: str | os.PathLike[str], flag: str, like: str, *names: str) -> dict[str, Any]:
+    """What a Python file that `flag` names defines, these functions among it.
+
+    Raises:
+      UserError: no such file, no Python, or a function is missing; `like` has them all.
+    """
+    if not Path(path).is_file():
+        raise UserError(f"the {flag} file {path} cannot be read: No such file.")
+    try:
+        found = runpy.run_path(str(path))
+    except UserError:
+        raise
+    except SyntaxError as error:
+        raise UserError(f"the {flag} file {path} is not Python: {error.msg} in line {error.lineno}; fix it.") from None
+    except Exception as error:
+        raise UserError(f"the {flag} file {path} failed ({type(error).__name__}: {error}); fix it.") from error
+    for name in names:
+        if name not in found:
+            raise UserError(f"the {flag} file {path} defines no {name}(); see {like}.")
+    return found
+
+
+def read(path: str | os.PathLike[str]) -> ConfigDict:
+    """What `get_config()` of a Python file returns, with defaults for what it leaves out.
+
+    Raises:
+      UserError: no such file, no `get_config` in it, or what `returned` refuses.
+    """
+    return returned(functions(path, "--config", "configs/digits.py", "get_config"), path)
+
+
+def call(found: dict[str, Any], name: str, path: str | os.PathLike[str]) -> Any:
+    """What a function of a file returns; UserError where it fails."""
+    try:
+        return found[name]()
+    except UserError:
+        raise
+    except Exception as error:
+        # ml_collections quotes its sentence, and lists all other fields behind it.
+        message = str(*error.args[:1]).partition(". Other fields")[0]
+        message = message.removeprefix("'") if message.count("'") % 2 else message
+        raise UserError(f"{name}() of {path} failed ({type(error).__name__}: {message}); fix it.") from error
+
+
+def returned(found: dict[str, Any], path: str | os.PathLike[str]) -> ConfigDict:
+    """A locked copy of what the `get_config()` of a file returns.
+
+    Raises:
+      UserError: it fails, or returns something other than a configuration, or unknown fields.
+    """
+    config = call(found, "get_config", path)
+    if not isinstance(config, ConfigDict):
+        raise UserError(f"get_config() of {path} returned {config!r}, not a ConfigDict; see configs/digits.py.")
+    return update(default(), flatten(config))
+
+
+def override(config: ConfigDict, arguments: list[str]) -> ConfigDict:
+    """`config` with the changes of a command line, each '--config.KEY=VALUE' or '--config.KEY', 'VALUE'.
+
+    (ml_collections' own flags cannot set `train.update`, the name of a method of ConfigDict.)
+
+    Raises:
+      UserError: an unknown field, a value of another type, or an argument that is not such a change.
+    """
+    texts, rest = {}, iter(arguments)
+    for argument in rest:
+        flag, equals, text = argument.partition("=")
+        key = flag.removeprefix("--config.")
+        if key == flag:
+            raise UserError(f"unknown argument {argument!r}; see --help.")
+        texts[key] = text if equals else next(rest, "")
+    choices = [f"{path}.{section.key}" for path, section in SECTIONS.items()]
+    config = update(config, {key: texts[key] for key in choices if key in texts})
+    known, changes = flatten(config), {}
+    for key, text in texts.items():
+        if key not in known:
+            raise UserError(unknown_field(config, key))
+        changes[key] = _parsed(text, known[key])
+    return update(config, changes)
+
+
+def _parsed(text: str, old: Any) -> Any:
+    if isinstance(old, str):
+        return text
+    try:
+        value = ast.literal_eval(text.capitalize() if isinstance(old, bool) else text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return [word.strip() for word in text.split(",")] if isinstance(old, list) and text else text
+    return [value] if isinstance(old, list) and not isinstance(value, list | tuple) else value
+
+
+def changed_from_default(config: ConfigDict) -> dict[str, tuple[Any, Any]]:
+    """{field: (default, value)} where `config` differs from the defaults of the choices that it makes."""
+    flat = flatten(config)
+    choices = {f"{path}.{section.key}": get(config, path)[section.key] for path, section in SECTIONS.items()}
+    base, start = flatten(update(default(), choices)), flatten(default())
+    return {key: (start.get(key, base.get(key)), value) for key, value in flat.items() if value != base.get(key) or (
+        key in choices and value != start[key])}

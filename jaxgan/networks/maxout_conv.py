@@ -1,0 +1,183 @@
+"""The paper's convolutional networks for CIFAR-10 (section 5): deconvolution in G, maxout convolutions in D.
+
+Numbers of goodfeli/adversarial, cifar10_convolutional.yaml; the layers are its Deconv and pylearn2's
+MaxoutConvC01B.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxgan.errors import UserError
+from jaxgan.networks.layers import (
+    ACTIVATIONS,
+    DataSpec,
+    check_keep,
+    check_output,
+    check_units,
+    dropout,
+    maxout,
+    one_hot,
+    output_bias,
+    uniform_init,
+)
+from jaxgan.networks.mlp import check_hidden, hidden_layers, logits
+
+
+class Generator(nn.Module):
+    """G(z; theta_g): z [n, d] float32 -> x [n, H, W, C] float32.
+
+    The last hidden layer is read as a grid of feature vectors. The one in row r and column c, times a kernel
+    that all share, is added to the pixels from (stride * r, stride * c) on. Each output has its own bias.
+    """
+
+    data: DataSpec | None = None
+    hidden: Sequence[int] = (8000, 8000)  # units per hidden layer
+    activations: Sequence[str] = ("relu", "sigmoid")  # of each hidden layer
+    output: str = "linear"  # of the last layer: sigmoid | linear
+    irange: float = 0.05  # hidden weights start uniform in [-irange, irange]
+    output_irange: float = 0.05  # the same for the kernel of the last layer
+    output_bias: bool = True  # start the output at the training set's mean
+    sigmoid_bias: float = 0.0  # hidden sigmoid units start with this bias
+    grid: Sequence[int] = (10, 10, 80)  # rows, columns and channels that the last hidden layer becomes
+    kernel: int = 5  # pixels, of the transposed convolution to the image
+    stride: int = 3  # pixels of the image from one grid point to the next
+
+    def check(self) -> None:
+        check_hidden(self.hidden, self.activations)
+        check_output(self.output, self.data)
+        units = list(self.hidden[-1:])
+        if len(self.grid) != 3 or [math.prod(self.grid)] != units:
+            raise UserError(
+                f"generator.grid={tuple(self.grid)} is (rows, columns, channels), whose product is the number of "
+                f"units of the last hidden layer, {units[0] if units else 'of which there is none'}."
+            )
+        if not 1 <= self.stride <= self.kernel:
+            raise UserError(
+                f"generator.stride={self.stride} must be from 1 to generator.kernel={self.kernel}: else some "
+                f"pixels would be part of no kernel."
+            )
+        sides = [self.stride * (points - 1) + self.kernel for points in self.grid[:2]]
+        if self.data is not None and (len(self.data.shape) != 3 or sides != list(self.data.shape[:2])):
+            raise UserError(
+                f"generator.name=maxout_conv draws images of {sides[0]}x{sides[1]} pixels, but the data are of shape "
+                f"{tuple(self.data.shape)}; make stride * (grid - 1) + kernel the images' height and width."
+            )
+
+    @nn.compact
+    def __call__(self, z: jax.Array, y: jax.Array | None = None, *, axis_name: str | None = None) -> jax.Array:
+        del axis_name  # examples are apart
+        h = jnp.concatenate([z, *one_hot(y, self.data)], axis=1)
+        h = hidden_layers(h, self.hidden, self.activations, self.irange, self.sigmoid_bias)
+        x = nn.ConvTranspose(
+            self.data.shape[2],
+            (self.kernel, self.kernel),
+            (self.stride, self.stride),
+            padding="VALID",
+            transpose_kernel=True,
+            use_bias=False,
+            kernel_init=uniform_init(self.output_irange),
+            name="output",
+        )(h.reshape(-1, *self.grid))
+        # Flat, as a parameter of rank 1: an optimizer that limits the norms of weights leaves it alone.
+        size = math.prod(self.data.shape)
+        start = output_bias(self.data.mean if self.output_bias else None, self.output, size)
+        bias = self.param("output_bias", lambda *_: jnp.asarray(start))
+        return ACTIVATIONS[self.output](x + bias.reshape(1, *self.data.shape))
+
+
+class Discriminator(nn.Module):
+    """D(x; theta_d): x [n, H, W, C] float32 -> logits [n] float32.
+
+    Maxout convolutions, whose points share their biases, each with max pooling; then maxout layers, which classes
+    join as a row of 0 and 1.
+    """
+
+    data: DataSpec | None = None
+    channels: Sequence[int] = (32, 32, 192)  # maxout units at each point, per convolution
+    kernels: Sequence[int] = (8, 8, 5)  # pixels, likewise
+    paddings: Sequence[int] = (4, 3, 3)  # zeros on each side
+    pools: Sequence[int] = (4, 4, 2)  # side of the pooling windows
+    strides: Sequence[int] = (2, 2, 2)  # from one pooling window to the next
+    conv_pieces: int = 2  # linear pieces of a convolutional maxout unit
+    hidden: Sequence[int] = (500,)  # units per hidden layer above the convolutions
+    pieces: int = 5  # linear pieces of their maxout units
+    irange: float = 0.005  # weights start uniform in [-irange, irange]
+    input_keep: float = 1.0  # dropout: probability to keep an input; 1 = no dropout
+    hidden_keep: float = 1.0  # the same for the input of every later layer
+
+    def check(self) -> None:
+        layers = {name: getattr(self, name) for name in ("channels", "kernels", "paddings", "pools", "strides")}
+        if len({len(values) for values in layers.values()}) != 1:
+            listed = ", ".join(f"{name}={tuple(values)}" for name, values in layers.items())
+            raise UserError(f"these fields of discriminator give one number per convolution each, not {listed}.")
+        for name, values in layers.items():
+            for value in values:
+                if not (isinstance(value, int) and value >= (0 if name == "paddings" else 1)):
+                    raise UserError(f"discriminator.{name} holds whole numbers of pixels, not {value!r}.")
+        if any(stride > pool for stride, pool in zip(self.strides, self.pools, strict=True)):
+            raise UserError(
+                f"discriminator.strides={tuple(self.strides)} must not exceed discriminator.pools="
+                f"{tuple(self.pools)}: points between the windows would be lost."
+            )
+        check_units("discriminator.hidden", self.hidden)
+        check_units("discriminator.pieces", [self.pieces, self.conv_pieces])
+        check_keep("discriminator.input_keep", self.input_keep)
+        check_keep("discriminator.hidden_keep", self.hidden_keep)
+        if self.data is not None and len(self.data.shape) != 3:
+            raise UserError(
+                f"discriminator.name=maxout_conv takes images, but the data are of shape {tuple(self.data.shape)}."
+            )
+
+    @nn.compact
+    def __call__(
+        self,
+        x: jax.Array,
+        y: jax.Array | None = None,
+        keys: jax.Array | None = None,
+        *,
+        axis_name: str | None = None,
+    ) -> jax.Array:
+        del axis_name  # examples are apart
+        layers = zip(self.channels, self.kernels, self.paddings, self.pools, self.strides, strict=True)
+        for i, (channels, kernel, padding, pool, stride) in enumerate(layers):
+            x = dropout(x, self.hidden_keep if i else self.input_keep, keys, i)
+            init = uniform_init(self.irange)
+            x = nn.Conv(channels * self.conv_pieces, (kernel, kernel), padding=padding, kernel_init=init)(x)
+            x = max_pool(maxout(x, self.conv_pieces), pool, stride)
+        return logits(
+            jnp.concatenate([x.reshape(x.shape[0], -1), *one_hot(y, self.data)], axis=1),
+            keys,
+            first=len(self.channels),
+            units=self.hidden,
+            activation="maxout",
+            pieces=self.pieces,
+            irange=self.irange,
+            keeps=[self.hidden_keep if self.channels else self.input_keep] + [self.hidden_keep] * len(self.hidden),
+        )
+
+
+def max_pool(x: jax.Array, window: int, stride: int) -> jax.Array:
+    """Maxima over windows `stride` apart; the last one of a row or column may reach beyond the border.
+
+    As in cuda-convnet, with which the 2014 code pools: s points give ceil((s - window) / stride) + 1 maxima.
+
+    Args:
+      x: [n, H, W, C] float.
+
+    Raises:
+      UserError: a window larger than the image.
+    """
+    sides = x.shape[1:3]
+    if min(sides) < window:
+        raise UserError(
+            f"discriminator.pools: a window of {window}x{window} does not fit into the "
+            f"{sides[0]}x{sides[1]} points that the convolution leaves; use fewer layers, or larger paddings."
+        )
+    beyond = [-(side - window) % stride for side in sides]
+    return nn.max_pool(x, (window, window), (stride, stride), [(0, more) for more in beyond])

@@ -1,0 +1,48 @@
+"""Normalizations. Statistics of a minibatch are those of the global minibatch, on any number of devices."""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+STATISTICS = "batch_stats"  # the Flax collection of running means and variances
+MOMENTUM = 0.9  # share of the old running statistics that stays in an update (PyTorch's momentum .1)
+
+
+class BatchNorm(nn.Module):
+    """Batch normalization over all axes but the last (arXiv:1502.03167).
+
+    With `batch_stats` mutable (training) by the statistics of this call's minibatch, which also move the running ones;
+    else by the running ones. The variance is that of the population (divisor n), in both.
+    """
+
+    eps: float = 1e-5
+    scale_init: nn.initializers.Initializer = nn.initializers.ones_init()
+
+    @nn.compact
+    def __call__(self, x: jax.Array, axis_name: str | None = None) -> jax.Array:
+        """x: [n, ..., C] float32; axis_name: of the devices that share the minibatch."""
+        channels = x.shape[-1]
+        running_mean = self.variable(STATISTICS, "mean", jnp.zeros, (channels,))
+        running_variance = self.variable(STATISTICS, "variance", jnp.ones, (channels,))
+        scale = self.param("scale", self.scale_init, (channels,))
+        bias = self.param("bias", nn.initializers.zeros_init(), (channels,))
+        if self.is_mutable_collection(STATISTICS):
+            mean, variance = moments(x, axis_name)
+            if not self.is_initializing():
+                running_mean.value = MOMENTUM * running_mean.value + (1 - MOMENTUM) * mean
+                running_variance.value = MOMENTUM * running_variance.value + (1 - MOMENTUM) * variance
+        else:
+            mean, variance = running_mean.value, running_variance.value
+        factor = (scale * jax.lax.rsqrt(variance + self.eps)).reshape((1,) * (x.ndim - 1) + (-1,))
+        return x * factor + (bias - mean * factor.reshape(-1)).reshape(factor.shape)
+
+
+def moments(x: jax.Array, axis_name: str | None) -> tuple[jax.Array, jax.Array]:
+    """Mean and variance per channel over the global minibatch: [n, ..., C] -> [C], [C]."""
+    axes = tuple(range(x.ndim - 1))
+    mean = jnp.mean(x, axes)
+    mean = mean if axis_name is None else jax.lax.pmean(mean, axis_name)
+    variance = jnp.mean(jnp.square(x - mean.reshape((1,) * (x.ndim - 1) + (-1,))), axes)
+    return mean, variance if axis_name is None else jax.lax.pmean(variance, axis_name)

@@ -1,0 +1,204 @@
+"""A trained GAN to use from Python: `gan = jaxgan.load(workdir)`."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from jaxgan import data, distributed
+from jaxgan.config import validate
+from jaxgan.config.files import override
+from jaxgan.errors import UserError
+from jaxgan.evaluate import SELECTION, evaluator, sampler
+from jaxgan.gan import Gan, build, sampling_statistics, spec_of
+from jaxgan.hparams import HParams, traced
+from jaxgan.run import plots
+from jaxgan.run.checkpoints import Checkpoints
+from jaxgan.run.files import write_atomically
+from jaxgan.run.workdir import DataFacts, check_data, facts_of, read_run
+from jaxgan.run.writers import save_scores
+from jaxgan.state import GanState, stream
+
+MAX_SAMPLES = 100_000  # that one `--mode=sample` draws, for the sake of memory
+
+
+class Trained:
+    """The players of a work directory.
+
+    Attributes:
+      config: the configuration that trained them.
+      step: iterations of Algorithm 1 behind them.
+      averages: names of the averages of theta_g, the first of which draws samples; () where there are none.
+    """
+
+    def __init__(
+        self, *, config: ConfigDict, step: int, gan: Gan, state: GanState, hparams: HParams, facts: DataFacts
+    ) -> None:
+        self.config, self.step = config, step
+        self.gan, self.state, self.hparams, self.facts = gan, state, hparams, facts
+        self.averages = tuple(average.name for average in gan.averages)
+        self._draw = sampler(gan)
+        self._statistics = jax.jit(lambda params, stats: sampling_statistics(gan, hparams, params, stats))
+        self._generate = jax.jit(lambda *args: gan.G(*args)[0])
+        self._discriminate = jax.jit(lambda *args: gan.D(*args)[0])
+
+    def __repr__(self) -> str:
+        shape = "x".join(map(str, self.facts.shape))
+        classes = f", {self.facts.classes} classes" if self.facts.classes else ""
+        averages = f", averages {', '.join(self.averages)}" if self.averages else ""
+        return (
+            f"<GAN on {self.config.data.name} ({shape}{classes}): G {self.config.generator.name}, "
+            f"D {self.config.discriminator.name}, {self.config.objective.loss}, step {self.step}{averages}>"
+        )
+
+    def sample(self, n: int, seed: int = 0, y: Any = None, ema: bool | str = True) -> np.ndarray:
+        """`n` samples of p_g: [n, *shape] float32 in the range of the data; the first ones of any larger n.
+
+        Args:
+          y: the class of each, [n] integers, or one for all; None draws them, where the players were told any.
+          ema: True for the first of `averages` (theta_g itself where there is none), False for theta_g itself, or
+            the name of one.
+
+        Raises:
+          UserError: n < 1, a seed outside [0, 2**32), classes that are not there, or an unknown average.
+        """
+        if n < 1 or not 0 <= seed < 2**32:
+            raise UserError(f"samples take n of 1 or more and a seed from 0 to 2**32 - 1, not n={n}, seed={seed}.")
+        key = stream(seed, "user")
+        return self._draw(self.hparams, self.state, key, n, ema=self._place(ema), y=self._classes(y, n))
+
+    def noise(self, n: int, seed: int = 0) -> np.ndarray:
+        """The z of `sample(n, seed)`: [n, d] float32."""
+        key = stream(seed, "user")
+        one = lambda i: self.gan.draw_z(self.hparams, jax.random.fold_in(jax.random.fold_in(key, i), 0))  # noqa: E731
+        return np.asarray(jax.vmap(one)(jnp.arange(n, dtype=jnp.uint32)))
+
+    def generate(self, z: Any, y: Any = None, ema: bool | str = True) -> np.ndarray:
+        """G(z): [n, *shape] float32 in the range of the data.
+
+        Args:
+          z: [n, d] numbers.
+          y, ema: as of `sample`; a class for each z has to be given where the players were told any.
+
+        Raises:
+          UserError: another number of dimensions than the prior's, or what `sample` refuses.
+        """
+        z = _array(z, "z")
+        if z.ndim != 2 or z.shape[1] != self.config.prior.size:
+            raise UserError(f"G takes z of shape (n, {self.config.prior.size}), not {z.shape}; reshape it.")
+        if self.gan.classes and y is None:
+            raise UserError(f"this G was told {self.gan.classes} classes; give y, the class of each z.")
+        place = self._place(ema)
+        params = self.state.averages[place] if place is not None else self.state.generator.params
+        stats = self._statistics(params, self.state.generator.stats)
+        return np.asarray(self._generate(params, stats, jnp.asarray(z), self._classes(y, len(z))))
+
+    def discriminate(self, x: Any, y: Any = None) -> np.ndarray:
+        """D(x), dropout off, [n] float32: a probability in [0, 1] where the loss makes it one, else the logit.
+
+        Args:
+          x: [n, *shape], uint8 as stored or numbers in the range of the data.
+          y: as of `generate`.
+
+        Raises:
+          UserError: examples of another shape, or what `sample` refuses.
+        """
+        x = np.asarray(x) if getattr(x, "dtype", None) == np.uint8 else _array(x, "x")
+        if x.shape[1:] != self.facts.shape:
+            raise UserError(f"D takes examples of shape {self.facts.shape}, not {x.shape[1:]}; reshape them.")
+        if self.gan.classes and y is None:
+            raise UserError(f"this D was told {self.gan.classes} classes; give y, the class of each example.")
+        D = self.state.discriminator
+        logits = self._discriminate(D.params, D.stats, self.gan.decode(jnp.asarray(x)), self._classes(y, len(x)))
+        return np.asarray(jax.nn.sigmoid(logits) if self.gan.loss.probability else logits)
+
+    def _place(self, ema: bool | str) -> int | None:
+        if isinstance(ema, str):
+            if ema not in self.averages:
+                raise UserError(f"this run has no average {ema!r}; it has {', '.join(self.averages) or 'none'}.")
+            return self.averages.index(ema)
+        return 0 if ema and self.averages else None
+
+    def _classes(self, y: Any, n: int) -> jax.Array | None:
+        if y is None:
+            return None
+        if not self.gan.classes:
+            raise UserError("this GAN was trained without classes (conditional=none); leave y out.")
+        y = np.asarray(y)
+        if y.dtype.kind not in "iu" or y.shape not in ((), (n,)):
+            raise UserError(f"y is one class or {n} of them, whole numbers, not {y.dtype} of shape {y.shape}.")
+        if y.size and not (y.min() >= 0 and y.max() < self.gan.classes):
+            raise UserError(f"classes go from 0 to {self.gan.classes - 1}, not from {y.min()} to {y.max()}.")
+        return jnp.asarray(np.broadcast_to(y, (n,)), jnp.int32)
+
+
+def _array(values: Any, name: str) -> np.ndarray:
+    try:
+        return np.asarray(values, np.float32)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{name} must be an array of numbers ({error}).") from None
+
+
+def load(workdir: str | Path, step: int | None = None) -> Trained:
+    """The GAN trained in `workdir`: its newest intact checkpoint, or that of `step`.
+
+    Raises:
+      UserError: no work directory, no checkpoint, or none that is intact.
+    """
+    distributed.check_devices()
+    config, facts = read_run(Path(workdir))
+    gan = build(config, facts.spec, facts.examples, label_classes=facts.label_classes, stack=facts.stack)
+    hparams = traced(config)
+    with Checkpoints(Path(workdir) / "checkpoints", keep=config.checkpoint.keep, best_key=SELECTION) as checkpoints:
+        found = checkpoints.restore(jax.eval_shape(gan.init, hparams), step=step)
+    if found is None:
+        raise UserError(f"{workdir} holds no checkpoint yet; train it first.")
+    state = jax.device_put(found[1])
+    return Trained(config=config, step=found[0], gan=gan, state=state, hparams=hparams, facts=facts)
+
+
+def evaluate(workdir: Path, arguments: list[str]) -> int:
+    """`--mode=evaluate`: measures the newest checkpoint, prints it and writes evaluation.json.
+
+    Args:
+      arguments: --config.KEY=VALUE of `data` and `evaluate`: where the data are now, and what is measured.
+
+    Raises:
+      UserError: other data than the run was trained on, or what cannot be measured.
+    """
+    gan = load(workdir)
+    config = override(gan.config, arguments)
+    validate(config)
+    dataset = data.load(config.data)
+    now = facts_of(config, dataset, spec_of(config, dataset))["data"]
+    check_data(workdir, gan.facts, DataFacts(**now))
+    print(f"step {gan.step} of {workdir}, {config.data.name}")
+    numbers = evaluator(config, gan.gan, dataset)(gan.hparams, gan.state)
+    save_scores(workdir, gan.step, numbers)
+    for name, number in numbers.items():
+        print(f"{name:28s} {number:.4f}")
+    return 0
+
+
+def draw(workdir: Path, n: int, seed: int, label: int | None) -> int:
+    """`--mode=sample`: `n` samples of the newest checkpoint as a picture and as a NumPy file."""
+    if n > MAX_SAMPLES:
+        raise UserError(
+            f"--samples={n} is more than one call draws; ask for at most {MAX_SAMPLES}, with another --seed each."
+        )
+    gan = load(workdir)
+    samples = gan.sample(n, seed, y=label)
+    name = f"step_{gan.step}_seed_{seed}_n_{n}" + ("" if label is None else f"_label_{label}")
+    path = workdir / "samples" / f"{name}.png"
+    plots.save_samples(path, gan.config, samples)
+    packed = io.BytesIO()
+    np.savez_compressed(packed, samples=samples)
+    write_atomically(path.with_suffix(".npz"), packed.getvalue())
+    print(f"{n} samples of step {gan.step}: {path} and {path.with_suffix('.npz').name}")
+    return 0

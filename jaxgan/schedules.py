@@ -1,0 +1,78 @@
+"""Numbers that change over training, each a function of how many updates were made; their fields may be traced."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from jaxgan.errors import UserError
+
+
+def _at_least_one(name: str, value: float) -> None:
+    if not value >= 1:
+        raise UserError(f"a schedule's {name} must be 1 or more, not {value}.")
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The same number in every update."""
+
+    def __call__(self, base: jax.Array, t: jax.Array) -> jax.Array:
+        """base: float32 scalar, the number that is scheduled; t: uint32 scalar, updates made before this one."""
+        return base
+
+
+@dataclass(frozen=True)
+class Exponential:
+    """max(base / decay^t, minimum), as in goodfeli/adversarial."""
+
+    decay: float = 1.000004  # what the number is divided by in every update; traced as its logarithm
+    minimum: float = 1e-6
+
+    # 1.000004 has two digits in float32, its logarithm seven.
+    TRACED_AS: ClassVar = {"decay": math.log}
+
+    def check(self) -> None:
+        _at_least_one("decay", self.decay)
+
+    def __call__(self, base: jax.Array, t: jax.Array) -> jax.Array:
+        return jnp.maximum(base * jnp.exp(-self.decay * t.astype(jnp.float32)), self.minimum)
+
+
+@dataclass(frozen=True)
+class Linear:
+    """From base to `final` in a straight line between updates `start` and `steps`, then constant."""
+
+    steps: float = 20_000.0
+    start: float = 0.0
+    final: float = 0.0
+
+    def check(self) -> None:
+        if not 0 <= self.start < self.steps:
+            raise UserError(f"a linear schedule runs from start={self.start} of 0 or more to a later steps={self.steps}.")
+
+    def __call__(self, base: jax.Array, t: jax.Array) -> jax.Array:
+        done = jnp.clip((t.astype(jnp.float32) - self.start) / (self.steps - self.start), 0.0, 1.0)
+        return base + (self.final - base) * done
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """From base to `final` along half a cosine over `steps` updates, then constant (as R3GAN, arXiv:2501.05441)."""
+
+    steps: float = 20_000.0
+    final: float = 0.0
+
+    def check(self) -> None:
+        _at_least_one("steps", self.steps)
+
+    def __call__(self, base: jax.Array, t: jax.Array) -> jax.Array:
+        done = jnp.clip(t.astype(jnp.float32) / self.steps, 0.0, 1.0)
+        return base + (self.final - base) * (1 - jnp.cos(jnp.pi * done)) / 2
+
+
+SCHEDULES = {"constant": Constant, "exponential": Exponential, "linear": Linear, "cosine": Cosine}
