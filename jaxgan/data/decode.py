@@ -9,33 +9,33 @@ import jax.numpy as jnp
 import numpy as np
 
 
-def decode(x: jax.Array, contrast: float) -> jax.Array:
+def decode(x: jax.Array, gcn: float) -> jax.Array:
     """Pixels in [0, 1], or images of equal contrast.
 
     Global contrast normalization is the 2014 code's (pylearn2 `global_contrast_normalize`): each image
     loses its own mean over all pixels and channels, is divided by its L2 norm and multiplied by
-    `contrast` (55 for the paper's CIFAR-10). An image with a norm below 1e-8 becomes 0.
+    `gcn` (55 for the paper's CIFAR-10). An image with a norm below 1e-8 becomes 0.
 
     Args:
       x: [n, H, W, C] uint8; float32 of any shape passes through.
-      contrast: 0 for pixels in [0, 1], or the norm that each image gets.
+      gcn: 0 for pixels in [0, 1], or the norm that each image gets.
 
     Returns:
       float32 of the same shape.
     """
     if x.dtype == jnp.float32:
         return x
-    if contrast == 0:
+    if gcn == 0:
         return x.astype(jnp.float32) / 255
     pixels = x.astype(jnp.float32)
     # A shift changes nothing below, but a constant image is then exactly 0, however its mean rounds.
     pixels = pixels - pixels[:, :1, :1, :1]
     pixels = pixels - jnp.mean(pixels, axis=(1, 2, 3), keepdims=True)
     norm = jnp.sqrt(jnp.sum(pixels**2, axis=(1, 2, 3), keepdims=True))
-    return pixels * (contrast / jnp.where(norm < 1e-8, 1, norm))
+    return pixels * (gcn / jnp.where(norm < 1e-8, 1, norm))
 
 
-def encode(x: np.ndarray, contrast: float) -> np.ndarray:
+def encode(x: np.ndarray, gcn: float) -> np.ndarray:
     """The inverse of `decode`, as far as there is one, for pictures.
 
     Images of equal contrast have lost their mean and norm: +-2.5 standard deviations fill the range.
@@ -46,7 +46,7 @@ def encode(x: np.ndarray, contrast: float) -> np.ndarray:
     Returns:
       uint8 of the same shape.
     """
-    if contrast != 0:
-        deviation = contrast / math.sqrt(math.prod(x.shape[1:]))
+    if gcn != 0:
+        deviation = gcn / math.sqrt(math.prod(x.shape[1:]))
         x = 0.5 + x / (5 * deviation)
     return np.round(255 * np.clip(x, 0, 1)).astype(np.uint8)

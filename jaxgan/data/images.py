@@ -13,7 +13,7 @@ import warnings
 import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,8 @@ from jaxgan.errors import UserError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+MAX_CLASSES = 2**16  # so that a column of something else is not taken for labels
 
 # Bytes that decoded images may take: half of this machine's memory.
 LIMIT = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
@@ -32,73 +34,119 @@ GREY = ("1", "L", "LA", "La")
 COLOUR = ("RGB", "RGBA", "RGBa", "RGBX", "P", "PA", "CMYK", "YCbCr", "LAB", "HSV")
 
 
-def digits() -> tuple[np.ndarray, np.ndarray]:
+class Source(NamedTuple):
+    """What a reader found, before it is split. Class numbers are 0 .. classes - 1."""
+
+    train: np.ndarray  # [n, H, W, C] uint8
+    test: np.ndarray | None = None  # [n, H, W, C] uint8
+    train_labels: np.ndarray | None = None  # [n] int32, or None without labels
+    test_labels: np.ndarray | None = None
+    class_names: tuple[str, ...] = ()  # one per class, or () if classes have no names
+    classes: int = 0  # number of classes; 0 without labels
+
+
+def places(n: int) -> np.ndarray:
+    """Where each of n examples goes when they are shuffled: [n] int64, the same for every set of n."""
+    return np.random.default_rng(0).permutation(n)
+
+
+def shuffle(x: np.ndarray) -> None:
+    """Moves example i of `x` [n, ...] to place `places(n)[i]`, within the array and a sixteenth of it more."""
+    order = np.argsort(places(len(x)))
+    for columns in np.array_split(x.reshape(len(x), -1), 16, axis=1):
+        columns[:] = columns[order]
+
+
+def digits() -> Source:
     """scikit-learn's 1,797 handwritten digits (Alpaydin and Kaynak 1998), grey levels 0..16 as 0..255.
 
     Returns:
-      train [1500, 8, 8, 1] and test [297, 8, 8, 1] uint8; the test images are the last in the file.
+      train [1500, 8, 8, 1] and test [297, 8, 8, 1]; the test images are the last in the file. Ten classes.
     """
     # The file itself: importing sklearn.datasets to read it takes over a second.
     (package,) = importlib.util.find_spec("sklearn").submodule_search_locations
     table = np.loadtxt(Path(package) / "datasets" / "data" / "digits.csv.gz", delimiter=",")
-    levels = table[:, :64]  # the last column is the label
+    levels, labels = table[:, :64], table[:, 64].astype(np.int32)
     x = np.rint(levels * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8, 1)
-    return x[:1500], x[1500:]
+    return Source(x[:1500], x[1500:], labels[:1500], labels[1500:], tuple("0123456789"), 10)
 
 
-def npz(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray | None]:
-    """Images from a file that `numpy.savez` or `numpy.savez_compressed` wrote.
+def npz(path: str | os.PathLike[str]) -> Source:
+    """Images from a file that `numpy.savez` or `numpy.savez_compressed` wrote, in the file's order.
 
-    The training images are the array `train`, `images` or `x_train`, or the only one there is; the test
-    images, if any, are `test` or `x_test`. Each is [n, H, W] or [n, H, W, C], of uint8, or of floats in
-    [0, 1], which are rounded to 256 levels.
-
-    Returns:
-      train, and test or None: [n, H, W, C] uint8.
+    The training images are the array `train`, `images` or `x_train`, or the only one there is beside labels;
+    the test images, if any, are `test` or `x_test`. Each is [n, H, W] or [n, H, W, C], of uint8, or of floats
+    in [0, 1], which are rounded to 256 levels. Their labels, if any, are `train_labels`, `y_train` or `labels`,
+    and `test_labels` or `y_test`: [n] or [n, 1] integers from 0. `class_names`, if there, is an array of one
+    string per class; without it there are as many classes as the largest label says.
 
     Raises:
-      UserError: no such file, a damaged file, other arrays than these, or more bytes than fit in memory.
+      UserError: no such file, a damaged file, other arrays than these, labels that do not fit their images,
+        or more bytes than fit in memory.
     """
     path = Path(os.path.expanduser(path))
     try:
         with zipfile.ZipFile(path) as archive:
             names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
-            only = names[0] if len(names) == 1 else None
-            train = next((name for name in ("train", "images", "x_train") if name in names), only)
-            test = next((name for name in ("test", "x_test") if name in names and name != train), None)
+
+            def first(*candidates: str) -> str | None:
+                return next((name for name in candidates if name in names), None)
+
+            labels = first("train_labels", "y_train", "labels"), first("test_labels", "y_test")
+            others = [name for name in names if name not in (*labels, "class_names")]
+            train = first("train", "images", "x_train", *(others if len(others) == 1 else ()))
+            test = first("test", "x_test")
+            test = None if test == train else test
             if train is None:
                 raise UserError(
                     f"{path} holds the arrays {', '.join(names) or '(none)'}; name the training images "
                     f"'train', 'images' or 'x_train'."
                 )
-            wanted = [name for name in (train, test) if name]
+            wanted = {name for name in (train, test, *labels, first("class_names")) if name}
             check_bytes(sum(archive.getinfo(f"{name}.npy").file_size for name in wanted), str(path))
-            arrays = [_array(archive, name, path) for name in wanted]
+            x = _images(archive, train, path)
+            x_test = _images(archive, test, path) if test else None
+            y = _labels(archive, labels[0], path, len(x)) if labels[0] else None
+            y_test = _labels(archive, labels[1], path, len(x_test)) if labels[1] and x_test is not None else None
+            class_names = _class_names(archive, path, y, y_test) if "class_names" in wanted else ()
     except UserError:
         raise
     except FileNotFoundError:
         raise UserError(f"there is no file {path}; data.name takes npz:PATH.") from None
     except Exception as error:  # a damaged file fails in as many ways as zipfile, zlib and NumPy know
         raise UserError(f"{path} cannot be read as a file of numpy.savez ({error}).") from error
-    return _same_size(*arrays, f"{path} [{train}]", f"{path} [{test}]") if test else (arrays[0], None)
+    if x_test is not None:
+        _check_same_size(x, x_test, f"{path} [{train}]", f"{path} [{test}]")
+    classes = len(class_names) or max((int(found.max()) + 1 for found in (y, y_test) if found is not None), default=0)
+    return Source(x, x_test, y, y_test, class_names, classes)
 
 
-def _array(archive: zipfile.ZipFile, name: str, path: Path) -> np.ndarray:
-    """One array of an .npz file as [n, H, W, C] uint8."""
+def _header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and dtype that an array of an .npz file claims, and has the bytes for."""
     member = archive.getinfo(f"{name}.npy")
     with archive.open(member) as file:
         old = np.lib.format.read_magic(file) == (1, 0)
         read_header = np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0
         shape, _, dtype = read_header(file)
+    if math.prod(shape) * dtype.itemsize > member.file_size and not dtype.hasobject:
+        raise ValueError(f"{name} is shorter than its header says")
+    return shape, dtype
+
+
+def _read(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    with archive.open(f"{name}.npy") as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def _images(archive: zipfile.ZipFile, name: str, path: Path) -> np.ndarray:
+    """One array of an .npz file as [n, H, W, C] uint8."""
+    shape, dtype = _header(archive, name)
     what = f"{path} [{name}] has shape {shape} and dtype {dtype}"
     if len(shape) not in (3, 4) or 0 in shape:
         raise UserError(f"{what}; images are [n, H, W] or [n, H, W, C], none of them 0.")
     if dtype != np.uint8 and dtype.kind != "f":
         raise UserError(f"{what}; images are uint8 in 0..255 or floats in [0, 1]: convert them.")
-    if math.prod(shape) * dtype.itemsize > member.file_size:
-        raise ValueError(f"{name} is shorter than its header says")
-    with archive.open(member) as file:
-        x = np.lib.format.read_array(file, allow_pickle=False)
+    x = _read(archive, name)
     if dtype != np.uint8:
         low, high = x.min(), x.max()
         if not (low >= 0 and high <= 1):
@@ -107,18 +155,52 @@ def _array(archive: zipfile.ZipFile, name: str, path: Path) -> np.ndarray:
     return np.ascontiguousarray(x).reshape(*shape[:3], -1)
 
 
-def folder(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray | None]:
-    """All images of a folder and its sub-folders, in a fixed shuffled order.
+def _labels(archive: zipfile.ZipFile, name: str, path: Path, n: int) -> np.ndarray:
+    """One array of an .npz file as the labels [n] int32 of n images."""
+    shape, dtype = _header(archive, name)
+    what = f"{path} [{name}] has shape {shape} and dtype {dtype}"
+    if dtype.kind not in "iu" or shape not in ((n,), (n, 1)):
+        raise UserError(
+            f"{what}; the labels of {n} images are {n} integers: convert them or give the array another name."
+        )
+    y = _read(archive, name).reshape(n)
+    low, high = int(y.min()), int(y.max())
+    if low < 0 or high >= MAX_CLASSES:
+        raise UserError(
+            f"{path} [{name}] has labels from {low} to {high}; number the classes from 0 to {MAX_CLASSES - 1} or less."
+        )
+    return y.astype(np.int32)
 
-    The shuffle, the same for every folder of n images, keeps the last ones (the validation set) from being
-    all of one class. A folder with `train/` and perhaps `test/` in it is taken for these two splits. The
-    result has 1 channel if every image is grey, else 3.
 
-    Returns:
-      train, and test or None: [n, H, W, C] uint8.
+def _class_names(archive: zipfile.ZipFile, path: Path, *labels: np.ndarray | None) -> tuple[str, ...]:
+    """`class_names` of an .npz file; () if it has no labels."""
+    largest = max((int(y.max()) for y in labels if y is not None), default=-1)
+    if largest < 0:
+        return ()
+    shape, dtype = _header(archive, "class_names")
+    if dtype.kind != "U" or len(shape) != 1 or not largest < shape[0] <= MAX_CLASSES:
+        raise UserError(
+            f"{path} [class_names] has shape {shape} and dtype {dtype}; give one string per class, and the largest "
+            f"label is {largest}."
+        )
+    return tuple(map(str, _read(archive, "class_names")))
+
+
+def folder(path: str | os.PathLike[str], size: int) -> Source:
+    """All images of a folder and its sub-folders, in a fixed shuffled order (`places`).
+
+    The shuffle keeps the last ones (the validation set) from being all of one class. If every image lies in
+    a sub-folder, and there are at least two, the sub-folders' names, sorted, are the classes; else there are no
+    labels. A folder with `train/` and perhaps `test/` in it is taken for these two splits. The result has 1
+    channel if every image is grey, else 3. What has a name that starts with a dot is left out.
+
+    Args:
+      path: of the folder.
+      size: 0 = images as they are, all of one size; else the side in pixels to which `fit` brings each.
 
     Raises:
-      UserError: no images, images of different sizes, an unreadable one, or more bytes than fit in memory.
+      UserError: no images, images of different sizes if `size` is 0, an unreadable one, or more bytes than fit
+        in memory.
     """
     root = Path(os.path.expanduser(path))
     if not root.is_dir():
@@ -126,42 +208,65 @@ def folder(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray | None]
     try:
         inside = {entry.name for entry in os.scandir(root) if entry.is_dir() and entry.name[0] != "."}
         if "train" not in inside:
-            return _read_folder(root), None
+            train, classes = _read_folder(root, size)
+            names = _names(classes)
+            return Source(train, None, _numbers(classes, names), None, names, len(names))
         if inside - {"train", "test"}:
             raise UserError(
                 f"{root} holds train/ beside {', '.join(sorted(inside - {'train', 'test'}))}: for splits "
                 f"leave only train/ and test/ there, for classes rename train/."
             )
-        train = _read_folder(root / "train")
-        if "test" not in inside:
-            return train, None
-        return _same_size(train, _read_folder(root / "test"), f"{root / 'train'}", f"{root / 'test'}")
+        train, classes = _read_folder(root / "train", size)
+        test, test_classes = _read_folder(root / "test", size) if "test" in inside else (None, [])
+        names = _names(classes, test_classes)
+        numbers = _numbers(classes, names), None if test is None else _numbers(test_classes, names)
     except OSError as error:
-        raise UserError(f"{root} cannot be read ({error}); mend its permissions.") from error
+        raise UserError(f"{root} cannot be read ({error}); fix its permissions.") from error
+    if test is not None:
+        _check_same_size(train, test, f"{root / 'train'}", f"{root / 'test'}")
+    return Source(train, test, *numbers, names, len(names))
 
 
-def _read_folder(root: Path) -> np.ndarray:
+def _names(*splits: list[str]) -> tuple[str, ...]:
+    """The classes of images of which each comes with its own ('' = none), or () where these are no labels."""
+    names = sorted({name for split in splits for name in split})
+    return tuple(names) if len(names) > 1 and "" not in names else ()
+
+
+def _numbers(classes: list[str], names: tuple[str, ...]) -> np.ndarray | None:
+    number = {name: i for i, name in enumerate(names)}
+    return np.array([number[name] for name in classes], np.int32) if names else None
+
+
+def _read_folder(root: Path, size: int) -> tuple[np.ndarray, list[str]]:
+    """The images of a folder, shuffled, and of each the sub-folder of `root` that it lies in, or ''."""
+
     def stop(error: OSError) -> None:  # rather than leave a class out
         raise error
 
-    paths = sorted(
-        os.path.join(parent, name)
-        for parent, _, names in os.walk(root, onerror=stop, followlinks=True)
-        for name in names
-        if name.lower().endswith(SUFFIXES) and name[0] != "."
-    )
+    paths = []
+    for parent, folders, names in os.walk(root, onerror=stop, followlinks=True):
+        folders[:] = [name for name in folders if name[0] != "."]
+        paths += [os.path.join(parent, n) for n in names if n.lower().endswith(SUFFIXES) and n[0] != "."]
+    paths.sort()
     if not paths:
         raise UserError(f"{root} holds no images: no file ends in {', '.join(SUFFIXES)}.")
     # Files are read in the order in which they lie on the disk; each has its place in the shuffled array.
-    return stack(zip(paths, paths, strict=True), np.random.default_rng(0).permutation(len(paths)))
+    order = places(len(paths))
+    classes = [""] * len(paths)
+    for place, path in zip(order, paths, strict=True):
+        first, *below = Path(path).relative_to(root).parts
+        classes[place] = first if below else ""
+    return stack(zip(paths, paths, strict=True), order, size), classes
 
 
-def stack(files: Iterable[tuple[str, str | BinaryIO]], places: Sequence[int]) -> np.ndarray:
-    """Decodes images of one size into one array.
+def stack(files: Iterable[tuple[str, str | BinaryIO]], places: Sequence[int], size: int) -> np.ndarray:
+    """Decodes images into one array.
 
     Args:
       files: of each image, its name for error messages and the path or open file.
       places: where each goes in the result, a permutation of range(n).
+      size: 0 = images as they are, all of one size; else the side in pixels to which `fit` brings each.
 
     Returns:
       [n, H, W, C] uint8; C is 1 if every image is grey, else 3.
@@ -178,8 +283,10 @@ def stack(files: Iterable[tuple[str, str | BinaryIO]], places: Sequence[int]) ->
             first = first or name
             try:
                 with Image.open(file, formats=FORMATS) as image:  # reads the header
-                    out = _room(out, len(places), image, name, first)
+                    out = _room(out, len(places), image, size, name, first)
                     mode = "L" if out.shape[-1] == 1 else "RGB"
+                    if size:
+                        image = fit(image, mode, size)
                     pixels = np.asarray(image if image.mode == mode else image.convert(mode))
                     out[place] = pixels.reshape(out.shape[1:])
             except UserError:
@@ -189,27 +296,48 @@ def stack(files: Iterable[tuple[str, str | BinaryIO]], places: Sequence[int]) ->
     return out
 
 
-def _room(out: np.ndarray | None, n: int, image: Image, name: str, first: str) -> np.ndarray:
+def fit(image: Image, mode: str, size: int) -> Image:
+    """The largest square in the middle of an image, as size x size pixels (Lanczos, antialiased).
+
+    A photograph is first turned upright as its EXIF orientation says.
+
+    Args:
+      image: in any mode.
+      mode: of the result, "L" or "RGB"; the image is converted first, as palettes cannot be resized.
+      size: side in pixels.
+    """
+    from PIL import Image, ImageOps
+
+    image = ImageOps.exif_transpose(image).convert(mode)
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    return image.crop((left, top, left + side, top + side)).resize((size, size), Image.Resampling.LANCZOS)
+
+
+def _room(out: np.ndarray | None, n: int, image: Image, size: int, name: str, first: str) -> np.ndarray:
     """The array that `image` goes to: a new one for the first image, a wider one for the first in colour."""
     if image.mode not in GREY + COLOUR:
         raise UserError(f"{name} has pixels of more than 8 bits (Pillow's mode {image.mode}); convert it.")
-    size, channels = (image.height, image.width), 1 if image.mode in GREY else 3
+    shape, channels = (size, size) if size else (image.height, image.width), 1 if image.mode in GREY else 3
     if out is None or channels > out.shape[-1]:
-        check_bytes(n * math.prod(size) * channels, f"{n} images like {name}")
+        what = f"{n} images of {_times(shape)} pixels" if size else f"{n} images like {name}"
+        check_bytes(n * math.prod(shape) * channels, what)
     if out is None:
-        out = np.empty((n, *size, channels), np.uint8)
-    if size != out.shape[1:3]:
-        raise UserError(f"{name} is {_times(size)} pixels but {first} is {_times(out.shape[1:3])}; make them one size.")
+        out = np.empty((n, *shape, channels), np.uint8)
+    if shape != out.shape[1:3]:
+        raise UserError(
+            f"{name} is {_times(shape)} pixels but {first} is {_times(out.shape[1:3])}; images of several sizes are "
+            f"read from folder:PATH with --config.data.size=N, which crops each to a square and resizes it to NxN."
+        )
     return np.repeat(out, 3, axis=-1) if channels > out.shape[-1] else out
 
 
-def _same_size(train: np.ndarray, test: np.ndarray, train_name: str, test_name: str) -> tuple[np.ndarray, np.ndarray]:
+def _check_same_size(train: np.ndarray, test: np.ndarray, train_name: str, test_name: str) -> None:
     if train.shape[1:] != test.shape[1:]:
         raise UserError(
             f"the images of {train_name} are {_times(train.shape[1:])}, those of {test_name} "
             f"{_times(test.shape[1:])}; make them one size and colour."
         )
-    return train, test
 
 
 def check_bytes(size: int, what: str) -> None:

@@ -52,10 +52,15 @@ def log_density(mixture: Mixture, x: ArrayLike) -> Array:
 
 def sample(mixture: Mixture, key: Array, n: int) -> Array:
     """n independent draws, [n, d] float32, a function of `key` alone."""
+    return sample_with_labels(mixture, key, n)[0]
+
+
+def sample_with_labels(mixture: Mixture, key: Array, n: int) -> tuple[Array, Array]:
+    """The draws of `sample`, [n, d] float32, and the component that each comes from, [n] int32."""
     weights, means, scales = (jnp.asarray(a, jnp.float32) for a in mixture)
     which, where = jax.random.split(key)
     k = jax.random.choice(which, len(weights), (n,), p=weights)
-    return means[k] + scales[k, None] * jax.random.normal(where, (n, means.shape[1]), jnp.float32)
+    return means[k] + scales[k, None] * jax.random.normal(where, (n, means.shape[1]), jnp.float32), k
 
 
 def box(mixture: Mixture) -> tuple[Array, Array]:
@@ -95,11 +100,12 @@ def grid(mixture: Mixture, cells: int) -> tuple[Array, Array]:
     return jnp.stack(jnp.meshgrid(*centres, indexing="ij"), axis=-1), jnp.prod(steps)
 
 
-def load(name: str) -> tuple[Mixture, np.ndarray, np.ndarray, np.ndarray]:
+def load(name: str) -> tuple[Mixture, np.ndarray, np.ndarray, np.ndarray, list[np.ndarray]]:
     """The mixture NAMED `name`, and the same draws from it every time.
 
     Returns:
       mixture, train [2**18, d], validation [10,000, d], test [10,000, d]; float32.
+      labels: of these three sets, the component that each point comes from, [n] int32.
 
     Raises:
       UserError: no mixture has this name (the nearest is named).
@@ -109,8 +115,9 @@ def load(name: str) -> tuple[Mixture, np.ndarray, np.ndarray, np.ndarray]:
         raise UserError(f"there is no mixture {name!r}; the nearest of {', '.join(NAMED)} is {near!r}.")
     mixture = NAMED[name]
     key = jax.random.key(0, impl="threefry2x32")  # whatever the default generator is set to
-    draws = np.asarray(jax.jit(sample, static_argnums=2)(mixture, key, TRAIN + 2 * HELD_OUT))
-    return mixture, *np.split(draws, [TRAIN, TRAIN + HELD_OUT])
+    draws, labels = jax.jit(sample_with_labels, static_argnums=2)(mixture, key, TRAIN + 2 * HELD_OUT)
+    splits, labels = (np.split(np.asarray(a), [TRAIN, TRAIN + HELD_OUT]) for a in (draws, labels))
+    return mixture, *splits, labels
 
 
 def _lift(a: Array, rank: int) -> Array:

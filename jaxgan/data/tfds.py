@@ -21,6 +21,7 @@ import threading
 import urllib.error
 import urllib.request
 import uuid
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,14 +30,17 @@ from typing import Any
 import numpy as np
 
 from jaxgan.data import images
+from jaxgan.data.images import Source
 from jaxgan.errors import UserError
 
+FORMAT = 2  # of the cache; the first one had no labels
 
-def load(name: str, directory: str) -> tuple[np.ndarray, np.ndarray | None]:
-    """The images of a TFDS data set, prepared on the first call.
+
+def load(name: str, directory: str) -> Source:
+    """The images and labels of a TFDS data set, prepared on the first call.
 
     Archives in `<directory>/downloads/manual/`, or in `directory` itself, are used instead of a download;
-    TFDS verifies their checksums. The decoded images are kept in `<directory>/jaxgan/<name>.npz`, which
+    TFDS verifies their checksums. What was decoded is kept in `<directory>/jaxgan/<name>.npz`, which
     later calls read in 0.1 s; that file can be deleted at any time.
 
     Args:
@@ -44,9 +48,10 @@ def load(name: str, directory: str) -> tuple[np.ndarray, np.ndarray | None]:
       directory: where TFDS keeps its data; '' = TFDS's own choice (TFDS_DATA_DIR).
 
     Returns:
-      train and test, [n, H, W, C] uint8. Test is the split `test`, or `validation` if there is no `test`,
-      or None if there is neither. MNIST and CIFAR are in the order of their archives, others in the order
-      in which TFDS stored them (shuffled, the same everywhere).
+      Images and labels. Test is the split `test`, or `validation` if there is no `test`, or None if there is
+      neither. MNIST and CIFAR are in the order of their archives, others in the order in which TFDS stored them
+      (shuffled, the same everywhere). Labels are the class feature called `label`, or the only one; a split with
+      an example without a class (-1) has none.
 
     Raises:
       UserError: an unknown name, no network, a checksum that does not match, a data set without images,
@@ -57,8 +62,9 @@ def load(name: str, directory: str) -> tuple[np.ndarray, np.ndarray | None]:
     directory = directory or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     root = Path(os.path.expanduser(directory))
     cache = root / "jaxgan" / (re.sub(r"[^\w.-]", "-", name) + ".npz")
-    with contextlib.suppress(UserError):  # absent or damaged: made anew below
-        return images.npz(cache)
+    found = _cached(cache)
+    if found is not None:
+        return found
     builder = _stored(name, root)
     if builder is None:
         _prepare(name, root)
@@ -71,12 +77,26 @@ def load(name: str, directory: str) -> tuple[np.ndarray, np.ndarray | None]:
     splits = builder.info.splits
     if "train" not in splits:
         raise UserError(f"tfds:{name} has no split 'train', only {', '.join(splits) or 'none'}.")
-    train = _read(builder, "train")
+    train, train_labels = _read(builder, "train")
     held_out = next((split for split in ("test", "validation") if split in splits), None)
-    test = None if held_out is None else _read(builder, held_out)
+    test, test_labels = (None, None) if held_out is None else _read(builder, held_out)
+    names: tuple[str, ...] = ()
+    if train_labels is not None or test_labels is not None:
+        names = tuple(builder.info.features[_label(builder)].names)
+    source = Source(train, test, train_labels, test_labels, names, len(names))
     with contextlib.suppress(OSError):  # a folder that cannot be written only makes the next call slower
-        _keep(cache, train, test)
-    return train, test
+        _keep(cache, source)
+    return source
+
+
+def _cached(path: Path) -> Source | None:
+    """What `_keep` wrote; None if it is not there, is damaged or of an earlier format."""
+    try:
+        source = images.npz(path)
+    except UserError:
+        return None
+    with zipfile.ZipFile(path) as archive:
+        return source if f"format{FORMAT}.npy" in archive.namelist() else None
 
 
 def _stored(name: str, root: Path) -> Any:
@@ -93,8 +113,21 @@ def _stored(name: str, root: Path) -> Any:
         ) from error
 
 
-def _read(builder: Any, split: str) -> np.ndarray:
-    """The images of one split."""
+def _label(builder: Any) -> str | None:
+    """The feature that says an example's class."""
+    import tensorflow_datasets as tfds
+
+    features = builder.info.features
+    keys = [
+        key
+        for key, feature in (features.items() if isinstance(features, tfds.features.FeaturesDict) else ())
+        if type(feature) is tfds.features.ClassLabel and 0 < (feature.num_classes or 0) <= images.MAX_CLASSES
+    ]
+    return "label" if "label" in keys else keys[0] if len(keys) == 1 else None
+
+
+def _read(builder: Any, split: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """The images of one split, and their labels."""
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core.hashing import Hasher
 
@@ -109,7 +142,7 @@ def _read(builder: Any, split: str) -> np.ndarray:
             f"tfds:{name} has {len(keys)} features of 8-bit images ({', '.join(keys) or 'none'}); use a data "
             f"set with one, or with one called 'image'."
         )
-    key = "image" if "image" in keys else keys[0]
+    key, label = "image" if "image" in keys else keys[0], _label(builder)
     try:
         # Pillow decodes two times faster than TFDS does with it.
         source = builder.as_data_source(split, decoders={key: tfds.decode.SkipDecoding()})
@@ -122,6 +155,7 @@ def _read(builder: Any, split: str) -> np.ndarray:
     if builder.name in _FAMILIES and not builder.info.disable_shuffling:
         # TFDS stores an example at the rank of its key's hash; these families' key is the archive's index.
         places = sorted(places, key=Hasher(split).hash_key)
+    labels = np.full(len(source), -1, np.int32)
 
     def files() -> Iterator[tuple[str, io.BytesIO]]:
         for start in range(0, len(source), 1000):
@@ -133,18 +167,24 @@ def _read(builder: Any, split: str) -> np.ndarray:
                     f"{builder.data_dir} is damaged ({_sentence(error)}); delete that folder and repeat the command."
                 ) from error
             for number, example in zip(numbers, examples, strict=True):
+                if label:
+                    labels[places[number]] = example[label]
                 yield f"image {number} of {split} in {builder.data_dir}", io.BytesIO(example[key])
 
-    return images.stack(files(), places)
+    x = images.stack(files(), places, size=0)
+    return x, labels if label and labels.min() >= 0 else None
 
 
-def _keep(path: Path, train: np.ndarray, test: np.ndarray | None) -> None:
+def _keep(path: Path, source: Source) -> None:
     """Writes the cache: whole or not at all, whoever else writes it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_suffix(f".{uuid.uuid4().hex}.tmp")
     try:
         with scratch.open("wb") as file:
-            np.savez(file, train=train, **({} if test is None else {"test": test}))
+            arrays = {key: value for key, value in source._asdict().items() if isinstance(value, np.ndarray)}
+            if source.class_names:
+                arrays["class_names"] = np.array(source.class_names)
+            np.savez(file, **{f"format{FORMAT}": np.array(FORMAT)}, **arrays)
         scratch.replace(path)
     finally:
         scratch.unlink(missing_ok=True)
