@@ -76,7 +76,7 @@ def digest(dataset: Dataset) -> str:
         about = None if array is None else [array.dtype.str, array.shape, dataset.stack]
         found.update(json.dumps(about).encode())
         if array is not None:
-            found.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+            found.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return found.hexdigest()
 
 
@@ -128,9 +128,10 @@ def _load(name: str, directory: str, held_out: int, size: int) -> Dataset:
             source = tfds.load(dataset, directory)
         case "tfd", _, path if path:
             return Dataset(name, *tfd.fold(tfd.read(path), 0), None)
-        case "mixture", _, density if density:
-            density, train, validation, test, labels = mixture.load(density)
-            return Dataset(name, train, validation, test, density, *labels, len(density.weights))
+        case "mixture", _, known if known:
+            density, train, validation, test, (y, y_validation, y_test) = mixture.load(known)
+            components = np.shape(density.means)[0]
+            return Dataset(name, train, validation, test, density, y, y_validation, y_test, components)
         case _:
             near = difflib.get_close_matches(name, _NAMES, n=1, cutoff=0.0)[0]
             raise UserError(

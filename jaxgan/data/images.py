@@ -260,7 +260,7 @@ def _read_folder(root: Path, size: int) -> tuple[np.ndarray, list[str]]:
     return stack(zip(paths, paths, strict=True), order, size), classes
 
 
-def stack(files: Iterable[tuple[str, str | BinaryIO]], places: Sequence[int], size: int) -> np.ndarray:
+def stack(files: Iterable[tuple[str, str | BinaryIO]], places: Sequence[int] | np.ndarray, size: int) -> np.ndarray:
     """Decodes images into one array.
 
     Args:
@@ -285,9 +285,8 @@ def stack(files: Iterable[tuple[str, str | BinaryIO]], places: Sequence[int], si
                 with Image.open(file, formats=FORMATS) as image:  # reads the header
                     out = _room(out, len(places), image, size, name, first)
                     mode = "L" if out.shape[-1] == 1 else "RGB"
-                    if size:
-                        image = fit(image, mode, size)
-                    pixels = np.asarray(image if image.mode == mode else image.convert(mode))
+                    fitted = fit(image, mode, size) if size else image
+                    pixels = np.asarray(fitted if fitted.mode == mode else fitted.convert(mode))
                     out[place] = pixels.reshape(out.shape[1:])
             except UserError:
                 raise

@@ -116,8 +116,9 @@ def load(name: str) -> tuple[Mixture, np.ndarray, np.ndarray, np.ndarray, list[n
     mixture = NAMED[name]
     key = jax.random.key(0, impl="threefry2x32")  # whatever the default generator is set to
     draws, labels = jax.jit(sample_with_labels, static_argnums=2)(mixture, key, TRAIN + 2 * HELD_OUT)
-    splits, labels = (np.split(np.asarray(a), [TRAIN, TRAIN + HELD_OUT]) for a in (draws, labels))
-    return mixture, *splits, labels
+    cuts = [TRAIN, TRAIN + HELD_OUT]
+    train, validation, test = np.split(np.asarray(draws), cuts)
+    return mixture, train, validation, test, np.split(np.asarray(labels), cuts)
 
 
 def _lift(a: Array, rank: int) -> Array:

@@ -8,6 +8,7 @@ a key and a counter, so 60,000 images stand for 60,000^3 examples and take no mo
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -76,7 +77,15 @@ def gather_labels(labels: jax.Array | np.ndarray, rows: jax.Array | np.ndarray, 
     return total
 
 
-def held_out(images: np.ndarray, labels: np.ndarray | None, classes: int, seed: int) -> tuple[np.ndarray, ...]:
+@partial(jax.jit, static_argnums=(1, 2))
+def _first(key: jax.Array, count: int, n: int) -> jax.Array:
+    """The rows of the first `count` examples: [count, STACK] uint32."""
+    return jax.vmap(lambda counter: rows(key, counter, n))(jnp.arange(count, dtype=jnp.uint32))
+
+
+def held_out(
+    images: np.ndarray, labels: np.ndarray | None, classes: int, seed: int
+) -> tuple[np.ndarray, np.ndarray | None]:
     """HELD_OUT stacks of base images that are not trained on, the same every time.
 
     Args:
@@ -97,7 +106,6 @@ def held_out(images: np.ndarray, labels: np.ndarray | None, classes: int, seed: 
     if not n:
         return np.empty((0, *images.shape[1:-1], STACK), images.dtype), labels
     key = jax.random.key(seed, impl="threefry2x32")  # whatever the default generator is set to
-    draw = jax.jit(jax.vmap(lambda counter: rows(key, counter, n)))
-    drawn = np.asarray(draw(jnp.arange(count, dtype=jnp.uint32)))
+    drawn = np.asarray(_first(key, count, n))
     stacks = np.ascontiguousarray(gather(images, drawn))
-    return stacks, None if labels is None else gather_labels(labels, drawn, classes)
+    return stacks, None if labels is None else np.asarray(gather_labels(labels, drawn, classes))

@@ -22,7 +22,7 @@ import urllib.error
 import urllib.request
 import uuid
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -151,7 +151,7 @@ def _read(builder: Any, split: str) -> tuple[np.ndarray, np.ndarray | None]:
             f"{builder.data_dir} holds tfds:{name} as {builder.info.file_format.value}, which only "
             f"TensorFlow reads; set data.dir to another folder, where it is prepared as array_record."
         ) from None
-    places = range(len(source))
+    places: Sequence[int] = range(len(source))
     if builder.name in _FAMILIES and not builder.info.disable_shuffling:
         # TFDS stores an example at the rank of its key's hash; these families' key is the archive's index.
         places = sorted(places, key=Hasher(split).hash_key)
