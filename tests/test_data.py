@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import http.server
 import io
 import os
@@ -14,6 +15,7 @@ import tarfile
 import threading
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -21,18 +23,19 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from ml_collections import ConfigDict
 from PIL import Image, ImageFile
 
-from jaxgan import config, data
-from jaxgan.data import images, tfds
-from jaxgan.data.decode import decode
+from jaxgan import data
+from jaxgan.data import Dataset, images, tfds
+from jaxgan.data.decode import decode, encode
 from jaxgan.errors import UserError
 
 RNG = np.random.default_rng(0)
 
 
 def settings_for(**fields):
-    return config.update(config.default(), {f"data.{key}": value for key, value in fields.items()}).data
+    return ConfigDict({"dir": "", "validation": 150} | fields)
 
 
 def random_images(*shape):
@@ -45,6 +48,7 @@ def random_images(*shape):
 def test_digits_are_scikit_learns_in_its_order():
     from sklearn.datasets import load_digits
 
+    expected_labels = load_digits().target
     d = data.load(settings_for(name="digits", validation=150))
     whole = np.concatenate([d.train, d.validation, d.test])
     expected = np.rint(load_digits().images * 255 / 16)
@@ -52,6 +56,10 @@ def test_digits_are_scikit_learns_in_its_order():
     assert whole.dtype == np.uint8 and whole.min() == 0 and whole.max() == 255
     assert [len(d.train), len(d.validation), len(d.test)] == [1350, 150, 297]
     assert d.name == "digits" and d.mixture is None
+    labels = np.concatenate([d.train_labels, d.validation_labels, d.test_labels])
+    np.testing.assert_array_equal(labels, expected_labels)
+    assert labels.dtype == np.int32 and d.classes == 10 and d.class_names[7] == "7"
+    assert d.shape == (8, 8, 1) and d.stack == 1
 
 
 def test_the_last_training_examples_are_the_validation_set():
@@ -78,15 +86,56 @@ def test_no_validation_set_is_an_empty_one():
 def test_a_validation_set_that_leaves_nothing_to_train_on(test):
     with pytest.raises(UserError, match=r"data\.validation=8"):
         data.split(np.arange(8), test, 8)
-    if test is None:  # 4 are left after the test set, and the validation set takes these
-        with pytest.raises(UserError, match=r"data\.validation=4"):
+    if test is None:
+        with pytest.raises(UserError, match=r"and as many for a test set, which these data do not have.*below 4"):
             data.split(np.arange(8), None, 4)
+        assert [len(x) for x in data.split(np.arange(8), None, 3)] == [2, 3, 3]
 
 
 def test_mixtures_come_with_their_density():
     d = data.load(settings_for(name="mixture:ring8"))
     assert d.train.dtype == d.validation.dtype == d.test.dtype == np.float32
-    assert d.train.shape[1] == d.mixture.means.shape[1] == 2
+    assert d.train.shape[1] == d.mixture.means.shape[1] == 2 and d.shape == (2,)
+    assert d.classes == 8 and d.class_names == ()
+    for x, y in ((d.train, d.train_labels), (d.validation, d.validation_labels), (d.test, d.test_labels)):
+        np.testing.assert_allclose(x, d.mixture.means[y], atol=0.15)  # 7 deviations
+
+
+# --- range and digest ---
+
+
+def test_images_are_in_the_unit_interval_and_nothing_else_is():
+    picture, points = (Dataset("", x, x, x, None) for x in (np.zeros((2, 3, 3, 1), np.uint8), np.zeros((2, 2), "f4")))
+    assert data.value_range(picture, 0.0) == (0.0, 1.0)
+    assert data.value_range(picture, 55.0) is None
+    assert data.value_range(points, 0.0) is None
+
+
+def test_the_digest_by_hand():
+    x, y = np.array([[[[7], [9]]]], np.uint8), np.array([3], np.int32)
+    d = Dataset("any", x, x[:0], x[:0], None)
+    assert data.digest(d) == hashlib.sha256(b'["|u1", [1, 1, 2, 1], 1]\x07\x09null').hexdigest()
+    labeled = b'["|u1", [1, 1, 2, 1], 1]\x07\x09["<i4", [1], 1]\x03\0\0\0'
+    assert data.digest(d._replace(train_labels=y)) == hashlib.sha256(labeled).hexdigest()
+
+
+def test_the_digest_tells_training_data_apart_and_sees_nothing_else():
+    x, y = random_images(4, 3, 2, 1), np.arange(4, dtype=np.int32)
+    d = Dataset("a", x, x, x, None, y, y, y, 4)
+    changed = x.copy()
+    changed[3, 2, 1, 0] ^= 1
+    others = [
+        d._replace(train=changed),
+        d._replace(train=x[::-1]),
+        d._replace(train=x.reshape(4, 2, 3, 1)),
+        d._replace(train=x.view(np.int8)),
+        d._replace(train_labels=y[::-1]),
+        d._replace(train_labels=None),
+        d._replace(stack=3),
+    ]
+    assert len({data.digest(other) for other in [d, *others]}) == 1 + len(others)
+    same = d._replace(name="b", train=np.asfortranarray(x), validation=changed, test=x[:1], classes=5)
+    assert data.digest(same) == data.digest(d)
 
 
 @pytest.mark.parametrize(("name", "nearest"), [("digit", "digits"), ("mnist", "tfds:mnist"), ("npz:", "npz:PATH")])
@@ -128,6 +177,11 @@ def test_a_constant_image_has_no_contrast_to_normalize(level):
     np.testing.assert_array_equal(decode(jnp.asarray(x), 55.0), 0)
 
 
+def test_gcn_is_what_the_argument_is_called():
+    x = random_images(2, 4, 4, 1)
+    np.testing.assert_array_equal(encode(np.asarray(decode(x=jnp.asarray(x), gcn=0.0)), gcn=0.0), x)
+
+
 def test_points_pass_through():
     x = jnp.asarray([[-3.0, 2.0]], jnp.float32)
     assert decode(x, 0.0) is x and decode(x, 55.0) is x
@@ -144,7 +198,7 @@ def test_npz_keys(tmp_path, train_key, test_key, save):
     train, test = random_images(6, 4, 5, 3), random_images(2, 4, 5, 3)
     arrays = {train_key: train} | ({test_key: test, "y_train": np.arange(6)} if test_key else {})
     save(tmp_path / "x.npz", **arrays)
-    loaded, loaded_test = images.npz(tmp_path / "x.npz")
+    loaded, loaded_test = images.npz(tmp_path / "x.npz")[:2]
     np.testing.assert_array_equal(loaded, train)
     if test_key:
         np.testing.assert_array_equal(loaded_test, test)
@@ -156,7 +210,7 @@ def test_npz_keys(tmp_path, train_key, test_key, save):
 def test_npz_floats_are_rounded_to_levels(tmp_path, dtype):
     levels = np.arange(256, dtype=np.uint8).reshape(2, 8, 16)
     np.savez(tmp_path / "x.npz", levels.astype(np.float64).__truediv__(255).astype(dtype))
-    loaded, _ = images.npz(tmp_path / "x.npz")
+    loaded = images.npz(tmp_path / "x.npz").train
     assert loaded.dtype == np.uint8 and loaded.shape == (2, 8, 16, 1)
     np.testing.assert_array_equal(loaded[..., 0], levels)
 
@@ -223,19 +277,146 @@ def test_npz_that_is_not_there(tmp_path):
         images.npz(tmp_path)
 
 
+def write_sorted(path, n=100, test=0, **others):
+    """An npz file sorted by class, ten of them; the label is in the first pixel, the number in the second."""
+    x = np.zeros((n + test, 2, 3, 1), np.uint8)
+    labels = np.concatenate([np.sort(np.arange(n) % 10), np.arange(test) % 10])
+    x[:, 0, 0, 0], x[:, 0, 1, 0] = labels, np.arange(n + test)
+    arrays = {"train": x[:n], "train_labels": labels[:n]}
+    arrays |= {"test": x[n:], "test_labels": labels[n:]} if test else {}
+    np.savez(path, **(arrays | others))
+    return x
+
+
+@pytest.mark.parametrize("test", [0, 30])
+def test_an_npz_sorted_by_class_gives_splits_of_all_classes(tmp_path, test):
+    x = write_sorted(tmp_path / "x.npz", test=test)
+    d = data.load(settings_for(name=f"npz:{tmp_path / 'x.npz'}", validation=30))
+    splits = (d.train, d.train_labels), (d.validation, d.validation_labels), (d.test, d.test_labels)
+    assert [len(images) for images, _ in splits] == [70 if test else 40, 30, 30]
+    for pictures, labels in splits:
+        assert labels.dtype == np.int32 and len(set(labels.tolist())) >= 8
+        np.testing.assert_array_equal(labels, pictures[:, 0, 0, 0])
+    assert as_set(np.concatenate([pictures for pictures, _ in splits])) == as_set(x)
+    if test:
+        np.testing.assert_array_equal(d.test, x[100:])
+    assert d.classes == 10 and d.class_names == ()
+    again = data.load(settings_for(name=f"npz:{tmp_path / 'x.npz'}", validation=30))
+    np.testing.assert_array_equal(again.validation, d.validation)
+
+
+def test_an_npz_of_which_nothing_is_cut_off_keeps_its_order(tmp_path):
+    x = write_sorted(tmp_path / "x.npz")
+    d = data.load(settings_for(name=f"npz:{tmp_path / 'x.npz'}", validation=0))
+    np.testing.assert_array_equal(d.train, x)
+    np.testing.assert_array_equal(d.train_labels, x[:, 0, 0, 0])
+
+
+def test_npz_and_folder_shuffle_alike(tmp_path):
+    x = random_images(30, 4, 4)
+    np.savez(tmp_path / "x.npz", x)
+    for i, pixels in enumerate(x):
+        write(tmp_path / "x" / f"{i:02d}.png", pixels)
+    a, b = (
+        data.load(settings_for(name=f"{kind}:{tmp_path}/x{end}", validation=5))
+        for kind, end in (("npz", ".npz"), ("folder", ""))
+    )
+    np.testing.assert_array_equal(a.train, b.train)
+    np.testing.assert_array_equal(a.test, b.test)
+
+
+@pytest.mark.parametrize("shape", [(1,), (7,), (100,), (9, 2, 3, 1), (50, 5, 7, 3)])
+def test_shuffling_moves_example_i_to_its_place(shape):
+    x = np.arange(np.prod(shape)).reshape(shape)
+    before, places = x.copy(), images.places(len(x))
+    assert sorted(places) == list(range(len(x)))
+    images.shuffle(x)
+    for i, place in enumerate(places):
+        np.testing.assert_array_equal(x[place], before[i])
+
+
+@pytest.mark.parametrize(("train_key", "test_key"), [("train_labels", "test_labels"), ("y_train", "y_test")])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, ">i2"])
+def test_npz_labels(tmp_path, train_key, test_key, dtype):
+    y, y_test = np.array([4, 0, 2], dtype), np.array([[5], [1]], dtype)  # [n, 1], as Keras has CIFAR's
+    arrays = {"x_train": random_images(3, 2, 2), "x_test": random_images(2, 2, 2)}
+    np.savez(tmp_path / "x.npz", **arrays, **{train_key: y, test_key: y_test})
+    found = images.npz(tmp_path / "x.npz")
+    np.testing.assert_array_equal(found.train_labels, [4, 0, 2])
+    np.testing.assert_array_equal(found.test_labels, [5, 1])
+    assert found.train_labels.dtype == found.test_labels.dtype == np.int32
+    assert found.classes == 6 and found.class_names == ()
+
+
+def test_npz_labels_of_one_set_and_names_of_classes(tmp_path):
+    x, names = random_images(3, 2, 2), np.array(["cat", "dog", "emu", "fox"])
+    np.savez(tmp_path / "x.npz", faces=x, labels=np.array([2, 0, 1]), class_names=names)
+    found = images.npz(tmp_path / "x.npz")
+    np.testing.assert_array_equal(found.train[..., 0], x)
+    assert found.test is None and found.test_labels is None
+    assert found.classes == 4 and found.class_names == ("cat", "dog", "emu", "fox")
+    np.savez(tmp_path / "x.npz", train=x, test=x, class_names=names)
+    found = images.npz(tmp_path / "x.npz")
+    assert found.train_labels is None and found.classes == 0 and found.class_names == ()
+
+
+def test_a_test_set_without_labels_is_not_given_others(tmp_path):
+    x = write_sorted(tmp_path / "x.npz")
+    np.savez(tmp_path / "x.npz", train=x[:60], test=x[60:], y_train=x[:60, 0, 0, 0])
+    d = data.load(settings_for(name=f"npz:{tmp_path / 'x.npz'}", validation=20))
+    assert len(d.train_labels) == 40 and len(d.validation_labels) == 20 and d.test_labels is None
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.array([0, 1]), r"\[y_train\] has shape \(2,\).*labels of 3 images are 3 integers"),
+        (np.eye(3, dtype=int), r"shape \(3, 3\)"),
+        (np.array([0.0, 1.0, 2.0]), "dtype float64"),
+        (np.array([True, False, True]), "dtype bool"),
+        (np.array(["a", "b", "c"]), "dtype <U1"),
+        (np.array([0, -1, 2]), "labels from -1 to 2; number the classes from 0"),
+        (np.array([0, 1, 2**40]), "labels from 0 to 1099511627776"),
+        (np.array([0, 1, 2**63], np.uint64), "labels from 0 to 9223372036854775808"),
+        (np.array([os.system, 1, 2], object), "dtype object"),
+    ],
+)
+def test_npz_labels_that_do_not_fit_are_refused(tmp_path, labels, message):
+    np.savez(tmp_path / "x.npz", train=random_images(3, 2, 2), y_train=labels)
+    with pytest.raises(UserError, match=message):
+        images.npz(tmp_path / "x.npz")
+
+
+@pytest.mark.parametrize("names", [np.array(["a", "b"]), np.arange(3), np.array([["a", "b", "c"]]), np.array(b"abc")])
+def test_npz_names_that_do_not_fit_the_labels_are_refused(tmp_path, names):
+    np.savez(tmp_path / "x.npz", train=random_images(3, 2, 2), y_train=np.arange(3), class_names=names)
+    with pytest.raises(UserError, match=r"\[class_names\] has shape .* the largest label is 2"):
+        images.npz(tmp_path / "x.npz")
+
+
+def test_npz_labels_count_as_memory(tmp_path, monkeypatch):
+    np.savez_compressed(tmp_path / "x.npz", train=random_images(2, 2, 2), y_train=np.zeros(1_000_000, np.int64))
+    monkeypatch.setattr(images, "LIMIT", 1_000_000)
+    with pytest.raises(UserError, match="half of this machine's memory"):
+        images.npz(tmp_path / "x.npz")
+
+
 @given(where=st.integers(0, 10_000), bit=st.integers(0, 7))
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_npz_with_a_flipped_bit_is_read_right_or_refused(tmp_path, where, bit):
     x = np.arange(4 * 9, dtype=np.uint8).reshape(4, 3, 3)
-    np.savez(tmp_path / "x.npz", train=x)
+    names = np.array(["a", "b"])
+    np.savez(tmp_path / "x.npz", train=x, y_train=np.array([0, 1, 1, 0]), class_names=names)
     damaged = bytearray((tmp_path / "x.npz").read_bytes())
     damaged[where % len(damaged)] ^= 1 << bit
     (tmp_path / "x.npz").write_bytes(damaged)
     try:
-        loaded, _ = images.npz(tmp_path / "x.npz")
+        loaded = images.npz(tmp_path / "x.npz")
     except UserError:
         return
-    np.testing.assert_array_equal(loaded[..., 0], x)
+    np.testing.assert_array_equal(loaded.train[..., 0], x)
+    assert loaded.train_labels is None or loaded.train_labels.tolist() == [0, 1, 1, 0]
+    assert loaded.class_names in ((), ("a", "b"))
 
 
 # --- folder ---
@@ -256,12 +437,98 @@ def test_folder_holds_every_image_once_whatever_its_class(tmp_path):
         write(tmp_path / f"class{i // 10}" / f"{i:02d}.png", pixels)
     (tmp_path / "labels.csv").write_text("not an image")
     (tmp_path / "class0" / "._00.png").write_text("what a Mac leaves behind")
-    train, test = images.folder(tmp_path)
+    train, test = images.folder(tmp_path, 0)[:2]
     assert train.shape == (40, 5, 6, 3) and train.dtype == np.uint8 and test is None
     assert as_set(train) == as_set(x)
     classes = [next(i // 10 for i in range(40) if (x[i] == image).all()) for image in train]
     assert len(set(classes[-10:])) > 1  # the validation set
-    np.testing.assert_array_equal(images.folder(tmp_path)[0], train)
+    np.testing.assert_array_equal(images.folder(tmp_path, 0)[0], train)
+
+
+def labeled_folder(root, classes):
+    """Images whose pixels are all the place of their class in `classes`, two to a class."""
+    for number, name in enumerate(classes):
+        for i in range(2):
+            write(root / name / f"{i}.png", np.full((2, 2), number, np.uint8))
+
+
+def test_sub_folders_are_the_classes_in_the_order_of_their_names(tmp_path):
+    labeled_folder(tmp_path, ["10", "9", "cat/black", "cat/white", "dog"])
+    found = images.folder(tmp_path, 0)
+    assert found.class_names == ("10", "9", "cat", "dog") and found.classes == 4
+    assert found.train_labels.dtype == np.int32 and found.test_labels is None
+    expected = np.array([0, 1, 2, 2, 3])[found.train[:, 0, 0, 0]]
+    np.testing.assert_array_equal(found.train_labels, expected)
+    d = data.load(settings_for(name=f"folder:{tmp_path}", validation=2))
+    for x, y in ((d.train, d.train_labels), (d.validation, d.validation_labels), (d.test, d.test_labels)):
+        np.testing.assert_array_equal(y, np.array([0, 1, 2, 2, 3])[x[:, 0, 0, 0]])
+
+
+@pytest.mark.parametrize("names", [["all"], ["cat", "."], ["."]])
+def test_folders_that_are_no_classes(tmp_path, names):
+    labeled_folder(tmp_path, names)
+    found = images.folder(tmp_path, 0)
+    assert found.train_labels is None and found.classes == 0 and found.class_names == ()
+
+
+def test_classes_of_folders_with_splits(tmp_path):
+    labeled_folder(tmp_path / "train", ["a", "b", "c"])
+    labeled_folder(tmp_path / "test", ["a", "b", "c", "d"])
+    labeled_folder(tmp_path / "train", [".hidden"])
+    found = images.folder(tmp_path, 0)
+    assert found.class_names == ("a", "b", "c", "d") and len(found.train) == 6
+    np.testing.assert_array_equal(found.train_labels, found.train[:, 0, 0, 0])
+    np.testing.assert_array_equal(found.test_labels, found.test[:, 0, 0, 0])
+
+
+def test_images_of_any_size_are_cropped_to_a_square_and_resized(tmp_path):
+    """A middle square of grey 200 is all that is left of both; a checkerboard is averaged, not sampled."""
+    wide, tall = np.zeros((40, 100), np.uint8), np.zeros((90, 30), np.uint8)
+    wide[:, 30:70], tall[30:60] = 200, 200
+    board = np.indices((64, 64)).sum(axis=0, dtype=np.uint8) % 2 * np.uint8(255)
+    for name, pixels in (("tall", tall), ("wide", wide)):
+        write(tmp_path / "flat" / f"{name}.png", pixels)
+    write(tmp_path / "board" / "x.png", board)
+    flat = data.load(settings_for(name=f"folder:{tmp_path / 'flat'}", validation=0, size=8)).train
+    np.testing.assert_array_equal(flat, np.full((2, 8, 8, 1), 200))
+    inner = images.folder(tmp_path / "board", 8).train[0, 1:-1, 1:-1].astype(int)
+    assert np.abs(inner - 127.5).max() <= 2
+    assert images.folder(tmp_path / "flat", 40).train.shape == (2, 40, 40, 1)
+
+
+def test_palettes_and_alpha_are_resized_as_colours(tmp_path):
+    red_and_blue = np.zeros((8, 8, 3), np.uint8)
+    red_and_blue[:, :4, 0] = red_and_blue[:, 4:, 2] = 255
+    Image.fromarray(red_and_blue).quantize(4).save(tmp_path / "p.png")
+    Image.fromarray(red_and_blue).convert("RGBA").save(tmp_path / "rgba.png")
+    for x in images.folder(tmp_path, 1).train:
+        np.testing.assert_allclose(x[0, 0], [127.5, 0, 127.5], atol=1)
+
+
+def test_a_photograph_that_lies_on_its_side_is_turned_upright(tmp_path):
+    pixels = np.zeros((8, 12), np.uint8)
+    pixels[:, :6] = 250  # the left half; by orientation 6 a viewer turns it clockwise: the left comes on top
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(pixels).save(tmp_path / "x.png", exif=exif)
+    x = images.folder(tmp_path, 2).train[0, :, :, 0]
+    assert x[0].min() > 200 and x[1].max() < 50
+
+
+def test_resized_images_that_do_not_fit_are_refused_before_they_are_decoded(tmp_path, monkeypatch):
+    write(tmp_path / "a.png", random_images(10, 20))
+    write(tmp_path / "b.png", random_images(30, 20))
+    monkeypatch.setattr(images, "LIMIT", 2 * 16 * 16)
+    assert images.folder(tmp_path, 16).train.nbytes == 512
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda *_: pytest.fail("an image was decoded"))
+    with pytest.raises(UserError, match=r"2 images of 17x17 pixels: .*half of this machine's memory"):
+        images.folder(tmp_path, 17)
+
+
+@pytest.mark.parametrize(("name", "size"), [("digits", 8), ("npz:x.npz", 8), ("folder:x", -1), ("stacked:digits", 4)])
+def test_a_size_where_none_is_possible(name, size):
+    with pytest.raises(UserError, match=f"data.size={size} .*side in pixels for folder:PATH"):
+        data.load(settings_for(name=name, size=size))
 
 
 def test_folder_with_splits_and_links(tmp_path):
@@ -272,7 +539,7 @@ def test_folder_with_splits_and_links(tmp_path):
         write(tmp_path / "set" / "test" / "a" / f"{i}.PNG", pixels)
     (tmp_path / "set" / "train").mkdir()
     (tmp_path / "set" / "train" / "a").symlink_to(tmp_path / "elsewhere")
-    train, test = images.folder(tmp_path / "set")
+    train, test = images.folder(tmp_path / "set", 0)[:2]
     assert train.shape == (4, 3, 3, 1) and test.shape == (2, 3, 3, 1)
     assert as_set(train) == as_set(x) and as_set(test) == as_set(y)
 
@@ -281,7 +548,7 @@ def test_folder_with_splits_and_something_else_is_ambiguous(tmp_path):
     for name in ("train", "test", "val"):
         write(tmp_path / name / "0.png", random_images(2, 2))
     with pytest.raises(UserError, match="holds train/ beside val"):
-        images.folder(tmp_path)
+        images.folder(tmp_path, 0)
 
 
 @pytest.mark.parametrize("colour_at", [0, 1, 2])
@@ -291,14 +558,14 @@ def test_one_image_in_colour_makes_all_of_them_so(tmp_path, colour_at):
     for i in range(3):
         write(tmp_path / f"{i}.png", colour if i == colour_at else grey[i])
     expected = [colour if i == colour_at else np.stack([grey[i]] * 3, axis=-1) for i in range(3)]
-    assert as_set(images.folder(tmp_path)[0]) == as_set(expected)
+    assert as_set(images.folder(tmp_path, 0)[0]) == as_set(expected)
 
 
 @pytest.mark.parametrize("mode", ["1", "LA", "P", "RGBA", "CMYK"])
 def test_pixel_modes_become_grey_or_rgb(tmp_path, mode):
     picture = Image.fromarray(np.full((2, 2, 3), 255, np.uint8)).convert(mode)
     picture.save(tmp_path / ("x.jpg" if mode == "CMYK" else "x.png"))
-    x, _ = images.folder(tmp_path)
+    x = images.folder(tmp_path, 0).train
     assert x.shape == (1, 2, 2, 1 if mode in ("1", "LA") else 3)
     np.testing.assert_array_equal(x, 255)
 
@@ -306,21 +573,21 @@ def test_pixel_modes_become_grey_or_rgb(tmp_path, mode):
 def test_images_of_two_sizes_are_both_named(tmp_path):
     write(tmp_path / "a.png", random_images(2, 3))
     write(tmp_path / "b.png", random_images(4, 5))
-    with pytest.raises(UserError, match=r"b\.png is 4x5 pixels but .*a\.png is 2x3"):
-        images.folder(tmp_path)
+    with pytest.raises(UserError, match=r"b\.png is 4x5 pixels but .*a\.png is 2x3.*config\.data\.size=N"):
+        images.folder(tmp_path, 0)
 
 
 def test_splits_of_two_sizes(tmp_path):
     write(tmp_path / "train" / "a.png", random_images(2, 3))
     write(tmp_path / "test" / "b.png", random_images(2, 3, 3))
     with pytest.raises(UserError, match=r"train are 2x3x1, those of .*test 2x3x3"):
-        images.folder(tmp_path)
+        images.folder(tmp_path, 0)
 
 
 def test_images_of_16_bits_are_refused(tmp_path):
     write(tmp_path / "a.png", np.zeros((2, 2), np.uint16))
     with pytest.raises(UserError, match=r"a\.png has pixels of more than 8 bits"):
-        images.folder(tmp_path)
+        images.folder(tmp_path, 0)
 
 
 @pytest.mark.parametrize("keep", [0, 30, 200])
@@ -329,7 +596,7 @@ def test_an_unreadable_image_is_named(tmp_path, keep):
     write(tmp_path / "b.png", random_images(20, 20))
     (tmp_path / "b.png").write_bytes((tmp_path / "b.png").read_bytes()[:keep])
     with pytest.raises(UserError, match=r"b\.png cannot be read as an image"):
-        images.folder(tmp_path)
+        images.folder(tmp_path, 0)
 
 
 @given(content=st.binary(max_size=200), start=st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"P6 "]))
@@ -337,7 +604,7 @@ def test_an_unreadable_image_is_named(tmp_path, keep):
 def test_random_bytes_are_an_image_or_refused(tmp_path, content, start):
     (tmp_path / "a.png").write_bytes(start + content)
     try:
-        x, _ = images.folder(tmp_path)
+        x = images.folder(tmp_path, 0).train
     except UserError:
         return
     assert x.dtype == np.uint8 and x.ndim == 4
@@ -348,38 +615,39 @@ def test_an_image_that_is_too_large_is_refused(tmp_path, monkeypatch, pixels):
     write(tmp_path / "a.png", random_images(10, 20))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", pixels)
     with pytest.raises(UserError, match=r"a\.png cannot be read as an image .*decompression bomb"):
-        images.folder(tmp_path)
+        images.folder(tmp_path, 0)
 
 
 def test_images_that_do_not_fit_are_refused_before_they_are_decoded(tmp_path, monkeypatch):
     for i in range(4):
         write(tmp_path / f"{i}.png", random_images(10, 10))
     monkeypatch.setattr(images, "LIMIT", 400)
-    assert images.folder(tmp_path)[0].nbytes == 400
+    assert images.folder(tmp_path, 0)[0].nbytes == 400
     monkeypatch.setattr(images, "LIMIT", 399)
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda *_: pytest.fail("an image was decoded"))
     with pytest.raises(UserError, match="half of this machine's memory"):
-        images.folder(tmp_path)
+        images.folder(tmp_path, 0)
 
 
 def test_folder_without_images(tmp_path):
     with pytest.raises(UserError, match="holds no images"):
-        images.folder(tmp_path)
+        images.folder(tmp_path, 0)
     with pytest.raises(UserError, match="there is no folder"):
-        images.folder(tmp_path / "nowhere")
+        images.folder(tmp_path / "nowhere", 0)
 
 
 # --- tfds ---
 
 
 def write_mnist(folder, seed=0, n=40):
-    """Four archives as MNIST's; returns the training and test images."""
+    """Four archives as MNIST's, labels in the first pixels; returns the training and test images."""
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for prefix, count in (("train", n), ("t10k", n // 2)):
         x = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8)
         labels = rng.integers(0, 10, count, dtype=np.uint8)
+        x[:, 0, 0] = labels
         for name, header, content in (
             ("images-idx3", struct.pack(">4i", 2051, count, 28, 28), x),
             ("labels-idx1", struct.pack(">2i", 2049, count), labels),
@@ -435,6 +703,61 @@ def test_mnist_comes_in_the_order_of_its_archive(tmp_path, official, place):
     np.testing.assert_array_equal(d.train, train[:30])
     np.testing.assert_array_equal(d.validation, train[30:])
     np.testing.assert_array_equal(d.test, test)
+    again = data.load(settings_for(name="tfds:mnist", dir=str(tmp_path), validation=10))  # from the cache
+    for found in (d, again):
+        np.testing.assert_array_equal(found.train_labels, train[:30, 0, 0, 0])
+        np.testing.assert_array_equal(found.validation_labels, train[30:, 0, 0, 0])
+        np.testing.assert_array_equal(found.test_labels, test[:, 0, 0, 0])
+        assert found.train_labels.dtype == np.int32
+        assert found.classes == 10 and found.class_names == tuple("0123456789")
+
+
+def test_a_cache_of_an_earlier_format_is_replaced(tmp_path, official):
+    train, test = write_mnist(tmp_path)
+    official(tmp_path)
+    tfds.load("mnist", str(tmp_path))
+    np.savez(tmp_path / "jaxgan" / "mnist.npz", train=train, test=test)
+    for _ in range(2):
+        np.testing.assert_array_equal(tfds.load("mnist", str(tmp_path)).train_labels, train[:, 0, 0, 0])
+    with np.load(tmp_path / "jaxgan" / "mnist.npz") as cache:
+        assert "train_labels" in cache
+
+
+@pytest.mark.parametrize("labels", [("label", "kind"), ("kind",), ("kind", "sort"), ()])
+def test_which_feature_is_the_label(labels):
+    from tensorflow_datasets import features
+
+    numbered = {name: features.ClassLabel(num_classes=3 + i) for i, name in enumerate(labels)}
+    others = {"image": features.Image(), "count": features.Scalar(np.int64)}
+    builder = SimpleNamespace(info=SimpleNamespace(features=features.FeaturesDict(numbered | others)))
+    expected = {("label", "kind"): "label", ("kind",): "kind", ("kind", "sort"): None, (): None}
+    assert tfds._label(builder) == expected[labels]
+
+
+def test_a_split_with_an_unlabeled_example_has_no_labels(tmp_path, official):
+    """TFDS writes -1 for it, as in the test sets of competitions."""
+    write_mnist(tmp_path)
+    official(tmp_path)
+    tfds.load("mnist", str(tmp_path))
+    builder = tfds._stored("mnist", tmp_path)
+    real = builder.as_data_source
+
+    class Source:
+        def __init__(self, split, **kwargs):
+            self.source = real(split, **kwargs)
+
+        def __len__(self):
+            return len(self.source)
+
+        def __getitems__(self, numbers):
+            return [
+                example | ({"label": -1} if i == 3 else {})
+                for i, example in enumerate(self.source.__getitems__(numbers))
+            ]
+
+    builder.as_data_source = Source
+    x, labels = tfds._read(builder, "train")
+    assert len(x) == 40 and labels is None
 
 
 def test_the_stock_builder_reads_what_was_prepared(tmp_path, official):
@@ -457,9 +780,11 @@ def test_cifar10_comes_in_the_order_of_its_archive(tmp_path, official):
 
     train, test = write_cifar10(tmp_path / "downloads" / "manual")
     official(tmp_path / "downloads" / "manual")
-    loaded, loaded_test = tfds.load("cifar10", str(tmp_path))
+    loaded, loaded_test, labels, test_labels, names, classes = tfds.load("cifar10", str(tmp_path))
     np.testing.assert_array_equal(loaded, train)
     np.testing.assert_array_equal(loaded_test, test)
+    np.testing.assert_array_equal(np.concatenate([labels, test_labels]), np.arange(48) % 10)
+    assert classes == 10 and names == tuple(f"class{i}" for i in range(10))
     builder = tensorflow_datasets.builder("cifar10", data_dir=tmp_path)
     example = next(e for e in builder.as_data_source("test") if e["id"] == b"test_00003")
     assert example["label"] == (5 * 8 + 3) % 10
@@ -608,3 +933,6 @@ def test_the_real_mnist(tmp_path):
     for prefix, x in (("train", np.concatenate([d.train, d.validation])), ("t10k", d.test)):
         with gzip.open(archives / f"{prefix}-images-idx3-ubyte.gz") as file:
             np.testing.assert_array_equal(x.reshape(-1), np.frombuffer(file.read(), np.uint8, offset=16))
+    for prefix, y in (("train", np.concatenate([d.train_labels, d.validation_labels])), ("t10k", d.test_labels)):
+        with gzip.open(archives / f"{prefix}-labels-idx1-ubyte.gz") as file:
+            np.testing.assert_array_equal(y, np.frombuffer(file.read(), np.uint8, offset=8))

@@ -15,7 +15,7 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
 from jaxgan.data import mixture as mixtures
-from jaxgan.data.mixture import HELD_OUT, NAMED, TRAIN, Mixture, grid, load, log_density, sample
+from jaxgan.data.mixture import HELD_OUT, NAMED, TRAIN, Mixture, grid, load, log_density, sample, sample_with_labels
 from jaxgan.errors import UserError
 
 UNEVEN = Mixture(
@@ -76,6 +76,17 @@ def test_samples_have_the_mixtures_weights_means_and_scales():
         np.testing.assert_allclose(own.std(0), scale, rtol=0.02)
 
 
+def test_points_are_labeled_with_their_component():
+    """By moments, as the components of UNEVEN overlap."""
+    x, k = (np.asarray(a) for a in sample_with_labels(UNEVEN, jax.random.key(1), 60_000))
+    assert k.shape == (60_000,) and k.dtype == np.int32
+    for component, (weight, mean, scale) in enumerate(zip(*UNEVEN, strict=True)):
+        own = x[k == component]
+        assert len(own) / len(x) == pytest.approx(weight, abs=0.01)
+        np.testing.assert_allclose(own.mean(0), mean, atol=0.03)
+        np.testing.assert_allclose(own.std(0), scale, rtol=0.02)
+
+
 def test_sample_depends_on_the_key_alone():
     key = jax.random.key(0)
     np.testing.assert_array_equal(sample(UNEVEN, key, 10), sample(UNEVEN, key, 10))
@@ -96,15 +107,17 @@ def test_named_mixtures():
 
 
 def test_load():
-    mixture, train, validation, test = load("ring8")
+    mixture, train, validation, test, labels = load("ring8")
     assert mixture is NAMED["ring8"]
     assert train.shape == (TRAIN, 2) and validation.shape == test.shape == (HELD_OUT, 2)
-    for x in (train, validation, test):
+    for x, y in zip((train, validation, test), labels, strict=True):
         assert type(x) is np.ndarray and x.dtype == np.float32
         near = np.argmin(np.linalg.norm(x[:, None] - mixture.means, axis=-1), axis=1)
+        assert type(y) is np.ndarray and y.dtype == np.int32
+        np.testing.assert_array_equal(y, near)  # the modes are 76 deviations apart
         np.testing.assert_allclose(np.bincount(near) / len(x), 1 / 8, atol=0.015)
     assert len(np.unique(np.concatenate([train, validation, test]), axis=0)) > TRAIN + 2 * HELD_OUT - 10
-    for a, b in zip(load("ring8")[1:], (train, validation, test), strict=True):
+    for a, b in zip(load("ring8")[1:4], (train, validation, test), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
