@@ -1,76 +1,362 @@
-"""What each player descends, an example at a time, from logits; the caller takes the mean.
+"""What each player descends, per example, from logits: `LOSSES[name].discriminator` and `.generator`.
 
-All in the softplus form: -log D = softplus(-logit), -log(1 - D) = softplus(logit), finite with
-exact gradients at any finite logit.
+Logits are D's raw output, real_logits on data and fake_logits on G(z). D's loss is the undivided sum of its real and
+its fake part, as the field states penalty weights for it: D's loss in the 2014 code is half of it.
+
+Give both functions the logits of the GLOBAL minibatch, gathered over devices. The relativistic average losses take
+means over the arrays that they are given, plain `jnp.mean`, and gradients flow through both means; `relativistic`
+pairs example i of the data with sample i of G. On one device's share of a minibatch they would be other losses.
+
+Every function keeps the type of the logits. The numbers of a loss (targets, smoothing) are keyword-only arguments
+whose defaults are the published ones, the same for both players, and may be traced.
+
+A new loss is a pair of functions and a line in `LOSSES`.
 """
 
 from __future__ import annotations
 
+import inspect
+import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import Array
+from jax.nn import relu, sigmoid, softplus
+from jax.typing import ArrayLike
 
 
-def discriminator_loss(real_logits: jax.Array, fake_logits: jax.Array) -> jax.Array:
-    """D's binary cross entropy, 1/2 [-log D(x) - log(1 - D(G(z)))]; its mean is -V(D, G) / 2.
+class Loss(NamedTuple):
+    """A game, and what D's output means in it.
 
-    The half is the 2014 code's (goodfeli/adversarial): the mean over real and fake alike.
+    `discriminator` and `generator` take (real_logits [n], fake_logits [n], **numbers) and return [n], of which the
+    players descend the mean. Unless `needs_real`, `generator` does not look at real_logits, which may be None.
+    """
+
+    discriminator: Callable[..., Array]
+    generator: Callable[..., Array]
+    output: str  # what the logit of an optimal D is; p and q are the densities of data and of G
+    posterior: Callable[..., Array] | None = None  # (logits, **numbers) -> p/(p+q) in [0, 1], for an optimal D
+    probability: bool = False  # sigmoid(logit) is p/(p+q) for an optimal D: D(x) and V(D, G) have meaning
+    difference: bool = False  # only differences of logits have meaning: not their sign, not their sigmoid
+    needs_real: bool = False  # G's step needs data (fresh examples, which D's step has not seen)
+
+
+def fields(loss: Loss) -> dict[str, float]:
+    """The numbers that a loss takes, with their defaults; they are the fields of its configuration."""
+    parameters = inspect.signature(loss.discriminator).parameters.values()
+    return {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+# --- arXiv:1406.2661 -------------------------------------------------------------------------------------------------
+
+
+def cross_entropy(real_logits: Array, fake_logits: Array, *, real_target: ArrayLike = 1.0) -> Array:
+    """D's loss -log D(x) - log(1 - D(G(z))) with D = sigmoid(logit); at real_target 1 its mean is -V(D, G).
 
     Args:
       real_logits, fake_logits: [n] float.
+      real_target: in (0, 1], the target of data; below 1 it is one-sided label smoothing (arXiv:1606.03498, section
+        3.4), real_target * -log D(x) + (1 - real_target) * -log(1 - D(x)), and the optimal D is real_target * p/(p+q).
 
     Returns:
-      [n] float, nats; log 2 where D = 1/2.
+      [n] float, nats; 2 log 2 where D = 1/2.
     """
-    return 0.5 * jax.nn.softplus(-real_logits) + 0.5 * jax.nn.softplus(fake_logits)
+    # softplus(r) - softplus(-r) = r
+    smoothing = (1 - _number(real_target, real_logits)) * real_logits
+    return softplus(-real_logits) + smoothing + softplus(fake_logits)
 
 
-def r1(D: Callable[[jax.Array, jax.Array], jax.Array], x: jax.Array, keys: jax.Array) -> jax.Array:
-    """R1, 1/2 |d logit(x) / dx|^2, an example at a time (arXiv:1801.04406, eq. 9), dropout as in D's loss.
-
-    A D that is still steep at the data when p_g = p_data keeps G moving; with the penalty the game converges
-    locally.
-
-    Args:
-      D: (x [n, *shape], dropout keys [n]) -> logits [n], each of its own example alone.
-      x: [n, *shape] float32, data.
-      keys: [n] typed PRNG keys.
-
-    Returns:
-      [n] float32.
-    """
-    gradient = jax.grad(lambda x: jnp.sum(D(x, keys)))(x)
-    return 0.5 * jnp.sum(jnp.square(gradient), axis=tuple(range(1, x.ndim)))
-
-
-def minimax(fake_logits: jax.Array) -> jax.Array:
+def minimax_generator(real_logits: Array | None, fake_logits: Array, *, real_target: ArrayLike = 1.0) -> Array:
     """log(1 - D(G(z))): G's part of eq. (1), which saturates while D wins (section 3)."""
-    return -jax.nn.softplus(fake_logits)
+    return -softplus(fake_logits)
 
 
-def non_saturating(fake_logits: jax.Array) -> jax.Array:
+def non_saturating_generator(real_logits: Array | None, fake_logits: Array, *, real_target: ArrayLike = 1.0) -> Array:
     """-log D(G(z)): the same fixed point with much stronger gradients early on (section 3)."""
-    return jax.nn.softplus(-fake_logits)
+    return softplus(-fake_logits)
 
 
-# In the order of `config.CHOICES['objective.loss']`; the index is what a traced choice carries.
-GENERATOR_LOSSES = {"minimax": minimax, "non_saturating": non_saturating}
+def cross_entropy_posterior(logits: Array, *, real_target: ArrayLike = 1.0) -> Array:
+    return jnp.minimum(sigmoid(logits) / _number(real_target, logits), 1.0)
 
 
-def generator_loss(choice: jax.Array, fake_logits: jax.Array) -> jax.Array:
-    """G's loss by its index in `GENERATOR_LOSSES`, so that members of a population may differ in it.
+# --- Least squares, arXiv:1611.04076: targets a of fakes, b of data, c of fakes in G's loss ---------------------------
+# (0, 1, 1) in public code; with (-1, 1, 0), G descends the Pearson chi^2 of p + q against 2 q (section 3.2).
+
+
+def least_squares_discriminator(
+    real_logits: Array, fake_logits: Array, *, a: ArrayLike = 0.0, b: ArrayLike = 1.0, c: ArrayLike = 1.0
+) -> Array:
+    """(D(x) - b)^2 / 2 + (D(G(z)) - a)^2 / 2, on the raw output; (b - a)^2 / 4 for an optimal D at p = q."""
+    real_error = real_logits - _number(b, real_logits)
+    fake_error = fake_logits - _number(a, fake_logits)
+    return 0.5 * jnp.square(real_error) + 0.5 * jnp.square(fake_error)
+
+
+def least_squares_generator(
+    real_logits: Array | None, fake_logits: Array, *, a: ArrayLike = 0.0, b: ArrayLike = 1.0, c: ArrayLike = 1.0
+) -> Array:
+    """(D(G(z)) - c)^2 / 2."""
+    return 0.5 * jnp.square(fake_logits - _number(c, fake_logits))
+
+
+def least_squares_posterior(logits: Array, *, a: ArrayLike = 0.0, b: ArrayLike = 1.0, c: ArrayLike = 1.0) -> Array:
+    a, b = _number(a, logits), _number(b, logits)
+    return jnp.clip((logits - a) / (b - a), 0.0, 1.0)
+
+
+# --- Hinge (arXiv:1802.05957, eqs. 16 and 17) and Wasserstein (arXiv:1701.07875) --------------------------------------
+
+
+def hinge_discriminator(real_logits: Array, fake_logits: Array) -> Array:
+    """max(0, 1 - D(x)) + max(0, 1 + D(G(z)))."""
+    return relu(1 - real_logits) + relu(1 + fake_logits)
+
+
+def wasserstein_discriminator(real_logits: Array, fake_logits: Array) -> Array:
+    """D(G(z)) - D(x): minus the Wasserstein-1 distance for an optimal D of Lipschitz constant 1.
+
+    It has no minimum unless D's slope is bounded: clip D's weights, or use spectral norm or a gradient penalty.
+    """
+    return fake_logits - real_logits
+
+
+def raw_generator(real_logits: Array | None, fake_logits: Array) -> Array:
+    """-D(G(z)), of hinge and Wasserstein alike."""
+    return -fake_logits
+
+
+# --- Relativistic losses, arXiv:1807.00734, without the factor 1/2 of the author's code -------------------------------
+
+
+def relativistic_discriminator(real_logits: Array, fake_logits: Array) -> Array:
+    """RpGAN: -log sigmoid(D(x_i) - D(G(z_i))), one term per pair; log 2 where the two are equal."""
+    return softplus(fake_logits - real_logits)
+
+
+def relativistic_generator(real_logits: Array, fake_logits: Array) -> Array:
+    """RpGAN: -log sigmoid(D(G(z_i)) - D(x_i))."""
+    return softplus(real_logits - fake_logits)
+
+
+def relativistic_average_discriminator(real_logits: Array, fake_logits: Array) -> Array:
+    """-log sigmoid(r) - log(1 - sigmoid(f)), r and f relative to the mean logit of the other side."""
+    r, f = _relative(real_logits, fake_logits)
+    return softplus(-r) + softplus(f)
+
+
+def relativistic_average_generator(real_logits: Array, fake_logits: Array) -> Array:
+    """D's loss with data and fakes exchanged."""
+    return relativistic_average_discriminator(fake_logits, real_logits)
+
+
+def relativistic_average_least_squares_discriminator(real_logits: Array, fake_logits: Array) -> Array:
+    """(r - 1)^2 + (f + 1)^2, r and f relative to the mean logit of the other side."""
+    r, f = _relative(real_logits, fake_logits)
+    return jnp.square(r - 1) + jnp.square(f + 1)
+
+
+def relativistic_average_least_squares_generator(real_logits: Array, fake_logits: Array) -> Array:
+    """D's loss with data and fakes exchanged."""
+    return relativistic_average_least_squares_discriminator(fake_logits, real_logits)
+
+
+def relativistic_average_hinge_discriminator(real_logits: Array, fake_logits: Array) -> Array:
+    """max(0, 1 - r) + max(0, 1 + f), r and f relative to the mean logit of the other side."""
+    r, f = _relative(real_logits, fake_logits)
+    return relu(1 - r) + relu(1 + f)
+
+
+def relativistic_average_hinge_generator(real_logits: Array, fake_logits: Array) -> Array:
+    """D's loss with data and fakes exchanged."""
+    return relativistic_average_hinge_discriminator(fake_logits, real_logits)
+
+
+def _relative(real_logits: Array, fake_logits: Array) -> tuple[Array, Array]:
+    return real_logits - jnp.mean(fake_logits), fake_logits - jnp.mean(real_logits)
+
+
+# --- f-GAN, arXiv:1606.00709: D ascends E_p[g(v)] - E_q[f*(g(v))], v its raw output -----------------------------------
+
+MAX_EXPONENT = 30.0
+
+
+def capped_exp(v: Array) -> Array:
+    """exp(v), continued beyond `MAX_EXPONENT` by its tangent, so that value and gradient stay finite (at most e^30).
+
+    A constant beyond it would have no gradient, just where D is furthest off.
+    """
+    return jnp.exp(jnp.minimum(v, MAX_EXPONENT)) * (1 + jnp.maximum(v - MAX_EXPONENT, 0))
+
+
+def f_gan(
+    g: Callable[[Array], Array],
+    conjugate: Callable[[Array], Array],
+    *,
+    output: str,
+    posterior: Callable[[Array], Array] | None,
+    probability: bool = False,
+) -> Loss:
+    """The game of an f-divergence; at D's optimum the mean of D's loss is minus that divergence of p from q.
+
+    G ascends E_q[g(v)] (section 3.2's alternative, for the GAN divergence the non-saturating loss) instead of
+    descending -E_q[f*(g(v))].
 
     Args:
-      choice: scalar int32.
-      fake_logits: [n] float.
+      g: v -> T, the output activation; increasing, so that a larger v means more real.
+      conjugate: v -> f*(g(v)), written so that it neither overflows nor cancels.
+      output, posterior, probability: see `Loss`.
+    """
+    return Loss(
+        discriminator=lambda real_logits, fake_logits: conjugate(fake_logits) - g(real_logits),
+        generator=lambda real_logits, fake_logits: -g(fake_logits),
+        output=output,
+        posterior=posterior,
+        probability=probability,
+    )
+
+
+def _pearson_posterior(v: Array) -> Array:
+    ratio = relu(1 + v / 2)
+    return ratio / (1 + ratio)
+
+
+# --- The table --------------------------------------------------------------------------------------------------------
+
+LOG_RATIO = "log p/q"
+POTENTIAL = "a potential up to a constant"
+
+LOSSES: dict[str, Loss] = {
+    "minimax": Loss(cross_entropy, minimax_generator, LOG_RATIO, posterior=cross_entropy_posterior, probability=True),
+    "non_saturating": Loss(
+        cross_entropy, non_saturating_generator, LOG_RATIO, posterior=cross_entropy_posterior, probability=True
+    ),
+    "least_squares": Loss(
+        least_squares_discriminator,
+        least_squares_generator,
+        "(b p + a q)/(p + q)",
+        posterior=least_squares_posterior,
+    ),
+    "hinge": Loss(hinge_discriminator, raw_generator, "the sign of p - q"),
+    "wasserstein": Loss(wasserstein_discriminator, raw_generator, POTENTIAL, difference=True),
+    "relativistic": Loss(
+        relativistic_discriminator, relativistic_generator, POTENTIAL, difference=True, needs_real=True
+    ),
+    "relativistic_average": Loss(
+        relativistic_average_discriminator,
+        relativistic_average_generator,
+        POTENTIAL,
+        difference=True,
+        needs_real=True,
+    ),
+    "relativistic_average_least_squares": Loss(
+        relativistic_average_least_squares_discriminator,
+        relativistic_average_least_squares_generator,
+        POTENTIAL,
+        difference=True,
+        needs_real=True,
+    ),
+    "relativistic_average_hinge": Loss(
+        relativistic_average_hinge_discriminator,
+        relativistic_average_hinge_generator,
+        POTENTIAL,
+        difference=True,
+        needs_real=True,
+    ),
+    # f(u) = u log u, u = p/q
+    "f_kl": f_gan(
+        g=lambda v: v,
+        conjugate=lambda v: capped_exp(v - 1),
+        output="1 + log p/q",
+        posterior=lambda v: sigmoid(v - 1),
+    ),
+    # f(u) = -log u
+    "f_reverse_kl": f_gan(
+        g=lambda v: -capped_exp(-v),
+        conjugate=lambda v: v - 1,
+        output=LOG_RATIO,
+        posterior=sigmoid,
+        probability=True,
+    ),
+    # f(u) = (u - 1)^2
+    "f_pearson": f_gan(
+        g=lambda v: v,
+        conjugate=lambda v: jnp.square(v) / 4 + v,
+        output="2 (p/q - 1)",
+        posterior=_pearson_posterior,
+    ),
+    # f(u) = (1 - u)^2 / u
+    "f_neyman": f_gan(
+        g=lambda v: 1 - capped_exp(-v),
+        conjugate=lambda v: 2 - 2 * capped_exp(-v / 2),
+        output="2 log p/q",
+        posterior=lambda v: sigmoid(v / 2),
+    ),
+    # f(u) = (sqrt u - 1)^2
+    "f_hellinger": f_gan(
+        g=lambda v: 1 - capped_exp(-v),
+        conjugate=lambda v: capped_exp(v) - 1,
+        output="1/2 log p/q",
+        posterior=lambda v: sigmoid(2 * v),
+    ),
+    # f(u) = u log u - (u + 1) log((u + 1)/2): twice the Jensen-Shannon divergence
+    "f_js": f_gan(
+        g=lambda v: math.log(2) - softplus(-v),
+        conjugate=lambda v: softplus(v) - math.log(2),
+        output=LOG_RATIO,
+        posterior=sigmoid,
+        probability=True,
+    ),
+    # f(u) = |u - 1| / 2
+    "f_total_variation": f_gan(
+        g=lambda v: jnp.tanh(v) / 2,
+        conjugate=lambda v: jnp.tanh(v) / 2,
+        output="infinite, with the sign of p - q",
+        posterior=None,
+    ),
+}
+
+
+# --- Top-k for G ------------------------------------------------------------------------------------------------------
+
+
+def top_k_weights(logits: Array, share: ArrayLike) -> Array:
+    """1/k for the k largest logits, 0 for the others, with k = share of n rounded down, at least 1.
+
+    Ties go to the earlier example. The weights are constants: no gradient flows through them.
+
+    Args:
+      logits: [n] float, D on the fakes of the global minibatch (per device it would be another algorithm).
+      share: k/n in (0, 1], may be traced.
 
     Returns:
-      [n] float, nats.
+      [n] float, sum 1.
+
+    Source: arXiv:2002.06224, Algorithm 1.
     """
-    return jax.lax.switch(choice, list(GENERATOR_LOSSES.values()), fake_logits)
+    n = logits.shape[0]
+    rounding = 1 + 1e-6  # .29 * 100 is 28.999998 in float32
+    k = jnp.clip(jnp.floor(_number(share, logits) * n * rounding), 1, n)
+    rank = jnp.argsort(jnp.argsort(-jax.lax.stop_gradient(logits)))
+    return jnp.where(rank.astype(k.dtype) < k, 1 / k, 0)
 
 
-def generator_loss_index(name: str) -> int:
-    """The index of a loss named in `objective.loss`."""
-    return list(GENERATOR_LOSSES).index(name)
+def top_k_mean(values: Array, logits: Array, share: ArrayLike) -> Array:
+    """The mean of G's loss over the fakes that D finds most real; see `top_k_weights`.
+
+    Args:
+      values: [n] float, G's loss per example.
+      logits: [n] float, D on these examples.
+      share: in (0, 1], may be traced; 1 is the plain mean.
+
+    Returns:
+      Scalar float.
+    """
+    weights = top_k_weights(logits, share)
+    return jnp.sum(jnp.where(weights > 0, weights * values, 0))
+
+
+def _number(number: ArrayLike, like: Array) -> Array:
+    return jnp.asarray(number, jnp.result_type(like))
