@@ -95,13 +95,13 @@ def consistency(D: Network, T: Network, x: Array) -> Array:
 
 
 def perturb(z: Array, keys: Array, radius: ArrayLike) -> Array:
-    """z + radius * N(0, I): z [n, *shape] float, keys [n]; .03 to .07 in arXiv:2002.04724, section 3.2."""
+    """z + radius * N(0, I): z [n, *shape] float, keys [n]; .03 to .07 in arXiv:2002.04724."""
     noise = jax.vmap(lambda key: jax.random.normal(key, z.shape[1:], z.dtype))(keys)
     return z + jnp.asarray(radius, z.dtype) * noise
 
 
 def latent_consistency_discriminator(D: Network, G: Network, z: Array, perturbed: Array) -> Array:
-    """(D(G(z)) - D(G(z + noise)))^2: zCR's part of D's loss (arXiv:2002.04724, section 3.2). G is constant.
+    """(D(G(z)) - D(G(z + noise)))^2: zCR's part of D's loss (arXiv:2002.04724). G is constant.
 
     Args:
       D, G: each of its own example; z, perturbed: [n, *shape] float, the latter of `perturb`.
