@@ -14,7 +14,8 @@ Arguments of every penalty:
   key: a PRNG key, or [n] keys, one per example: then the numbers do not depend on how a minibatch is spread over
     devices. Penalties that draw nothing may be given None.
   axis_name: the mapped axis over which the global minibatch is spread, None where it is not. Penalties that couple
-    examples reduce over it, so that the mean over devices is that of one device with all examples.
+    examples reduce over it, so that the mean over devices is that of one device with all examples; nothing is
+    differentiated through these reductions, so that the mean of the devices' gradients is right too.
   Other keyword-only arguments are numbers, the fields of the penalty's configuration; they may be traced.
 They return [n] of x's type and raise UserError for integers, or for fakes of another shape than the data's.
 
