@@ -13,9 +13,17 @@ training from evaluation by whether its collection is mutable. axis_name: of the
 layers that couple its examples.
 """
 
-from jaxgan.networks import maxout_conv, mlp
+from jaxgan.networks import dcgan, maxout_conv, mlp, r3gan, resnet, sndcgan, toy
 
-FAMILIES = {"mlp": mlp, "maxout_conv": maxout_conv}
+FAMILIES = {
+    "mlp": mlp,
+    "maxout_conv": maxout_conv,
+    "dcgan": dcgan,
+    "sndcgan": sndcgan,
+    "resnet": resnet,
+    "r3gan": r3gan,
+    "toy": toy,
+}
 
 GENERATORS = {name: family.Generator for name, family in FAMILIES.items() if hasattr(family, "Generator")}
 DISCRIMINATORS = {name: family.Discriminator for name, family in FAMILIES.items() if hasattr(family, "Discriminator")}

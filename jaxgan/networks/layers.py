@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -30,7 +31,7 @@ ACTIVATIONS = {
 }
 
 # What a G may end with, and the range that it draws in.
-OUTPUTS = {"sigmoid": (0.0, 1.0), "linear": None}
+OUTPUTS = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0), "linear": None}
 
 
 def check_output(output: str, data: DataSpec | None) -> None:
@@ -39,11 +40,58 @@ def check_output(output: str, data: DataSpec | None) -> None:
         raise UserError(f"generator.output must be one of {', '.join(OUTPUTS)}, not {output!r}.")
     if data is not None and OUTPUTS[output] is not None and data.bounds != OUTPUTS[output]:
         low, high = OUTPUTS[output]
-        have = "are not bounded" if data.bounds is None else f"are in {list(data.bounds)}"
+        have = "are not bounded" if data.bounds is None else f"are in [{data.bounds[0]:g}, {data.bounds[1]:g}]"
+        fitting = [name for name, bounds in OUTPUTS.items() if bounds == data.bounds]
         raise UserError(
             f"generator.output={output} draws numbers in [{low:g}, {high:g}], but these data {have}; "
-            f"set generator.output=linear."
+            f"set generator.output={fitting[0]}{' or data.low' if data.bounds else ''}."
         )
+
+
+def check_images(what: str, data: DataSpec | None) -> None:
+    """Raises UserError where the data are not images."""
+    if data is not None and len(data.shape) != 3:
+        raise UserError(f"{what} is for images, but the data are of shape {tuple(data.shape)}; take mlp.")
+
+
+def check_one_of(what: str, value: str, choices: Iterable[str]) -> None:
+    """Raises UserError where a field of a family is none of its choices."""
+    if value not in choices:
+        raise UserError(f"{what} must be one of {', '.join(choices)}, not {value!r}.")
+
+
+def halvings(side: int, times: int) -> list[int]:
+    """A side of images and its halves, rounded up: halvings(28, 3) = [28, 14, 7, 4]."""
+    sides = [side]
+    for _ in range(times):
+        sides.append(-(-sides[-1] // 2))
+    return sides
+
+
+def class_maps(x: jax.Array, y: jax.Array | None, data: DataSpec) -> jax.Array:
+    """Images [n, H, W, C] with their classes as further channels of 0 and 1, where there are any (arXiv:1411.1784)."""
+    maps = [jnp.broadcast_to(rows[:, None, None], (*x.shape[:3], data.classes)) for rows in one_hot(y, data)]
+    return jnp.concatenate([x, *maps], axis=-1)
+
+
+def minibatch_deviation(x: jax.Array, group: int) -> jax.Array:
+    """Images [n, H, W, C] and one more channel: how much the examples of a group differ (arXiv:1710.10196, section 3).
+
+    The standard deviation over `group` examples that follow each other, averaged over pixels and channels.
+
+    Raises:
+      UserError: examples that do not make whole groups.
+    """
+    n, height, width, _ = x.shape
+    if n % group:
+        raise UserError(
+            f"groups of {group} for the minibatch deviation do not divide {n} examples; change one of them."
+        )
+    parts = x.reshape(n // group, group, *x.shape[1:])
+    variance = jnp.var(parts, axis=1)
+    deviation = jnp.mean(jnp.sqrt(variance + 1e-8), axis=(1, 2, 3))
+    spread = jnp.broadcast_to(jnp.repeat(deviation, group)[:, None, None, None], (n, height, width, 1))
+    return jnp.concatenate([x, spread], axis=-1)
 
 
 def check_units(what: str, units: Any) -> None:

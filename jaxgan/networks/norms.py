@@ -19,15 +19,17 @@ class BatchNorm(nn.Module):
 
     eps: float = 1e-5
     scale_init: nn.initializers.Initializer = nn.initializers.ones_init()
+    classes: int = 0  # above 0: a scale and a bias per class (conditional batch norm, arXiv:1610.07629)
 
     @nn.compact
-    def __call__(self, x: jax.Array, axis_name: str | None = None) -> jax.Array:
-        """x: [n, ..., C] float32; axis_name: of the devices that share the minibatch."""
+    def __call__(self, x: jax.Array, y: jax.Array | None = None, axis_name: str | None = None) -> jax.Array:
+        """x: [n, ..., C] float32; y: [n] int32 classes; axis_name: of the devices that share the minibatch."""
         channels = x.shape[-1]
         running_mean = self.variable(STATISTICS, "mean", jnp.zeros, (channels,))
         running_variance = self.variable(STATISTICS, "variance", jnp.ones, (channels,))
-        scale = self.param("scale", self.scale_init, (channels,))
-        bias = self.param("bias", nn.initializers.zeros_init(), (channels,))
+        shape = (self.classes, channels) if self.classes else (channels,)
+        scale = self.param("scale", self.scale_init, shape)
+        bias = self.param("bias", nn.initializers.zeros_init(), shape)
         if self.is_mutable_collection(STATISTICS):
             mean, variance = moments(x, axis_name)
             if not self.is_initializing():
@@ -35,8 +37,15 @@ class BatchNorm(nn.Module):
                 running_variance.value = MOMENTUM * running_variance.value + (1 - MOMENTUM) * variance
         else:
             mean, variance = running_mean.value, running_variance.value
-        factor = (scale * jax.lax.rsqrt(variance + self.eps)).reshape((1,) * (x.ndim - 1) + (-1,))
-        return x * factor + (bias - mean * factor.reshape(-1)).reshape(factor.shape)
+        scale, bias = (scale[y], bias[y]) if self.classes else (scale[None], bias[None])  # [n or 1, C]
+        factor = scale * jax.lax.rsqrt(variance + self.eps)[None]
+        shift = bias - mean[None] * factor
+        return x * _spread(factor, x) + _spread(shift, x)
+
+
+def _spread(a: jax.Array, x: jax.Array) -> jax.Array:
+    """[n or 1, C] -> [n or 1, 1, ..., 1, C], to go with x [n, ..., C]."""
+    return a.reshape(a.shape[0], *(1,) * (x.ndim - 2), a.shape[1])
 
 
 def moments(x: jax.Array, axis_name: str | None) -> tuple[jax.Array, jax.Array]:

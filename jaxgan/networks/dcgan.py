@@ -1,0 +1,123 @@
+"""DCGAN (arXiv:1511.06434) and what was made of it: strided convolutions, from the smallest grid to the image.
+
+With `widths` (512, 256, 128, 64), kernel 4 and images of 64 pixels: PyTorch's example; with kernel 5 and `bias`: TF's;
+with (256, 128, 64), kernel 5, `bias`, norm 'none' and 28 pixels: the MNIST networks of WGAN-GP's authors. The grid that
+G starts from is the image's side halved once per width, rounded up; what a layer draws beyond its grid is cut off.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxgan.errors import UserError
+from jaxgan.networks.convolution import Conv, ConvTranspose
+from jaxgan.networks.layers import (
+    ACTIVATIONS,
+    DataSpec,
+    check_images,
+    check_one_of,
+    check_output,
+    check_units,
+    class_maps,
+    halvings,
+    minibatch_deviation,
+    one_hot,
+)
+from jaxgan.networks.norms import BatchNorm
+from jaxgan.networks.spectral import Dense
+
+
+def scale_init(key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) -> jax.Array:
+    """Batch norm's scales start from normal(1, .02)."""
+    return 1 + 0.02 * jax.random.normal(key, shape, dtype)
+
+
+class Generator(nn.Module):
+    """G(z; theta_g): z [n, d] float32 -> x [n, H, W, C] float32; classes join z as a row of 0 and 1."""
+
+    data: DataSpec | None = None
+    widths: Sequence[int] = (128, 64)  # channels before each transposed convolution; each doubles the sides
+    kernel: int = 4  # pixels
+    norm: str = "batch"  # of every layer but the last: batch | conditional_batch | none
+    bias: bool = False
+    deviation: float = 0.02  # of the normal initial weights
+    output: str = "tanh"  # of the last layer: tanh | sigmoid | linear
+
+    def check(self) -> None:
+        check_units("generator.widths", self.widths)
+        check_units("generator.kernel", [self.kernel])
+        check_one_of("generator.norm", self.norm, ("batch", "conditional_batch", "none"))
+        check_output(self.output, self.data)
+        check_images("generator.name=dcgan", self.data)
+        if self.data is not None and self.norm == "conditional_batch" and not self.data.classes:
+            raise UserError("generator.norm=conditional_batch needs classes; set conditional=label, or norm=batch.")
+
+    @nn.compact
+    def __call__(self, z: jax.Array, y: jax.Array | None = None, *, axis_name: str | None = None) -> jax.Array:
+        height, width, channels = self.data.shape
+        grids = list(zip(*(halvings(side, len(self.widths)) for side in (height, width)), strict=True))[::-1]
+        init = nn.initializers.normal(self.deviation)
+        joined = [] if self.norm == "conditional_batch" else one_hot(y, self.data)
+        h = jnp.concatenate([z, *joined], axis=1)
+        h = Dense(math.prod(grids[0]) * self.widths[0], use_bias=self.bias, kernel_init=init)(h)
+        h = h.reshape(-1, *grids[0], self.widths[0])
+        for features, (rows, columns) in zip([*self.widths[1:], channels], grids[1:], strict=True):
+            h = nn.relu(self.normalized(h, y, axis_name))
+            deconv = ConvTranspose(features, (self.kernel,) * 2, (2, 2), "SAME", self.bias, kernel_init=init)
+            h = deconv(h)[:, :rows, :columns]
+        return ACTIVATIONS[self.output](h)
+
+    def normalized(self, h: jax.Array, y: jax.Array | None, axis_name: str | None) -> jax.Array:
+        if self.norm == "none":
+            return h
+        classes = self.data.classes if self.norm == "conditional_batch" else 0
+        return BatchNorm(scale_init=scale_init, classes=classes)(h, y, axis_name=axis_name)
+
+
+class Discriminator(nn.Module):
+    """D(x; theta_d): x [n, H, W, C] float32 -> logits [n] float32; classes join x as channels of 0 and 1."""
+
+    data: DataSpec | None = None
+    widths: Sequence[int] = (64, 128)  # channels after each convolution; each halves the sides
+    kernel: int = 4  # pixels
+    norm: str = "batch"  # of every layer but the first and the last: batch | layer | spectral (all layers) | none
+    bias: bool = False
+    slope: float = 0.2  # of leaky ReLU
+    deviation: float = 0.02  # of the normal initial weights
+    minibatch_deviation: int = 0  # examples in a group whose standard deviation the last layer sees; 0 = none
+
+    def check(self) -> None:
+        check_units("discriminator.widths", self.widths)
+        check_units("discriminator.kernel", [self.kernel])
+        check_one_of("discriminator.norm", self.norm, ("batch", "layer", "spectral", "none"))
+        check_images("discriminator.name=dcgan", self.data)
+
+    @nn.compact
+    def __call__(
+        self,
+        x: jax.Array,
+        y: jax.Array | None = None,
+        keys: jax.Array | None = None,
+        *,
+        axis_name: str | None = None,
+    ) -> jax.Array:
+        del keys  # no dropout
+        init, spectral = nn.initializers.normal(self.deviation), self.norm == "spectral"
+        h = class_maps(x, y, self.data)
+        for i, features in enumerate(self.widths):
+            conv = Conv(features, (self.kernel,) * 2, (2, 2), "SAME", 1, self.bias, spectral, kernel_init=init)
+            h = conv(h)
+            if i and self.norm == "batch":
+                h = BatchNorm(scale_init=scale_init)(h, axis_name=axis_name)
+            elif i and self.norm == "layer":
+                h = nn.LayerNorm(reduction_axes=(1, 2, 3), feature_axes=-1)(h)
+            h = nn.leaky_relu(h, self.slope)
+        if self.minibatch_deviation:
+            h = minibatch_deviation(h, self.minibatch_deviation)
+        h = h.reshape(h.shape[0], -1)
+        return Dense(1, use_bias=self.bias, spectral=spectral, kernel_init=init)(h)[:, 0]

@@ -1,0 +1,85 @@
+"""SNDCGAN (arXiv:1802.05957, table 3): DCGAN's G, and a D of paired convolutions under spectral normalization."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxgan.networks.convolution import Conv, ConvTranspose
+from jaxgan.networks.layers import (
+    ACTIVATIONS,
+    DataSpec,
+    check_images,
+    check_output,
+    check_units,
+    class_maps,
+    halvings,
+    one_hot,
+)
+from jaxgan.networks.norms import BatchNorm
+from jaxgan.networks.spectral import Dense
+
+INIT = nn.initializers.normal(0.02)
+
+
+class Generator(nn.Module):
+    """G(z; theta_g): z [n, d] float32 -> x [n, H, W, C] float32; classes join z as a row of 0 and 1."""
+
+    data: DataSpec | None = None
+    widths: Sequence[int] = (512, 256, 128, 64)  # channels on each grid, from the smallest to the image's
+    output: str = "tanh"  # of the last layer: tanh | sigmoid | linear
+
+    def check(self) -> None:
+        check_units("generator.widths", self.widths)
+        check_output(self.output, self.data)
+        check_images("generator.name=sndcgan", self.data)
+
+    @nn.compact
+    def __call__(self, z: jax.Array, y: jax.Array | None = None, *, axis_name: str | None = None) -> jax.Array:
+        height, width, channels = self.data.shape
+        grids = list(zip(*(halvings(side, len(self.widths) - 1) for side in (height, width)), strict=True))[::-1]
+        h = jnp.concatenate([z, *one_hot(y, self.data)], axis=1)
+        h = Dense(math.prod(grids[0]) * self.widths[0], kernel_init=INIT)(h).reshape(-1, *grids[0], self.widths[0])
+        h = nn.relu(BatchNorm()(h, axis_name=axis_name))
+        for features, (rows, columns) in zip(self.widths[1:], grids[1:], strict=True):
+            h = ConvTranspose(features, (4, 4), (2, 2), kernel_init=INIT)(h)[:, :rows, :columns]
+            h = nn.relu(BatchNorm()(h, axis_name=axis_name))
+        return ACTIVATIONS[self.output](Conv(channels, (3, 3), kernel_init=INIT)(h))
+
+
+class Discriminator(nn.Module):
+    """D(x; theta_d): x [n, H, W, C] float32 -> logits [n] float32; classes join x as channels of 0 and 1."""
+
+    data: DataSpec | None = None
+    widths: Sequence[int] = (64, 128, 256, 512)  # channels on each grid, from the image's to the smallest
+    slope: float = 0.1  # of leaky ReLU
+    spectral: bool = True  # spectral normalization of every layer
+
+    def check(self) -> None:
+        check_units("discriminator.widths", self.widths)
+        check_images("discriminator.name=sndcgan", self.data)
+
+    @nn.compact
+    def __call__(
+        self,
+        x: jax.Array,
+        y: jax.Array | None = None,
+        keys: jax.Array | None = None,
+        *,
+        axis_name: str | None = None,
+    ) -> jax.Array:
+        del keys, axis_name  # no dropout; examples are apart
+        h = class_maps(x, y, self.data)
+
+        def conv(h: jax.Array, features: int, kernel: int, stride: int) -> jax.Array:
+            layer = Conv(features, (kernel,) * 2, (stride,) * 2, spectral=self.spectral, kernel_init=INIT)
+            return nn.leaky_relu(layer(h), self.slope)
+
+        for features in self.widths[:-1]:
+            h = conv(conv(h, features, 3, 1), features, 4, 2)
+        h = conv(h, self.widths[-1], 3, 1)
+        return Dense(1, spectral=self.spectral, kernel_init=INIT)(h.reshape(h.shape[0], -1))[:, 0]

@@ -1,0 +1,136 @@
+"""The families of networks: published parameter counts, sizes from the data, classes."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxgan.networks import dcgan, r3gan, resnet, sndcgan
+from jaxgan.networks.layers import DataSpec, halvings, minibatch_deviation
+from jaxgan.networks.spectral import SPECTRAL, Dense
+
+
+def count(network, *inputs) -> int:
+    shapes = jax.eval_shape(network.init, jax.random.key(0), *inputs)["params"]
+    return sum(math.prod(x.shape) for x in jax.tree.leaves(shapes))
+
+
+def sizes(family, spec: DataSpec, z: int, g=None, d=None) -> tuple[int, int]:
+    y = jnp.zeros((2,), jnp.int32) if spec.classes else None
+    generator, discriminator = family.Generator(spec, **g or {}), family.Discriminator(spec, **d or {})
+    generator.check()
+    discriminator.check()
+    return count(generator, jnp.zeros((2, z)), y), count(discriminator, jnp.zeros((2, *spec.shape)), y)
+
+
+RGB32, RGB64 = DataSpec((32, 32, 3), 0, (-1.0, 1.0)), DataSpec((64, 64, 3), 0, (-1.0, 1.0))
+CIFAR10 = RGB32._replace(classes=10)
+GREY28 = DataSpec((28, 28, 1), 0, (-1.0, 1.0))
+UNIT28 = GREY28._replace(bounds=(0.0, 1.0))
+FOUR, THREE = (512, 256, 128, 64), (256, 128, 64)
+
+
+@pytest.mark.parametrize(
+    ("family", "spec", "z", "g", "d", "expected"),
+    [
+        # PyTorch's DCGAN example, whose counts several public repositories print; and one stage less.
+        (dcgan, RGB64, 100, {"widths": FOUR}, {"widths": FOUR[::-1]}, (3_576_704, 2_765_568)),
+        (
+            dcgan,
+            RGB64._replace(shape=(64, 64, 1)),
+            100,
+            {"widths": FOUR},
+            {"widths": FOUR[::-1]},
+            (3_574_656, 2_763_520),
+        ),
+        (dcgan, RGB32, 100, {"widths": THREE}, {"widths": THREE[::-1]}, (1_068_928, 663_296)),
+        # Halving 28 pixels, kernels of 5, as compare_gan and PacGAN do.
+        (
+            dcgan,
+            GREY28,
+            100,
+            {"widths": FOUR, "kernel": 5, "bias": True},
+            {"widths": FOUR[::-1], "kernel": 5, "bias": True},
+            (4_511_617, 4_307_201),
+        ),
+        # WGAN-GP's MNIST networks.
+        (
+            dcgan,
+            UNIT28,
+            128,
+            {"widths": THREE, "kernel": 5, "bias": True, "norm": "none", "output": "sigmoid"},
+            {"widths": THREE[::-1], "kernel": 5, "bias": True, "norm": "none"},
+            (1_554_177, 1_030_145),
+        ),
+        (sndcgan, RGB32, 128, {}, {}, (3_813_379, 2_935_873)),
+        (resnet, RGB32, 128, {}, {}, (4_276_739, 1_053_825)),
+        (resnet, RGB32._replace(shape=(32, 32, 1)), 128, {}, {}, (4_272_129, 1_051_265)),
+        (resnet, RGB32, 128, {"width": 128}, {"spectral": False, "pool": "mean"}, (1_204_483, 1_053_825)),
+        (resnet, CIFAR10, 128, {}, {}, (4_304_387, 1_055_105)),
+        (r3gan, CIFAR10, 64, {}, {}, (20_781_952, 21_280_512)),
+    ],
+)
+def test_parameter_counts(family, spec, z, g, d, expected):
+    assert sizes(family, spec, z, g, d) == expected
+
+
+@pytest.mark.parametrize("width", [96, 128, 192])
+def test_r3gan_scaled_down(width):
+    fields = {"widths": (width,) * 4, "blocks": (1,) * 4, "groups": (width // 8,) * 4}
+    expected = {96: (267_552, 261_504), 128: (422_272, 414_208), 192: (830_016, 817_920)}[width]
+    assert sizes(r3gan, RGB32, 64, fields, fields) == expected
+
+
+@pytest.mark.parametrize("family", [dcgan, sndcgan, resnet])
+@pytest.mark.parametrize("side", [28, 32, 48, 64])
+@pytest.mark.parametrize("classes", [0, 3])
+def test_every_size_and_any_channels(family, side, classes):
+    spec = DataSpec((side, side, 2), classes, (-1.0, 1.0))
+    y = jnp.array([0, 2]) if classes else None
+    small = {"width": 4} if family is resnet else {"widths": (8, 4)}
+    generator, discriminator = family.Generator(spec, **small), family.Discriminator(spec, **small)
+    key = jax.random.key(0)
+    shape = jax.eval_shape(lambda z: generator.apply(generator.init(key, z, y), z, y), jnp.zeros((2, 5))).shape
+    assert shape == (2, side, side, 2)
+    x = jnp.zeros((2, *spec.shape))
+    assert jax.eval_shape(lambda x: discriminator.apply(discriminator.init(key, x, y), x, y), x).shape == (2,)
+
+
+def test_halvings_round_up():
+    assert halvings(28, 4) == [28, 14, 7, 4, 2]
+
+
+def test_spectral_norm_finds_the_largest_singular_value_and_moves_only_when_told():
+    layer, x = Dense(6, spectral=True, use_bias=False), jnp.eye(9)
+    variables = layer.init(jax.random.key(0), x)
+    still, unchanged = layer.apply(variables, x, mutable=[])
+    assert not unchanged
+    for _ in range(300):
+        _, moved = layer.apply(variables, x, mutable=[SPECTRAL])
+        assert float(jnp.max(jnp.abs(moved[SPECTRAL]["u"] - variables[SPECTRAL]["u"]))) >= 0
+        variables = {**variables, **moved}
+    singular = np.linalg.svd(np.asarray(variables["params"]["kernel"], np.float64), compute_uv=False)
+    np.testing.assert_allclose(
+        layer.apply(variables, x), variables["params"]["kernel"] / singular[0], rtol=1e-4, atol=1e-6
+    )
+    assert np.abs(np.asarray(still) - np.asarray(layer.apply(variables, x))).max() > 1e-3
+
+
+def test_spectral_norm_has_the_gradient_of_w_over_sigma():
+    layer, x = Dense(4, spectral=True, use_bias=False), jnp.eye(5)
+    variables = layer.init(jax.random.key(1), x)
+    for _ in range(300):
+        variables = {**variables, **layer.apply(variables, x, mutable=[SPECTRAL])[1]}
+    weights = jax.random.normal(jax.random.key(2), (5, 4))
+    ours = jax.grad(lambda p: jnp.sum(weights * layer.apply({**variables, "params": p}, x)))(variables["params"])
+    direct = jax.grad(lambda w: jnp.sum(weights * w / jnp.linalg.norm(w, 2)))(variables["params"]["kernel"])
+    np.testing.assert_allclose(ours["kernel"], direct, atol=1e-4)
+
+
+def test_minibatch_deviation_is_one_number_per_group():
+    x = jnp.concatenate([jnp.zeros((2, 3, 3, 1)), jnp.stack([jnp.zeros((3, 3, 1)), jnp.full((3, 3, 1), 4.0)])])
+    y = minibatch_deviation(x, 2)
+    np.testing.assert_allclose(y[:2, ..., 1], 1e-4, atol=1e-6)
+    np.testing.assert_allclose(y[2:, ..., 1], 2.0, atol=1e-4)
