@@ -8,7 +8,7 @@ ROOT = Path(__file__).parents[1] / "jaxgan"
 # Floors from the ground up; a module imports only from floors below its own (or from its own folder).
 FLOORS = [
     {"errors"},
-    {"config", "objectives", "sweep_statistics"},
+    {"config", "objectives"},
     {"hparams"},
     {"state", "data", "networks", "optimizers"},
     {"metrics"},

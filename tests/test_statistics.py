@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jaxgan.sweep_statistics import (
+from jaxgan.sweep.statistics import (
     Mean,
     compare,
     holm,
