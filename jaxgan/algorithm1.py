@@ -25,6 +25,8 @@ from jaxgan.data import stacked
 from jaxgan.gan import Gan, loss_of
 from jaxgan.hparams import PENALTIES, HParams
 from jaxgan.networks.norms import STATISTICS
+from jaxgan.objectives.losses import top_k_mean
+from jaxgan.objectives.regularizers import Look
 from jaxgan.objectives.value import value
 from jaxgan.state import GanState, Player, run_stream
 
@@ -54,13 +56,14 @@ class Noise(NamedTuple):
     real_view: jax.Array  # [m] keys of the augmentation of x
     fake_view: jax.Array  # [m] keys of the augmentation of G(z)
     penalty: jax.Array  # [m] keys of the points at which D is penalized
+    terms: jax.Array  # [m] keys of the further terms of the losses
 
 
-def local_indices(gan: Gan, axis_name: str | None) -> jax.Array:
+def local_indices(m: int, axis_name: str | None) -> jax.Array:
     """Which of the minibatch's examples 0 .. m-1 are this device's: [m / devices] uint32."""
     if axis_name is None:
-        return jnp.arange(gan.m, dtype=jnp.uint32)
-    local = gan.m // jax.lax.axis_size(axis_name)
+        return jnp.arange(m, dtype=jnp.uint32)
+    local = m // jax.lax.axis_size(axis_name)
     first = jax.lax.axis_index(axis_name).astype(jnp.uint32) * jnp.uint32(local)
     return first + jnp.arange(local, dtype=jnp.uint32)
 
@@ -76,18 +79,18 @@ def sample_noise(gan: Gan, hparams: HParams, key: jax.Array, indices: jax.Array)
     return Noise(*jax.vmap(one)(indices))
 
 
-def sample_data(gan: Gan, key: jax.Array, data: Data, batch: jax.Array, indices: jax.Array):
-    """The given examples of minibatch number `batch` of the run.
+def sample_data(gan: Gan, key: jax.Array, data: Data, *, first: jax.Array, indices: jax.Array):
+    """Examples of the run by their number: the minibatch's `indices` counted from `first` on.
 
     Args:
       key: of the order of the data.
-      batch: scalar uint32.
+      first: scalar uint32, examples drawn before this minibatch.
       indices: [m] uint32.
 
     Returns:
       x [m, *shape] float32, and y [m] int32 where the players are told classes, else None.
     """
-    counters = batch * jnp.uint32(gan.m) + indices
+    counters = first + indices
     rows = jax.vmap(lambda counter: stacked.rows(key, counter, data.x.shape[0], gan.stack))(counters)
     y = stacked.gather_labels(data.y, rows, gan.label_classes) if gan.classes else None
     return gan.decode(stacked.gather(data.x, rows)), y
@@ -132,22 +135,38 @@ def look_at_both(gan: Gan, hparams: HParams, theta_d, stats, *, real: Examples, 
     return real_logits, fake_logits, stats
 
 
-def penalized(gan: Gan, hparams: HParams, theta_d, stats, *, real: Examples, fake: Examples, keys, axis_name):
-    """The penalties of D that are on: their weighted sum, and the mean of each before weighting, by name."""
-    total, means = jnp.zeros(()), {}
-    for name, penalty in gan.penalties:
-        seen = fake if penalty.at_fakes else real
+def penalized(gan: Gan, hparams: HParams, theta_d, stats, *, real: Examples, fake: Examples, keys, count, axis_name):
+    """The penalties of D that are on: their weighted sum, and the mean of each before weighting, by name.
 
-        def D(x: jax.Array, seen: Examples = seen) -> jax.Array:
-            seen = seen._replace(x=x)
-            return look(gan, hparams, theta_d, stats, seen, once=False, axis_name=axis_name)[0]
+    With `objective.penalty_every` of k they are there in every k-th update, with k times the weight (arXiv:1912.04958,
+    appendix B); 0 in the others, and so in the metrics.
+    """
 
-        means[name] = jnp.mean(penalty(D, real.x, fake.x, keys, axis_name=axis_name))
-        total += hparams[f"{PENALTIES}{name}"] * means[name]
-    return total, means
+    def all_of_them():
+        total, means = jnp.zeros(()), {}
+        for name, penalty in gan.penalties:
+            seen = fake if penalty.at_fakes else real
+
+            def D(x: jax.Array, seen: Examples = seen) -> jax.Array:
+                seen = seen._replace(x=x)
+                return look(gan, hparams, theta_d, stats, seen, once=False, axis_name=axis_name)[0]
+
+            means[name] = jnp.mean(penalty(D, real.x, fake.x, keys, axis_name=axis_name))
+            total += hparams[f"{PENALTIES}{name}"] * means[name]
+        return gan.penalty_every * total, means
+
+    if gan.penalty_every == 1 or not gan.penalties:
+        return all_of_them()
+    zeros = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), jax.eval_shape(all_of_them))
+    return jax.lax.cond(count % jnp.uint32(gan.penalty_every) == 0, all_of_them, lambda: zeros)
 
 
-def discriminator_step(
+def numbers_of(hparams: HParams) -> dict[str, jax.Array]:
+    """The traced numbers of the objective, {'lecam.weight': ...}."""
+    return {key.removeprefix("objective."): value for key, value in hparams.items() if key.startswith("objective.")}
+
+
+def discriminator_gradient(
     *,
     gan: Gan,
     hparams: HParams,
@@ -156,35 +175,32 @@ def discriminator_step(
     x: jax.Array,
     y: jax.Array | None,
     noise: Noise,
-    axis_name: str | None = None,
-) -> tuple[Player, dict[str, jax.Array]]:
-    """One step of D down the gradient of its loss and its penalties, G held fixed.
-
-    Fakes have the classes of the data, so that p_g and p_data have the same marginal.
-
-    Returns:
-      The new D, and float32 scalars measured before the step, dropout on: `d_loss` (without penalties), each penalty
-      by its name, unweighted, `d_gradient_norm`, and what D's output means: where it is a probability `value` =
-      V(D, G), `d_real` = mean D(x), `d_fake` = mean D(G(z)); else the mean logits `real_logit` and `fake_logit`.
-    """
+    count: jax.Array,
+    axis_name: str | None,
+) -> tuple[optax.Updates, Any, dict[str, jax.Array]]:
+    """The gradient over theta_d of D's loss and its terms, D's statistics, and metrics; see `discriminator_step`."""
     fake_x, _ = gan.G(G.params, G.stats, noise.z, y, train=True, axis_name=axis_name)
     real = Examples(x, y, noise.real_dropout, noise.real_view)
     fake = Examples(fake_x, y, noise.fake_dropout, noise.fake_view)
 
     def objective(theta_d: optax.Params):
         both = look_at_both(gan, hparams, theta_d, D.stats, real=real, fake=fake, axis_name=axis_name)
-        real_logits, fake_logits, stats = (*(gather(logits, axis_name) for logits in both[:2]), both[2])
-        d_loss = hparams["objective.d_scale"] * jnp.mean(
-            loss_of(gan, hparams, "discriminator", real_logits, fake_logits)
+        real_logits, fake_logits, stats = gather(both[0], axis_name), gather(both[1], axis_name), both[2]
+        losses = loss_of(gan, hparams, "discriminator", real_logits, fake_logits)
+        d_loss = hparams["objective.d_scale"] * jnp.mean(losses)
+        sees = lambda x: look(gan, hparams, theta_d, stats, real._replace(x=x), once=False, axis_name=axis_name)[0]  # noqa: E731
+        total, means = penalized(
+            gan, hparams, theta_d, stats, real=real, fake=fake, keys=noise.penalty, count=count, axis_name=axis_name
         )
-        penalty, means = penalized(
-            gan, hparams, theta_d, stats, real=real, fake=fake, keys=noise.penalty, axis_name=axis_name
-        )
-        return d_loss + penalty, ({"d_loss": d_loss, **means, **readings(gan, real_logits, fake_logits)}, stats)
+        for name, term in gan.d_terms:
+            draws = lambda z: gan.G(G.params, G.stats, z, y, train=True, axis_name=axis_name)[0]  # noqa: E731
+            seen = Look(sees, draws, x, fake_x, noise.z, noise.terms, real_logits, fake_logits, stats, count)
+            means[name], stats = term(numbers_of(hparams), seen)
+            total += means[name]
+        return d_loss + total, ({"d_loss": d_loss, **means, **readings(gan, real_logits, fake_logits)}, stats)
 
     gradient, (metrics, stats) = mean(jax.grad(objective, has_aux=True)(D.params), axis_name)
-    metrics["d_gradient_norm"] = optax.tree.norm(gradient)
-    return apply_gradients(gan.optimizer("discriminator", hparams), D, gradient, stats), metrics
+    return gradient, stats, {**metrics, "d_gradient_norm": optax.tree.norm(gradient)}
 
 
 def readings(gan: Gan, real_logits: jax.Array, fake_logits: jax.Array) -> dict[str, jax.Array]:
@@ -198,6 +214,70 @@ def readings(gan: Gan, real_logits: jax.Array, fake_logits: jax.Array) -> dict[s
     }
 
 
+def generator_gradient(
+    *,
+    gan: Gan,
+    hparams: HParams,
+    G: Player,
+    D: Player,
+    x: jax.Array | None,
+    y: jax.Array | None,
+    noise: Noise,
+    axis_name: str | None,
+) -> tuple[optax.Updates, Any, dict[str, jax.Array]]:
+    """The gradient over theta_g of G's loss and its terms, G's statistics, and metrics; see `generator_step`."""
+
+    def objective(theta_g: optax.Params):
+        draws = partial(gan.G, theta_g, G.stats, train=True, axis_name=axis_name)
+        fake_x, stats = draws(noise.z, y)
+        sees = partial(look, gan, hparams, D.params, D.stats, once=False, axis_name=axis_name)
+        real_logits = None
+        if gan.loss.needs_real:
+            real_logits = gather(sees(Examples(x, y, noise.real_dropout, noise.real_view))[0], axis_name)
+        fake_logits = gather(sees(Examples(fake_x, y, noise.fake_dropout, noise.fake_view))[0], axis_name)
+        losses = loss_of(gan, hparams, "generator", real_logits, fake_logits)
+        g_loss = top_k_mean(losses, fake_logits, hparams["objective.top_k"]) if gan.top_k else jnp.mean(losses)
+        total, means = g_loss, {"g_loss": g_loss}
+        for name, term in gan.g_terms:
+            means[name] = term(numbers_of(hparams), lambda z: draws(z, y)[0], noise.z, noise.terms)
+            total += means[name]
+        return total, (means, stats)
+
+    gradient, (metrics, stats) = mean(jax.grad(objective, has_aux=True)(G.params), axis_name)
+    return gradient, stats, {**metrics, "g_gradient_norm": optax.tree.norm(gradient)}
+
+
+def discriminator_step(
+    *,
+    gan: Gan,
+    hparams: HParams,
+    G: Player,
+    D: Player,
+    x: jax.Array,
+    y: jax.Array | None,
+    noise: Noise,
+    count: jax.Array,
+    axis_name: str | None = None,
+) -> tuple[Player, dict[str, jax.Array]]:
+    """One step of D down the gradient of its loss, its penalties and its other terms, G held fixed.
+
+    Fakes have the classes of the data, so that p_g and p_data have the same marginal.
+
+    Args:
+      count: uint32 scalar, updates of D before this one.
+
+    Returns:
+      The new D, and float32 scalars measured before the step, dropout on: `d_loss` (the loss alone), each penalty by
+      its name, unweighted, each other term by its name, `d_gradient_norm`, and what D's output means: where it is a
+      probability `value` = V(D, G), `d_real` = mean D(x), `d_fake` = mean D(G(z)); else the mean logits `real_logit`
+      and `fake_logit`.
+    """
+    gradient, stats, metrics = discriminator_gradient(
+        gan=gan, hparams=hparams, G=G, D=D, x=x, y=y, noise=noise, count=count, axis_name=axis_name
+    )
+    return apply_gradients(gan.optimizer("discriminator", hparams), D, gradient, stats), metrics
+
+
 def generator_step(
     *,
     gan: Gan,
@@ -209,35 +289,125 @@ def generator_step(
     noise: Noise,
     axis_name: str | None = None,
 ) -> tuple[Player, dict[str, jax.Array]]:
-    """One step of G down the gradient of its loss, D held fixed (its dropout stays on).
+    """One step of G down the gradient of its loss and its other terms, D held fixed (its dropout stays on).
 
     Args:
       x: data, where G's loss needs it.
       y: classes of the fakes, where the players are told any.
 
     Returns:
-      The new G, and float32 scalars measured before the step: `g_loss`, `g_gradient_norm`.
+      The new G, and float32 scalars measured before the step: `g_loss`, each other term, `g_gradient_norm`.
     """
-
-    def objective(theta_g: optax.Params):
-        fake_x, stats = gan.G(theta_g, G.stats, noise.z, y, train=True, axis_name=axis_name)
-        fake = Examples(fake_x, y, noise.fake_dropout, noise.fake_view)
-        sees = partial(look, gan, hparams, D.params, D.stats, once=False, axis_name=axis_name)
-        real_logits = None
-        if gan.loss.needs_real:
-            real_logits = sees(Examples(x, y, noise.real_dropout, noise.real_view))[0]
-        logits = (gather(real_logits, axis_name), gather(sees(fake)[0], axis_name))
-        return jnp.mean(loss_of(gan, hparams, "generator", *logits)), stats
-
-    (g_loss, stats), gradient = mean(jax.value_and_grad(objective, has_aux=True)(G.params), axis_name)
-    metrics = {"g_loss": g_loss, "g_gradient_norm": optax.tree.norm(gradient)}
+    gradient, stats, metrics = generator_gradient(
+        gan=gan, hparams=hparams, G=G, D=D, x=x, y=y, noise=noise, axis_name=axis_name
+    )
     return apply_gradients(gan.optimizer("generator", hparams), G, gradient, stats), metrics
+
+
+class Draws(NamedTuple):
+    """What the minibatches of one iteration are drawn from."""
+
+    data: Data
+    key: jax.Array  # of the noise
+    order: jax.Array  # key of the order of the data
+    fresh: jax.Array  # key of the order of the data in G's step
+    step: jax.Array  # uint32
+    axis_name: str | None
+
+
+def d_batch(gan: Gan, hparams: HParams, draws: Draws, j: jax.Array | int) -> dict[str, Any]:
+    """The minibatch of D's j-th update in an iteration: x, y and noise."""
+    indices = local_indices(gan.m, draws.axis_name)
+    count = draws.step * jnp.uint32(gan.k) + j
+    x, y = sample_data(gan, draws.order, draws.data, first=count * jnp.uint32(gan.m), indices=indices)
+    noise = sample_noise(gan, hparams, jax.random.fold_in(draws.key, j), indices)
+    return {"x": x, "y": y, "noise": noise, "count": count}
+
+
+def g_batch(gan: Gan, hparams: HParams, draws: Draws, use: int) -> dict[str, Any]:
+    """The minibatch of G's update: noise, and data of its own where its loss or its classes need them."""
+    indices = local_indices(gan.g_m, draws.axis_name)
+    x = y = None
+    if gan.loss.needs_real or gan.classes:
+        first = draws.step * jnp.uint32(gan.g_m)
+        x, y = sample_data(gan, draws.fresh, draws.data, first=first, indices=indices)
+    return {"x": x, "y": y, "noise": sample_noise(gan, hparams, jax.random.fold_in(draws.key, use), indices)}
+
+
+Players = tuple[Player, Player, dict[str, jax.Array]]
+
+
+def alternating(gan: Gan, hparams: HParams, G: Player, D: Player, draws: Draws) -> Players:
+    """Algorithm 1 as printed: k steps of D, then one of G against the new D."""
+    common = {"gan": gan, "hparams": hparams, "axis_name": draws.axis_name}
+
+    def update_d(D: Player, j: jax.Array):
+        return discriminator_step(G=G, D=D, **d_batch(gan, hparams, draws, j), **common)
+
+    D, d_metrics = jax.lax.scan(update_d, D, jnp.arange(gan.k, dtype=jnp.uint32))
+    G, g_metrics = generator_step(G=G, D=D, **g_batch(gan, hparams, draws, gan.k), **common)
+    return G, D, {name: metric[-1] for name, metric in d_metrics.items()} | g_metrics
+
+
+def simultaneous(gan: Gan, hparams: HParams, G: Player, D: Player, draws: Draws) -> Players:
+    """The 2014 code: both gradients at the same parameters, from the same examples, fakes and dropout masks."""
+    common = {"gan": gan, "hparams": hparams, "axis_name": draws.axis_name}
+    batch = d_batch(gan, hparams, draws, jnp.uint32(0))
+    new_d, d_metrics = discriminator_step(G=G, D=D, **batch, **common)
+    del batch["count"]
+    new_g, g_metrics = generator_step(G=G, D=D, **batch, **common)
+    return new_g, new_d, d_metrics | g_metrics
+
+
+def extragradient(gan: Gan, hparams: HParams, G: Player, D: Player, draws: Draws) -> Players:
+    """Simultaneous gradients taken where a first such step leads, applied where it began (arXiv:1802.10551).
+
+    Both half steps advance the optimizers (ExtraAdam, Algorithm 4), and each has a minibatch of its own.
+    """
+    common = {"gan": gan, "hparams": hparams, "axis_name": draws.axis_name}
+
+    def half(ahead_g: Player, ahead_d: Player, use: int) -> Players:
+        """One step from theta of G and D along the gradients at the players that are ahead."""
+        far = draws._replace(step=2 * draws.step + use, key=jax.random.fold_in(draws.key, use))
+        d_gradient, d_stats, d_metrics = discriminator_gradient(
+            G=ahead_g, D=ahead_d, **d_batch(gan, hparams, far, jnp.uint32(0)), **common
+        )
+        g_gradient, g_stats, g_metrics = generator_gradient(
+            G=ahead_g, D=ahead_d, **g_batch(gan, hparams, far, 1), **common
+        )
+        from_d, from_g = ahead_d._replace(params=D.params), ahead_g._replace(params=G.params)
+        new_d = apply_gradients(gan.optimizer("discriminator", hparams), from_d, d_gradient, d_stats)
+        new_g = apply_gradients(gan.optimizer("generator", hparams), from_g, g_gradient, g_stats)
+        return new_g, new_d, d_metrics | g_metrics
+
+    ahead_g, ahead_d, metrics = half(G, D, 0)
+    new_g, new_d, _ = half(ahead_g, ahead_d, 1)
+    return new_g, new_d, metrics
+
+
+UPDATES = {"alternating": alternating, "simultaneous": simultaneous, "extragradient": extragradient}
+
+
+def looked_ahead(gan: Gan, state: GanState) -> GanState:
+    """Every so many steps both players go back part of the way to where they were (Lookahead-Minimax, 2006.14567)."""
+    if not state.slow:
+        return state
+    fast = (state.generator.params, state.discriminator.params)
+    there = state.step % jnp.uint32(gan.lookahead) == 0
+    rate = gan.lookahead_rate
+    slow = jax.tree.map(lambda s, f: jnp.where(there, s + rate * (f - s), s), state.slow, fast)
+    theta_g, theta_d = jax.tree.map(lambda s, f: jnp.where(there, s, f), slow, fast)
+    return state._replace(
+        generator=state.generator._replace(params=theta_g),
+        discriminator=state.discriminator._replace(params=theta_d),
+        slow=slow,
+    )
 
 
 def train_step(
     *, gan: Gan, hparams: HParams, state: GanState, data: Data, axis_name: str | None = None
 ) -> tuple[GanState, dict[str, jax.Array]]:
-    """One iteration of Algorithm 1, or of the 2014 code's simultaneous update.
+    """One iteration of Algorithm 1, or of another update of both players (`UPDATES`).
 
     Args:
       gan: the players and the static settings.
@@ -248,36 +418,17 @@ def train_step(
     Returns:
       The next state, and float32 scalars: those of the last D step and of the G step.
     """
-    indices = local_indices(gan, axis_name)
     key = jax.random.fold_in(run_stream(hparams, "train", state.restores), state.step)
-    order = run_stream(hparams, "order", state.restores)
-
-    def update_d(D: Player, j: jax.Array):
-        x, y = sample_data(gan, order, data, state.step * jnp.uint32(gan.k) + j, indices)
-        noise = sample_noise(gan, hparams, jax.random.fold_in(key, j), indices)
-        step = partial(discriminator_step, gan=gan, hparams=hparams, G=state.generator, axis_name=axis_name)
-        return step(D=D, x=x, y=y, noise=noise)
-
-    D, metrics = jax.lax.scan(update_d, state.discriminator, jnp.arange(gan.k, dtype=jnp.uint32))
-
-    # Simultaneous: both gradients at the same parameters, from the same examples, fakes and dropout masks.
-    opponent, draw = (state.discriminator, 0) if gan.simultaneous else (D, gan.k)
-    noise = sample_noise(gan, hparams, jax.random.fold_in(key, draw), indices)
-    x = y = None
-    if gan.loss.needs_real or gan.classes:
-        fresh = order if gan.simultaneous else run_stream(hparams, "fresh", state.restores)
-        x, y = sample_data(gan, fresh, data, state.step, indices)
-    G, g_metrics = generator_step(
-        gan=gan, hparams=hparams, G=state.generator, D=opponent, x=x, y=y, noise=noise, axis_name=axis_name
-    )
-
-    t = state.step.astype(jnp.float32) + 1.0
+    order, fresh = (run_stream(hparams, name, state.restores) for name in ("order", "fresh"))
+    draws = Draws(data, key, order, fresh, state.step, axis_name)
+    G, D, metrics = UPDATES[gan.update](gan, hparams, state.generator, state.discriminator, draws)
+    state = looked_ahead(gan, state._replace(step=state.step + 1, generator=G, discriminator=D))
+    t = state.step.astype(jnp.float32)
     averages = tuple(
-        ema.updated(old, G.params, ema.kept(average, t, gan.m, gan.ramp))
+        ema.updated(old, state.generator.params, ema.kept(average, t, gan.g_m, gan.ramp))
         for average, old in zip(gan.averages, state.averages, strict=True)
     )
-    state = GanState(state.step + 1, state.restores, G, D, averages)
-    return state, {k: v[-1] for k, v in metrics.items()} | g_metrics
+    return state._replace(averages=averages), metrics
 
 
 def zero_metrics(gan: Gan, hparams: HParams, state: GanState, data: Data) -> dict[str, jax.Array]:

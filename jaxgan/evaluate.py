@@ -65,7 +65,9 @@ def check_metrics(config: ConfigDict, dataset: Dataset) -> None:
     for name in config.evaluate.metrics:
         if name not in METRICS:
             known = ", ".join(METRICS)
-            raise UserError(f"evaluate.metrics may hold {known}, not {name!r}; the nearest is {nearest(name, METRICS)!r}.")
+            raise UserError(
+                f"evaluate.metrics may hold {known}, not {name!r}; the nearest is {nearest(name, METRICS)!r}."
+            )
         for need in METRICS[name].needs:
             if need == "mixture" and dataset.mixture is None:
                 raise UserError(f"evaluate.metrics={name} needs data.name=mixture:NAME; take parzen for images.")

@@ -23,9 +23,11 @@ from jaxgan.errors import UserError
 from jaxgan.hparams import HParams, of
 from jaxgan.networks.layers import DataSpec
 from jaxgan.networks.norms import MOMENTUM, STATISTICS
+from jaxgan.networks.spectral import SPECTRAL
 from jaxgan.objectives.losses import LOSSES, Loss
 from jaxgan.objectives.penalties import PENALTIES
-from jaxgan.optimizers import Epochs, limit_column_norm
+from jaxgan.objectives.regularizers import LECAM, discriminator_terms, generator_terms, initial_anchors
+from jaxgan.optimizers import Epochs, clip_weights, limit_column_norm, optimistic
 from jaxgan.state import GanState, Player, run_stream
 
 STATISTICS_BATCHES = 50  # minibatches that a sampled G's batch statistics are measured on
@@ -46,11 +48,18 @@ class Gan(NamedTuple):
     init: Callable[[HParams], GanState]
     loss: Loss
     penalties: tuple[tuple[str, Callable], ...]  # those that are on, with their names
+    penalty_every: int  # updates of D from one with penalties to the next
+    d_terms: tuple[tuple[str, Callable], ...]  # further terms of D's loss that are on: see regularizers.py
+    g_terms: tuple[tuple[str, Callable], ...]
+    top_k: bool  # G descends a part of the minibatch
     averages: tuple[ema.Average, ...]  # of theta_g
     ramp: float  # of the averages' half-lives
     m: int  # minibatch size, over all devices
+    g_m: int  # ... of G's step
     k: int  # ascent steps on D for one descent step on G
-    simultaneous: bool  # the 2014 code's update in place of Algorithm 1's
+    update: str  # train.update
+    lookahead: int  # steps after which the players go back part of the way; 0 = never
+    lookahead_rate: float  # the part that stays
     classes: int  # that the players are told; 0 = none
     label_classes: int  # of the data's labels, of which a stack of images has the product
     stack: int  # stored images in an example
@@ -125,7 +134,9 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
     Raises:
       UserError: a family that does not fit the data.
     """
-    generator, discriminator = (chosen(config, player, data=data) for player in ("generator", "discriminator"))
+    packing = config.discriminator.packing
+    judged = data._replace(shape=(*data.shape[:-1], data.shape[-1] * packing))
+    generator, discriminator = chosen(config, "generator", data=data), chosen(config, "discriminator", data=judged)
     for network in (generator, discriminator):
         if hasattr(network, "check"):
             network.check()
@@ -138,13 +149,16 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
         key_g, key_d = jax.random.split(run_stream(hparams, "init"))
         y = jnp.zeros((1,), jnp.int32) if data.classes else None
         theta_g, g_stats = _parted(generator.init(key_g, jnp.zeros((1, config.prior.size)), y))
-        theta_d, d_stats = _parted(discriminator.init(key_d, jnp.zeros((1, *data.shape)), y))
+        theta_d, d_stats = _parted(discriminator.init(key_d, jnp.zeros((1, *judged.shape)), y))
+        if config.objective.lecam.weight:
+            d_stats = {**d_stats, LECAM: initial_anchors()}
         return GanState(
             step=jnp.zeros((), jnp.uint32),
             restores=jnp.zeros((), jnp.uint32),
             generator=Player(theta_g, g_stats, optimizer("generator", hparams).init(theta_g)),
             discriminator=Player(theta_d, d_stats, optimizer("discriminator", hparams).init(theta_d)),
             averages=tuple(jax.tree.map(jnp.copy, theta_g) for _ in averages),
+            slow=jax.tree.map(jnp.copy, (theta_g, theta_d)) if config.train.lookahead else (),
         )
 
     def view(hparams: HParams, x: jax.Array, keys: jax.Array) -> jax.Array:
@@ -153,7 +167,7 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
     weights = config.objective.penalties
     return Gan(
         G=partial(_apply, generator, precision),
-        D=partial(_apply, discriminator, precision),
+        D=partial(_apply_packed, packing, partial(_apply, discriminator, precision)),
         draw_z=lambda hparams, key: draw(key) * hparams["prior.scale"],
         decode=lambda x: decode(x, config.data.gcn),
         view=view,
@@ -163,18 +177,23 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
         penalties=tuple((name, penalty) for name, penalty in PENALTIES.items() if weights[name]),
         averages=averages,
         ramp=config.generator.ema.ramp,
+        penalty_every=config.objective.penalty_every,
+        d_terms=discriminator_terms(config.objective),
+        g_terms=generator_terms(config.objective),
+        top_k=config.objective.top_k < 1,
         m=config.train.batch_size,
+        g_m=config.train.g_batch_size or config.train.batch_size,
         k=config.train.d_steps,
-        simultaneous=config.train["update"] == "simultaneous",
+        update=config.train["update"],
+        lookahead=config.train.lookahead,
+        lookahead_rate=config.train.lookahead_rate,
         classes=data.classes,
         label_classes=label_classes,
         stack=stack,
     )
 
 
-def player_optimizer(
-    config: ConfigDict, examples: int, player: str, hparams: HParams
-) -> optax.GradientTransformation:
+def player_optimizer(config: ConfigDict, examples: int, player: str, hparams: HParams) -> optax.GradientTransformation:
     """The optimizer of 'generator' or 'discriminator', with its learning rate on its schedule.
 
     Args:
@@ -187,8 +206,11 @@ def player_optimizer(
     per_update = config.train.batch_size * (config.train.d_steps if player == "generator" else 1)
     rate = jnp.asarray(optimizer.learning_rate)
     found = optimizer.transformation(partial(schedule, rate), Epochs(per_update, examples))
-    limit = config.optimizer[player].max_column_norm
-    return optax.chain(found, limit_column_norm(limit)) if limit else found
+    common = config.optimizer[player]
+    after = [optimistic()] if common.optimistic else []
+    after += [limit_column_norm(common.max_column_norm)] if common.max_column_norm else []
+    after += [clip_weights(common.clip)] if common.clip else []
+    return optax.chain(found, *after) if after else found
 
 
 def _parted(variables: dict) -> tuple[optax.Params, dict]:
@@ -205,14 +227,26 @@ def _apply(network, precision, params, stats, x, *args, train: bool = False, onc
     """
     # The precision here rather than around the step: training, samples and scores share it, and so do gradients.
     with jax.default_matmul_precision(precision):
-        moved = [name for name in stats if train and (once or name == STATISTICS)]
+        own = {name: tree for name, tree in stats.items() if name in (STATISTICS, SPECTRAL)}
+        moved = [name for name in own if train and (once or name == STATISTICS)]
         if not moved:
-            return network.apply({"params": params, **stats}, x, *args, axis_name=axis_name), stats
-        out, new = network.apply({"params": params, **stats}, x, *args, axis_name=axis_name, mutable=moved)
+            return network.apply({"params": params, **own}, x, *args, axis_name=axis_name), stats
+        out, new = network.apply({"params": params, **own}, x, *args, axis_name=axis_name, mutable=moved)
         return out, {**stats, **new}
 
 
-def loss_of(gan: Gan, hparams: HParams, player: str, real_logits: jax.Array | None, fake_logits: jax.Array) -> jax.Array:
+def _apply_packed(packing: int, D: Callable, params, stats, x, y=None, keys=None, **flags):
+    """D on packs of examples that follow each other, side by side in the last axis (PacGAN): one logit per pack."""
+    if packing > 1:
+        packs = x.reshape(-1, packing, *x.shape[1:])
+        x = jnp.concatenate([packs[:, i] for i in range(packing)], axis=-1)
+        keys = None if keys is None else keys[::packing]
+    return D(params, stats, x, y, keys, **flags)
+
+
+def loss_of(
+    gan: Gan, hparams: HParams, player: str, real_logits: jax.Array | None, fake_logits: jax.Array
+) -> jax.Array:
     """What 'discriminator' or 'generator' descends, per example: [m] float32.
 
     Args:

@@ -19,7 +19,11 @@ HParams = dict[str, jax.Array]
 
 _TRACED_SECTIONS = ("prior.", "objective.", "optimizer.", "augment.")
 PENALTIES = "objective.penalties."
-_STATIC = ("optimizer.generator.max_column_norm", "optimizer.discriminator.max_column_norm")
+_STATIC = tuple(
+    f"optimizer.{player}.{name}" for player in ("generator", "discriminator") for name in ("max_column_norm", "clip")
+)
+# Terms of a loss that are not in the program at all where their weight is 0.
+_WEIGHTS = (PENALTIES, "objective.lecam.weight", "objective.consistency.", "objective.latent.")
 
 
 def is_traced(key: str, value: Any) -> bool:
@@ -39,10 +43,11 @@ def traced(config: ConfigDict) -> HParams:
 
 
 def static(config: ConfigDict) -> dict[str, Any]:
-    """What a compiled program depends on: all fields but the traced ones, and which penalties are on."""
+    """What a compiled program depends on: all fields but the traced ones, and which terms of the losses are on."""
     flat = flatten(config)
     fixed = {key: value for key, value in flat.items() if not is_traced(key, value)}
-    return fixed | {key: value > 0 for key, value in flat.items() if key.startswith(PENALTIES)}
+    whole = {"objective.top_k": flat["objective.top_k"] < 1}
+    return fixed | whole | {key: value > 0 for key, value in flat.items() if key.startswith(_WEIGHTS)}
 
 
 def of(hparams: HParams, path: str) -> dict[str, jax.Array]:

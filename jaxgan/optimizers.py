@@ -141,6 +141,41 @@ def _promoting(original: optax.GradientTransformation) -> optax.GradientTransfor
     return optax.GradientTransformation(original.init, update)
 
 
+class OptimisticState(NamedTuple):
+    count: jax.Array  # uint32, updates made
+    last: optax.Updates  # what the optimizer wanted the time before
+
+
+def optimistic() -> optax.GradientTransformation:
+    """Twice this update less the one before (optimistic mirror descent, arXiv:1711.00141); the first as it is.
+
+    After SGD: w <- w - 2 h g_t + h g_(t-1).
+    """
+
+    def init(params: optax.Params) -> OptimisticState:
+        return OptimisticState(jnp.zeros((), jnp.uint32), jax.tree.map(jnp.zeros_like, params))
+
+    def update(updates, state, params=None):
+        del params
+        first = state.count == 0
+        twice = jax.tree.map(lambda u, last: jnp.where(first, u, 2 * u - last), updates, state.last)
+        return twice, OptimisticState(state.count + 1, updates)
+
+    return optax.GradientTransformation(init, update)
+
+
+def clip_weights(limit: float) -> optax.GradientTransformation:
+    """Keeps every parameter, biases and scales included, in [-limit, limit] (WGAN, arXiv:1701.07875, Algorithm 1).
+
+    Comes last in a chain: shortens the update.
+    """
+
+    def update(updates, state, params):
+        return jax.tree.map(lambda u, p: jnp.clip(p + u, -limit, limit) - p, updates, params), state
+
+    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
+
+
 def limit_column_norm(limit: float) -> optax.GradientTransformation:
     """Keeps the norm of every unit's incoming weights at most `limit` (pylearn2's max_col_norm).
 

@@ -17,7 +17,7 @@ class Player(NamedTuple):
     """G or D."""
 
     params: optax.Params  # theta_g or theta_d
-    stats: Any  # what a forward pass updates: batch statistics, spectral vectors; {} where there are none
+    stats: Any  # what a look at examples updates: batch statistics, spectral vectors, LeCam's anchors; {} without any
     opt_state: optax.OptState
 
 
@@ -27,6 +27,7 @@ class GanState(NamedTuple):
     generator: Player
     discriminator: Player
     averages: tuple[optax.Params, ...] = ()  # of theta_g, those of `generator.ema` in their order
+    slow: tuple[optax.Params, ...] = ()  # theta_g and theta_d that `train.lookahead` goes back to; () without it
 
 
 # Append only: a stream's place in this list is part of its key.

@@ -39,7 +39,7 @@ SECTIONS = {
 CHOICES = {
     "conditional": ("none", "label"),
     "prior.name": ("uniform", "normal", "sphere"),
-    "train.update": ("alternating", "simultaneous"),
+    "train.update": ("alternating", "simultaneous", "extragradient"),
     "train.on_divergence": ("stop", "restore"),
     "train.precision": ("highest", "high", "default"),
 }
@@ -93,6 +93,7 @@ def default() -> ConfigDict:
 
     c.discriminator = ConfigDict()
     c.discriminator.name = "mlp"  # a family of jaxgan/networks
+    c.discriminator.packing = 1  # examples that D judges together (PacGAN, arXiv:1712.04086)
 
     c.objective = ConfigDict()
     c.objective.loss = "non_saturating"  # of jaxgan/objectives/losses.py
@@ -100,6 +101,20 @@ def default() -> ConfigDict:
     c.objective.penalties = ConfigDict()  # weights, 0 = off; of jaxgan/objectives/penalties.py
     for name in PENALTIES:
         c.objective.penalties[name] = 0.0
+
+    c.objective.penalty_every = 1  # updates of D from one with penalties to the next, their weights times this
+    c.objective.lecam = ConfigDict()  # D's logits stay near their running means (arXiv:2104.03310)
+    c.objective.lecam.weight = 0.0  # 0 = off; .3 in the authors' code
+    c.objective.lecam.decay = 0.99  # of the running means
+    c.objective.lecam.start = 1000.0  # updates of D before the term counts
+    c.objective.consistency = ConfigDict()  # D's logits survive a flip and a shift (arXiv:1910.12027), weights ...
+    c.objective.consistency.real = 0.0  # ... on data; 10
+    c.objective.consistency.fake = 0.0  # ... on samples of G; 10
+    c.objective.latent = ConfigDict()  # D ignores, and G shows, a small change of z (arXiv:2002.04724), weights ...
+    c.objective.latent.discriminator = 0.0  # ... in D's loss; 5 to 20
+    c.objective.latent.generator = 0.0  # ... in G's loss; .5
+    c.objective.latent.radius = 0.05  # deviation of the change
+    c.objective.top_k = 1.0  # share of the minibatch, that with the largest logits, that G descends (arXiv:2002.06224)
 
     c.augment = ConfigDict()
     c.augment.name = "none"  # what x and G(z) go through before D; of jaxgan/augment.py
@@ -109,6 +124,8 @@ def default() -> ConfigDict:
         c.optimizer[player] = o = ConfigDict()
         o.name = "adam"  # of jaxgan/optimizers.py
         o.max_column_norm = 0.0  # largest norm of a unit's incoming weights; 0 = no limit
+        o.clip = 0.0  # largest absolute value of a weight, kept after every update (WGAN); 0 = no limit
+        o.optimistic = False  # twice this update less the one before (arXiv:1711.00141)
         o.schedule = ConfigDict()
         o.schedule.name = "constant"  # of the learning rate; of jaxgan/schedules.py
 
@@ -116,9 +133,12 @@ def default() -> ConfigDict:
     c.train.steps = 20_000  # iterations of Algorithm 1's outer loop
     c.train.batch_size = 64  # m, over all devices and hosts
     c.train.d_steps = 1  # k, ascent steps on D for each descent step on G
-    # alternating: Algorithm 1 | simultaneous: the 2014 code (k = 1). Read it as config.train["update"]:
-    # `update` is also a method of ConfigDict.
+    c.train.g_batch_size = 0  # minibatch of G's step; 0 = batch_size
+    # alternating: Algorithm 1 | simultaneous: the 2014 code | extragradient (arXiv:1802.10551); the last two with k = 1.
+    # Read it as config.train["update"]: `update` is also a method of ConfigDict.
     c.train.update = "alternating"
+    c.train.lookahead = 0  # steps after which both players go back part of the way (arXiv:2006.14567); 0 = never
+    c.train.lookahead_rate = 0.5  # the part of the way that stays
     c.train.precision = "highest"  # of matrix products, as JAX names it: highest | high | default
     c.train.on_divergence = "stop"  # stop | restore: back to the last checkpoint, with different random numbers ...
     c.train.max_restores = 3  # ... at most this many times
@@ -233,16 +253,37 @@ def validate(config: ConfigDict) -> None:
         choice = chosen(config, path)
         if hasattr(choice, "check"):
             choice.check()
-    if config.train["update"] == "simultaneous" and config.train.d_steps != 1:
+    _validate_training(config)
+
+
+def _validate_training(config: ConfigDict) -> None:
+    t, objective = config.train, config.objective
+    if t["update"] != "alternating" and t.d_steps != 1:
         raise UserError(
-            f"train.update='simultaneous' makes one step of each player, so train.d_steps must "
-            f"be 1, not {config.train.d_steps}; use 'alternating' for k > 1."
+            f"train.update={t['update']!r} makes one step of each player, so train.d_steps must "
+            f"be 1, not {t.d_steps}; use 'alternating' for k > 1."
         )
-    drawn = config.train.steps * config.train.d_steps * config.train.batch_size
-    if drawn >= 2**32:
+    largest = max(t.batch_size, t.g_batch_size)
+    if (drawn := t.steps * t.d_steps * largest) >= 2**32:
         raise UserError(
             f"train.steps * train.d_steps * train.batch_size = {drawn} examples, but the data "
             f"order counts them in 32 bits; stay below {2**32}."
+        )
+    if t["update"] == "simultaneous" and t.g_batch_size not in (0, t.batch_size):
+        raise UserError("train.update='simultaneous' gives both players one minibatch; set train.g_batch_size=0.")
+    for key, value in (("objective.lecam.decay", objective.lecam.decay), ("train.lookahead_rate", t.lookahead_rate)):
+        if not 0 <= value <= 1:
+            raise UserError(f"{key} must be in [0, 1], not {value}.")
+    if not 0 < objective.top_k <= 1:
+        raise UserError(f"objective.top_k is a share in (0, 1], not {objective.top_k}.")
+    packing = config.discriminator.packing
+    for key, size in (("train.batch_size", t.batch_size), ("train.g_batch_size", t.g_batch_size)):
+        if size % packing:
+            raise UserError(f"discriminator.packing={packing} does not divide {key}={size}; change one of them.")
+    if packing > 1 and (config.conditional != "none" or any(objective.penalties.values())):
+        raise UserError(
+            f"discriminator.packing={packing} judges examples together, so it takes no classes and no penalties of "
+            f"single examples; set packing to 1, or conditional and objective.penalties off."
         )
 
 
@@ -250,6 +291,8 @@ _POSITIVE = (
     "train.steps",
     "train.batch_size",
     "train.d_steps",
+    "discriminator.packing",
+    "objective.penalty_every",
     "prior.size",
     "prior.scale",
     "objective.d_scale",
@@ -270,6 +313,17 @@ _AT_LEAST_ZERO = (
     "generator.ema.ramp",
     "optimizer.generator.max_column_norm",
     "optimizer.discriminator.max_column_norm",
+    "optimizer.generator.clip",
+    "optimizer.discriminator.clip",
+    "objective.lecam.weight",
+    "objective.lecam.start",
+    "objective.consistency.real",
+    "objective.consistency.fake",
+    "objective.latent.discriminator",
+    "objective.latent.generator",
+    "objective.latent.radius",
+    "train.g_batch_size",
+    "train.lookahead",
     *(f"objective.penalties.{name}" for name in PENALTIES),
 )
 

@@ -146,5 +146,8 @@ def changed_from_default(config: ConfigDict) -> dict[str, tuple[Any, Any]]:
     flat = flatten(config)
     choices = {f"{path}.{section.key}": get(config, path)[section.key] for path, section in SECTIONS.items()}
     base, start = flatten(update(default(), choices)), flatten(default())
-    return {key: (start.get(key, base.get(key)), value) for key, value in flat.items() if value != base.get(key) or (
-        key in choices and value != start[key])}
+    return {
+        key: (start.get(key, base.get(key)), value)
+        for key, value in flat.items()
+        if value != base.get(key) or (key in choices and value != start[key])
+    }

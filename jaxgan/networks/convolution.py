@@ -129,7 +129,7 @@ def shifted_sum(y: jax.Array, axis: int, taps: int, window: int, stride: int) ->
 
 
 def col2im(y: jax.Array, g: Geometry, channels: int) -> jax.Array:
-    """Adds windows up where they lie in the images, the transpose of `im2col`: [n, h, w, kh * kw * C] -> [n, H, W, C]."""
+    """Adds windows up where they lie in the images, `im2col` transposed: [n, h, w, kh * kw * C] -> [n, H, W, C]."""
     (h, w), (sh, sw), (kh, kw), c = g.points, g.strides, g.window, channels
     y = y.reshape(-1, h, w, kh, kw, c)
     y = shifted_sum(y, 2, 4, kw, sw)
@@ -234,7 +234,7 @@ def conv(
 ) -> jax.Array:
     """A convolution as networks have it, which does not flip the kernel.
 
-    y[n, r, c, f] = sum over i, j, k of x[n, strides[0] * r + i - top, strides[1] * c + j - left, k] * kernel[i, j, k, f]
+    y[n, r, c, f] = sum over i, j, k of x[n, strides[0] r + i - top, strides[1] c + j - left, k] * kernel[i, j, k, f]
 
     Args:
       x: [n, H, W, C] float.

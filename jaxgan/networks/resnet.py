@@ -124,7 +124,7 @@ class Projection(nn.Module):
 
 
 def halved(h: jax.Array) -> jax.Array:
-    """Means of 2x2 pixels; a last odd row or column counts with its own pixels only: [n, H, W, C] -> [n, H/2, W/2, C]."""
+    """Means of 2x2 pixels, of fewer in a last odd row or column: [n, H, W, C] -> [n, H/2, W/2, C]."""
     height, width = h.shape[1:3]
     if height % 2 or width % 2:
         return nn.avg_pool(h, (2, 2), (2, 2), [(0, height % 2), (0, width % 2)], count_include_pad=False)

@@ -5,7 +5,7 @@ As with penalties, add their means, weighted, to D's undivided loss (`losses`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import jax
@@ -14,6 +14,80 @@ from jax import Array
 from jax.typing import ArrayLike
 
 Network = Callable[[Array], Array]
+LECAM = "lecam"  # of the anchors, among the statistics of D
+
+
+class Look(NamedTuple):
+    """What a term of D's loss may look at: this device's share of a minibatch, and D and G as they train."""
+
+    D: Callable[[Array], Array]  # x [n, *shape] -> logits [n]
+    G: Callable[[Array], Array]  # z [n, d] -> x [n, *shape], constant
+    x: Array  # [n, *shape] data
+    fake: Array  # [n, *shape] G(z), constant
+    z: Array  # [n, d]
+    keys: Array  # [n] keys, one per example
+    real_logits: Array  # [m] of the global minibatch
+    fake_logits: Array  # [m]
+    stats: dict  # of D
+    count: Array  # uint32 scalar, updates of D before this one
+
+
+def discriminator_terms(objective: Mapping) -> tuple[tuple[str, Callable], ...]:
+    """The terms of D's loss that are on: (name, (numbers, look) -> (their value, weighted, D's statistics)).
+
+    Args:
+      objective: the section of the configuration; `numbers` are its traced fields as {'lecam.weight': ...}.
+    """
+
+    def anchored(numbers, look: Look):
+        anchors = update_anchors(
+            look.stats[LECAM],
+            look.real_logits,
+            look.fake_logits,
+            step=look.count,
+            start=numbers["lecam.start"],
+            decay=numbers["lecam.decay"],
+        )
+        value = jnp.mean(lecam(look.real_logits, look.fake_logits, *anchors))
+        counts = (look.count.astype(jnp.float32) > numbers["lecam.start"]).astype(value.dtype)
+        return numbers["lecam.weight"] * counts * value, {**look.stats, LECAM: anchors}
+
+    def consistent(where: str):
+        def term(numbers, look: Look):
+            keys = jax.vmap(lambda key: jax.random.fold_in(key, 0))(look.keys)
+            points = look.x if where == "real" else look.fake
+            value = jnp.mean(consistency(look.D, lambda x: flip_and_shift(x, keys), points))
+            return numbers[f"consistency.{where}"] * value, look.stats
+
+        return term
+
+    def latent(numbers, look: Look):
+        moved = perturbed_z(look.z, look.keys, numbers["latent.radius"])
+        value = jnp.mean(latent_consistency_discriminator(look.D, look.G, look.z, moved))
+        return numbers["latent.discriminator"] * value, look.stats
+
+    found = {
+        "lecam": (objective["lecam"]["weight"], anchored),
+        "consistency_real": (objective["consistency"]["real"], consistent("real")),
+        "consistency_fake": (objective["consistency"]["fake"], consistent("fake")),
+        "latent_consistency": (objective["latent"]["discriminator"], latent),
+    }
+    return tuple((name, term) for name, (weight, term) in found.items() if weight)
+
+
+def generator_terms(objective: Mapping) -> tuple[tuple[str, Callable], ...]:
+    """The terms of G's loss that are on: (name, (numbers, G, z, keys) -> their value, weighted)."""
+
+    def latent(numbers, G: Network, z: Array, keys: Array) -> Array:
+        moved = perturbed_z(z, keys, numbers["latent.radius"])
+        return numbers["latent.generator"] * jnp.mean(latent_consistency_generator(G, z, moved))
+
+    return (("latent_diversity", latent),) if objective["latent"]["generator"] else ()
+
+
+def perturbed_z(z: Array, keys: Array, radius: ArrayLike) -> Array:
+    """`perturb` with keys of its own."""
+    return perturb(z, jax.vmap(lambda key: jax.random.fold_in(key, 1))(keys), radius)
 
 
 # --- LeCam, arXiv:2104.03310 ------------------------------------------------------------------------------------------
