@@ -22,7 +22,7 @@ import optax
 
 from jaxgan import ema
 from jaxgan.data import stacked
-from jaxgan.gan import Gan, loss_of
+from jaxgan.gan import AUGMENT, Gan, loss_of
 from jaxgan.hparams import PENALTIES, HParams
 from jaxgan.networks.norms import STATISTICS
 from jaxgan.objectives.losses import top_k_mean
@@ -116,7 +116,7 @@ def apply_gradients(
 
 def look(gan: Gan, hparams: HParams, theta_d, stats, seen: Examples, *, once: bool, axis_name: str | None):
     """D's logits on examples as it sees them in training, augmented and with dropout, and its statistics after it."""
-    x = gan.view(hparams, seen.x, seen.view)
+    x = gan.augment(hparams)(seen.x, seen.view, stats.get(AUGMENT, ()))
     return gan.D(theta_d, stats, x, seen.y, seen.dropout, train=True, once=once, axis_name=axis_name)
 
 
@@ -197,6 +197,8 @@ def discriminator_gradient(
             seen = Look(sees, draws, x, fake_x, noise.z, noise.terms, real_logits, fake_logits, stats, count)
             means[name], stats = term(numbers_of(hparams), seen)
             total += means[name]
+        if AUGMENT in stats:
+            stats = {**stats, AUGMENT: gan.augment(hparams).update(stats[AUGMENT], real_logits)}
         return d_loss + total, ({"d_loss": d_loss, **means, **readings(gan, real_logits, fake_logits)}, stats)
 
     gradient, (metrics, stats) = mean(jax.grad(objective, has_aux=True)(D.params), axis_name)

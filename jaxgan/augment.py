@@ -1,45 +1,289 @@
 """What x and G(z) go through on their way to D: the same law for both, in D's step, G's step and the penalties.
 
-Each augmentation is a function of one example and one key. D never sees an example that has not gone through it
-while it trains; `discriminate` and the metrics see examples as they are.
+Penalties differentiate through it, with respect to the example as it was (as R3GAN's do). `discriminate` and the
+metrics see examples as they are. An augmentation is a function of examples, a key per example, and a state: arrays that
+it updates once per update of D (`update`), `()` where it has none. Numbers are for values in [-1, 1], to which others
+are mapped and from which they are mapped back.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from jaxgan.errors import UserError
+from jaxgan.networks.layers import DataSpec, check_images, check_one_of
+
+
+def _uniform(key: jax.Array, low: float, high: float) -> jax.Array:
+    return jax.random.uniform(key, minval=low, maxval=high)
+
+
+def _per_image(x: jax.Array, keys: jax.Array, data: DataSpec, change: Callable) -> jax.Array:
+    """`change`(image in [-1, 1], key) on each image."""
+    low, high = data.bounds
+    half = (high - low) / 2
+    return (jax.vmap(change)((x - low) / half - 1, keys) + 1) * half + low
+
+
+def _check_bounded_images(name: str, data: DataSpec | None) -> None:
+    check_images(f"augment.name={name}", data)
+    if data is not None and data.bounds is None:
+        raise UserError(f"augment.name={name} is for images in a known range; set data.gcn=0, or augment.name=flip.")
 
 
 @dataclass(frozen=True)
 class Nothing:
     """Examples as they are."""
 
-    def __call__(self, x: jax.Array, keys: jax.Array) -> jax.Array:
-        """x: [n, *shape] float32; keys: [n] typed PRNG keys, one per example."""
-        del keys
+    data: DataSpec | None = None
+
+    def init(self) -> tuple:
+        return ()
+
+    def __call__(self, x: jax.Array, keys: jax.Array, state: Any) -> jax.Array:
+        """x: [n, *shape] float32; keys: [n] typed PRNG keys, one per example; state: of `init` or `update`."""
         return x
+
+    def update(self, state: Any, real_logits: jax.Array) -> Any:
+        """The state after an update of D. real_logits: [m] float32 of the global minibatch."""
+        return state
 
 
 @dataclass(frozen=True)
-class Flip:
-    """Horizontal mirror images, with probability `probability`."""
+class Flip(Nothing):
+    """Horizontal mirror images."""
 
     probability: float = 0.5
 
     def check(self) -> None:
+        check_images("augment.name=flip", self.data)
         if not 0 <= self.probability <= 1:
             raise UserError(f"augment.probability must be in [0, 1], not {self.probability}.")
 
-    def __call__(self, x: jax.Array, keys: jax.Array) -> jax.Array:
-        """x: [n, H, W, C] float32; keys: [n] typed PRNG keys, one per example."""
-        if x.ndim != 4:
-            raise UserError(f"augment.name=flip takes images, but the data are of shape {x.shape[1:]}.")
+    def __call__(self, x: jax.Array, keys: jax.Array, state: Any) -> jax.Array:
         flip = jax.vmap(lambda key: jax.random.uniform(key))(keys) < self.probability
         return jnp.where(flip[:, None, None, None], x[:, :, ::-1], x)
 
 
-AUGMENTS = {"none": Nothing, "flip": Flip}
+@dataclass(frozen=True)
+class InstanceNoise(Nothing):
+    """Normal noise whose deviation falls linearly to 0 (arXiv:1610.04490); the state counts updates of D."""
+
+    deviation: float = 0.1  # at the start, in the unit of the data
+    steps: float = 10_000.0  # updates of D until there is none
+
+    def check(self) -> None:
+        if not (self.deviation >= 0 and self.steps > 0):
+            raise UserError(
+                f"augment.deviation={self.deviation} must be 0 or more, and augment.steps={self.steps} above 0."
+            )
+
+    def init(self) -> jax.Array:
+        return jnp.zeros((), jnp.uint32)
+
+    def __call__(self, x: jax.Array, keys: jax.Array, state: Any) -> jax.Array:
+        left = jnp.maximum(1 - state.astype(jnp.float32) / self.steps, 0.0)
+        noise = jax.vmap(lambda key: jax.random.normal(key, x.shape[1:]))(keys)
+        return x + self.deviation * left * noise
+
+    def update(self, state: Any, real_logits: jax.Array) -> jax.Array:
+        return state + 1
+
+
+PARTS = ("color", "translation", "cutout")
+
+
+@dataclass(frozen=True)
+class DiffAugment(Nothing):
+    """DiffAugment (arXiv:2006.10738), each part once per image, in the order given."""
+
+    policy: Sequence[str] = PARTS  # of color, translation, cutout
+
+    def check(self) -> None:
+        for part in self.policy:
+            check_one_of("augment.policy", part, PARTS)
+        _check_bounded_images("diffaugment", self.data)
+
+    def __call__(self, x: jax.Array, keys: jax.Array, state: Any) -> jax.Array:
+        parts = {"color": _color, "translation": _translated, "cutout": _cut_out}
+
+        def change(image: jax.Array, key: jax.Array) -> jax.Array:
+            for i, part in enumerate(self.policy):
+                image = parts[part](image, jax.random.fold_in(key, i))
+            return image
+
+        return _per_image(x, keys, self.data, change)
+
+
+def _color(image: jax.Array, key: jax.Array) -> jax.Array:
+    """Brightness, then saturation, then contrast. [H, W, C] in [-1, 1]; the result may leave that range."""
+    brightness, saturation, contrast = jax.random.split(key, 3)
+    image = image + _uniform(brightness, -0.5, 0.5)
+    grey = jnp.mean(image, axis=2, keepdims=True)
+    image = (image - grey) * _uniform(saturation, 0.0, 2.0) + grey
+    mean = jnp.mean(image)
+    return (image - mean) * _uniform(contrast, 0.5, 1.5) + mean
+
+
+def _translated(image: jax.Array, key: jax.Array) -> jax.Array:
+    """A shift by up to an eighth of each side, zeros (mid-grey) where nothing comes in."""
+    margins = [int(side / 8 + 0.5) for side in image.shape[:2]]
+    padded = jnp.pad(image, [*((m, m) for m in margins), (0, 0)])
+    starts = [jax.random.randint(k, (), 0, 2 * m + 1) for k, m in zip(jax.random.split(key), margins, strict=True)]
+    return jax.lax.dynamic_slice(padded, (*starts, 0), image.shape)
+
+
+def _cut_out(image: jax.Array, key: jax.Array) -> jax.Array:
+    """Zeros in a rectangle of half of each side, whose centre is anywhere in the image."""
+    keep = []
+    for axis, k in enumerate(jax.random.split(key)):
+        side = image.shape[axis]
+        size = int(side / 2 + 0.5)
+        start = jax.random.randint(k, (), 0, side + (1 - size % 2)) - size // 2
+        at = jnp.arange(side)
+        keep.append((at < start) | (at >= start + size))
+    return jnp.where((keep[0][:, None] | keep[1][None])[..., None], image, 0.0)
+
+
+class Strength(NamedTuple):
+    """The state of adaptive augmentation."""
+
+    p: jax.Array  # float32, the probability of each change
+    signs: jax.Array  # float32, sum of the mean signs of D's logits on data since p last moved
+    count: jax.Array  # uint32, updates of D
+
+
+SETS = ("blit", "color")
+
+
+@dataclass(frozen=True)
+class Ada(Nothing):
+    """The exact part of StyleGAN2-ADA's changes (arXiv:2006.06676), each with probability p, which adapts.
+
+    `blit`: mirror image, quarter turns, whole-pixel shifts with reflected borders. `color`: brightness, contrast, luma
+    flip, and for 3 channels hue and saturation. (Scaling, rotation and filters, which resample, are left out.) Every
+    `interval` updates of D, p rises where the mean sign of its logits on data is above `target`, and falls below it.
+    """
+
+    sets: Sequence[str] = SETS  # of blit, color
+    target: float = 0.6
+    images: float = 500_000.0  # that p takes from 0 to 1
+    interval: int = 4  # updates of D
+    NEEDS_SIGN = True  # of D's logits
+
+    def check(self) -> None:
+        _check_ada(self.sets, self.data)
+        if not (-1 < self.target < 1 and self.images > 0 and self.interval > 0):
+            raise UserError(
+                f"augment.target={self.target} must be in (-1, 1), augment.images={self.images} and "
+                f"augment.interval={self.interval} above 0."
+            )
+
+    def init(self) -> Strength:
+        return Strength(jnp.zeros(()), jnp.zeros(()), jnp.zeros((), jnp.uint32))
+
+    def __call__(self, x: jax.Array, keys: jax.Array, state: Any) -> jax.Array:
+        return _per_image(x, keys, self.data, lambda image, key: _changed(image, key, state.p, self.sets))
+
+    def update(self, state: Any, real_logits: jax.Array) -> Strength:
+        signs, count = state.signs + jnp.mean(jnp.sign(real_logits)), state.count + 1
+        due = count % jnp.uint32(self.interval) == 0
+        step = real_logits.shape[0] * self.interval / self.images
+        p = jnp.maximum(state.p + jnp.sign(signs / self.interval - self.target) * step, 0.0)
+        return Strength(jnp.where(due, p, state.p), jnp.where(due, 0.0, signs), count)
+
+
+@dataclass(frozen=True)
+class AdaSchedule(Nothing):
+    """`Ada` whose p follows half a cosine from `start` to `final`, then stays, as R3GAN's (arXiv:2501.05441)."""
+
+    sets: Sequence[str] = SETS  # of blit, color
+    start: float = 0.0
+    final: float = 0.55
+    steps: float = 20_000.0  # updates of D
+
+    def check(self) -> None:
+        _check_ada(self.sets, self.data)
+        if not (self.start >= 0 and self.final >= 0 and self.steps > 0):
+            raise UserError("augment.start and augment.final must be 0 or more, and augment.steps above 0.")
+
+    def init(self) -> jax.Array:
+        return jnp.zeros((), jnp.uint32)
+
+    def __call__(self, x: jax.Array, keys: jax.Array, state: Any) -> jax.Array:
+        done = jnp.minimum(state.astype(jnp.float32) / self.steps, 1.0)
+        p = self.start + (self.final - self.start) * (1 - jnp.cos(jnp.pi * done)) / 2
+        return _per_image(x, keys, self.data, lambda image, key: _changed(image, key, p, self.sets))
+
+    def update(self, state: Any, real_logits: jax.Array) -> jax.Array:
+        return state + 1
+
+
+def _check_ada(sets: Sequence[str], data: DataSpec | None) -> None:
+    for name in sets:
+        check_one_of("augment.sets", name, SETS)
+    _check_bounded_images("ada", data)
+    if data is not None and "blit" in sets and data.shape[0] != data.shape[1]:
+        raise UserError(f"augment.sets=blit turns square images, not {data.shape[0]}x{data.shape[1]}.")
+    if data is not None and "color" in sets and data.shape[2] not in (1, 3):
+        raise UserError(f"augment.sets=color is for 1 or 3 channels, not {data.shape[2]}.")
+
+
+def _changed(image: jax.Array, key: jax.Array, p: jax.Array, sets: Sequence[str]) -> jax.Array:
+    key_blit, key_color = jax.random.split(key)
+    image = _blitted(image, key_blit, p) if "blit" in sets else image
+    return _recolored(image, key_color, p) if "color" in sets else image
+
+
+def _happens(key: jax.Array, p: jax.Array) -> jax.Array:
+    return jax.random.uniform(key) < p
+
+
+def _blitted(image: jax.Array, key: jax.Array, p: jax.Array) -> jax.Array:
+    """Mirror image (a fair coin, with probability p), quarter turns, shifts of up to an eighth of each side."""
+    keys = jax.random.split(key, 7)
+    image = jnp.where(_happens(keys[0], p) & _happens(keys[1], jnp.asarray(0.5)), image[:, ::-1], image)
+    turns = jnp.where(_happens(keys[2], p), jax.random.randint(keys[3], (), 0, 4), 0)
+    image = jax.lax.select_n(turns, *(jnp.rot90(image, k) for k in range(4)))
+    shifted = _happens(keys[4], p)
+    for axis, k in enumerate(keys[5:]):
+        side = image.shape[axis]
+        shift = jnp.where(shifted, jnp.round(_uniform(k, -0.125, 0.125) * side), 0.0).astype(jnp.int32)
+        at = jnp.abs(jnp.arange(side) - shift)  # reflected at the first pixel, then at the last
+        image = jnp.take(image, jnp.where(at >= side, 2 * (side - 1) - at, at), axis=axis)
+    return image
+
+
+def _recolored(image: jax.Array, key: jax.Array, p: jax.Array) -> jax.Array:
+    """Brightness, contrast, luma flip, hue and saturation, as one affine map of the channels."""
+    keys = jax.random.split(key, 10)
+    normal = lambda i: jax.random.normal(keys[i])  # noqa: E731
+    brightness = jnp.where(_happens(keys[0], p), 0.2 * normal(1), 0.0)
+    contrast = jnp.where(_happens(keys[2], p), jnp.exp2(0.5 * normal(3)), 1.0)
+    flipped = _happens(keys[4], p) & _happens(keys[5], jnp.asarray(0.5))
+    luma = jnp.where(flipped, -1.0, 1.0)  # what becomes of (1, 1, 1) / sqrt 3
+    if image.shape[2] == 1:
+        return luma * contrast * (image + brightness)
+    angle = jnp.where(_happens(keys[6], p), _uniform(keys[7], -math.pi, math.pi), 0.0)
+    saturation = jnp.where(_happens(keys[8], p), jnp.exp2(normal(9)), 1.0)
+    axis = jnp.full((3, 3), 1 / 3)
+    cross = jnp.array([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]]) / math.sqrt(3)
+    around = (jnp.eye(3) - axis) * jnp.cos(angle) + cross * jnp.sin(angle)  # turns what is not grey
+    matrix = contrast * (luma * axis + saturation * around)
+    return jnp.einsum("hwc,dc->hwd", image + brightness, matrix, precision="highest")
+
+
+AUGMENTS = {
+    "none": Nothing,
+    "flip": Flip,
+    "instance_noise": InstanceNoise,
+    "diffaugment": DiffAugment,
+    "ada": Ada,
+    "ada_schedule": AdaSchedule,
+}

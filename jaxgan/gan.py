@@ -15,6 +15,7 @@ import optax
 from ml_collections import ConfigDict
 
 from jaxgan import ema
+from jaxgan.augment import Nothing
 from jaxgan.config import chosen
 from jaxgan.config.fields import keywords
 from jaxgan.data import Dataset, value_range
@@ -30,6 +31,7 @@ from jaxgan.objectives.regularizers import LECAM, discriminator_terms, generator
 from jaxgan.optimizers import Epochs, clip_weights, limit_column_norm, optimistic
 from jaxgan.state import GanState, Player, run_stream
 
+AUGMENT = "augment"  # of the augmentation's state, among the statistics of D
 STATISTICS_BATCHES = 50  # minibatches that a sampled G's batch statistics are measured on
 
 
@@ -43,7 +45,7 @@ class Gan(NamedTuple):
     D: Callable[..., tuple[jax.Array, Any]]
     draw_z: Callable[[HParams, jax.Array], jax.Array]  # (hparams, key) -> one z [d]
     decode: Callable[[jax.Array], jax.Array]  # stored examples -> float32, the range of G
-    view: Callable[[HParams, jax.Array, jax.Array], jax.Array]  # (hparams, x, keys [n]) -> x, augmented
+    augment: Callable[[HParams], Nothing]  # what examples go through on their way to D
     optimizer: Callable[[str, HParams], optax.GradientTransformation]  # (player, hparams)
     init: Callable[[HParams], GanState]
     loss: Loss
@@ -137,9 +139,9 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
     packing = config.discriminator.packing
     judged = data._replace(shape=(*data.shape[:-1], data.shape[-1] * packing))
     generator, discriminator = chosen(config, "generator", data=data), chosen(config, "discriminator", data=judged)
-    for network in (generator, discriminator):
-        if hasattr(network, "check"):
-            network.check()
+    for part in (generator, discriminator, chosen(config, "augment", data=data)):
+        if hasattr(part, "check"):
+            part.check()
     precision = None if config.train.precision == "default" else config.train.precision
     draw = prior(config.prior.name, config.prior.size)
     optimizer = partial(player_optimizer, config, examples)
@@ -152,6 +154,8 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
         theta_d, d_stats = _parted(discriminator.init(key_d, jnp.zeros((1, *judged.shape)), y))
         if config.objective.lecam.weight:
             d_stats = {**d_stats, LECAM: initial_anchors()}
+        if jax.tree.leaves(start := augment({}).init()):
+            d_stats = {**d_stats, AUGMENT: start}
         return GanState(
             step=jnp.zeros((), jnp.uint32),
             restores=jnp.zeros((), jnp.uint32),
@@ -161,8 +165,8 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
             slow=jax.tree.map(jnp.copy, (theta_g, theta_d)) if config.train.lookahead else (),
         )
 
-    def view(hparams: HParams, x: jax.Array, keys: jax.Array) -> jax.Array:
-        return dataclasses.replace(chosen(config, "augment"), **of(hparams, "augment"))(x, keys)
+    def augment(hparams: HParams) -> Nothing:
+        return dataclasses.replace(chosen(config, "augment", data=data), **of(hparams, "augment"))
 
     weights = config.objective.penalties
     return Gan(
@@ -170,7 +174,7 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
         D=partial(_apply_packed, packing, partial(_apply, discriminator, precision)),
         draw_z=lambda hparams, key: draw(key) * hparams["prior.scale"],
         decode=lambda x: decode(x, config.data.gcn),
-        view=view,
+        augment=augment,
         optimizer=optimizer,
         init=init,
         loss=LOSSES[config.objective.loss],

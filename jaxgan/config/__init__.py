@@ -134,7 +134,7 @@ def default() -> ConfigDict:
     c.train.batch_size = 64  # m, over all devices and hosts
     c.train.d_steps = 1  # k, ascent steps on D for each descent step on G
     c.train.g_batch_size = 0  # minibatch of G's step; 0 = batch_size
-    # alternating: Algorithm 1 | simultaneous: the 2014 code | extragradient (arXiv:1802.10551); the last two with k = 1.
+    # alternating: Algorithm 1 | simultaneous: the 2014 code | extragradient (arXiv:1802.10551); for these two k = 1.
     # Read it as config.train["update"]: `update` is also a method of ConfigDict.
     c.train.update = "alternating"
     c.train.lookahead = 0  # steps after which both players go back part of the way (arXiv:2006.14567); 0 = never
@@ -274,6 +274,11 @@ def _validate_training(config: ConfigDict) -> None:
     for key, value in (("objective.lecam.decay", objective.lecam.decay), ("train.lookahead_rate", t.lookahead_rate)):
         if not 0 <= value <= 1:
             raise UserError(f"{key} must be in [0, 1], not {value}.")
+    if getattr(chosen(config, "augment"), "NEEDS_SIGN", False) and LOSSES[objective.loss].difference:
+        raise UserError(
+            f"augment.name={config.augment.name} steers by the sign of D's logits, which means nothing under "
+            f"objective.loss={objective.loss}; take augment.name=ada_schedule."
+        )
     if not 0 < objective.top_k <= 1:
         raise UserError(f"objective.top_k is a share in (0, 1], not {objective.top_k}.")
     packing = config.discriminator.packing
