@@ -127,6 +127,8 @@ def measurer(config: ConfigDict, dataset: Dataset) -> Callable[[np.ndarray], dic
 
     def measure(samples: np.ndarray) -> dict[str, float]:
         found: dict[str, float] = {}
+        if config.data.low and not config.data.gcn and dataset.mixture is None:
+            samples = (samples - config.data.low) / (1 - config.data.low)  # scores compare, whatever G's range
         for metric in (METRICS[name] for name in config.evaluate.metrics):
             arguments = {need: samples if need == "samples" else given(need) for need in metric.needs}
             found |= {number: float(x) for number, x in metric.evaluate(**arguments).items()}

@@ -83,13 +83,13 @@ def prior(name: str, size: int) -> Callable[[jax.Array], jax.Array]:
     return draw
 
 
-def mean_example(train: np.ndarray, gcn: float) -> np.ndarray:
+def mean_example(train: np.ndarray, gcn: float, low: float) -> np.ndarray:
     """The mean of the decoded training examples, float64 [*shape]."""
     if gcn == 0 and train.dtype == np.uint8:
         # Exact, and without a float copy of the training set.
-        return train.sum(axis=0, dtype=np.uint64) / (255.0 * len(train))
+        return train.sum(axis=0, dtype=np.uint64) / (255.0 * len(train)) * (1 - low) + low
     chunks = np.array_split(train, -(-len(train) // 10_000))
-    return sum(np.asarray(decode(chunk, gcn)).sum(axis=0, dtype=np.float64) for chunk in chunks) / len(train)
+    return sum(np.asarray(decode(chunk, gcn, low)).sum(axis=0, dtype=np.float64) for chunk in chunks) / len(train)
 
 
 def spec_of(config: ConfigDict, dataset: Dataset) -> DataSpec:
@@ -104,7 +104,7 @@ def spec_of(config: ConfigDict, dataset: Dataset) -> DataSpec:
             f"the data labels: class sub-folders, or an array train_labels."
         )
     classes = dataset.classes if config.conditional == "label" else 0
-    return DataSpec(dataset.shape, classes, value_range(dataset, config.data.gcn))
+    return DataSpec(dataset.shape, classes, value_range(dataset, config.data.gcn, config.data.low))
 
 
 def build_for(config: ConfigDict, dataset: Dataset) -> Gan:
@@ -119,7 +119,7 @@ def build_for(config: ConfigDict, dataset: Dataset) -> Gan:
             f"train.batch_size={m} is larger than the training set of {n} examples ({config.data.name}); make it "
             f"smaller."
         )
-    mean = np.tile(mean_example(dataset.train, config.data.gcn), dataset.stack)
+    mean = np.tile(mean_example(dataset.train, config.data.gcn, config.data.low), dataset.stack)
     spec = spec_of(config, dataset)._replace(mean=mean)
     return build(config, spec, n, label_classes=dataset.classes, stack=dataset.stack)
 
@@ -173,7 +173,7 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
         G=partial(_apply, generator, precision),
         D=partial(_apply_packed, packing, partial(_apply, discriminator, precision)),
         draw_z=lambda hparams, key: draw(key) * hparams["prior.scale"],
-        decode=lambda x: decode(x, config.data.gcn),
+        decode=lambda x: decode(x, config.data.gcn, config.data.low),
         augment=augment,
         optimizer=optimizer,
         init=init,

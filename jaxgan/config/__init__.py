@@ -75,7 +75,9 @@ def default() -> ConfigDict:
     c.data.name = "digits"  # digits | tfds:NAME | npz:PATH | folder:PATH | tfd:PATH | mixture:NAME | stacked:NAME
     c.data.dir = ""  # where TFDS keeps its data; '' = TFDS's own choice (TFDS_DATA_DIR)
     c.data.validation = 150  # examples: the last ones of the training set, never trained on
-    c.data.gcn = 0.0  # 0: pixels in [0, 1]; s: global contrast normalization, each image has norm s
+    c.data.low = 0.0  # pixels are in [low, 1]: 0 or -1, with which most recipes since 2015 state their penalties
+    c.data.gcn = 0.0  # 0: pixels in [low, 1]; s: global contrast normalization, each image has norm s
+    c.data.pad = 0  # black pixels added on each side of an image: 2 make 28x28 32x32
     c.data.size = 0  # folder: images are cropped to a square and resized to this side; 0 = as they are
 
     c.prior = ConfigDict()
@@ -249,6 +251,8 @@ def validate(config: ConfigDict) -> None:
         if flat[key] not in choices:
             raise not_a_choice(key, flat[key], choices)
     _validate_numbers(flat)
+    if config.data.low not in (0, -1):
+        raise UserError(f"data.low must be 0 or -1, not {config.data.low}.")
     for path in SECTIONS:
         choice = chosen(config, path)
         if hasattr(choice, "check"):
@@ -315,6 +319,7 @@ _AT_LEAST_ZERO = (
     "data.validation",
     "data.gcn",
     "data.size",
+    "data.pad",
     "generator.ema.ramp",
     "optimizer.generator.max_column_norm",
     "optimizer.discriminator.max_column_norm",

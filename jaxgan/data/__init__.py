@@ -56,14 +56,14 @@ class Dataset(NamedTuple):
         return *front, last * self.stack
 
 
-def value_range(dataset: Dataset, gcn: float) -> tuple[float, float] | None:
+def value_range(dataset: Dataset, gcn: float, low: float = 0.0) -> tuple[float, float] | None:
     """The least and the largest value of a decoded example, or None where there is no bound but chance.
 
     Args:
       dataset: images or points.
-      gcn: as `decode` takes it: 0, or the norm of each image after global contrast normalization.
+      gcn, low: as `decode` takes them.
     """
-    return (0.0, 1.0) if dataset.train.dtype == np.uint8 and gcn == 0 else None
+    return (low, 1.0) if dataset.train.dtype == np.uint8 and gcn == 0 else None
 
 
 def digest(dataset: Dataset) -> str:
@@ -101,14 +101,26 @@ def load(data_config: ConfigDict) -> Dataset:
     Raises:
       UserError: an unknown name, data that cannot be read, or too few examples.
     """
-    name, size = data_config.name, data_config.get("size", 0)
+    name, size, pad = data_config.name, data_config.size, data_config.pad
     kind, _, rest = name.partition(":")
     base = rest if kind == "stacked" else name
     if size < 0 or (size and not base.startswith("folder:")):
         raise UserError(f"data.size={size} with data.name={name!r}: it is 0, or the side in pixels for folder:PATH.")
     if kind == "stacked" and rest:
-        return _stacked(name, _load(rest, data_config.dir, data_config.validation, size))
-    return _load(name, data_config.dir, data_config.validation, size)
+        return _stacked(name, _padded(_load(rest, data_config.dir, data_config.validation, size), pad))
+    return _padded(_load(name, data_config.dir, data_config.validation, size), pad)
+
+
+def _padded(dataset: Dataset, pad: int) -> Dataset:
+    """Images with so many black pixels on each side."""
+    if not pad:
+        return dataset
+    if dataset.mixture is not None:
+        raise UserError(f"data.pad={pad} is for images, and {dataset.name} is not; set it to 0.")
+    width = ((0, 0), (pad, pad), (pad, pad), (0, 0))
+    splits = ("train", "validation", "test")
+    images.check_bytes(sum(getattr(dataset, name).nbytes for name in splits), f"padded images of {dataset.name}")
+    return dataset._replace(**{name: np.pad(getattr(dataset, name), width) for name in splits})
 
 
 def _load(name: str, directory: str, held_out: int, size: int) -> Dataset:

@@ -19,8 +19,8 @@ class Metric(NamedTuple):
 
     `evaluate` takes what it `needs` by name and returns numbers by name:
 
-      samples: [n, *shape] float32, of G, in the range of the data.
-      validation, test: [n, *shape] float32, decoded; not empty.
+      samples: [n, *shape] float32, of G; images in [0, 1] (unless data.gcn is set) whatever G's own range is.
+      validation, test: [n, *shape] float32, of the same range; not empty.
       mixture: the density p_data of `mixture:NAME`.
     """
 

@@ -51,7 +51,7 @@ def grid(images: np.ndarray, rows: int) -> np.ndarray:
 
 def sample_grid(config: ConfigDict, samples: np.ndarray) -> np.ndarray:
     """Images [n, H, W, C] in the range of the data, side by side: [H', W', 1 or 3] uint8."""
-    return grid(encode(samples, config.data.gcn), rows=math.isqrt(len(samples) - 1) + 1)
+    return grid(encode(samples, config.data.gcn, config.data.low), rows=math.isqrt(len(samples) - 1) + 1)
 
 
 def save_samples(path: Path, config: ConfigDict, samples: np.ndarray) -> None:

@@ -1,0 +1,37 @@
+"""DCGAN (arXiv:1511.06434) on MNIST, small enough for two CPU cores.
+
+    python -m jaxgan.main --config=configs/dcgan_mnist.py
+
+From 7x7 by two transposed convolutions of 4x4 and stride 2 (128 and 64 channels) to 28x28, batch normalization in G and
+in D's second layer, non-saturating loss, Adam 2e-4 with b1 .5, batches of 64; 782 steps are an epoch of the 50,000.
+"""
+
+from jaxgan.config import default, update
+
+
+def get_config():
+    return update(
+        default(),
+        {
+            "data.name": "tfds:mnist",
+            "data.validation": 10_000,
+            "data.low": -1.0,
+            "prior.name": "normal",
+            "prior.size": 100,
+            "generator.name": "dcgan",
+            "generator.widths": (128, 64),
+            "discriminator.name": "dcgan",
+            "discriminator.widths": (64, 128),
+            "discriminator.bias": True,
+            "objective.loss": "non_saturating",
+            "optimizer.generator.learning_rate": 2e-4,
+            "optimizer.generator.b1": 0.5,
+            "optimizer.discriminator.learning_rate": 2e-4,
+            "optimizer.discriminator.b1": 0.5,
+            "train.batch_size": 64,
+            "train.steps": 8_000,
+            "sample.every": 1_000,
+            "evaluate.every": 2_000,
+            "checkpoint.every": 1_000,
+        },
+    )
