@@ -1,18 +1,24 @@
-"""Generative Adversarial Nets (Goodfellow et al. 2014, arXiv:1406.2661) in JAX.
+"""Generative adversarial nets in JAX: Goodfellow et al. 2014 (arXiv:1406.2661), and what followed.
 
 Where the paper is:
 
     eq. (1), V(D, G)                     objectives/value.py
-    section 3, -log D(G(z))              objectives/losses.py
-    Algorithm 1                          algorithm1.py
+    section 3, both losses of G          objectives/losses.py, with every later loss
+    Algorithm 1                          algorithm1.py, with the other updates of both players
     Proposition 1, D*; Theorem 1, C(G)   objectives/theory.py
-    section 5, G and D                   networks/mlp.py
-    section 5, SGD with momentum         optimizers.py
-    Table 1, Parzen log-likelihood       metrics/parzen.py
+    section 5, G and D                   networks/mlp.py, networks/maxout_conv.py; later families beside them
+    section 5, SGD with momentum         optimizers.py, schedules.py
+    Table 1, Parzen log-likelihood       metrics/parzen.py; later metrics beside it
     p_data                               data/
+
+Later: objectives/penalties.py (R1 to DRAGAN), objectives/regularizers.py (LeCam, consistency), augment.py, ema.py.
+Around the game: config/ (what can be set), run/ (one run's directory), sweep/ (many runs), parallel.py (devices),
+distributed.py (hosts).
 
 `load(workdir)` gives a trained GAN; `python -m jaxgan.main --config=configs/digits.py` trains one.
 """
+
+__version__ = "0.2.0"
 
 
 def load(workdir, step=None):
