@@ -18,7 +18,6 @@ from jaxgan.state import GanState, stream
 
 # The metric that names the best checkpoint: larger is better, and never measured on the test set.
 SCORE = "score"
-CELLS = 200  # a dimension, of the histogram behind a mixture's JSD
 PORTION = 1000  # samples drawn at a time
 
 
@@ -49,7 +48,7 @@ def measure(config: ConfigDict, gan: Gan, dataset: Dataset) -> Callable[[HParams
         key = jax.random.fold_in(stream(hparams, "sample"), 1)
         samples = draw(gan, hparams, state, key, config.evaluate.samples)
         if dataset.mixture is not None:
-            found = modes.evaluate(samples, dataset.mixture, CELLS)
+            found = modes.evaluate(samples, dataset.mixture)
             return found | {SCORE: -found["jsd"]}
         held_out, test = (decode(jnp.asarray(x), config.data.contrast) for x in (dataset.validation, dataset.test))
         sigmas = jnp.asarray(parzen.SIGMAS, jnp.float32)
