@@ -57,7 +57,7 @@ def evaluate_each(
         {
             "precision": float(np.mean(found.y_in_any[:, i])),
             "recall": float(np.mean(found.x_in_any[:, i])),
-            "density": float(np.sum(found.counts[:, i]) / (k * len(fake))),
+            "density": float((1 / k) * (np.sum(found.counts[:, i]) / len(fake))),
             "coverage": float(np.mean(found.counts[:, i] > 0)),
         }
         for i, k in enumerate(ks)
