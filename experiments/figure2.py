@@ -21,46 +21,32 @@ import argparse
 import sys
 from pathlib import Path
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 import jaxgan
 from jaxgan import data, errors, plots
 from jaxgan.data.decode import decode, encode
 from jaxgan.errors import UserError
+from jaxgan.metrics import distances
 
 FRAME = np.array([255, 200, 0], np.uint8)  # the paper's yellow
 EDGE = 3  # pixels of the frame
 
 
-def nearest(x: np.ndarray, train: np.ndarray, contrast: float, tile: int = 5000) -> tuple[np.ndarray, np.ndarray]:
+def nearest(x: np.ndarray, train: np.ndarray, contrast: float) -> tuple[np.ndarray, np.ndarray]:
     """The training example at the smallest L2 distance from each x.
 
     Args:
       x: [n, *shape] float32 in the range of G.
       train: [m, *shape] as stored.
       contrast: `data.contrast`, to decode `train`.
-      tile: training examples a time.
 
     Returns:
-      Their indices [n] int and the distances [n] float32.
+      Their indices [n] int and the distances [n] float64.
     """
-
-    @jax.jit
-    def squares(examples: jax.Array) -> jax.Array:  # [n, tile], but for the norm of x
-        y = decode(examples, contrast).reshape(len(examples), -1)
-        return jnp.sum(y * y, axis=1)[None] - 2 * jnp.matmul(x.reshape(len(x), -1), y.T, precision="highest")
-
-    best, index = np.full(len(x), np.inf, np.float32), np.zeros(len(x), int)
-    for start in range(0, len(train), tile):
-        found = np.asarray(squares(train[start : start + tile]))
-        closer = found.min(axis=1) < best
-        index = np.where(closer, start + found.argmin(axis=1), index)
-        best = np.minimum(best, found.min(axis=1))
-    # From differences: the expanded square rounds small distances away.
-    difference = x - np.asarray(decode(train[index], contrast))
-    return index, np.sqrt(np.sum(difference.reshape(len(x), -1) ** 2, axis=1))
+    y = np.asarray(decode(train, contrast))
+    squares, index = distances.nearest(x.reshape(len(x), -1), y.reshape(len(y), -1), 1)
+    return index[:, 0], np.sqrt(squares[:, 0])
 
 
 def picture(samples: np.ndarray, neighbours: np.ndarray, rows: int) -> np.ndarray:

@@ -61,7 +61,7 @@ def test_nearest_is_the_smallest_distance_of_all(contrast):
         pixels = pixels - pixels.mean(axis=(1, 2, 3), keepdims=True)
         pixels *= contrast / np.sqrt((pixels**2).sum(axis=(1, 2, 3), keepdims=True))
     x = np.concatenate([pixels[[7, 31]], random.random((20, 4, 4, 1))]).astype(np.float32)
-    index, distance = figure2.nearest(x, train, contrast, tile=25)
+    index, distance = figure2.nearest(x, train, contrast)
     distances = np.sqrt(((x[:, None] - pixels[None]) ** 2).sum(axis=(2, 3, 4)))
     np.testing.assert_array_equal(index, distances.argmin(axis=1))
     np.testing.assert_allclose(distance, distances.min(axis=1), atol=1e-5)

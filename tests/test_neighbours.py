@@ -56,3 +56,5 @@ def test_refuses():
         neighbours.evaluate(np.zeros((0, 2)), np.zeros((3, 2)))
     with pytest.raises(UserError, match="2 numbers each and the data 3"):
         neighbours.evaluate(np.zeros((9, 2)), np.zeros((9, 3)))
+    with pytest.raises(UserError, match="not finite"):
+        neighbours.evaluate(np.full((9, 2), np.nan), np.zeros((9, 2)))

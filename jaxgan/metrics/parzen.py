@@ -17,6 +17,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxgan.errors import UserError
+from jaxgan.metrics.distances import relative_squares
 from jaxgan.metrics.protocol import Metric, Shown
 
 SIGMAS = np.logspace(-1, 0, 10)  # the paper's grid
@@ -106,7 +107,7 @@ def _log_likelihoods(samples: Array, x: Array, sigmas: Array) -> Array:
     norms = jnp.sum(jnp.square(samples), axis=1)
 
     def one(x: Array) -> Array:  # [d] -> [S]; over a tile of x the product below is a matrix product
-        relative = norms - 2 * jnp.matmul(x, samples.T, precision="highest")  # ||x - y||^2 - ||x||^2
+        relative = relative_squares(x, samples, norms)
         nearest = jnp.argmin(relative)
         # The sum over samples is taken relative to its largest term, the nearest sample's. That one is
         # computed from differences: the expanded square loses the digits that a small sigma magnifies.

@@ -1,0 +1,163 @@
+"""Frechet distance of Gaussians fitted to features (arXiv:1706.08500): FID, with features of the FID Inception-v3.
+
+FID is biased: it falls with the number of samples (arXiv:1801.01401, appendix D), so scores at different numbers can't
+be compared, and may even rank models wrongly. `infinity` extrapolates (arXiv:1911.07023).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import scipy.linalg
+from jax.typing import ArrayLike
+
+from jaxgan.errors import UserError
+from jaxgan.metrics import inputs
+
+METRIC = "FID"
+CHUNK = 2**24  # numbers of the float64 copy of features at a time: 128 MB
+POINTS = 15  # sizes of `infinity`, as in arXiv:1911.07023
+CONDITION = 1e-10  # squared ratio of pivots below which a Cholesky factor is not trusted
+
+
+def evaluate(real_features: ArrayLike, fake_features: ArrayLike) -> float:
+    """||m1 - m2||^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)) with means m and covariances C (over n - 1) of the features.
+
+    In float64. Where there are no more examples than dimensions, tr (C1 C2)^(1/2) is the nuclear norm of F1 F2^T with F
+    the centred features / sqrt(n - 1), and no covariance is formed; such a score is far above the distance itself.
+
+    Args:
+      real_features: [n, d]; fake_features: [m, d].
+
+    Raises:
+      UserError: fewer than 2 of either, constant, not finite, or of different sizes.
+    """
+    real, fake = inputs.pair(real_features, fake_features, 2, METRIC)
+    if min(len(real), len(fake)) > real.shape[1]:
+        return from_moments(*_moments(real), *_moments(fake))
+    (mean1, factor1), (mean2, factor2) = _factor(real), _factor(fake)
+    overlap = np.sum(scipy.linalg.svdvals(factor1 @ factor2.T))
+    return _distance(mean1, mean2, np.sum(np.square(factor1)) + np.sum(np.square(factor2)), overlap)
+
+
+def moments(features: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Mean [d] and covariance [d, d] over n - 1, float64, of features [n, d].
+
+    Raises:
+      UserError: fewer than 2, constant, or not finite.
+    """
+    return _moments(inputs.features(features, "features", 2, METRIC))
+
+
+def from_moments(mean1: ArrayLike, cov1: ArrayLike, mean2: ArrayLike, cov2: ArrayLike) -> float:
+    """The distance of N(mean1, cov1) and N(mean2, cov2).
+
+    Args:
+      mean1, mean2: [d]; cov1, cov2: [d, d], symmetric, positive semidefinite.
+
+    Raises:
+      UserError: other shapes, or numbers that are not finite.
+    """
+    mean1, cov1, mean2, cov2 = (np.asarray(a, np.float64) for a in (mean1, cov1, mean2, cov2))
+    shapes = [a.shape for a in (mean1, cov1, mean2, cov2)]
+    d = mean1.size
+    if shapes != [(d,), (d, d)] * 2:
+        raise UserError(f"moments have the shapes {shapes}; FID takes two times a mean [d] and a covariance [d, d].")
+    if not all(np.all(np.isfinite(a)) for a in (mean1, cov1, mean2, cov2)):
+        raise UserError("means or covariances are not finite; FID can't use them.")
+    return _distance(mean1, mean2, np.trace(cov1) + np.trace(cov2), _overlap(_root(cov1), cov2))
+
+
+class Infinity(NamedTuple):
+    fid: float  # at N = infinity
+    slope: float  # of FID over 1/N
+    sizes: tuple[int, ...]  # N
+    fids: tuple[float, ...]  # measured
+
+
+def infinity(
+    real_features: ArrayLike, fake_features: ArrayLike, *, sizes: tuple[int, ...] | None = None, seed: int = 0
+) -> Infinity:
+    """FID for an infinite number of fake examples: `extrapolate` over subsets of the fake features.
+
+    Every subset is drawn anew without replacement. All real features are used each time, and their number's bias stays.
+
+    Args:
+      real_features: [n, d]; fake_features: [m, d].
+      sizes: of the subsets, at most m; None: 15, evenly spaced from m / 10 to m.
+      seed: of `numpy.random.RandomState`, which draws the subsets.
+
+    Raises:
+      UserError: as `evaluate` does, or sizes that can't be drawn.
+
+    Source: arXiv:1911.07023, there 5,000 to 50,000.
+    """
+    real, fake = inputs.pair(real_features, fake_features, 2, "FID-infinity")
+    m = len(fake)
+    sizes = tuple(np.linspace(max(m // 10, 2), m, POINTS).astype(int).tolist()) if sizes is None else tuple(sizes)
+    if len(set(sizes)) < 2 or min(sizes) < 2 or max(sizes) > m:
+        raise UserError(f"FID-infinity needs different subsets of 2 to {m} fake features, not of {list(sizes)}.")
+    mean, covariance = _moments(real)
+    root, trace = _root(covariance), np.trace(covariance)
+    random, fids = np.random.RandomState(seed), []
+    for size in sizes:
+        mean2, covariance2 = _moments(fake[random.choice(m, size, replace=False)])
+        fids.append(_distance(mean, mean2, trace + np.trace(covariance2), _overlap(root, covariance2)))
+    return Infinity(*extrapolate(sizes, fids), sizes, tuple(fids))
+
+
+def extrapolate(sizes: ArrayLike, fids: ArrayLike) -> tuple[float, float]:
+    """Intercept and slope of the least-squares line of FID over 1/N, float64.
+
+    Raises:
+      UserError: fewer than two different sizes, or as many FIDs.
+    """
+    sizes, fids = np.asarray(sizes, np.float64), np.asarray(fids, np.float64)
+    if sizes.shape != fids.shape or len(np.unique(sizes)) < 2:
+        raise UserError(f"a line needs FIDs at two different sizes; got {fids.tolist()} at {sizes.tolist()}.")
+    inverse = 1 / sizes
+    centred = inverse - inverse.mean()
+    slope = float(np.sum(centred * fids) / np.sum(centred * centred))
+    return float(fids.mean() - slope * inverse.mean()), slope
+
+
+def _moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    n, d = features.shape
+    mean = np.mean(features, axis=0, dtype=np.float64)
+    total, step = np.zeros((d, d)), max(1, CHUNK // d)
+    for start in range(0, n, step):
+        centred = features[start : start + step] - mean[None]
+        total += centred.T @ centred
+    return mean, total / (n - 1)
+
+
+def _factor(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean, and a factor F of the covariance F^T F with at most d + 1 rows."""
+    mean = np.mean(features, axis=0, dtype=np.float64)
+    factor = (features - mean[None]) / np.sqrt(len(features) - 1)
+    return mean, np.linalg.qr(factor, mode="r") if len(factor) > factor.shape[1] else factor
+
+
+def _root(covariance: np.ndarray) -> np.ndarray:
+    """A with A A^T = covariance: its Cholesky factor where that is accurate, else its symmetric square root."""
+    try:
+        root = scipy.linalg.cholesky(covariance, lower=True)
+        pivots = np.square(np.diag(root))
+        if pivots.min() > CONDITION * pivots.max():
+            return root
+    except np.linalg.LinAlgError:  # singular, or so nearly that rounding made it indefinite
+        pass
+    values, vectors = scipy.linalg.eigh(covariance, driver="evd")
+    return (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+
+
+def _overlap(root: np.ndarray, covariance: np.ndarray) -> float:
+    """tr (A A^T C)^(1/2): the eigenvalues of A A^T C are those of the symmetric A^T C A."""
+    values = scipy.linalg.eigvalsh(root.T @ covariance @ root, driver="ev")
+    return float(np.sum(np.sqrt(np.maximum(values, 0))))
+
+
+def _distance(mean1: np.ndarray, mean2: np.ndarray, traces: float, overlap: float) -> float:
+    """Rounding can't make it negative."""
+    return max(float(np.sum(np.square(mean1 - mean2)) + traces - 2 * overlap), 0.0)

@@ -1,0 +1,37 @@
+"""Inception Score (arXiv:1606.03498): exp E_x KL(p(y|x) || p(y)), on a classifier's logits."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.special
+from jax.typing import ArrayLike
+
+from jaxgan.errors import UserError
+
+
+def evaluate(logits: ArrayLike, splits: int = 10) -> tuple[float, float]:
+    """Mean and (population) standard deviation of the score over contiguous splits, float64.
+
+    Split i holds examples i n // splits to (i + 1) n // splits, with a p(y) of its own. So samples must be in random
+    order: sorted by class they score near 1. (torch-fidelity shuffles first.) Between 1 and the number of classes.
+
+    Args:
+      logits: [n, classes]. The FID Inception-v3's go without the bias, by convention.
+
+    Raises:
+      UserError: fewer examples than splits, other shapes, or numbers that are not finite.
+    """
+    logits = np.asarray(logits, np.float64)
+    if logits.ndim != 2 or logits.shape[1] < 2:
+        raise UserError(f"logits of shape {logits.shape} are not [n, classes], with 2 classes or more.")
+    if not 1 <= splits <= len(logits):
+        raise UserError(f"{len(logits)} logits can't be split in {splits}; the Inception Score needs one or more each.")
+    if not np.all(np.isfinite(logits)):
+        raise UserError("logits are not finite; the Inception Score can't use them.")
+    log_p = scipy.special.log_softmax(logits, axis=1)
+    n, scores = len(logits), np.empty(splits)
+    for i in range(splits):
+        part = log_p[i * n // splits : (i + 1) * n // splits]
+        marginal = scipy.special.logsumexp(part, axis=0, keepdims=True) - np.log(len(part))
+        scores[i] = np.exp(np.mean(np.sum(np.exp(part) * (part - marginal), axis=1)))
+    return float(scores.mean()), float(scores.std())

@@ -1,0 +1,46 @@
+"""What every metric on features asks of them, said once."""
+
+from __future__ import annotations
+
+import numpy as np
+from jax.typing import ArrayLike
+
+from jaxgan.errors import UserError
+
+
+def features(a: ArrayLike, name: str, least: int, metric: str) -> np.ndarray:
+    """One set of features as a NumPy array [n, d], at least `least` of them; [n, ...] is flattened.
+
+    Raises:
+      UserError: no rows of numbers, too few, constant, or not finite.
+    """
+    a = np.asarray(a)
+    if not np.issubdtype(a.dtype, np.floating):  # integers, and bfloat16, which NumPy doesn't count as floating
+        a = a.astype(np.float32 if a.dtype.itemsize <= 2 else np.float64)
+    if a.ndim < 2 or (a[:1].size == 0 and len(a)):
+        raise UserError(f"{name} of shape {a.shape} are not rows of numbers; {metric} takes [n, d].")
+    if len(a) < least:
+        raise UserError(f"{metric} needs at least {least} {name}, not {len(a)}; give more.")
+    a = a.reshape(len(a), -1)
+    low, high = a.min(axis=0), a.max(axis=0)  # both pass NaN on
+    bad = ~(np.isfinite(low) & np.isfinite(high))
+    if bad.any():
+        raise UserError(f"{name} are not finite in {bad.sum()} of {a.shape[1]} dimensions; {metric} can't use them.")
+    if np.array_equal(low, high):
+        raise UserError(f"all {len(a)} {name} are equal; {metric} can't be estimated from one point.")
+    return a
+
+
+def pair(real: ArrayLike, fake: ArrayLike, least: int, metric: str) -> tuple[np.ndarray, np.ndarray]:
+    """Real and fake features, [n, d] and [m, d], as `features` takes them.
+
+    Raises:
+      UserError: as `features` does, or of different sizes.
+    """
+    real, fake = features(real, "real features", least, metric), features(fake, "fake features", least, metric)
+    if real.shape[1] != fake.shape[1]:
+        raise UserError(
+            f"real features have {real.shape[1]} dimensions and fake features {fake.shape[1]}; "
+            f"{metric} needs the same features of both."
+        )
+    return real, fake

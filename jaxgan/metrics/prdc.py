@@ -1,0 +1,78 @@
+"""Improved precision and recall (arXiv:1904.06991), density and coverage (arXiv:2002.09797), on features.
+
+The ball of an example reaches to its k-th nearest neighbour in its own set, itself excluded.
+
+precision: share of fakes in the ball of a real example.    density: mean number of real balls a fake is in, over k.
+recall: share of real examples in the ball of a fake one.   coverage: share of real balls with a fake in them.
+
+Known failures (arXiv:2505.22450): one outlier has a large ball, which counts everything in it as precise, or as
+recalled; precision and recall of equal distributions are not 1 and fall with the dimension. Density may exceed 1; of
+equal distributions its expectation is 1, and coverage's is `expected_coverage`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from jax.typing import ArrayLike
+
+from jaxgan.errors import UserError
+from jaxgan.metrics import distances, inputs
+
+METRIC = "precision and recall"
+
+
+def evaluate(real: ArrayLike, fake: ArrayLike, k: int, *, strict: bool = True) -> dict[str, float]:
+    """`precision`, `recall`, `density` and `coverage` by Euclidean distances, as float64 would give them.
+
+    Usual are k = 3 for precision and recall and k = 5 for density and coverage; say which.
+
+    Args:
+      real: [n, d], fake: [m, d], features.
+      k: 1 or more, below n and m.
+      strict: a point on the sphere is outside its ball, as in the package prdc; False: inside, as in the code of
+        arXiv:1904.06991 and torch-fidelity. It matters for features that repeat.
+
+    Raises:
+      UserError: k out of range, or features that are too few, constant, not finite, or of different sizes.
+    """
+    return evaluate_each(real, fake, (k,), strict=strict)[0]
+
+
+def evaluate_each(
+    real: ArrayLike, fake: ArrayLike, ks: Sequence[int], *, strict: bool = True
+) -> list[dict[str, float]]:
+    """`evaluate` for each of several k, in the time of one."""
+    real, fake = inputs.pair(real, fake, 2, METRIC)
+    smaller = min(len(real), len(fake))
+    for k in ks:
+        if not 1 <= k < smaller:
+            raise UserError(f"k = {k} must be from 1 to {smaller - 1}, below the number of real and of fake features.")
+    columns = np.asarray(ks) - 1
+    real_radii, fake_radii = (distances.nearest_others(x, max(ks))[0][:, columns] for x in (real, fake))
+    found = distances.balls(real, real_radii, fake, fake_radii, strict=strict)
+    return [
+        {
+            "precision": float(np.mean(found.y_in_any[:, i])),
+            "recall": float(np.mean(found.x_in_any[:, i])),
+            "density": float((1 / k) * (np.sum(found.counts[:, i]) / len(fake))),
+            "coverage": float(np.mean(found.counts[:, i] > 0)),
+        }
+        for i, k in enumerate(ks)
+    ]
+
+
+def expected_coverage(n: int, m: int, k: int) -> float:
+    """E[coverage] of n real and m fake examples of one distribution, whatever (continuous) one it is.
+
+    1 - prod_{i=1..k} (n - i) / (n + m - i): among an example's n - 1 + m others, the k nearest are all real with
+    the product's probability (arXiv:2002.09797, lemma 2). Choose the smallest k for which it exceeds .95.
+
+    Raises:
+      UserError: k is not from 1 to n - 1, or there are no fakes.
+    """
+    if not 1 <= k < n or m < 1:
+        raise UserError(f"k = {k} must be from 1 to n - 1, with n = {n} real and at least one fake example, not {m}.")
+    return 1 - math.prod((n - i) / (n + m - i) for i in range(1, k + 1))
