@@ -87,8 +87,6 @@ def read(data: bytes, name: str) -> dict[str, np.ndarray]:
     """
     try:
         tensors, load = _open_zip(data) if data[:2] == b"PK" else _open_legacy(data)
-        if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
-            raise Refused("is not a state dict (a dictionary of tensors by name); save model.state_dict().")
         return {key: _view(tensor, load(tensor.storage)) for key, tensor in tensors.items()}
     except Refused as error:
         raise UserError(f"{name} {error}") from None
@@ -96,7 +94,7 @@ def read(data: bytes, name: str) -> dict[str, np.ndarray]:
         raise UserError(f"{name} is damaged ({type(error).__name__}: {str(error)[:80]}); download it again.") from error
 
 
-def _open_zip(data: bytes) -> tuple[Any, Callable[[Storage], np.ndarray]]:
+def _open_zip(data: bytes) -> tuple[dict[str, Tensor], Callable[[Storage], np.ndarray]]:
     archive = zipfile.ZipFile(io.BytesIO(data))
     names = set(archive.namelist())
     roots = [name.removesuffix("data.pkl") for name in names if name.endswith("/data.pkl") and name.count("/") == 1]
@@ -111,16 +109,16 @@ def _open_zip(data: bytes) -> tuple[Any, Callable[[Storage], np.ndarray]]:
         return archive.read(info)
 
     order = ">" if f"{root}byteorder" in names and member("byteorder") == b"big" else "<"
-    tensors = _interpret(io.BytesIO(member("data.pkl")))
+    tensors = _state_dict(io.BytesIO(member("data.pkl")))
     return tensors, lambda storage: np.frombuffer(member(f"data/{storage.key}"), order + storage.dtype)
 
 
-def _open_legacy(data: bytes) -> tuple[Any, Callable[[Storage], np.ndarray]]:
+def _open_legacy(data: bytes) -> tuple[dict[str, Tensor], Callable[[Storage], np.ndarray]]:
     stream = io.BytesIO(data)
     if _interpret(stream) != LEGACY_MAGIC or _interpret(stream) != LEGACY_PROTOCOL:
         raise Refused("is a pickle but not of a torch state dict; use the .pth file.")
     order = "<" if _interpret(stream)["little_endian"] else ">"
-    tensors = _interpret(stream)
+    tensors = _state_dict(stream)
     dtypes = {tensor.storage.key: order + tensor.storage.dtype for tensor in tensors.values()}
     arrays = {}
     for key in _interpret(stream):  # then each storage: its number of elements (int64) and they themselves
@@ -129,6 +127,13 @@ def _open_legacy(data: bytes) -> tuple[Any, Callable[[Storage], np.ndarray]]:
         arrays[key] = np.frombuffer(data, dtype, count, start)
         stream.seek(start + arrays[key].nbytes)
     return tensors, lambda storage: arrays[storage.key]
+
+
+def _state_dict(stream: io.BytesIO) -> dict[str, Tensor]:
+    tensors = _interpret(stream)
+    if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
+        raise Refused("is not a state dict (a dictionary of tensors by name); save model.state_dict().")
+    return tensors
 
 
 def _view(tensor: Tensor, storage: np.ndarray) -> np.ndarray:
@@ -143,7 +148,7 @@ def _view(tensor: Tensor, storage: np.ndarray) -> np.ndarray:
     strides = [stride * storage.itemsize for stride in tensor.strides]
     if size == 0:
         return np.empty(tensor.shape, storage.dtype)
-    return np.ascontiguousarray(np.lib.stride_tricks.as_strided(storage[tensor.offset :], tensor.shape, strides))
+    return np.lib.stride_tricks.as_strided(storage[tensor.offset :], tensor.shape, strides).copy()
 
 
 def _interpret(stream: io.BytesIO) -> Any:
