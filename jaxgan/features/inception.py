@@ -203,10 +203,8 @@ class InceptionV3(nn.Module):
 
 
 def activations(variables: Mapping, images: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """pool3 [n, 2048] and logits [n, 1008] of images [n, H, W, 1 or 3] uint8; for jit, vmap or pmap."""
-    x = jnp.repeat(images, 3, axis=-1) if images.shape[-1] == 1 else images
-    x = (tensorflow1_bilinear(x, (SIDE, SIDE)) - 128) / 128
-    return InceptionV3().apply(variables, x)
+    """pool3 [n, 2048] and logits [n, 1008] of images [n, H, W, 3] uint8; for jit, vmap or pmap."""
+    return InceptionV3().apply(variables, (tensorflow1_bilinear(images, (SIDE, SIDE)) - 128) / 128)
 
 
 _activations = jax.jit(activations)
@@ -275,7 +273,7 @@ class Inception:
         Raises:
           UserError: images of another type or shape.
         """
-        images = _checked(images)
+        images = _rgb(images)
         parts = []
         for start in range(0, len(images), BATCH_SIZE):
             batch = images[start : start + BATCH_SIZE]
@@ -308,7 +306,7 @@ def load(path: str | Path) -> Inception:
     return Inception(jax.tree.map(jnp.asarray, unflatten_dict(arrays, sep="/")), sha256)
 
 
-def _checked(images: ArrayLike) -> np.ndarray:
+def _rgb(images: ArrayLike) -> np.ndarray:
     images = np.asarray(images)
     if images.dtype != np.uint8:
         span = f" from {images.min():.4g} to {images.max():.4g}" if images.size and images.dtype.kind in "fiu" else ""
@@ -318,7 +316,7 @@ def _checked(images: ArrayLike) -> np.ndarray:
         )
     if images.ndim != 4 or images.shape[-1] not in (1, 3) or not images.size:
         raise UserError(f"Inception takes images [n, H, W, 3] or [n, H, W, 1], but these are {list(images.shape)}.")
-    return images
+    return np.repeat(images, 3, axis=-1) if images.shape[-1] == 1 else images
 
 
 # --- the command ---

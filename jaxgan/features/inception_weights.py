@@ -134,7 +134,8 @@ def load(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> tuple[dict[str, n
     """
     convert = "make one by python -m jaxgan.features.inception --weights=FILE.pth --out=FILE.npz"
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # From memory: where this fails, NumPy leaves a file of its own open.
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             keys = {"format", "source", "sha256", *shapes}
             if set(file.files) != keys or file["format"] != FORMAT:
                 raise UserError(f"{path} does not hold the FID Inception-v3's weights in format {FORMAT}; {convert}.")
