@@ -12,6 +12,7 @@ FLOORS = [
     {"hparams"},
     {"state", "data", "networks", "optimizers"},
     {"metrics"},
+    {"features"},
     {"gan"},
     {"algorithm1"},
     {"population", "parallel"},

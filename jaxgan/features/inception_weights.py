@@ -1,0 +1,205 @@
+"""The released weights of the FID Inception-v3, as the arrays of `inception.InceptionV3`.
+
+weights-inception-2015-12-05-6726825d.pth, pt_inception-2015-12-05-6726825d.pth   torch (torch-fidelity, pytorch-fid)
+inception-2015-12-05.tgz, classify_image_graph_def.pb                            TensorFlow, where they come from
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+import tarfile
+import tempfile
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from jaxgan.errors import UserError
+from jaxgan.features import torch_file
+
+GRAPH = "classify_image_graph_def.pb"
+MAX_GRAPH_BYTES = 2**28  # it has 96 MB; an archive may claim anything
+FORMAT = 1  # of our .npz
+
+# The last two names of an array here, and what torch and TensorFlow call it within its layer.
+LEAVES = {
+    "conv/kernel": ("conv.weight", "conv2d_params"),
+    "bn/scale": ("bn.weight", "batchnorm/gamma"),
+    "bn/bias": ("bn.bias", "batchnorm/beta"),
+    "bn/mean": ("bn.running_mean", "batchnorm/moving_mean"),
+    "bn/var": ("bn.running_var", "batchnorm/moving_variance"),
+    "fc/kernel": ("fc.weight", "softmax/weights"),
+    "fc/bias": ("fc.bias", "softmax/biases"),
+}
+
+
+def read(path: Path, shapes: Mapping[str, tuple[int, ...]], scopes: Mapping[str, str]) -> tuple[dict, str]:
+    """A released file's weights.
+
+    Args:
+      path: a torch state dict or a TensorFlow GraphDef, told apart by their content.
+      shapes: the network's arrays, "params/Mixed_5b/branch1x1/conv/kernel" and so on.
+      scopes: TensorFlow's name of each layer, {"Mixed_5b/branch1x1": "mixed/conv"}.
+
+    Returns:
+      Arrays of those names and shapes, float32; and the file's SHA-256.
+
+    Raises:
+      UserError: no such file, a hash other than its name says, a damaged file, or another network's.
+    """
+    data, sha256 = read_checked(path)
+    if data[:2] == b"\x1f\x8b" or data[:1] == b"\n":  # gzip, or field 1 of a GraphDef
+        names = {name: _tensorflow_name(name, scopes) for name in shapes}
+        arrays = _read_graph(data, path)
+    elif data[:2] == b"PK" or data[:1] == b"\x80":
+        names = {name: _torch_name(name) for name in shapes}
+        stored = torch_file.read(data, str(path))
+        known = set(names.values())
+        unknown = [key for key in stored if key not in known and not key.endswith(".num_batches_tracked")]
+        if unknown:
+            raise UserError(f"{path} is of another network: the FID Inception-v3 has no {unknown[0][:80]!r}.")
+        arrays = {key: _from_torch(array) for key, array in stored.items()}
+    else:
+        raise UserError(f"{path} is neither a torch .pth file nor a TensorFlow .pb or .tgz; use a released one.")
+    missing = [key for key in names.values() if key not in arrays]
+    if missing:
+        raise UserError(f"{path} is of another network, or not complete: it has no {missing[0]!r}.")
+    found = {name: arrays[key] for name, key in names.items()}
+    check(found, shapes, path)
+    return {name: np.ascontiguousarray(array, np.float32) for name, array in found.items()}, sha256
+
+
+def read_checked(path: Path) -> tuple[bytes, str]:
+    """A file's bytes and their SHA-256, whose first digits the file's name may end in, as torch.hub has it.
+
+    Raises:
+      UserError: it cannot be read, or the name has other digits.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); give the file of released weights.") from error
+    sha256 = hashlib.sha256(data).hexdigest()
+    said = re.search(r"-([0-9a-f]{8,64})\.\w+$", path.name)
+    if said and not sha256.startswith(said[1]):
+        raise UserError(
+            f"{path} should have a SHA-256 that begins with {said[1]}, as its name says, but it is {sha256}; "
+            f"download it again."
+        )
+    return data, sha256
+
+
+def check(arrays: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]], path: Path) -> None:
+    """Raises a UserError unless arrays have these shapes and are finite floats, the variances positive."""
+    for name, shape in shapes.items():
+        array = arrays[name]
+        if array.shape != shape:
+            raise UserError(f"{path} is of another network: {name} has shape {array.shape}, not {shape}.")
+        if array.dtype.kind != "f" or not np.isfinite(array).all() or (name.endswith("/var") and array.min() < 0):
+            raise UserError(f"{path} is damaged: {name} does not hold finite numbers; download it again.")
+
+
+def write(path: Path, arrays: Mapping[str, np.ndarray], source: str, sha256: str) -> None:
+    """Writes our .npz, whole or not at all.
+
+    Raises:
+      UserError: it cannot be written; what was there before is left as it was.
+    """
+    packed = io.BytesIO()
+    np.savez(packed, format=FORMAT, source=source, sha256=sha256, **arrays)
+    unfinished = None
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            unfinished = file.name
+            file.write(packed.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(unfinished, 0o644)
+        os.replace(unfinished, path)
+    except OSError as error:
+        with suppress(OSError):
+            os.unlink(unfinished or "")
+        raise UserError(f"{path} could not be written ({error.strerror}); choose another --out.") from error
+
+
+def load(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> tuple[dict[str, np.ndarray], str]:
+    """The arrays of our .npz, and the SHA-256 of the file that they were converted from.
+
+    Raises:
+      UserError: no such file, or one that `write` did not write.
+    """
+    convert = "make one by python -m jaxgan.features.inception --weights=FILE.pth --out=FILE.npz"
+    try:
+        # From memory: where this fails, NumPy leaves a file of its own open.
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
+            keys = {"format", "source", "sha256", *shapes}
+            if set(file.files) != keys or file["format"] != FORMAT:
+                raise UserError(f"{path} does not hold the FID Inception-v3's weights in format {FORMAT}; {convert}.")
+            arrays, sha256 = {name: file[name] for name in shapes}, str(file["sha256"])
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror or 'not an .npz'}); {convert}.") from error
+    except UserError:
+        raise
+    except Exception as error:  # NumPy and zipfile raise many kinds
+        raise UserError(f"{path} is damaged ({type(error).__name__}) or not an .npz; {convert}.") from error
+    check(arrays, shapes, path)
+    return arrays, sha256
+
+
+def _split(name: str) -> tuple[str, tuple[str, str]]:
+    """A network's array name -> its layer ("" for the last one) and how torch and TensorFlow call the rest."""
+    _, *layer, kind, leaf = name.split("/")
+    return "/".join(layer), LEAVES[f"{kind}/{leaf}"]
+
+
+def _torch_name(name: str) -> str:
+    layer, (leaf, _) = _split(name)
+    return ".".join([*layer.split("/"), leaf] if layer else [leaf])
+
+
+def _tensorflow_name(name: str, scopes: Mapping[str, str]) -> str:
+    layer, (_, leaf) = _split(name)
+    return f"{scopes[layer]}/{leaf}" if layer else leaf
+
+
+def _from_torch(array: np.ndarray) -> np.ndarray:
+    """Torch has a convolution's axes as output, input, height, width, and a matrix as output, input."""
+    return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array.T
+
+
+def _read_graph(data: bytes, path: Path) -> dict[str, np.ndarray]:
+    """The float constants of a GraphDef, or of the one in a .tgz, by node name."""
+    # TensorFlow's message types without TensorFlow.
+    from google.protobuf.message import DecodeError
+    from tensorboardX.proto.graph_pb2 import GraphDef
+
+    try:
+        if data[:2] == b"\x1f\x8b":
+            with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+                data = _member(archive, path)
+        nodes = GraphDef.FromString(data).node
+    except (DecodeError, tarfile.TarError, EOFError, OSError, ValueError) as error:
+        raise UserError(f"{path} is damaged ({type(error).__name__}); download it again.") from error
+    return dict(_constants(nodes))
+
+
+def _member(archive: tarfile.TarFile, path: Path) -> bytes:
+    for info in archive:
+        if Path(info.name).name == GRAPH and info.isfile() and info.size <= MAX_GRAPH_BYTES:
+            return archive.extractfile(info).read()
+    raise UserError(f"{path} holds no {GRAPH}; use inception-2015-12-05.tgz.")
+
+
+def _constants(nodes: Iterable) -> Iterable[tuple[str, np.ndarray]]:
+    for node in nodes:
+        tensor = node.attr["value"].tensor if node.op == "Const" else None
+        if tensor is None or tensor.dtype != 1:  # DT_FLOAT
+            continue
+        content = np.frombuffer(tensor.tensor_content, "<f4") if tensor.tensor_content else tensor.float_val
+        values, shape = np.asarray(content, np.float32), tuple(dim.size for dim in tensor.tensor_shape.dim)
+        if np.prod(shape, dtype=float) == values.size:  # one value may stand for many, but not in weights
+            yield node.name, values.reshape(shape)

@@ -1,0 +1,233 @@
+"""Tensors of a file that torch.save wrote, without torch and without executing its pickle.
+
+A pickle is a program: loading one can run anything. Here its opcodes are read as data (pickletools), those that
+a state dict consists of are interpreted on plain Python values, and whatever else it asks for is refused by name.
+"""
+
+from __future__ import annotations
+
+import io
+import pickletools
+import zipfile
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxgan.errors import UserError
+
+LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # torch/serialization.py: the first pickle of a file before torch 1.6
+LEGACY_PROTOCOL = 1001
+MARK = object()
+
+STORAGES = {
+    "torch DoubleStorage": "f8",
+    "torch FloatStorage": "f4",
+    "torch HalfStorage": "f2",
+    "torch LongStorage": "i8",
+    "torch IntStorage": "i4",
+    "torch ShortStorage": "i2",
+    "torch CharStorage": "i1",
+    "torch ByteStorage": "u1",
+    "torch BoolStorage": "?",
+}
+
+
+class Refused(Exception):
+    """What is wrong with the file: a sentence without its subject, the file's name."""
+
+
+class Global(NamedTuple):
+    """Stands for a function or class that the pickle names; never imported."""
+
+    name: str
+
+
+class Storage(NamedTuple):
+    key: str
+    dtype: str  # NumPy's, without byte order
+
+
+class Tensor(NamedTuple):
+    """A view of a storage; offset and strides in elements."""
+
+    storage: Storage
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+def _ordered_dict(items: list = ()) -> dict:
+    return _set_items({}, [part for key, value in items for part in (key, value)])
+
+
+def _rebuild_tensor(storage: Storage, offset: int, shape: tuple, strides: tuple, *_: Any) -> Tensor:
+    return Tensor(storage, offset, shape, strides)
+
+
+CALLS: dict[str, Callable] = {
+    "collections OrderedDict": _ordered_dict,
+    "torch._utils _rebuild_tensor_v2": _rebuild_tensor,
+    "torch._utils _rebuild_parameter": lambda tensor, *_: tensor,
+}
+
+
+def read(data: bytes, name: str) -> dict[str, np.ndarray]:
+    """The tensors of a state dict.
+
+    Args:
+      data: the file's bytes; torch's zip format (since 1.6) or its earlier sequence of pickles.
+      name: what to call the file in an error.
+
+    Returns:
+      Arrays by key, of the stored dtype.
+
+    Raises:
+      UserError: a damaged file, one that is no flat dictionary of tensors, or a pickle that asks for anything else.
+    """
+    try:
+        tensors, load = _open_zip(data) if data[:2] == b"PK" else _open_legacy(data)
+        return {key: _view(tensor, load(tensor.storage)) for key, tensor in tensors.items()}
+    except Refused as error:
+        raise UserError(f"{name} {error}") from None
+    except Exception as error:  # of any kind: the bytes are anybody's
+        raise UserError(f"{name} is damaged ({type(error).__name__}: {str(error)[:80]}); download it again.") from error
+
+
+def _open_zip(data: bytes) -> tuple[dict[str, Tensor], Callable[[Storage], np.ndarray]]:
+    archive = zipfile.ZipFile(io.BytesIO(data))
+    names = set(archive.namelist())
+    roots = [name.removesuffix("data.pkl") for name in names if name.endswith("/data.pkl") and name.count("/") == 1]
+    if len(roots) != 1 or any(name.startswith(f"{roots[0]}code/") for name in names):
+        raise Refused("is a zip archive but not of a torch state dict (TorchScript?); use the .pth file.")
+    (root,) = roots
+
+    def member(name: str) -> bytes:
+        info = archive.getinfo(root + name)
+        if info.compress_type != zipfile.ZIP_STORED:  # torch compresses nothing, and nothing can expand here
+            raise ValueError(f"{name} is compressed")
+        return archive.read(info)
+
+    order = ">" if f"{root}byteorder" in names and member("byteorder") == b"big" else "<"
+    tensors = _state_dict(io.BytesIO(member("data.pkl")))
+    return tensors, lambda storage: np.frombuffer(member(f"data/{storage.key}"), order + storage.dtype)
+
+
+def _open_legacy(data: bytes) -> tuple[dict[str, Tensor], Callable[[Storage], np.ndarray]]:
+    stream = io.BytesIO(data)
+    if _interpret(stream) != LEGACY_MAGIC or _interpret(stream) != LEGACY_PROTOCOL:
+        raise Refused("is a pickle but not of a torch state dict; use the .pth file.")
+    order = "<" if _interpret(stream)["little_endian"] else ">"
+    tensors = _state_dict(stream)
+    dtypes = {tensor.storage.key: order + tensor.storage.dtype for tensor in tensors.values()}
+    arrays = {}
+    for key in _interpret(stream):  # then each storage: its number of elements (int64) and they themselves
+        (count,) = np.frombuffer(stream.read(8), order + "i8")
+        start, dtype = stream.tell(), np.dtype(dtypes[key])
+        arrays[key] = np.frombuffer(data, dtype, count, start)
+        stream.seek(start + arrays[key].nbytes)
+    return tensors, lambda storage: arrays[storage.key]
+
+
+def _state_dict(stream: io.BytesIO) -> dict[str, Tensor]:
+    tensors = _interpret(stream)
+    if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
+        raise Refused("is not a state dict (a dictionary of tensors by name); save model.state_dict().")
+    return tensors
+
+
+def _view(tensor: Tensor, storage: np.ndarray) -> np.ndarray:
+    """The tensor's elements in C order; refuses a view that leaves its storage or repeats elements of it."""
+    numbers = (tensor.offset, *tensor.shape, *tensor.strides)
+    if len(tensor.shape) != len(tensor.strides) or not all(type(n) is int and n >= 0 for n in numbers):
+        raise ValueError("a tensor's shape or strides are not numbers")
+    size = np.prod([int(n) for n in tensor.shape], dtype=object)
+    last = tensor.offset + sum((n - 1) * stride for n, stride in zip(tensor.shape, tensor.strides, strict=True))
+    if size > storage.size or (size and last >= storage.size):
+        raise ValueError("a tensor is larger than its storage")
+    strides = [stride * storage.itemsize for stride in tensor.strides]
+    if size == 0:
+        return np.empty(tensor.shape, storage.dtype)
+    return np.lib.stride_tricks.as_strided(storage[tensor.offset :], tensor.shape, strides).copy()
+
+
+def _interpret(stream: io.BytesIO) -> Any:
+    """The value of the next pickle in the stream: numbers, strings, containers and `Tensor`s."""
+    stack: list[Any] = []
+    memo: dict[int, Any] = {}
+    for opcode, argument, _ in pickletools.genops(stream):
+        match opcode.name:
+            case "STOP":
+                return stack.pop()
+            case "PROTO" | "FRAME":
+                pass
+            case "MARK":
+                stack.append(MARK)
+            case "NONE" | "NEWTRUE" | "NEWFALSE":
+                stack.append({"NONE": None, "NEWTRUE": True, "NEWFALSE": False}[opcode.name])
+            case "BININT" | "BININT1" | "BININT2" | "LONG1" | "BINUNICODE" | "SHORT_BINUNICODE":
+                stack.append(argument)
+            case "EMPTY_TUPLE" | "EMPTY_LIST" | "EMPTY_DICT":
+                stack.append({"EMPTY_TUPLE": (), "EMPTY_LIST": [], "EMPTY_DICT": {}}[opcode.name])
+            case "TUPLE":
+                stack.append(tuple(_pop_to_mark(stack)))
+            case "TUPLE1" | "TUPLE2" | "TUPLE3":
+                stack[-int(opcode.name[-1]) :] = [tuple(stack[-int(opcode.name[-1]) :])]
+            case "APPEND" | "APPENDS":
+                items = _pop_to_mark(stack) if opcode.name == "APPENDS" else [stack.pop()]
+                stack[-1].extend(items)
+            case "SETITEM" | "SETITEMS":
+                items = _pop_to_mark(stack) if opcode.name == "SETITEMS" else [stack.pop(-2), stack.pop()]
+                _set_items(stack[-1], items)
+            case "BINPUT" | "LONG_BINPUT":
+                memo[argument] = stack[-1]
+            case "MEMOIZE":
+                memo[len(memo)] = stack[-1]
+            case "BINGET" | "LONG_BINGET":
+                stack.append(memo[argument])
+            case "GLOBAL":
+                stack.append(_named(argument))
+            case "STACK_GLOBAL":
+                stack[-2:] = [_named(" ".join(stack[-2:]))]
+            case "REDUCE":
+                arguments = stack.pop()
+                stack.append(CALLS[stack.pop().name](*arguments))
+            case "BINPERSID":
+                stack.append(_storage(*stack.pop()))
+            case "BUILD":  # a state dict's attribute _metadata: layers' versions
+                stack.pop()
+            case _:
+                raise Refused(f"has a pickle with {opcode.name}, which no state dict needs; do not trust it.")
+    raise ValueError("the pickle has no end")
+
+
+def _named(name: str) -> Global:
+    if name not in CALLS and name not in STORAGES:
+        raise Refused(
+            f"asks for {name.replace(' ', '.')[:80]!r}, which no state dict needs, and was not executed; "
+            f"use the released .pth file, or save model.state_dict()."
+        )
+    return Global(name)
+
+
+def _storage(kind: str, dtype: Global, key: str, _location: str, _count: int, view: None = None) -> Storage:
+    if kind != "storage" or view is not None or not isinstance(key, str):
+        raise ValueError("a storage of an unknown kind")
+    return Storage(key, STORAGES[dtype.name])
+
+
+def _pop_to_mark(stack: list) -> list:
+    at = len(stack) - 1
+    while stack[at] is not MARK:
+        at -= 1
+    items = stack[at + 1 :]
+    del stack[at:]
+    return items
+
+
+def _set_items(target: dict, items: list) -> dict:
+    for key, value in zip(items[::2], items[1::2], strict=True):
+        if not isinstance(key, str):  # so that no key's hash can take forever
+            raise ValueError("a dictionary's key is not a string")
+        target[key] = value
+    return target
