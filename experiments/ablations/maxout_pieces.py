@@ -12,7 +12,7 @@ distinguishably worse than the best.
 """
 
 from experiments.ablations import SEEDS, small_digits
-from jaxgan.plan import over, product
+from jaxgan.sweep import over, product
 
 
 def get_config():
