@@ -103,8 +103,10 @@ def main() -> None:
     if dataset.mixture is not None:
         raise UserError(f"{flags.workdir} was trained on points ({dataset.name}); Figure 2 needs images.")
     if dataset.stack > 1:
-        raise UserError(f"{flags.workdir} was trained on stacks ({dataset.name}), which are drawn anew in each step; "
-                        f"Figure 2 needs a set of images.")
+        raise UserError(
+            f"{flags.workdir} was trained on stacks ({dataset.name}), which are drawn anew in each step; "
+            f"Figure 2 needs a set of images."
+        )
     gcn, n = gan.config.data.gcn, flags.rows * flags.columns
     samples = gan.sample(max(n, 1000), flags.seed)
     last = samples[flags.columns - 1 : n : flags.columns]
