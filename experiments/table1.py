@@ -363,8 +363,8 @@ def notes(scored: list[Score], samples: int) -> Iterator[str]:
     )
     if any(map(chose, scored)):
         yield (
-            f"The settings were chosen on MNIST with seed {TUNING_SEED}: where there are other seeds, means, deviations and "
-            f"extremes are over those alone."
+            f"The settings were chosen on MNIST with seed {TUNING_SEED}: where there are other seeds, means, "
+            f"deviations and extremes are over those alone."
         )
     yield (
         f"A Parzen window rewards samples that are smoother than data: it may put a generator above real images "

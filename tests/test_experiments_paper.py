@@ -1,6 +1,13 @@
 """Figures 2 and 3, Table 1, and the Toronto Face Database's file, on runs of a blink."""
 
+import ast
+import json
+import os
+import subprocess
 import sys
+import tomllib
+from fnmatch import fnmatch
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -11,7 +18,7 @@ from scipy import io
 import jaxgan
 from experiments import figure2, figure3, table1
 from jaxgan import data
-from jaxgan.config import flatten, update
+from jaxgan.config import files, flatten, update, validate
 from jaxgan.data import tfd
 from jaxgan.data.decode import decode
 from jaxgan.errors import UserError
@@ -25,6 +32,8 @@ from jaxgan.networks.layers import DataSpec
 from jaxgan.run import warm_start
 from jaxgan.run.writers import read_metrics
 from jaxgan.train import train
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +59,61 @@ def test_the_noise_of_a_sample_generates_it(workdir):
 def image(path):
     with Image.open(path) as file:
         return np.asarray(file)
+
+
+# Files of a checkout
+
+PROBE = """
+import sys
+from jaxgan.config import files
+before = list(sys.path)
+config = files.read(sys.argv[1] + "/configs/tfd.py")
+sweep = files.functions(sys.argv[1] + "/experiments/ablations/momentum.py", "--sweep", "", "get_config", "get_sweep")
+assert sys.path == before
+print(len(config.generator.hidden), len(sweep["get_sweep"]()))
+"""
+
+
+def test_files_of_a_checkout_find_each_other_from_another_folder(tmp_path):
+    # As an installed package has it: jaxgan can be imported, configs and experiments cannot.
+    (tmp_path / "installed").mkdir()
+    (tmp_path / "installed" / "jaxgan").symlink_to(ROOT / "jaxgan")
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "installed"), "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, "-c", PROBE, str(ROOT)]
+    said = subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True, text=True).stdout
+    assert said.split() == ["4", "25"]
+
+
+def test_only_jaxgan_is_installed():
+    found = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]["find"]
+    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    installed = {name for name in packages if any(fnmatch(name, pattern) for pattern in found["include"])}
+    assert installed == {"jaxgan"} and packages >= {"configs", "experiments"}
+
+
+def every_file(folder):
+    return sorted(path for path in (ROOT / folder).glob("*.py") if path.name != "__init__.py")
+
+
+@pytest.mark.parametrize("path", every_file("configs"), ids=lambda path: path.stem)
+def test_every_config_is_valid_and_says_how_it_is_run(path):
+    validate(files.read(path))
+    assert f"python -m jaxgan.main --config=configs/{path.name}" in ast.get_docstring(ast.parse(path.read_text()))
+
+
+@pytest.mark.parametrize("path", every_file("experiments/ablations"), ids=lambda path: path.stem)
+def test_every_ablation_has_settings_of_existing_fields(path):
+    found = files.functions(path, "--sweep", "", "get_config", "get_sweep")
+    config, sweep = files.returned(found, path), found["get_sweep"]()
+    for setting in sweep:
+        validate(update(config, setting))
+    assert len({json.dumps(setting) for setting in sweep}) == len(sweep) > 1
+
+
+def test_the_best_recipe_is_a_row_of_table_1():
+    changed = update(files.read(ROOT / "configs" / "mnist.py"), table1.VARIANTS["averaged"])
+    assert flatten(changed) == flatten(files.read(ROOT / "configs" / "mnist_averaged.py"))
+    assert changed.generator.ema.gamma == (1.0,) and changed.train["update"] == "alternating"
 
 
 # Figure 2
@@ -300,7 +364,7 @@ def test_table1_refuses(tiny_config, tmp_path, monkeypatch):
         (["--quick", f"--samples-file={tmp_path}/other.npz"], r"\(28, 28, 1\), but digits has \(8, 8, 1\)"),
         (["--quick", f"--samples-file={tmp_path}/none.npz"], "cannot be read"),
         ([f"--workdir={points}"], "was trained on mixture:ring8, but the table"),
-        ([f"--workdir={tmp_path}/none"], "no work directory"),
+        ([f"--workdir={tmp_path}/none"], "is not a work directory"),
         (["--quick", "--samples=9", f"--samples-file={tmp_path}/bright.npz"], "from 0 to 255; samples are in"),
         ([f"--workdir={points}", "--sedes=3"], "leave out --sedes=3"),
         (["--seeds=0"], "--seeds=0"),
