@@ -218,7 +218,7 @@ def main() -> None:
     parser.error = errors.usage_error
     parser.add_argument("--part", choices=["step", "parzen"], help="only one part")
     parser.add_argument("--rounds", type=int, default=9, help="turns of each contestant")
-    parser.add_argument("--steps", type=int, default=50, help="steps a turn")
+    parser.add_argument("--steps", type=int, default=50, help="steps per turn")
     flags = parser.parse_args()
     if flags.part in (None, "step"):
         step(flags.rounds, flags.steps)

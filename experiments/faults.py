@@ -144,7 +144,7 @@ class Run:
         )
 
     def again(self) -> None:
-        """Forgets a run that ended before anything happened to it."""
+        """Deletes a run that ended before anything happened to it."""
         shutil.rmtree(self.workdir, ignore_errors=True)
 
     def call(self) -> Called:

@@ -154,7 +154,7 @@ class Score(NamedTuple):
     checkpoint: str  # last | best on validation | - where the samples are not a checkpoint's
     seed: int | None
     step: int | None
-    estimates: list[Estimate]  # one, or one a fold
+    estimates: list[Estimate]  # one, or one per fold
     neighbours: list[Neighbours]  # as many
     validation: int  # images that chose sigma
 
@@ -398,7 +398,7 @@ def course(workdir: Path) -> tuple[list[float], list[float]]:
 
 
 def picture(path: Path, runs: list[Run], real: dict[str, float]) -> None:
-    """The log-likelihood over training: a panel a column, a colour a variant, a line a run.
+    """The log-likelihood over training: a panel per column, a colour per variant, a line per run.
 
     real: the log-likelihood under training images, by column.
     """

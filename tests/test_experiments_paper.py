@@ -16,6 +16,7 @@ from PIL import Image
 from scipy import io
 
 import jaxgan
+from configs import own_images
 from experiments import figure2, figure3, table1
 from jaxgan import data
 from jaxgan.config import files, flatten, update, validate
@@ -114,6 +115,21 @@ def test_the_best_recipe_is_a_row_of_table_1():
     changed = update(files.read(ROOT / "configs" / "mnist.py"), table1.VARIANTS["averaged"])
     assert flatten(changed) == flatten(files.read(ROOT / "configs" / "mnist_averaged.py"))
     assert changed.generator.ema.gamma == (1.0,) and changed.train["update"] == "alternating"
+
+
+def test_own_images_learns_more_than_the_mean_from_the_first_steps_on(tmp_path):
+    random = np.random.default_rng(4)
+    (tmp_path / "images").mkdir()
+    for i in range(200):  # smooth, in colour, of many sizes
+        size = tuple(int(n) for n in random.integers(20, 60, 2))
+        small = Image.fromarray(random.integers(0, 256, (3, 3, 3)).astype(np.uint8))
+        small.resize(size, Image.Resampling.BICUBIC).save(tmp_path / "images" / f"{i}.png")
+    changes = {"data.name": f"folder:{tmp_path}/images", "data.size": 8, "train.steps": 300}
+    assert train(update(own_images.get_config(), changes), tmp_path / "run") == 0
+    gan = jaxgan.load(tmp_path / "run")
+    real = data.load(gan.config.data).train / 255
+    for ema in (True, False):
+        assert 0.4 < gan.sample(200, ema=ema).std(axis=0).mean() / real.std(axis=0).mean() < 1.5
 
 
 # Figure 2
