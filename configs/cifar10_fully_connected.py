@@ -8,7 +8,7 @@ Numbers of goodfeli/adversarial, cifar10_fully_connected.yaml.
 parameters, D 37 million. The 2014 code states no length: 250 epochs of 400 steps end where its momentum does.
 
 Expected: no published score; samples as in Figure 2c, colour and texture without objects.
-Measured: 20 steps on the JPEG copies of CIFAR-10, two busy CPU cores: 2.0 to 2.5 s a step, 4.9 GB. A full run
+Measured: 20 steps on the JPEG copies of CIFAR-10, two busy CPU cores: 2.0 to 2.5 s per step, 4.9 GB. A full run
 wants an accelerator.
 """
 

@@ -32,10 +32,12 @@ import numpy as np
 
 from configs import mnist
 from jaxgan import errors, parallel
+from jaxgan.algorithm1 import Data
 from jaxgan.config import update
 from jaxgan.gan import build, mean_example
 from jaxgan.hparams import traced
 from jaxgan.metrics import parzen
+from jaxgan.networks.layers import DataSpec
 
 M, Z, X, H, UNITS, PIECES = 100, 100, 784, 1200, 240, 5
 LR, MOMENTUM = 0.1, 0.5
@@ -43,10 +45,10 @@ LR, MOMENTUM = 0.1, 0.5
 
 def jaxgan_chunk(data: np.ndarray) -> Callable[[int], None]:
     config = update(mnist.get_config(), {"train.update": "alternating", "train.precision": "default"})  # as the others
-    gan = build(config, data.shape[1:], len(data), mean_example(data, 0))
+    gan = build(config, DataSpec(data.shape[1:], bounds=(0.0, 1.0), mean=mean_example(data, 0)), len(data))
     hparams = parallel.replicate(traced(config))
     state = parallel.replicate(jax.jit(gan.init)(hparams))
-    examples = parallel.replicate(data)
+    examples = parallel.replicate(Data(data))
     steps = parallel.trainer(gan)
 
     def chunk(n: int) -> None:
@@ -216,7 +218,7 @@ def main() -> None:
     parser.error = errors.usage_error
     parser.add_argument("--part", choices=["step", "parzen"], help="only one part")
     parser.add_argument("--rounds", type=int, default=9, help="turns of each contestant")
-    parser.add_argument("--steps", type=int, default=50, help="steps a turn")
+    parser.add_argument("--steps", type=int, default=50, help="steps per turn")
     flags = parser.parse_args()
     if flags.part in (None, "step"):
         step(flags.rounds, flags.steps)

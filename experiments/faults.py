@@ -42,11 +42,11 @@ import numpy as np
 
 import jaxgan
 from jaxgan import errors
-from jaxgan.checkpoints import Checkpoints
 from jaxgan.errors import UserError
-from jaxgan.scores import SCORE
-from jaxgan.workdir import write_atomically
-from jaxgan.writers import read
+from jaxgan.evaluate import SELECTION
+from jaxgan.run.checkpoints import Checkpoints
+from jaxgan.run.files import write_atomically
+from jaxgan.run.writers import read_metrics
 
 ROOT = Path(__file__).parents[1]
 TINY = {
@@ -66,7 +66,7 @@ TINY = {
     "sample.every": 100,
     "sample.rows": 2,
 }
-# Its numbers overflow at step 75, and with other draws from step 50 on they do not.
+# Its numbers overflow at step 75, and with different random numbers from step 50 on they do not.
 DIVERGING = {
     "seed": 1,
     "train.batch_size": 50,
@@ -85,7 +85,7 @@ SECONDS_ALONE = 60  # after the death of another process of the run
 
 class Try(NamedTuple):
     survived: bool
-    lost: int  # steps between the newest intact checkpoint and where the run went on
+    lost: int  # steps between the newest intact checkpoint and where the run resumed
     differences: int
     what: str = ""  # which of several things happened
     seconds: float = 0.0  # until the run had ended, where that matters
@@ -99,7 +99,7 @@ class Called(NamedTuple):
 class Run:
     """A work directory and the command that trains in it, in one process or several."""
 
-    def __init__(self, workdir: Path, out: Path, changes: dict[str, Any], processes: int = 1) -> None:
+    def __init__(self, workdir: Path, *, out: Path, changes: dict[str, Any], processes: int = 1) -> None:
         self.workdir, self._out, self._processes = workdir, out, processes
         self._changes = TINY | {"train.on_divergence": "stop"} | changes
         self._logs: list[Path] = []
@@ -144,7 +144,7 @@ class Run:
         )
 
     def again(self) -> None:
-        """Forgets a run that ended before anything happened to it."""
+        """Deletes a run that ended before anything happened to it."""
         shutil.rmtree(self.workdir, ignore_errors=True)
 
     def call(self) -> Called:
@@ -166,13 +166,13 @@ class Run:
 
     def newest(self) -> int:
         """The step of the newest checkpoint; 0 where there is none."""
-        with Checkpoints(self.workdir / "checkpoints", keep=1, best_key=SCORE) as checkpoints:
+        with Checkpoints(self.workdir / "checkpoints", keep=1, best_key=SELECTION) as checkpoints:
             return max(checkpoints.steps(), default=0)
 
 
 def lost(newest: int, said: str) -> int:
-    """How many of the first `newest` steps a call made again; 0 if it did not get so far as to go on."""
-    found = re.search(r"^(going on from )?step (\d+)", said, re.MULTILINE)
+    """How many of the first `newest` steps a call made again; 0 if it did not get so far as to resume."""
+    found = re.search(r"^(resuming from )?step (\d+)", said, re.MULTILINE)
     return 0 if found is None else newest - int(found[2]) if found[1] else newest
 
 
@@ -186,7 +186,7 @@ def refused(called: Called, *words: str) -> bool:
 def contents(workdir: Path) -> dict[str, Any]:
     """What a run leaves that may not depend on what happened to it, by name."""
     found: dict[str, Any] = dict(arrays(workdir))
-    lines, records = (workdir / "metrics.jsonl").read_bytes().splitlines(), read(workdir)
+    lines, records = (workdir / "metrics.jsonl").read_bytes().splitlines(), read_metrics(workdir)
     found["lines"] = (len(lines), [record["step"] for record in records])
     for number, record in enumerate(records):
         found[f"line {number}"] = {key: value for key, value in record.items() if key != "images_per_second"}
@@ -215,7 +215,7 @@ class Lab:
         shutil.rmtree(self.out / "fault-runs", ignore_errors=True)
 
     def run(self, name: str, changes: dict[str, Any] | None = None, processes: int = 1) -> Run:
-        return Run(self.out / "fault-runs" / name, self.out, changes or {}, processes)
+        return Run(self.out / "fault-runs" / name, out=self.out, changes=changes or {}, processes=processes)
 
     def undisturbed(self, changes: dict[str, Any] | None = None, processes: int = 1) -> dict[str, Any]:
         """The contents of the run that nothing happens to."""
@@ -224,11 +224,11 @@ class Lab:
             run = self.run(f"undisturbed-{len(self._undisturbed)}", changes, processes)
             called = run.call()
             if any(called.codes):
-                raise UserError(f"the undisturbed run failed: {called.said[-500:]}; mend that first.")
+                raise UserError(f"the undisturbed run failed: {called.said[-500:]}; fix that first.")
             self._undisturbed[key] = contents(run.workdir)
         return self._undisturbed[key]
 
-    def go_on(self, run: Run, newest: int, reference: dict[str, Any]) -> tuple[bool, int, int]:
+    def resume(self, run: Run, newest: int, reference: dict[str, Any]) -> tuple[bool, int, int]:
         """The same command again, to the end: whether it got there, steps lost, differences."""
         called = run.call()
         if any(called.codes):
@@ -291,7 +291,7 @@ def moment(run: Run, before: list[bytes]) -> str:
     if list((run.workdir / "checkpoints").glob("*.orbax-checkpoint-tmp")):
         return "in the middle of a checkpoint"
     # The line of an evaluated step is written when it has been evaluated, the one before it long before.
-    evaluating = (read(run.workdir)[-1]["step"] + TINY["log.every"]) % TINY["evaluate.every"] == 0
+    evaluating = (read_metrics(run.workdir)[-1]["step"] + TINY["log.every"]) % TINY["evaluate.every"] == 0
     return "in an evaluation" if evaluating else "elsewhere"
 
 
@@ -310,9 +310,9 @@ def interrupted(lab: Lab, tries: int) -> Iterator[Try]:
         if called.codes == [0]:
             run.again()  # it was quicker
             continue
-        told = f"stopped at step {newest} of 200, saved; repeat the command to go on" in called.said
+        told = f"stopped at step {newest} of 200, saved; repeat the command to resume" in called.said
         good = called.codes == [128 + number] and told and seconds < SECONDS_TO_SAVE
-        survived, again, different = lab.go_on(run, newest, reference)
+        survived, again, different = lab.resume(run, newest, reference)
         yield Try(good and survived, again, different, number.name, seconds)
         left -= 1
 
@@ -322,13 +322,13 @@ def full(lab: Lab, tries: int) -> Iterator[Try]:
     reference, left = lab.undisturbed(), tries
     while left:
         with lab.disk(lab.random.randrange(20, 2000)) as (disk, remount):
-            run = Run(disk / "run", lab.out, {"checkpoint.keep": 1000})
+            run = Run(disk / "run", out=lab.out, changes={"checkpoint.keep": 1000})
             called, newest = run.call(), run.newest()
             if called.codes == [0]:
                 continue  # there was room enough
             good = refused(called, "No space left on device", str(run.workdir))
             remount("size=1g")
-            survived, again, different = lab.go_on(run, newest, reference)
+            survived, again, different = lab.resume(run, newest, reference)
             yield Try(good and survived, again, different)
             left -= 1
 
@@ -338,13 +338,13 @@ def read_only(lab: Lab, tries: int) -> Iterator[Try]:
     reference = lab.undisturbed()
     for _ in range(tries):
         with lab.disk(2**20) as (disk, remount):
-            Run(disk / "run", lab.out, {"train.steps": 100}).call()
-            run = Run(disk / "run", lab.out, {})
+            Run(disk / "run", out=lab.out, changes={"train.steps": 100}).call()
+            run = Run(disk / "run", out=lab.out, changes={})
             newest = run.newest()
             remount("ro")
             good = refused(run.call(), "Read-only file system", str(run.workdir))
             remount("rw")
-            survived, again, different = lab.go_on(run, newest, reference)
+            survived, again, different = lab.resume(run, newest, reference)
             yield Try(good and survived, again, different)
 
 
@@ -416,7 +416,7 @@ def restored(lab: Lab, tries: int) -> Iterator[Try]:
         time.sleep(lab.random.uniform(0, 2))
         processes[0].kill()
         run.finish(processes)
-        yield Try(*lab.go_on(run, run.newest(), reference))
+        yield Try(*lab.resume(run, run.newest(), reference))
 
 
 def hosts(lab: Lab, tries: int) -> Iterator[Try]:
@@ -438,7 +438,7 @@ def hosts(lab: Lab, tries: int) -> Iterator[Try]:
             continue
         alone = Called([called.codes[1 - victim]], called.said)
         good = refused(alone, "another process of the run ended or cannot be reached") and seconds < SECONDS_ALONE
-        survived, again, different = lab.go_on(run, newest, reference)
+        survived, again, different = lab.resume(run, newest, reference)
         yield Try(good and survived, again, different, f"process {victim}", seconds)
         left -= 1
 

@@ -3,7 +3,7 @@
     python -m experiments.figure1 [--out=runs/figure1]
 
 Claim (arXiv:1406.2661, Figure 1 and section 4): Algorithm 1 drives p_g to p_data, where D is 1/2 everywhere.
-Both are checked for five seeds, trained at once by `vmap` over the seed of `algorithm1.train_steps`:
+Both are checked for five seeds, trained at once by `vmap` over the seed of `algorithm1.accumulate_steps`:
 JSD(p_data || p_g) below 0.01 nats and the mean of D(G(z)) within 0.02 of 1/2, for each seed and on average.
 
 The players. p_data is the standard normal. z is uniform on (-1, 1), as in the paper's picture, and G is an MLP
@@ -45,15 +45,16 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from jaxgan import errors
-from jaxgan.algorithm1 import train_steps
+from jaxgan.algorithm1 import Data, accumulate_steps, zero_metrics
 from jaxgan.config import default, update
 from jaxgan.data import mixture
 from jaxgan.gan import Gan, build
 from jaxgan.hparams import HParams, traced
+from jaxgan.networks.layers import DataSpec
 from jaxgan.objectives.theory import js_divergence
-from jaxgan.plots import BLUE, GREEN
+from jaxgan.run.files import write_atomically
+from jaxgan.run.plots import BLUE, GREEN
 from jaxgan.state import GanState
-from jaxgan.workdir import write_atomically
 
 SEEDS = 5
 START = 1.0  # the mean of p_g at first; that of p_data is 0
@@ -71,7 +72,7 @@ MASS = np.diff(Z) / 2  # of p_z
 
 
 def settings() -> ConfigDict:
-    player = {"name": "adam", "decay": 1.0, "minimum_learning_rate": 0.0, "b1": 0.0, "b2": 0.99}
+    adam = {"name": "adam", "b1": 0.0, "b2": 0.99}
     return update(
         default(),
         {
@@ -87,13 +88,12 @@ def settings() -> ConfigDict:
             "discriminator.hidden": (32, 32),
             "discriminator.activation": "tanh",
             "discriminator.irange": 0.6,
-            "discriminator.input_keep": 1.0,
-            "discriminator.hidden_keep": 1.0,
+            "objective.d_scale": 0.5,  # as in the paper's recipes
             "optimizer.generator.learning_rate": 2e-3,
             "optimizer.discriminator.learning_rate": 5e-3,
             "train.batch_size": 512,
         }
-        | {f"optimizer.{name}.{k}": v for name in ("generator", "discriminator") for k, v in player.items()},
+        | {f"optimizer.{name}.{k}": v for name in ("generator", "discriminator") for k, v in adam.items()},
     )
 
 
@@ -145,28 +145,43 @@ def course() -> list[Moment]:
 def game(config: ConfigDict) -> tuple[Gan, np.ndarray, np.ndarray]:
     """The players, the training set, and p_data at X."""
     density, train, *_ = mixture.load(config.data.name.removeprefix("mixture:"))
-    gan = build(config, (1,), len(train), np.array([START]))
-    mlp = gan.G
+    gan = build(config, DataSpec((1,), mean=np.array([START])), len(train))
     p_data = np.exp(mixture.log_density(density, X[:, None]))
-    return gan._replace(G=lambda theta_g, z: mlp(theta_g, 2 * jnp.arctanh(z))), train, p_data
+
+    def G(theta_g, stats, z, *y, **kwargs):
+        return gan.G(theta_g, stats, 2 * jnp.arctanh(z), *y, **kwargs)
+
+    return gan._replace(G=G), train, p_data
+
+
+def train(gan: Gan, *, hparams: HParams, state: GanState, data: jax.Array, n: jax.Array) -> GanState:
+    """The state after n iterations of Algorithm 1 on data [examples, 1]."""
+    examples = Data(data)
+    sums = zero_metrics(gan, hparams, state, examples)
+    return accumulate_steps(gan=gan, hparams=hparams, state=state, sums=sums, data=examples, n=n)[0]
 
 
 def play(config: ConfigDict, seeds: int, moments: list[Moment]) -> tuple[list[Frame], np.ndarray]:
     """Trains all seeds side by side; returns how they stand at the `moments`, and p_data at X."""
-    gan, train, p_data = game(config)
+    gan, examples, p_data = game(config)
     hparams = traced(config) | {"seed": np.arange(seeds, dtype=np.uint32)}
     axes = {key: 0 if key == "seed" else None for key in hparams}
     state = jax.jit(jax.vmap(gan.init, in_axes=(axes,)))(hparams)
-    steps = jax.jit(jax.vmap(partial(train_steps, gan), in_axes=(axes, 0, None, None)), donate_argnums=1)
+
+    @partial(jax.jit, donate_argnums=1)
+    @partial(jax.vmap, in_axes=(axes, 0, None, None))
+    def steps(hparams, state, data, n):
+        return train(gan, hparams=hparams, state=state, data=data, n=n)
+
     see = jax.jit(jax.vmap(partial(look, gan), in_axes=(0, None)))
 
     frames, before = [], Moment("", 0, 0)
     for moment in moments:
         rates = learning_rates(hparams, generator=0.0, discriminator=1.0)
-        state, _ = steps(hparams | rates, state, train, np.uint32(moment.alone - before.alone))
+        state = steps(hparams | rates, state, examples, np.uint32(moment.alone - before.alone))
         fall = FALL ** (before.both / GAME)
         rates = learning_rates(hparams, generator=fall, discriminator=fall)
-        state, _ = steps(hparams | rates, state, train, np.uint32(moment.both - before.both))
+        state = steps(hparams | rates, state, examples, np.uint32(moment.both - before.both))
         frames.append(Frame(moment, *jax.tree.map(np.asarray, see(state, p_data))))
         before = moment
     return frames, p_data
@@ -183,14 +198,18 @@ def learning_rates(hparams: HParams, generator: float, discriminator: float) -> 
 
 def look(gan: Gan, state: GanState, p_data: jax.Array) -> tuple[jax.Array, ...]:
     """One seed's p_g, D(x), mean of D(G(z)), G(z) and JSD: see `Frame`."""
-    D = lambda x: jax.nn.sigmoid(gan.D(state.discriminator.params, x[:, None]))  # noqa: E731
-    x = gan.G(state.generator.params, jnp.asarray(Z, jnp.float32)[:, None])[:, 0]
+    G, D = state.generator, state.discriminator
+    x = gan.G(G.params, G.stats, jnp.asarray(Z, jnp.float32)[:, None])[0][:, 0]
     p_g = pushforward(x)
-    mean_D = jnp.sum(jnp.asarray(MASS, jnp.float32) * D((x[1:] + x[:-1]) / 2))
-    return p_g, D(jnp.asarray(X)), mean_D, x, js_divergence(p_data, p_g, DX)
+
+    def probability(x: jax.Array) -> jax.Array:
+        return jax.nn.sigmoid(gan.D(D.params, D.stats, x[:, None])[0])
+
+    mean_D = jnp.sum(jnp.asarray(MASS, jnp.float32) * probability((x[1:] + x[:-1]) / 2))
+    return p_g, probability(jnp.asarray(X)), mean_D, x, js_divergence(p_data, p_g, DX)
 
 
-def draw(axis: Axes, frame: Frame, seed: int, p_data: np.ndarray, arrows: int) -> None:
+def draw(axis: Axes, frame: Frame, *, seed: int, p_data: np.ndarray, arrows: int) -> None:
     """One panel: the densities and D over the x axis, below it the z axis with arrows z -> x = G(z)."""
     half = 4.2
     shown = np.abs(X) <= half
@@ -228,7 +247,7 @@ def picture(frames: list[Frame], seed: int, p_data: np.ndarray) -> bytes:
     figure = Figure(figsize=(11, 3.5), dpi=130, layout="constrained")
     row = figure.subplots(1, len(panels), sharey=True)
     for axis, frame in zip(row, panels, strict=True):
-        draw(axis, frame, seed, p_data, arrows=16)
+        draw(axis, frame, seed=seed, p_data=p_data, arrows=16)
         axis.set_title(f"{frame.moment.label} {caption(frame, seed)}", fontsize="medium")
     figure.legend(*row[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
     data = io.BytesIO()
@@ -242,7 +261,7 @@ def animation(frames: list[Frame], seed: int, p_data: np.ndarray) -> bytes:
     for frame in frames:
         figure = Figure(figsize=(5, 4), dpi=90, layout="constrained")
         axis = figure.subplots()
-        draw(axis, frame, seed, p_data, arrows=24)
+        draw(axis, frame, seed=seed, p_data=p_data, arrows=24)
         axis.set_title(caption(frame, seed), fontsize="medium")
         figure.legend(loc="outside lower center", ncols=3, frameon=False)
         data = io.BytesIO()

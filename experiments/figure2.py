@@ -24,27 +24,29 @@ from pathlib import Path
 import numpy as np
 
 import jaxgan
-from jaxgan import data, errors, plots
+from jaxgan import data, errors
 from jaxgan.data.decode import decode, encode
 from jaxgan.errors import UserError
 from jaxgan.metrics import distances
+from jaxgan.run import plots
+from jaxgan.run.files import write_atomically
 
 FRAME = np.array([255, 200, 0], np.uint8)  # the paper's yellow
 EDGE = 3  # pixels of the frame
 
 
-def nearest(x: np.ndarray, train: np.ndarray, contrast: float) -> tuple[np.ndarray, np.ndarray]:
+def nearest(x: np.ndarray, train: np.ndarray, *, gcn: float) -> tuple[np.ndarray, np.ndarray]:
     """The training example at the smallest L2 distance from each x.
 
     Args:
       x: [n, *shape] float32 in the range of G.
       train: [m, *shape] as stored.
-      contrast: `data.contrast`, to decode `train`.
+      gcn: `data.gcn`, to decode `train`.
 
     Returns:
       Their indices [n] int and the distances [n] float64.
     """
-    y = np.asarray(decode(train, contrast))
+    y = np.asarray(decode(train, gcn))
     squares, index = distances.nearest(x.reshape(len(x), -1), y.reshape(len(y), -1), 1)
     return index[:, 0], np.sqrt(squares[:, 0])
 
@@ -85,20 +87,25 @@ def main() -> None:
     gan = jaxgan.load(flags.workdir, flags.step)
     dataset = data.load(gan.config.data)
     if dataset.mixture is not None:
-        raise UserError(f"{flags.workdir} was trained on points ({dataset.name}); Figure 2 needs one of images.")
-    contrast, n = gan.config.data.contrast, flags.rows * flags.columns
+        raise UserError(f"{flags.workdir} was trained on points ({dataset.name}); Figure 2 needs images.")
+    if dataset.stack > 1:
+        raise UserError(
+            f"{flags.workdir} was trained on stacks ({dataset.name}), which are drawn anew in each step; "
+            f"Figure 2 needs a set of images."
+        )
+    gcn, n = gan.config.data.gcn, flags.rows * flags.columns
     samples = gan.sample(max(n, 1000), flags.seed)
     last = samples[flags.columns - 1 : n : flags.columns]
-    neighbours = dataset.train[nearest(last, dataset.train, contrast)[0]]
+    neighbours = dataset.train[nearest(last, dataset.train, gcn=gcn)[0]]
 
     path = flags.out or flags.workdir / "figure2.png"
-    plots.save_png(path, picture(encode(samples[:n], contrast), neighbours, flags.rows))
+    write_atomically(path, plots.png(picture(encode(samples[:n], gcn), neighbours, flags.rows)))
     print(f"samples of step {gan.step} and, framed, the nearest training images: {path}")
-    for words, x in (
-        ("1,000 samples", samples[:1000]),
-        ("test images", np.asarray(decode(dataset.test[:1000], contrast))),
-    ):
-        low, median, high = np.percentile(nearest(x, dataset.train, contrast)[1], [0, 50, 100])
+    compared = {"1,000 samples": samples[:1000]}
+    if len(dataset.test):
+        compared["test images"] = np.asarray(decode(dataset.test[:1000], gcn))
+    for words, x in compared.items():
+        low, median, high = np.percentile(nearest(x, dataset.train, gcn=gcn)[1], [0, 50, 100])
         print(f"L2 from {words} to the nearest training image: median {median:.2f} ({low:.2f} to {high:.2f})")
 
 

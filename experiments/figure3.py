@@ -23,9 +23,11 @@ from pathlib import Path
 import numpy as np
 
 import jaxgan
-from jaxgan import errors, plots
+from jaxgan import errors
 from jaxgan.data.decode import encode
 from jaxgan.errors import UserError
+from jaxgan.run import plots
+from jaxgan.run.files import write_atomically
 
 LINE = 6  # white pixels between the two kinds of paths
 
@@ -63,22 +65,23 @@ def main() -> None:
         raise UserError(f"--paths={flags.paths} must be 1 or more and --points={flags.points} 2 or more.")
 
     gan = jaxgan.load(flags.workdir, flags.step)
+    if gan.config.data.name.startswith("mixture:"):
+        raise UserError(f"{flags.workdir} was trained on points ({gan.config.data.name}); Figure 3 needs images.")
+    # Where G is told a class, each path stays in one.
+    y = None if gan.config.conditional == "none" else np.repeat(np.arange(flags.paths) % gan.gan.classes, flags.points)
     ends = gan.noise(2 * flags.paths, flags.seed).reshape(flags.paths, 2, -1)
     t = np.linspace(0, 1, flags.points, dtype=np.float32)
     grids = []
     for path in (linear, slerp):
         z = np.concatenate([path(start, end, t) for start, end in ends])
-        x = gan.generate(z)
-        if x.ndim != 4:
-            points = gan.config.data.name
-            raise UserError(f"{flags.workdir} was trained on points ({points}); Figure 3 needs one of images.")
-        grids.append(plots.grid(encode(x, gan.config.data.contrast), flags.paths))
+        x = gan.generate(z, y)
+        grids.append(plots.grid(encode(x, gan.config.data.gcn), flags.paths))
         halfway = np.mean([np.linalg.norm(path(start, end, np.array([0.5]))) for start, end in ends])
         share = halfway / np.linalg.norm(ends, axis=-1).mean()
         print(f"{path.__name__:6s} norm of z halfway: {share:.2f} of the ends'")
     white = np.full((LINE, *grids[0].shape[1:]), 255, np.uint8)
     path = flags.out or flags.workdir / "figure3.png"
-    plots.save_png(path, np.concatenate([grids[0], white, grids[1]]))
+    write_atomically(path, plots.png(np.concatenate([grids[0], white, grids[1]])))
     print(f"G of step {gan.step} along straight lines and, below, along arcs: {path}")
 
 

@@ -6,11 +6,11 @@
    after another in one process, as 32 single runs would be, against a population: members side by side
    (vmap) or taking turns (lax.map), on one device or on as many as there are cores.
 2. Commands: one `jaxgan.sweep` of all members, start, compilation, checkpoints and report included, against
-   as many processes of `jaxgan.main`, of which a few are timed and the rest counted as long as they.
+   as many processes of `jaxgan.main`, of which a few are timed and the others taken to last as long.
 3. Growth: members per second of `jaxgan.sweep`'s own layout for 1, 2, 4, ... 256 members.
 
-Layouts take turns in fresh processes, and the fastest turn of each counts: what else a machine does only
-adds to its time.
+The layouts train bare states; what a sweep adds (the check for divergence, checkpoints, results) is in part 2. Layouts
+take turns in fresh processes, and the fastest turn of each counts: what else a machine does only adds to its time.
 
 Expected on two CPU cores: the sweep's layout at most 0.45 of one after another, its command at most 0.1 of
 the processes. On an accelerator: 64 members at most 3 times the time of one.
@@ -28,17 +28,31 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
-from jaxgan import errors
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from configs import ring8
+from jaxgan import data, errors, evaluate, parallel, state
+from jaxgan.algorithm1 import Data, accumulate_steps, zero_metrics
+from jaxgan.config import update
+from jaxgan.data import Dataset
+from jaxgan.gan import Gan, build_for
+from jaxgan.hparams import HParams, traced
+from jaxgan.state import GanState
+from jaxgan.sweep import devices
 
 LAYOUTS = ("one after another", "vmap", "turns", "vmap, devices", "turns, devices")
 
 SWEEP = """
 from configs import ring8
 from jaxgan.config import update
-from jaxgan.plan import over
+from jaxgan.sweep import over
 
 def get_config():
     return update(ring8.get_config(), {changes})
@@ -53,71 +67,107 @@ def short(steps: int) -> dict:
     return {"train.steps": steps, "log.every": steps, "evaluate.every": 0, "checkpoint.every": steps}
 
 
+class Population(NamedTuple):
+    """Members of one program, and how they are trained and scored."""
+
+    start: Callable  # () -> their states
+    steps: Callable  # (states, n) -> states, with the metrics waited for
+    score: Callable  # (states) -> the numbers of `evaluate.metrics`, member by member
+
+
+def population(configs: Sequence[ConfigDict], *, side_by_side: bool | None) -> Population:
+    """All members of a program at once, on every device of this process.
+
+    Args:
+      side_by_side: as `jaxgan.sweep.devices.map_members` takes it.
+    """
+    gan, dataset, n = *game(configs[0]), len(configs)
+    mapped = partial(devices.map_members, side_by_side=side_by_side)
+    init = mapped(gan.init, own=1)
+    samples = partial(evaluate.draw, gan)
+    key = state.stream(0, "evaluate")
+    draw = mapped(lambda hparams, member: samples(hparams, member, key, configs[0].evaluate.samples), own=2)
+    measure = evaluate.measurer(configs[0], dataset)
+    all_hparams = [traced(config) for config in configs]
+    hparams = devices.shard({name: np.stack([one[name] for one in all_hparams]) for name in all_hparams[0]}, n)
+    examples = devices.replicate(Data(dataset.train))
+
+    def advance(hparams: HParams, member: GanState, data: Data, steps: jax.Array):
+        sums = zero_metrics(gan, hparams, member, data)
+        return accumulate_steps(gan=gan, hparams=hparams, state=member, sums=sums, data=data, n=steps)
+
+    advance_all = mapped(advance, own=2, donate=1)
+
+    def steps(members: list, count: int) -> list:
+        done = advance_all(hparams, members, examples, devices.replicate(np.uint32(count)))
+        members, sums = zip(*jax.block_until_ready(done), strict=True)
+        jax.device_get(sums)
+        return list(members)
+
+    def score(members: list) -> list[dict[str, float]]:
+        return [measure(samples) for samples in devices.gather(draw(hparams, members))]
+
+    return Population(lambda: init(hparams), steps, score)
+
+
+def one_after_another(configs: Sequence[ConfigDict]) -> Population:
+    """The members as single runs are trained, in turn."""
+    gan, dataset = game(configs[0])
+    steps, init, score = parallel.trainer(gan), jax.jit(gan.init), evaluate.evaluator(configs[0], gan, dataset)
+    examples = parallel.replicate(Data(dataset.train))
+    hparams = [parallel.replicate(traced(config)) for config in configs]
+
+    def train(members: list, count: int) -> list:
+        trained = []
+        for mine, member in zip(hparams, members, strict=True):
+            new, sums = steps(mine, member, examples, count)
+            jax.device_get(sums)
+            trained.append(new)
+        return trained
+
+    def score_all(members: list) -> list[dict[str, float]]:
+        return [score(mine, member) for mine, member in zip(hparams, members, strict=True)]
+
+    return Population(lambda: [parallel.replicate(init(mine)) for mine in hparams], train, score_all)
+
+
+def game(config: ConfigDict) -> tuple[Gan, Dataset]:
+    dataset = data.load(config.data)
+    return build_for(config, dataset), dataset
+
+
+def configs_of(n: int, steps: int) -> list[ConfigDict]:
+    """The same game with n seeds."""
+    return [update(ring8.get_config(), short(steps) | {"seed": seed}) for seed in range(n)]
+
+
 def seconds(layout: str, n: int, steps: int) -> tuple[float, float]:
     """What `n` members take in this process, by the clock and of its CPU time; all is compiled before."""
-    from jaxgan import parallel
-
     if layout.endswith("devices"):
-        parallel.split_cpu(parallel.cores())
-    import jax
-    import numpy as np
-
-    from configs import ring8
-    from jaxgan import data, population, scores
-    from jaxgan.config import update
-    from jaxgan.gan import build_for
-    from jaxgan.hparams import traced
-    from jaxgan.population import Member
-
-    configs = [update(ring8.get_config(), short(steps) | {"seed": seed}) for seed in range(n)]
-    dataset = data.load(configs[0].data)
-    gan = build_for(configs[0], dataset)
-    score = scores.measure(configs[0], gan, dataset)
-    advance = partial(population.advance, gan)
-    if layout == "one after another":
-        advance, examples = parallel.trainer(gan), parallel.replicate(dataset.train)
-        start, measure = jax.jit(gan.init), jax.jit(score)
-
-        def work(count: int, steps: int):
-            for config in configs[:count]:
-                hparams = parallel.replicate(traced(config))
-                state, metrics = advance(hparams, parallel.replicate(start(hparams)), examples, steps)
-                jax.device_get((metrics, measure(hparams, state)))
-
+        parallel.use_cpu_devices(parallel.cores())
+    if layout == LAYOUTS[0]:
+        members = one_after_another(configs_of(n, steps))
     else:
-        mapped = partial(parallel.over_members, own=2, side_by_side="vmap" in layout)
-        start = mapped(lambda hparams, alive: Member(gan.init(hparams), alive))
-        advance, measure = mapped(advance), mapped(lambda hparams, member: score(hparams, member.state))
-        hparams, examples = parallel.deal(population.stacked(configs), n), parallel.copies(dataset.train)
-
-        def work(count: int, steps: int):
-            group = start(hparams, parallel.deal(np.ones(n, bool), n))
-            done = advance(hparams, group, examples, parallel.copies(np.uint32(steps)))
-            group, metrics = zip(*done, strict=True)
-            jax.device_get((metrics, measure(hparams, group)))
-
-    work(1, 1)
+        members = population(configs_of(n, steps), side_by_side="vmap" in layout)
+    members.score(members.steps(members.start(), 1))
     clock, cpu = time.perf_counter(), time.process_time()
-    work(n, steps)
+    members.score(members.steps(members.start(), steps))
     return time.perf_counter() - clock, time.process_time() - cpu
 
 
 def growth(steps: int) -> None:
     """Members per second of the package's own layout, for more and more members."""
-    import jax
-
-    from configs import ring8
-    from jaxgan import members, parallel, plan
-    from jaxgan.config import update
-
-    parallel.split_cpu(parallel.cores())  # as `jaxgan.sweep` does
-    base = update(ring8.get_config(), short(steps))
+    parallel.use_cpu_devices(parallel.cores())  # as `jaxgan.sweep` does
     print(f"{jax.devices()[0].device_kind}: members, seconds for {steps} steps, against one member, members/s")
     first = None
     for n in (1, 2, 4, 8, 16, 32, 64, 128, 256):
-        per_step = members.seconds_a_step(plan.members(base, plan.over("seed", range(n))))[1]
-        first = first or per_step
-        print(f"{n:5d}  {per_step * steps:8.3f}  {per_step / first:6.2f}  {n / (per_step * steps):8.2f}", flush=True)
+        members = population(configs_of(n, steps), side_by_side=None)
+        trained = members.steps(members.start(), 1)
+        clock = time.perf_counter()
+        members.steps(trained, steps)
+        taken = time.perf_counter() - clock
+        first = first or taken
+        print(f"{n:5d}  {taken:8.3f}  {taken / first:6.2f}  {n / taken:8.2f}", flush=True)
 
 
 def run(*arguments: str) -> str:

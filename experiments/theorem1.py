@@ -40,9 +40,10 @@ from jaxgan.data import mixture
 from jaxgan.data.mixture import log_density
 from jaxgan.gan import build
 from jaxgan.hparams import traced
+from jaxgan.networks.layers import DataSpec
 from jaxgan.objectives.theory import generator_criterion, js_divergence
-from jaxgan.plots import BLUE, ORANGE
-from jaxgan.workdir import write_atomically
+from jaxgan.run.files import write_atomically
+from jaxgan.run.plots import BLUE, ORANGE
 
 EXACT = 1e-5  # nats
 GAP = 0.002  # nats, between C(G) and V of the trained D
@@ -91,13 +92,14 @@ def climb(pairs: Sequence[tuple[float, float]], steps: Sequence[int]) -> np.ndar
     x, dx, p_data, p_g = densities(shifts, scales)
     config = settings(steps[-1])
     _, train, *_ = mixture.load("gaussian")
-    gan, hparams = affine(build(config, (1,), len(train))), traced(config)
+    gan, hparams = affine(build(config, DataSpec((1,)), len(train))), traced(config)
 
     @jax.jit
     @partial(jax.vmap, in_axes=(0, 0, 0, 0, None, None, None))
-    def advance(D, shift, scale, p_g, data, start, n):
-        D = train_discriminator(gan, hparams, fixed(shift, scale), D, data, start, n)
-        logits = gan.D(D.params, x)
+    def advance(D, shift, scale, p_g, data, start, steps):
+        G = fixed(shift, scale)
+        D = train_discriminator(gan=gan, hparams=hparams, G=G, D=D, data=data, start=start, steps=steps)
+        logits, _ = gan.D(D.params, D.stats, x)
         real, fake = jax.nn.log_sigmoid(logits), jax.nn.log_sigmoid(-logits)
         return D, jnp.sum((p_data * real + p_g * fake) * dx)
 

@@ -1,7 +1,13 @@
 """Figures 2 and 3, Table 1, and the Toronto Face Database's file, on runs of a blink."""
 
+import ast
 import json
+import os
+import subprocess
 import sys
+import tomllib
+from fnmatch import fnmatch
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -10,18 +16,25 @@ from PIL import Image
 from scipy import io
 
 import jaxgan
+from configs import own_images
 from experiments import figure2, figure3, table1
-from jaxgan import data, pretrained
-from jaxgan.config import flatten, to_json, update
+from jaxgan import data
+from jaxgan.config import files, flatten, update, validate
 from jaxgan.data import tfd
 from jaxgan.data.decode import decode
 from jaxgan.errors import UserError
+from jaxgan.evaluate import measurer
 from jaxgan.gan import build
 from jaxgan.hparams import traced
 from jaxgan.metrics import neighbours, parzen
 from jaxgan.metrics.neighbours import Neighbours
 from jaxgan.metrics.parzen import SIGMAS, Estimate
+from jaxgan.networks.layers import DataSpec
+from jaxgan.run import warm_start
+from jaxgan.run.writers import read_metrics
 from jaxgan.train import train
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -49,19 +62,89 @@ def image(path):
         return np.asarray(file)
 
 
+# Files of a checkout
+
+PROBE = """
+import sys
+from jaxgan.config import files
+before = list(sys.path)
+config = files.read(sys.argv[1] + "/configs/tfd.py")
+sweep = files.functions(sys.argv[1] + "/experiments/ablations/momentum.py", "--sweep", "", "get_config", "get_sweep")
+assert sys.path == before
+print(len(config.generator.hidden), len(sweep["get_sweep"]()))
+"""
+
+
+def test_files_of_a_checkout_find_each_other_from_another_folder(tmp_path):
+    # As an installed package has it: jaxgan can be imported, configs and experiments cannot.
+    (tmp_path / "installed").mkdir()
+    (tmp_path / "installed" / "jaxgan").symlink_to(ROOT / "jaxgan")
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "installed"), "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, "-c", PROBE, str(ROOT)]
+    said = subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True, text=True).stdout
+    assert said.split() == ["4", "25"]
+
+
+def test_only_jaxgan_is_installed():
+    found = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]["find"]
+    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    installed = {name for name in packages if any(fnmatch(name, pattern) for pattern in found["include"])}
+    assert installed == {"jaxgan"} and packages >= {"configs", "experiments"}
+
+
+def every_file(folder):
+    return sorted(path for path in (ROOT / folder).glob("*.py") if path.name != "__init__.py")
+
+
+@pytest.mark.parametrize("path", every_file("configs"), ids=lambda path: path.stem)
+def test_every_config_is_valid_and_says_how_it_is_run(path):
+    validate(files.read(path))
+    assert f"python -m jaxgan.main --config=configs/{path.name}" in ast.get_docstring(ast.parse(path.read_text()))
+
+
+@pytest.mark.parametrize("path", every_file("experiments/ablations"), ids=lambda path: path.stem)
+def test_every_ablation_has_settings_of_existing_fields(path):
+    found = files.functions(path, "--sweep", "", "get_config", "get_sweep")
+    config, sweep = files.returned(found, path), found["get_sweep"]()
+    for setting in sweep:
+        validate(update(config, setting))
+    assert len({json.dumps(setting) for setting in sweep}) == len(sweep) > 1
+
+
+def test_the_best_recipe_is_a_row_of_table_1():
+    changed = update(files.read(ROOT / "configs" / "mnist.py"), table1.VARIANTS["averaged"])
+    assert flatten(changed) == flatten(files.read(ROOT / "configs" / "mnist_averaged.py"))
+    assert changed.generator.ema.gamma == (1.0,) and changed.train["update"] == "alternating"
+
+
+def test_own_images_learns_more_than_the_mean_from_the_first_steps_on(tmp_path):
+    random = np.random.default_rng(4)
+    (tmp_path / "images").mkdir()
+    for i in range(200):  # smooth, in colour, of many sizes
+        size = tuple(int(n) for n in random.integers(20, 60, 2))
+        small = Image.fromarray(random.integers(0, 256, (3, 3, 3)).astype(np.uint8))
+        small.resize(size, Image.Resampling.BICUBIC).save(tmp_path / "images" / f"{i}.png")
+    changes = {"data.name": f"folder:{tmp_path}/images", "data.size": 8, "train.steps": 300}
+    assert train(update(own_images.get_config(), changes), tmp_path / "run") == 0
+    gan = jaxgan.load(tmp_path / "run")
+    real = data.load(gan.config.data).train / 255
+    for ema in (True, False):
+        assert 0.4 < gan.sample(200, ema=ema).std(axis=0).mean() / real.std(axis=0).mean() < 1.5
+
+
 # Figure 2
 
 
-@pytest.mark.parametrize("contrast", [0.0, 5.0])
-def test_nearest_is_the_smallest_distance_of_all(contrast):
+@pytest.mark.parametrize("gcn", [0.0, 5.0])
+def test_nearest_is_the_smallest_distance_of_all(gcn):
     random = np.random.default_rng(0)
     train = random.integers(0, 256, (60, 4, 4, 1)).astype(np.uint8)
     pixels = train.astype(np.float64) / 255
-    if contrast:
+    if gcn:
         pixels = pixels - pixels.mean(axis=(1, 2, 3), keepdims=True)
-        pixels *= contrast / np.sqrt((pixels**2).sum(axis=(1, 2, 3), keepdims=True))
+        pixels *= gcn / np.sqrt((pixels**2).sum(axis=(1, 2, 3), keepdims=True))
     x = np.concatenate([pixels[[7, 31]], random.random((20, 4, 4, 1))]).astype(np.float32)
-    index, distance = figure2.nearest(x, train, contrast)
+    index, distance = figure2.nearest(x, train, gcn=gcn)
     distances = np.sqrt(((x[:, None] - pixels[None]) ** 2).sum(axis=(2, 3, 4)))
     np.testing.assert_array_equal(index, distances.argmin(axis=1))
     np.testing.assert_allclose(distance, distances.min(axis=1), atol=1e-5)
@@ -128,13 +211,14 @@ def test_figure3_ends_in_samples(workdir, tmp_path, monkeypatch):
 # Table 1
 
 
-def score(mean, error=1.0, seed=0, variant="recipe", checkpoint="last", column="MNIST", sigma=0.2, edge=False):
+def score(mean, error=1.0, *, seed=0, variant="recipe", checkpoint="last", column="MNIST", sigma=0.2, edge=False):
     estimate = Estimate(sigma=sigma, mean=mean, standard_error=error, at_edge=edge)
     return table1.Score(column, variant, checkpoint, seed, 100, [estimate], [Neighbours(0.75, 0.5)], 1000)
 
 
-def test_the_tables_say_seeds_and_test_images_apart():
-    scored = [score(220, 1.5, 0), score(230, 2.5, 1), score(210, 2.0, 0, variant="alternating")]
+def test_the_tables_tell_seeds_from_test_images_and_leave_out_the_seed_that_chose_the_settings():
+    scored = [score(300, 9.0, seed=0), score(220, 1.5, seed=1), score(230, 2.5, seed=2)]
+    scored += [score(210, 2.0, seed=0, variant="alternating")]
     rows = list(table1.table(scored))
     assert "| Adversarial nets (2014) | 225 ± 2 | 2057 ± 26 |" in rows
     assert "| Adversarial nets, jaxgan: recipe, last | 225.0 ± 2.0 |  |" in rows
@@ -142,6 +226,9 @@ def test_the_tables_say_seeds_and_test_images_apart():
     rows = list(table1.statistics(scored))
     assert "| MNIST | recipe | last | 2 | 225.0 | 7.1 | 220.0 | 230.0 | 0.750 | 0.500 |" in rows
     assert "| MNIST | alternating | last | 1 | 210.0 | - | 210.0 | 210.0 | 0.750 | 0.500 |" in rows
+    assert "| MNIST | recipe | 0 | last | 100 | 300.0 ± 9.0 | 0.200 | 0.750 | 0.500 |" in table1.singles(scored)
+    assert "The settings were chosen on MNIST with seed 0" in " ".join(table1.notes(scored, 10_000))
+    assert "were chosen on" not in " ".join(table1.notes([score(1.0, seed=1)], 10_000))
 
 
 def test_the_error_over_folds():
@@ -154,7 +241,7 @@ def test_the_error_over_folds():
 
 
 def test_what_differs_from_the_paper_is_said():
-    assert len(list(table1.notes([score(1.0)], 10_000))) == 2
+    assert len(list(table1.notes([score(1.0, seed=3)], 10_000))) == 2
     said = " ".join(table1.notes([score(1.0, sigma=SIGMAS[0], edge=True)._replace(validation=150)], 500))
     for words in (
         "one beyond it may score higher",
@@ -177,7 +264,7 @@ def test_what_is_measured_on_each_set(tiny_config):
         assert estimate.mean == pytest.approx(want, rel=1e-5)
     assert used == min(1000, len(digits.validation))
     # The scale: training images, whose order does not matter to a Parzen window.
-    real = table1.score_data("digits", [digits], 0.0, 10_000)
+    real = table1.score_data("digits", [digits], gcn=0.0, samples=10_000)
     assert real.variant == f"{len(train):,} training images as samples"
     want = parzen.evaluate(train, decode(digits.validation, 0.0), test, SIGMAS)
     assert real.mean == pytest.approx(want.mean, rel=1e-5)
@@ -192,6 +279,70 @@ def test_table1_scores_a_finished_run_as_its_own_evaluation_did(workdir, tmp_pat
     assert "\n| 64 training images as samples |  |  | " in text  # the scale, in the columns' order
     assert text in capsys.readouterr().out
     assert image(tmp_path / "table1.png").shape[1] > 500
+
+
+def test_sigma_is_chosen_on_validation_images_and_only_the_test_images_are_scored(tiny_config):
+    # Around one grey image: validation images deviate by .2 per pixel, test images by .7.
+    random, grey = np.random.default_rng(3), np.full((1, 8, 8, 1), 0.5, np.float32)
+    sets = {name: (grey + s * random.normal(size=(200, 8, 8, 1))) for name, s in (("near", 0.2), ("far", 0.7))}
+    near, far = (x.astype(np.float32) for x in sets.values())
+    dataset = data.load(tiny_config().data)._replace(validation=near, test=far)
+    (estimate,), _, _ = table1.protocol(grey, [dataset])
+    assert estimate.sigma == SIGMAS[np.argmin(np.abs(SIGMAS - 0.2))]
+    (other,), _, _ = table1.protocol(grey, [dataset._replace(validation=far, test=near)])
+    assert other.sigma == SIGMAS[np.argmin(np.abs(SIGMAS - 0.7))]
+    assert estimate.mean < other.mean - 100  # the far images under the narrow window
+    measured = parzen.measure(grey, near, far)  # what training and --mode=evaluate report
+    assert (measured["parzen_sigma"], measured["test_log_likelihood"]) == pytest.approx((estimate.sigma, estimate.mean))
+
+
+@pytest.fixture(scope="module")
+def normalized(tiny_config, tmp_path_factory):
+    """A finished run on contrast-normalized digits whose best checkpoint is not its last one."""
+    path = tmp_path_factory.mktemp("experiments") / "normalized"
+    changes = {"data__gcn": 5.0, "generator__output": "linear", "evaluate__every": 5, "checkpoint__every": 5}
+    rates = {f"optimizer__{player}__learning_rate": 0.3 for player in ("generator", "discriminator")}
+    assert train(tiny_config(**changes, **rates), path) == 0  # from the mean image into ruin
+    return path
+
+
+def test_last_and_best_are_scored_as_the_run_evaluated_them_contrast_normalized(normalized):
+    config = jaxgan.load(normalized).config
+    lines = {line["step"]: line for line in read_metrics(normalized) if "test_log_likelihood" in line}
+    best_step = max(lines, key=lambda step: lines[step]["validation_log_likelihood"])
+    assert best_step != 20, "the run should get worse"
+    run = table1.Run("digits", "recipe", normalized)
+    last, best = table1.scores(run, table1.sets_of(data.load(config.data)), config.evaluate.samples)
+    assert (last.checkpoint, last.step) == ("last", 20) and (best.checkpoint, best.step) == (
+        "best on validation",
+        best_step,
+    )
+    for score in (last, best):
+        assert score.mean == pytest.approx(lines[score.step]["test_log_likelihood"], rel=1e-5)
+    assert abs(last.mean - best.mean) > 1
+
+
+def test_scores_are_of_contrast_normalized_images_where_training_was(normalized):
+    gan = jaxgan.load(normalized)
+    dataset = data.load(gan.config.data)
+
+    def by_hand(x):  # global contrast normalization, from its definition
+        x = x.astype(np.float64) / 255
+        x -= x.mean(axis=(1, 2, 3), keepdims=True)
+        return (5.0 * x / np.sqrt((x**2).sum(axis=(1, 2, 3), keepdims=True))).astype(np.float32)
+
+    samples = gan.sample(64)
+    (estimate,), (near,), _ = table1.protocol(samples, [dataset], gcn=gan.config.data.gcn)
+    want = parzen.evaluate(samples, by_hand(dataset.validation), by_hand(dataset.test), SIGMAS)
+    assert estimate.mean == pytest.approx(want.mean, rel=1e-4) and estimate.sigma == want.sigma
+    assert near == neighbours.evaluate(samples, by_hand(dataset.test))
+    # The run's own evaluation decodes the same.
+    measured = measurer(gan.config, dataset)(samples)
+    assert measured["test_log_likelihood"] == pytest.approx(want.mean, rel=1e-4)
+    real = table1.score_data("digits", [dataset], gcn=5.0, samples=500)
+    chosen = np.random.default_rng(0).permutation(len(dataset.train))[:500]
+    want = parzen.evaluate(by_hand(dataset.train[chosen]), by_hand(dataset.validation), by_hand(dataset.test), SIGMAS)
+    assert real.mean == pytest.approx(want.mean, rel=1e-4)
 
 
 def test_table1_trains_what_is_missing(tiny_config, tmp_path, monkeypatch):
@@ -222,16 +373,14 @@ def test_table1_refuses(tiny_config, tmp_path, monkeypatch):
     np.savez(tmp_path / "other.npz", samples=np.zeros((500, 28, 28, 1), np.float32))
     bright = np.arange(256, dtype=np.uint8).repeat(64).reshape(-1, 8, 8, 1)
     np.savez(tmp_path / "bright.npz", samples=bright)
-    points = tmp_path / "points"
-    points.mkdir()
-    (points / "config.json").write_text(to_json(tiny_config(data__name="mixture:ring8")))
-    (points / "dataset.json").write_text(json.dumps({"shape": [2], "examples": 1000}))
+    points, ring8 = tmp_path / "points", {"data.name": "mixture:ring8", "generator.output": "linear"}
+    assert train(update(tiny_config(), ring8 | {"train.steps": 1, "evaluate.metrics": ()}), points) == 0
     for arguments, words in (
         (["--quick", "--samples=99", f"--samples-file={tmp_path}/few.npz"], "50 samples, not the 99 asked for"),
         (["--quick", f"--samples-file={tmp_path}/other.npz"], r"\(28, 28, 1\), but digits has \(8, 8, 1\)"),
         (["--quick", f"--samples-file={tmp_path}/none.npz"], "cannot be read"),
         ([f"--workdir={points}"], "was trained on mixture:ring8, but the table"),
-        ([f"--workdir={tmp_path}/none"], "no work directory"),
+        ([f"--workdir={tmp_path}/none"], "is not a work directory"),
         (["--quick", "--samples=9", f"--samples-file={tmp_path}/bright.npz"], "from 0 to 255; samples are in"),
         ([f"--workdir={points}", "--sedes=3"], "leave out --sedes=3"),
         (["--seeds=0"], "--seeds=0"),
@@ -313,9 +462,10 @@ def test_both_stages_of_tfd(tmp_path, monkeypatch):
     theirs, config = jaxgan.load(first).state.generator.params, jaxgan.load(second).config
 
     def initialized(config):
-        shapes = jax.eval_shape(build(config, (48, 48, 1), 20).init, traced(config))
+        spec = DataSpec((48, 48, 1), bounds=(0.0, 1.0))
+        shapes = jax.eval_shape(build(config, spec, 20).init, traced(config))
         zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
-        return pretrained.initialize(config, zeros).generator.params
+        return warm_start.initialize(config, zeros).generator.params
 
     ours = initialized(config)
     for name, same in {"Dense_0": "Dense_2", "Dense_1": "Dense_3", "output": "output"}.items():

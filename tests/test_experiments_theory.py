@@ -10,8 +10,8 @@ from experiments import figure1, proposition1, theorem1
 
 def test_proposition_1_a_trained_discriminator_is_the_ratio_of_the_densities():
     x, dx, p_data, p_g, D = proposition1.outcome(steps=800, seeds=1)
-    assert proposition1.error(np.full_like(x, 0.5), p_data, p_g, dx) > 0.2
-    assert proposition1.error(D[0], p_data, p_g, dx) < 0.015
+    assert proposition1.error(np.full_like(x, 0.5), p_data=p_data, p_g=p_g, dx=dx) > 0.2
+    assert proposition1.error(D[0], p_data=p_data, p_g=p_g, dx=dx) < 0.015
     # At the crossing of the densities D is 1/2, and far from every example of p_data it is 0.
     crossing = np.argmin(np.where(np.abs(x - 1.5) < 0.5, np.abs(p_data - p_g), np.inf))
     assert D[0, crossing] == pytest.approx(0.5, abs=0.05)

@@ -12,7 +12,7 @@ the best, but one seed of five fails (-6.3).
 """
 
 from experiments.ablations import SEEDS, small_digits
-from jaxgan.plan import over, product
+from jaxgan.sweep import over, product
 
 
 def get_config():

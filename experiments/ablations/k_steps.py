@@ -13,7 +13,7 @@ from the best, nor does JSD (.36 [.24, .46] for k = 1), but for k = 2 (.56 [.52,
 
 from configs import ring8
 from experiments.ablations import SEEDS
-from jaxgan.plan import over, product
+from jaxgan.sweep import over, product
 
 
 def get_config():

@@ -15,7 +15,7 @@ Log-likelihood at the end: -10.8 [-12.9, -8.6] and 1.8 [-2.3, 4.6] nats, 5 seeds
 
 from experiments.ablations import SEEDS, small_digits
 from jaxgan.config import update
-from jaxgan.plan import over, product
+from jaxgan.sweep import over, product
 
 
 def get_config():

@@ -1,7 +1,7 @@
 """How many linear pieces does a maxout unit of D need?
 
-The paper's D has 240 units of 5 pieces a layer. With 1 piece it is linear but for dropout. Digits, the
-paper's recipe, 64 units a layer whatever the pieces.
+The paper's D has 240 units of 5 pieces per layer. With 1 piece it is linear but for dropout. Digits, the
+paper's recipe, 64 units per layer whatever the pieces.
 
     python -m jaxgan.sweep --sweep=experiments/ablations/maxout_pieces.py
 
@@ -12,7 +12,7 @@ distinguishably worse than the best.
 """
 
 from experiments.ablations import SEEDS, small_digits
-from jaxgan.plan import over, product
+from jaxgan.sweep import over, product
 
 
 def get_config():

@@ -10,7 +10,7 @@ Expected: as on digits (`loss.py`, `update.py`); not measured yet.
 
 from configs import mnist
 from jaxgan.config import update
-from jaxgan.plan import over, product
+from jaxgan.sweep import over, product
 
 
 def get_config():

@@ -12,7 +12,7 @@ distinguishably worse.
 """
 
 from experiments.ablations import SEEDS, small_digits
-from jaxgan.plan import over, product, zipped
+from jaxgan.sweep import over, product, zipped
 
 
 def get_config():

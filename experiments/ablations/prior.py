@@ -13,7 +13,7 @@ Measured (two cores of an AMD EPYC, 2026-11-23, 195 s of CPU time): JSD .34 [.25
 
 from configs import ring8
 from experiments.ablations import SEEDS
-from jaxgan.plan import over, product
+from jaxgan.sweep import over, product
 
 
 def get_config():

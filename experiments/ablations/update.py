@@ -11,7 +11,7 @@ alternating, -5.8 [-8.0, -3.7] simultaneous; with 10 seeds each not distinguisha
 """
 
 from experiments.ablations import small_digits
-from jaxgan.plan import over, product
+from jaxgan.sweep import over, product
 
 
 def get_config():

@@ -6,6 +6,9 @@ import ast
 import json
 import os
 import runpy
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +53,27 @@ def from_json(text: str) -> ConfigDict:
         raise UserError(f"{error} It may be of a newer jaxgan: install the version that wrote it.") from None
 
 
+@contextmanager
+def importable(path: Path) -> Iterator[None]:
+    """Has a file find the packages that it is part of, such as `configs`, from whatever folder the command runs in.
+
+    While the block runs, what holds its outermost package is the first place where modules are looked for. A file in
+    no package finds what the command itself would.
+    """
+    package = path.resolve().parent
+    while (package.parent / "__init__.py").is_file():
+        package = package.parent
+    if not (package / "__init__.py").is_file():
+        yield
+        return
+    root = str(package.parent)
+    sys.path.insert(0, root)
+    try:
+        yield
+    finally:
+        sys.path.remove(root)
+
+
 def functions(path: str | os.PathLike[str], flag: str, like: str, *names: str) -> dict[str, Any]:
     """What a Python file that `flag` names defines, these functions among it.
 
@@ -59,7 +83,8 @@ def functions(path: str | os.PathLike[str], flag: str, like: str, *names: str) -
     if not Path(path).is_file():
         raise UserError(f"the {flag} file {path} cannot be read: No such file.")
     try:
-        found = runpy.run_path(str(path))
+        with importable(Path(path)):
+            found = runpy.run_path(str(path))
     except UserError:
         raise
     except SyntaxError as error:

@@ -355,4 +355,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(errors.exit_on(main))
+    sys.exit(errors.run_cli(main))
