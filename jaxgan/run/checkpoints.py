@@ -43,6 +43,7 @@ class Checkpoints:
         self._keep = keep
         self._best_key = best_key
         self.metrics: dict[str, float] = {}  # what the restored checkpoint was saved with
+        self.sha256 = ""  # of the restored checkpoint
         self._manager: ocp.CheckpointManager | None = None  # from the first save on
         self._last: int | None = None  # restored or saved last: newer ones are not the past of this run
         self._damaged: set[int] = set()
@@ -119,10 +120,10 @@ class Checkpoints:
                 raise UserError(f"{self.directory} has no checkpoint of step {step}; it has {steps or 'none'}.")
             steps = [step]
         self._damaged = set()
-        found, arrays, self.metrics = -1, {}, {}
+        found, arrays, self.metrics, self.sha256 = -1, {}, {}, ""
         for candidate in reversed(steps):
             try:
-                arrays, self.metrics = self._read(candidate)
+                arrays, self.metrics, self.sha256 = self._read(candidate)
                 found = candidate
                 break
             except Exception as error:  # damaged files make Orbax raise errors of all kinds
@@ -178,15 +179,15 @@ class Checkpoints:
             (self.directory / str(step)).rename(place)
         print(f"warning: moved the {why} checkpoint {step} to {place}", file=sys.stderr)
 
-    def _read(self, step: int) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-        """The arrays of a checkpoint, by name, and its metrics; raises all kinds of errors if it is damaged."""
+    def _read(self, step: int) -> tuple[dict[str, np.ndarray], dict[str, float], str]:
+        """The arrays of a checkpoint, by name, its metrics and its digest; all kinds of errors if it is damaged."""
         place = self.directory / str(step)
         about = dict(ocp.JsonCheckpointHandler().restore(place / "about"))
         arrays = ocp.StandardCheckpointHandler().restore(place / "state", args=ocp.args.StandardRestore())
         digest = about.pop("sha256")
         if about["step"] != step or digest != _digest(about, arrays):
             raise ValueError("its content does not match its SHA-256")
-        return arrays, about["metrics"]
+        return arrays, about["metrics"], digest
 
     def _fit(self, step: int, arrays: dict[str, np.ndarray], like: Any) -> Any:
         """The arrays in the tree `like`."""

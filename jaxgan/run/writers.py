@@ -90,16 +90,6 @@ class MetricWriter:
         )
 
 
-def save_scores(workdir: Path, step: int, numbers: dict[str, float]) -> None:
-    """Writes evaluation.json: {"step": step, **numbers}; a number that is not finite as null.
-
-    Raises:
-      UserError: it cannot be written.
-    """
-    finite = {name: number if math.isfinite(number) else None for name, number in numbers.items()}
-    write_atomically(workdir / "evaluation.json", (json.dumps({"step": step, **finite}, indent=2) + "\n").encode())
-
-
 def read_metrics(workdir: Path) -> list[dict]:
     """The lines of metrics.jsonl, oldest first, torn ones left out; [] if there is no such file."""
     path = workdir / METRICS
