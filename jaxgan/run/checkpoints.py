@@ -20,7 +20,7 @@ import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
 from jaxgan.errors import UserError
-from jaxgan.run.quiet import collect_leftovers, quiet
+from jaxgan.run.quiet import collected, quiet
 
 
 class Checkpoints:
@@ -122,13 +122,15 @@ class Checkpoints:
         self._damaged = set()
         found, arrays, self.metrics, self.sha256 = -1, {}, {}, ""
         for candidate in reversed(steps):
-            try:
-                arrays, self.metrics, self.sha256 = self._read(candidate)
+            why = None
+            with collected():
+                try:
+                    arrays, self.metrics, self.sha256 = self._read(candidate)
+                except Exception as error:  # damaged files make Orbax raise errors of all kinds
+                    why = _line(error)
+            if why is None:
                 found = candidate
                 break
-            except Exception as error:  # damaged files make Orbax raise errors of all kinds
-                why = _line(error)
-            collect_leftovers()
             self._damaged.add(candidate)
             print(f"warning: checkpoint {candidate} in {self.directory} is damaged: {why}", file=sys.stderr)
         _sync_found(found)

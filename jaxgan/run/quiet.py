@@ -47,13 +47,15 @@ def quiet() -> Iterator[None]:
                 _remove()
 
 
-def collect_leftovers() -> None:
-    """Lets what a failed Orbax call left behind complain now, unheard; to be called in a block of `quiet`.
+@contextmanager
+def collected() -> Iterator[None]:
+    """Lets what a failed Orbax call leaves behind complain by the end of the block, unheard; inside `quiet`.
 
     When it does not know an array's type, it drops the coroutines that it made for the others.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"coroutine '.*' was never awaited", RuntimeWarning)
+        yield
         gc.collect()
 
 
