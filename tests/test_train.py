@@ -14,10 +14,17 @@ import numpy as np
 import pytest
 
 import jaxgan
+from jaxgan import data
+from jaxgan.algorithm1 import Data, sample_data, sample_noise, train_step
 from jaxgan.config import update
 from jaxgan.errors import UserError
 from jaxgan.evaluate import SELECTION
+from jaxgan.gan import build_for
+from jaxgan.hparams import traced
+from jaxgan.metrics import METRICS
+from jaxgan.run.checkpoints import Checkpoints
 from jaxgan.run.writers import read_metrics
+from jaxgan.state import run_stream
 from jaxgan.train import train
 
 ROOT = Path(__file__).parents[1]
@@ -194,3 +201,122 @@ def test_the_command_line(tmp_path):
     assert "not 'hunge'; did you mean 'hinge'?" in result.stderr
     assert result.stderr.count("\n") == 1
     assert not (tmp_path / "work").exists()
+
+
+# --- what a command that is refused leaves ---
+
+
+def contents(workdir):
+    """Every file but the lock, which any call writes."""
+    return {p: p.read_bytes() for p in workdir.rglob("*") if p.is_file() and p.name != ".lock"}
+
+
+def test_a_refused_command_changes_nothing(tiny_config, tmp_path):
+    """Fewer steps than there are, alone and with other fields that may change and that may not."""
+    workdir = tmp_path / "work"
+    train(tiny_config(), workdir)
+    before = contents(workdir)
+    for changes, words in (
+        ({"train.steps": 15}, r"at step 20 already, beyond train\.steps=15; raise train\.steps"),
+        ({"train.steps": 15, "log.every": 3, "checkpoint.keep": 7}, r"beyond train\.steps=15"),
+        ({"train.steps": 40, "evaluate.samples": 100}, r"evaluate\.samples was 64 and is now 100"),
+        ({"train.steps": 40, "optimizer.generator.b1": 0.9}, r"optimizer\.generator\.b1 was"),
+    ):
+        with pytest.raises(UserError, match=words):
+            train(update(tiny_config(), changes), workdir)
+        assert contents(workdir) == before
+
+
+def test_who_was_taken_over_writes_nothing_more(tiny_config, tmp_path, monkeypatch):
+    """Another process has the directory since this one was suspended: at step 10 its lock has another name."""
+    workdir, evaluated = tmp_path / "work", []
+
+    def evaluator(*_):
+        def evaluate(hparams, state):
+            (workdir / ".lock").write_text('{"host": "far", "pid": 7, "since": "2014"}')
+            evaluated.append((int(state.step), contents(workdir)))
+            return {SELECTION: 1.0}
+
+        return evaluate
+
+    monkeypatch.setattr("jaxgan.train.evaluator", evaluator)
+    with pytest.raises(UserError, match=r"process 7 on far has taken over .*nothing was overwritten"):
+        train(tiny_config(**{"evaluate.every": 10}), workdir)
+    ((step, before),) = evaluated
+    after = contents(workdir)
+    assert step == 10
+    assert {p: b for p, b in after.items() if "tensorboard" not in p.parts} == {
+        p: b for p, b in before.items() if "tensorboard" not in p.parts
+    }
+    assert [record["step"] for record in read_metrics(workdir)] == [5]
+    assert json.loads((workdir / ".lock").read_text())["pid"] == 7
+
+
+def test_off_the_main_thread(finished, tiny_config, tmp_path):
+    codes = []
+    thread = threading.Thread(target=lambda: codes.append(train(tiny_config(), tmp_path / "work")))
+    thread.start()
+    thread.join()
+    assert codes == [0]
+    assert timeless(tmp_path / "work") == timeless(finished)
+
+
+# --- which checkpoint is the best ---
+
+
+def test_the_best_checkpoint_is_the_best_on_validation_data(tiny_config, tmp_path, monkeypatch):
+    """Scores that disagree: on validation data step 10 is best, on test data step 20."""
+    scores = {10: (-1.0, -9.0), 20: (-5.0, -2.0), 30: (-3.0, -3.0), 40: (-4.0, -4.0)}
+    at = iter(scores.values())
+
+    def measure(samples, validation, test):
+        validation_score, test_score = next(at)
+        return {"validation_log_likelihood": validation_score, "test_log_likelihood": test_score}
+
+    monkeypatch.setitem(METRICS, "parzen", METRICS["parzen"]._replace(evaluate=measure))
+    changes = {"train.steps": 40, "evaluate.every": 10, "checkpoint.keep": 1}
+    train(tiny_config(**changes), tmp_path / "work")
+    kept = sorted(int(p.name) for p in (tmp_path / "work/checkpoints").iterdir() if p.name.isdecimal())
+    assert kept == [10, 40]  # the best and the last
+    with Checkpoints(tmp_path / "work/checkpoints", keep=1, best_key=SELECTION) as checkpoints:
+        assert checkpoints.best_step() == 10
+    evaluation = json.loads((tmp_path / "work/evaluation.json").read_text())
+    assert (evaluation["step"], evaluation[SELECTION]) == (40, -4.0)
+
+
+def test_every_random_number_is_another_after_a_restore(tiny_config):
+    """The data order, the noise and the masks of a step that is made again after a divergence."""
+    config = tiny_config(**{"discriminator.hidden_keep": 0.5})
+    dataset = data.load(config.data)
+    gan, hparams = build_for(config, dataset), traced(config)
+    indices = np.arange(gan.m, dtype=np.uint32)
+
+    def drawn(restores):
+        order = run_stream(hparams, "order", restores)
+        x, _ = sample_data(gan, order, Data(dataset.train), np.uint32(3), indices)
+        key = run_stream(hparams, "train", restores)
+        return [np.asarray(x), np.asarray(sample_noise(gan, hparams, key, indices).z)]
+
+    for a, b in zip(drawn(0), drawn(1), strict=True):
+        assert not np.array_equal(a, b)
+    # And the step takes them so: with the noise of the first course, other examples alone change its result.
+    state = gan.init(hparams)
+    seen = []
+
+    def spy(gan, key, data, batch, indices):
+        seen.append(np.asarray(jax.random.key_data(key)).tolist())
+        return sample_data(gan, key, data, batch, indices)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("jaxgan.algorithm1.sample_data", spy)
+        patch.setattr("jax.lax.scan", lambda body, carry, xs: _unrolled(body, carry, xs))
+        for restores in (0, 1):
+            state = state._replace(restores=np.uint32(restores))
+            train_step(gan=gan, hparams=hparams, state=state, data=Data(dataset.train))
+    assert seen == [np.asarray(jax.random.key_data(run_stream(hparams, "order", r))).tolist() for r in (0, 1)]
+
+
+def _unrolled(body, carry, xs):
+    """`jax.lax.scan` of one step, in Python."""
+    carry, y = body(carry, xs[0])
+    return carry, jax.tree.map(lambda leaf: leaf[None], y)
