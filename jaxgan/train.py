@@ -29,7 +29,8 @@ from jaxgan.run import plots, report, warm_start, workdir
 from jaxgan.run.checkpoints import Checkpoints
 from jaxgan.run.pacer import Reached, interruptions, pace
 from jaxgan.run.progress import Progress
-from jaxgan.run.writers import MetricWriter, read_metrics, save_scores
+from jaxgan.run.scores import protocol_of, save_scores
+from jaxgan.run.writers import MetricWriter, read_metrics
 from jaxgan.state import GanState, all_finite, run_stream
 
 
@@ -57,6 +58,7 @@ class Run(NamedTuple):
     hparams: HParams
     data: Data  # on the devices
     facts: dict[str, Any]  # of run.json
+    protocol: dict[str, Any]  # of evaluation.json
     evaluate: Callable[..., dict[str, float]]
     draw: Callable[..., np.ndarray]  # samples
     checkpoints: Checkpoints
@@ -94,6 +96,8 @@ def train_here(config: ConfigDict, directory: Path) -> int:
     ):
         if primary:
             workdir.check(directory, config, facts)
+        begun = (directory / workdir.CONFIG).exists()
+        facts["initialized_from"] = workdir.source_in(directory) if begun else warm_start.source_of(config)
         run = Run(
             config=config,
             workdir=directory,
@@ -101,6 +105,7 @@ def train_here(config: ConfigDict, directory: Path) -> int:
             hparams=parallel.replicate(traced(config)),
             data=parallel.replicate(on_device(gan, dataset)),
             facts=facts,
+            protocol=protocol_of(config, gan, dataset),
             evaluate=evaluate,
             draw=sampler(gan),
             checkpoints=checkpoints,
@@ -129,7 +134,8 @@ def newest(run: Run) -> tuple[GanState, MetricSums]:
     found = run.checkpoints.restore(jax.eval_shape(init, run.hparams))
     if found is None:
         state = jax.block_until_ready(init(run.hparams))  # here a lack of memory shows
-        return parallel.replicate(warm_start.initialize(run.config, state)), MetricSums(0, None)
+        state = warm_start.initialize(run.config, state, run.facts["initialized_from"])
+        return parallel.replicate(state), MetricSums(0, None)
     saved = {name.removeprefix(SUM): x for name, x in run.checkpoints.metrics.items() if name.startswith(SUM)}
     steps = int(saved.pop("steps", 0))
     sums = {name: np.float32(x) for name, x in saved.items()}
@@ -232,7 +238,7 @@ def keep(run: Run, state: GanState, reached: Reached, scores: dict[str, float], 
     if reached.samples and writer:
         save_samples(run, state, reached.step, writer)
     if reached.evaluation and writer and scores:
-        save_scores(run.workdir, reached.step, scores)
+        save_scores(run.workdir, reached.step, scores, run.protocol)
     if reached.evaluation or reached.checkpoint or reached.stop:  # last: what a kill before it loses is made again
         metrics = scores if reached.line else partial_sums(reached.handle, reached.step)
         run.checkpoints.save(reached.step, state, metrics=metrics)

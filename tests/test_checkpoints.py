@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgan.checkpoints import Checkpoints
+from jaxgan.run.checkpoints import Checkpoints
 from jaxgan.errors import UserError
 
 
@@ -306,7 +306,7 @@ def test_a_directory_that_cannot_be_made(tmp_path):
 KILLED = """
 import sys, numpy as np
 from pathlib import Path
-from jaxgan.checkpoints import Checkpoints
+from jaxgan.run.checkpoints import Checkpoints
 with Checkpoints(Path(sys.argv[1]), keep=2, best_key="score") as checkpoints:
     x = np.zeros(200_000, np.float32)
     found = checkpoints.restore({"x": x})

@@ -10,9 +10,9 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from jaxgan import plots
 from jaxgan.data import mixture
 from jaxgan.errors import UserError
+from jaxgan.run import plots
 
 
 def test_a_grid_of_single_pixels():

@@ -14,11 +14,18 @@ import numpy as np
 import pytest
 
 import jaxgan
-from jaxgan import pretrained
+from jaxgan import data
+from jaxgan.algorithm1 import Data, sample_data, sample_noise, train_step
 from jaxgan.config import update
 from jaxgan.errors import UserError
-from jaxgan.train import boundary, train
-from jaxgan.writers import read
+from jaxgan.evaluate import SELECTION
+from jaxgan.gan import build_for
+from jaxgan.hparams import traced
+from jaxgan.metrics import METRICS
+from jaxgan.run.checkpoints import Checkpoints
+from jaxgan.run.writers import read_metrics
+from jaxgan.state import run_stream
+from jaxgan.train import train
 
 ROOT = Path(__file__).parents[1]
 
@@ -29,7 +36,7 @@ def state(workdir):
 
 def timeless(workdir):
     """metrics.jsonl without the one number that depends on the clock."""
-    return [{k: v for k, v in record.items() if k != "images_per_second"} for record in read(workdir)]
+    return [{k: v for k, v in record.items() if k != "images_per_second"} for record in read_metrics(workdir)]
 
 
 @pytest.fixture(scope="module")
@@ -41,15 +48,33 @@ def finished(tiny_config, tmp_path_factory):
 
 def test_a_run_leaves_what_the_readme_promises(finished):
     found = {str(path.relative_to(finished)) for path in finished.rglob("*")}
-    assert {"config.json", "metrics.jsonl", "evaluation.json", "curves.png", "checkpoints/20"} <= found
+    assert {"config.json", "run.json", "metrics.jsonl", "evaluation.json", "curves.png", "checkpoints/20"} <= found
     assert "samples/000000020.png" in found
     assert any(name.startswith("tensorboard/events") for name in found)
-    records = read(finished)
+    records = read_metrics(finished)
     assert [record["step"] for record in records] == [5, 10, 15, 20]
     assert {"value", "d_loss", "g_loss", "d_real", "d_fake", "images_per_second"} <= records[0].keys()
     evaluation = json.loads((finished / "evaluation.json").read_text())
     assert evaluation["step"] == 20
     assert evaluation["test_standard_error"] > 0
+    assert evaluation[SELECTION] == evaluation["validation_log_likelihood"]
+
+
+def test_a_score_carries_its_protocol(finished):
+    protocol = json.loads((finished / "evaluation.json").read_text())["protocol"]
+    versions = protocol.pop("versions")
+    assert protocol == {
+        "data": "digits",
+        "train_examples": 1350,
+        "validation_examples": 150,
+        "test_examples": 297,
+        "metrics": ["parzen"],
+        "samples": 64,
+        "generator": "theta_g of the step",
+        "batch_statistics": "none",
+        "seed": 0,
+    }
+    assert versions["jax"] == jax.__version__ and versions["numpy"] == np.__version__
 
 
 @pytest.mark.parametrize("stop", [10, 15])
@@ -60,37 +85,41 @@ def test_resumed_equals_uninterrupted_bit_for_bit(finished, tiny_config, tmp_pat
     train(tiny_config(), workdir)
     for a, b in zip(state(workdir), state(finished), strict=True):
         np.testing.assert_array_equal(a, b)
-    before = [r for r in timeless(workdir)]
-    for record in before:
-        if record["step"] == stop:  # the shorter run ended here, so it was evaluated here too
-            for key in [
-                k for k in record if "log_likelihood" in k or k in ("score", "test_standard_error") or "parzen" in k
-            ]:
-                del record[key]
-    assert before == timeless(finished)
+    lines = timeless(workdir)
+    for line in lines:
+        if line["step"] == stop:  # the shorter run ended here, so it was evaluated here too
+            scores = line.keys() - timeless(finished)[0].keys()
+            assert SELECTION in scores
+            for name in scores:
+                del line[name]
+    assert lines == timeless(finished)
 
 
-def test_the_average_is_resumed_and_sampled_bit_for_bit(tiny_config, tmp_path):
-    own = {"generator.average": 2.0, "discriminator.gradient_penalty": 0.1, "discriminator.irange": 0.5}
-    config = tiny_config(**own, **{"optimizer.generator.learning_rate": 1.0})
+def test_the_averages_are_resumed_and_sampled_bit_for_bit(tiny_config, tmp_path):
+    averaged = {"generator.ema.gamma": (1.0,), "generator.ema.half_life": (50.0,), "objective.penalties.r1": 0.2}
+    config = tiny_config(**averaged, **{"discriminator.irange": 0.5, "optimizer.generator.learning_rate": 0.1})
     train(config, tmp_path / "whole")
     train(update(config, {"train.steps": 10}), tmp_path / "parts")
     train(config, tmp_path / "parts")
     for a, b in zip(state(tmp_path / "whole"), state(tmp_path / "parts"), strict=True):
         np.testing.assert_array_equal(a, b)
     gan = jaxgan.load(tmp_path / "parts")
-    z = gan.noise(4)
-    np.testing.assert_allclose(gan.sample(4), gan.generate(z), rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(gan.generate(z), gan.gan.G(gan.state.average, z), rtol=1e-5, atol=1e-6)
-    assert not np.allclose(gan.generate(z), gan.gan.G(gan.state.generator.params, z), rtol=1e-4)
-
-    # Another run begins at the average, with an average of its own.
-    begun = pretrained.initialize(
-        update(config, {"generator.initialize_from": str(tmp_path / "parts")}), gan.gan.init(gan.hparams)
-    )
-    for a, b, c in zip(*map(jax.tree.leaves, (gan.state.average, begun.generator.params, begun.average)), strict=True):
-        np.testing.assert_array_equal(a, b)
-        np.testing.assert_array_equal(a, c)
+    assert gan.averages == ("gamma=1", "half_life=50")
+    z, drawn = gan.noise(4), {}
+    for ema, params in (
+        (True, gan.state.averages[0]),
+        ("gamma=1", gan.state.averages[0]),
+        ("half_life=50", gan.state.averages[1]),
+        (False, gan.state.generator.params),
+    ):
+        drawn[ema] = gan.sample(4, ema=ema)
+        np.testing.assert_allclose(drawn[ema], gan.generate(z, ema=ema), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(drawn[ema], gan.gan.G(params, {}, z)[0], rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(drawn[True], drawn["gamma=1"])
+    for a, b in (("gamma=1", "half_life=50"), ("gamma=1", False), ("half_life=50", False)):
+        assert not np.allclose(drawn[a], drawn[b], rtol=1e-3)
+    protocol = json.loads((tmp_path / "parts/evaluation.json").read_text())["protocol"]
+    assert protocol["generator"] == "power-function EMA of G, weights ~ step^1"
 
 
 def test_another_seed_is_another_run(finished, tiny_config, tmp_path):
@@ -105,36 +134,6 @@ def test_repeating_a_finished_run_changes_nothing(finished, tiny_config, capsys)
     for path, content in before.items():
         if "tensorboard" not in path.parts and path.name != ".lock":
             assert path.read_bytes() == content, path
-
-
-def test_load_samples_and_discriminates(finished):
-    gan = jaxgan.load(finished)
-    assert gan.step == 20
-    images = gan.sample(6, seed=3)
-    assert images.shape == (6, 8, 8, 1)
-    assert images.dtype == np.float32
-    assert 0 <= images.min() < images.max() <= 1
-    np.testing.assert_array_equal(gan.sample(6, seed=3), images)
-    assert not np.array_equal(gan.sample(6, seed=4), images)
-    d = gan.discriminate(images)
-    assert d.shape == (6,)
-    assert np.all((d > 0) & (d < 1))
-    np.testing.assert_allclose(gan.discriminate(np.round(255 * images).astype(np.uint8)), d, atol=1e-3)
-    with pytest.raises(UserError, match=r"\(8, 8, 1\)"):
-        gan.discriminate(np.zeros((2, 9, 9, 1), np.float32))
-
-
-def test_load_of_no_workdir(tmp_path):
-    with pytest.raises(UserError):
-        jaxgan.load(tmp_path / "nothing")
-
-
-def test_boundaries_are_multiples_of_the_intervals(tiny_config):
-    config = tiny_config(**{"train.steps": 50, "log.every": 6, "checkpoint.every": 15, "sample.every": 0})
-    seen = [0]
-    while seen[-1] < 50:
-        seen.append(boundary(seen[-1], config))
-    assert seen == [0, 6, 12, 15, 18, 24, 30, 36, 42, 45, 48, 50]
 
 
 EXPLODING = {
@@ -170,7 +169,7 @@ def test_a_signal_saves_and_says_how_to_go_on(finished, tiny_config, tmp_path, c
     long = tiny_config(**{"train.steps": 100_000})
 
     def send():
-        while not read(workdir):
+        while not read_metrics(workdir):
             time.sleep(0.01)
         os.kill(os.getpid(), number)
 
@@ -178,8 +177,8 @@ def test_a_signal_saves_and_says_how_to_go_on(finished, tiny_config, tmp_path, c
     thread.start()
     assert train(long, workdir) == 128 + number
     thread.join()
-    assert "repeat the command to go on" in capsys.readouterr().out
-    step, told = jaxgan.load(workdir).step, read(workdir)[-1]["step"]
+    assert "repeat the command to resume" in capsys.readouterr().out
+    step, told = jaxgan.load(workdir).step, read_metrics(workdir)[-1]["step"]
     assert told <= step < min(told + 5, 100_000)  # between two lines of metrics.jsonl
     for record, undisturbed in zip(timeless(workdir)[:3], timeless(finished), strict=False):
         assert record == undisturbed
@@ -195,9 +194,129 @@ def test_the_command_line(tmp_path):
         f"--workdir={tmp_path / 'work'}",
     ]
     result = subprocess.run(
-        [*command, "--config.objective.loss=hinge"], cwd=ROOT, capture_output=True, text=True, timeout=60
+        [*command, "--config.objective.loss=hunge"], cwd=ROOT, capture_output=True, text=True, timeout=60
     )
     assert result.returncode == 2
-    assert result.stderr.startswith("error: objective.loss must be one of minimax, non_saturating, not 'hinge'")
+    assert result.stderr.startswith("error: objective.loss must be one of minimax, ")
+    assert "not 'hunge'; did you mean 'hinge'?" in result.stderr
     assert result.stderr.count("\n") == 1
     assert not (tmp_path / "work").exists()
+
+
+# --- what a command that is refused leaves ---
+
+
+def contents(workdir):
+    """Every file but the lock, which any call writes."""
+    return {p: p.read_bytes() for p in workdir.rglob("*") if p.is_file() and p.name != ".lock"}
+
+
+def test_a_refused_command_changes_nothing(tiny_config, tmp_path):
+    """Fewer steps than there are, alone and with other fields that may change and that may not."""
+    workdir = tmp_path / "work"
+    train(tiny_config(), workdir)
+    before = contents(workdir)
+    for changes, words in (
+        ({"train.steps": 15}, r"at step 20 already, beyond train\.steps=15; raise train\.steps"),
+        ({"train.steps": 15, "log.every": 3, "checkpoint.keep": 7}, r"beyond train\.steps=15"),
+        ({"train.steps": 40, "evaluate.samples": 100}, r"evaluate\.samples was 64 and is now 100"),
+        ({"train.steps": 40, "optimizer.generator.b1": 0.9}, r"optimizer\.generator\.b1 was"),
+    ):
+        with pytest.raises(UserError, match=words):
+            train(update(tiny_config(), changes), workdir)
+        assert contents(workdir) == before
+
+
+def test_who_was_taken_over_writes_nothing_more(tiny_config, tmp_path, monkeypatch):
+    """Another process has the directory since this one was suspended: at step 10 its lock has another name."""
+    workdir, evaluated = tmp_path / "work", []
+
+    def evaluator(*_):
+        def evaluate(hparams, state):
+            (workdir / ".lock").write_text('{"host": "far", "pid": 7, "since": "2014"}')
+            evaluated.append((int(state.step), contents(workdir)))
+            return {SELECTION: 1.0}
+
+        return evaluate
+
+    monkeypatch.setattr("jaxgan.train.evaluator", evaluator)
+    with pytest.raises(UserError, match=r"process 7 on far has taken over .*nothing was overwritten"):
+        train(tiny_config(**{"evaluate.every": 10}), workdir)
+    ((step, before),) = evaluated
+    after = contents(workdir)
+    assert step == 10
+    assert {p: b for p, b in after.items() if "tensorboard" not in p.parts} == {
+        p: b for p, b in before.items() if "tensorboard" not in p.parts
+    }
+    assert [record["step"] for record in read_metrics(workdir)] == [5]
+    assert json.loads((workdir / ".lock").read_text())["pid"] == 7
+
+
+def test_off_the_main_thread(finished, tiny_config, tmp_path):
+    codes = []
+    thread = threading.Thread(target=lambda: codes.append(train(tiny_config(), tmp_path / "work")))
+    thread.start()
+    thread.join()
+    assert codes == [0]
+    assert timeless(tmp_path / "work") == timeless(finished)
+
+
+# --- which checkpoint is the best ---
+
+
+def test_the_best_checkpoint_is_the_best_on_validation_data(tiny_config, tmp_path, monkeypatch):
+    """Scores that disagree: on validation data step 10 is best, on test data step 20."""
+    scores = {10: (-1.0, -9.0), 20: (-5.0, -2.0), 30: (-3.0, -3.0), 40: (-4.0, -4.0)}
+    at = iter(scores.values())
+
+    def measure(samples, validation, test):
+        validation_score, test_score = next(at)
+        return {"validation_log_likelihood": validation_score, "test_log_likelihood": test_score}
+
+    monkeypatch.setitem(METRICS, "parzen", METRICS["parzen"]._replace(evaluate=measure))
+    changes = {"train.steps": 40, "evaluate.every": 10, "checkpoint.keep": 1}
+    train(tiny_config(**changes), tmp_path / "work")
+    kept = sorted(int(p.name) for p in (tmp_path / "work/checkpoints").iterdir() if p.name.isdecimal())
+    assert kept == [10, 40]  # the best and the last
+    with Checkpoints(tmp_path / "work/checkpoints", keep=1, best_key=SELECTION) as checkpoints:
+        assert checkpoints.best_step() == 10
+    evaluation = json.loads((tmp_path / "work/evaluation.json").read_text())
+    assert (evaluation["step"], evaluation[SELECTION]) == (40, -4.0)
+
+
+def test_every_random_number_is_another_after_a_restore(tiny_config):
+    """The data order, the noise and the masks of a step that is made again after a divergence."""
+    config = tiny_config(**{"discriminator.hidden_keep": 0.5})
+    dataset = data.load(config.data)
+    gan, hparams = build_for(config, dataset), traced(config)
+    indices = np.arange(gan.m, dtype=np.uint32)
+
+    def drawn(restores):
+        order = run_stream(hparams, "order", restores)
+        x, _ = sample_data(gan, order, Data(dataset.train), np.uint32(3), indices)
+        key = run_stream(hparams, "train", restores)
+        return [np.asarray(x), np.asarray(sample_noise(gan, hparams, key, indices).z)]
+
+    for a, b in zip(drawn(0), drawn(1), strict=True):
+        assert not np.array_equal(a, b)
+    # And the step takes them so: with the noise of the first course, other examples alone change its result.
+    state = gan.init(hparams)
+    seen = []
+
+    def spy(gan, key, data, batch, indices):
+        seen.append(np.asarray(jax.random.key_data(key)).tolist())
+        return sample_data(gan, key, data, batch, indices)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("jaxgan.algorithm1.sample_data", spy)
+        patch.setattr("jax.lax.scan", lambda body, carry, xs: _unrolled(body, carry, xs))
+        for restores in (0, 1):
+            state = state._replace(restores=np.uint32(restores))
+            train_step(gan=gan, hparams=hparams, state=state, data=Data(dataset.train))
+    assert seen == [np.asarray(jax.random.key_data(run_stream(hparams, "order", r))).tolist() for r in (0, 1)]
+
+
+def _unrolled(body, carry, xs):
+    """`jax.lax.scan` of one step, in Python."""
+    carry, y = body(carry, xs[0])
+    return carry, jax.tree.map(lambda leaf: leaf[None], y)

@@ -1,67 +1,95 @@
+"""What a work directory says about its run, and which runs may be resumed in it."""
+
 from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
-import sys
-import threading
-import time
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
-from jaxgan import workdir
-from jaxgan.config import default, update
+from jaxgan.config import RESUMABLE, default, differences, flatten, get, update
+from jaxgan.config.files import FORMAT
 from jaxgan.data import Dataset
 from jaxgan.errors import UserError
-from jaxgan.workdir import claim, opened, write_atomically
+from jaxgan.gan import spec_of
+from jaxgan.run.workdir import DataFacts, check, claim, facts_of, read_run, record
 
 
-def dataset(n: int = 5, shape: tuple[int, ...] = (8, 8, 1)) -> Dataset:
-    x = np.zeros((n, *shape), np.uint8)
+def dataset(n: int = 5, shape: tuple[int, ...] = (8, 8, 1), value: int = 0) -> Dataset:
+    x = np.full((n, *shape), value, np.uint8)
     return Dataset("digits", x, x, x, None)
+
+
+@contextmanager
+def begun(path: Path, config, data: Dataset, **others):
+    """What training does around its first step; `others` are further facts."""
+    facts = facts_of(config, data, spec_of(config, data)) | others
+    with claim(path) as still_mine:
+        check(path, config, facts)
+        record(path, config, facts)
+        yield still_mine
 
 
 def contents(path: Path) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in path.iterdir()}
 
 
-def test_a_claimed_directory_tells_what_the_run_is(tmp_path):
+def test_a_work_directory_tells_what_the_run_is(tmp_path):
     config = update(default(), {"train.steps": 7, "generator.hidden": (3, 4)})
-    with claim(tmp_path / "a" / "b", config, dataset(11, (4, 6, 3))):
-        found, facts = opened(tmp_path / "a" / "b")
+    with begun(tmp_path / "a" / "b", config, dataset(11, (4, 6, 3))):
+        found, facts = read_run(tmp_path / "a" / "b")
     assert found.to_dict() == config.to_dict()
-    assert facts == {"shape": [4, 6, 3], "examples": 11}
-    assert opened(tmp_path / "a" / "b")[1] == facts
+    assert facts == DataFacts(
+        name="digits",
+        sha256=facts.sha256,
+        examples=11,
+        shape=(4, 6, 3),
+        bounds=(0.0, 1.0),
+        classes=0,
+        label_classes=0,
+        stack=1,
+    )
+    assert len(facts.sha256) == 64
+
+
+def test_run_json_tells_where_the_numbers_come_from(tmp_path):
+    with begun(tmp_path, default(), dataset()):
+        run = json.loads((tmp_path / "run.json").read_text())
+    assert run["format"] == 1 and run["prng"] == "threefry2x32"
+    assert run["backend"] == jax.default_backend() and len(run["devices"]) == jax.device_count()
+    assert run["versions"]["jax"] == jax.__version__ and run["versions"]["numpy"] == np.__version__
+    assert run["git_commit"] is None or len(run["git_commit"].removesuffix("+")) == 40
 
 
 def test_the_same_run_again_and_longer(tmp_path):
-    with claim(tmp_path, default(), dataset()):
+    with begun(tmp_path, default(), dataset()):
         pass
     before = contents(tmp_path)
-    with claim(tmp_path, default(), dataset()):
+    with begun(tmp_path, default(), dataset()):
         pass
     assert contents(tmp_path) == before
-    with claim(tmp_path, update(default(), {"train.steps": 9, "checkpoint.keep": 5}), dataset()):
+    with begun(tmp_path, update(default(), {"train.steps": 9, "checkpoint.keep": 5}), dataset()):
         pass
-    assert opened(tmp_path)[0].train.steps == 9
+    assert read_run(tmp_path)[0].train.steps == 9
 
 
 def test_another_configuration_is_refused_with_three_fields_named(tmp_path):
-    with claim(tmp_path, default(), dataset()):
+    with begun(tmp_path, default(), dataset()):
         pass
     before = contents(tmp_path)
     changes = {
         "seed": 1,
-        "train.batch_size": 64,
+        "train.batch_size": 32,
         "objective.loss": "minimax",
         "prior.size": 3,
         "train.steps": 9,
     }
-    with pytest.raises(UserError) as caught, claim(tmp_path, update(default(), changes), dataset()):
+    with pytest.raises(UserError) as caught, begun(tmp_path, update(default(), changes), dataset()):
         pass
     words = str(caught.value)
     assert "seed was 0 and is now 1" in words and "and 1 more" in words and "another --workdir" in words
@@ -69,45 +97,177 @@ def test_another_configuration_is_refused_with_three_fields_named(tmp_path):
     assert contents(tmp_path) == before
 
 
-@pytest.mark.parametrize("other", [dataset(6), dataset(5, (8, 8, 3))])
-def test_other_data_is_refused(tmp_path, other):
-    with claim(tmp_path, default(), dataset()):
+OTHERS = {"examples": dataset(6), "shape": dataset(5, (8, 8, 3)), "sha256": dataset(5, value=1)}
+
+
+@pytest.mark.parametrize(("what", "other"), OTHERS.items(), ids=OTHERS)
+def test_other_data_are_refused(tmp_path, what, other):
+    with begun(tmp_path, default(), dataset()):
         pass
-    with pytest.raises(UserError, match="other data"), claim(tmp_path, default(), other):
+    before = contents(tmp_path)
+    words = rf"other data \({what} was .*bring back the data that data.name=digits was"
+    with pytest.raises(UserError, match=words), begun(tmp_path, default(), other):
         pass
+    assert contents(tmp_path) == before
+
+
+def test_other_labels_are_other_data(tmp_path):
+    labels = np.arange(5, dtype=np.int32)
+    told = dataset()._replace(train_labels=labels, classes=5)
+    with begun(tmp_path, default(), told):
+        pass
+    with pytest.raises(UserError, match=r"other data \(sha256"), begun(tmp_path, default(), dataset()):
+        pass
+    other = told._replace(train_labels=labels[::-1].copy())
+    with pytest.raises(UserError, match=r"other data \(sha256"), begun(tmp_path, default(), other):
+        pass
+
+
+def test_the_same_data_may_have_moved(tmp_path):
+    with begun(tmp_path, default(), dataset()):
+        pass
+    moved = update(default(), {"data.name": "npz:elsewhere/digits.npz", "data.dir": "there"})
+    with begun(tmp_path, moved, dataset()):
+        assert read_run(tmp_path)[0].data.dir == "there"
+
+
+def test_another_random_number_generator_is_refused(tmp_path):
+    with begun(tmp_path, default(), dataset(), prng="rbg"):
+        pass
+    words = r"random numbers of 'rbg', .* 'threefry2x32'"
+    with pytest.raises(UserError, match=words), begun(tmp_path, default(), dataset()):
+        pass
+
+
+# What may be given differently when a run is resumed, and nothing else: a list of the test's own, so that adding to
+# that of the package is a decision.
+MAY_CHANGE = {
+    *("data.name", "data.dir", "train.steps", "train.on_divergence", "train.max_restores", "log.every"),
+    *("sample.every", "sample.rows", "evaluate.every", "checkpoint.every", "checkpoint.keep"),
+    *(f"distributed.{name}" for name in ("enabled", "coordinator", "processes", "process")),
+}
+
+
+def test_what_may_change_on_resume_is_this_list():
+    before = default()
+    for key, value in flatten(before).items():
+        after = before.copy_and_resolve_references().unlock()
+        parent, _, last = key.rpartition(".")
+        node = get(after, parent) if parent else after
+        node[last] = (
+            not value if type(value) is bool else {int: 77, float: 0.77, str: "other", list: (77,)}[type(value)]
+        )
+        assert flatten(after)[key] != value, key
+        assert (differences(before, after) == []) == (key in MAY_CHANGE), key
+    assert set(RESUMABLE) == MAY_CHANGE
+
+
+def test_a_field_of_another_choice_is_no_way_around(tmp_path):
+    """The sections have other fields then, of which none may appear or disappear."""
+    sgd = update(default(), {"optimizer.generator.name": "sgd"})
+    assert "optimizer.generator.name" in differences(default(), sgd)
+    assert "optimizer.generator.b1" in differences(default(), sgd)
+    assert "optimizer.generator.b1" in differences(sgd, default())
 
 
 def test_a_directory_of_something_else_is_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("x")
-    with pytest.raises(UserError, match="no work directory"), claim(tmp_path, default(), dataset()):
+    with pytest.raises(UserError, match="not a work directory"), begun(tmp_path, default(), dataset()):
         pass
     assert contents(tmp_path) == {"thesis.tex": b"x"}
-    with pytest.raises(UserError, match="no work directory"):
-        opened(tmp_path)
+    with pytest.raises(UserError, match="not a work directory"):
+        read_run(tmp_path)
 
 
 def test_a_claim_killed_at_any_moment_can_be_repeated(tmp_path):
-    with claim(tmp_path / "whole", default(), dataset()):
+    with begun(tmp_path / "whole", default(), dataset()):
         whole = contents(tmp_path / "whole")
-    order = [".lock", ".dataset.json.tmp", "dataset.json", ".config.json.tmp"]
+    order = [".lock", ".run.json.tmp", "run.json", ".config.json.tmp"]
     for n in range(1, len(order) + 1):
         path = tmp_path / str(n)
         path.mkdir()
         for name in order[:n]:
             (path / name).write_bytes(whole.get(name, b"half a fi"))
-        with claim(path, default(), dataset()):
-            assert opened(path)[1]["examples"] == 5
+        with begun(path, default(), dataset()):
+            assert read_run(path)[1].examples == 5
 
 
-@pytest.mark.parametrize("text", ["", '{"seed": 0', "[]", '{"sede": 0}', "\x80"])
+# --- formats ---
+
+
+def rewritten(path: Path, **changes) -> None:
+    """config.json or run.json with other fields; None removes one."""
+    content = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({key: value for key, value in content.items() if value is not None}))
+
+
+def test_a_missing_field_takes_its_default(tmp_path):
+    """As in the config.json of a version that did not have it yet."""
+    config = update(default(), {"train.steps": 7})
+    with begun(tmp_path, config, dataset()):
+        pass
+    content = json.loads((tmp_path / "config.json").read_text())
+    del content["conditional"], content["augment"], content["generator"]["ema"], content["train"]["precision"]
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    assert flatten(read_run(tmp_path)[0]) == flatten(config)
+    with begun(tmp_path, config, dataset()):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"format": FORMAT + 1}, r"its format is \d+ and this version of jaxgan reads formats up to \d+"),
+        ({"format": "new"}, "its format is 'new'"),
+        ({"format": None}, r"no format number: a jaxgan before 0\.2 wrote it; use that version"),
+        ({"telepathy": True}, r"no field 'telepathy'.* It may be of a newer jaxgan: install the version"),
+    ],
+)
+def test_a_config_of_another_version_is_one_sentence(tmp_path, changes, words):
+    with begun(tmp_path, default(), dataset()):
+        pass
+    rewritten(tmp_path / "config.json", **changes)
+    before = contents(tmp_path)
+    for use in (lambda: read_run(tmp_path), lambda: begun(tmp_path, default(), dataset()).__enter__()):
+        with pytest.raises(UserError, match=words) as caught:
+            use()
+        assert str(tmp_path / "config.json") in str(caught.value) and "\n" not in str(caught.value)
+    assert contents(tmp_path).keys() - before.keys() <= {".lock"}
+    assert contents(tmp_path)["config.json"] == before["config.json"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [({"format": 2}, r"format is 2 and this jaxgan reads 1"), ({"prng": None}, "prng"), ({"data": None}, "data")],
+)
+def test_a_run_json_of_another_version_is_one_sentence(tmp_path, changes, words):
+    with begun(tmp_path, default(), dataset()):
+        pass
+    rewritten(tmp_path / "run.json", **changes)
+    for use in (lambda: read_run(tmp_path), lambda: begun(tmp_path, default(), dataset()).__enter__()):
+        with pytest.raises(UserError, match=rf"run\.json cannot be used .*{words}"):
+            use()
+
+
+def test_what_later_versions_add_to_run_json_harms_nobody(tmp_path):
+    with begun(tmp_path, default(), dataset()):
+        pass
+    rewritten(tmp_path / "run.json", telepathy=True)
+    with begun(tmp_path, default(), dataset()):
+        assert read_run(tmp_path)[1].examples == 5
+
+
+@pytest.mark.parametrize(
+    "text", ["", '{"seed": 0', "[]", '{"format": 1, "sede": 0}', '{"format": 1, "seed": []}', "\x80"]
+)
 def test_a_damaged_config_is_named_and_kept(tmp_path, text):
-    with claim(tmp_path, default(), dataset()):
+    with begun(tmp_path, default(), dataset()):
         pass
     (tmp_path / "config.json").write_text(text, "latin-1")
-    with pytest.raises(UserError, match=r"config\.json"), claim(tmp_path, default(), dataset()):
+    with pytest.raises(UserError, match=r"config\.json"), begun(tmp_path, default(), dataset()):
         pass
     with pytest.raises(UserError, match=r"config\.json"):
-        opened(tmp_path)
+        read_run(tmp_path)
     assert (tmp_path / "config.json").read_text("latin-1") == text
 
 
@@ -115,7 +275,7 @@ def test_a_damaged_config_is_named_and_kept(tmp_path, text):
 def test_a_path_that_cannot_be_a_directory(tmp_path, path):
     (tmp_path / "file").write_text("x")
     words = "cannot be the work directory"
-    with pytest.raises(UserError, match=words), claim(tmp_path / path, default(), dataset()):
+    with pytest.raises(UserError, match=words), begun(tmp_path / path, default(), dataset()):
         pass
     assert contents(tmp_path) == {"file": b"x"}
 
@@ -132,175 +292,10 @@ def test_a_read_only_directory(tmp_path):
             (tmp_path, "cannot be written"),
             (tmp_path / "x", "cannot be the work directory"),
         ):
-            with pytest.raises(UserError, match=words), claim(path, default(), dataset()):
+            with pytest.raises(UserError, match=words), begun(path, default(), dataset()):
                 pass
     finally:
         if os.geteuid() == 0:
             subprocess.run(["umount", str(tmp_path)], check=True)
         else:
             tmp_path.chmod(0o755)
-
-
-HOLDER = """
-import sys, time
-from pathlib import Path
-from jaxgan.workdir import lock
-with lock(Path(sys.argv[1])):
-    print("held", flush=True)
-    time.sleep(60)
-"""
-
-
-@contextmanager
-def holder(path: Path):
-    """Another process that has the lock."""
-    path.mkdir(exist_ok=True)
-    with subprocess.Popen([sys.executable, "-c", HOLDER, str(path)], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout.readline() == "held\n"
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def test_a_second_process_is_told_who_is_first_and_a_dead_one_does_not_block(tmp_path):
-    with holder(tmp_path) as process:
-        start = time.monotonic()
-        with pytest.raises(UserError) as caught, claim(tmp_path, default(), dataset()):
-            pass
-        assert f"in use by process {process.pid} on {socket.gethostname()}" in str(caught.value)
-        process.kill()
-        process.wait()
-        with claim(tmp_path, default(), dataset()):
-            pass
-        assert time.monotonic() - start < 10  # not watched for a heartbeat
-
-
-def test_one_of_many_threads_gets_it(tmp_path):
-    results, start = [], threading.Barrier(8)
-
-    def attempt():
-        start.wait()
-        try:
-            with claim(tmp_path, default(), dataset()):
-                results.append("claimed")
-                time.sleep(1.5)
-        except UserError as error:
-            results.append(str(error))
-
-    threads = [threading.Thread(target=attempt) for _ in range(8)]
-    [thread.start() for thread in threads]
-    [thread.join() for thread in threads]
-    assert results.count("claimed") == 1
-    assert all(f"process {os.getpid()}" in result for result in results if result != "claimed")
-
-
-def test_the_lock_is_free_after_an_error(tmp_path):
-    with pytest.raises(KeyboardInterrupt), claim(tmp_path, default(), dataset()):
-        raise KeyboardInterrupt
-    with claim(tmp_path, default(), dataset()):
-        pass
-
-
-@pytest.fixture
-def quick_heart(monkeypatch):
-    monkeypatch.setattr(workdir, "BEAT", 0.05)
-
-
-def lock_of(path: Path, host: str, **more) -> Path:
-    """What a process of `host` leaves in a directory whose flock this host does not see."""
-    path.mkdir(exist_ok=True)
-    (path / ".lock").write_text(json.dumps({"host": host, "pid": 7, "since": "2014-06-10 00:00:00"} | more))
-    return path / ".lock"
-
-
-def test_another_host_that_is_alive(tmp_path, quick_heart, capsys):
-    lock = lock_of(tmp_path, "far")
-    stop = threading.Event()
-
-    def beat():
-        while not stop.wait(0.02):
-            os.utime(lock)
-
-    heart = threading.Thread(target=beat)
-    heart.start()
-    try:
-        with (
-            pytest.raises(UserError, match="in use by process 7 on far"),
-            claim(tmp_path, default(), dataset()),
-        ):
-            pass
-    finally:
-        stop.set()
-        heart.join()
-    assert "watching" in capsys.readouterr().err
-    assert json.loads(lock.read_text())["host"] == "far"
-
-
-def test_another_host_that_is_dead(tmp_path, quick_heart):
-    lock = lock_of(tmp_path, "far")
-    os.utime(lock, (time.time() + 1e6, time.time() + 1e6))  # a clock far ahead is no heartbeat
-    with claim(tmp_path, default(), dataset()):
-        assert json.loads(lock.read_text())["pid"] == os.getpid()
-
-
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 7}'])
-def test_a_lock_that_says_nothing_belongs_to_nobody(tmp_path, text):
-    (tmp_path / ".lock").write_text(text)
-    with claim(tmp_path, default(), dataset()):
-        pass
-
-
-def test_a_file_system_without_flock(tmp_path, quick_heart, monkeypatch):
-    def flock(*_):
-        raise OSError(95, "Operation not supported")
-
-    monkeypatch.setattr(workdir.fcntl, "flock", flock)
-    lock_of(tmp_path, socket.gethostname())
-    with ExitStack() as stack:
-        stack.enter_context(claim(tmp_path, default(), dataset()))  # the owner is dead: does not beat
-        with pytest.raises(UserError, match=f"process {os.getpid()}"):
-            stack.enter_context(claim(tmp_path, default(), dataset()))  # is alive: does
-    with claim(tmp_path, default(), dataset()):
-        pass
-
-
-def test_of_two_at_the_same_moment_one_goes_on(tmp_path, monkeypatch):
-    """Without flock, and with the name of the other written just after ours."""
-
-    def flock(*_):
-        raise OSError(95, "Operation not supported")
-
-    monkeypatch.setattr(workdir.fcntl, "flock", flock)
-    monkeypatch.setattr(workdir.time, "sleep", lambda seconds: lock_of(tmp_path, "far"))
-    with pytest.raises(UserError, match="process 7 on far"), claim(tmp_path, default(), dataset()):
-        pass
-    assert json.loads((tmp_path / ".lock").read_text())["host"] == "far"
-
-
-def test_who_was_taken_for_dead_leaves_the_lock_to_its_new_owner(tmp_path):
-    with claim(tmp_path, default(), dataset()):
-        lock_of(tmp_path, "far")
-    assert json.loads((tmp_path / ".lock").read_text())["host"] == "far"
-
-
-def test_the_heart_beats(tmp_path, quick_heart):
-    with claim(tmp_path, default(), dataset()):
-        first = (tmp_path / ".lock").stat().st_mtime_ns
-        time.sleep(0.3)
-        assert (tmp_path / ".lock").stat().st_mtime_ns > first
-
-
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
-    path = tmp_path / "sub" / "x.json"
-    write_atomically(path, b"old")
-    write_atomically(path, b"new")
-    assert path.read_bytes() == b"new"
-
-    def full(_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(workdir.os, "fsync", full)
-    with pytest.raises(UserError, match="No space left on device"):
-        write_atomically(path, b"newer")
-    assert contents(path.parent) == {"x.json": b"new"}

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
-from jaxgan import writers
 from jaxgan.errors import UserError
-from jaxgan.writers import MetricWriter, Progress, read
+from jaxgan.run import writers
+from jaxgan.run.writers import MetricWriter, read_metrics
 
 
 def write(path: Path, *steps: int, resume_step: int = 0) -> bytes:
@@ -47,14 +47,14 @@ def test_a_line_is_an_object_with_its_step_first(tmp_path):
         b'{"step": 10, "value": 3.3333333333333335, "d_loss": 0.5}\n'
         b'{"step": 20, "value": 6.666666666666667, "d_loss": 0.5}\n'
     )
-    assert read(tmp_path) == [{"step": s, "value": s / 3, "d_loss": 0.5} for s in (10, 20)]
+    assert read_metrics(tmp_path) == [{"step": s, "value": s / 3, "d_loss": 0.5} for s in (10, 20)]
 
 
 def test_numbers_come_back_exactly(tmp_path):
     number = np.float32(0.1)
     with MetricWriter(tmp_path, resume_step=0) as writer:
         writer.write(1, {"a": number, "b": math.pi, "c": 5e-324})
-    assert read(tmp_path) == [{"step": 1, "a": float(number), "b": math.pi, "c": 5e-324}]
+    assert read_metrics(tmp_path) == [{"step": 1, "a": float(number), "b": math.pi, "c": 5e-324}]
 
 
 def test_nan_and_infinity_are_null(tmp_path):
@@ -68,7 +68,7 @@ def test_nan_and_infinity_are_null(tmp_path):
 
 
 def test_no_metrics_yet(tmp_path):
-    assert read(tmp_path) == []
+    assert read_metrics(tmp_path) == []
     assert write(tmp_path) == b""
 
 
@@ -96,7 +96,7 @@ def test_a_torn_or_doubled_line_is_cut_off(tmp_path, damage):
     whole = write(tmp_path / "whole", 10, 20, 30, 40)
     broken = damage(write(tmp_path / "a", 10, 20, 30))
     (tmp_path / "a" / "metrics.jsonl").write_bytes(broken)
-    assert {record["step"] for record in read(tmp_path / "a")} >= {10, 20}
+    assert {record["step"] for record in read_metrics(tmp_path / "a")} >= {10, 20}
     assert write(tmp_path / "a", 30, 40, resume_step=20) == whole
 
 
@@ -130,7 +130,7 @@ def test_a_line_that_does_not_fit_is_cut_off_again(tmp_path, monkeypatch, fits):
                 writer.write(20, {"value": 2.0})
         assert (tmp_path / "metrics.jsonl").read_bytes() == b'{"step": 10, "value": 1.0}\n'
         writer.write(30, {"value": 3.0})
-    assert [record["step"] for record in read(tmp_path)] == [10, 30]
+    assert [record["step"] for record in read_metrics(tmp_path)] == [10, 30]
 
 
 def test_full_disk(tmp_path, capfd):
@@ -143,7 +143,7 @@ def test_full_disk(tmp_path, capfd):
         with pytest.raises(UserError, match="No space left"), MetricWriter(tmp_path, resume_step=0) as writer:
             for last in range(1, 10_000):
                 writer.write(last, {"value": 1.0})
-        assert [record["step"] for record in read(tmp_path)] == list(range(1, last))
+        assert [record["step"] for record in read_metrics(tmp_path)] == list(range(1, last))
         assert (tmp_path / "metrics.jsonl").read_bytes().endswith(b"\n")
     finally:
         subprocess.run(["umount", str(tmp_path)], check=True)
@@ -159,7 +159,7 @@ def test_tensorboard_that_cannot_be_written_does_not_stop_the_run(tmp_path, caps
             writer._board.add(step, {"value": 1.0})
         writer.write(5, {"value": 1.0})
     assert time.monotonic() - start < 4
-    assert [record["step"] for record in read(tmp_path)] == [5]
+    assert [record["step"] for record in read_metrics(tmp_path)] == [5]
     assert "no more TensorBoard events (File exists)" in capsys.readouterr().err
 
 
@@ -197,61 +197,3 @@ def test_writing_takes_no_time_from_training(tmp_path):
         for step in range(3):
             writer.images(step, "samples", picture)
         assert time.perf_counter() - start < 0.2  # encoding them takes longer
-
-
-GAME = {"value": -1.38629, "d_real": 0.5, "d_fake": 0.25, "g_loss": 0.7}
-
-
-def test_plain_progress_is_sparse_and_ends_with_the_last_line(capsys, monkeypatch):
-    now = [0.0]
-    monkeypatch.setattr(writers.time, "monotonic", lambda: now[0])
-    with Progress(1000, 100) as progress:
-        for step in range(10, 1001, 10):  # 1 s each
-            now[0] += 1
-            progress.update(step, GAME, 10.0)
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 18  # one in six seconds, and the last
-    assert lines[0] == ("step 10/1000  10.0 steps/s  1000 images/s  0:01:39 left  V -1.386  D(x) 0.500  D(G(z)) 0.250")
-    assert lines[-1].startswith("step 1000/1000") and "0:00:00 left" in lines[-1]
-
-
-def test_plain_progress_of_a_stopped_run_shows_how_far_it_came(capsys):
-    with pytest.raises(KeyboardInterrupt), Progress(1000, 100) as progress:
-        for step in (10, 20, 30):
-            progress.update(step, {}, 10.0)
-        raise KeyboardInterrupt
-    assert [line.split()[1] for line in capsys.readouterr().out.splitlines()] == ["10/1000", "30/1000"]
-
-
-def test_live_progress_and_lines_above_it():
-    """On a terminal of 80 columns, as `script` would record it."""
-    master, slave = os.openpty()
-    code = (
-        "import time\n"
-        "from jaxgan.writers import Progress\n"
-        "with Progress(50, 100) as progress:\n"
-        "    progress.update(10, {'value': -1.0, 'd_real': 0.75}, 2.0)\n"
-        "    progress.say('a line [/] of text')\n"
-        "    for step in range(11, 51):\n"
-        "        progress.update(step, {'value': -1.25, 'd_real': 0.5}, 2.0)\n"
-        "        time.sleep(0.01)\n"
-    )
-    environment = os.environ | {"TERM": "xterm", "COLUMNS": "80", "LINES": "24"}
-    with subprocess.Popen([writers.sys.executable, "-c", code], stdout=slave, env=environment) as process:
-        os.close(slave)
-        shown = b""
-        while True:
-            try:
-                part = os.read(master, 4096)
-            except OSError:  # Linux ends a terminal without writers so
-                break
-            if not part:
-                break
-            shown += part
-    os.close(master)
-    assert process.returncode == 0
-    text = shown.decode()
-    assert "━" in text and "a line [/] of text" in text
-    assert "step 10/50" in text and "D(x) 0.750" in text
-    assert text.rindex("step 50/50") > text.rindex("a line")
-    assert 3 <= len({word for word in text.split() if word.endswith("/50")}) <= 20  # now and then

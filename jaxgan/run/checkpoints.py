@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import math
 import os
 import re
 import shutil
 import sys
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,28 +20,7 @@ import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
 from jaxgan.errors import UserError
-
-
-def _silence() -> None:
-    """Keeps off stderr what Orbax reports beside the exceptions that it raises.
-
-    It logs their tracebacks; when one array fails, it closes the event loop under the others, whose
-    errors and results then turn up in asyncio's log and as "Event loop is closed"; and when it does not
-    know an array's type, it drops the coroutines that it made for the others.
-    """
-    logging.getLogger("absl").addFilter(lambda record: "orbax" not in Path(record.pathname).parts)
-    logging.getLogger("asyncio").addFilter(lambda record: "OCDBT" not in record.getMessage())
-    report = sys.unraisablehook
-
-    def hook(unraisable) -> None:
-        if str(unraisable.exc_value) != "Event loop is closed":
-            report(unraisable)
-
-    sys.unraisablehook = hook
-    warnings.filterwarnings("ignore", r"coroutine '.*Handler\.metadata' was never awaited", RuntimeWarning)
-
-
-_silence()
+from jaxgan.run.quiet import collected, quiet
 
 
 class Checkpoints:
@@ -52,7 +29,8 @@ class Checkpoints:
     On disk a checkpoint is a folder named by its step, which Orbax fills under another name and renames
     when it is whole: `state` holds the arrays by name (`generator.params.0.w`), `about` the SHA-256 over
     all of them. Nothing is pickled. Opening and restoring write nothing. In a distributed run every
-    process makes the same calls with the same state, and process 0 writes.
+    process makes the same calls with the same state, and process 0 writes. What Orbax logs beside the exceptions that
+    it raises is kept off stderr from `with` to its end.
 
     Args:
       directory: made when the first checkpoint is saved.
@@ -65,15 +43,21 @@ class Checkpoints:
         self._keep = keep
         self._best_key = best_key
         self.metrics: dict[str, float] = {}  # what the restored checkpoint was saved with
+        self.sha256 = ""  # of the restored checkpoint
         self._manager: ocp.CheckpointManager | None = None  # from the first save on
         self._last: int | None = None  # restored or saved last: newer ones are not the past of this run
         self._damaged: set[int] = set()
+        self._quiet = quiet()
 
     def __enter__(self) -> Checkpoints:
+        self._quiet.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        try:
+            self.close()
+        finally:
+            self._quiet.__exit__(None, None, None)
 
     def steps(self) -> list[int]:
         """The steps that have a checkpoint on disk, intact or not, oldest first."""
@@ -114,7 +98,7 @@ class Checkpoints:
             self._manager.save(step, args=items, force=True)
 
     def restore(self, like: Any, *, step: int | None = None) -> tuple[int, Any] | None:
-        """The newest intact checkpoint, or that of `step`; a later `save` goes on from it.
+        """The newest intact checkpoint, or that of `step`; a later `save` continues from it.
 
         A damaged one (it cannot be read, or its bytes are not those of its digest) is named on stderr
         with the reason, and the next older one is tried.
@@ -136,19 +120,20 @@ class Checkpoints:
                 raise UserError(f"{self.directory} has no checkpoint of step {step}; it has {steps or 'none'}.")
             steps = [step]
         self._damaged = set()
-        found, arrays, self.metrics = -1, {}, {}
+        found, arrays, self.metrics, self.sha256 = -1, {}, {}, ""
         for candidate in reversed(steps):
-            try:
-                arrays, self.metrics = self._read(candidate)
+            why = None
+            with collected():
+                try:
+                    arrays, self.metrics, self.sha256 = self._read(candidate)
+                except Exception as error:  # damaged files make Orbax raise errors of all kinds
+                    why = _line(error)
+            if why is None:
                 found = candidate
                 break
-            except Exception as error:  # damaged files make Orbax raise errors of all kinds
-                self._damaged.add(candidate)
-                print(
-                    f"warning: checkpoint {candidate} in {self.directory} is damaged: {_line(error)}",
-                    file=sys.stderr,
-                )
-        _agree(found)
+            self._damaged.add(candidate)
+            print(f"warning: checkpoint {candidate} in {self.directory} is damaged: {why}", file=sys.stderr)
+        _sync_found(found)
         if steps and found < 0:
             raise UserError(
                 f"no checkpoint in {self.directory} is intact (tried {', '.join(map(str, steps))}); restore "
@@ -196,15 +181,15 @@ class Checkpoints:
             (self.directory / str(step)).rename(place)
         print(f"warning: moved the {why} checkpoint {step} to {place}", file=sys.stderr)
 
-    def _read(self, step: int) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-        """The arrays of a checkpoint, by name, and its metrics; raises all kinds of errors if it is damaged."""
+    def _read(self, step: int) -> tuple[dict[str, np.ndarray], dict[str, float], str]:
+        """The arrays of a checkpoint, by name, its metrics and its digest; all kinds of errors if it is damaged."""
         place = self.directory / str(step)
         about = dict(ocp.JsonCheckpointHandler().restore(place / "about"))
         arrays = ocp.StandardCheckpointHandler().restore(place / "state", args=ocp.args.StandardRestore())
         digest = about.pop("sha256")
         if about["step"] != step or digest != _digest(about, arrays):
             raise ValueError("its content does not match its SHA-256")
-        return arrays, about["metrics"]
+        return arrays, about["metrics"], digest
 
     def _fit(self, step: int, arrays: dict[str, np.ndarray], like: Any) -> Any:
         """The arrays in the tree `like`."""
@@ -246,7 +231,7 @@ class Checkpoints:
             reason = os.strerror(int(code[1])) if code else _line(error)
             raise UserError(
                 f"a checkpoint could not be written to {self.directory} ({reason}); the last good one is "
-                f"{last}; make room or mend the directory, then repeat the command to go on from there."
+                f"{last}; make room or fix the directory, then repeat the command to resume from there."
             ) from error
 
 
@@ -291,7 +276,7 @@ def _line(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".partition("\n")[0][:200]
 
 
-def _agree(step: int) -> None:
+def _sync_found(step: int) -> None:
     """Raises UserError where the processes of a distributed run found different checkpoints."""
     if jax.process_count() == 1:
         return

@@ -27,7 +27,7 @@ def write_atomically(path: Path, data: bytes) -> None:
         with suppress(OSError):
             unfinished.unlink()
         raise UserError(
-            f"{path} could not be written ({error.strerror}); make room or mend its directory, then repeat the command."
+            f"{path} could not be written ({error.strerror}); make room or fix its directory, then repeat the command."
         ) from error
 
 

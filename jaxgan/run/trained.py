@@ -18,11 +18,11 @@ from jaxgan.errors import UserError
 from jaxgan.evaluate import SELECTION, evaluator, sampler
 from jaxgan.gan import Gan, build, sampling_statistics, spec_of
 from jaxgan.hparams import HParams, traced
-from jaxgan.run import plots
+from jaxgan.run import export, plots
 from jaxgan.run.checkpoints import Checkpoints
 from jaxgan.run.files import write_atomically
+from jaxgan.run.scores import protocol_of, save_scores
 from jaxgan.run.workdir import DataFacts, check_data, facts_of, read_run
-from jaxgan.run.writers import save_scores
 from jaxgan.state import GanState, stream
 
 MAX_SAMPLES = 100_000  # that one `--mode=sample` draws, for the sake of memory
@@ -34,13 +34,22 @@ class Trained:
     Attributes:
       config: the configuration that trained them.
       step: iterations of Algorithm 1 behind them.
+      sha256: of the checkpoint, as a hexadecimal number.
       averages: names of the averages of theta_g, the first of which draws samples; () where there are none.
     """
 
     def __init__(
-        self, *, config: ConfigDict, step: int, gan: Gan, state: GanState, hparams: HParams, facts: DataFacts
+        self,
+        *,
+        config: ConfigDict,
+        step: int,
+        sha256: str,
+        gan: Gan,
+        state: GanState,
+        hparams: HParams,
+        facts: DataFacts,
     ) -> None:
-        self.config, self.step = config, step
+        self.config, self.step, self.sha256 = config, step, sha256
         self.gan, self.state, self.hparams, self.facts = gan, state, hparams, facts
         self.averages = tuple(average.name for average in gan.averages)
         self._draw = sampler(gan)
@@ -94,10 +103,22 @@ class Trained:
             raise UserError(f"G takes z of shape (n, {self.config.prior.size}), not {z.shape}; reshape it.")
         if self.gan.classes and y is None:
             raise UserError(f"this G was told {self.gan.classes} classes; give y, the class of each z.")
-        place = self._place(ema)
-        params = self.state.averages[place] if place is not None else self.state.generator.params
-        stats = self._statistics(params, self.state.generator.stats)
+        params, stats = self._generator(ema)
         return np.asarray(self._generate(params, stats, jnp.asarray(z), self._classes(y, len(z))))
+
+    def export(self, path: str | Path, ema: bool | str = True) -> None:
+        """Writes G with its parameters as StableHLO, which runs without this package: see `jaxgan.run.export`.
+
+        Args:
+          path: of the file.
+          ema: as of `sample`.
+
+        Raises:
+          UserError: an unknown average, or the file cannot be written.
+        """
+        params, stats = self._generator(ema)
+        z_size, classes = self.config.prior.size, self.gan.classes
+        export.write(Path(path), lambda *args: self.gan.G(params, stats, *args)[0], z_size=z_size, classes=classes)
 
     def discriminate(self, x: Any, y: Any = None) -> np.ndarray:
         """D(x), dropout off, [n] float32: a probability in [0, 1] where the loss makes it one, else the logit.
@@ -117,6 +138,12 @@ class Trained:
         D = self.state.discriminator
         logits = self._discriminate(D.params, D.stats, self.gan.decode(jnp.asarray(x)), self._classes(y, len(x)))
         return np.asarray(jax.nn.sigmoid(logits) if self.gan.loss.probability else logits)
+
+    def _generator(self, ema: bool | str) -> tuple[Any, Any]:
+        """G's parameters and the statistics with which it is sampled."""
+        place = self._place(ema)
+        params = self.state.averages[place] if place is not None else self.state.generator.params
+        return params, self._statistics(params, self.state.generator.stats)
 
     def _place(self, ema: bool | str) -> int | None:
         if isinstance(ema, str):
@@ -160,7 +187,15 @@ def load(workdir: str | Path, step: int | None = None) -> Trained:
     if found is None:
         raise UserError(f"{workdir} holds no checkpoint yet; train it first.")
     state = jax.device_put(found[1])
-    return Trained(config=config, step=found[0], gan=gan, state=state, hparams=hparams, facts=facts)
+    return Trained(
+        config=config,
+        step=found[0],
+        sha256=checkpoints.sha256,
+        gan=gan,
+        state=state,
+        hparams=hparams,
+        facts=facts,
+    )
 
 
 def evaluate(workdir: Path, arguments: list[str]) -> int:
@@ -180,7 +215,7 @@ def evaluate(workdir: Path, arguments: list[str]) -> int:
     check_data(workdir, gan.facts, DataFacts(**now))
     print(f"step {gan.step} of {workdir}, {config.data.name}")
     numbers = evaluator(config, gan.gan, dataset)(gan.hparams, gan.state)
-    save_scores(workdir, gan.step, numbers)
+    save_scores(workdir, gan.step, numbers, protocol_of(config, gan.gan, dataset))
     for name, number in numbers.items():
         print(f"{name:28s} {number:.4f}")
     return 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
@@ -11,19 +13,36 @@ from jaxgan.run import trained
 from jaxgan.state import GanState
 
 
-def initialize(config: ConfigDict, state: GanState) -> GanState:
-    """`state` with G's last layers from the newest checkpoint of `generator.initialize_from`, if that is set.
+def source_of(config: ConfigDict) -> dict[str, Any] | None:
+    """Which checkpoint a run that begins now begins with: {'workdir', 'step', 'sha256'}; None for none.
 
-    All of G goes on learning, as in the 2014 code; momenta start from 0.
+    It is the newest one of `generator.initialize_from`. run.json keeps it, for that run may go on.
 
     Raises:
-      UserError: no checkpoint there, or layers that are not like the last ones of this generator.
+      UserError: no checkpoint there, or none that is intact.
     """
     source = config.generator.initialize_from
     if not source:
+        return None
+    found = trained.load(source)
+    return {"workdir": source, "step": found.step, "sha256": found.sha256}
+
+
+def initialize(config: ConfigDict, state: GanState, found: dict[str, Any] | None) -> GanState:
+    """`state` with G's last layers from a checkpoint.
+
+    All of G is trained further, as in the 2014 code; momenta start from 0.
+
+    Args:
+      found: what `source_of` returned when the run began; None leaves the state as it is.
+
+    Raises:
+      UserError: that checkpoint is gone, or its layers are not like the last ones of this generator.
+    """
+    if found is None:
         return state
-    ours, theirs = state.generator.params, trained.load(source)
-    theirs = theirs.state.averages[0] if theirs.averages else theirs.state.generator.params
+    source = config.generator.initialize_from
+    ours, theirs = state.generator.params, _generator(source, found)
     below = _hidden_layers(ours) - _hidden_layers(theirs)
     moved = {name: theirs[name] for name in theirs if not name.startswith("Dense_")}
     moved |= {f"Dense_{below + i}": theirs[f"Dense_{i}"] for i in range(_hidden_layers(theirs))}
@@ -37,6 +56,20 @@ def initialize(config: ConfigDict, state: GanState) -> GanState:
     theta_g = {**ours, **moved}
     averages = tuple(jax.tree.map(jnp.copy, theta_g) for _ in state.averages)  # copies: the step donates both
     return state._replace(generator=state.generator._replace(params=theta_g), averages=averages)
+
+
+def _generator(source: str, found: dict[str, Any]) -> dict:
+    """theta_g of the checkpoint, or its first average."""
+    try:
+        gan = trained.load(source, found["step"])
+        if gan.sha256 != found["sha256"]:
+            raise UserError(f"{source} has another checkpoint of step {found['step']} now.")
+    except UserError as error:
+        raise UserError(
+            f"this run began with step {found['step']} of generator.initialize_from={source}, which is gone: {error} "
+            f"Bring it back, or start anew in another --workdir."
+        ) from error
+    return gan.state.averages[0] if gan.averages else gan.state.generator.params
 
 
 def _hidden_layers(params: dict) -> int:

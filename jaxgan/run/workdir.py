@@ -1,4 +1,4 @@
-"""The work directory of a run: what it says about the run, and what may go on in it."""
+"""The work directory of a run: what it says about the run, and which runs may be resumed in it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import platform
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -59,14 +59,22 @@ def facts_of(config: ConfigDict, dataset: Dataset, spec: DataSpec) -> dict[str, 
     )
     return {
         "format": 1,
-        "versions": {"python": platform.python_version()}
-        | {name: importlib.metadata.version(name) for name in PACKAGES},
+        "versions": versions(),
         "prng": PRNG,
         "backend": jax.default_backend(),
         "devices": [device.device_kind for device in jax.devices()],
         "git_commit": _git_commit(),
         "data": facts._asdict(),
     }
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that numbers depend on, by name."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        with suppress(importlib.metadata.PackageNotFoundError):  # a copy of the sources that was not installed
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 def _git_commit() -> str | None:
@@ -113,7 +121,7 @@ def claim(path: Path) -> Iterator[Callable[[], None]]:
 
 
 def check(path: Path, config: ConfigDict, facts: dict[str, Any]) -> None:
-    """Checks that a run with this configuration on these data may go on in `path`; writes nothing.
+    """Checks that a run with this configuration on these data may begin or be resumed in `path`; writes nothing.
 
     Raises:
       UserError: `path` belongs to a run of another configuration, other data or another random number generator.
@@ -146,9 +154,17 @@ def check_data(path: Path, before: DataFacts, now: DataFacts) -> None:
             )
 
 
+def source_in(path: Path) -> dict[str, Any] | None:
+    """The checkpoint that the run in `path` began with, as `warm_start.source_of` returned it; None for none."""
+    return _read_run(path).get("initialized_from")
+
+
 def record(path: Path, config: ConfigDict, facts: dict[str, Any]) -> None:
-    """Writes config.json and, at the beginning of a run, run.json, once nothing forbids the run to go on."""
-    if not (path / RUN).exists():
+    """Writes config.json and, at the beginning of a run, run.json; to be called once nothing refuses the run.
+
+    Without a config.json a run has not begun, and a run.json is what a killed process left.
+    """
+    if not (path / CONFIG).exists():
         write_atomically(path / RUN, (json.dumps(facts, indent=2) + "\n").encode())
     text = to_json(config)
     if not (path / CONFIG).exists() or (path / CONFIG).read_text() != text:
@@ -196,9 +212,7 @@ def _read_run(path: Path) -> dict[str, Any]:
     try:
         run = json.loads((path / RUN).read_text())
         if run["format"] != 1:
-            raise UserError(
-                f"{path / RUN} has format {run['format']} and this version of jaxgan reads 1; install a newer jaxgan."
-            )
+            raise ValueError(f"its format is {run['format']!r} and this jaxgan reads 1: a newer one wrote it")
         run["prng"], run["data"]
         return run
     except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:

@@ -27,14 +27,14 @@ class MetricWriter:
 
     metrics.jsonl is the record: a line is in it whole or not at all, is on the disk when `write`
     returns, and stops the run if there is no room for it. TensorBoard is a view: where its disk is slow
-    or full, the run goes on without.
+    or full, the run continues without.
 
-    Write all lines up to a step before the checkpoint of that step is saved: a run that goes on from
+    Write all lines up to a step before the checkpoint of that step is saved: a run that resumes
     there writes only the later ones anew.
 
     Args:
       workdir: gets metrics.jsonl and tensorboard/.
-      resume_step: the step of the state that the run goes on from. Lines of later steps, torn lines,
+      resume_step: the step of the state that the run resumes from. Lines of later steps, torn lines,
         and all but the last line of a step are removed.
 
     Raises:
@@ -85,19 +85,9 @@ class MetricWriter:
 
     def _failed(self, error: OSError) -> UserError:
         return UserError(
-            f"{self._path} could not be written ({error.strerror}); make room or mend the directory, then "
-            f"repeat the command to go on from the last checkpoint."
+            f"{self._path} could not be written ({error.strerror}); make room or fix the directory, then "
+            f"repeat the command to resume from the last checkpoint."
         )
-
-
-def save_scores(workdir: Path, step: int, numbers: dict[str, float]) -> None:
-    """Writes evaluation.json: {"step": step, **numbers}; a number that is not finite as null.
-
-    Raises:
-      UserError: it cannot be written.
-    """
-    finite = {name: number if math.isfinite(number) else None for name, number in numbers.items()}
-    write_atomically(workdir / "evaluation.json", (json.dumps({"step": step, **finite}, indent=2) + "\n").encode())
 
 
 def read_metrics(workdir: Path) -> list[dict]:
@@ -170,4 +160,4 @@ class _Board:
                         records.flush()
                         flushed = time.monotonic()
         except OSError as error:
-            print(f"warning: no more TensorBoard events ({error.strerror}); the run goes on", file=sys.stderr)
+            print(f"warning: no more TensorBoard events ({error.strerror}); the run continues", file=sys.stderr)
