@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
@@ -9,6 +13,20 @@ from ml_collections import ConfigDict
 from jaxgan.errors import UserError
 from jaxgan.run import trained
 from jaxgan.state import GanState
+
+
+def source_of(config: ConfigDict) -> dict[str, Any] | None:
+    """Which checkpoint a run that begins now begins with: {'workdir', 'step', 'sha256'}; None for none.
+
+    Raises:
+      UserError: no checkpoint there, or none that is intact.
+    """
+    source = config.generator.initialize_from
+    if not source:
+        return None
+    found = trained.load(source)
+    about = json.loads((Path(source) / "checkpoints" / str(found.step) / "about" / "metadata").read_text())
+    return {"workdir": source, "step": found.step, "sha256": about["sha256"]}
 
 
 def initialize(config: ConfigDict, state: GanState) -> GanState:
