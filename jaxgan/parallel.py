@@ -31,8 +31,26 @@ def check_batch(config: ConfigDict) -> None:
 
 def replicate(tree):
     """The tree on every device of this host; placed so before the first step, which else compiles twice."""
-    mesh = jax.sharding.Mesh(np.array(jax.local_devices()), AXIS)
-    return jax.device_put(tree, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec()))
+    return jax.device_put(tree, _sharding(jax.sharding.PartitionSpec()))
+
+
+def spread(tree):
+    """Arrays [devices of this host, ...] with a row on each device."""
+    return jax.device_put(tree, _sharding(jax.sharding.PartitionSpec(AXIS)))
+
+
+def _sharding(spec: jax.sharding.PartitionSpec) -> jax.sharding.NamedSharding:
+    return jax.sharding.NamedSharding(jax.sharding.Mesh(np.array(jax.local_devices()), AXIS), spec)
+
+
+def map_devices(function: Callable, *, own: int, shared: int, donate: tuple[int, ...] = ()) -> Callable:
+    """`function` on all devices of this host, which have nothing to tell each other, compiled once for all of them.
+
+    Args:
+      function: of `own` trees of arrays, which get a leading axis of devices, then of `shared` ones without.
+      donate: the arguments whose memory the result may take.
+    """
+    return jax.pmap(function, in_axes=(0,) * own + (None,) * shared, donate_argnums=donate)
 
 
 def trainer(gan: Gan) -> Callable:

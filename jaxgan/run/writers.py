@@ -90,6 +90,22 @@ class MetricWriter:
         )
 
 
+def write_record(workdir: Path, lines: list[dict]) -> None:
+    """Writes metrics.jsonl and TensorBoard's events of a run that is over.
+
+    Args:
+      lines: with "step", oldest first, and None for what is not finite.
+
+    Raises:
+      UserError: metrics.jsonl cannot be written.
+    """
+    write_atomically(workdir / METRICS, "".join(json.dumps(line) + "\n" for line in lines).encode())
+    board = _Board(workdir / TENSORBOARD, 0)
+    for line in lines:
+        board.add(line["step"], {name: x for name, x in line.items() if name != "step" and x is not None})
+    board.close()
+
+
 def read_metrics(workdir: Path) -> list[dict]:
     """The lines of metrics.jsonl, oldest first, torn ones left out; [] if there is no such file."""
     path = workdir / METRICS

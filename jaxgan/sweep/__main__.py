@@ -3,10 +3,10 @@
     python -m jaxgan.sweep --sweep=experiments/ablations/loss.py [--workdir=DIR] [--plan]
         [--launcher=local|ray|slurm] [--ray_address=ADDRESS]
 
-A sweep file defines get_config(), the base, and get_sweep(), a list of settings (`jaxgan/plan.py`); its
-docstring, with the question, heads the report. The work directory gets results.jsonl, report.md and
-report.html, and a work directory of each member in members/. The same command again goes on where it
-stopped.
+A sweep file defines get_config(), the base, and get_sweep(), a list of settings (`jaxgan/sweep/plan.py`); its
+docstring, with the question, heads the report. The work directory gets results.jsonl, report.md and report.html, and a
+work directory for each member in members/. The same command again resumes where it stopped; a sweep file with more
+settings, more seeds or more train.steps extends the sweep.
 """
 
 from __future__ import annotations
@@ -14,11 +14,17 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-from contextlib import nullcontext
+import time
+from collections.abc import Callable
 from pathlib import Path
 
-from jaxgan import config, errors, plan, results
-from jaxgan.plan import Planned
+from jaxgan import errors
+from jaxgan.config import files
+from jaxgan.run.pacer import interruptions
+from jaxgan.sweep import plan, results
+from jaxgan.sweep.plan import Trial
+
+REPORT_SHARE = 0.05  # of the time so far that reports before the last one may take
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -27,7 +33,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.error = errors.usage_error
     parser.add_argument("--sweep", type=Path, required=True, help="an experiments/ablations/NAME.py")
     parser.add_argument("--workdir", type=Path, help="where everything is written; default: runs/sweeps/NAME")
-    parser.add_argument("--plan", action="store_true", help="say what would be trained and how long it takes")
+    parser.add_argument("--plan", action="store_true", help="print what would be trained and how long it takes")
     parser.add_argument("--launcher", choices=["local", "ray", "slurm"], default="local")
     parser.add_argument("--ray_address", default="", help="of a Ray cluster, or 'auto'; default: start one here")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -36,42 +42,98 @@ def arguments() -> argparse.ArgumentParser:
 
 def main() -> int:
     flags = arguments().parse_args()
-    about, planned = read(flags.sweep)
+    about, trials = read(flags.sweep)
     workdir = flags.workdir or Path("runs", "sweeps", flags.sweep.stem)
-    planned = results.adopted(workdir, planned)
+    trials = results.match_existing(workdir, trials)
 
-    from jaxgan import launch, members, report  # import jax only once the arguments are right
+    from jaxgan.sweep import chunk, cost, launchers, program
 
-    launcher = launch.find(flags.launcher, flags.ray_address)
-    open_ = nullcontext(planned) if flags.plan else results.opened(workdir, flags.sweep.stem, about, planned)
-    with open_ as planned:
-        finished = results.read(workdir)
-        unfinished = [member for member in planned if results.key_of(member) not in finished]
-        chunks = members.chunks(workdir, unfinished, launcher.slots)
-        if finished:
-            print(f"{len(finished)} of {len(planned)} runs are finished already")
+    launcher = launchers.find(flags.launcher, flags.ray_address)
+    if flags.plan:
+        chunks, _ = unfinished(workdir, trials, launcher.slots)
         if chunks:
-            print(members.describe(chunks, launcher.slots, timed=flags.plan), flush=True)
-        if flags.plan:
-            return 0
-        for chunk, new in launcher.run(workdir, chunks) if chunks else ():
-            finished |= {results.key_of(member): result for member, result in zip(chunk, new, strict=True)}
-            results.write(workdir, planned, finished)
-            members.forget(workdir, chunk)
-        shutil.rmtree(workdir / "chunks", ignore_errors=True)  # what a kill after the last results left
-        report.write(workdir)
-    print(f"finished {len(planned)} runs; the report is {workdir / 'report.html'}")
-    return 0
+            print(cost.describe(chunks, launcher.slots, timed=True))
+        return 0
+    for group in plan.group_by(trials, plan.program_key):  # what a setting cannot have is refused before all else
+        program.program(group[0])
+    with interruptions() as signals, results.open_sweep(workdir, flags.sweep.stem, about, trials) as trials:
+        try:
+            return train(workdir, trials, launcher, signals)
+        except chunk.Stopped as stop:
+            print(f"{stop}")
+            return 128 + stop.number
 
 
-def read(path: Path) -> tuple[str, list[Planned]]:
+def read(path: Path) -> tuple[str, list[Trial]]:
     """The docstring of a sweep file and the members that it asks for.
 
     Raises:
-      UserError: no such file, a function is missing, or what `plan.members` refuses.
+      UserError: no such file, a function is missing, or what `plan.trials` refuses.
     """
-    names = config.functions(path, "--sweep", "experiments/ablations/loss.py", "get_config", "get_sweep")
-    return names.get("__doc__") or "", plan.members(config.returned(names, path), config.call(names, "get_sweep", path))
+    found = files.functions(path, "--sweep", "experiments/ablations/loss.py", "get_config", "get_sweep")
+    return found.get("__doc__") or "", plan.trials(files.returned(found, path), files.call(found, "get_sweep", path))
+
+
+def unfinished(workdir: Path, trials: list[Trial], slots: int) -> tuple[list[list[Trial]], dict]:
+    """The chunks that are left to train, and the results so far."""
+    from jaxgan.sweep import chunk
+
+    found = results.read(workdir)
+    left = [trial for trial in trials if not results.is_finished(trial, found)]
+    done = {trial.name: found[results.key_of(trial)]["steps"] for trial in left if results.key_of(trial) in found}
+    return chunk.make_chunks(workdir, left, done, slots), found
+
+
+def train(workdir: Path, trials: list[Trial], launcher, signals: list[int]) -> int:
+    """Trains what is left; results and reports are written after each chunk. Returns the exit code."""
+    from jaxgan.sweep import chunk, cost
+
+    chunks, found = unfinished(workdir, trials, launcher.slots)
+    if complete := sum(results.is_finished(trial, found) for trial in trials):
+        print(f"{complete} of {len(trials)} runs are finished already")
+    if chunks:
+        print(cost.describe(chunks, launcher.slots, timed=False), flush=True)
+    report, failed = reporter(workdir), 0
+    for members, outcome in launcher.run(workdir, chunks, signals) if chunks else ():
+        if isinstance(outcome, Exception):
+            failed += len(members)
+            names = ", ".join(trial.name for trial in members[:3]) + (", ..." if len(members) > 3 else "")
+            print(f"error: {len(members)} members failed ({names}): {outcome}", file=sys.stderr, flush=True)
+            continue
+        found |= {results.key_of(trial): result for trial, result in zip(members, outcome, strict=True)}
+        results.write(workdir, trials, found)
+        chunk.delete_chunk(workdir, members)
+        report(False)
+    if not failed:
+        shutil.rmtree(workdir / "chunks", ignore_errors=True)  # what a kill after the last results left
+    report(True)
+    if failed:
+        print(f"{failed} of {len(trials)} runs failed; repeat the command to try them again", file=sys.stderr)
+        return 1
+    print(f"finished {len(trials)} runs; the report is {workdir / 'report.html'}")
+    return 0
+
+
+def reporter(workdir: Path) -> Callable[[bool], None]:
+    """A function that writes the report: always where it is the last one, else where that takes little of the time."""
+    begun, spent = time.monotonic(), 0.0
+
+    def write(last: bool) -> None:
+        nonlocal spent
+        clock = time.monotonic()
+        if not last and spent > REPORT_SHARE * (clock - begun):
+            return
+        from jaxgan.sweep import report
+
+        try:
+            report.write(workdir)
+        except Exception as error:
+            if last:
+                raise
+            print(f"warning: no report yet: {errors.describe(error)}", file=sys.stderr)
+        spent += time.monotonic() - clock
+
+    return write
 
 
 if __name__ == "__main__":

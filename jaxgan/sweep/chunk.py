@@ -1,298 +1,274 @@
-"""Trains a chunk of a sweep's members, one program for all, and leaves each a work directory of its own.
+"""Trains a chunk of a sweep's members, one program for all, and resumes where it was stopped.
 
-In the sweep's work directory:
-
-    members/NAME/   once the member is finished: `jaxgan.load` opens it.
-                    Its metrics.jsonl has a line at each log point, null where a number is not finite or
-                    the member had diverged; samples/STEP.npz are the samples of the report.
-    chunks/ID/      of a chunk being trained: its checkpoints, and in history.json the names of its members
-                    and the metrics so far, to go on from.
+In the sweep's work directory, chunks/ID/ is of a chunk in progress: its checkpoints, and in history.json the names of
+its members and the metrics so far. What its members leave is in members/ (`finish.py`).
 """
 
 from __future__ import annotations
 
-import io
 import json
 import math
-import os
 import shutil
 import statistics
-import time
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 
-from jaxgan import data, parallel, plan, population, pretrained, results, scores
-from jaxgan.algorithm1 import train_step
-from jaxgan.checkpoints import Checkpoints
+from jaxgan.algorithm1 import Data
 from jaxgan.config import fingerprint, flatten
-from jaxgan.data import Dataset
-from jaxgan.gan import Gan, build_for
-from jaxgan.hparams import static, traced
-from jaxgan.plan import Planned
-from jaxgan.population import Member
-from jaxgan.state import stream
-from jaxgan.train import boundary, due
-from jaxgan.workdir import claim, lock, write_atomically
-from jaxgan.writers import METRICS, Progress
+from jaxgan.evaluate import SELECTION
+from jaxgan.hparams import HParams
+from jaxgan.run.checkpoints import Checkpoints
+from jaxgan.run.files import write_atomically
+from jaxgan.run.lock import lock
+from jaxgan.run.pacer import Reached, pace
+from jaxgan.run.progress import Progress
+from jaxgan.sweep import devices, finish, population, results
+from jaxgan.sweep.cost import max_members
+from jaxgan.sweep.devices import Population, gather, shard
+from jaxgan.sweep.plan import Trial, group_by, program_key, split
+from jaxgan.sweep.population import Member
+from jaxgan.sweep.program import Program, program, zero_sums
+from jaxgan.train import on_device
 
-POINTS, IMAGES = 1000, 100  # samples that a member leaves for the report, of a mixture or of images
-
-# {"setting": {config field: value}, "seed": int, "final": {metric: number}, "best": {metric: number},
-#  "diverged": bool, "steps": int}. Final is the last number of each metric, and best are those at the
-# evaluation with the highest score; of a member that diverged, both are from before.
-Result = dict[str, Any]
-
-
-class Program(NamedTuple):
-    """What the members of a group share, compiled on first use."""
-
-    dataset: Dataset
-    gan: Gan
-    start: Callable
-    advance: Callable
-    measure: Callable
-    sample: Callable
+# A line of a chunk's history: {"step": int, "metrics": {name: [a number per member, None where there is none]}}, and
+# "pending": True where its evaluation was interrupted.
+Line = dict[str, Any]
 
 
-_programs: dict[str, Program] = {}
-_datasets: dict[str, Dataset] = {}
+class Stopped(Exception):
+    """The sweep was asked to stop by a signal, and has saved what it needs to resume."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"stopped by signal {number}, saved; repeat the command to resume")
+        self.number = number
 
 
-def program(member: Planned) -> Program:
-    """The program that trains `member` and all that differ from it in traced numbers only.
+class Chunk(NamedTuple):
+    """What stays the same from the first step to the last."""
 
-    Raises:
-      UserError: the data cannot be read, or has fewer examples than a minibatch.
+    workdir: Path  # of the sweep
+    trials: Sequence[Trial]
+    about: Program
+    hparams: Population
+    data: Data  # on the devices
+    checkpoints: Checkpoints
+    progress: Progress
+    signals: list[int]  # SIGINT and SIGTERM received
+
+
+class Progressed(NamedTuple):
+    """How far a chunk is."""
+
+    step: int
+    group: Population  # of `Member`
+    before: list[list[dict[str, Any]]]  # per member the lines of metrics.jsonl of a sweep of fewer steps
+    lines: list[Line]
+
+
+def make_chunks(workdir: Path, unfinished: Sequence[Trial], done: dict[str, int], slots: int) -> list[list[Trial]]:
+    """The members that train together, each time in one of `slots` slots.
+
+    Chunks that have a checkpoint stay as they are; the other members of a program are cut into as many as there are
+    slots, or more where the memory needs it.
+
+    Args:
+      done: by name, the steps of members that resume at the end of a sweep of fewer steps.
     """
-    config = member.config
-    key = fingerprint(static(config))
-    if key in _programs:
-        return _programs[key]
-    dataset = dataset_of(config)
-    gan = build_for(config, dataset)
-    scored = scores.measure(config, gan, dataset)
-    count = IMAGES if dataset.mixture is None else POINTS
-
-    def start(hparams, alive):
-        return Member(pretrained.initialize(config, gan.init(hparams)), alive)
-
-    def samples(hparams, member):
-        return scores.draw(gan, hparams, member.state, stream(hparams, "sample"), count)
-
-    _programs[key] = Program(
-        dataset,
-        gan,
-        start=parallel.over_members(start, own=2),
-        advance=parallel.over_members(partial(population.advance, gan), own=2, donate=1),
-        measure=parallel.over_members(lambda hparams, member: scored(hparams, member.state), own=2, side_by_side=False),
-        sample=parallel.over_members(samples, own=2, side_by_side=False),
-    )
-    return _programs[key]
-
-
-def dataset_of(config: ConfigDict) -> Dataset:
-    """The data of a configuration, read once."""
-    key = config.data.to_json()
-    if key not in _datasets:
-        _datasets[key] = data.load(config.data)
-    return _datasets[key]
-
-
-def memory(member: Planned) -> tuple[int, int]:
-    """Bytes that a member keeps from step to step, and those that a step works with, from above."""
-    about = program(member)
-    hparams = traced(member.config)
-    state = jax.eval_shape(about.gan.init, hparams)
-    kept = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
-    examples = jax.ShapeDtypeStruct(about.dataset.train.shape, about.dataset.train.dtype)
-    step = jax.jit(partial(train_step, about.gan)).lower(hparams, state, examples)
-    return 3 * kept, int(step.cost_analysis()["bytes accessed"])  # before, after, and frozen or not
-
-
-def width(member: Planned, slots: int) -> int:
-    """How many members of a program train together in one of so many `slots`: what half of the memory holds."""
-    kept, work = memory(member)
-    device = jax.local_devices()[0]
-    if device.platform == "cpu":  # the members of a device take turns; devices and slots share the memory
-        free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // slots
-        return max(1, (free // 2 - work * jax.local_device_count()) // kept)
-    told = device.memory_stats()
-    free = told["bytes_limit"] - told["bytes_in_use"]
-    devices = jax.local_device_count() if slots == 1 else 1  # one for each of several slots: see launch.ray
-    return devices * max(1, free // 2 // (kept + work))
-
-
-def chunks(workdir: Path, unfinished: Sequence[Planned], slots: int) -> list[list[Planned]]:
-    """The members that train together, each time in one of so many `slots`.
-
-    Chunks that have a checkpoint go on as they are; the other members of a program are cut into as many as
-    there are slots, or more where memory wants it.
-    """
-    left = {member.name: member for member in unfinished}
+    left = {trial.name: trial for trial in unfinished}
     found = []
-    for names in results.begun(workdir):
+    for names in results.chunks_in_progress(workdir):
         if left.keys() >= set(names):  # else it was killed between its results and its end
             found.append([left.pop(name) for name in names])
-    for group in plan.programs(list(left.values())):
+    for group in group_by(left.values(), lambda trial: (program_key(trial), done.get(trial.name, 0))):
         n = len(group)
-        found += plan.chunks(group, max(min(slots, n), -(-n // width(group[0], slots))))
+        found += split(group, max(min(slots, n), -(-n // max_members(group[0], slots))))
     return found
 
 
-def describe(chunks: list[list[Planned]], slots: int, *, timed: bool) -> str:
-    """'72 runs -> 3 programs, 24 members a chunk, about 5 minutes, 40 MB'; the time is measured, if asked for."""
-    runs, programs = sum(map(len, chunks)), len(plan.programs([chunk[0] for chunk in chunks]))
-    largest = max(len(chunk) for chunk in chunks)
-    needed = []
-    for chunk in chunks:
-        kept, work = memory(chunk[0])
-        at_work = jax.local_device_count() if jax.default_backend() == "cpu" else len(chunk)
-        needed.append(kept * len(chunk) + work * at_work)
-    minutes = f"about {sum(map(seconds, chunks)) / slots / 60:.1f} minutes of training, " if timed else ""
-    size = f"{_count(largest, 'member')} a chunk, {minutes}{max(needed) / 1e6:.0f} MB"
-    return f"{_count(runs, 'run')} -> {_count(programs, 'program')}, {size}"
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n} {what}" + "s" * (n != 1)
-
-
-def seconds(members: Sequence[Planned]) -> float:
-    """How long a chunk will take here; evaluations are not counted."""
-    compilation, step = seconds_a_step(members)
-    return compilation + members[0].config.train.steps * step
-
-
-def seconds_a_step(members: Sequence[Planned]) -> tuple[float, float]:
-    """Of a chunk's compilation, and of one step of all its members, from a few of them."""
-    about, n = program(members[0]), len(members)
-    hparams = parallel.deal(population.stacked([member.config for member in members]), n)
-    group = about.start(hparams, parallel.deal(np.ones(n, bool), n))
-    examples = parallel.copies(about.dataset.train)
-
-    def lasts(steps: int) -> float:
-        nonlocal group
-        clock = time.perf_counter()
-        done = about.advance(hparams, group, examples, parallel.copies(np.uint32(steps)))
-        group, _ = zip(*jax.block_until_ready(done), strict=True)
-        return time.perf_counter() - clock
-
-    compilation, few = lasts(1), lasts(2)
-    steps = max(2, int(2 * 2 / few))  # two seconds of them
-    return compilation, lasts(steps) / steps
-
-
-def train(workdir: Path, members: Sequence[Planned]) -> list[Result]:
-    """Trains members of one program to the end, or goes on where an earlier call was cut off.
+def train(workdir: Path, trials: Sequence[Trial], signals: list[int]) -> list[finish.Result]:
+    """Trains members of one program to the end, or resumes where an earlier call was stopped.
 
     Args:
       workdir: of the sweep.
-      members: of one program.
+      trials: of one program.
+      signals: received so far; see `pacer.interruptions`.
 
     Returns:
-      The results, in the order of `members`.
+      The results, in the order of `trials`.
 
     Raises:
-      UserError: the data or the work directory forbid to go on.
+      Stopped: a signal came.
+      UserError: the data or the work directory do not allow it.
     """
-    config, n = members[0].config, len(members)
-    about = program(members[0])
-    place = chunk_directory(workdir, members)
+    config, n, about = trials[0].config, len(trials), program(trials[0])
+    place = chunk_directory(workdir, trials)
     place.mkdir(parents=True, exist_ok=True)
     with (
         lock(place),
-        Checkpoints(place / "checkpoints", keep=2, best_key=scores.SCORE) as checkpoints,
+        Checkpoints(place / "checkpoints", keep=2, best_key=SELECTION) as checkpoints,
         Progress(config.train.steps, config.train.batch_size * n) as progress,
     ):
-        hparams = parallel.deal(population.stacked([member.config for member in members]), n)
-        group = about.start(hparams, parallel.deal(np.ones(n, bool), n))
-        step = 0
-        lines: list[dict[str, Any]] = []  # {"step": step, "metrics": {name: [a number for each member]}}
-        saved = checkpoints.restore(parallel.collect(group))
-        if saved:
-            step, group = saved[0], parallel.deal(saved[1], n)
-            history = json.loads((place / results.HISTORY).read_text())
-            lines = [line for line in history["lines"] if line["step"] <= step]
-            progress.say(f"going on from step {step} of {config.train.steps}")
-        examples = parallel.copies(about.dataset.train)
-        while step < config.train.steps:
-            end, clock = boundary(step, config), time.perf_counter()
-            done = about.advance(hparams, group, examples, parallel.copies(np.uint32(end - step)))
-            group, metrics = zip(*done, strict=True)
-            found = parallel.collect(metrics)
-            if due(end, config.evaluate.every, config):
-                found |= parallel.collect(about.measure(hparams, group))
-            alive = parallel.collect(hand.alive for hand in group)
-            numbers = {name: _finite(x, alive) for name, x in found.items()}
-            lines.append({"step": end, "metrics": numbers})
-            shown = {name: [x for x in column if x is not None] for name, column in numbers.items()}
-            means = {name: statistics.fmean(column) for name, column in shown.items() if column}
-            progress.update(end, means, (end - step) / (time.perf_counter() - clock))
-            step = end
-            if due(step, config.checkpoint.every, config):
-                history = {"members": [member.name for member in members], "lines": lines}
-                write_atomically(place / results.HISTORY, json.dumps(history).encode())
-                checkpoints.save(step, parallel.collect(group), metrics={})
-        samples = parallel.collect(about.sample(hparams, group))
-        group = parallel.collect(group)
-
-    def one(i: int) -> Result:
-        mine = [{"step": line["step"]} | {k: v[i] for k, v in line["metrics"].items()} for line in lines]
-        return _finish(workdir, members[i], about.dataset, jax.tree.map(lambda x: x[i], group), mine, samples[i])
-
-    return [one(i) for i in range(n)]
+        chunk = Chunk(
+            workdir=workdir,
+            trials=trials,
+            about=about,
+            hparams=shard(population.stacked([trial.config for trial in trials]), n),
+            data=devices.replicate(on_device(about.gan, about.dataset)),
+            checkpoints=checkpoints,
+            progress=progress,
+            signals=signals,
+        )
+        ended = train_loop(chunk, newest(chunk))
+        states = _parts(ended.group, "state")
+        samples = gather(about.draw_shown(chunk.hparams, states), n)
+        states, alive = gather(states, n), gather(_parts(ended.group, "alive"), n)
+    found = []
+    for i, trial in enumerate(trials):
+        if signals:  # the checkpoint of the last step is there
+            raise Stopped(signals[0])
+        lines = ended.before[i] + [_line_of(line, i) for line in ended.lines]
+        state = jax.tree.map(lambda x, i=i: x[i], states)
+        made = finish.Made(state=state, alive=bool(alive[i]), lines=lines, samples=samples[i])
+        found.append(finish.finish(workdir, trial, about, made))
+    return found
 
 
-def chunk_directory(workdir: Path, members: Sequence[Planned]) -> Path:
-    """Where a chunk keeps what it goes on from."""
-    return workdir / "chunks" / fingerprint({member.name: flatten(member.config) for member in members})
+def chunk_directory(workdir: Path, trials: Sequence[Trial]) -> Path:
+    """Where a chunk keeps what it resumes from: the same place if the sweep gets more steps."""
+    configs = {trial.name: flatten(trial.config) | {"train.steps": None} for trial in trials}
+    return workdir / "chunks" / fingerprint(configs)
 
 
-def forget(workdir: Path, members: Sequence[Planned]) -> None:
-    """Removes what a chunk would go on from, once its results are kept."""
-    shutil.rmtree(chunk_directory(workdir, members), ignore_errors=True)
+def delete_chunk(workdir: Path, trials: Sequence[Trial]) -> None:
+    """Removes what a chunk would resume from, once its results are kept."""
+    shutil.rmtree(chunk_directory(workdir, trials), ignore_errors=True)
 
 
-def _finite(x: np.ndarray, alive: np.ndarray) -> list[float | None]:
+def _line_of(line: Line, member: int) -> dict[str, Any]:
+    return {"step": line["step"]} | {name: column[member] for name, column in line["metrics"].items()}
+
+
+def newest(chunk: Chunk) -> Progressed:
+    """Where to resume: the newest checkpoint of the chunk, its members' ends of a sweep of fewer steps, or step 0."""
+    about, n, place = chunk.about, len(chunk.trials), chunk_directory(chunk.workdir, chunk.trials)
+    state = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct((n, *x.shape), x.dtype), jax.eval_shape(about.gan.init, _first(chunk.trials))
+    )
+    zeros = zero_sums(about, n)
+    saved = chunk.checkpoints.restore(Member(state, zeros, state, jax.ShapeDtypeStruct((n,), bool)))
+    if saved:
+        step, member = saved
+        history = results.read_history(place)
+        lines = [line for line in history["lines"] if line["step"] <= step]
+        chunk.progress.log(f"resuming from step {step} of {chunk.trials[0].config.train.steps}")
+        return Progressed(step, shard(member, n), history["before"], lines)
+    earlier = finish.ended(chunk.workdir, chunk.trials, jax.eval_shape(about.gan.init, _first(chunk.trials)))
+    if earlier:
+        states = jax.tree.map(lambda *x: np.stack(x), *(end.state for end in earlier))
+        group = about.resume(shard(states, n), shard(zeros, n))
+        return Progressed(earlier[0].step, group, [end.lines for end in earlier], [])
+    results.check_source(chunk.workdir, chunk.trials[0].config)
+    return Progressed(0, about.start(chunk.hparams, shard(zeros, n)), [[] for _ in chunk.trials], [])
+
+
+def _first(trials: Sequence[Trial]) -> HParams:
+    return {name: values[0] for name, values in population.stacked([trials[0].config]).items()}
+
+
+def _parts(group: Population, name: str) -> Population:
+    return [getattr(member, name) for member in group]
+
+
+def train_loop(chunk: Chunk, begin: Progressed) -> Progressed:
+    """Trains to the last step.
+
+    Raises:
+      Stopped: a signal came first; all is saved.
+    """
+    config, about = chunk.trials[0].config, chunk.about
+    step, group, before, lines = begin
+    n = len(chunk.trials)
+
+    def dispatch(steps: int, line: bool) -> tuple[Population, Population]:
+        nonlocal group
+        columns = [_parts(group, name) for name in Member._fields]
+        states, _, kept, alive = columns
+        moved = about.advance(chunk.hparams, states, columns[1], alive, chunk.data, devices.replicate(np.uint32(steps)))
+        states, sums = ([part[i] for part in moved] for i in (0, 1))
+        group = [Member(*parts) for parts in zip(states, sums, kept, alive, strict=True)]
+        if line:
+            group = [Member(*parts) for parts in about.close_line(states, sums, kept, alive)]
+        return sums, _parts(group, "alive")
+
+    def save() -> None:
+        names = [trial.name for trial in chunk.trials]
+        history = {"members": names, "before": before, "lines": lines}
+        place = chunk_directory(chunk.workdir, chunk.trials)
+        write_atomically(place / results.HISTORY, json.dumps(history).encode())
+        chunk.checkpoints.save(step, gather(group, n), metrics={})
+
+    if lines and lines[-1].get("pending") and not evaluate(chunk, group, lines[-1]):
+        raise Stopped(chunk.signals[0])
+    last = [*before[0], *lines][-1:]  # the sums are of the steps since then
+    since, seconds = step - (last[0]["step"] if last else 0), 0.0
+    for reached in pace(step=step, config=config, dispatch=dispatch, signals=chunk.signals):
+        step, since, seconds = reached.step, since + reached.steps, seconds + reached.seconds
+        if reached.line:
+            lines.append(line_of(reached, since, n))
+            show(chunk, lines[-1], since / seconds)
+            since, seconds = 0, 0.0
+        complete = not reached.evaluation or evaluate(chunk, group, lines[-1])
+        if reached.evaluation or reached.checkpoint or reached.stop:
+            save()
+        if not complete:
+            break
+    chunk.checkpoints.close()  # wait for the disk before promising anything
+    if step < config.train.steps or (lines and lines[-1].get("pending")):
+        raise Stopped(chunk.signals[0])
+    return Progressed(step, group, before, lines)
+
+
+def line_of(reached: Reached, steps: int, members: int) -> Line:
+    """What a line of each member's metrics.jsonl says: means over `steps` steps, to the bit those of a single run."""
+    sums, alive = (gather(part, members) for part in reached.handle)
+    means = {name: total / np.float32(steps) for name, total in sums.items()}
+    return {"step": reached.step, "metrics": {name: _finite(mean, alive) for name, mean in means.items()}}
+
+
+def _finite(column: Sequence[float], alive: Sequence[bool]) -> list[float | None]:
     """Each member's number, None where it is not finite or the member is not alive."""
-    return [float(v) if ok and math.isfinite(v) else None for v, ok in zip(x, alive, strict=True)]
+    return [float(x) if ok and math.isfinite(x) else None for x, ok in zip(column, alive, strict=True)]
 
 
-def _finish(
-    workdir: Path, planned: Planned, dataset: Dataset, member: Member, lines: list[dict], samples: np.ndarray
-) -> Result:
-    """Writes the work directory of a member that is at its end, and returns its result."""
-    place = workdir / "members" / planned.name
-    shutil.rmtree(place, ignore_errors=True)  # of a sweep that was cut off here
-    step = int(member.state.step)
-    final: dict[str, float] = {}
-    for line in lines:
-        final |= {name: number for name, number in line.items() if number is not None and name != "step"}
-    scored = [line for line in lines if line.get(scores.SCORE) is not None]
-    best = max(scored, key=lambda line: line[scores.SCORE], default={})
-    with (
-        claim(place, planned.config, dataset),
-        Checkpoints(place / "checkpoints", keep=1, best_key=scores.SCORE) as checkpoints,
-    ):
-        at_end = bool(scored) and scored[-1]["step"] == step  # else the scores are of another state
-        checkpoints.save(step, member.state, metrics=final if at_end else {})
-        write_atomically(place / METRICS, "".join(json.dumps(line) + "\n" for line in lines).encode())
-        if scored:
-            write_atomically(place / "evaluation.json", (json.dumps(scored[-1], indent=2) + "\n").encode())
-        packed = io.BytesIO()
-        np.savez_compressed(packed, samples=samples)
-        write_atomically(place / "samples" / f"{step:09d}.npz", packed.getvalue())
-    return {
-        "setting": planned.setting,
-        "seed": planned.config.seed,
-        "final": final,
-        "best": {name: number for name, number in best.items() if number is not None},
-        "diverged": not bool(member.alive),
-        "steps": step,
-    }
+def show(chunk: Chunk, line: Line, steps_per_second: float) -> None:
+    """Shows the means over the members that are alive."""
+    columns = {name: [x for x in column if x is not None] for name, column in line["metrics"].items()}
+    means = {name: statistics.fmean(column) for name, column in columns.items() if column}
+    chunk.progress.update(line["step"], means, steps_per_second)
+
+
+def evaluate(chunk: Chunk, group: Population, line: Line) -> bool:
+    """Adds the scores of each member to a line; False where a signal came first, and the line is marked as pending.
+
+    A few members at a time: samples are large, and a signal is heeded after each of these.
+    """
+    about, n, states = chunk.about, len(chunk.trials), _parts(group, "state")
+    alive = gather(_parts(group, "alive"), n)
+    size = devices.threads() if devices.take_turns() else len(group)
+    found: list[dict[str, float]] = []
+    for i in range(0, len(group), size):
+        drawn = about.draw_scored(chunk.hparams[i : i + size], states[i : i + size])
+        samples = gather(drawn, len(drawn) if devices.take_turns() else n)
+        for j in range(0, len(samples), devices.threads()):
+            if chunk.signals:
+                line["pending"] = True
+                return False
+            found += devices.map_host(about.measure, samples[j : j + devices.threads()])
+    line.pop("pending", None)
+    for name in found[0]:
+        line["metrics"][name] = _finite([scores[name] for scores in found], alive)
+    return True

@@ -1,7 +1,7 @@
 """Where the chunks of a sweep are trained: here, on a Ray cluster, or by SLURM. The files are the same.
 
-Tasks write in the sweep's work directory, so all machines have to see it under the same path. They hand
-their results to the launching process, which alone writes results.jsonl.
+Tasks write in the sweep's work directory, so all machines have to see it under the same path. They hand their results
+to the launching process, which alone writes results.jsonl. A task that fails does not end the others.
 """
 
 from __future__ import annotations
@@ -9,20 +9,28 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from jaxgan.errors import UserError, sentence
-from jaxgan.plan import Planned
+from jaxgan.errors import UserError, describe
+from jaxgan.run.pacer import interruptions
+from jaxgan.sweep.plan import Trial
 
-Chunk = list[Planned]
-Finished = Iterator[tuple[Chunk, list[dict]]]  # a chunk and the result of each of its members
+Chunk = list[Trial]
+Outcome = list[dict] | UserError  # the result of each member, or why there is none
+Finished = Iterator[tuple[Chunk, Outcome]]
+
+POLL_SECONDS = 0.5  # between looks at tasks and at signals
+SAVING_SECONDS = 30.0  # that tasks get to save what they resume from
 
 
 class Launcher(NamedTuple):
     slots: int  # tasks that run at a time; a program's members are cut into at least so many chunks
-    run: Callable[[Path, list[Chunk]], Finished]
+    # (the sweep's work directory, chunks, signals received) -> outcomes; raises chunk.Stopped where a signal came
+    run: Callable[[Path, list[Chunk], list[int]], Finished]
 
 
 def find(name: str, ray_address: str) -> Launcher:
@@ -36,37 +44,45 @@ def find(name: str, ray_address: str) -> Launcher:
 
 def local() -> Launcher:
     """One chunk after another in this process, each on all of its devices."""
-    from jaxgan import members, parallel
+    from jaxgan.sweep import devices
 
-    parallel.split_cpu(parallel.cores())
+    devices.use_threads(0)
 
-    def run(workdir: Path, chunks: list[Chunk]) -> Finished:
+    def run(workdir: Path, chunks: list[Chunk], signals: list[int]) -> Finished:
         for number, chunk in enumerate(chunks, 1):
             print(f"chunk {number} of {len(chunks)}: {len(chunk)} members", flush=True)
-            yield chunk, members.train(workdir, chunk)
+            yield chunk, _train(workdir, chunk, signals)
 
     return Launcher(1, run)
 
 
-def _task(devices: int, workdir: Path, chunk: Chunk) -> list[dict] | UserError:
-    """Trains a chunk in a process of its own, on all accelerators that this sees or so many CPU cores."""
-    from jaxgan import members, parallel
+def _train(workdir: Path, chunk: Chunk, signals: list[int]) -> Outcome:
+    """Trains a chunk here; what goes wrong is one sentence, and does not concern other chunks."""
+    from jaxgan.sweep.chunk import Stopped, train
 
-    parallel.split_cpu(devices or parallel.cores())
     try:
-        return members.train(workdir, chunk)
-    except Exception as error:  # an engine would wrap it in errors of its own
-        return UserError(sentence(error))
+        return train(workdir, chunk, signals)
+    except Stopped:
+        raise
+    except Exception as error:
+        return UserError(describe(error))
 
 
-def _results(found: list[dict] | UserError) -> list[dict]:
-    if isinstance(found, UserError):
-        raise found
-    return found
+def _task(threads: int, workdir: Path, chunk: Chunk) -> Outcome:
+    """Trains a chunk in a process of its own, on all accelerators that it sees or `threads` CPU cores (0 = all)."""
+    from jaxgan.sweep import devices
+    from jaxgan.sweep.chunk import Stopped
+
+    devices.use_threads(threads)
+    with interruptions() as signals:
+        try:
+            return _train(workdir, chunk, signals)
+        except Stopped as stop:
+            return UserError(f"{stop}.")
 
 
 def ray(address: str) -> Launcher:
-    """A chunk a task, on one GPU each if the cluster has any, else on one CPU core.
+    """A chunk per task, on one GPU each if the cluster has any, else on one CPU core.
 
     Args:
       address: of the cluster, such as 'auto' or HOST:PORT; '' starts Ray on this machine.
@@ -93,24 +109,30 @@ def ray(address: str) -> Launcher:
     resources = ray.cluster_resources()
     kind = "GPU" if resources.get("GPU") else "CPU"
 
-    def run(workdir: Path, chunks: list[Chunk]) -> Finished:
-        task = ray.remote(_task).options(num_cpus=1, num_gpus=int(kind == "GPU"), max_retries=0)
+    def run(workdir: Path, chunks: list[Chunk], signals: list[int]) -> Finished:
+        task = ray.remote(_task).options(**{f"num_{kind.lower()}s": 1}, max_retries=0)
         pending = {task.remote(1, workdir.absolute(), chunk): chunk for chunk in chunks}
         try:
             while pending:
-                (done, *_), _ = ray.wait(list(pending))
-                yield pending.pop(done), _results(ray.get(done))
+                _check(signals)
+                done, _ = ray.wait(list(pending), timeout=POLL_SECONDS)
+                for reference in done:
+                    yield pending.pop(reference), _outcome(partial(ray.get, reference))
         finally:
+            for reference in pending:
+                ray.cancel(reference)
+            if pending:
+                ray.wait(list(pending), num_returns=len(pending), timeout=SAVING_SECONDS)
             ray.shutdown()
 
     return Launcher(max(1, int(resources[kind])), run)
 
 
 def slurm(cluster: str = "slurm") -> Launcher:
-    """A chunk a job, on all the devices that a job gets.
+    """A chunk per job, on all the devices that a job gets.
 
-    What a job asks for is set with sbatch's own variables, such as SBATCH_PARTITION, SBATCH_ACCOUNT,
-    SBATCH_TIMELIMIT and SBATCH_GRES=gpu:1, which sbatch heeds before what is asked for here: a day.
+    What a job asks for is set with sbatch's own variables, such as SBATCH_PARTITION, SBATCH_ACCOUNT, SBATCH_TIMELIMIT
+    and SBATCH_GRES=gpu:1, which sbatch prefers to what is asked for here: a day.
 
     Args:
       cluster: of submitit: 'slurm', or 'local' for processes on this machine.
@@ -125,20 +147,39 @@ def slurm(cluster: str = "slurm") -> Launcher:
     if cluster == "slurm" and not shutil.which("sbatch"):
         raise UserError("--launcher=slurm finds no sbatch here; call it on a login node of the cluster.")
 
-    def run(workdir: Path, chunks: list[Chunk]) -> Finished:
+    def run(workdir: Path, chunks: list[Chunk], signals: list[int]) -> Finished:
         executor = submitit.AutoExecutor(workdir / "slurm", cluster=cluster)
         executor.update_parameters(name="jaxgan", timeout_min=24 * 60)
         with executor.batch():
             jobs = [executor.submit(_task, 0, workdir.absolute(), chunk) for chunk in chunks]
         pending = dict(zip(jobs, chunks, strict=True))
         try:
-            for job in submitit.helpers.as_completed(jobs):
-                yield pending.pop(job), _results(job.result())
+            while pending:
+                _check(signals)
+                for job in [job for job in pending if job.done()]:
+                    yield pending.pop(job), _outcome(job.result)
+                time.sleep(POLL_SECONDS)
         finally:  # else they would train on, and nobody would take their results
             for job in pending:
                 job.cancel(check=False)
 
     return Launcher(1, run)
+
+
+def _check(signals: list[int]) -> None:
+    """Raises Stopped where a signal came: tasks are cancelled, and save what they resume from."""
+    from jaxgan.sweep.chunk import Stopped
+
+    if signals:
+        raise Stopped(signals[0])
+
+
+def _outcome(result: Callable[[], Any]) -> Outcome:
+    """What a task returned, or why it died."""
+    try:
+        return result()
+    except Exception as error:  # the engine's own: the task's process was killed, or lost
+        return UserError(f"its task died ({_line(error)}); see the logs of the launcher.")
 
 
 def _line(error: Exception) -> str:

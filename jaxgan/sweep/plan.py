@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
 
-from jaxgan.config import flatten, update, validate
+from jaxgan.config import fingerprint, flatten, update, validate
 from jaxgan.errors import UserError
 from jaxgan.hparams import static
 
@@ -61,7 +62,7 @@ def _merged(settings: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return merged
 
 
-class Planned(NamedTuple):
+class Trial(NamedTuple):
     """A member of a sweep before it is trained."""
 
     name: str  # of its work directory
@@ -69,35 +70,45 @@ class Planned(NamedTuple):
     config: ConfigDict
 
 
-def members(base: ConfigDict, sweep: Sweep) -> list[Planned]:
+def trials(base: ConfigDict, sweep: Sweep) -> list[Trial]:
     """The members of a sweep, checked.
 
     Raises:
-      UserError: no settings, an unknown field, a value that it cannot have, or two equal settings.
+      UserError: no settings, an unknown field or one of a choice that is not made, a value that it cannot have, or two
+        settings that make the same run.
     """
     if not isinstance(sweep, list) or not all(isinstance(setting, dict) for setting in sweep):
-        raise UserError("get_sweep() must return a list of {config field: value}; see jaxgan/plan.py.")
+        raise UserError("get_sweep() must return a list of {config field: value}; see jaxgan/sweep/plan.py.")
     if not sweep:
         raise UserError("the sweep has no settings; get_sweep() must return at least one.")
     sweep = [{key: _plain(value) for key, value in setting.items()} for setting in sweep]
     varied = varying(sweep)
-    planned, seen = [], {}
+    found, seen = [], {}
     for number, setting in enumerate(sweep):
-        config = update(base, setting)
-        try:
+        with naming(setting):
+            config = update(base, setting)
             validate(config)
-        except UserError as error:
-            raise UserError(f"setting {setting}: {error}") from None
-        if config.train.on_divergence != "stop":
-            raise UserError(f"setting {setting}: a member that diverges is frozen; leave train.on_divergence=stop.")
+            if config.train.on_divergence != "stop":
+                raise UserError("a member that diverges is frozen; leave train.on_divergence=stop.")
+            if config.distributed.enabled:
+                raise UserError("the members of a sweep are not spread over hosts; leave distributed.enabled=False.")
         identity = json.dumps(flatten(config), sort_keys=True)
         if identity in seen:
             raise UserError(f"settings {seen[identity]} and {number} are the same: {setting}; drop one.")
         seen[identity] = number
         label = "-".join(f"{key.rpartition('.')[2]}={setting[key]}" for key in varied if key in setting)
         name = f"{number:03d}-{re.sub(r'[^A-Za-z0-9.=-]+', '_', label)[:80]}".rstrip("-")
-        planned.append(Planned(name, {key: value for key, value in setting.items() if key != "seed"}, config))
-    return planned
+        found.append(Trial(name, {key: value for key, value in setting.items() if key != "seed"}, config))
+    return found
+
+
+@contextmanager
+def naming(setting: dict[str, Any]) -> Iterator[None]:
+    """Begins the sentence of a UserError with the setting that it is about."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"setting {setting}: {error}") from None
 
 
 def _plain(value: Any) -> Any:
@@ -112,15 +123,20 @@ def varying(sweep: Sweep) -> list[str]:
     return [key for key in keys if len(values[key]) > 1]
 
 
-def programs(planned: Sequence[Planned]) -> list[list[Planned]]:
-    """The members by the compiled program that they share: all that differ in traced numbers only."""
-    groups: dict[str, list[Planned]] = {}
-    for member in planned:
-        groups.setdefault(json.dumps(static(member.config), sort_keys=True), []).append(member)
+def program_key(trial: Trial) -> str:
+    """The same for all trials that differ in traced numbers only: one compiled program trains them."""
+    return fingerprint(static(trial.config))
+
+
+def group_by(trials: Iterable[Trial], key: Callable[[Trial], Any]) -> list[list[Trial]]:
+    """The trials with the same key together, in the order of their appearance."""
+    groups: dict[Any, list[Trial]] = {}
+    for trial in trials:
+        groups.setdefault(key(trial), []).append(trial)
     return list(groups.values())
 
 
-def chunks(group: Sequence[Planned], count: int) -> list[list[Planned]]:
-    """So many chunks, as even as possible."""
+def split(group: Sequence[Trial], count: int) -> list[list[Trial]]:
+    """`count` chunks, as even as possible."""
     cuts = [len(group) * i // count for i in range(count + 1)]
     return [list(group[a:b]) for a, b in itertools.pairwise(cuts)]

@@ -1,13 +1,12 @@
 """A population: independent GANs, its members, that one compiled program trains.
 
-Members share shapes, k and data, and differ in the traced numbers (`hparams.py`), the seed among them.
-Pure functions of one member, which `parallel.over_members` maps over all of them.
+Members share shapes, k and data, and differ in the traced numbers (`hparams.py`), the seed among them. Pure functions
+of one member, which `devices.map_members` maps over all of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -15,17 +14,25 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from jaxgan.algorithm1 import train_steps
+from jaxgan.algorithm1 import Data, accumulate_steps
 from jaxgan.gan import Gan
 from jaxgan.hparams import HParams, traced
 from jaxgan.state import GanState, all_finite
 
+Sums = dict[str, jax.Array]  # of the metrics of the steps since the last line of metrics.jsonl
+
 
 class Member(NamedTuple):
-    """One GAN of a population; in a population every array has the members as its first axis."""
+    """One GAN of a population.
+
+    Whether a member is still finite is asked at lines of metrics.jsonl alone, so it does not depend on where the steps
+    between them are cut.
+    """
 
     state: GanState
-    alive: jax.Array  # bool; a member that has diverged stays as it last was when all was finite
+    sums: Sums
+    kept: GanState  # the state at the last line at which all was finite
+    alive: jax.Array  # bool; a member that has diverged stays as it was at that line
 
 
 def stacked(configs: Sequence[ConfigDict]) -> HParams:
@@ -34,26 +41,35 @@ def stacked(configs: Sequence[ConfigDict]) -> HParams:
     return {key: np.stack([hparams[key] for hparams in members]) for key in members[0]}
 
 
-def advance(
-    gan: Gan, hparams: HParams, member: Member, data: jax.Array, n: jax.Array
-) -> tuple[Member, dict[str, jax.Array]]:
-    """`n` iterations of Algorithm 1 for a member that is alive.
+def begin(state: GanState, sums: Sums) -> Member:
+    """A member at its first step, or at the step that an earlier sweep ended at.
 
-    Where a metric, a parameter or an optimizer number ends up not finite, the member keeps the state it
-    had before these `n` iterations, for good.
-
-    Returns:
-      The member, and the mean of each metric over the iterations (NaN for one that was not alive).
+    Args:
+      sums: zeros.
     """
-    train = partial(train_steps, gan, hparams)
+    return Member(state, sums, jax.tree.map(jnp.copy, state), jnp.ones((), bool))
 
-    def go(state: GanState) -> tuple[Member, dict[str, jax.Array]]:
-        new, metrics = train(state, data, n)
-        good = all_finite(new) & jnp.all(jnp.isfinite(jnp.stack(list(metrics.values()))))
-        return Member(jax.tree.map(partial(jnp.where, good), new, state), good), metrics
 
-    def rest(state: GanState) -> tuple[Member, dict[str, jax.Array]]:
-        shapes = jax.eval_shape(train, state, data, n)[1]
-        return Member(state, member.alive), jax.tree.map(lambda s: jnp.full(s.shape, jnp.nan, s.dtype), shapes)
+def advance(
+    gan: Gan, skip: bool, hparams: HParams, state: GanState, sums: Sums, alive: jax.Array, data: Data, n: jax.Array
+) -> tuple[GanState, Sums]:
+    """`n` iterations of Algorithm 1: the state, and the sums with their metrics.
 
-    return jax.lax.cond(member.alive, go, rest, member.state)
+    Args:
+      skip: a member that is not alive makes no step; else it makes steps that `close_line` takes back, which costs
+        nothing where members run side by side.
+    """
+    n = jnp.where(alive, n, jnp.zeros_like(n)) if skip else n
+    return accumulate_steps(gan=gan, hparams=hparams, state=state, sums=sums, data=data, n=n)
+
+
+def close_line(
+    state: GanState, sums: Sums, kept: GanState, alive: jax.Array
+) -> tuple[GanState, Sums, GanState, jax.Array]:
+    """What a member goes on from after a line: all of `Member`.
+
+    Where a metric or a number of the state is not finite, the member goes back to `kept` for good.
+    """
+    alive = alive & all_finite(state) & all_finite(sums)
+    state = jax.tree.map(lambda new, old: jnp.where(alive, new, old), state, kept)
+    return state, jax.tree.map(jnp.zeros_like, sums), jax.tree.map(jnp.copy, state), alive

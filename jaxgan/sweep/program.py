@@ -1,0 +1,117 @@
+"""What the members of a group share: the data, the game, and its functions, each compiled once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from jaxgan import data
+from jaxgan.algorithm1 import Data, zero_metrics
+from jaxgan.data import Dataset
+from jaxgan.evaluate import draw, measurer
+from jaxgan.gan import Gan, build_for, spec_of
+from jaxgan.hparams import HParams, traced
+from jaxgan.run import warm_start, workdir
+from jaxgan.state import GanState, run_stream
+from jaxgan.sweep import population
+from jaxgan.sweep.devices import MemberMap, Population, shard, take_turns
+from jaxgan.sweep.plan import Trial, naming, program_key
+from jaxgan.sweep.population import Member
+from jaxgan.train import on_device
+
+POINTS, IMAGES = 1000, 100  # samples that a member leaves for the report, of a mixture or of images
+
+
+class Program(NamedTuple):
+    """The functions are of populations (`devices.py`), and compiled on first use."""
+
+    dataset: Dataset
+    gan: Gan
+    facts: dict[str, Any]  # of run.json
+    sums: dict[str, np.ndarray]  # of no steps, for one member
+    start: MemberMap  # (hparams, sums) -> Member
+    resume: MemberMap  # (state, sums) -> Member
+    advance: MemberMap  # (hparams, state, sums, alive, Data, n) -> (state, sums)
+    close_line: MemberMap  # (state, sums, kept, alive) -> Member's parts
+    draw_scored: MemberMap  # (hparams, state) -> samples that are measured
+    draw_shown: MemberMap  # (hparams, state) -> samples that are kept
+    measure: Callable[[np.ndarray], dict[str, float]]  # of one member's samples
+
+
+_programs: dict[str, Program] = {}
+_datasets: dict[str, Dataset] = {}
+
+
+def program(trial: Trial) -> Program:
+    """The program that trains `trial` and all that differ from it in traced numbers only.
+
+    Raises:
+      UserError: the data cannot be read, or the setting does not fit them; the setting is named.
+    """
+    key = program_key(trial)
+    if key not in _programs:
+        with naming(trial.setting):
+            _programs[key] = _build(trial.config)
+    return _programs[key]
+
+
+def _build(config: ConfigDict) -> Program:
+    dataset = dataset_of(config)
+    gan = build_for(config, dataset)
+    shown = IMAGES if dataset.mixture is None else POINTS
+    source = warm_start.source_of(config)
+
+    def start(hparams: HParams, sums: population.Sums) -> Member:
+        return population.begin(warm_start.initialize(config, gan.init(hparams), source), sums)
+
+    def draws(name: str, count: int) -> MemberMap:
+        def samples(hparams: HParams, state: GanState) -> jax.Array:
+            return draw(gan, hparams, state, run_stream(hparams, name), count)
+
+        return MemberMap(samples, own=2, side_by_side=False)
+
+    hparams = traced(config)
+    zeros = zero_metrics(gan, hparams, jax.eval_shape(gan.init, hparams), shapes_of(gan, dataset))
+    return Program(
+        dataset=dataset,
+        gan=gan,
+        facts=workdir.facts_of(config, dataset, spec_of(config, dataset)) | {"initialized_from": source},
+        sums={name: np.asarray(zero) for name, zero in zeros.items()},
+        start=MemberMap(start, own=2),
+        resume=MemberMap(population.begin, own=2),
+        advance=MemberMap(partial(population.advance, gan, take_turns()), own=4, shared=2, donate=(1,)),
+        close_line=MemberMap(population.close_line, own=4, donate=(0, 2)),
+        draw_scored=draws("evaluate", config.evaluate.samples),
+        draw_shown=draws("sample", shown),
+        measure=measurer(config, dataset),
+    )
+
+
+def shapes_of(gan: Gan, dataset: Dataset) -> Data:
+    """The training set as the step takes it, without its numbers."""
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), on_device(gan, dataset))
+
+
+def dataset_of(config: ConfigDict) -> Dataset:
+    """The data of a configuration, read once."""
+    key = config.data.to_json()
+    if key not in _datasets:
+        _datasets[key] = data.load(config.data)
+    return _datasets[key]
+
+
+def start_members(about: Program, configs: list[ConfigDict]) -> tuple[Population, Population]:
+    """The traced numbers of new members, and the members at step 0."""
+    n = len(configs)
+    hparams = shard(population.stacked(configs), n)
+    return hparams, about.start(hparams, shard(zero_sums(about, n), n))
+
+
+def zero_sums(about: Program, members: int) -> dict[str, np.ndarray]:
+    """The sums of no steps: {metric: [members]}."""
+    return {name: np.zeros((members, *zero.shape), zero.dtype) for name, zero in about.sums.items()}
