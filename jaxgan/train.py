@@ -55,7 +55,8 @@ class Run(NamedTuple):
     workdir: Path
     gan: Gan
     hparams: HParams
-    data: Data  # on the devices
+    dataset: Dataset
+    data: Data  # its training set on the devices
     facts: dict[str, Any]  # of run.json
     evaluate: Callable[..., dict[str, float]]
     draw: Callable[..., np.ndarray]  # samples
@@ -99,6 +100,7 @@ def train_here(config: ConfigDict, directory: Path) -> int:
             workdir=directory,
             gan=gan,
             hparams=parallel.replicate(traced(config)),
+            dataset=dataset,
             data=parallel.replicate(on_device(gan, dataset)),
             facts=facts,
             evaluate=evaluate,
@@ -203,7 +205,7 @@ def train_loop(run: Run, steps: Callable, state: GanState, since: MetricSums) ->
         run.checkpoints.close()  # wait for the disk before promising anything
     if step == config.train.steps:
         if distributed.is_primary_host():
-            report.write(run.workdir)
+            report.write(run.workdir, gan=run.gan, hparams=run.hparams, state=state, dataset=run.dataset)
         distributed.log_once(f"finished {step} steps; everything is in {run.workdir}")
         return 0
     distributed.log_once(f"stopped at step {step} of {config.train.steps}, saved; repeat the command to resume")
@@ -257,4 +259,4 @@ def save_samples(run: Run, state: GanState, step: int, writer: MetricWriter) -> 
     plots.save_samples(run.workdir / "samples" / f"{step:09d}.png", run.config, samples)
     if samples.ndim == 4:
         writer.images(step, "samples", plots.sample_grid(run.config, samples))
-    plots.curves(run.workdir / "curves.png", read_metrics(run.workdir))
+    plots.curves(run.workdir / "curves.png", read_metrics(run.workdir), run.config)
