@@ -255,7 +255,8 @@ def partial_sums(told: MetricSums, step: int) -> dict[str, float]:
 
 def save_samples(run: Run, state: GanState, step: int, writer: MetricWriter) -> None:
     """The samples at the run's fixed z, and the curves so far."""
-    samples = run.draw(run.hparams, state, run_stream(run.hparams, "sample"), run.config.sample.rows**2)
+    n = plots.POINTS if run.dataset.mixture else run.config.sample.rows**2
+    samples = run.draw(run.hparams, state, run_stream(run.hparams, "sample"), n)
     plots.save_samples(run.workdir / "samples" / f"{step:09d}.png", run.config, samples)
     if samples.ndim == 4:
         writer.images(step, "samples", plots.sample_grid(run.config, samples))

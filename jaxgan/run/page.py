@@ -23,6 +23,7 @@ figcaption, .note { color: #555; font-size: .9rem; max-width: 56rem }
 .side { display: flex; flex-wrap: wrap; gap: 2rem; align-items: flex-start }
 .slider input { width: min(36rem, 100%); vertical-align: middle }
 .slider img { display: block; max-width: 36rem; width: 100% }
+[hidden], .slider img[hidden] { display: none }
 summary { cursor: pointer; color: #0072B2 }
 """
 

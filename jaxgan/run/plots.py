@@ -26,6 +26,7 @@ from jaxgan.run.files import write_atomically
 
 WIDTH = 500  # pixels that a grid has at least
 GAP = 128  # grey between the images of a grid
+POINTS = 2500  # samples in a picture of points
 
 # The palette of Okabe and Ito, which the colour-blind tell apart.
 BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
@@ -185,12 +186,11 @@ def _panel(axis, panel: Panel, records: list[dict[str, Any]], theory: dict[str, 
         words = name if name in PENALTIES or known is None else known.words
         axis.plot(x, y, color=color, linestyle=style, marker=marker, markersize=3, linewidth=1.4, label=words)
         drawn += y
-    low, high = axis.get_ylim()
-    axis.set_ylim(
-        min([low, *(end - 0.1 for end in ends)]), max([high, *(end + 0.1 for end in ends)])
-    )  # flat looks flat
     if panel.lines == ("d_real", "d_fake"):
         axis.set_ylim(-0.03, 1.03)
+    elif ends:
+        low, high = axis.get_ylim()
+        axis.set_ylim(min(low, ends[-1] - 0.1), max(high, ends[0] + 0.1))  # a flat start looks flat
     elif spans_orders(drawn):
         axis.set_yscale("log")
     axis.set_ylabel(panel.label)
@@ -205,7 +205,9 @@ def spans_orders(numbers: Collection[float]) -> bool:
 
 def _constant(x: float) -> str:
     known = {0.5: "1/2", math.log(2): "log 2", math.log(4): "log 4"}
-    return next((f"{'−' * (x < 0)}{words}" for y, words in known.items() if math.isclose(abs(x), y)), f"{x:.3g}")
+    return next(
+        (f"{'−' * (x < 0)}{words}" for y, words in known.items() if math.isclose(abs(x), y, rel_tol=1e-6)), f"{x:.3g}"
+    )
 
 
 def points(path: Path, samples: np.ndarray, mixture: Mixture) -> None:

@@ -11,8 +11,9 @@ from typing import Any
 
 from jaxgan.config import fingerprint, flatten
 from jaxgan.errors import UserError
-from jaxgan.plan import Planned
-from jaxgan.workdir import LOCK, draft, lock, write_atomically
+from jaxgan.run.files import draft, write_atomically
+from jaxgan.run.lock import LOCK, lock
+from jaxgan.sweep.plan import Planned
 
 SWEEP = "sweep.json"  # {"name", "about": the sweep file's docstring, "members": see `records`}
 RESULTS = "results.jsonl"
