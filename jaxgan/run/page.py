@@ -20,7 +20,7 @@ tr.best { background: #d6eaf6 } tr.not-distinguishable { background: #f0f7fb }
 td:first-child, th:first-child { padding-left: .5rem }
 figure { margin: 1.2rem 0 } img { max-width: 100%; height: auto } .pixels img { image-rendering: pixelated }
 figcaption, .note { color: #555; font-size: .9rem; max-width: 56rem }
-.side { display: flex; flex-wrap: wrap; gap: 2rem; align-items: flex-start }
+.side { display: flex; flex-wrap: wrap; gap: 2rem; align-items: flex-start } .side > div { flex: 0 1 33rem }
 .slider input { width: min(36rem, 100%); vertical-align: middle }
 .slider img { display: block; max-width: 36rem; width: 100% }
 [hidden], .slider img[hidden] { display: none }
@@ -98,9 +98,16 @@ def figure(picture: bytes, caption: str, *, pixels: bool = False) -> str:
     return f"<figure{place}>{image(picture, caption)}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
-def slider(pictures: Sequence[tuple[str, bytes]]) -> str:
+def side(*parts: str) -> str:
+    """Parts side by side where there is room; those that are '' left out."""
+    found = "".join(f"<div>{part}</div>" for part in parts if part)
+    return f'<div class="side">{found}</div>' if found else ""
+
+
+def slider(pictures: Sequence[tuple[str, bytes]], caption: str) -> str:
     """Pictures of which a slider shows one, the last one first; each with its words."""
     hidden = [image(picture, words).replace("<img", "<img hidden") for words, picture in pictures[:-1]]
     words, last = pictures[-1]
     bar = '<p hidden><input type="range" min="0" aria-label="which picture"> <output></output></p>'
-    return f'<div class="slider">{bar}{"".join(hidden)}{image(last, words)}</div>'
+    shown = f"{''.join(hidden)}{image(last, words)}<figcaption>{escape(caption)}</figcaption>"
+    return f'<figure class="slider">{shown}{bar}</figure>'

@@ -33,7 +33,7 @@ from jaxgan.state import GanState, run_stream
 REPORT = "report.html"
 FRAMES, FRAMES_BYTES = 24, 2_500_000  # pictures of samples in the slider, and what they take together
 PICTURE_BYTES = 400_000  # that another picture takes
-NEIGHBOURS = 16  # samples that are shown next to their nearest training example
+NEIGHBOURS = 24  # samples that are shown next to their nearest training example, in two rows
 PATHS, ALONG = 6, 10  # straight or circular paths between two z, and how many z of each are drawn
 CHUNK = 2000  # training examples whose distances are computed at once
 
@@ -63,9 +63,8 @@ def render(workdir: Path, *, gan: Gan, hparams: HParams, state: GanState, datase
     sections = {
         "": page.paragraphs(_description(config, state, dataset)) + _findings(config, records, state),
         "Training": page.figure(plots.curves_png(records, config), _curves_caption(config)),
-        "Samples over training": _samples(workdir),
+        "Samples": page.side(_samples(workdir), _interpolation(config, gan, hparams, state, dataset)),
         "Nearest training examples": _neighbours(config, gan, hparams, state, dataset),
-        "Between two z": _interpolation(config, gan, hparams, state, dataset),
         "Scores": _scores(config, records, numbers, protocol),
         "Configuration": _changes(config),
         "Versions and data": page.table(["", ""], [[name, _plain(x)] for name, x in run.items() if name != "format"]),
@@ -148,7 +147,7 @@ def _samples(workdir: Path) -> str:
     chosen = sorted({round(i) for i in np.linspace(0, len(paths) - 1, FRAMES)})
     limit = FRAMES_BYTES // len(chosen)
     frames = [(f"step {int(paths[i].stem):,}", shrink(paths[i].read_bytes(), limit)) for i in chosen]
-    return page.slider(frames) + page.paragraphs("The same z throughout.")
+    return page.slider(frames, "Over training, of the same z throughout.")
 
 
 def shrink(picture: bytes, limit: int) -> bytes:
@@ -174,10 +173,12 @@ def _neighbours(config: ConfigDict, gan: Gan, hparams: HParams, state: GanState,
     held_out = np.asarray(decode(jnp.asarray(dataset.validation[:200]), config.data.gcn))
     found, distances = nearest_examples(np.concatenate([samples, held_out]), dataset, config.data.gcn)
     n = len(samples)
-    both = np.concatenate([encode(samples, config.data.gcn), found[:n]])
-    picture = plots.png(plots.grid(both, rows=2))
+    pairs = np.stack([encode(samples, config.data.gcn), found[:n]]).reshape(2, 2, n // 2, *samples.shape[1:])
+    blocks = [plots.grid(np.concatenate(list(half)), rows=2) for half in pairs.swapaxes(0, 1)]
+    gap = np.full((blocks[0].shape[0] // 10, *blocks[0].shape[1:]), 255, np.uint8)
+    picture = plots.png(np.concatenate([blocks[0], gap, blocks[1]]))
     caption = (
-        f"Above, {n} samples; below each, the training example with the smallest Euclidean distance"
+        f"Samples (rows 1 and 3), and below each the training example with the smallest Euclidean distance"
         f"{' (of each channel)' if dataset.stack > 1 else ''}. Median distance {np.median(distances[:n]):.2f}"
     )
     if len(held_out):

@@ -130,8 +130,6 @@ def _sentence(swept: Swept, metric: str, verdicts: list[Verdict]) -> str:
 def _why_no_verdict(swept: Swept, verdicts: dict[str, list[Verdict]]) -> str:
     if len(swept.settings) == 1:
         return "There is one setting, so there is nothing to compare."
-    if swept.diverged == swept.finished:
-        return "Every run diverged, so no setting is better than another."
     shared = max((verdict.seeds for found in verdicts.values() for verdict in found), default=0)
     return (
         f"No verdict: settings are compared on the seeds that they have in common, which are {shared}, and under "
