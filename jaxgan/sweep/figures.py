@@ -56,41 +56,53 @@ def _axis_of(field: Field, settings: Sequence[Setting]) -> Axis:
     for setting in settings:
         if field.value(setting.setting) not in values:
             values.append(field.value(setting.setting))
-    numeric = all(type(value) in (int, float) for value in values)
-    return Axis(values, values if numeric else list(range(len(values))), numeric)
+    if not all(type(value) in (int, float) for value in values):
+        return Axis(values, list(range(len(values))), False)
+    if min(values) > 0 and max(values) >= 8 * min(values):  # evenly spaced on a logarithmic axis
+        return Axis(values, [math.log10(value) for value in values], True)
+    return Axis(values, values, True)
 
 
 def scores(fields: Sequence[Field], settings: Sequence[Setting], metrics: Sequence[str]) -> bytes:
     """Each metric, last, against each field that varies; a colour for each combination of the other fields."""
-    figure = plots.new_figure(4.2 * len(metrics), 3.4 * len(fields))
-    grid = figure.subplots(len(fields), len(metrics), squeeze=False)
-    for field, row in zip(fields, grid, strict=True):
-        others = [other for other in fields if other != field]
-        lines: dict[str, list[Setting]] = {}
-        for setting in settings:
-            lines.setdefault(label(others, setting.setting), []).append(setting)
-        place = _axis_of(field, settings)
-        for name, axis in zip(metrics, row, strict=True):
-            for number, (color, (words, line)) in enumerate(zip(colors(len(lines)), lines.items(), strict=True)):
-                shift = place.spread * 0.015 * (number - (len(lines) - 1) / 2)
-                points = sorted(
-                    ((place.at[place.values.index(field.value(s.setting))] + shift, s) for s in line),
-                    key=lambda point: point[0],
-                )
-                _scores_line(axis, points, name, color=color, words=words, joined=place.numeric)
-            axis.set(ylabel=f"{SHOWN[name].words}, last", xlabel=field.label)
-            axis.set_xticks(place.at, [word(value) for value in place.values])
-            if not place.numeric:
-                axis.set_xlim(-0.5, len(place.values) - 0.5)
-            axis.grid(alpha=0.3)
-        if len(lines) > 1:
-            row[0].legend(frameon=False, fontsize=8)
+    parts = list(itertools.product(fields, metrics))
+    columns = min(COLUMNS, len(parts))
+    rows = -(-len(parts) // columns)
+    figure = plots.new_figure(4.2 * columns, 3.4 * rows)
+    axes = figure.subplots(rows, columns, squeeze=False).reshape(-1)
+    for axis, (field, metric) in zip(axes, parts, strict=False):
+        _scores_panel(axis, field, metric, [other for other in fields if other != field], settings)
+        if metric == metrics[0] and len(fields) > 1:
+            axis.legend(frameon=False, fontsize=8)
+    for axis in axes[len(parts) :]:
+        axis.axis("off")
     return plots.figure_png(figure)
 
 
-def _scores_line(axis, points: list[tuple[float, Setting]], name: str, *, color, words: str, joined: bool) -> None:
-    """The runs as dots, their means and intervals, and at the edge how many diverged."""
-    worst = 0.97 if SHOWN[name].better < 0 else 0.03
+def _scores_panel(axis, field: Field, metric: str, others: Sequence[Field], settings: Sequence[Setting]) -> None:
+    """One metric against one field."""
+    lines: dict[str, list[Setting]] = {}
+    for setting in settings:
+        lines.setdefault(label(others, setting.setting), []).append(setting)
+    place = _axis_of(field, settings)
+    for number, (color, (words, line)) in enumerate(zip(colors(len(lines)), lines.items(), strict=True)):
+        shift = place.spread * 0.015 * (number - (len(lines) - 1) / 2)
+        at = [place.at[place.values.index(field.value(setting.setting))] + shift for setting in line]
+        points = sorted(zip(at, line, strict=True), key=lambda point: point[0])
+        _scores_line(axis, points, metric, color=color, words=words, joined=place.numeric, number=number)
+    axis.set(ylabel=f"{SHOWN[metric].words}, last", xlabel=field.label)
+    axis.set_xticks(place.at, [word(value) for value in place.values])
+    if not place.numeric:
+        axis.set_xlim(-0.5, len(place.values) - 0.5)
+    axis.grid(alpha=0.3)
+
+
+def _scores_line(
+    axis, points: list[tuple[float, Setting]], name: str, *, color, words: str, joined: bool, number: int
+) -> None:
+    """The runs as dots, their means and intervals, and at the edge how many diverged; `number` of several lines."""
+    step = 0.03 + 0.06 * (number % 8)
+    worst = 1 - step if SHOWN[name].better < 0 else step
     shown = []
     for x, setting in points:
         values = setting.scores("final", name)
@@ -122,7 +134,7 @@ def curves(settings: Sequence[Setting], histories: dict[str, History]) -> bytes:
     Where a run has diverged, the mean of the others is dotted, and a cross is where it ended.
     """
     told = {name for history in histories.values() for line in history for name, x in line.items() if x is not None}
-    shown = [name for name in (*plots.TRAINING, *PENALTIES, *SHOWN) if name in told]
+    shown = [name for name in (*SHOWN, *plots.TRAINING, *PENALTIES) if name in told]
     rows = -(-len(shown) // COLUMNS)
     figure = plots.new_figure(4.2 * COLUMNS, 3.2 * rows + 0.4)
     axes = figure.subplots(rows, COLUMNS, squeeze=False).reshape(-1)

@@ -35,6 +35,8 @@ NOTE = (
     "Behind: the mean difference from the best over their common seeds, as if the two had been chosen beforehand."
 )
 
+LISTED = 3  # settings that a sentence names; the table has them all
+
 
 class Table(NamedTuple):
     """Plain text."""
@@ -120,10 +122,16 @@ def _sentence(swept: Swept, metric: str, verdicts: list[Verdict]) -> str:
     ]
     same = [setting.label for setting, verdict in named if verdict.verdict == SAME]
     if same:
-        parts.append(f"not distinguishable from it: {' | '.join(same)}")
-    worse = [f"{s.label} (by {_behind(v, digits)}, {_p(v)})" for s, v in named if v.verdict == WORSE]
-    if worse:
-        parts.append(f"worse: {' | '.join(worse)}")
+        more = f" and {len(same) - LISTED} more" if len(same) > LISTED else ""
+        parts.append(f"not distinguishable from it: {' | '.join(same[:LISTED])}{more}")
+    worse = [(setting, verdict) for setting, verdict in named if verdict.verdict == WORSE]
+    if 0 < len(worse) <= LISTED:
+        told = [f"{setting.label} (by {_behind(v, digits)}, {_p(v.p)})" for setting, v in worse]
+        parts.append(f"worse: {' | '.join(told)}")
+    elif worse:
+        means = [v.difference.mean for _, v in worse if v.difference and v.difference.n]
+        span = f", by {min(means):.{digits}f} to {max(means):.{digits}f}" if means else ""
+        parts.append(f"worse: {len(worse)} settings{span} ({_p(max(v.p for _, v in worse), at_most=True)})")
     return "; ".join(parts) + "."
 
 
@@ -146,8 +154,8 @@ def _behind(verdict: Verdict, digits: int) -> str:
     return f"{difference.mean:.{digits}f}{interval}"
 
 
-def _p(verdict: Verdict) -> str:
-    return "p < 0.001" if verdict.p < 0.001 else f"p = {verdict.p:.3f}"
+def _p(p: float, *, at_most: bool = False) -> str:
+    return "p < 0.001" if p < 0.001 else f"p {'≤' if at_most else '='} {p:.3f}"
 
 
 # --- Tables -----------------------------------------------------------------------------------------------------------
@@ -164,7 +172,7 @@ def score_table(swept: Swept, verdicts: dict[str, list[Verdict]]) -> Table:
         verdict = verdicts[by][place] if by else None
         row = [setting.label]
         if by and verdict:
-            p = f" ({_p(verdict)})" if verdict.verdict in (SAME, WORSE) else ""
+            p = f" ({_p(verdict.p)})" if verdict.verdict in (SAME, WORSE) else ""
             row += [(verdict.verdict or "—") + p, _behind(verdict, SHOWN[by].digits)]
         row += [str(len(setting.results)), str(setting.diverged)]
         row += [
