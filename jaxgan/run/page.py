@@ -21,7 +21,7 @@ td:first-child, th:first-child { padding-left: .5rem }
 figure { margin: 1.2rem 0 } img { max-width: 100%; height: auto } .pixels img { image-rendering: pixelated }
 figcaption, .note { color: #555; font-size: .9rem; max-width: 56rem }
 .side { display: flex; flex-wrap: wrap; gap: 2rem; align-items: flex-start } .side > div { flex: 0 1 33rem }
-.slider input { width: min(36rem, 100%); vertical-align: middle }
+.slider input { width: 70%; vertical-align: middle }
 .slider img { display: block; max-width: 36rem; width: 100% }
 [hidden], .slider img[hidden] { display: none }
 summary { cursor: pointer; color: #0072B2 }

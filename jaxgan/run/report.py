@@ -62,9 +62,9 @@ def render(workdir: Path, *, gan: Gan, hparams: HParams, state: GanState, datase
     numbers, protocol = _evaluation(workdir)
     sections = {
         "": page.paragraphs(_description(config, state, dataset)) + _findings(config, records, state),
-        "Training": page.figure(plots.curves_png(records, config), _curves_caption(config)),
         "Samples": page.side(_samples(workdir), _interpolation(config, gan, hparams, state, dataset)),
         "Nearest training examples": _neighbours(config, gan, hparams, state, dataset),
+        "Training": page.figure(plots.curves_png(records, config), _curves_caption(config)),
         "Scores": _scores(config, records, numbers, protocol),
         "Configuration": _changes(config),
         "Versions and data": page.table(["", ""], [[name, _plain(x)] for name, x in run.items() if name != "format"]),
