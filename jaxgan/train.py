@@ -56,7 +56,8 @@ class Run(NamedTuple):
     workdir: Path
     gan: Gan
     hparams: HParams
-    data: Data  # on the devices
+    dataset: Dataset
+    data: Data  # its training set on the devices
     facts: dict[str, Any]  # of run.json
     protocol: dict[str, Any]  # of evaluation.json
     evaluate: Callable[..., dict[str, float]]
@@ -103,6 +104,7 @@ def train_here(config: ConfigDict, directory: Path) -> int:
             workdir=directory,
             gan=gan,
             hparams=parallel.replicate(traced(config)),
+            dataset=dataset,
             data=parallel.replicate(on_device(gan, dataset)),
             facts=facts,
             protocol=protocol_of(config, gan, dataset),
@@ -209,7 +211,7 @@ def train_loop(run: Run, steps: Callable, state: GanState, since: MetricSums) ->
         run.checkpoints.close()  # wait for the disk before promising anything
     if step == config.train.steps:
         if distributed.is_primary_host():
-            report.write(run.workdir)
+            report.write(run.workdir, gan=run.gan, hparams=run.hparams, state=state, dataset=run.dataset)
         distributed.log_once(f"finished {step} steps; everything is in {run.workdir}")
         return 0
     distributed.log_once(f"stopped at step {step} of {config.train.steps}, saved; repeat the command to resume")
@@ -259,8 +261,9 @@ def partial_sums(told: MetricSums, step: int) -> dict[str, float]:
 
 def save_samples(run: Run, state: GanState, step: int, writer: MetricWriter) -> None:
     """The samples at the run's fixed z, and the curves so far."""
-    samples = run.draw(run.hparams, state, run_stream(run.hparams, "sample"), run.config.sample.rows**2)
+    n = plots.POINTS if run.dataset.mixture else run.config.sample.rows**2
+    samples = run.draw(run.hparams, state, run_stream(run.hparams, "sample"), n)
     plots.save_samples(run.workdir / "samples" / f"{step:09d}.png", run.config, samples)
     if samples.ndim == 4:
         writer.images(step, "samples", plots.sample_grid(run.config, samples))
-    plots.curves(run.workdir / "curves.png", read_metrics(run.workdir))
+    plots.curves(run.workdir / "curves.png", read_metrics(run.workdir), run.config)

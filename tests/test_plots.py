@@ -10,6 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
+from jaxgan.config import default, update
 from jaxgan.data import mixture
 from jaxgan.errors import UserError
 from jaxgan.run import plots
@@ -74,13 +75,13 @@ def assert_can_be_seen(path: Path) -> None:
 def figures(monkeypatch) -> list[Figure]:
     """The figures that are saved."""
     saved = []
-    real = plots._save
+    real = plots.figure_png
 
-    def save(path, figure):
+    def save(figure):
         saved.append(figure)
-        real(path, figure)
+        return real(figure)
 
-    monkeypatch.setattr(plots, "_save", save)
+    monkeypatch.setattr(plots, "figure_png", save)
     return saved
 
 
@@ -94,12 +95,19 @@ def test_curves_show_the_game_and_its_equilibrium(tmp_path, figures):
     records = [{"step": s, **{name: i + s / 100 for i, name in enumerate(names)}} for s in (10, 20, 30)]
     records[1]["value"] = None  # it was not finite
     del records[2]["g_loss"]
-    plots.curves(tmp_path / "curves.png", records)
+    plots.curves(tmp_path / "curves.png", records, default())
     (figure,) = figures
     v, d, losses = figure.axes
-    for axis, label, y in ((v, "−log 4", -math.log(4)), (d, "1/2", 0.5), (losses, "log 2", math.log(2))):
-        assert line(axis, label).get_linestyle() == "--"
-        np.testing.assert_allclose(line(axis, label).get_ydata(), [y, y])
+    # Undivided, D's loss is -V; that of G is the non-saturating one, -log 1/2.
+    ends = (
+        (v, "−log 4", -math.log(4)),
+        (d, "1/2", 0.5),
+        (losses, "log 2", math.log(2)),
+        (losses, "log 4", math.log(4)),
+    )
+    for axis, label, y in ends:
+        assert line(axis, f"{label} in theory").get_linestyle() == "--"
+        np.testing.assert_allclose(line(axis, f"{label} in theory").get_ydata(), [y, y], rtol=1e-6)
     assert line(v, "V(D, G)").get_xydata().tolist() == [[10, 0.1], [30, 0.3]]
     assert line(d, "D(x)").get_xydata().tolist() == [[10, 1.1], [20, 1.2], [30, 1.3]]
     assert line(d, "D(G(z))").get_xydata().tolist() == [[10, 2.1], [20, 2.2], [30, 2.3]]
@@ -108,10 +116,42 @@ def test_curves_show_the_game_and_its_equilibrium(tmp_path, figures):
     assert_can_be_seen(tmp_path / "curves.png")
 
 
+def test_the_end_of_the_game_by_hand():
+    log2 = math.log(2)
+    paper = update(default(), {"objective.loss": "minimax", "objective.d_scale": 0.5})
+    game = {"value": -2 * log2, "d_real": 0.5, "d_fake": 0.5}
+    assert plots.equilibrium(paper) == pytest.approx(game | {"d_loss": log2, "g_loss": -log2})
+    smoothed = update(default(), {"objective.real_target": 0.9})  # D is .45 at p_g = p_data
+    assert plots.equilibrium(smoothed) == {}
+
+
+@pytest.mark.parametrize("loss", ["wasserstein", "hinge", "least_squares", "relativistic"])
+def test_where_d_is_no_probability_curves_show_logits_and_no_theory(tmp_path, figures, loss):
+    config = update(default(), {"objective.loss": loss})
+    names = ("real_logit", "fake_logit", "d_loss", "g_loss", "r1", "r2", "d_gradient_norm", "g_gradient_norm")
+    records = [{"step": s, **{name: i + s / 100 for i, name in enumerate(names)}} for s in (10, 20)]
+    plots.curves(tmp_path / "curves.png", records, config)
+    logits, losses, penalties, gradients = figures[0].axes
+    assert line(logits, "logit of D on data").get_ydata().tolist() == [0.1, 0.2]
+    assert line(logits, "logit of D on samples").get_ydata().tolist() == [1.1, 1.2]
+    assert line(losses, "loss of D").get_ydata().tolist() == [2.1, 2.2]
+    assert line(penalties, "r1").get_ydata().tolist() == [4.1, 4.2]
+    assert line(penalties, "r2").get_ydata().tolist() == [5.1, 5.2]
+    assert line(gradients, "gradient norm of G").get_ydata().tolist() == [7.1, 7.2]
+    words = [x.get_label() for axis in figures[0].axes for x in axis.get_lines()]
+    assert not [word for word in words if "theory" in word]
+
+
 @pytest.mark.parametrize("records", [[], [{"step": 1, "value": -1.0, "d_real": 0.5}], [{"step": 1}]])
 def test_curves_of_hardly_anything(tmp_path, records):
-    plots.curves(tmp_path / "curves.png", records)
+    plots.curves(tmp_path / "curves.png", records, default())
     assert_can_be_seen(tmp_path / "curves.png")
+
+
+def test_every_number_of_a_step_has_words():
+    for name in ("value", "d_loss", "g_loss", "real_logit", "r1", "dragan", "jsd", "test_log_likelihood"):
+        assert plots.shown(name).words
+    assert plots.shown("images_per_second") is None
 
 
 def test_points_in_one_dimension_are_densities(tmp_path, figures):
@@ -146,7 +186,9 @@ def test_points_in_two_dimensions_are_samples_and_circles(tmp_path, figures):
 
 def test_threads_may_draw_and_pyplot_is_not_involved(tmp_path):
     records = [{"step": s, "value": -1.0, "d_real": 0.5, "d_fake": 0.5} for s in range(5)]
-    threads = [threading.Thread(target=plots.curves, args=(tmp_path / f"{i}.png", records)) for i in range(2)]
+    threads = [
+        threading.Thread(target=plots.curves, args=(tmp_path / f"{i}.png", records, default())) for i in range(2)
+    ]
     [thread.start() for thread in threads]
     [thread.join() for thread in threads]
     pictures = {(tmp_path / f"{i}.png").read_bytes() for i in range(2)}

@@ -1,4 +1,4 @@
-"""Reports: intervals and verdicts by hand, and a page that needs nothing but itself."""
+"""The report of a sweep: what sentences and tables say of known scores, and a page that needs nothing but itself."""
 
 import json
 import re
@@ -6,91 +6,187 @@ import re
 import numpy as np
 import pytest
 
-from jaxgan import members, plan, report, results
-from jaxgan.report import Mean, bootstrap, swept_fields, verdicts
-from jaxgan.workdir import write_atomically
+from jaxgan.config import default, update
+from jaxgan.config.files import to_json
+from jaxgan.evaluate import SELECTION
+from jaxgan.run.files import write_atomically
+from jaxgan.sweep import plan, report, results
+from jaxgan.sweep.figures import mean_curve
+from jaxgan.sweep.settings import read_settings, varying_fields
+
+PARZEN, TEST = "validation_log_likelihood", "test_log_likelihood"
 
 
-def test_the_interval_is_the_percentile_bootstrap():
-    values = np.array([1.0, 2.0, 4.0, 8.0])
-    found = bootstrap(values)
-    # All 4^4 resamples, each as likely, in place of random ones.
-    resamples = np.stack(np.meshgrid(*[values] * 4)).reshape(4, -1).mean(axis=0)
-    low, high = np.percentile(resamples, [2.5, 97.5])
-    assert found.mean == 3.75 and found.n == 4
-    assert found.low == pytest.approx(low, abs=0.3)
-    assert found.high == pytest.approx(high, abs=0.3)
-    assert bootstrap(values) == found
+def write_sweep(workdir, settings, *, base, finals, bests=None, lines=None, samples=None, finished=None):
+    """A sweep's work directory with the files that training leaves.
+
+    Args:
+      settings: [{field: value}].
+      base: changes of the default configuration.
+      finals: [settings][seeds] {metric: number}, or None for a run that diverged.
+      bests: as `finals`; the same where left out.
+      lines: function (setting number, seed) -> the lines of metrics.jsonl.
+      samples: function (setting number, seed) -> an array.
+      finished: how many runs are.
+    """
+    members, done = [], []
+    for i, setting in enumerate(settings):
+        for seed, final in enumerate(finals[i]):
+            name = f"{len(members):03d}-{i}-{seed}"
+            members.append({"name": name, "setting": setting, "seed": seed, "identity": name})
+            best = final if bests is None else bests[i][seed]
+            done.append({
+                "setting": setting, "seed": seed, "final": final or {"d_loss": 0.1}, "best": best or {},
+                "diverged": final is None, "steps": 100,
+            })  # fmt: skip
+            place = workdir / "members" / name
+            config = update(default(), base | setting | {"seed": seed})
+            write_atomically(place / "config.json", to_json(config).encode())
+            if lines:
+                text = "".join(json.dumps(line) + "\n" for line in lines(i, seed))
+                write_atomically(place / "metrics.jsonl", text.encode())
+            if samples:
+                (place / "samples").mkdir()
+                np.savez(place / "samples" / "000000100.npz", samples=samples(i, seed))
+    about = "Which one?\n\nThe <paper> asks.\n\n    python -m jaxgan.sweep"
+    content = {"name": "loss", "about": about, "members": members}
+    write_atomically(workdir / results.SWEEP, json.dumps(content).encode())
+    text = "".join(json.dumps(line) + "\n" for line in done[:finished])
+    write_atomically(workdir / results.RESULTS, text.encode())
+    return workdir
 
 
-def test_intervals_of_few_seeds():
-    assert bootstrap([]).text(2) == "—"
-    assert bootstrap([3.0]).text(2) == "3.00"
-    assert bootstrap([3.0, 3.0]).text(1) == "3.0 [3.0, 3.0]"
+def digits_lines(i, seed):
+    """Of setting 0, seed 1 diverges after step 50."""
+    found = []
+    for step in range(10, 101, 10):
+        line = {"step": step, "value": -1.3 + step / 1000 * i, "d_real": 0.5, "g_gradient_norm": 10.0 ** (-step / 20)}
+        if step % 50 == 0:
+            line[PARZEN] = step + seed
+        dead = (i, seed) == (0, 1) and step > 50
+        found.append({name: None if dead and name != "step" else x for name, x in line.items()})
+    return found
 
 
-def test_the_documented_coverage_of_five_seeds():
+@pytest.fixture
+def workdir(tmp_path):
+    """Two losses and 3 seeds on images; one run diverged."""
+    scores = [[1.0, None, 3.0], [41.0, 50.0, 59.0]]
+    finals = [[x and {PARZEN: x, TEST: 10 * x, SELECTION: x} for x in row] for row in scores]
+    settings = plan.over("objective.loss", ["minimax", "non_saturating"])
     rng = np.random.default_rng(0)
-    intervals = [bootstrap(rng.normal(size=5)) for _ in range(400)]
-    assert np.mean([i.low <= 0 <= i.high for i in intervals]) == pytest.approx(0.83, abs=0.04)
+    return write_sweep(
+        tmp_path,
+        settings,
+        base={"evaluate.metrics": ("parzen",)},
+        finals=finals,
+        lines=digits_lines,
+        samples=lambda i, seed: rng.random((100, 8, 8, 1), np.float32),
+    )
 
 
-def test_verdicts():
-    nan = np.nan
-    scores = [
-        Mean(1, 0.5, 1.5, 5),
-        Mean(2, 1.4, 2.5, 5),
-        Mean(1, 0.9, 1.3, 5),
-        Mean(nan, nan, nan, 0),
-        Mean(1.9, nan, nan, 1),
-    ]
-    assert verdicts(scores) == ["not distinguishable", "best", "worse", "", ""]
-    one_seed = Mean(5, nan, nan, 1)
-    assert verdicts([one_seed, *scores[:2]]) == ["", "not distinguishable", "best"]
-    assert verdicts([]) == [] and verdicts([Mean(np.nan, np.nan, np.nan, 0)]) == [""]
+def row(text: str, setting: str) -> list[str]:
+    (found,) = re.findall(rf"^\| {re.escape(setting)} \|.*", text, re.MULTILINE)
+    return [cell.strip() for cell in found.strip("|").split("|")]
+
+
+def test_a_table_by_hand(workdir):
+    report.write(workdir)
+    text = (workdir / "report.md").read_text()
+    assert text.startswith("# Which one?\n")
+    words = "Parzen validation log-likelihood (nats)"
+    assert row(text, "setting")[1:5] == [f"verdict by {words}, last", "behind the best by", "runs", "diverged"]
+    assert row(text, "setting")[5:7] == [f"{words}, last", f"{words}, best"]
+    # t(1) = 12.706: 2 +- 12.706 sqrt(2) / sqrt(2); t(2) = 4.3027: 50 +- 4.3027 * 9 / sqrt(3).
+    minimax, other = row(text, "loss=minimax"), row(text, "loss=non_saturating")
+    assert minimax[3:6] == ["3", "1", "2.0 [-10.7, 14.7] (2 of 3 runs)"]
+    assert other[3:6] == ["3", "0", "50.0 [27.6, 72.4]"] and other[1:3] == ["best", "—"]
+    # Behind by 40 and 56: 48 +- 12.706 * sqrt(128) / sqrt(2).
+    assert minimax[2] == "48.0 [-53.6, 149.6]"
+    assert "1 of 6 runs diverged: 1 of 3 with loss=minimax." in text
+
+
+def test_the_verdict_of_the_table_is_that_of_the_sentence_by_a_named_metric(tmp_path):
+    """By the selection metric A is best, by another one B."""
+    a, b = np.array([10.0, 11.0, 12.0, 10.5, 11.5]), np.array([0.0, 1.1, 2.0, 0.4, 1.6])
+    finals = [[{PARZEN: x, TEST: y, SELECTION: x} for x, y in zip(*pair, strict=True)] for pair in ((a, b), (b, a))]
+    settings = plan.over("objective.loss", ["minimax", "non_saturating"])
+    write_sweep(tmp_path, settings, base={"evaluate.metrics": ("parzen",)}, finals=finals)
+    report.write(tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    assert row(text, "setting")[1].startswith("verdict by Parzen validation")
+    assert row(text, "loss=minimax")[1] == "best"
+    assert row(text, "loss=non_saturating")[1].startswith("worse (p < 0.001)")
+    by = dict(re.findall(r"^- By (.*?): best is (.*?),", text, re.MULTILINE))
+    assert by == {
+        "Parzen validation log-likelihood (nats) (the selection metric)": "loss=minimax",
+        "Parzen test log-likelihood (nats)": "loss=non_saturating",
+    }
+    assert "worse: loss=non_saturating (by 10.0 [9.9, 10.1], p < 0.001)" in text
+
+
+def test_smaller_is_better_where_the_metric_says_so(tmp_path):
+    """The same scores as JSD: the smaller one is best, and the other is behind by a positive amount."""
+    finals = [[{"jsd": x, SELECTION: -x} for x in row] for row in ([0.1, 0.2, 0.3, 0.25], [0.41, 0.5, 0.6, 0.55])]
+    settings = plan.over("optimizer.generator.learning_rate", [1e-3, 1e-2])
+    base = {"data.name": "mixture:ring8", "evaluate.metrics": ("modes",)}
+    points = np.random.default_rng(0).normal(size=(1000, 2)).astype(np.float32)
+    write_sweep(tmp_path, settings, base=base, finals=finals, samples=lambda i, seed: points)
+    report.write(tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    assert row(text, "learning_rate=0.001")[1] == "best"
+    assert row(text, "learning_rate=0.01")[1].startswith("worse (p")
+    # Differences .31, .30, .30, .30: .3025 +- 3.1824 * .005 / 2.
+    assert row(text, "learning_rate=0.01")[2] == "0.302 [0.295, 0.310]"
+    assert (tmp_path / "plots" / "samples.png").stat().st_size > 10_000
+
+
+def test_under_three_seeds_there_is_no_verdict(tmp_path):
+    finals = [[{PARZEN: x, SELECTION: x} for x in row] for row in ([1.0, 2.0], [100.0, 101.0])]
+    settings = plan.over("objective.loss", ["minimax", "non_saturating"])
+    write_sweep(tmp_path, settings, base={}, finals=finals)
+    report.write(tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    assert row(text, "loss=minimax")[1] == row(text, "loss=non_saturating")[1] == "—"
+    assert "under 3 say nothing" in text and "best is" not in text
+
+
+def test_settings_that_select_by_different_metrics_get_no_verdict_in_the_table(tmp_path):
+    numbers = {PARZEN: 1.0, "jsd": 0.1, SELECTION: 1.0}
+    settings = plan.over("evaluate.best", [PARZEN, "jsd"])
+    base = {"evaluate.metrics": ("parzen", "modes"), "data.name": "mixture:ring8"}
+    write_sweep(tmp_path, settings, base=base, finals=[[numbers] * 3] * 2)
+    assert read_settings(tmp_path).selection is None
+    report.write(tmp_path)
+    assert "verdict" not in " ".join(row((tmp_path / "report.md").read_text(), "setting"))
+
+
+def test_a_sweep_in_which_everything_diverged(tmp_path):
+    settings = plan.over("objective.loss", ["minimax", "non_saturating"])
+    write_sweep(tmp_path, settings, base={}, finals=[[None] * 3] * 2, lines=digits_lines)
+    report.write(tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    assert "6 of 6 runs diverged" in text and "No run that ended well has a score." in text
+
+
+def test_a_mean_curve_counts_the_runs_that_are_left():
+    members = [[{"step": 1, "x": a}, {"step": 2, "x": b}] for a, b in ((1.0, 4.0), (2.0, None), (3.0, 6.0))]
+    steps, found = mean_curve([*members, [{"step": 2, "y": 0.0}]], "x")
+    assert steps.tolist() == [1, 2]
+    half = 4.3027 / np.sqrt(3)  # t(2), deviation 1; of two runs no interval is drawn
+    np.testing.assert_allclose(found, [[2, 2 - half, 2 + half, 3], [5, 5, 5, 2]], rtol=1e-4)
 
 
 def test_fields_that_go_together_are_one():
     both = [f"optimizer.{player}.learning_rate" for player in ("generator", "discriminator")]
     together = plan.zipped(*(plan.over(key, [0.1, 0.2]) for key in both))
     settings = plan.product(together, plan.over("train.d_steps", [1, 2]))
-    assert [(field.keys, field.label) for field in swept_fields(settings)] == [
+    assert [(field.keys, field.label) for field in varying_fields(settings)] == [
         (both, "learning_rate"), (["train.d_steps"], "d_steps")
     ]  # fmt: skip
     crossed = plan.product(*(plan.over(key, [0.1, 0.2]) for key in both))
-    labels = [field.label for field in swept_fields(crossed)]
+    labels = [field.label for field in varying_fields(crossed)]
     assert labels == ["generator.learning_rate", "discriminator.learning_rate"]
-
-
-@pytest.fixture
-def workdir(tmp_path, tiny_config):
-    """Of a sweep of 2 losses with 3 seeds, of which one member diverged."""
-    base = tiny_config(**{"train.steps": 20, "evaluate.every": 10, "evaluate.samples": 20})
-    losses = plan.over("objective.loss", ["minimax", "non_saturating"])
-    planned = plan.members(base, plan.product(losses, plan.over("seed", range(3))))
-    trained = members.train(tmp_path, planned)
-    trained[1] |= {"diverged": True, "best": {}}
-    for result, score in zip(trained, [1.0, 99.0, 3.0, 4.0, 5.0, 6.0], strict=True):
-        result["final"] |= {"score": score, "test_log_likelihood": 10 * score}
-    write_atomically(tmp_path / results.RESULTS, "".join(json.dumps(result) + "\n" for result in trained).encode())
-    about = "Which loss?\n\nThe <paper> asks.\n\n    python -m jaxgan.sweep"
-    content = {"name": "loss", "about": about, "members": results.records(planned)}
-    write_atomically(tmp_path / results.SWEEP, json.dumps(content).encode())
-    return tmp_path
-
-
-def test_the_report(workdir):
-    report.write(workdir)
-    text = (workdir / "report.md").read_text()
-    assert text.startswith("# Which loss?\n")
-    (minimax,) = re.findall(r"\| loss=minimax \|.*", text)
-    # The mean of 10 and 30: the member that diverged is counted, not averaged.
-    assert minimax.startswith("| loss=minimax | worse | 3 | 1 | 20.0 [10.0, 30.0] |")
-    (other,) = re.findall(r"\| loss=non_saturating \|.*", text)
-    assert other.startswith("| loss=non_saturating | best | 3 | 0 | 50.0 [40.0, 60.0] |")
-    assert "1 of 6 members diverged." in text
-    for picture in re.findall(r"\((plots/\w+\.png)\)", text):
-        assert (workdir / picture).read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_page_needs_no_network(workdir):
@@ -100,10 +196,18 @@ def test_the_page_needs_no_network(workdir):
     sources = re.findall(r'(?:src|href)="([^"]{0,30})', page)
     assert len(sources) == 3 and all(source.startswith("data:image/png;base64,") for source in sources)
     assert not re.findall(r"https?:|url\(|<script|<link|@import", page)
+    text = (workdir / "report.md").read_text()
+    pictures = re.findall(r"\((plots/\w+\.png)\)", text)
+    assert len(pictures) == 3
+    for picture in pictures:
+        assert (workdir / picture).read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_report_of_a_sweep_under_way(workdir):
+@pytest.mark.parametrize("finished", [0, 2, 5])
+def test_a_report_of_a_sweep_under_way(workdir, finished):
     path = workdir / results.RESULTS
-    write_atomically(path, b"".join(path.read_bytes().splitlines(keepends=True)[:2]))
+    write_atomically(path, b"".join(path.read_bytes().splitlines(keepends=True)[:finished]))
     report.write(workdir)
-    assert "loss=non_saturating" not in (workdir / "report.md").read_text()
+    text = (workdir / "report.md").read_text()
+    assert f"{finished} of 6 runs are finished so far" in text
+    assert ("loss=non_saturating" in text) == (finished > 3)

@@ -4,24 +4,46 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 from PIL import Image
 
+from jaxgan.config.fields import fields_of
 from jaxgan.data import mixture as mixtures
 from jaxgan.data.decode import encode
 from jaxgan.data.mixture import Mixture, log_density
+from jaxgan.metrics import SHOWN
+from jaxgan.metrics.protocol import Shown
+from jaxgan.objectives.losses import LOSSES
+from jaxgan.objectives.penalties import PENALTIES
 from jaxgan.run.files import write_atomically
 
 WIDTH = 500  # pixels that a grid has at least
 GAP = 128  # grey between the images of a grid
+POINTS = 2500  # samples in a picture of points
 
-# Of the palette of Okabe and Ito, which the colour-blind tell apart.
+# The palette of Okabe and Ito, which the colour-blind tell apart.
 BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
+LINES = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+
+# What a step measures (algorithm1.py) beside its penalties: how it is shown.
+TRAINING = {
+    "value": Shown("V(D, G)", 3, 0),
+    "d_real": Shown("D(x)", 3, 0),
+    "d_fake": Shown("D(G(z))", 3, 0),
+    "real_logit": Shown("logit of D on data", 3, 0),
+    "fake_logit": Shown("logit of D on samples", 3, 0),
+    "d_loss": Shown("loss of D", 3, 0),
+    "g_loss": Shown("loss of G", 3, 0),
+    "d_gradient_norm": Shown("gradient norm of D", 3, 0),
+    "g_gradient_norm": Shown("gradient norm of G", 3, 0),
+}
 
 
 def grid(images: np.ndarray, rows: int) -> np.ndarray:
@@ -82,47 +104,114 @@ def png(picture: np.ndarray) -> bytes:
     return data.getvalue()
 
 
-def curves(path: Path, records: list[dict[str, Any]]) -> None:
-    """The course of the game; dashed, its end in theory (Theorem 1): V = -log 4, D = 1/2, losses log 2.
+def shown(name: str) -> Shown | None:
+    """How a number of metrics.jsonl is shown: of training, of a metric, or a penalty; None for one without words."""
+    if name in PENALTIES:
+        return Shown(f"penalty {name}, unweighted", 3, 0)
+    return TRAINING.get(name) or SHOWN.get(name)
+
+
+def equilibrium(config: ConfigDict) -> dict[str, float]:
+    """What Theorem 1 says of the end of the game, p_g = p_data and D = 1/2, by the names of metrics.jsonl.
+
+    {} where D is not a probability, or where the loss's own fields move its optimum (label smoothing).
+    """
+    loss = LOSSES[config.objective.loss]
+    if not loss.probability or any(config.objective[name] != x for name, x in fields_of(loss).items()):
+        return {}
+    logit = jnp.zeros(1)
+    return {
+        "value": -math.log(4),
+        "d_real": 0.5,
+        "d_fake": 0.5,
+        "d_loss": config.objective.d_scale * float(loss.discriminator(logit, logit)[0]),
+        "g_loss": float(loss.generator(logit, logit)[0]),
+    }
+
+
+class Panel(NamedTuple):
+    """A part of the picture of a run's curves."""
+
+    label: str  # of its y axis
+    lines: tuple[str, ...]  # numbers of metrics.jsonl
+
+
+def panels(names: Collection[str]) -> list[Panel]:
+    """The panels of a run that measured these numbers: its game, its losses, penalties and gradients."""
+    losses = Panel("loss (nats)" if "value" in names else "loss", ("d_loss", "g_loss"))
+    penalties = tuple(name for name in PENALTIES if name in names)
+    logits = [Panel("mean logit", ("real_logit", "fake_logit"))]
+    probabilities = [Panel("V(D, G)", ("value",)), Panel("mean D", ("d_real", "d_fake"))]
+    optional = [Panel("penalty, unweighted", penalties), Panel("gradient norm", ("d_gradient_norm", "g_gradient_norm"))]
+    found = [*(logits if {"real_logit", "fake_logit"} & set(names) else probabilities), losses]
+    return found + [panel for panel in optional if set(panel.lines) & set(names)]
+
+
+def curves(path: Path, records: list[dict[str, Any]], config: ConfigDict) -> None:
+    """The course of a run; dashed, the end of the game in theory (Theorem 1) where D is a probability.
 
     Args:
       path: of the PNG.
       records: the lines of metrics.jsonl. What is missing or null is left out.
+      config: of the run.
 
     Raises:
       UserError: the picture cannot be written.
     """
-    figure, axes = _figure(7, 8, rows=3)
-    panels = [
-        ({"value": ("V(D, G)", BLUE, "-")}, -math.log(4), "−log 4"),
-        ({"d_real": ("D(x)", BLUE, "-"), "d_fake": ("D(G(z))", ORANGE, "-.")}, 0.5, "1/2"),
-        ({"d_loss": ("loss of D", BLUE, "-"), "g_loss": ("loss of G", ORANGE, "-.")}, math.log(2), "log 2"),
-    ]
-    for axis, (lines, equilibrium, label) in zip(axes, panels, strict=True):
-        axis.axhline(equilibrium, color="black", linestyle="--", linewidth=1, label=label)
-        for name, (words, color, style) in lines.items():
-            points = [(r["step"], r[name]) for r in records if r.get(name) is not None]
-            x, y = zip(*points, strict=True) if points else ((), ())
-            marker = "o" if len(points) < 30 else None
-            axis.plot(x, y, color=color, linestyle=style, marker=marker, markersize=3, linewidth=1.4, label=words)
+    write_atomically(path, curves_png(records, config))
+
+
+def curves_png(records: list[dict[str, Any]], config: ConfigDict) -> bytes:
+    """The picture of `curves` as the bytes of a PNG file."""
+    names = {name for record in records for name in record}
+    parts, theory = panels(names), equilibrium(config)
+    figure, axes = _figure(7.5, 2.5 * len(parts) + 0.4, rows=len(parts))
+    for axis, panel in zip(axes, parts, strict=True):
+        _panel(axis, panel, records, theory)
+    axes[-1].set_xlabel("step")
+    return figure_png(figure)
+
+
+def _panel(axis, panel: Panel, records: list[dict[str, Any]], theory: dict[str, float]) -> None:
+    ends = sorted({theory[name] for name in panel.lines if name in theory}, reverse=True)
+    for end in ends:
+        axis.axhline(end, color="black", linestyle="--", linewidth=1, label=f"{_constant(end)} in theory")
+    drawn: list[float] = []
+    styles = zip(LINES, ("-", "-.", "--", ":") * 2, strict=False)
+    for name, (color, style) in zip(panel.lines, styles, strict=False):
+        points = [(r["step"], r[name]) for r in records if r.get(name) is not None]
+        x, y = zip(*points, strict=True) if points else ((), ())
+        marker = "o" if len(points) < 30 else None
+        known = shown(name)
+        words = name if name in PENALTIES or known is None else known.words
+        axis.plot(x, y, color=color, linestyle=style, marker=marker, markersize=3, linewidth=1.4, label=words)
+        drawn += y
+    if panel.lines == ("d_real", "d_fake"):
+        axis.set_ylim(-0.03, 1.03)
+    elif ends:
         low, high = axis.get_ylim()
-        axis.set_ylim(min(low, equilibrium - 0.1), max(high, equilibrium + 0.1))  # a flat start looks flat
-        axis.grid(alpha=0.3)
-        axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
-    axes[0].set_ylabel("V(D, G)")
-    axes[1].set_ylabel("mean D")
-    axes[1].set_ylim(-0.03, 1.03)
-    axes[2].set_ylabel("loss (nats)")
-    axes[2].set_xlabel("step")
-    _save(path, figure)
+        axis.set_ylim(min(low, ends[-1] - 0.1), max(high, ends[0] + 0.1))  # a flat start looks flat
+    elif spans_orders(drawn):
+        axis.set_yscale("log")
+    axis.set_ylabel(panel.label)
+    axis.grid(alpha=0.3)
+    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+
+
+def spans_orders(numbers: Collection[float]) -> bool:
+    """Whether only a logarithmic axis shows all of these: positive, and the largest 100 times the smallest."""
+    return bool(numbers) and min(numbers) > 0 and max(numbers) > 100 * min(numbers)
+
+
+def _constant(x: float) -> str:
+    known = {0.5: "1/2", math.log(2): "log 2", math.log(4): "log 4"}
+    return next(
+        (f"{'−' * (x < 0)}{words}" for y, words in known.items() if math.isclose(abs(x), y, rel_tol=1e-6)), f"{x:.3g}"
+    )
 
 
 def points(path: Path, samples: np.ndarray, mixture: Mixture) -> None:
-    """Samples of G beside p_data: p_g green and p_data black and dotted, as in the paper's Figure 1.
-
-    In one dimension a histogram and the density; else the first two coordinates of up to 5,000 samples,
-    and circles of 3 standard deviations. The range follows from p_data alone, so that pictures of one
-    run compare; the legend says how many samples are outside.
+    """Samples of G beside p_data, as `draw_points` draws them, with a legend.
 
     Args:
       path: of the PNG.
@@ -132,13 +221,30 @@ def points(path: Path, samples: np.ndarray, mixture: Mixture) -> None:
     Raises:
       UserError: the picture cannot be written.
     """
-    means, scales = np.asarray(mixture.means), np.asarray(mixture.scales)[:, None]
-    low, high = np.min(means - 4 * scales, axis=0), np.max(means + 4 * scales, axis=0)
-    low, high = low - 0.1 * (high - low), high + 0.1 * (high - low)
+    figure, (axis,) = _figure(6, 4 if samples.shape[1] == 1 else 6)
+    draw_points(axis, samples, mixture)
+    legend = axis.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, markerscale=3)
+    for handle in legend.legend_handles:
+        handle.set_alpha(1)
+    write_atomically(path, figure_png(figure))
+
+
+def draw_points(axis, samples: np.ndarray, mixture: Mixture) -> None:
+    """Samples of G beside p_data: p_g green and p_data black and dotted, as in the paper's Figure 1.
+
+    In one dimension a histogram and the density; else the first two coordinates of up to 5,000 samples,
+    and circles of 3 standard deviations. The range follows from p_data alone, so that pictures
+    compare; the label of p_g says how many samples are outside.
+
+    Args:
+      axis: Matplotlib axes.
+      samples: [n, d] float32.
+      mixture: p_data.
+    """
+    low, high = plane(axis, mixture)
     outside = 1 - np.mean(np.all((samples >= low) & (samples <= high), axis=1))
     p_g = f"p_g ({outside:.1%} of the samples outside)" if outside > 0 else "p_g"
-    if means.shape[1] == 1:
-        figure, (axis,) = _figure(6, 4)
+    if samples.shape[1] == 1:
         edges = np.linspace(low[0], high[0], 101)
         shares = np.histogram(samples, edges)[0] / len(samples)
         axis.stairs(shares / np.diff(edges), edges, fill=True, color=GREEN, alpha=0.5, label=p_g)
@@ -147,30 +253,39 @@ def points(path: Path, samples: np.ndarray, mixture: Mixture) -> None:
         axis.set_xlabel("x")
         axis.set_ylabel("density")
     else:
-        figure, (axis,) = _figure(6, 6)
         axis.scatter(*samples[:5000, :2].T, s=5, color=GREEN, alpha=0.4, linewidths=0, label=p_g)
+
+
+def plane(axis, mixture: Mixture) -> tuple[np.ndarray, np.ndarray]:
+    """Sets the range of an axis by p_data and, in two dimensions, draws it; returns the corners, low and high [d]."""
+    means, scales = np.asarray(mixture.means), np.asarray(mixture.scales)[:, None]
+    low, high = np.min(means - 4 * scales, axis=0), np.max(means + 4 * scales, axis=0)
+    low, high = low - 0.1 * (high - low), high + 0.1 * (high - low)
+    axis.set_xlim(low[0], high[0])
+    if means.shape[1] > 1:
         angles = np.linspace(0, 2 * math.pi, 60)[:, None]
         x, y = means[:, 0] + 3 * scales.T * np.cos(angles), means[:, 1] + 3 * scales.T * np.sin(angles)
         circles = axis.plot(x, y, color="black", linestyle=":", linewidth=1.2)
         circles[0].set_label("p_data (3 s.d.)")
         axis.set_aspect("equal")
         axis.set_ylim(low[1], high[1])
-    axis.set_xlim(low[0], high[0])
-    legend = axis.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, markerscale=3)
-    for handle in legend.legend_handles:
-        handle.set_alpha(1)
-    _save(path, figure)
+    return low, high
 
 
 def _figure(width: float, height: float, rows: int = 1):
-    """A figure without pyplot's global state: any thread may draw one."""
-    from matplotlib.figure import Figure  # half a second that only a run that draws waits for
-
-    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
+    figure = new_figure(width, height)
     return figure, figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
 
 
-def _save(path: Path, figure) -> None:
+def new_figure(width: float, height: float):
+    """A Matplotlib figure (inches) without pyplot's global state: any thread may draw one."""
+    from matplotlib.figure import Figure  # half a second that only a run that draws waits for
+
+    return Figure(figsize=(width, height), dpi=110, layout="constrained")
+
+
+def figure_png(figure) -> bytes:
+    """A Matplotlib figure as the bytes of a PNG file."""
     data = io.BytesIO()
     figure.savefig(data, format="png")
-    write_atomically(path, data.getvalue())
+    return data.getvalue()

@@ -1,9 +1,362 @@
-"""The report of one run."""
+"""report.html, one page of a finished run: what it was, how it went, what G draws, and how to repeat it."""
 
 from __future__ import annotations
 
+import io
+import json
+import math
+import statistics
+import warnings
 from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+from PIL import Image
+
+from jaxgan.config.files import changed_from_default
+from jaxgan.data import Dataset
+from jaxgan.data.decode import decode, encode
+from jaxgan.errors import describe
+from jaxgan.evaluate import SELECTION, sampler, selection
+from jaxgan.gan import Gan, sampling_statistics
+from jaxgan.hparams import HParams
+from jaxgan.metrics import SHOWN
+from jaxgan.run import page, plots
+from jaxgan.run.files import write_atomically
+from jaxgan.run.workdir import RUN, read_config
+from jaxgan.run.writers import read_metrics
+from jaxgan.state import GanState, run_stream
+
+REPORT = "report.html"
+FRAMES, FRAMES_BYTES = 24, 2_500_000  # pictures of samples in the slider, and what they take together
+PICTURE_BYTES = 400_000  # that another picture takes
+NEIGHBOURS = 24  # samples that are shown next to their nearest training example, in two rows
+PATHS, ALONG = 6, 10  # straight or circular paths between two z, and how many z of each are drawn
+CHUNK = 2000  # training examples whose distances are computed at once
 
 
-def write(workdir: Path) -> None:
-    """Writes report.html."""
+def write(workdir: Path, *, gan: Gan, hparams: HParams, state: GanState, dataset: Dataset) -> None:
+    """Writes report.html. Whatever goes wrong is a warning on stderr: the run itself is finished.
+
+    Args:
+      hparams, state: on the devices of this process.
+      dataset: that the run was trained on.
+    """
+    try:
+        write_atomically(workdir / REPORT, render(workdir, gan=gan, hparams=hparams, state=state, dataset=dataset))
+    except Exception as error:
+        warnings.warn(f"{workdir / REPORT} was not written: {describe(error)}", stacklevel=2)
+
+
+def render(workdir: Path, *, gan: Gan, hparams: HParams, state: GanState, dataset: Dataset) -> bytes:
+    """The page of the run in `workdir`.
+
+    Raises:
+      UserError: config.json is damaged.
+    """
+    config, records = read_config(workdir), read_metrics(workdir)
+    run = _json(workdir / RUN)
+    numbers, protocol = _evaluation(workdir)
+    sections = {
+        "": page.paragraphs(_description(config, state, dataset)) + _findings(config, records, state),
+        "Samples": page.side(_samples(workdir), _interpolation(config, gan, hparams, state, dataset)),
+        "Nearest training examples": _neighbours(config, gan, hparams, state, dataset),
+        "Training": page.figure(plots.curves_png(records, config), _curves_caption(config)),
+        "Scores": _scores(config, records, numbers, protocol),
+        "Configuration": _changes(config),
+        "Versions and data": page.table(["", ""], [[name, _plain(x)] for name, x in run.items() if name != "format"]),
+        "How to repeat it": _recipe(config, run, workdir.name),
+    }
+    title = workdir.resolve().name
+    body = [f"<h1>{page.escape(title)}</h1>"]
+    body += [f"<h2>{name}</h2>{part}" if name else part for name, part in sections.items() if part]
+    return page.page(f"{title}: {config.data.name}", body, script=True)
+
+
+# --- What it was, and how it went -------------------------------------------------------------------------------------
+
+
+def _description(config: ConfigDict, state: GanState, dataset: Dataset) -> str:
+    def player(name: str, params: Any) -> str:
+        return f"{config[name].name} with {sum(x.size for x in jax.tree.leaves(params)):,} parameters"
+
+    shape = "x".join(map(str, dataset.shape))
+    told = f", told {dataset.classes} classes" if config.conditional == "label" else ""
+    return (
+        f"A GAN on {config.data.name} ({len(dataset.train):,} training examples of {shape}){told}: "
+        f"G is {player('generator', state.generator.params)}, D is "
+        f"{player('discriminator', state.discriminator.params)}; loss {config.objective.loss}; "
+        f"{int(state.step):,} steps of {config.train.batch_size} examples."
+    )
+
+
+def _findings(config: ConfigDict, records: list[dict[str, Any]], state: GanState) -> str:
+    """The outcome in a few sentences."""
+    found = []
+    chosen, last, best = selection(config), _last(records), _best(records)
+    if chosen and last and best:
+        words = SHOWN[chosen[0]].words
+        a, b = (_number(chosen[0], record.get(chosen[0])) for record in (last, best))
+        found.append(
+            f"{words[0].upper()}{words[1:]}: {a} at step {last['step']:,}; best: {b} at step {best['step']:,}."
+        )
+    ends = plots.equilibrium(config)
+    final = records[-1] if records else {}
+    game = [name for name in ("value", "d_real", "d_fake", "real_logit", "fake_logit") if final.get(name) is not None]
+    if game:
+        parts = [f"{plots.TRAINING[name].words} = {final[name]:.3f}" for name in game]
+        theory = " Where p_g = p_data it is −log 4 = −1.386, 1/2 and 1/2." if ends and "value" in game else ""
+        found.append(f"At the end {', '.join(parts)}.{theory}")
+    speeds = [record["images_per_second"] for record in records if record.get("images_per_second")]
+    if speeds:
+        found.append(f"{statistics.median(speeds):,.0f} images per second (median).")
+    if int(state.restores):
+        found.append(f"It diverged and went back to a checkpoint {int(state.restores)} times.")
+    return f'<ul class="findings">{"".join(f"<li>{page.escape(sentence)}</li>" for sentence in found)}</ul>'
+
+
+def _curves_caption(config: ConfigDict) -> str:
+    if plots.equilibrium(config):
+        return "Each point is the mean since the point before. Dashed: Theorem 1's end of the game, p_g = p_data."
+    return (
+        f"Each point is the mean since the point before. With the loss {config.objective.loss} as configured, D's "
+        f"output is not the probability of Theorem 1, which says nothing of these numbers."
+    )
+
+
+def _last(records: list[dict[str, Any]]) -> dict[str, Any] | None:
+    return next((record for record in reversed(records) if record.get(SELECTION) is not None), None)
+
+
+def _best(records: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The evaluation whose checkpoint is kept as the best: the newest where several are."""
+    scored = [record for record in records if record.get(SELECTION) is not None]
+    return max(scored, key=lambda record: (record[SELECTION], record["step"]), default=None)
+
+
+# --- What G draws -----------------------------------------------------------------------------------------------------
+
+
+def _samples(workdir: Path) -> str:
+    paths = sorted(path for path in (workdir / "samples").glob("*.png") if path.stem.isdecimal())
+    if not paths:
+        return ""
+    chosen = sorted({round(i) for i in np.linspace(0, len(paths) - 1, FRAMES)})
+    limit = FRAMES_BYTES // len(chosen)
+    frames = [(f"step {int(paths[i].stem):,}", shrink(paths[i].read_bytes(), limit)) for i in chosen]
+    return page.slider(frames, "Over training, of the same z throughout.")
+
+
+def shrink(picture: bytes, limit: int) -> bytes:
+    """The picture, or, where it has more than `limit` bytes, a JPEG of it: smaller and coarser until it has not."""
+    width, quality = 720, 85
+    found = picture
+    while len(found) > limit and width > 100:
+        with Image.open(io.BytesIO(picture)) as file:
+            image = file.convert("RGB")
+        image.thumbnail((width, 4 * width))
+        data = io.BytesIO()
+        image.save(data, "JPEG", quality=quality)
+        found = data.getvalue()
+        width, quality = round(0.8 * width), max(40, quality - 10)
+    return found
+
+
+def _neighbours(config: ConfigDict, gan: Gan, hparams: HParams, state: GanState, dataset: Dataset) -> str:
+    """Samples above the training examples that are nearest to them."""
+    if dataset.mixture is not None or (dataset.stack > 1 and config.data.gcn):
+        return ""
+    samples = sampler(gan)(hparams, state, run_stream(hparams, "sample"), NEIGHBOURS)
+    held_out = np.asarray(decode(jnp.asarray(dataset.validation[:200]), config.data.gcn))
+    found, distances = nearest_examples(np.concatenate([samples, held_out]), dataset, config.data.gcn)
+    n = len(samples)
+    pairs = np.stack([encode(samples, config.data.gcn), found[:n]]).reshape(2, 2, n // 2, *samples.shape[1:])
+    blocks = [plots.grid(np.concatenate(list(half)), rows=2) for half in pairs.swapaxes(0, 1)]
+    gap = np.full((blocks[0].shape[0] // 10, *blocks[0].shape[1:]), 255, np.uint8)
+    picture = plots.png(np.concatenate([blocks[0], gap, blocks[1]]))
+    caption = (
+        f"Samples (rows 1 and 3), and below each the training example with the smallest Euclidean distance"
+        f"{' (of each channel)' if dataset.stack > 1 else ''}. Median distance {np.median(distances[:n]):.2f}"
+    )
+    if len(held_out):
+        caption += (
+            f"; of {len(held_out)} validation examples {np.median(distances[n:]):.2f}. Copies would be far nearer"
+        )
+    return page.figure(shrink(picture, PICTURE_BYTES), f"{caption}.", pixels=True)
+
+
+def nearest_examples(x: np.ndarray, dataset: Dataset, gcn: float) -> tuple[np.ndarray, np.ndarray]:
+    """The training example at the smallest Euclidean distance from each of `x`.
+
+    Any three images make an example of a stack, so there the nearest example has the nearest image in each channel.
+
+    Args:
+      x: [n, H, W, C] float32, in the range of G.
+      gcn: as `decode` takes it; 0 for stacks.
+
+    Returns:
+      The examples, [n, H, W, C] uint8, and the distances, [n] float64.
+    """
+    n, height, width, _ = x.shape
+    stack = dataset.stack
+    parts = np.moveaxis(x, -1, 1).reshape(-1, height, width, 1) if stack > 1 else x
+    flat = parts.reshape(len(parts), -1)
+    best, index = np.full(len(flat), np.inf), np.zeros(len(flat), int)
+    for start in range(0, len(dataset.train), CHUNK):
+        some = np.asarray(decode(jnp.asarray(dataset.train[start : start + CHUNK]), gcn)).reshape(-1, flat.shape[1])
+        relative = np.sum(some**2, axis=1)[None] - 2 * flat @ some.T  # the squares less that of x
+        least = np.argmin(relative, axis=1)
+        value = relative[np.arange(len(flat)), least]
+        index = np.where(value < best, start + least, index)
+        best = np.minimum(value, best)
+    found = dataset.train[index]
+    differences = flat - np.asarray(decode(jnp.asarray(found), gcn)).reshape(flat.shape)
+    squares = np.sum(differences.astype(np.float64) ** 2, axis=1)
+    if stack > 1:
+        found = np.moveaxis(found.reshape(n, stack, height, width), 1, -1)
+        squares = squares.reshape(n, stack).sum(axis=1)
+    return found, np.sqrt(squares)
+
+
+def interpolate(a: np.ndarray, b: np.ndarray, steps: int, prior: str) -> np.ndarray:
+    """z on the way from a to b [n, d]: [n, steps, d] float32, both ends included.
+
+    On a straight line for the uniform prior, whose cube it does not leave; else on a great circle (slerp,
+    arXiv:1609.04468), since the normal's z are rarely as short as the middle of a line.
+    """
+    t = np.linspace(0, 1, steps)[None, :, None]
+    a, b = a[:, None].astype(np.float64), b[:, None].astype(np.float64)
+    if prior == "uniform":
+        return ((1 - t) * a + t * b).astype(np.float32)
+    lengths = np.linalg.norm(a, axis=-1, keepdims=True) * np.linalg.norm(b, axis=-1, keepdims=True)
+    angle = np.arccos(np.clip(np.sum(a * b, axis=-1, keepdims=True) / lengths, -1, 1))
+    angle = np.clip(angle, 1e-4, math.pi - 1e-4)  # z of one dimension are parallel
+    z = (np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / np.sin(angle)
+    return z.astype(np.float32)
+
+
+def _interpolation(config: ConfigDict, gan: Gan, hparams: HParams, state: GanState, dataset: Dataset) -> str:
+    """G(z) on the way between two z: a row of images for each pair, or a line in the plane."""
+    if len(dataset.shape) == 1 and dataset.shape[0] < 2:
+        return ""
+    along = ALONG if dataset.mixture is None else 200
+    key = run_stream(hparams, "sample")
+    draw = lambda i: gan.draw_z(hparams, jax.random.fold_in(jax.random.fold_in(key, i), 0))  # noqa: E731
+    ends = np.asarray(jax.vmap(draw)(jnp.arange(2 * PATHS, dtype=jnp.uint32)))
+    z = interpolate(ends[:PATHS], ends[PATHS:], along, config.prior.name)
+    y = np.repeat(np.arange(PATHS) % gan.classes, along).astype(np.int32) if gan.classes else None
+
+    @jax.jit
+    def generate(hparams, state, z, y):
+        params = state.averages[0] if state.averages else state.generator.params
+        return gan.G(params, sampling_statistics(gan, hparams, params, state.generator.stats), z, y)[0]
+
+    x = np.asarray(generate(hparams, state, z.reshape(-1, z.shape[-1]), y))
+    way = "a line" if config.prior.name == "uniform" else "a great circle"
+    if dataset.mixture is None:
+        picture = shrink(plots.png(plots.grid(encode(x, config.data.gcn), rows=PATHS)), PICTURE_BYTES)
+        return page.figure(picture, f"Each row: G(z) along {way} from one z to another.", pixels=True)
+    figure = plots.new_figure(6, 6)
+    axis = figure.subplots()
+    plots.plane(axis, dataset.mixture)
+    for color, path in zip(plots.LINES, x.reshape(PATHS, along, -1), strict=False):
+        axis.plot(*path[:, :2].T, ".-", color=color, markersize=3, linewidth=0.6)
+    return page.figure(plots.figure_png(figure), f"G(z) along {way} from one z to another; p_data dotted.")
+
+
+# --- Its numbers ------------------------------------------------------------------------------------------------------
+
+
+def _evaluation(workdir: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The numbers of evaluation.json and their protocol; {} where there are none."""
+    found = _json(workdir / "evaluation.json")
+    protocol = found.pop("protocol", {})
+    return found, protocol
+
+
+def _scores(
+    config: ConfigDict, records: list[dict[str, Any]], numbers: dict[str, Any], protocol: dict[str, Any]
+) -> str:
+    """The last and the best scores side by side, and how they were measured."""
+    best = _best(records)
+    if not numbers:
+        return page.paragraphs("Nothing was evaluated (evaluate.metrics).")
+    names = [name for name in numbers if name not in ("step", SELECTION)]
+    names.sort(key=lambda name: (name not in SHOWN, list(SHOWN).index(name) if name in SHOWN else 0))
+    head, columns = ["", f"last (step {numbers['step']:,})"], [numbers]
+    if best:
+        head.append(f"best (step {best['step']:,})")
+        columns.append(best)
+    rows = [
+        [SHOWN[name].words if name in SHOWN else name, *(_number(name, column.get(name)) for column in columns)]
+        for name in names
+    ]
+    chosen = selection(config)
+    note = ""
+    if chosen and best:
+        note = (
+            f"Best: the evaluation with the {'highest' if chosen[1] > 0 else 'lowest'} {SHOWN[chosen[0]].words}, of "
+            f"{sum(record.get(SELECTION) is not None for record in records)}; the best of several flatters."
+        )
+    protocol = protocol or {"metrics": list(config.evaluate.metrics), "samples": config.evaluate.samples}
+    about = [[name.replace("_", " "), _plain(x)] for name, x in protocol.items() if name != "versions"]
+    return page.table(head, rows) + page.paragraphs(note) + page.table(["protocol", ""], about)
+
+
+def _changes(config: ConfigDict) -> str:
+    rows = [[field, _plain(value), _plain(usual)] for field, (usual, value) in changed_from_default(config).items()]
+    if not rows:
+        return page.paragraphs("All fields have their defaults.")
+    return page.table(["field", "value", "default"], rows) + page.paragraphs("All others have their defaults.")
+
+
+def config_file(config: ConfigDict) -> str:
+    """A Python file whose get_config() returns `config`."""
+    changes = "".join(f"        {field!r}: {value!r},\n" for field, (_, value) in changed_from_default(config).items())
+    return (
+        "from jaxgan.config import default, update\n\n\ndef get_config():\n"
+        f"    changes = {{\n{changes}    }}\n    return update(default(), changes)\n"
+    )
+
+
+def _recipe(config: ConfigDict, run: dict[str, Any], name: str) -> str:
+    commit = run.get("git_commit")
+    if commit is None:
+        code = f"jaxgan {run.get('versions', {}).get('jaxgan', '')}"
+    else:
+        code = f"commit {commit.rstrip('+')}" + (" and changes that were not committed" if commit.endswith("+") else "")
+    file = f"repeat_{name}.py"
+    return (
+        page.paragraphs(f"With {code}, and the versions and data above, save this as {file}:")
+        + f"<pre>{page.escape(config_file(config))}</pre>"
+        + f"<pre>python -m jaxgan.main --config={page.escape(file)} --workdir=runs/{page.escape(name)}_again</pre>"
+    )
+
+
+def _number(name: str, x: Any) -> str:
+    if not isinstance(x, int | float):
+        return "—"
+    return f"{x:.{SHOWN[name].digits}f}" if name in SHOWN else f"{x:.4g}"
+
+
+def _plain(x: Any) -> str:
+    """A value of a configuration or of JSON as people write it."""
+    if isinstance(x, dict):
+        return ", ".join(f"{name} {_plain(value)}" for name, value in x.items())
+    if isinstance(x, list | tuple):
+        return "(" + ", ".join(map(_plain, x)) + ")" if x else "()"
+    if isinstance(x, float):
+        return f"{x:g}"
+    return "none" if x is None else str(x) if x != "" else "''"
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """What a JSON file holds; {} where it is missing or damaged."""
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
