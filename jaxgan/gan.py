@@ -20,7 +20,7 @@ from jaxgan.config.fields import keywords
 from jaxgan.data import Dataset, value_range
 from jaxgan.data.decode import decode
 from jaxgan.errors import UserError
-from jaxgan.hparams import HParams, of
+from jaxgan.hparams import HParams, of, traced
 from jaxgan.networks.layers import DataSpec
 from jaxgan.networks.norms import MOMENTUM, STATISTICS
 from jaxgan.objectives.losses import LOSSES, Loss
@@ -150,6 +150,8 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
     def view(hparams: HParams, x: jax.Array, keys: jax.Array) -> jax.Array:
         return dataclasses.replace(chosen(config, "augment"), **of(hparams, "augment"))(x, keys)
 
+    # An augmentation that cannot take the data says so now.
+    jax.eval_shape(partial(view, traced(config)), jnp.zeros((1, *data.shape)), jax.random.split(jax.random.key(0), 1))
     weights = config.objective.penalties
     return Gan(
         G=partial(_apply, generator, precision),
@@ -172,9 +174,7 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
     )
 
 
-def player_optimizer(
-    config: ConfigDict, examples: int, player: str, hparams: HParams
-) -> optax.GradientTransformation:
+def player_optimizer(config: ConfigDict, examples: int, player: str, hparams: HParams) -> optax.GradientTransformation:
     """The optimizer of 'generator' or 'discriminator', with its learning rate on its schedule.
 
     Args:
@@ -212,7 +212,9 @@ def _apply(network, precision, params, stats, x, *args, train: bool = False, onc
         return out, {**stats, **new}
 
 
-def loss_of(gan: Gan, hparams: HParams, player: str, real_logits: jax.Array | None, fake_logits: jax.Array) -> jax.Array:
+def loss_of(
+    gan: Gan, hparams: HParams, player: str, real_logits: jax.Array | None, fake_logits: jax.Array
+) -> jax.Array:
     """What 'discriminator' or 'generator' descends, per example: [m] float32.
 
     Args:

@@ -44,9 +44,7 @@ def trainer(gan: Gan) -> Callable:
     axis_name = AXIS if jax.device_count() > 1 else None
 
     def accumulate(hparams, state, sums, data, n):
-        return accumulate_steps(
-            gan=gan, hparams=hparams, state=state, sums=sums, data=data, n=n, axis_name=axis_name
-        )
+        return accumulate_steps(gan=gan, hparams=hparams, state=state, sums=sums, data=data, n=n, axis_name=axis_name)
 
     steps = jax.pmap(
         accumulate,

@@ -53,7 +53,9 @@ class Linear:
 
     def check(self) -> None:
         if not 0 <= self.start < self.steps:
-            raise UserError(f"a linear schedule runs from start={self.start} of 0 or more to a later steps={self.steps}.")
+            raise UserError(
+                f"a linear schedule runs from start={self.start} of 0 or more to a later steps={self.steps}."
+            )
 
     def __call__(self, base: jax.Array, t: jax.Array) -> jax.Array:
         done = jnp.clip((t.astype(jnp.float32) - self.start) / (self.steps - self.start), 0.0, 1.0)

@@ -143,8 +143,6 @@ def _parsed(text: str, old: Any) -> Any:
 
 def changed_from_default(config: ConfigDict) -> dict[str, tuple[Any, Any]]:
     """{field: (default, value)} where `config` differs from the defaults of the choices that it makes."""
-    flat = flatten(config)
-    choices = {f"{path}.{section.key}": get(config, path)[section.key] for path, section in SECTIONS.items()}
-    base, start = flatten(update(default(), choices)), flatten(default())
-    return {key: (start.get(key, base.get(key)), value) for key, value in flat.items() if value != base.get(key) or (
-        key in choices and value != start[key])}
+    chosen = {f"{path}.{section.key}": get(config, path)[section.key] for path, section in SECTIONS.items()}
+    usual = flatten(update(default(), chosen)) | {key: get(default(), key) for key in chosen}
+    return {key: (usual[key], value) for key, value in flatten(config).items() if value != usual[key]}
