@@ -81,7 +81,8 @@ def check_metrics(config: ConfigDict, dataset: Dataset) -> None:
     numbers = [number for number, how in shown.items() if how.better]
     if best and best not in numbers:
         raise UserError(
-            f"evaluate.best={best} is none of the numbers of evaluate.metrics that can be better or worse: {', '.join(numbers)}."
+            f"evaluate.best={best} is none of the numbers of evaluate.metrics that can be better or worse: "
+            f"{', '.join(numbers)}."
         )
     if best.startswith("test_"):
         raise UserError(f"evaluate.best={best} would choose by the test set; take a number of the validation set.")

@@ -38,7 +38,8 @@ def from_json(text: str) -> ConfigDict:
     number = flat.pop("format", None)
     if number is None:
         raise UserError(
-            "it has no format number: a jaxgan before 0.2 wrote it; use that version, or train again in a new --workdir."
+            "it has no format number: a jaxgan before 0.2 wrote it; use that version, or train again in a new "
+            "--workdir."
         )
     if not isinstance(number, int) or number > FORMAT:
         raise UserError(
