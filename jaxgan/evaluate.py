@@ -77,9 +77,13 @@ def check_metrics(config: ConfigDict, dataset: Dataset) -> None:
                     f"data.validation={config.data.validation} above 0, or evaluate.metrics=()."
                 )
     best = config.evaluate.best
-    numbers = [number for name in config.evaluate.metrics for number in METRICS[name].shown]
+    shown = {number: shown for name in config.evaluate.metrics for number, shown in METRICS[name].shown.items()}
+    numbers = [number for number, how in shown.items() if how.better]
     if best and best not in numbers:
-        raise UserError(f"evaluate.best={best} is none of the numbers of evaluate.metrics: {', '.join(numbers)}.")
+        raise UserError(
+            f"evaluate.best={best} is none of the numbers of evaluate.metrics that can be better or worse: "
+            f"{', '.join(numbers)}."
+        )
     if best.startswith("test_"):
         raise UserError(f"evaluate.best={best} would choose by the test set; take a number of the validation set.")
 

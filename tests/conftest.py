@@ -28,7 +28,6 @@ def tiny_config():
         "generator.hidden": (16,),
         "generator.activations": ("relu",),
         "discriminator.hidden": (8, 8),
-        "discriminator.pieces": 2,
         "train.batch_size": 8,
         "train.steps": 20,
         "log.every": 5,

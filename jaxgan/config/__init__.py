@@ -13,7 +13,17 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from jaxgan.augment import AUGMENTS
-from jaxgan.config.fields import Section, converted, fields_of, fingerprint, flatten, get, nearest, not_a_choice
+from jaxgan.config.fields import (
+    Section,
+    converted,
+    fields_of,
+    fingerprint,
+    flatten,
+    get,
+    keywords,
+    nearest,
+    not_a_choice,
+)
 from jaxgan.errors import UserError
 from jaxgan.networks import DISCRIMINATORS, GENERATORS
 from jaxgan.objectives.losses import LOSSES
@@ -23,7 +33,7 @@ from jaxgan.schedules import SCHEDULES
 
 __all__ = ["default", "fingerprint", "flatten", "get", "update", "validate"]
 
-# Outer sections first: naming an optimizer brings a schedule of its own.
+# Outer sections first. A section keeps what belongs to no choice: the schedule of an optimizer, the averages of a G.
 SECTIONS = {
     "generator": Section("name", GENERATORS),
     "discriminator": Section("name", DISCRIMINATORS),
@@ -68,6 +78,17 @@ RESUMABLE = (
 def default() -> ConfigDict:
     """A complete, locked configuration: two small multilayer perceptrons on scikit-learn's digits, with Adam."""
     c = ConfigDict()
+    _add_game(c)
+    _add_run(c)
+    for path, section in SECTIONS.items():
+        node = get(c, path)
+        for name, value in fields_of(section.choices[node[section.key]]).items():
+            node[name] = value
+    return c.lock()
+
+
+def _add_game(c: ConfigDict) -> None:
+    """What the players, their data and their objectives are."""
     c.seed = 0  # one number fixes initial parameters, data order, noise and dropout
     c.conditional = "none"  # none | label: both players see the class of each example
 
@@ -131,6 +152,9 @@ def default() -> ConfigDict:
         o.schedule = ConfigDict()
         o.schedule.name = "constant"  # of the learning rate; of jaxgan/schedules.py
 
+
+def _add_run(c: ConfigDict) -> None:
+    """How long the players train, on how many examples at a time, and what is seen and kept of it."""
     c.train = ConfigDict()
     c.train.steps = 20_000  # iterations of Algorithm 1's outer loop
     c.train.batch_size = 64  # m, over all devices and hosts
@@ -167,11 +191,6 @@ def default() -> ConfigDict:
     c.distributed.coordinator = ""  # HOST:PORT of process 0; '' = found by JAX
     c.distributed.processes = 0  # how many; 0 = found by JAX
     c.distributed.process = -1  # which one this is; -1 = found by JAX
-    for path, section in SECTIONS.items():
-        node = get(c, path)
-        for name, value in fields_of(section.choices[node[section.key]]).items():
-            node[name] = value
-    return c.lock()
 
 
 def update(config: ConfigDict, changes: dict[str, Any]) -> ConfigDict:
@@ -254,9 +273,9 @@ def validate(config: ConfigDict) -> None:
     if config.data.low not in (0, -1):
         raise UserError(f"data.low must be 0 or -1, not {config.data.low}.")
     for path in SECTIONS:
-        choice = chosen(config, path)
-        if hasattr(choice, "check"):
-            choice.check()
+        check = getattr(chosen(config, path), "check", None)
+        if check is not None:
+            check(**keywords(check, get(config, path)))
     _validate_training(config)
 
 

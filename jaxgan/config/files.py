@@ -41,7 +41,8 @@ def from_json(text: str) -> ConfigDict:
     number = flat.pop("format", None)
     if number is None:
         raise UserError(
-            "it has no format number: a jaxgan before 0.2 wrote it; use that one, or train again in a new --workdir."
+            "it has no format number: a jaxgan before 0.2 wrote it; use that version, or train again in a new "
+            "--workdir."
         )
     if not isinstance(number, int) or number > FORMAT:
         raise UserError(
@@ -168,11 +169,6 @@ def _parsed(text: str, old: Any) -> Any:
 
 def changed_from_default(config: ConfigDict) -> dict[str, tuple[Any, Any]]:
     """{field: (default, value)} where `config` differs from the defaults of the choices that it makes."""
-    flat = flatten(config)
-    choices = {f"{path}.{section.key}": get(config, path)[section.key] for path, section in SECTIONS.items()}
-    base, start = flatten(update(default(), choices)), flatten(default())
-    return {
-        key: (start.get(key, base.get(key)), value)
-        for key, value in flat.items()
-        if value != base.get(key) or (key in choices and value != start[key])
-    }
+    chosen = {f"{path}.{section.key}": get(config, path)[section.key] for path, section in SECTIONS.items()}
+    usual = flatten(update(default(), chosen)) | {key: get(default(), key) for key in chosen}
+    return {key: (usual[key], value) for key, value in flatten(config).items() if value != usual[key]}

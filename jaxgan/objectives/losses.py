@@ -26,6 +26,8 @@ from jax import Array
 from jax.nn import relu, sigmoid, softplus
 from jax.typing import ArrayLike
 
+from jaxgan.errors import UserError
+
 
 class Loss(NamedTuple):
     """A game, and what D's output means in it.
@@ -41,6 +43,7 @@ class Loss(NamedTuple):
     probability: bool = False  # sigmoid(logit) is p/(p+q) for an optimal D: D(x) and V(D, G) have meaning
     difference: bool = False  # only differences of logits have meaning: not their sign, not their sigmoid
     needs_real: bool = False  # G's step needs data (fresh examples, which D's step has not seen)
+    check: Callable[..., None] | None = None  # (**numbers) raises UserError for numbers that make no game
 
 
 def fields(loss: Loss) -> dict[str, float]:
@@ -66,6 +69,11 @@ def cross_entropy(real_logits: Array, fake_logits: Array, *, real_target: ArrayL
     # softplus(r) - softplus(-r) = r
     smoothing = (1 - _number(real_target, real_logits)) * real_logits
     return softplus(-real_logits) + smoothing + softplus(fake_logits)
+
+
+def check_cross_entropy(*, real_target: float) -> None:
+    if not 0 < real_target <= 1:
+        raise UserError(f"objective.real_target must be in (0, 1], not {real_target}.")
 
 
 def minimax_generator(real_logits: Array | None, fake_logits: Array, *, real_target: ArrayLike = 1.0) -> Array:
@@ -105,6 +113,13 @@ def least_squares_generator(
 def least_squares_posterior(logits: Array, *, a: ArrayLike = 0.0, b: ArrayLike = 1.0, c: ArrayLike = 1.0) -> Array:
     a, b = _number(a, logits), _number(b, logits)
     return jnp.clip((logits - a) / (b - a), 0.0, 1.0)
+
+
+def check_least_squares(*, a: float, b: float) -> None:
+    if a == b:
+        raise UserError(
+            f"objective.a={a} and objective.b={b} are D's targets of fakes and of data; make them differ, as 0 and 1 do."
+        )
 
 
 # --- Hinge (arXiv:1802.05957, eqs. 16 and 17) and Wasserstein (arXiv:1701.07875) --------------------------------------
@@ -229,15 +244,28 @@ LOG_RATIO = "log p/q"
 POTENTIAL = "a potential up to a constant"
 
 LOSSES: dict[str, Loss] = {
-    "minimax": Loss(cross_entropy, minimax_generator, LOG_RATIO, posterior=cross_entropy_posterior, probability=True),
+    "minimax": Loss(
+        cross_entropy,
+        minimax_generator,
+        LOG_RATIO,
+        posterior=cross_entropy_posterior,
+        probability=True,
+        check=check_cross_entropy,
+    ),
     "non_saturating": Loss(
-        cross_entropy, non_saturating_generator, LOG_RATIO, posterior=cross_entropy_posterior, probability=True
+        cross_entropy,
+        non_saturating_generator,
+        LOG_RATIO,
+        posterior=cross_entropy_posterior,
+        probability=True,
+        check=check_cross_entropy,
     ),
     "least_squares": Loss(
         least_squares_discriminator,
         least_squares_generator,
         "(b p + a q)/(p + q)",
         posterior=least_squares_posterior,
+        check=check_least_squares,
     ),
     "hinge": Loss(hinge_discriminator, raw_generator, "the sign of p - q"),
     "wasserstein": Loss(wasserstein_discriminator, raw_generator, POTENTIAL, difference=True),
