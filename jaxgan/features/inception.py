@@ -342,7 +342,7 @@ def main() -> int:
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.error = errors.fail
+    parser.error = errors.usage_error
     parser.add_argument("--weights", type=Path, required=True, help="the released .pth, .pb or .tgz")
     parser.add_argument("--out", type=Path, required=True, help="the .npz to write")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
