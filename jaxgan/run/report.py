@@ -26,6 +26,7 @@ from jaxgan.hparams import HParams
 from jaxgan.metrics import SHOWN
 from jaxgan.run import page, plots
 from jaxgan.run.files import write_atomically
+from jaxgan.run.scores import EVALUATION
 from jaxgan.run.workdir import RUN, read_config
 from jaxgan.run.writers import read_metrics
 from jaxgan.state import GanState, run_stream
@@ -281,7 +282,7 @@ def _interpolation(config: ConfigDict, gan: Gan, hparams: HParams, state: GanSta
 
 def _evaluation(workdir: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """The numbers of evaluation.json and their protocol; {} where there are none."""
-    found = _json(workdir / "evaluation.json")
+    found = _json(workdir / EVALUATION)
     protocol = found.pop("protocol", {})
     return found, protocol
 
