@@ -134,11 +134,12 @@ def curves(settings: Sequence[Setting], histories: dict[str, History]) -> bytes:
     Where a run has diverged, the mean of the others is dotted, and a cross is where it ended.
     """
     told = {name for history in histories.values() for line in history for name, x in line.items() if x is not None}
-    shown = [name for name in (*SHOWN, *plots.TRAINING, *PENALTIES) if name in told]
+    known = {name: plots.shown(name) for name in (*SHOWN, *plots.TRAINING, *PENALTIES) if name in told}
+    shown = {name: how.words for name, how in known.items() if how}
     rows = -(-len(shown) // COLUMNS)
     figure = plots.new_figure(4.2 * COLUMNS, 3.2 * rows + 0.4)
     axes = figure.subplots(rows, COLUMNS, squeeze=False).reshape(-1)
-    for name, axis in zip(shown, axes, strict=False):
+    for (name, words), axis in zip(shown.items(), axes, strict=False):
         drawn: list[float] = []
         handles = []
         for color, setting in zip(colors(len(settings)), settings, strict=True):
@@ -149,7 +150,7 @@ def curves(settings: Sequence[Setting], histories: dict[str, History]) -> bytes:
             handles.append(handle)
             drawn += numbers
         _fit(axis, drawn)
-        axis.set(ylabel=plots.shown(name).words, xlabel="step")
+        axis.set(ylabel=words, xlabel="step")
         axis.grid(alpha=0.3)
     for axis in axes[len(shown) :]:
         axis.axis("off")
