@@ -161,11 +161,14 @@ def test_settings_that_select_by_different_metrics_get_no_verdict_in_the_table(t
     assert "verdict" not in " ".join(row((tmp_path / "report.md").read_text(), "setting"))
 
 
-def test_a_sweep_in_which_everything_diverged(tmp_path):
+@pytest.mark.parametrize("early", [True, False])
+def test_a_sweep_in_which_everything_diverged(tmp_path, early):
     settings = plan.over("objective.loss", ["minimax", "non_saturating"])
-    write_sweep(tmp_path, settings, base={}, finals=[[None] * 3] * 2, lines=digits_lines)
+    lines = (lambda i, seed: [{"step": 10, "value": None}]) if early else digits_lines
+    write_sweep(tmp_path, settings, base={}, finals=[[None] * 3] * 2, lines=lines)
     report.write(tmp_path)
     text = (tmp_path / "report.md").read_text()
+    assert (tmp_path / "plots" / "curves.png").exists() == ("curves.png" in text) == (not early)
     assert "6 of 6 runs diverged" in text and "No run that ended well has a score." in text
 
 
