@@ -211,7 +211,14 @@ def train_loop(run: Run, steps: Callable, state: GanState, since: MetricSums) ->
         run.checkpoints.close()  # wait for the disk before promising anything
     if step == config.train.steps:
         if distributed.is_primary_host():
-            report.write(run.workdir, gan=run.gan, hparams=run.hparams, state=state, dataset=run.dataset)
+            report.write(
+                run.workdir,
+                gan=run.gan,
+                hparams=run.hparams,
+                state=state,
+                dataset=run.dataset,
+                samples=fixed_samples(run, state),
+            )
         distributed.log_once(f"finished {step} steps; everything is in {run.workdir}")
         return 0
     distributed.log_once(f"stopped at step {step} of {config.train.steps}, saved; repeat the command to resume")
@@ -259,10 +266,15 @@ def partial_sums(told: MetricSums, step: int) -> dict[str, float]:
     return {f"{SUM}steps": told.steps} | {f"{SUM}{name}": total for name, total in sums.items()}
 
 
+def fixed_samples(run: Run, state: GanState) -> np.ndarray:
+    """Samples at the run's fixed z."""
+    n = plots.POINTS if run.dataset.mixture else run.config.sample.rows**2
+    return run.draw(run.hparams, state, run_stream(run.hparams, "sample"), n)
+
+
 def save_samples(run: Run, state: GanState, step: int, writer: MetricWriter) -> None:
     """The samples at the run's fixed z, and the curves so far."""
-    n = plots.POINTS if run.dataset.mixture else run.config.sample.rows**2
-    samples = run.draw(run.hparams, state, run_stream(run.hparams, "sample"), n)
+    samples = fixed_samples(run, state)
     plots.save_samples(run.workdir / "samples" / f"{step:09d}.png", run.config, samples)
     if samples.ndim == 4:
         writer.images(step, "samples", plots.sample_grid(run.config, samples))

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from jaxgan.config import default, update
+from jaxgan.config import default, flatten, update
 from jaxgan.config.files import to_json
 from jaxgan.evaluate import SELECTION
 from jaxgan.run.files import write_atomically
@@ -33,14 +33,14 @@ def write_sweep(workdir, settings, *, base, finals, bests=None, lines=None, samp
     for i, setting in enumerate(settings):
         for seed, final in enumerate(finals[i]):
             name = f"{len(members):03d}-{i}-{seed}"
-            members.append({"name": name, "setting": setting, "seed": seed, "identity": name})
+            config = update(default(), base | setting | {"seed": seed})
+            members.append({"name": name, "setting": setting, "seed": seed, "config": flatten(config)})
             best = final if bests is None else bests[i][seed]
             done.append({
                 "setting": setting, "seed": seed, "final": final or {"d_loss": 0.1}, "best": best or {},
                 "diverged": final is None, "steps": 100,
             })  # fmt: skip
             place = workdir / "members" / name
-            config = update(default(), base | setting | {"seed": seed})
             write_atomically(place / "config.json", to_json(config).encode())
             if lines:
                 text = "".join(json.dumps(line) + "\n" for line in lines(i, seed))
@@ -49,7 +49,7 @@ def write_sweep(workdir, settings, *, base, finals, bests=None, lines=None, samp
                 (place / "samples").mkdir()
                 np.savez(place / "samples" / "000000100.npz", samples=samples(i, seed))
     about = "Which one?\n\nThe <paper> asks.\n\n    python -m jaxgan.sweep"
-    content = {"name": "loss", "about": about, "members": members}
+    content = {"name": "loss", "about": about, "common": {}, "members": members}
     write_atomically(workdir / results.SWEEP, json.dumps(content).encode())
     text = "".join(json.dumps(line) + "\n" for line in done[:finished])
     write_atomically(workdir / results.RESULTS, text.encode())
@@ -161,11 +161,14 @@ def test_settings_that_select_by_different_metrics_get_no_verdict_in_the_table(t
     assert "verdict" not in " ".join(row((tmp_path / "report.md").read_text(), "setting"))
 
 
-def test_a_sweep_in_which_everything_diverged(tmp_path):
+@pytest.mark.parametrize("early", [True, False])
+def test_a_sweep_in_which_everything_diverged(tmp_path, early):
     settings = plan.over("objective.loss", ["minimax", "non_saturating"])
-    write_sweep(tmp_path, settings, base={}, finals=[[None] * 3] * 2, lines=digits_lines)
+    lines = (lambda i, seed: [{"step": 10, "value": None}]) if early else digits_lines
+    write_sweep(tmp_path, settings, base={}, finals=[[None] * 3] * 2, lines=lines)
     report.write(tmp_path)
     text = (tmp_path / "report.md").read_text()
+    assert (tmp_path / "plots" / "curves.png").exists() == ("curves.png" in text) == (not early)
     assert "6 of 6 runs diverged" in text and "No run that ended well has a score." in text
 
 

@@ -46,7 +46,7 @@ def test_the_nearest_stack_has_the_nearest_image_in_each_channel():
 
 
 def test_paths_between_two_z():
-    a, b = np.array([[3.0, 0.0]]), np.array([[0.0, 3.0]])
+    a, b = np.array([[3.0, 0.0]], np.float32), np.array([[0.0, 3.0]], np.float32)
     straight = report.interpolate(a, b, 3, "uniform")
     np.testing.assert_allclose(straight, [[[3, 0], [1.5, 1.5], [0, 3]]], atol=1e-6)
     for prior in ("normal", "sphere"):
@@ -107,9 +107,15 @@ def write_run(workdir, config, records):
 
 def render(workdir, config, dataset=None):
     dataset = dataset or data.load(config.data)
+    return report.render(workdir, **parts(config, dataset)).decode()
+
+
+def parts(config, dataset):
+    """Of a run that has not begun, with noise for samples."""
     gan, hparams = build_for(config, dataset), traced(config)
+    samples = np.random.default_rng(0).random((5, *dataset.shape), np.float32)
     state = jax.jit(gan.init)(hparams)
-    return report.render(workdir, gan=gan, hparams=hparams, state=state, dataset=dataset).decode()
+    return {"gan": gan, "hparams": hparams, "state": state, "dataset": dataset, "samples": samples}
 
 
 def test_the_last_and_the_best_score_are_side_by_side(tiny_config, tmp_path):
@@ -147,14 +153,12 @@ def test_a_report_that_fails_is_a_warning(tiny_config, tmp_path):
     config = tiny_config()
     write_run(tmp_path / "run", config, [])
     (tmp_path / "run" / "report.html").mkdir()
-    dataset = data.load(config.data)
-    gan, hparams = build_for(config, dataset), traced(config)
-    state = jax.jit(gan.init)(hparams)
+    ready = parts(config, data.load(config.data))
     with pytest.warns(UserWarning, match=r"report\.html was not written"):
-        report.write(tmp_path / "run", gan=gan, hparams=hparams, state=state, dataset=dataset)
+        report.write(tmp_path / "run", **ready)
     with warnings.catch_warnings(), pytest.raises(UserWarning, match="TypeError"):  # a bug, where warnings are errors
         warnings.simplefilter("error")
-        report.write(tmp_path / "run", gan=gan, hparams=None, state=state, dataset=dataset)
+        report.write(tmp_path / "run", **ready | {"hparams": None})
 
 
 def test_large_runs_stay_small_pages(tiny_config, tmp_path):

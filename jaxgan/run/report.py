@@ -20,12 +20,13 @@ from jaxgan.config.files import changed_from_default
 from jaxgan.data import Dataset
 from jaxgan.data.decode import decode, encode
 from jaxgan.errors import describe
-from jaxgan.evaluate import SELECTION, sampler, selection
+from jaxgan.evaluate import SELECTION, selection
 from jaxgan.gan import Gan, sampling_statistics
 from jaxgan.hparams import HParams
 from jaxgan.metrics import SHOWN
 from jaxgan.run import page, plots
 from jaxgan.run.files import write_atomically
+from jaxgan.run.scores import EVALUATION
 from jaxgan.run.workdir import RUN, read_config
 from jaxgan.run.writers import read_metrics
 from jaxgan.state import GanState, run_stream
@@ -33,26 +34,30 @@ from jaxgan.state import GanState, run_stream
 REPORT = "report.html"
 FRAMES, FRAMES_BYTES = 24, 2_500_000  # pictures of samples in the slider, and what they take together
 PICTURE_BYTES = 400_000  # that another picture takes
-NEIGHBOURS = 24  # samples that are shown next to their nearest training example, in two rows
+NEIGHBOURS = 24  # samples at most that are shown with their nearest training example, in two rows
 PATHS, ALONG = 6, 10  # straight or circular paths between two z, and how many z of each are drawn
 CHUNK = 2000  # training examples whose distances are computed at once
 
 
-def write(workdir: Path, *, gan: Gan, hparams: HParams, state: GanState, dataset: Dataset) -> None:
+def write(workdir: Path, *, gan: Gan, hparams: HParams, state: GanState, dataset: Dataset, samples: np.ndarray) -> None:
     """Writes report.html. Whatever goes wrong is a warning on stderr: the run itself is finished.
 
     Args:
       hparams, state: on the devices of this process.
       dataset: that the run was trained on.
+      samples: [n, *shape] float32 of G, the run's own.
     """
     try:
-        write_atomically(workdir / REPORT, render(workdir, gan=gan, hparams=hparams, state=state, dataset=dataset))
+        content = render(workdir, gan=gan, hparams=hparams, state=state, dataset=dataset, samples=samples)
+        write_atomically(workdir / REPORT, content)
     except Exception as error:
         warnings.warn(f"{workdir / REPORT} was not written: {describe(error)}", stacklevel=2)
 
 
-def render(workdir: Path, *, gan: Gan, hparams: HParams, state: GanState, dataset: Dataset) -> bytes:
-    """The page of the run in `workdir`.
+def render(
+    workdir: Path, *, gan: Gan, hparams: HParams, state: GanState, dataset: Dataset, samples: np.ndarray
+) -> bytes:
+    """The page of the run in `workdir`; arguments as of `write`.
 
     Raises:
       UserError: config.json is damaged.
@@ -63,8 +68,8 @@ def render(workdir: Path, *, gan: Gan, hparams: HParams, state: GanState, datase
     sections = {
         "": page.paragraphs(_description(config, state, dataset)) + _findings(config, records, state),
         "Samples": page.side(_samples(workdir), _interpolation(config, gan, hparams, state, dataset)),
-        "Nearest training examples": _neighbours(config, gan, hparams, state, dataset),
-        "Training": page.figure(plots.curves_png(records, config), _curves_caption(config)),
+        "Nearest training examples": _neighbours(config, dataset, samples),
+        "Training": page.figure(_curves(workdir, config, records), _curves_caption(config)),
         "Scores": _scores(config, records, numbers, protocol),
         "Configuration": _changes(config),
         "Versions and data": page.table(["", ""], [[name, _plain(x)] for name, x in run.items() if name != "format"]),
@@ -118,6 +123,11 @@ def _findings(config: ConfigDict, records: list[dict[str, Any]], state: GanState
     return f'<ul class="findings">{"".join(f"<li>{page.escape(sentence)}</li>" for sentence in found)}</ul>'
 
 
+def _curves(workdir: Path, config: ConfigDict, records: list[dict[str, Any]]) -> bytes:
+    path = workdir / "curves.png"  # drawn with the last samples
+    return path.read_bytes() if path.is_file() else plots.curves_png(records, config)
+
+
 def _curves_caption(config: ConfigDict) -> str:
     if plots.equilibrium(config):
         return "Each point is the mean since the point before. Dashed: Theorem 1's end of the game, p_g = p_data."
@@ -165,16 +175,16 @@ def shrink(picture: bytes, limit: int) -> bytes:
     return found
 
 
-def _neighbours(config: ConfigDict, gan: Gan, hparams: HParams, state: GanState, dataset: Dataset) -> str:
+def _neighbours(config: ConfigDict, dataset: Dataset, samples: np.ndarray) -> str:
     """Samples above the training examples that are nearest to them."""
     if dataset.mixture is not None or (dataset.stack > 1 and config.data.gcn):
         return ""
-    samples = sampler(gan)(hparams, state, run_stream(hparams, "sample"), NEIGHBOURS)
+    samples = samples[:NEIGHBOURS]
     held_out = np.asarray(decode(jnp.asarray(dataset.validation[:200]), config.data.gcn))
     found, distances = nearest_examples(np.concatenate([samples, held_out]), dataset, config.data.gcn)
     n = len(samples)
-    pairs = np.stack([encode(samples, config.data.gcn), found[:n]]).reshape(2, 2, n // 2, *samples.shape[1:])
-    blocks = [plots.grid(np.concatenate(list(half)), rows=2) for half in pairs.swapaxes(0, 1)]
+    shown, half = encode(samples, config.data.gcn), max(1, n // 2)
+    blocks = [plots.grid(np.concatenate([x[i : i + half] for x in (shown, found[:n])]), rows=2) for i in (0, n - half)]
     gap = np.full((blocks[0].shape[0] // 10, *blocks[0].shape[1:]), 255, np.uint8)
     picture = plots.png(np.concatenate([blocks[0], gap, blocks[1]]))
     caption = (
@@ -221,40 +231,40 @@ def nearest_examples(x: np.ndarray, dataset: Dataset, gcn: float) -> tuple[np.nd
     return found, np.sqrt(squares)
 
 
-def interpolate(a: np.ndarray, b: np.ndarray, steps: int, prior: str) -> np.ndarray:
+def interpolate(a: jax.Array, b: jax.Array, steps: int, prior: str) -> jax.Array:
     """z on the way from a to b [n, d]: [n, steps, d] float32, both ends included.
 
     On a straight line for the uniform prior, whose cube it does not leave; else on a great circle (slerp,
     arXiv:1609.04468), since the normal's z are rarely as short as the middle of a line.
     """
-    t = np.linspace(0, 1, steps)[None, :, None]
-    a, b = a[:, None].astype(np.float64), b[:, None].astype(np.float64)
+    t = jnp.linspace(0.0, 1.0, steps)[None, :, None]
+    a, b = a[:, None], b[:, None]
     if prior == "uniform":
-        return ((1 - t) * a + t * b).astype(np.float32)
-    lengths = np.linalg.norm(a, axis=-1, keepdims=True) * np.linalg.norm(b, axis=-1, keepdims=True)
-    angle = np.arccos(np.clip(np.sum(a * b, axis=-1, keepdims=True) / lengths, -1, 1))
-    angle = np.clip(angle, 1e-4, math.pi - 1e-4)  # z of one dimension are parallel
-    z = (np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / np.sin(angle)
-    return z.astype(np.float32)
+        return (1 - t) * a + t * b
+    lengths = jnp.linalg.norm(a, axis=-1, keepdims=True) * jnp.linalg.norm(b, axis=-1, keepdims=True)
+    angle = jnp.arccos(jnp.clip(jnp.sum(a * b, axis=-1, keepdims=True) / lengths, -1, 1))
+    angle = jnp.clip(angle, 1e-3, math.pi - 1e-3)  # z of one dimension are parallel
+    return (jnp.sin((1 - t) * angle) * a + jnp.sin(t * angle) * b) / jnp.sin(angle)
 
 
 def _interpolation(config: ConfigDict, gan: Gan, hparams: HParams, state: GanState, dataset: Dataset) -> str:
     """G(z) on the way between two z: a row of images for each pair, or a line in the plane."""
-    if len(dataset.shape) == 1 and dataset.shape[0] < 2:
+    if dataset.shape == (1,):
         return ""
     along = ALONG if dataset.mixture is None else 200
-    key = run_stream(hparams, "sample")
-    draw = lambda i: gan.draw_z(hparams, jax.random.fold_in(jax.random.fold_in(key, i), 0))  # noqa: E731
-    ends = np.asarray(jax.vmap(draw)(jnp.arange(2 * PATHS, dtype=jnp.uint32)))
-    z = interpolate(ends[:PATHS], ends[PATHS:], along, config.prior.name)
-    y = np.repeat(np.arange(PATHS) % gan.classes, along).astype(np.int32) if gan.classes else None
 
     @jax.jit
-    def generate(hparams, state, z, y):
+    def generate(hparams: HParams, state: GanState) -> jax.Array:
+        key = run_stream(hparams, "sample")
+        draw = lambda i: gan.draw_z(hparams, jax.random.fold_in(jax.random.fold_in(key, i), 0))  # noqa: E731
+        ends = jax.vmap(draw)(jnp.arange(2 * PATHS, dtype=jnp.uint32))
+        z = interpolate(ends[:PATHS], ends[PATHS:], along, config.prior.name)
+        y = jnp.repeat(jnp.arange(PATHS, dtype=jnp.int32) % gan.classes, along) if gan.classes else None
         params = state.averages[0] if state.averages else state.generator.params
-        return gan.G(params, sampling_statistics(gan, hparams, params, state.generator.stats), z, y)[0]
+        stats = sampling_statistics(gan, hparams, params, state.generator.stats)
+        return gan.G(params, stats, z.reshape(PATHS * along, -1), y)[0]
 
-    x = np.asarray(generate(hparams, state, z.reshape(-1, z.shape[-1]), y))
+    x = np.asarray(generate(hparams, state))
     way = "a line" if config.prior.name == "uniform" else "a great circle"
     if dataset.mixture is None:
         picture = shrink(plots.png(plots.grid(encode(x, config.data.gcn), rows=PATHS)), PICTURE_BYTES)
@@ -272,7 +282,7 @@ def _interpolation(config: ConfigDict, gan: Gan, hparams: HParams, state: GanSta
 
 def _evaluation(workdir: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """The numbers of evaluation.json and their protocol; {} where there are none."""
-    found = _json(workdir / "evaluation.json")
+    found = _json(workdir / EVALUATION)
     protocol = found.pop("protocol", {})
     return found, protocol
 

@@ -131,14 +131,18 @@ def _scores_line(
 def curves(settings: Sequence[Setting], histories: dict[str, History]) -> bytes:
     """Every number that has words over training: a thin line a run, their mean and its band a setting.
 
-    Where a run has diverged, the mean of the others is dotted, and a cross is where it ended.
+    Where a run has diverged, the mean of the others is dotted, and a cross is where it ended. No bytes where no run
+    has a number.
     """
     told = {name for history in histories.values() for line in history for name, x in line.items() if x is not None}
-    shown = [name for name in (*SHOWN, *plots.TRAINING, *PENALTIES) if name in told]
+    known = {name: plots.shown(name) for name in (*SHOWN, *plots.TRAINING, *PENALTIES) if name in told}
+    shown = {name: how.words for name, how in known.items() if how}
+    if not shown:
+        return b""
     rows = -(-len(shown) // COLUMNS)
     figure = plots.new_figure(4.2 * COLUMNS, 3.2 * rows + 0.4)
     axes = figure.subplots(rows, COLUMNS, squeeze=False).reshape(-1)
-    for name, axis in zip(shown, axes, strict=False):
+    for (name, words), axis in zip(shown.items(), axes, strict=False):
         drawn: list[float] = []
         handles = []
         for color, setting in zip(colors(len(settings)), settings, strict=True):
@@ -149,7 +153,7 @@ def curves(settings: Sequence[Setting], histories: dict[str, History]) -> bytes:
             handles.append(handle)
             drawn += numbers
         _fit(axis, drawn)
-        axis.set(ylabel=plots.shown(name).words, xlabel="step")
+        axis.set(ylabel=words, xlabel="step")
         axis.grid(alpha=0.3)
     for axis in axes[len(shown) :]:
         axis.axis("off")

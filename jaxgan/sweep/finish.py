@@ -79,7 +79,7 @@ def draw(place: Path, trial: Trial, made: Made, step: int) -> None:
     np.savez_compressed(packed, samples=made.samples)
     write_atomically(place / "samples" / f"{step:09d}.npz", packed.getvalue())
     plots.save_samples(place / "samples" / f"{step:09d}.png", trial.config, made.samples)
-    plots.curves(place / "curves.png", made.lines)
+    plots.curves(place / "curves.png", made.lines, trial.config)
 
 
 def result_of(trial: Trial, made: Made) -> Result:

@@ -71,8 +71,8 @@ def draw(workdir: Path, swept: Swept) -> dict[str, bytes]:
     if swept.settings:
         names = [name for setting in swept.settings for name in setting.names]
         histories = {name: read_metrics(workdir / "members" / name) for name in names}
-        if any(histories.values()):
-            found["curves"] = figures.curves(swept.settings, histories)
+        if curves := figures.curves(swept.settings, histories):
+            found["curves"] = curves
         found["samples"] = figures.samples(workdir, swept.settings, swept.selection)
     return found
 
