@@ -93,7 +93,7 @@ def game(config):
 
 
 @given(changes=changes())
-@settings(quick, max_examples=250)
+@settings(quick, max_examples=150)
 def test_a_configuration_is_a_game_or_one_sentence(tiny_config, changes):
     """Shapes only: what a step would compute, for sizes of any kind."""
     try:
@@ -138,7 +138,7 @@ SANE = {
 
 
 @given(changes=st.fixed_dictionaries({key: st.sampled_from(list(choices)) for key, choices in SANE.items()}))
-@settings(quick, max_examples=4)  # a few seconds each to compile
+@settings(quick, max_examples=3)  # a few seconds each to compile
 def test_a_sane_configuration_makes_a_finite_step(tiny_config, changes):
     changes |= {"generator.activations": ("tanh", "relu")[: len(changes["generator.hidden"])]}
     if changes["train.update"] == "simultaneous":
@@ -281,7 +281,7 @@ def arrays(shape: tuple[int, ...], largest: float, smallest: float | None = None
 MAX = float(np.finfo(np.float32).max)
 
 
-@given(real=arrays((4,), MAX), fake=arrays((4,), MAX))
+@given(real=arrays((4,), MAX / 4), fake=arrays((4,), MAX / 4))  # their sum must be a number itself
 @quick
 def test_the_papers_losses_are_finite_at_every_finite_logit(real, fake):
     """And their gradients, which are probabilities."""
