@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -299,7 +300,7 @@ def test_every_random_number_is_another_after_a_restore(tiny_config, monkeypatch
 
     def step(state):
         del asked[:]
-        train_step(gan=gan, hparams=hparams, state=state, data=Data(dataset.train))
+        train_step(gan=gan, hparams=hparams, state=state, data=Data(jnp.asarray(dataset.train)))
         for _, restores in asked:
             assert restores is state.restores
         return state.step
