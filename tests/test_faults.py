@@ -17,13 +17,14 @@ import pytest
 
 import jaxgan
 from experiments import faults
-from jaxgan import data, errors, main, parallel
-from jaxgan.checkpoints import Checkpoints
+from jaxgan import distributed, errors, main, parallel
 from jaxgan.config import update
 from jaxgan.errors import UserError
+from jaxgan.run import pacer
+from jaxgan.run.checkpoints import Checkpoints
+from jaxgan.run.workdir import claim
+from jaxgan.run.writers import read_metrics
 from jaxgan.train import train
-from jaxgan.workdir import claim
-from jaxgan.writers import read
 
 ROOT = Path(__file__).parents[1]
 
@@ -63,8 +64,8 @@ def test_the_comparison_sees_what_it_is_there_for(tiny_config, finished, tmp_pat
     for damage in (lines[1:], lines[:-1], [*lines, lines[-1]], [*lines[:-1], lines[-1][:-9]]):
         (workdir / "metrics.jsonl").write_bytes(b"".join(damage))
         assert faults.differences(faults.contents(workdir), finished) > 0
-    assert faults.lost(30, "going on from step 30 of 60 in work") == 0
-    assert faults.lost(30, "going on from step 10 of 60 in work") == 20
+    assert faults.lost(30, "resuming from step 30 of 60 in work") == 0
+    assert faults.lost(30, "resuming from step 10 of 60 in work") == 20
     assert faults.lost(30, "step 5/60  1.0 steps/s") == 30  # from zero, in silence
     assert faults.lost(30, "error: it did not come so far") == 0
 
@@ -72,7 +73,7 @@ def test_the_comparison_sees_what_it_is_there_for(tiny_config, finished, tmp_pat
 @pytest.fixture
 def stop_at(monkeypatch):
     """A function: has the next run stopped at this step, as if by a signal."""
-    agree, step = parallel.agree, None
+    sync_hosts, step = distributed.sync_hosts, None
 
     def stop(at):
         nonlocal step
@@ -81,15 +82,15 @@ def stop_at(monkeypatch):
     def interrupted(stop, n):
         nonlocal step
         if step is None:
-            return agree(stop, n)
+            return sync_hosts(stop, n)
         assert n == 1
         step -= 1
         if step == 0:
             step, stop = None, True
-        return agree(stop, n)
+        return sync_hosts(stop, n)
 
-    monkeypatch.setattr("jaxgan.train.PIECE", 0.0)  # seconds: pieces of one step
-    monkeypatch.setattr(parallel, "agree", interrupted)
+    monkeypatch.setattr(pacer, "PIECE_SECONDS", 0.0)  # pieces of one step
+    monkeypatch.setattr(distributed, "sync_hosts", interrupted)
     return stop
 
 
@@ -99,9 +100,9 @@ def test_a_signal_between_two_lines_of_metrics_is_heeded_at_once(tiny_config, fi
     workdir = tmp_path / "work"
     stop_at(at)
     assert train(tiny_config(), workdir) == 128 + signal.SIGTERM
-    assert f"stopped at step {at} of 20, saved; repeat the command to go on" in capsys.readouterr().out
+    assert f"stopped at step {at} of 20, saved; repeat the command to resume" in capsys.readouterr().out
     assert jaxgan.load(workdir).step == at
-    assert [record["step"] for record in read(workdir)] == list(range(5, at + 1, 5))
+    assert [record["step"] for record in read_metrics(workdir)] == list(range(5, at + 1, 5))
     assert train(tiny_config(), workdir) == 0
     assert faults.differences(faults.contents(workdir), finished) == 0
 
@@ -126,7 +127,7 @@ def test_a_damaged_checkpoint_is_never_trained_on(tiny_config, finished, tmp_pat
     assert train(tiny_config(), workdir) == 0
     said = capsys.readouterr()
     assert "checkpoint 15 in" in said.err and "is damaged: " in said.err
-    assert "going on from step 10 of 20" in said.out
+    assert "resuming from step 10 of 20" in said.out
     assert faults.differences(faults.contents(workdir), finished) == 0
     assert (workdir / "checkpoints" / "15.damaged").is_dir()
 
@@ -146,7 +147,7 @@ def test_with_no_intact_checkpoint_it_does_not_start_from_zero(tiny_config, tmp_
 def test_a_second_run_leaves_the_first_alone(tiny_config, tmp_path):
     workdir = tmp_path / "work"
     train(update(tiny_config(), {"train.steps": 10}), workdir)
-    with claim(workdir, tiny_config(), data.load(tiny_config().data)):
+    with claim(workdir):
         before = files(workdir)
         with pytest.raises(UserError, match=f"in use by process {os.getpid()}"):
             train(tiny_config(), workdir)
@@ -191,10 +192,10 @@ def test_divergence_stops_before_a_good_checkpoint_is_lost(tiny_config, tmp_path
 
 
 @pytest.mark.usefixtures("poisoned")
-def test_divergence_goes_back_and_on_with_other_draws(tiny_config, finished, tmp_path, capsys):
+def test_divergence_goes_back_and_on_with_different_random_numbers(tiny_config, finished, tmp_path, capsys):
     workdir = tmp_path / "work"
     assert train(tiny_config(**{"train.on_divergence": "restore"}), workdir) == 0
-    assert "going back to step 10 with other draws (1 of 3)" in capsys.readouterr().out
+    assert "going back to step 10 with different random numbers (1 of 3)" in capsys.readouterr().out
     gan = jaxgan.load(workdir)
     assert (gan.step, int(gan.state.restores)) == (20, 1)
     found = faults.contents(workdir)
@@ -205,7 +206,7 @@ def test_divergence_goes_back_and_on_with_other_draws(tiny_config, finished, tmp
 # --- files that others made ---
 
 
-def trees(*folders: str):
+def parsed(*folders: str):
     for folder in folders:
         for path in (ROOT / folder).rglob("*.py"):
             yield path, ast.parse(path.read_text())
@@ -215,12 +216,12 @@ def test_nothing_unpickles_or_runs_what_it_reads():
     """`runpy` runs the files that a command names (--config, --sweep), and nothing else runs any."""
     modules = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "torch", "yaml"}
     builtins = {"eval", "exec", "compile", "__import__"}
-    for path, tree in trees("jaxgan", "configs"):
+    for path, tree in parsed("jaxgan", "configs"):
         for node in ast.walk(tree):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             assert not modules & {part for name in names for part in name.split(".")}, path
-            assert "runpy" not in names or path.name == "config.py", path
+            assert "runpy" not in names or path.parts[-2:] == ("config", "files.py"), path
             if isinstance(node, ast.Call):
                 called = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
                 assert not (isinstance(node.func, ast.Name) and called in builtins), path
@@ -253,10 +254,14 @@ def test_the_config_of_a_work_directory_is_data(tiny_config, tmp_path, monkeypat
     assert [path.name for path in tmp_path.iterdir()] == ["work"]
 
 
-@pytest.mark.parametrize("facts", ["[]", '{"shape": "8", "examples": 1}', '{"shape": [-8], "examples": 1200}', "{}"])
+@pytest.mark.parametrize(
+    "facts",
+    [{}, {"shape": "8"}, {"shape": [-8]}, {"examples": 0}, {"examples": 1.5}, {"shape": None}, {"stack": "all"}],
+)
 def test_the_facts_of_a_work_directory_are_checked(tiny_config, tmp_path, facts):
     train(update(tiny_config(), {"train.steps": 5}), tmp_path / "work")
-    (tmp_path / "work/dataset.json").write_text(facts)
+    run = json.loads((tmp_path / "work/run.json").read_text())
+    (tmp_path / "work/run.json").write_text(json.dumps(run | {"data": run["data"] | facts} if facts else []))
     with pytest.raises(UserError):
         jaxgan.load(tmp_path / "work")
 
@@ -296,7 +301,7 @@ def call(monkeypatch, capsys, *arguments: str) -> tuple[int, str]:
     """`python -m jaxgan.main` in this process: the exit code and stderr."""
     monkeypatch.setattr(sys, "argv", ["jaxgan.main", *map(str, arguments)])
     with pytest.raises(SystemExit) as exit:
-        sys.exit(errors.exit_on(main.main))
+        sys.exit(errors.run_cli(main.main))
     return exit.value.code, capsys.readouterr().err
 
 
@@ -304,14 +309,14 @@ def call(monkeypatch, capsys, *arguments: str) -> tuple[int, str]:
     ("arguments", "words"),
     [
         (["--config=nowhere.py"], "nowhere.py cannot be read"),
-        (["--config=broken.py"], "broken.py is no Python"),
+        (["--config=broken.py"], "broken.py is not Python"),
         (["--config=failing.py"], "ZeroDivisionError"),
         (["--config=digits.py", "--mode=test"], "invalid choice"),
         (["--config=digits.py", "--workdir=file/below"], "file"),
         (["--config=digits.py", "--config.data.name=npz:gone.npz"], "gone.npz"),
         (["--config=digits.py", "--config.generator.initialize_from=gone"], "gone"),
-        (["--config=digits.py", "--mode=sample", "--workdir=gone"], "gone is no work directory"),
-        (["--config=digits.py", "--mode=evaluate", "--workdir=empty"], "empty is no work directory"),
+        (["--config=digits.py", "--mode=sample", "--workdir=gone"], "gone is not a work directory"),
+        (["--config=digits.py", "--mode=evaluate", "--workdir=empty"], "empty is not a work directory"),
         (["--config=digits.py", "--config.train.batch_size=10000000000"], "batch_size"),
         (["--config=digits.py", "--config.generator.hidden=(10000000,10000000)"], "out of memory"),
     ],
@@ -337,10 +342,10 @@ def test_samples_that_cannot_be_drawn(tiny_config, tmp_path, monkeypatch, capsys
 
 
 def test_every_kind_of_error_becomes_a_sentence():
-    assert errors.sentence(UserError("a\n b")) == "a b"
-    assert errors.sentence(OSError(28, "No space left on device", "/x/y")).startswith("/x/y: No space left on device;")
-    assert "out of memory" in errors.sentence(MemoryError())
-    assert errors.sentence(KeyError("a")).startswith("unexpected KeyError: 'a'; repeat the command with --debug")
+    assert errors.describe(UserError("a\n b")) == "a b"
+    assert errors.describe(OSError(28, "No space left on device", "/x/y")).startswith("/x/y: No space left on device;")
+    assert "out of memory" in errors.describe(MemoryError())
+    assert errors.describe(KeyError("a")).startswith("unexpected KeyError: 'a'; repeat the command with --debug")
 
 
 def test_ctrl_c_before_there_is_anything_to_save(capsys, monkeypatch):
@@ -348,12 +353,12 @@ def test_ctrl_c_before_there_is_anything_to_save(capsys, monkeypatch):
         raise KeyboardInterrupt
 
     with pytest.raises(SystemExit) as exit:
-        errors.exit_on(command)
+        errors.run_cli(command)
     assert exit.value.code == 128 + signal.SIGINT
     assert capsys.readouterr().err.count("\n") == 1
     monkeypatch.setattr(sys, "argv", ["jaxgan.main", "--debug"])
     with pytest.raises(KeyboardInterrupt):
-        errors.exit_on(command)
+        errors.run_cli(command)
 
 
 @pytest.mark.parametrize("debug", [False, True])
@@ -374,7 +379,7 @@ def test_orbax_adds_nothing_to_the_sentence_about_damage(tmp_path):
     program = """if True:
         import sys, jax.numpy as jnp
         from pathlib import Path
-        from jaxgan.checkpoints import Checkpoints
+        from jaxgan.run.checkpoints import Checkpoints
         directory, state = Path(sys.argv[1]), {"a": jnp.ones(3), "b": jnp.ones(3)}
         with Checkpoints(directory, keep=2, best_key="score") as checkpoints:
             checkpoints.save(1, state, metrics={})

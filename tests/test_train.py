@@ -10,12 +10,13 @@ import time
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import jaxgan
 from jaxgan import data
-from jaxgan.algorithm1 import Data, sample_data, sample_noise, train_step
+from jaxgan.algorithm1 import Data, train_step
 from jaxgan.config import update
 from jaxgan.errors import UserError
 from jaxgan.evaluate import SELECTION
@@ -284,39 +285,27 @@ def test_the_best_checkpoint_is_the_best_on_validation_data(tiny_config, tmp_pat
     assert (evaluation["step"], evaluation[SELECTION]) == (40, -4.0)
 
 
-def test_every_random_number_is_another_after_a_restore(tiny_config):
-    """The data order, the noise and the masks of a step that is made again after a divergence."""
-    config = tiny_config(**{"discriminator.hidden_keep": 0.5})
+@pytest.mark.parametrize("loss", ["non_saturating", "relativistic"])
+def test_every_random_number_is_another_after_a_restore(tiny_config, monkeypatch, loss):
+    """Noise, masks and the order of the data of a step that is made again after a divergence: all its streams."""
+    config = tiny_config(**{"objective.loss": loss})
     dataset = data.load(config.data)
-    gan, hparams = build_for(config, dataset), traced(config)
-    indices = np.arange(gan.m, dtype=np.uint32)
+    gan, hparams, asked = build_for(config, dataset), traced(config), []
 
-    def drawn(restores):
-        order = run_stream(hparams, "order", restores)
-        x, _ = sample_data(gan, order, Data(dataset.train), np.uint32(3), indices)
-        key = run_stream(hparams, "train", restores)
-        return [np.asarray(x), np.asarray(sample_noise(gan, hparams, key, indices).z)]
+    def spy(hparams, name, restores=0):
+        asked.append((name, restores))
+        return run_stream(hparams, name, restores)
 
-    for a, b in zip(drawn(0), drawn(1), strict=True):
-        assert not np.array_equal(a, b)
-    # And the step takes them so: with the noise of the first course, other examples alone change its result.
-    state = gan.init(hparams)
-    seen = []
+    monkeypatch.setattr("jaxgan.algorithm1.run_stream", spy)
 
-    def spy(gan, key, data, batch, indices):
-        seen.append(np.asarray(jax.random.key_data(key)).tolist())
-        return sample_data(gan, key, data, batch, indices)
+    def step(state):
+        del asked[:]
+        train_step(gan=gan, hparams=hparams, state=state, data=Data(jnp.asarray(dataset.train)))
+        for _, restores in asked:
+            assert restores is state.restores
+        return state.step
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("jaxgan.algorithm1.sample_data", spy)
-        patch.setattr("jax.lax.scan", lambda body, carry, xs: _unrolled(body, carry, xs))
-        for restores in (0, 1):
-            state = state._replace(restores=np.uint32(restores))
-            train_step(gan=gan, hparams=hparams, state=state, data=Data(dataset.train))
-    assert seen == [np.asarray(jax.random.key_data(run_stream(hparams, "order", r))).tolist() for r in (0, 1)]
-
-
-def _unrolled(body, carry, xs):
-    """`jax.lax.scan` of one step, in Python."""
-    carry, y = body(carry, xs[0])
-    return carry, jax.tree.map(lambda leaf: leaf[None], y)
+    jax.eval_shape(step, jax.eval_shape(gan.init, hparams))
+    assert {name for name, _ in asked} == {"train", "order"} | ({"fresh"} if loss == "relativistic" else set())
+    keys = [[np.asarray(jax.random.key_data(run_stream(hparams, name, n))) for n in (0, 1)] for name, _ in asked]
+    assert not any(np.array_equal(a, b) for a, b in keys)
