@@ -43,7 +43,7 @@ class Nothing:
 
     data: DataSpec | None = None
 
-    def init(self) -> tuple:
+    def init(self) -> Any:
         return ()
 
     def __call__(self, x: jax.Array, keys: jax.Array, state: Any) -> jax.Array:

@@ -87,13 +87,14 @@ class Checkpoints:
             raise ValueError(f"step {step} is not after step {self._last}")
         # On CPU these are views: XLA leaves a donated buffer alone for as long as NumPy holds it.
         arrays = jax.device_get(_named(state))
-        about = {"step": step, "metrics": {k: float(v) for k, v in metrics.items() if math.isfinite(v)}}
+        kept = {name: float(number) for name, number in metrics.items() if math.isfinite(number)}
+        about: dict[str, Any] = {"step": step, "metrics": kept}
         about["sha256"] = _digest(about, arrays)
         if self._manager is None:
             self._manager = self._open()
         self._last = step
         with self._failures():
-            self._policy.scores[step] = about["metrics"].get(self._best_key, -math.inf)
+            self._policy.scores[step] = kept.get(self._best_key, -math.inf)
             items = ocp.args.Composite(state=ocp.args.StandardSave(arrays), about=ocp.args.JsonSave(about))
             self._manager.save(step, args=items, force=True)
 
@@ -120,7 +121,8 @@ class Checkpoints:
                 raise UserError(f"{self.directory} has no checkpoint of step {step}; it has {steps or 'none'}.")
             steps = [step]
         self._damaged = set()
-        found, arrays, self.metrics, self.sha256 = -1, {}, {}, ""
+        arrays: dict[str, np.ndarray] = {}
+        found, self.metrics, self.sha256 = -1, {}, ""
         for candidate in reversed(steps):
             why = None
             with collected():

@@ -83,11 +83,19 @@ def pace(
         step += n
         if waiting:
             yield finish(waiting)
-        due = [is_due(step, every, config) for every in (config.sample.every, config.evaluate.every)]
-        saves = is_due(step, config.checkpoint.every, config)
         stop, agreed = sync(bool(signals), piece)
-        waiting = Reached(step, n, 0.0, line, *due, saves, stop, handle)
-        if any(due) or saves or stop:
+        waiting = Reached(
+            step=step,
+            steps=n,
+            seconds=0.0,
+            line=line,
+            samples=is_due(step, config.sample.every, config),
+            evaluation=is_due(step, config.evaluate.every, config),
+            checkpoint=is_due(step, config.checkpoint.every, config),
+            stop=stop,
+            handle=handle,
+        )
+        if waiting.samples or waiting.evaluation or waiting.checkpoint or stop:
             yield finish(waiting)
             waiting, clock = None, time.perf_counter()
         piece = agreed  # each host has measured its own since

@@ -83,7 +83,8 @@ def trials(base: ConfigDict, sweep: Sweep) -> list[Trial]:
         raise UserError("the sweep has no settings; get_sweep() must return at least one.")
     sweep = [{key: _plain(value) for key, value in setting.items()} for setting in sweep]
     varied = varying(sweep)
-    found, seen = [], {}
+    found: list[Trial] = []
+    seen: dict[str, int] = {}
     for number, setting in enumerate(sweep):
         with naming(setting):
             config = update(base, setting)
