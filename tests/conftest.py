@@ -39,7 +39,13 @@ def tiny_config():
         "evaluate.samples": 64,
         "checkpoint.every": 10,
     }
-    return lambda **changes: update(default(), base | {key.replace("__", "."): v for key, v in changes.items()})
+
+    def make(without: tuple[str, ...] = (), **changes):
+        """Keywords are fields, with '__' for a dot; `without` names fields of `base` that another family lacks."""
+        fields = {key: value for key, value in base.items() if key not in without}
+        return update(default(), fields | {key.replace("__", "."): value for key, value in changes.items()})
+
+    return make
 
 
 SHAPE = (4, 4, 1)
@@ -81,8 +87,8 @@ def game(tiny_config):
     from jaxgan.hparams import traced
     from jaxgan.networks.layers import DataSpec
 
-    def make(**changes) -> Game:
-        config = tiny_config(**changes)
+    def make(without: tuple[str, ...] = (), **changes) -> Game:
+        config = tiny_config(without, **changes)
         validate(config)
         classes = 5 if config.conditional == "label" else 0
         spec = DataSpec(SHAPE, classes, (0.0, 1.0), IMAGES.mean(axis=0) / 255)
