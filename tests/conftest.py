@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from typing import Any, NamedTuple
 
 # Many tests train the same tiny GAN: its program is compiled once, for the processes that tests start too.
 if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker has the variables of the process that started it
@@ -11,6 +12,8 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker has the variables of the
     os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "0"
 
 import jax  # it reads them
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -36,4 +39,61 @@ def tiny_config():
         "evaluate.samples": 64,
         "checkpoint.every": 10,
     }
-    return lambda **changes: update(default(), base | {key.replace("__", "."): v for key, v in changes.items()})
+
+    def make(without: tuple[str, ...] = (), **changes):
+        """Keywords are fields, with '__' for a dot; `without` names fields of `base` that another family lacks."""
+        fields = {key: value for key, value in base.items() if key not in without}
+        return update(default(), fields | {key.replace("__", "."): value for key, value in changes.items()})
+
+    return make
+
+
+SHAPE = (4, 4, 1)
+IMAGES = np.random.default_rng(0).integers(0, 256, (50, *SHAPE)).astype(np.uint8)
+LABELS = np.arange(50, dtype=np.int32) % 5
+
+
+class Game(NamedTuple):
+    """A tiny game on 50 random images of 4x4 pixels in five classes."""
+
+    gan: Any
+    hparams: dict
+    state: Any  # of step 0
+    data: Any  # algorithm1.Data
+
+    def steps(self, n: int, state=None):
+        """The state after n steps of `train_step`, and the metrics of the last one."""
+        from jaxgan import algorithm1
+
+        one = jax.jit(lambda h, s, d: algorithm1.train_step(gan=self.gan, hparams=h, state=s, data=d))
+        state, metrics = self.state if state is None else state, None
+        for _ in range(n):
+            state, metrics = one(self.hparams, state, self.data)
+        return state, metrics
+
+    def noise(self, seed: int = 0):
+        from jaxgan import algorithm1
+
+        indices = algorithm1.local_indices(self.gan, None)
+        return algorithm1.sample_noise(self.gan, self.hparams, jax.random.key(seed), indices)
+
+
+@pytest.fixture(scope="session")
+def game(tiny_config):
+    """A function: the game of `tiny_config` with changes, at step 0."""
+    from jaxgan import algorithm1
+    from jaxgan.config import validate
+    from jaxgan.gan import build
+    from jaxgan.hparams import traced
+    from jaxgan.networks.layers import DataSpec
+
+    def make(without: tuple[str, ...] = (), **changes) -> Game:
+        config = tiny_config(without, **changes)
+        validate(config)
+        classes = 5 if config.conditional == "label" else 0
+        spec = DataSpec(SHAPE, classes, (0.0, 1.0), IMAGES.mean(axis=0) / 255)
+        gan, hparams = build(config, spec, len(IMAGES), label_classes=5), traced(config)
+        data = algorithm1.Data(jnp.asarray(IMAGES), jnp.asarray(LABELS) if classes else ())
+        return Game(gan, hparams, jax.jit(gan.init)(hparams), data)
+
+    return make

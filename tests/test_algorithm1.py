@@ -6,51 +6,51 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import IMAGES, LABELS
 
 from jaxgan import algorithm1
-from jaxgan.gan import Gan, build, output_bias, sample
+from jaxgan.gan import Gan, build, sample
 from jaxgan.hparams import traced
-from jaxgan.objectives.losses import discriminator_loss, non_saturating, r1
-from jaxgan.state import stream
+from jaxgan.networks.layers import DataSpec, output_bias
+from jaxgan.objectives.losses import LOSSES
+from jaxgan.objectives.penalties import PENALTIES
+from jaxgan.state import run_stream, stream
 
-DATA = np.random.default_rng(0).integers(0, 256, (50, 4, 4, 1)).astype(np.uint8)
-
-
-@pytest.fixture
-def game(tiny_config):
-    def make(**changes):
-        config = tiny_config(**changes)
-        gan = build(config, (4, 4, 1), len(DATA), DATA.mean(axis=0) / 255)
-        hparams = traced(config)
-        return gan, hparams, gan.init(hparams)
-
-    return make
+SGD = {
+    f"optimizer.{player}.{field}": value
+    for player in ("generator", "discriminator")
+    for field, value in (("name", "sgd"), ("learning_rate", 0.1))
+}
 
 
 def equal(a, b) -> bool:
     return all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
 
 
-def noise(gan, hparams, key=0):
-    return algorithm1.draw_noise(gan, hparams, jax.random.key(key), algorithm1.share(gan, None))
+def close(a, b, **tolerance) -> None:
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, **tolerance), a, b)
 
 
 def test_a_discriminator_step_moves_d_alone_and_uphill(game):
-    gan, hparams, state = game()
+    gan, hparams, state, _ = g = game(**SGD)
     G, D = state.generator, state.discriminator
-    x = gan.decode(DATA[: gan.m])
-    new, metrics = algorithm1.discriminator_step(gan, hparams, G, D, x, noise(gan, hparams), None)
-    _, after = algorithm1.discriminator_step(gan, hparams, G, new, x, noise(gan, hparams), None)
+    x = gan.decode(jnp.asarray(IMAGES[: gan.m]))
+    both = {"gan": gan, "hparams": hparams, "G": G, "x": x, "y": None, "noise": g.noise()}
+    new, metrics = algorithm1.discriminator_step(D=D, **both)
+    _, after = algorithm1.discriminator_step(D=new, **both)
     assert not equal(new.params, D.params)
     assert after["value"] > metrics["value"]  # same minibatch, same masks: V rises
-    assert metrics["d_loss"] == pytest.approx(-float(metrics["value"]) / 2, rel=1e-6)
+    assert metrics["d_loss"] == pytest.approx(-float(metrics["value"]), rel=1e-6)  # undivided
+    halved = algorithm1.discriminator_step(D=D, **both | {"hparams": hparams | {"objective.d_scale": np.float32(0.5)}})
+    assert halved[1]["d_loss"] == pytest.approx(-float(metrics["value"]) / 2, rel=1e-6)
+    assert halved[1]["d_gradient_norm"] == pytest.approx(float(metrics["d_gradient_norm"]) / 2, rel=1e-5)
 
 
 def test_a_generator_step_lowers_its_loss(game):
-    gan, hparams, state = game(**{"optimizer.generator.learning_rate": 1.0, "discriminator.irange": 0.5})
-    G, D = state.generator, state.discriminator
-    new, before = algorithm1.generator_step(gan, hparams, G, D, noise(gan, hparams), None)
-    _, after = algorithm1.generator_step(gan, hparams, new, D, noise(gan, hparams), None)
+    gan, hparams, state, _ = g = game(**SGD | {"optimizer.generator.learning_rate": 1.0, "discriminator.irange": 0.5})
+    both = {"gan": gan, "hparams": hparams, "D": state.discriminator, "x": None, "y": None, "noise": g.noise()}
+    new, before = algorithm1.generator_step(G=state.generator, **both)
+    _, after = algorithm1.generator_step(G=new, **both)
     assert after["g_loss"] < before["g_loss"]
 
 
@@ -60,9 +60,9 @@ def recorded(gan: Gan, monkeypatch) -> list[tuple]:
     for name in ("discriminator_step", "generator_step"):
         original = getattr(algorithm1, name)
 
-        def wrapper(*args, original=original, name=name):
-            out = original(*args)
-            calls.append((name, args, out))
+        def wrapper(original=original, name=name, **given):
+            out = original(**given)
+            calls.append((name, given, out))
             return out
 
         monkeypatch.setattr(algorithm1, name, wrapper)
@@ -71,151 +71,231 @@ def recorded(gan: Gan, monkeypatch) -> list[tuple]:
 
 @pytest.mark.parametrize("k", [1, 3])
 def test_k_ascents_with_fresh_data_and_noise_then_one_descent(game, monkeypatch, k):
-    gan, hparams, state = game(**{"train.d_steps": k})
+    gan, hparams, state, data = game(**{"train.d_steps": k})
     calls = recorded(gan, monkeypatch)
     with jax.disable_jit():
-        after, _ = algorithm1.train_step(gan, hparams, state, jnp.asarray(DATA))
+        after, _ = algorithm1.train_step(gan=gan, hparams=hparams, state=state, data=data)
     assert [name for name, *_ in calls] == ["discriminator_step"] * k + ["generator_step"]
-    batches = [np.asarray(args[4]) for _, args, _ in calls[:k]]
-    draws = [np.asarray(args[5].z) for _, args, _ in calls[:k]] + [np.asarray(calls[-1][1][4].z)]
-    assert len({b.tobytes() for b in batches}) == k
+    batches = [np.asarray(given["x"]) for _, given, _ in calls[:k]]
+    draws = [np.asarray(given["noise"].z) for _, given, _ in calls]
     assert len({z.tobytes() for z in draws}) == k + 1
     # No example twice within an epoch of 50.
     rows = np.concatenate(batches).reshape(k * gan.m, -1)
     assert len(np.unique(rows, axis=0)) == k * gan.m
     # Every D step sees the old G; the G step sees the newest D.
-    for _, args, _ in calls[:k]:
-        assert equal(args[2].params, state.generator.params)
-    assert equal(calls[-1][1][3].params, calls[k - 1][2][0].params)
+    for _, given, _ in calls[:k]:
+        assert equal(given["G"].params, state.generator.params)
+    assert equal(calls[-1][1]["D"].params, calls[k - 1][2][0].params)
     assert equal(after.discriminator.params, calls[k - 1][2][0].params)
     assert after.step == 1
 
 
-def test_the_2014_code_updates_both_players_at_the_same_point(game, monkeypatch):
-    gan, hparams, state = game(**{"train.update": "simultaneous"})
+def test_the_next_iteration_goes_on_in_the_data(game, monkeypatch):
+    gan, hparams, state, data = game(**{"train.d_steps": 2})
     calls = recorded(gan, monkeypatch)
     with jax.disable_jit():
-        algorithm1.train_step(gan, hparams, state, jnp.asarray(DATA))
-    (_, d_args, _), (_, g_args, _) = calls
-    assert equal(g_args[3].params, state.discriminator.params)
-    assert equal(d_args[5].z, g_args[4].z)
-    assert equal(jax.random.key_data(d_args[5].fake_keys), jax.random.key_data(g_args[4].fake_keys))
+        for _ in range(3):  # 48 of 50 examples
+            state, _ = algorithm1.train_step(gan=gan, hparams=hparams, state=state, data=data)
+    seen = np.concatenate([given["x"] for name, given, _ in calls if name == "discriminator_step"]).reshape(48, -1)
+    assert len(np.unique(seen, axis=0)) == 48
 
 
-@pytest.mark.parametrize("penalty", [0.0, 0.5])
-def test_one_iteration_against_the_paper_written_out(game, penalty):
-    """A whole step, gradients and SGD with momentum, from the definitions with jax.grad alone; R1 too."""
-    gan, hparams, state = game(**{"discriminator.gradient_penalty": penalty, "discriminator.irange": 0.3})
-    after, metrics = jax.jit(lambda s: algorithm1.train_step(gan, hparams, s, jnp.asarray(DATA)))(state)
-    examples = jnp.arange(gan.m, dtype=jnp.uint32)
-    key = jax.random.fold_in(stream(hparams, "train"), 0)
-    x = algorithm1.draw_data(gan, stream(hparams, "order"), jnp.asarray(DATA), jnp.uint32(0), examples)
-    first, second = (algorithm1.draw_noise(gan, hparams, jax.random.fold_in(key, j), examples) for j in range(2))
-    G, D = state.generator.params, state.discriminator.params
-
-    def d_loss(D):
-        real, fake = gan.D(D, x, first.real_keys), gan.D(D, gan.G(G, first.z), first.fake_keys)
-        return jnp.mean(discriminator_loss(real, fake))
-
-    def descended(D):
-        slope = jax.vmap(jax.grad(lambda image, key: gan.D(D, image[None], key[None])[0]))(x, first.real_keys)
-        return d_loss(D) + penalty / 2 * jnp.mean(jnp.sum(jnp.square(slope), axis=(1, 2, 3)))
-
-    before = float(d_loss(D))  # of the G and the D that the step began with
-    D = jax.tree.map(lambda p, g: p - 0.1 * g, D, jax.grad(descended)(D))
-    g_loss = lambda G: jnp.mean(non_saturating(gan.D(D, gan.G(G, second.z), second.fake_keys)))  # noqa: E731
-    G = jax.tree.map(lambda p, g: p - 0.1 * g, G, jax.grad(g_loss)(G))
-    for got, want in ((after.discriminator.params, D), (after.generator.params, G)):
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-7), got, want)
-    assert metrics["d_loss"] == pytest.approx(before, rel=1e-5)
+def test_after_a_divergence_data_and_noise_are_others(game, monkeypatch):
+    """Both streams are re-keyed: a run that went back to a checkpoint must not walk the same way again."""
+    gan, hparams, state, data = game()
+    calls = recorded(gan, monkeypatch)
+    with jax.disable_jit():
+        for restores in (0, 1):
+            again = state._replace(restores=jnp.uint32(restores))
+            algorithm1.train_step(gan=gan, hparams=hparams, state=again, data=data)
+    (first, _), (second, _) = ([given for _, given, _ in calls[2 * i : 2 * i + 2]] for i in range(2))
+    assert not np.array_equal(first["x"], second["x"])
+    assert not {row.tobytes() for row in np.asarray(first["noise"].z)} & {
+        row.tobytes() for row in np.asarray(second["noise"].z)
+    }
 
 
-def test_r1_is_half_the_squared_slope_of_the_logit():
-    x = jnp.asarray([[1.0, 2.0], [3.0, -1.0]])
-    D = lambda x, keys: jnp.square(x[:, 0]) + 3 * x[:, 1]  # slopes (2 x_0, 3)  # noqa: E731
-    np.testing.assert_allclose(r1(D, x, jax.random.split(jax.random.key(0), 2)), [(4 + 9) / 2, (36 + 9) / 2])
+def test_the_2014_code_updates_both_players_at_the_same_point(game, monkeypatch):
+    gan, hparams, state, data = game(**{"train.update": "simultaneous", "objective.loss": "relativistic"})
+    calls = recorded(gan, monkeypatch)
+    with jax.disable_jit():
+        algorithm1.train_step(gan=gan, hparams=hparams, state=state, data=data)
+    d, g = (given for _, given, _ in calls)
+    assert equal(g["D"].params, state.discriminator.params)
+    assert equal(d["x"], g["x"])
+    assert equal(d["noise"].z, g["noise"].z)
+    assert equal(jax.random.key_data(d["noise"].fake_dropout), jax.random.key_data(g["noise"].fake_dropout))
 
 
-def test_the_gradient_penalty_makes_d_flatter_on_the_data_and_leaves_d_loss_alone(game):
-    slopes = {}
-    for gamma in (0.0, 1.0):
-        gan, hparams, state = game(
-            **{"discriminator.gradient_penalty": gamma, "discriminator.input_keep": 1.0, "discriminator.irange": 0.5}
-        )
-        step = jax.jit(lambda s, gan=gan, hparams=hparams: algorithm1.train_step(gan, hparams, s, jnp.asarray(DATA)))
-        after, metrics = step(state)
-        x = gan.decode(jnp.asarray(DATA))
-        slopes[gamma] = float(jnp.mean(r1(lambda x, _: gan.D(after.discriminator.params, x), x, None)))  # noqa: B023
-        slopes["d_loss", gamma] = float(metrics["d_loss"])
-    assert slopes[1.0] < slopes[0.0]
-    assert slopes["d_loss", 0.0] == pytest.approx(slopes["d_loss", 1.0], rel=1e-5)
+def test_a_loss_that_needs_data_gets_fresh_ones_in_the_generators_step(game, monkeypatch):
+    """Of another order than D's, and each step others; a loss that does not is given none."""
+    gan, hparams, state, data = game(**{"objective.loss": "relativistic"})
+    calls = recorded(gan, monkeypatch)
+    with jax.disable_jit():
+        for _ in range(2):
+            state, _ = algorithm1.train_step(gan=gan, hparams=hparams, state=state, data=data)
+    batches = [np.asarray(given["x"]) for _, given, _ in calls]
+    assert len({b.tobytes() for b in batches}) == 4
+    plain = game()
+    calls.clear()
+    with jax.disable_jit():
+        algorithm1.train_step(gan=plain.gan, hparams=plain.hparams, state=plain.state, data=plain.data)
+    assert calls[-1][1]["x"] is None
 
 
-def test_the_average_of_theta_g_is_what_samples_come_from(game):
-    """Against a weighted mean in float64; and D and G learn as they do without it."""
-    power = 3.0
-    gan, hparams, state = game(**{"generator.average": power})
-    plain, _, other = game()
-    step = jax.jit(lambda s: algorithm1.train_step(gan, hparams, s, jnp.asarray(DATA))[0])
-    same = jax.jit(lambda s: algorithm1.train_step(plain, hparams, s, jnp.asarray(DATA))[0])
-    assert other.theta_g is other.generator.params
-    past = []
-    for t in range(1, 13):
-        state, other = step(state), same(other)
-        past.append(jax.tree.leaves(state.generator.params))
-        weights = [s * (s + 1) for s in range(1, t + 1)]  # of power 3: s (s + 1), which grows as s^2
-        for got, *thetas in zip(jax.tree.leaves(state.theta_g), *past, strict=True):
-            expected = np.average(np.asarray(thetas, np.float64), axis=0, weights=weights)
-            np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-6)
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
-        (state.generator, state.discriminator),
-        (other.generator, other.discriminator),
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"objective.penalties.r1": 0.5, "objective.d_scale": 0.5},
+        {"objective.loss": "least_squares", "objective.a": -1.0, "objective.c": 0.0},
+        {"objective.loss": "relativistic_average", "conditional": "label"},
+    ],
+)
+def test_one_iteration_against_the_paper_written_out(game, changes):
+    """A whole step, gradients and SGD, from the definitions with jax.grad alone; penalties and classes too."""
+    gan, hparams, state, data = g = game(
+        **SGD | {"discriminator.irange": 0.3, "discriminator.hidden_keep": 0.5} | changes
     )
-    assert not equal(state.theta_g, state.generator.params)
+    after, metrics = g.steps(1)
+    examples = jnp.arange(gan.m, dtype=jnp.uint32)
+    key = jax.random.fold_in(run_stream(hparams, "train"), 0)
+    (x, y), (fresh_x, fresh_y) = (
+        algorithm1.sample_data(gan, run_stream(hparams, name), data, jnp.uint32(0), examples)
+        for name in ("order", "fresh")
+    )
+    first, second = (algorithm1.sample_noise(gan, hparams, jax.random.fold_in(key, j), examples) for j in range(2))
+    theta_g, theta_d = state.generator.params, state.discriminator.params
+    loss, scale = LOSSES[changes.get("objective.loss", "non_saturating")], changes.get("objective.d_scale", 1.0)
+    numbers = {"a": -1.0, "c": 0.0} if "objective.a" in changes else {}
+    weight = changes.get("objective.penalties.r1", 0.0)
+    G = lambda theta, z, y: gan.G(theta, {}, z, y)[0]  # noqa: E731
+    D = lambda theta, x, y, keys: gan.D(theta, {}, x, y, keys)[0]  # noqa: E731
+
+    def d_loss(theta):
+        fake = D(theta, G(theta_g, first.z, y), y, first.fake_dropout)
+        return scale * jnp.mean(loss.discriminator(D(theta, x, y, first.real_dropout), fake, **numbers))
+
+    def descended(theta):
+        slope = jax.vmap(jax.grad(lambda image, key: D(theta, image[None], None, key[None])[0]))
+        if not weight:
+            return d_loss(theta)
+        squares = jnp.sum(jnp.square(slope(x, first.real_dropout)), axis=(1, 2, 3))
+        return d_loss(theta) + weight / 2 * jnp.mean(squares)
+
+    before, gradient = jax.value_and_grad(d_loss)(theta_d)  # of the G and the D that the step began with
+    norm = np.sqrt(sum(float(np.sum(np.square(g))) for g in jax.tree.leaves(gradient)))
+    theta_d = jax.tree.map(lambda p, g: p - 0.1 * g, theta_d, jax.grad(descended)(theta_d))
+
+    def g_loss(theta):
+        real = D(theta_d, fresh_x, fresh_y, second.real_dropout)
+        fake = D(theta_d, G(theta, second.z, fresh_y), fresh_y, second.fake_dropout)
+        return jnp.mean(loss.generator(real, fake, **numbers))
+
+    expected_g_loss = float(g_loss(theta_g))
+    theta_g = jax.tree.map(lambda p, g: p - 0.1 * g, theta_g, jax.grad(g_loss)(theta_g))
+    close(after.discriminator.params, theta_d, rtol=1e-4, atol=1e-7)
+    close(after.generator.params, theta_g, rtol=1e-4, atol=1e-7)
+    assert metrics["d_loss"] == pytest.approx(float(before), rel=1e-5)
+    assert metrics["g_loss"] == pytest.approx(expected_g_loss, rel=1e-5)
+    if not weight:
+        assert metrics["d_gradient_norm"] == pytest.approx(norm, rel=1e-5)
+
+
+def test_a_penalty_makes_d_flatter_on_the_data_and_leaves_d_loss_alone(game):
+    slopes, losses, reported = {}, {}, {}
+    x = jnp.asarray(IMAGES, jnp.float32) / 255
+    for weight in (1e-9, 1.0):
+        g = game(**SGD | {"objective.penalties.r1": weight, "discriminator.irange": 0.5})
+        after, metrics = g.steps(1)
+        D = lambda x, g=g, theta=after.discriminator.params: g.gan.D(theta, {}, x, None, None)[0]  # noqa: E731
+        slopes[weight] = float(jnp.mean(PENALTIES["r1"](D, x, None, None)))
+        losses[weight], reported[weight] = float(metrics["d_loss"]), float(metrics["r1"])
+    assert slopes[1.0] < slopes[1e-9]
+    assert losses[1.0] == pytest.approx(losses[1e-9], rel=1e-5)
+    assert reported[1.0] == pytest.approx(reported[1e-9], rel=1e-5)  # unweighted
+
+
+def test_what_is_reported_of_d_follows_from_the_loss(game):
+    probability = {"value", "d_real", "d_fake"}
+    for loss, names in (("minimax", probability), ("hinge", {"real_logit", "fake_logit"})):
+        g = game(**{"objective.loss": loss})
+        metrics = algorithm1.zero_metrics(g.gan, g.hparams, g.state, g.data)
+        assert metrics.keys() - {"d_loss", "g_loss", "d_gradient_norm", "g_gradient_norm"} == names
+
+
+def test_both_players_are_told_the_class(game, monkeypatch):
+    """The data's in D's step, for data and fakes alike; and a change of class changes G(z) and D(x)."""
+    gan, hparams, state, data = g = game(conditional="label")
+    calls = recorded(gan, monkeypatch)
+    seen = []
+    monkeypatch.setattr(
+        algorithm1, "look", lambda *a, original=algorithm1.look, **k: seen.append(a[4]) or original(*a, **k)
+    )
+    with jax.disable_jit():
+        algorithm1.train_step(gan=gan, hparams=hparams, state=state, data=data)
+    d, last = (given for _, given, _ in calls)
+    stored = {image.tobytes(): label for image, label in zip(IMAGES, LABELS, strict=True)}
+    labels = [stored[np.rint(255 * np.asarray(image)).astype(np.uint8).tobytes()] for image in d["x"]]
+    assert np.array_equal(d["y"], labels)
+    assert len(set(labels)) > 1
+    assert np.array_equal(seen[0].y, [*labels, *labels])  # real, then fake
+    assert np.array_equal(seen[1].y, last["y"])
+    z = g.noise().z
+    a, b = (jnp.full(gan.m, label, jnp.int32) for label in (0, 3))
+    theta_g, theta_d = (
+        jax.tree.map(lambda p: p + 0.1, p.params) for p in (state.generator, state.discriminator)
+    )
+    assert not np.array_equal(gan.G(theta_g, {}, z, a)[0], gan.G(theta_g, {}, z, b)[0])
+    assert not np.array_equal(gan.D(theta_d, {}, d["x"], a, None)[0], gan.D(theta_d, {}, d["x"], b, None)[0])
 
 
 def test_many_steps_in_one_dispatch_are_the_steps_one_by_one(game):
-    gan, hparams, state = game()
-    data = jnp.asarray(DATA)
-    many = jax.jit(lambda s, n: algorithm1.train_steps(gan, hparams, s, data, n))
-    together, mean = many(state, jnp.uint32(6))
-    apart, losses = state, []
+    gan, hparams, state, data = game()
+    zero = algorithm1.zero_metrics(gan, hparams, state, data)
+    many = jax.jit(
+        lambda s, sums, n: algorithm1.accumulate_steps(gan=gan, hparams=hparams, state=s, sums=sums, data=data, n=n)
+    )
+    together, sums = many(state, zero, jnp.uint32(6))
+    apart, losses, running = state, [], zero
     for _ in range(6):
-        apart, metrics = many(apart, jnp.uint32(1))
-        losses.append(float(metrics["g_loss"]))
+        before = float(running["g_loss"])
+        apart, running = many(apart, running, jnp.uint32(1))
+        losses.append(float(running["g_loss"]) - before)
     assert equal(together, apart)  # bit for bit: a run can be cut anywhere
-    assert mean["g_loss"] == pytest.approx(np.mean(losses), rel=1e-6)
+    assert equal(sums, running)
+    assert len(set(losses)) == 6
+    assert together.step == 6
 
 
 def test_dropout_keeps_the_mean_and_is_off_without_keys(game):
-    gan, _, state = game(**{"discriminator.hidden_keep": 0.5, "discriminator.input_keep": 0.8})
-    x = gan.decode(DATA[:1])
+    gan, _, state, _ = game(**{"discriminator.hidden_keep": 0.5, "discriminator.input_keep": 0.8})
+    x = gan.decode(jnp.asarray(IMAGES[:1]))
     keys = jax.random.split(jax.random.key(0), 2)
     theta = jax.tree.map(lambda p: p + 0.1, state.discriminator.params)
-    both = gan.D(theta, jnp.concatenate([x, x]), keys)
+    both, _ = gan.D(theta, {}, jnp.concatenate([x, x]), None, keys)
     assert both[0] != both[1]
-    off = gan.D(theta, jnp.concatenate([x, x]))
+    off, _ = gan.D(theta, {}, jnp.concatenate([x, x]), None, None)
     assert off[0] == off[1]
 
 
 def test_samples_start_at_the_mean_image(game):
     """The output bias is the logit of the pixel means, clipped at 1e-7 as recipes have it."""
     mean = np.array([0.0, 0.5, 0.25, 1.0])
-    bias = output_bias(mean, "sigmoid")
+    bias = output_bias(mean, "sigmoid", 4)
     np.testing.assert_allclose(1 / (1 + np.exp(-bias.astype(np.float64))), mean, atol=2e-7)
     assert bias[0] == pytest.approx(np.log(1e-7), rel=1e-5)
-    gan, hparams, state = game()
-    images = sample(gan, hparams, state.generator.params, jax.random.key(0), jnp.arange(500, dtype=jnp.uint32))
-    np.testing.assert_allclose(images.mean(axis=0), DATA.mean(axis=0) / 255, atol=0.02)
+    gan, hparams, state, _ = game()
+    numbers = jnp.arange(500, dtype=jnp.uint32)
+    images = sample(gan, hparams, state.generator.params, {}, key=jax.random.key(0), numbers=numbers)
+    np.testing.assert_allclose(images.mean(axis=0), IMAGES.mean(axis=0) / 255, atol=0.02)
 
 
 def test_a_sample_does_not_depend_on_how_many_are_drawn(game):
-    gan, hparams, state = game()
-    draw = lambda i: sample(gan, hparams, state.generator.params, jax.random.key(5), i)  # noqa: E731
-    np.testing.assert_allclose(
-        draw(jnp.arange(3, 6, dtype=jnp.uint32)), draw(jnp.arange(10, dtype=jnp.uint32))[3:6], rtol=1e-6
-    )
+    gan, hparams, state, _ = game(conditional="label")
+    draw = lambda i: sample(gan, hparams, state.generator.params, {}, key=jax.random.key(5), numbers=i)  # noqa: E731
+    some, all_of_them = (np.asarray(draw(jnp.arange(*ends, dtype=jnp.uint32))) for ends in ((3, 6), (0, 10)))
+    np.testing.assert_allclose(some, all_of_them[3:6], rtol=1e-6)
+    assert len(np.unique(all_of_them.reshape(10, -1), axis=0)) == 10
 
 
 @pytest.mark.parametrize(("name", "check"), [
@@ -224,7 +304,7 @@ def test_a_sample_does_not_depend_on_how_many_are_drawn(game):
     ("sphere", lambda z: np.allclose((z**2).sum(axis=1), z.shape[1], rtol=1e-5)),
 ])  # fmt: skip
 def test_priors_have_mean_0_and_variance_1(game, name, check):
-    gan, hparams, _ = game(**{"prior.name": name})
+    gan, hparams, _, _ = game(**{"prior.name": name})
     z = np.asarray(jax.vmap(lambda k: gan.draw_z(hparams, k))(jax.random.split(jax.random.key(0), 4000)))
     assert z.mean() == pytest.approx(0, abs=0.02)
     assert z.std() == pytest.approx(1, abs=0.02)
@@ -235,9 +315,25 @@ def test_priors_have_mean_0_and_variance_1(game, name, check):
 def test_precision_is_that_of_every_matrix_product(tiny_config, precision, means):
     """Of the gradients', too."""
     config = tiny_config(**{"train.precision": precision})
-    gan, hparams = build(config, (8, 8, 1), 100), traced(config)
-    data = jnp.zeros((100, 8, 8, 1), jnp.uint8)
-    step = str(jax.make_jaxpr(lambda h, s: algorithm1.train_step(gan, h, s, data))(hparams, gan.init(hparams)))
+    gan, hparams = build(config, DataSpec((8, 8, 1), bounds=(0.0, 1.0)), 100), traced(config)
+    data = algorithm1.Data(jnp.zeros((100, 8, 8, 1), jnp.uint8))
+    train = lambda h, s: algorithm1.train_step(gan=gan, hparams=h, state=s, data=data)  # noqa: E731
+    step = str(jax.make_jaxpr(train)(hparams, gan.init(hparams)))
     found = re.findall(r"precision=\(Precision.(\w+), Precision.(\w+)\)", step)
     assert step.count("dot_general[") > 15
     assert found == ([(means, means)] * step.count("dot_general[") if means else [])
+
+
+def test_streams_have_no_common_parents():
+    """Parameters, order, noise, pictures, scores and users' samples of all seeds: no key leads to two of them."""
+    names = ("init", "order", "train", "sample", "evaluate", "user", "fresh", "statistics")
+    numbers = jnp.arange(1001, dtype=jnp.uint32)
+    keys = [stream(seed, name, restores) for seed in range(4) for name in names for restores in range(2)]
+    below = [jax.random.key_data(jax.vmap(jax.random.fold_in, (None, 0))(key, numbers)) for key in keys]
+    data = np.concatenate([np.stack([jax.random.key_data(key) for key in keys]), *below])
+    assert data.shape == (64 * 1002, 2)
+    assert len(np.unique(data, axis=0)) == len(data)
+    # As a traced number and as one of Python a seed means the same, up to the largest.
+    for seed in (0, 1, 2**31, 2**32 - 1):
+        a, b = (jax.random.key_data(stream(s, "user")) for s in (seed, np.uint32(seed)))
+        assert np.array_equal(a, b)

@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 
 from jaxgan.config import default, update, validate
+from jaxgan.data import Dataset
 from jaxgan.errors import UserError
-from jaxgan.gan import build
+from jaxgan.gan import build, build_for
 from jaxgan.hparams import traced
-from jaxgan.networks import conv
-from jaxgan.networks.layers import dropout, maxout, sparse_init, uniform_init
+from jaxgan.networks import maxout_conv
+from jaxgan.networks.layers import DataSpec, dropout, maxout, sparse_init, uniform_init
+
+PIXELS = DataSpec((8, 8, 1), bounds=(0.0, 1.0))
 
 
 def count(params) -> int:
@@ -49,15 +52,16 @@ def dense(*sizes: int) -> int:
 )  # fmt: skip
 def test_parameter_counts_of_the_four_recipes(name, shape, generator, discriminator):
     config = importlib.import_module(f"configs.{name}").get_config()
-    gan = build(config, shape, 40_000)
+    bounds = None if config.data.gcn else (0.0, 1.0)
+    gan = build(config, DataSpec(shape, bounds=bounds), 40_000)
     state = jax.eval_shape(gan.init, traced(config))
     assert count(state.generator.params) == generator
     assert count(state.discriminator.params) == discriminator
 
 
 def test_initial_weights_fill_the_irange_and_biases_are_0():
-    config = default()
-    gan = build(config, (28, 28, 1), 50_000)
+    config = update(default(), {"generator.irange": 0.05, "discriminator.irange": 0.005})
+    gan = build(config, PIXELS._replace(shape=(28, 28, 1)), 50_000)
     state = jax.jit(gan.init)(traced(config))
     for player, irange in (("generator", 0.05), ("discriminator", 0.005)):
         for layer in getattr(state, player).params.values():
@@ -93,7 +97,7 @@ def test_only_sigmoid_units_get_the_sigmoid_bias(tiny_config):
     config = tiny_config(
         generator__hidden=(6, 5), generator__activations=("relu", "sigmoid"), generator__sigmoid_bias=-2.0
     )
-    params = jax.jit(build(config, (8, 8, 1), 100).init)(traced(config)).generator.params
+    params = jax.jit(build(config, PIXELS, 100).init)(traced(config)).generator.params
     np.testing.assert_array_equal(params["Dense_0"]["bias"], np.zeros(6))
     np.testing.assert_array_equal(params["Dense_1"]["bias"], np.full(5, -2.0))
 
@@ -102,13 +106,14 @@ def test_transposed_convolution_adds_kernels_and_a_bias_for_every_number():
     rows, columns, features, channels, kernel, stride = 2, 3, 4, 2, 5, 3
     height, width = stride * (rows - 1) + kernel, stride * (columns - 1) + kernel
     shape, hidden = (height, width, channels), (rows * columns * features,)
-    init = uniform_init(0.5)
-    generator = conv.Generator(
-        shape, hidden, ("relu",), "linear", 0.5, 0.0, init, lambda key, s: init(key, s), (rows, columns, features),
-        kernel, stride,
+    generator = maxout_conv.Generator(
+        data=DataSpec(shape), hidden=hidden, activations=("relu",), output="linear", irange=0.5, output_irange=0.5,
+        grid=(rows, columns, features), kernel=kernel, stride=stride,
     )  # fmt: skip
     z = jax.random.normal(jax.random.key(1), (6, 7))
     params = generator.init(jax.random.key(0), z)["params"]
+    init = uniform_init(1.0)
+    params["output_bias"] = init(jax.random.key(2), params["output_bias"].shape)
     found = np.asarray(generator.apply({"params": params}, z))
 
     weights = jax.tree.map(lambda x: np.asarray(x, np.float64), params)
@@ -130,7 +135,7 @@ def test_transposed_convolution_adds_kernels_and_a_bias_for_every_number():
 )
 def test_pooling_as_cuda_convnet_does(side, window, stride, pooled):
     x = np.random.default_rng(0).normal(size=(2, side, side, 3)).astype(np.float32)
-    y = np.asarray(conv.max_pool(jnp.asarray(x), window, stride))
+    y = np.asarray(maxout_conv.max_pool(jnp.asarray(x), window, stride))
     assert y.shape == (2, pooled, pooled, 3)
     for r in range(pooled):
         for c in range(pooled):
@@ -141,12 +146,12 @@ def test_pooling_as_cuda_convnet_does(side, window, stride, pooled):
 def conv_config(**changes):
     """Convolutional players of 8x8 images."""
     small = {
-        "generator.name": "conv", "generator.hidden": (18,), "generator.activations": ("relu",),
-        "generator.conv.grid": (3, 3, 2), "generator.conv.kernel": 4, "generator.conv.stride": 2,
-        "discriminator.name": "conv", "discriminator.hidden": (6,), "discriminator.irange": 0.5,
-        "discriminator.conv.channels": (3, 4), "discriminator.conv.kernels": (3, 3),
-        "discriminator.conv.paddings": (1, 1), "discriminator.conv.pools": (2, 2),
-        "discriminator.conv.strides": (2, 2), "prior.size": 5, "train.batch_size": 4,
+        "generator.name": "maxout_conv", "generator.hidden": (18,), "generator.activations": ("relu",),
+        "generator.grid": (3, 3, 2), "generator.kernel": 4, "generator.stride": 2,
+        "discriminator.name": "maxout_conv", "discriminator.hidden": (6,), "discriminator.irange": 0.5,
+        "discriminator.hidden_keep": 0.5, "discriminator.channels": (3, 4), "discriminator.kernels": (3, 3),
+        "discriminator.paddings": (1, 1), "discriminator.pools": (2, 2), "discriminator.strides": (2, 2),
+        "prior.size": 5, "train.batch_size": 4,
     }  # fmt: skip
     return update(default(), small | {key.replace("__", "."): value for key, value in changes.items()})
 
@@ -154,8 +159,9 @@ def conv_config(**changes):
 def test_convolutional_masks_belong_to_examples():
     config = conv_config()
     validate(config)
-    gan = build(config, (8, 8, 1), 100)
-    params, D = jax.jit(gan.init)(traced(config)).discriminator.params, jax.jit(gan.D)
+    gan = build(config, PIXELS, 100)
+    params = jax.jit(gan.init)(traced(config)).discriminator.params
+    D = jax.jit(lambda params, x, keys=None: gan.D(params, {}, x, None, keys)[0])
     x, keys = jax.random.normal(jax.random.key(0), (4, 8, 8, 1)), jax.random.split(jax.random.key(1), 4)
     together = D(params, x, keys)
     alone = jnp.concatenate([D(params, x[i : i + 1], keys[i : i + 1]) for i in range(4)])
@@ -168,13 +174,11 @@ def test_convolutional_masks_belong_to_examples():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"generator__conv__grid": (3, 3, 3)}, "product is the number of units of the last hidden layer, 18"),
-        ({"generator__conv__kernel": 1}, "kernel=1 is smaller than"),
-        ({"generator__output_sparse": 20}, "the layer below has 18 units"),
-        ({"discriminator__conv__pools": (2,)}, "one number a layer each"),
-        ({"discriminator__conv__pools": (2, 0)}, "not 0"),
-        ({"discriminator__conv__strides": (3, 2)}, "must not exceed"),
-        ({"discriminator__activation": "relu"}, "has maxout units"),
+        ({"generator__grid": (3, 3, 3)}, "product is the number of units of the last hidden layer, 18"),
+        ({"generator__kernel": 1}, "stride=2 must be from 1 to generator.kernel=1"),
+        ({"discriminator__pools": (2,)}, "one number per convolution each"),
+        ({"discriminator__pools": (2, 0)}, "not 0"),
+        ({"discriminator__strides": (3, 2)}, "must not exceed"),
     ],
 )
 def test_convolutions_that_cannot_be(changes, words):
@@ -185,6 +189,60 @@ def test_convolutions_that_cannot_be(changes, words):
 def test_convolutions_that_do_not_fit_the_images():
     config = conv_config()
     with pytest.raises(UserError, match=r"images of 8x8 pixels, but the data are of shape \(9, 9, 1\)"):
-        build(config, (9, 9, 1), 100).init(traced(config))
+        build(config, DataSpec((9, 9, 1)), 100)
+    with pytest.raises(UserError, match=r"draws images of 8x8 pixels, but the data are of shape \(2,\)"):
+        build(config, DataSpec((2,)), 100)
     with pytest.raises(UserError, match="a window of 8x8 does not fit into the 4x4 points"):
-        build(conv_config(discriminator__conv__pools=(2, 8)), (8, 8, 1), 100).init(traced(config))
+        build(conv_config(discriminator__pools=(2, 8)), PIXELS, 100).init(traced(config))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"generator__output_sparse": 20}, "the layer below has 16 units"),
+        ({"generator__activations": ("relu", "relu")}, "2 activations for the 1 layers"),
+        ({"generator__irange": -0.1}, "0 or more, not -0.1"),
+        ({"discriminator__pieces": 0}, "above 0, not 0"),
+        ({"discriminator__input_keep": 0.0}, "not 0.0"),
+    ],
+)
+def test_perceptrons_that_cannot_be(tiny_config, changes, words):
+    with pytest.raises(UserError, match=words):
+        validate(tiny_config(**changes))
+
+
+def a_dataset(name: str, **changes) -> Dataset:
+    images = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 1)).astype(np.uint8)
+    return Dataset(name, images[:40], images[40:50], images[50:], None)._replace(**changes)
+
+
+def test_a_sigmoid_generator_draws_no_unbounded_data(tiny_config):
+    """Points of a mixture, and images after global contrast normalization; pixels in [0, 1] are fine."""
+    build_for(tiny_config(), a_dataset("digits"))
+    with pytest.raises(UserError, match=r"output=sigmoid draws numbers in \[0, 1\], but these data are not bounded"):
+        build_for(tiny_config(**{"data.gcn": 1.0}), a_dataset("digits"))
+    points = np.random.default_rng(0).normal(size=(40, 2)).astype(np.float32)
+    with pytest.raises(UserError, match=r"not bounded; set generator.output=linear"):
+        build_for(tiny_config(), a_dataset("mixture:ring8", train=points))
+    build_for(tiny_config(**{"generator.output": "linear"}), a_dataset("mixture:ring8", train=points))
+
+
+def test_classes_asked_of_data_without_labels(tiny_config):
+    config = tiny_config(conditional="label")
+    with pytest.raises(UserError, match=r"conditional=label needs classes, but digits has no labels"):
+        build_for(config, a_dataset("digits"))
+    labelled = a_dataset("digits", train_labels=np.arange(40, dtype=np.int32) % 3, classes=3)
+    assert build_for(config, labelled).classes == 3
+    assert build_for(tiny_config(), labelled).classes == 0
+
+
+def test_classes_join_the_inputs_as_a_row_of_0_and_1(tiny_config):
+    gan = build(tiny_config(conditional="label"), PIXELS._replace(classes=5), 100)
+    state = jax.eval_shape(gan.init, traced(tiny_config()))
+    assert state.generator.params["Dense_0"]["kernel"].shape == (8 + 5, 16)
+    assert state.discriminator.params["Dense_0"]["kernel"].shape == (64 + 5, 8)
+
+
+def test_a_minibatch_larger_than_the_data(tiny_config):
+    with pytest.raises(UserError, match=r"train\.batch_size=41 is larger than the training set of 40"):
+        build_for(tiny_config(**{"train.batch_size": 41}), a_dataset("digits"))

@@ -118,7 +118,7 @@ def least_squares_posterior(logits: Array, *, a: ArrayLike = 0.0, b: ArrayLike =
 def check_least_squares(*, a: float, b: float) -> None:
     if a == b:
         raise UserError(
-            f"objective.a={a} and objective.b={b} are D's targets of fakes and of data; make them differ, as 0 and 1 do."
+            f"objective.a={a} and objective.b={b} are D's targets of fakes and of data; make them differ, as 0 and 1."
         )
 
 

@@ -1,0 +1,102 @@
+"""Averages of theta_g: the profile that each gives the past, against closed forms in float64."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxgan import ema
+from jaxgan.algorithm1 import train_step
+from jaxgan.config import default, update
+from jaxgan.evaluate import draw
+from jaxgan.gan import sample, sampling_statistics
+from jaxgan.state import run_stream
+
+
+def weights(average: ema.Average, steps: int, m: int = 1, ramp: float = 0.0) -> np.ndarray:
+    """What theta_g after each step weighs in the average after the last, by its own recursion, float64."""
+    found = np.zeros(steps)
+    for t in range(1, steps + 1):
+        share = float(ema.kept(average, jnp.float32(t), m, ramp))
+        found *= share
+        found[t - 1] = 1 - share
+    return found
+
+
+@pytest.mark.parametrize("gamma", [0.0, 1.0, 2.0, 6.94])
+def test_power_function_weights(gamma):
+    """(s^(g+1) - (s-1)^(g+1)) / t^(g+1): the profile (g+1) tau^g / t^(g+1) of arXiv:2312.02696 over each step."""
+    n = 200
+    ends = (np.arange(n + 1) / n) ** (gamma + 1)
+    found = weights(ema.Average("", "gamma", gamma), n)
+    np.testing.assert_allclose(found, np.diff(ends), atol=2e-6)
+    assert found.sum() == pytest.approx(1, abs=1e-5)  # nothing is left of the initial parameters
+    # The relative width of the profile, sqrt((g+1) / ((g+2)^2 (g+3))): .2357 for gamma 1.
+    middle = (np.arange(n) + 0.5) / n
+    width = np.sqrt(found @ middle**2 - (found @ middle) ** 2)
+    assert width == pytest.approx(np.sqrt((gamma + 1) / ((gamma + 2) ** 2 * (gamma + 3))), rel=1e-3)
+
+
+def test_a_half_life_is_in_images():
+    """After H images what was there weighs half."""
+    average = ema.Average("", "half_life", 1000.0)
+    assert float(ema.kept(average, jnp.float32(7), 100, 0.0)) ** 10 == pytest.approx(0.5, rel=1e-5)
+    assert float(ema.kept(average._replace(number=0.0), jnp.float32(7), 100, 0.0)) == 0  # theta_g itself
+
+
+def test_a_ramp_shortens_the_half_life_early_on():
+    """min(H, ramp * images so far): StyleGAN2-ADA's rule."""
+    average = ema.Average("", "half_life", 1000.0)
+    for t, half_life in ((1, 5.0), (20, 100.0), (200, 1000.0), (10_000, 1000.0)):
+        found = float(ema.kept(average, jnp.float32(t), 100, 0.05))
+        assert found == pytest.approx(0.5 ** (100 / half_life), rel=1e-4)
+
+
+def test_averages_have_names_in_the_order_of_the_state():
+    config = update(default(), {"generator.ema.gamma": (1.0, 6.94), "generator.ema.half_life": (10_000,)})
+    averages = ema.averages(config.generator.ema)
+    assert [a.name for a in averages] == ["gamma=1", "gamma=6.94", "half_life=10000"]
+    assert averages[0].words == "power-function EMA of G, weights ~ step^1"
+    assert averages[2].words == "EMA of G with a half-life of 10000 images"
+    assert ema.averages(default().generator.ema) == ()
+
+
+def test_several_averages_at_once_and_each_can_be_sampled(game):
+    """Against weighted means in float64; the players learn as they do without them."""
+    changes = {"generator.ema.gamma": (2.0,), "generator.ema.half_life": (24.0,), "generator.ema.ramp": 0.5}
+    g, plain = game(**changes), game()
+    gan, state, other = g.gan, g.state, plain.state
+    for average in state.averages:
+        jax.tree.map(np.testing.assert_array_equal, average, state.generator.params)
+    one, same = (
+        jax.jit(lambda s, g=g: train_step(gan=g.gan, hparams=g.hparams, state=s, data=g.data)[0])
+        for g in (g, plain)
+    )
+    past, n = [], 12
+    for _ in range(n):
+        state, other = one(state), same(other)
+        past.append(jax.tree.leaves(state.generator.params))
+    for found, average in zip(state.averages, gan.averages, strict=True):
+        if average.kind == "gamma":
+            profile = np.diff((np.arange(n + 1) / n) ** 3)
+        else:
+            shares = [0.5 ** (8 / min(24, 0.5 * 8 * t)) for t in range(1, n + 1)]
+            profile = np.array([(1 - shares[t]) * np.prod(shares[t + 1 :]) for t in range(n)])
+        rest = 1 - profile.sum()
+        for got, start, *thetas in zip(jax.tree.leaves(found), jax.tree.leaves(g.state.generator.params), *past, strict=True):
+            expected = np.tensordot(profile, np.asarray(thetas, np.float64), 1) + rest * np.asarray(start, np.float64)
+            np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-6)
+    for ours, theirs in ((state.generator, other.generator), (state.discriminator, other.discriminator)):
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), ours, theirs)
+
+    key, numbers = run_stream(g.hparams, "user"), jnp.arange(4, dtype=jnp.uint32)
+    drawn = {}
+    for place, params in ((None, state.generator.params), (0, state.averages[0]), (1, state.averages[1])):
+        stats = sampling_statistics(gan, g.hparams, params, {})
+        drawn[place] = np.asarray(draw(gan, g.hparams, state, key, 4, ema=place))
+        expected = sample(gan, g.hparams, params, stats, key=key, numbers=numbers)
+        np.testing.assert_allclose(drawn[place], expected, rtol=1e-6)
+    assert len({d.tobytes() for d in drawn.values()}) == 3
+    # Without averages theta_g draws, whatever is asked for first.
+    theta_g = sample(plain.gan, plain.hparams, other.generator.params, {}, key=key, numbers=numbers)
+    np.testing.assert_allclose(draw(plain.gan, plain.hparams, other, key, 4), theta_g, rtol=1e-6)
