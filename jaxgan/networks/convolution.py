@@ -16,6 +16,7 @@ Images are [n, H, W, C], kernels [kh, kw, C, features] and features [n, h, w, fe
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -115,27 +116,36 @@ def im2col(x: jax.Array, g: Geometry) -> jax.Array:
     return jnp.stack(pieces, axis=3).reshape(-1, h, w, kh * kw * c)
 
 
-def shifted_sum(y: jax.Array, axis: int, taps: int, window: int, stride: int) -> jax.Array:
-    """Adds up axis `taps`, whose element i counts for the block i // stride later, into blocks of `stride`."""
-    terms = []
-    for block in range(-(-window // stride)):
-        piece = lax.slice_in_dim(y, block * stride, min((block + 1) * stride, window), axis=taps)
-        edges = [(0, 0, 0)] * y.ndim
-        edges[axis] = (block, -(-window // stride) - 1 - block, 0)
-        edges[taps] = (0, stride - piece.shape[taps], 0)
-        terms.append(lax.pad(piece, jnp.zeros((), y.dtype), edges))
-    return sum(terms[1:], terms[0])
-
-
 def col2im(y: jax.Array, g: Geometry, channels: int) -> jax.Array:
-    """Adds windows up where they lie in the images: [n, h, w, kh * kw * C] -> [n, H, W, C]. The transpose of `im2col`."""
-    (h, w), (sh, sw), (kh, kw), c = g.points, g.strides, g.window, channels
-    y = y.reshape(-1, h, w, kh, kw, c)
-    y = shifted_sum(y, 2, 4, kw, sw)
-    y = shifted_sum(y, 1, 3, kh, sh)
-    n, rows, columns = y.shape[:3]
-    x = y.transpose(0, 1, 3, 2, 4, 5).reshape(n, rows * sh, columns * sw, c)
-    return lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *((-lo, -hi, 0) for lo, hi, _ in margins(g)), (0, 0, 0)])
+    """Adds windows up where they lie in the images, `im2col` transposed: [n, h, w, kh * kw * C] -> [n, H, W, C].
+
+    A block of a window counts as many blocks further down and to the right as it lies in the window. Small windows
+    are summed in one pass, larger ones by columns and then by rows.
+    """
+    (h, w), (sh, sw), (kh, kw), (rows, columns) = g.points, g.strides, g.window, blocks(g)
+    y = y.reshape(-1, h, w, kh, kw, channels)
+    if rows * columns <= 4:
+        x = block_sum(y, rows, columns, g.strides)
+    else:
+        x = block_sum(lax.optimization_barrier(block_sum(y, 1, columns, (kh, sw))), rows, 1, (sh, sw))
+    n, rows, columns = x.shape[:3]
+    x = x.transpose(0, 1, 3, 2, 4, 5).reshape(n, rows * sh, columns * sw, channels)
+    x = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *((-lo, -hi, 0) for lo, hi, _ in margins(g)), (0, 0, 0)])
+    return lax.optimization_barrier(x)
+
+
+def block_sum(y: jax.Array, rows: int, columns: int, block: tuple[int, int]) -> jax.Array:
+    """[n, h, w, kh, kw, C] -> [n, h + rows - 1, w + columns - 1, *block, C], in one pass over y.
+
+    XLA makes a single loop of padded slices and their sum, as long as no other computation reaches into it.
+    """
+    terms = []
+    for row, column in itertools.product(range(rows), range(columns)):
+        piece = y[:, :, :, row * block[0] : (row + 1) * block[0], column * block[1] : (column + 1) * block[1]]
+        height, width = block[0] - piece.shape[3], block[1] - piece.shape[4]
+        edges = [(row, rows - 1 - row, 0), (column, columns - 1 - column, 0), (0, height, 0), (0, width, 0)]
+        terms.append(lax.pad(piece, jnp.zeros((), y.dtype), [(0, 0, 0), *edges, (0, 0, 0)]))
+    return sum(terms[1:], terms[0])
 
 
 def cpu_conv(x: jax.Array, kernel: jax.Array, g: Geometry) -> jax.Array:
@@ -162,9 +172,13 @@ def cpu_kernel(x: jax.Array, y: jax.Array, g: Geometry) -> jax.Array:
     shape = (*g.window, x.shape[-1] // g.groups, y.shape[-1])
     rows = grouped(im2col(x, g), g)
     if g.groups == 1:
-        # The product of two matrices with many rows is twice as fast with the smaller one turned beforehand.
-        y = lax.optimization_barrier(y.reshape(-1, y.shape[-1]).T)
-        return jnp.matmul(y, rows.reshape(y.shape[-1], -1), precision=g.precision).T.reshape(shape)
+        rows, y = rows.reshape(-1, rows.shape[-1]), y.reshape(-1, y.shape[-1])
+        # Two matrices of many rows: twice as fast if the narrower one is transposed beforehand. The barriers keep
+        # XLA from turning that back.
+        if rows.shape[1] <= y.shape[1]:
+            return jnp.matmul(lax.optimization_barrier(rows.T), y, precision=g.precision).reshape(shape)
+        kernel = jnp.matmul(lax.optimization_barrier(y.T), rows, precision=g.precision)
+        return lax.optimization_barrier(kernel).T.reshape(shape)
     y = y.reshape(*y.shape[:3], g.groups, -1)
     return jnp.einsum("nhwgi,nhwgo->igo", rows, y, precision=g.precision).reshape(shape)
 
