@@ -34,6 +34,7 @@ from jaxgan.errors import UserError
 Padding = str | Sequence[tuple[int, int]]
 
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
+PORTION_BYTES = 4 * 2**20  # of windows at a time on CPU: what its caches hold
 
 
 class Geometry(NamedTuple):
@@ -130,8 +131,7 @@ def col2im(y: jax.Array, g: Geometry, channels: int) -> jax.Array:
         x = block_sum(lax.optimization_barrier(block_sum(y, 1, columns, (kh, sw))), rows, 1, (sh, sw))
     n, rows, columns = x.shape[:3]
     x = x.transpose(0, 1, 3, 2, 4, 5).reshape(n, rows * sh, columns * sw, channels)
-    x = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *((-lo, -hi, 0) for lo, hi, _ in margins(g)), (0, 0, 0)])
-    return lax.optimization_barrier(x)
+    return lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *((-lo, -hi, 0) for lo, hi, _ in margins(g)), (0, 0, 0)])
 
 
 def block_sum(y: jax.Array, rows: int, columns: int, block: tuple[int, int]) -> jax.Array:
@@ -148,39 +148,83 @@ def block_sum(y: jax.Array, rows: int, columns: int, block: tuple[int, int]) -> 
     return sum(terms[1:], terms[0])
 
 
+def portion_size(n: int, g: Geometry, kernel: tuple[int, ...], bytes_each: int) -> int:
+    """How many of n images to lay out at a time.
+
+    A loop over portions keeps the windows in the caches, and the memory small. XLA moves no other computation
+    into it either: otherwise each user of a sum of windows, such as batch norm's two reductions, sums up again.
+    """
+    image = math.prod(g.points) * math.prod(kernel[:3]) * g.groups * bytes_each
+    if n * image <= PORTION_BYTES // 8:
+        return n
+    return max(1, min(-(-n // 2), PORTION_BYTES // image))
+
+
+def in_portions(function: Callable[..., jax.Array], size: int, *arrays: jax.Array) -> jax.Array:
+    """function(*arrays), of `size` images at a time."""
+    count, rest = divmod(arrays[0].shape[0], size)
+    if count == 1 and not rest:
+        return function(*arrays)
+    whole = [a[: count * size].reshape(count, size, *a.shape[1:]) for a in arrays]
+    y = lax.map(lambda portion: function(*portion), whole)
+    y = y.reshape(count * size, *y.shape[2:])
+    return jnp.concatenate([y, function(*(a[count * size :] for a in arrays))]) if rest else y
+
+
+def total_of_portions(function: Callable[..., jax.Array], size: int, *arrays: jax.Array) -> jax.Array:
+    """The sum of function(*arrays) over portions of `size` images."""
+    count, rest = divmod(arrays[0].shape[0], size)
+    total = function(*(a[:size] for a in arrays))
+    if count > 1:
+        whole = [a[size : count * size].reshape(count - 1, size, *a.shape[1:]) for a in arrays]
+        total = lax.scan(lambda total, portion: (total + function(*portion), None), total, whole)[0]
+    return total + function(*(a[count * size :] for a in arrays)) if rest else total
+
+
 def cpu_conv(x: jax.Array, kernel: jax.Array, g: Geometry) -> jax.Array:
-    rows, kernel = grouped(im2col(x, g), g), kernel.reshape(-1, g.groups, kernel.shape[-1] // g.groups)
-    if g.groups == 1:
-        return jnp.matmul(rows[..., 0, :], kernel[:, 0], precision=g.precision)
-    y = jnp.einsum("nhwgi,igo->nhwgo", rows, kernel, precision=g.precision)
-    return y.reshape(*y.shape[:3], -1)
+    k = kernel.reshape(-1, g.groups, kernel.shape[-1] // g.groups)
+
+    def features(x: jax.Array) -> jax.Array:
+        if g.groups == 1:
+            return jnp.matmul(im2col(x, g), k[:, 0], precision=g.precision)
+        y = jnp.einsum("nhwgi,igo->nhwgo", grouped(im2col(x, g), g), k, precision=g.precision)
+        return y.reshape(*y.shape[:3], -1)
+
+    return in_portions(features, portion_size(len(x), g, kernel.shape, x.dtype.itemsize), x)
 
 
 def cpu_images(y: jax.Array, kernel: jax.Array, g: Geometry) -> jax.Array:
     c = kernel.shape[2]
-    kernel = kernel.reshape(-1, g.groups, kernel.shape[-1] // g.groups)
-    y = y.reshape(*y.shape[:3], g.groups, -1)
-    if g.groups == 1:
-        rows = jnp.matmul(y[..., 0, :], kernel[:, 0].T, precision=g.precision)
-    else:
-        rows = jnp.einsum("nhwgo,igo->nhwig", y, kernel, precision=g.precision)
+    k = kernel.reshape(-1, g.groups, kernel.shape[-1] // g.groups)
+
+    def images(y: jax.Array) -> jax.Array:
+        if g.groups == 1:
+            return col2im(jnp.matmul(y, k[:, 0].T, precision=g.precision), g, c)
+        y = y.reshape(*y.shape[:3], g.groups, -1)
+        rows = jnp.einsum("nhwgo,igo->nhwig", y, k, precision=g.precision)
         rows = rows.reshape(*rows.shape[:3], -1, c, g.groups).swapaxes(-1, -2)
-    return col2im(rows, g, c * g.groups)
+        return col2im(rows, g, c * g.groups)
+
+    return in_portions(images, portion_size(len(y), g, kernel.shape, y.dtype.itemsize), y)
 
 
 def cpu_kernel(x: jax.Array, y: jax.Array, g: Geometry) -> jax.Array:
     shape = (*g.window, x.shape[-1] // g.groups, y.shape[-1])
-    rows = grouped(im2col(x, g), g)
-    if g.groups == 1:
+    # Two matrices of many rows: twice as fast if the narrower one is transposed beforehand. The barriers keep XLA
+    # from turning that back.
+    narrow = math.prod(shape[:3]) <= shape[3]
+
+    def product(x: jax.Array, y: jax.Array) -> jax.Array:
+        rows = im2col(x, g)
+        if g.groups > 1:
+            y = y.reshape(*y.shape[:3], g.groups, -1)
+            return jnp.einsum("nhwgi,nhwgo->igo", grouped(rows, g), y, precision=g.precision)
         rows, y = rows.reshape(-1, rows.shape[-1]), y.reshape(-1, y.shape[-1])
-        # Two matrices of many rows: twice as fast if the narrower one is transposed beforehand. The barriers keep
-        # XLA from turning that back.
-        if rows.shape[1] <= y.shape[1]:
-            return jnp.matmul(lax.optimization_barrier(rows.T), y, precision=g.precision).reshape(shape)
-        kernel = jnp.matmul(lax.optimization_barrier(y.T), rows, precision=g.precision)
-        return lax.optimization_barrier(kernel).T.reshape(shape)
-    y = y.reshape(*y.shape[:3], g.groups, -1)
-    return jnp.einsum("nhwgi,nhwgo->igo", rows, y, precision=g.precision).reshape(shape)
+        a, b = (rows, y) if narrow else (y, rows)
+        return lax.optimization_barrier(jnp.matmul(lax.optimization_barrier(a.T), b, precision=g.precision))
+
+    kernel = total_of_portions(product, portion_size(len(x), g, shape, x.dtype.itemsize), x, y)
+    return (kernel if narrow or g.groups > 1 else kernel.T).reshape(shape)
 
 
 def grouped(rows: jax.Array, g: Geometry) -> jax.Array:
