@@ -157,7 +157,7 @@ def portion_size(n: int, g: Geometry, kernel: tuple[int, ...], bytes_each: int) 
     image = math.prod(g.points) * math.prod(kernel[:3]) * g.groups * bytes_each
     if n * image <= PORTION_BYTES // 8:
         return n
-    return max(1, min(-(-n // 2), PORTION_BYTES // image))
+    return -(-n // min(n, max(2, -(-n * image // PORTION_BYTES))))
 
 
 def in_portions(function: Callable[..., jax.Array], size: int, *arrays: jax.Array) -> jax.Array:
