@@ -13,6 +13,7 @@ import flax.linen as nn
 import jax
 
 from jaxgan.errors import UserError
+from jaxgan.networks.convolution import Conv, ConvTranspose
 from jaxgan.networks.layers import ACTIVATIONS, dropout, maxout, uniform_init
 from jaxgan.networks.mlp import hidden_layers, logits
 
@@ -45,12 +46,11 @@ class Generator(nn.Module):
                 f"{tuple(self.shape)}; make stride * (grid - 1) + kernel the images' height and width."
             )
         h = hidden_layers(z, self.hidden, self.activations, self.irange, self.sigmoid_bias)
-        x = nn.ConvTranspose(
+        x = ConvTranspose(
             self.shape[2],
             (self.kernel, self.kernel),
             (self.stride, self.stride),
             padding="VALID",
-            transpose_kernel=True,
             use_bias=False,
             kernel_init=self.output_init,
             name="output",
@@ -87,7 +87,8 @@ class Discriminator(nn.Module):
         for i, (channels, kernel, padding, pool, stride) in enumerate(layers):
             x = dropout(x, self.hidden_keep if i else self.input_keep, keys, i)
             init = uniform_init(self.irange)
-            x = nn.Conv(channels * self.conv_pieces, (kernel, kernel), padding=padding, kernel_init=init)(x)
+            around = ((padding, padding), (padding, padding))
+            x = Conv(channels * self.conv_pieces, (kernel, kernel), padding=around, kernel_init=init)(x)
             x = max_pool(maxout(x, self.conv_pieces), pool, stride)
         keeps = [self.hidden_keep if self.channels else self.input_keep] + [self.hidden_keep] * len(self.hidden)
         return logits(x, keys, len(self.channels), self.hidden, "maxout", self.pieces, self.irange, keeps)

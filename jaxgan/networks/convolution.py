@@ -109,11 +109,13 @@ def im2col(x: jax.Array, g: Geometry) -> jax.Array:
     x = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *margins(g), (0, 0, 0)])
     x = x.reshape(-1, h + rows - 1, sh, w + columns - 1, sw * c)
     wide = sw if kw % sw == 0 else 1
-    pieces = [
-        x[:, i // sh : i // sh + h, i % sh, j // sw : j // sw + w, j % sw * c : (j % sw + wide) * c]
-        for i in range(kh)
-        for j in range(0, kw, wide)
-    ]
+    across = [(j // sw, slice(j % sw * c, (j % sw + wide) * c)) for j in range(0, kw, wide)]
+    down = [(i // sh, i % sh) for i in range(kh)]
+    if len(down) * len(across) <= 16:
+        pieces = [x[:, i : i + h, row, j : j + w, part] for i, row in down for j, part in across]
+    else:  # in two steps: programs of 64 slices take long to compile
+        x = jnp.stack([x[:, :, :, j : j + w, part] for j, part in across], axis=4)
+        pieces = [x[:, i : i + h, row] for i, row in down]
     return jnp.stack(pieces, axis=3).reshape(-1, h, w, kh * kw * c)
 
 
