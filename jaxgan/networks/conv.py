@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import reduce
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
+from jax import lax
 
 from jaxgan.errors import UserError
 from jaxgan.networks.convolution import Conv, ConvTranspose
@@ -111,5 +114,11 @@ def max_pool(x: jax.Array, window: int, stride: int) -> jax.Array:
             f"discriminator.conv.pools: a window of {window}x{window} does not fit into the "
             f"{sides[0]}x{sides[1]} points that the convolution leaves; use fewer layers, or larger paddings."
         )
-    beyond = [-(side - window) % stride for side in sides]
-    return nn.max_pool(x, (window, window), (stride, stride), [(0, more) for more in beyond])
+    # Maxima of shifted slices rather than XLA's windowed maximum, whose gradient is slow on CPU.
+    for axis, side in enumerate(sides, 1):
+        points, beyond = -(-(side - window) // stride) + 1, -(side - window) % stride
+        edges = [(0, beyond if i == axis else 0, 0) for i in range(x.ndim)]
+        x = lax.pad(x, jnp.array(-jnp.inf, x.dtype), edges)
+        last = stride * (points - 1) + 1
+        x = reduce(jnp.maximum, [lax.slice_in_dim(x, i, i + last, stride, axis) for i in range(window)])
+    return x

@@ -314,7 +314,7 @@ def conv(
     if kernel.shape[3] % feature_groups:
         raise ValueError(f"{kernel.shape[3]} features in {feature_groups} groups")
     sides, window = x.shape[1:3], kernel.shape[:2]
-    pads = lax.padtype_to_pads(sides, window, strides, padding) if isinstance(padding, str) else padding
+    pads = lax.padtype_to_pads(sides, window, strides, named(padding)) if isinstance(padding, str) else padding
     g = geometry(sides, window, strides, pads, feature_groups)
     if min(g.points) < 1:
         raise UserError(
@@ -361,12 +361,16 @@ def conv_transpose(x: jax.Array, kernel: jax.Array, *, strides: tuple[int, int],
 
 def cropping(window: int, stride: int, padding: str) -> tuple[int, int]:
     """The padding of a transposed convolution in one direction, as `lax.conv_transpose` understands its name."""
-    if padding == "VALID":
+    if named(padding) == "VALID":
         return 0, min(window - stride, 0)
-    if padding == "SAME":
-        lo = max((window - stride) // 2, 0)
-        return lo, window - stride - lo
-    raise UserError(f"padding is 'SAME', 'VALID' or pairs of numbers, not {padding!r}.")
+    lo = max((window - stride) // 2, 0)
+    return lo, window - stride - lo
+
+
+def named(padding: str) -> str:
+    if padding not in ("SAME", "VALID"):
+        raise UserError(f"padding is 'SAME', 'VALID' or two pairs of numbers, not {padding!r}.")
+    return padding
 
 
 def geometry(
