@@ -242,9 +242,7 @@ def test_both_players_are_told_the_class(game, monkeypatch):
     assert np.array_equal(seen[1].y, last["y"])
     z = g.noise().z
     a, b = (jnp.full(gan.m, label, jnp.int32) for label in (0, 3))
-    theta_g, theta_d = (
-        jax.tree.map(lambda p: p + 0.1, p.params) for p in (state.generator, state.discriminator)
-    )
+    theta_g, theta_d = (jax.tree.map(lambda p: p + 0.1, p.params) for p in (state.generator, state.discriminator))
     assert not np.array_equal(gan.G(theta_g, {}, z, a)[0], gan.G(theta_g, {}, z, b)[0])
     assert not np.array_equal(gan.D(theta_d, {}, d["x"], a, None)[0], gan.D(theta_d, {}, d["x"], b, None)[0])
 

@@ -60,9 +60,15 @@ def test_data_and_fakes_go_through_one_law_in_both_steps_and_the_penalties(game,
 def test_the_probability_is_traced(game):
     """One compiled program for all of its values: a flip that always happens is the step on mirrored images."""
     g = game(**FLIP)
-    step = jax.jit(lambda h, D: algorithm1.discriminator_step(gan=g.gan, hparams=h, G=g.state.generator, D=D, x=x, y=None, noise=noise))
+    step = jax.jit(
+        lambda h, D: algorithm1.discriminator_step(
+            gan=g.gan, hparams=h, G=g.state.generator, D=D, x=x, y=None, noise=noise
+        )
+    )
     x, noise = g.gan.decode(jnp.asarray(IMAGES[: g.gan.m])), g.noise()
-    results = {p: step(g.hparams | {"augment.probability": np.float32(p)}, g.state.discriminator)[1] for p in (0.0, 1.0)}
+    results = {
+        p: step(g.hparams | {"augment.probability": np.float32(p)}, g.state.discriminator)[1] for p in (0.0, 1.0)
+    }
     assert step._cache_size() == 1
     assert float(results[0.0]["d_real"]) != float(results[1.0]["d_real"])
 

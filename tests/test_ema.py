@@ -69,8 +69,7 @@ def test_several_averages_at_once_and_each_can_be_sampled(game):
     for average in state.averages:
         jax.tree.map(np.testing.assert_array_equal, average, state.generator.params)
     one, same = (
-        jax.jit(lambda s, g=g: train_step(gan=g.gan, hparams=g.hparams, state=s, data=g.data)[0])
-        for g in (g, plain)
+        jax.jit(lambda s, g=g: train_step(gan=g.gan, hparams=g.hparams, state=s, data=g.data)[0]) for g in (g, plain)
     )
     past, n = [], 12
     for _ in range(n):
@@ -83,7 +82,9 @@ def test_several_averages_at_once_and_each_can_be_sampled(game):
             shares = [0.5 ** (8 / min(24, 0.5 * 8 * t)) for t in range(1, n + 1)]
             profile = np.array([(1 - shares[t]) * np.prod(shares[t + 1 :]) for t in range(n)])
         rest = 1 - profile.sum()
-        for got, start, *thetas in zip(jax.tree.leaves(found), jax.tree.leaves(g.state.generator.params), *past, strict=True):
+        for got, start, *thetas in zip(
+            jax.tree.leaves(found), jax.tree.leaves(g.state.generator.params), *past, strict=True
+        ):
             expected = np.tensordot(profile, np.asarray(thetas, np.float64), 1) + rest * np.asarray(start, np.float64)
             np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-6)
     for ours, theirs in ((state.generator, other.generator), (state.discriminator, other.discriminator)):

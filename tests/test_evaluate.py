@@ -25,7 +25,12 @@ def seen_by(monkeypatch, needs=("samples", "validation", "test")):
         seen.append(arguments)
         return {"good": 2.0, "bad": 3.0, "test_good": 4.0, "neutral": 5.0}
 
-    shown = {"good": Shown("good", 1, 1), "bad": Shown("bad", 1, -1), "test_good": Shown("x", 1, 1), "neutral": Shown("x", 1, 0)}
+    shown = {
+        "good": Shown("good", 1, 1),
+        "bad": Shown("bad", 1, -1),
+        "test_good": Shown("x", 1, 1),
+        "neutral": Shown("x", 1, 0),
+    }
     monkeypatch.setitem(METRICS, "seen", Metric(needs, evaluate, shown, "good"))
     return seen
 

@@ -125,7 +125,9 @@ def test_transposed_convolution_adds_kernels_and_a_bias_for_every_number():
             for i in range(kernel):
                 for j in range(kernel):
                     # The kernel is [kernel, kernel, channels, features].
-                    expected[:, stride * r + i, stride * c + j] += h[:, r, c] @ weights["output"]["kernel"][i, j].T
+                    expected[:, stride * r + i, stride * c + j] += (
+                        h[:, r, c] @ weights["output"]["transposed_kernel"][i, j].T
+                    )
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert len(np.unique(weights["output_bias"])) == height * width * channels
 

@@ -124,7 +124,9 @@ def test_samples_use_statistics_of_the_very_parameters_that_are_sampled(norm_gam
     g = norm_game(**{"generator.ema.gamma": (1.0,), "optimizer.generator.learning_rate": 0.05})
     gan, hparams, state, _ = g
     state, _ = g.steps(3)
-    keys = jax.vmap(lambda i: jax.random.fold_in(jax.random.fold_in(run_stream(hparams, "statistics"), i // gan.m), i % gan.m))
+    keys = jax.vmap(
+        lambda i: jax.random.fold_in(jax.random.fold_in(run_stream(hparams, "statistics"), i // gan.m), i % gan.m)
+    )
     z, _ = draw_inputs(gan, hparams, keys(jnp.arange(gan.m * STATISTICS_BATCHES, dtype=jnp.uint32)))
     found = {}
     for name, params in (("theta_g", state.generator.params), ("average", state.averages[0])):
@@ -143,7 +145,9 @@ def test_samples_use_statistics_of_the_very_parameters_that_are_sampled(norm_gam
         expected = gan.G(params, found[name], z, None)[0]
         np.testing.assert_allclose(draw(gan, hparams, state, key, 5, ema=ema), expected, rtol=1e-4, atol=1e-6)
         # ... whatever training left behind.
-        other = state._replace(generator=state.generator._replace(stats=jax.tree.map(lambda s: s + 1, state.generator.stats)))
+        other = state._replace(
+            generator=state.generator._replace(stats=jax.tree.map(lambda s: s + 1, state.generator.stats))
+        )
         np.testing.assert_allclose(draw(gan, hparams, other, key, 5, ema=ema), expected, rtol=1e-4, atol=1e-6)
 
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jaxgan.plan import chain, fixed, over, product, zipped
 
 from jaxgan import members, plan, results
 from jaxgan.config import default
 from jaxgan.errors import UserError
-from jaxgan.plan import chain, fixed, over, product, zipped
 
 RATE = "optimizer.generator.learning_rate"
 

@@ -16,6 +16,7 @@ Images are [n, H, W, C], kernels [kh, kw, C, features] and features [n, h, w, fe
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -34,6 +35,7 @@ from jaxgan.networks.spectral import normalized
 Padding = str | Sequence[tuple[int, int]]
 
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
+PORTION_BYTES = 4 * 2**20  # of windows at a time on CPU: what its caches hold
 
 
 class Geometry(NamedTuple):
@@ -108,66 +110,124 @@ def im2col(x: jax.Array, g: Geometry) -> jax.Array:
     x = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *margins(g), (0, 0, 0)])
     x = x.reshape(-1, h + rows - 1, sh, w + columns - 1, sw * c)
     wide = sw if kw % sw == 0 else 1
-    pieces = [
-        x[:, i // sh : i // sh + h, i % sh, j // sw : j // sw + w, j % sw * c : (j % sw + wide) * c]
-        for i in range(kh)
-        for j in range(0, kw, wide)
-    ]
+    across = [(j // sw, slice(j % sw * c, (j % sw + wide) * c)) for j in range(0, kw, wide)]
+    down = [(i // sh, i % sh) for i in range(kh)]
+    if len(down) * len(across) <= 16:
+        pieces = [x[:, i : i + h, row, j : j + w, part] for i, row in down for j, part in across]
+    else:  # in two steps: programs of 64 slices take long to compile
+        x = jnp.stack([x[:, :, :, j : j + w, part] for j, part in across], axis=4)
+        pieces = [x[:, i : i + h, row] for i, row in down]
     return jnp.stack(pieces, axis=3).reshape(-1, h, w, kh * kw * c)
 
 
-def shifted_sum(y: jax.Array, axis: int, taps: int, window: int, stride: int) -> jax.Array:
-    """Adds up axis `taps`, whose element i counts for the block i // stride later, into blocks of `stride`."""
-    terms = []
-    for block in range(-(-window // stride)):
-        piece = lax.slice_in_dim(y, block * stride, min((block + 1) * stride, window), axis=taps)
-        edges = [(0, 0, 0)] * y.ndim
-        edges[axis] = (block, -(-window // stride) - 1 - block, 0)
-        edges[taps] = (0, stride - piece.shape[taps], 0)
-        terms.append(lax.pad(piece, jnp.zeros((), y.dtype), edges))
-    return sum(terms[1:], terms[0])
-
-
 def col2im(y: jax.Array, g: Geometry, channels: int) -> jax.Array:
-    """Adds windows up where they lie in the images, `im2col` transposed: [n, h, w, kh * kw * C] -> [n, H, W, C]."""
-    (h, w), (sh, sw), (kh, kw), c = g.points, g.strides, g.window, channels
-    y = y.reshape(-1, h, w, kh, kw, c)
-    y = shifted_sum(y, 2, 4, kw, sw)
-    y = shifted_sum(y, 1, 3, kh, sh)
-    n, rows, columns = y.shape[:3]
-    x = y.transpose(0, 1, 3, 2, 4, 5).reshape(n, rows * sh, columns * sw, c)
+    """Adds windows up where they lie in the images, `im2col` transposed: [n, h, w, kh * kw * C] -> [n, H, W, C].
+
+    A block of a window counts as many blocks further down and to the right as it lies in the window. Small windows
+    are summed in one pass, larger ones by columns and then by rows.
+    """
+    (h, w), (sh, sw), (kh, kw), (rows, columns) = g.points, g.strides, g.window, blocks(g)
+    y = y.reshape(-1, h, w, kh, kw, channels)
+    if rows * columns <= 4:
+        x = block_sum(y, rows, columns, g.strides)
+    else:
+        x = block_sum(lax.optimization_barrier(block_sum(y, 1, columns, (kh, sw))), rows, 1, (sh, sw))
+    n, rows, columns = x.shape[:3]
+    x = x.transpose(0, 1, 3, 2, 4, 5).reshape(n, rows * sh, columns * sw, channels)
     return lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *((-lo, -hi, 0) for lo, hi, _ in margins(g)), (0, 0, 0)])
 
 
+def block_sum(y: jax.Array, rows: int, columns: int, block: tuple[int, int]) -> jax.Array:
+    """[n, h, w, kh, kw, C] -> [n, h + rows - 1, w + columns - 1, *block, C], in one pass over y.
+
+    XLA makes a single loop of padded slices and their sum, as long as no other computation reaches into it.
+    """
+    terms = []
+    for row, column in itertools.product(range(rows), range(columns)):
+        piece = y[:, :, :, row * block[0] : (row + 1) * block[0], column * block[1] : (column + 1) * block[1]]
+        height, width = block[0] - piece.shape[3], block[1] - piece.shape[4]
+        edges = [(row, rows - 1 - row, 0), (column, columns - 1 - column, 0), (0, height, 0), (0, width, 0)]
+        terms.append(lax.pad(piece, jnp.zeros((), y.dtype), [(0, 0, 0), *edges, (0, 0, 0)]))
+    return sum(terms[1:], terms[0])
+
+
+def portion_size(n: int, g: Geometry, kernel: tuple[int, ...], bytes_each: int) -> int:
+    """How many of n images to lay out at a time.
+
+    A loop over portions keeps the windows in the caches, and the memory small. XLA moves no other computation
+    into it either: otherwise each user of a sum of windows, such as batch norm's two reductions, sums up again.
+    """
+    image = math.prod(g.points) * math.prod(kernel[:3]) * g.groups * bytes_each
+    if n * image <= PORTION_BYTES // 8:
+        return n
+    return -(-n // min(n, max(2, -(-n * image // PORTION_BYTES))))
+
+
+def in_portions(function: Callable[..., jax.Array], size: int, *arrays: jax.Array) -> jax.Array:
+    """function(*arrays), of `size` images at a time."""
+    count, rest = divmod(arrays[0].shape[0], size)
+    if count == 1 and not rest:
+        return function(*arrays)
+    whole = [a[: count * size].reshape(count, size, *a.shape[1:]) for a in arrays]
+    y = lax.map(lambda portion: function(*portion), whole)
+    y = y.reshape(count * size, *y.shape[2:])
+    return jnp.concatenate([y, function(*(a[count * size :] for a in arrays))]) if rest else y
+
+
+def total_of_portions(function: Callable[..., jax.Array], size: int, *arrays: jax.Array) -> jax.Array:
+    """The sum of function(*arrays) over portions of `size` images."""
+    count, rest = divmod(arrays[0].shape[0], size)
+    total = function(*(a[:size] for a in arrays))
+    if count > 1:
+        whole = [a[size : count * size].reshape(count - 1, size, *a.shape[1:]) for a in arrays]
+        total = lax.scan(lambda total, portion: (total + function(*portion), None), total, whole)[0]
+    return total + function(*(a[count * size :] for a in arrays)) if rest else total
+
+
 def cpu_conv(x: jax.Array, kernel: jax.Array, g: Geometry) -> jax.Array:
-    rows, kernel = grouped(im2col(x, g), g), kernel.reshape(-1, g.groups, kernel.shape[-1] // g.groups)
-    if g.groups == 1:
-        return jnp.matmul(rows[..., 0, :], kernel[:, 0], precision=g.precision)
-    y = jnp.einsum("nhwgi,igo->nhwgo", rows, kernel, precision=g.precision)
-    return y.reshape(*y.shape[:3], -1)
+    k = kernel.reshape(-1, g.groups, kernel.shape[-1] // g.groups)
+
+    def features(x: jax.Array) -> jax.Array:
+        if g.groups == 1:
+            return jnp.matmul(im2col(x, g), k[:, 0], precision=g.precision)
+        y = jnp.einsum("nhwgi,igo->nhwgo", grouped(im2col(x, g), g), k, precision=g.precision)
+        return y.reshape(*y.shape[:3], -1)
+
+    return in_portions(features, portion_size(len(x), g, kernel.shape, x.dtype.itemsize), x)
 
 
 def cpu_images(y: jax.Array, kernel: jax.Array, g: Geometry) -> jax.Array:
     c = kernel.shape[2]
-    kernel = kernel.reshape(-1, g.groups, kernel.shape[-1] // g.groups)
-    y = y.reshape(*y.shape[:3], g.groups, -1)
-    if g.groups == 1:
-        rows = jnp.matmul(y[..., 0, :], kernel[:, 0].T, precision=g.precision)
-    else:
-        rows = jnp.einsum("nhwgo,igo->nhwig", y, kernel, precision=g.precision)
+    k = kernel.reshape(-1, g.groups, kernel.shape[-1] // g.groups)
+
+    def images(y: jax.Array) -> jax.Array:
+        if g.groups == 1:
+            return col2im(jnp.matmul(y, k[:, 0].T, precision=g.precision), g, c)
+        y = y.reshape(*y.shape[:3], g.groups, -1)
+        rows = jnp.einsum("nhwgo,igo->nhwig", y, k, precision=g.precision)
         rows = rows.reshape(*rows.shape[:3], -1, c, g.groups).swapaxes(-1, -2)
-    return col2im(rows, g, c * g.groups)
+        return col2im(rows, g, c * g.groups)
+
+    return in_portions(images, portion_size(len(y), g, kernel.shape, y.dtype.itemsize), y)
 
 
 def cpu_kernel(x: jax.Array, y: jax.Array, g: Geometry) -> jax.Array:
     shape = (*g.window, x.shape[-1] // g.groups, y.shape[-1])
-    rows = grouped(im2col(x, g), g)
-    if g.groups == 1:
-        # The product of two matrices with many rows is twice as fast with the smaller one turned beforehand.
-        y = lax.optimization_barrier(y.reshape(-1, y.shape[-1]).T)
-        return jnp.matmul(y, rows.reshape(y.shape[-1], -1), precision=g.precision).T.reshape(shape)
-    y = y.reshape(*y.shape[:3], g.groups, -1)
-    return jnp.einsum("nhwgi,nhwgo->igo", rows, y, precision=g.precision).reshape(shape)
+    # Two matrices of many rows: twice as fast if the narrower one is transposed beforehand. The barriers keep XLA
+    # from turning that back.
+    narrow = math.prod(shape[:3]) <= shape[3]
+
+    def product(x: jax.Array, y: jax.Array) -> jax.Array:
+        rows = im2col(x, g)
+        if g.groups > 1:
+            y = y.reshape(*y.shape[:3], g.groups, -1)
+            return jnp.einsum("nhwgi,nhwgo->igo", grouped(rows, g), y, precision=g.precision)
+        rows, y = rows.reshape(-1, rows.shape[-1]), y.reshape(-1, y.shape[-1])
+        a, b = (rows, y) if narrow else (y, rows)
+        return lax.optimization_barrier(jnp.matmul(lax.optimization_barrier(a.T), b, precision=g.precision))
+
+    kernel = total_of_portions(product, portion_size(len(x), g, shape, x.dtype.itemsize), x, y)
+    return (kernel if narrow or g.groups > 1 else kernel.T).reshape(shape)
 
 
 def grouped(rows: jax.Array, g: Geometry) -> jax.Array:
@@ -234,7 +294,7 @@ def conv(
 ) -> jax.Array:
     """A convolution as networks have it, which does not flip the kernel.
 
-    y[n, r, c, f] = sum over i, j, k of x[n, strides[0] r + i - top, strides[1] c + j - left, k] * kernel[i, j, k, f]
+    y[n, r, c, f] = sum over i, j, k of x[n, strides[0] r + i - top, strides[1] c + j - left, k] kernel[i, j, k, f]
 
     Args:
       x: [n, H, W, C] float.
@@ -255,7 +315,7 @@ def conv(
     if kernel.shape[3] % feature_groups:
         raise ValueError(f"{kernel.shape[3]} features in {feature_groups} groups")
     sides, window = x.shape[1:3], kernel.shape[:2]
-    pads = lax.padtype_to_pads(sides, window, strides, padding) if isinstance(padding, str) else padding
+    pads = lax.padtype_to_pads(sides, window, strides, named(padding)) if isinstance(padding, str) else padding
     g = geometry(sides, window, strides, pads, feature_groups)
     if min(g.points) < 1:
         raise UserError(
@@ -302,19 +362,23 @@ def conv_transpose(x: jax.Array, kernel: jax.Array, *, strides: tuple[int, int],
 
 def cropping(window: int, stride: int, padding: str) -> tuple[int, int]:
     """The padding of a transposed convolution in one direction, as `lax.conv_transpose` understands its name."""
-    if padding == "VALID":
+    if named(padding) == "VALID":
         return 0, min(window - stride, 0)
-    if padding == "SAME":
-        lo = max((window - stride) // 2, 0)
-        return lo, window - stride - lo
-    raise UserError(f"padding is 'SAME', 'VALID' or pairs of numbers, not {padding!r}.")
+    lo = max((window - stride) // 2, 0)
+    return lo, window - stride - lo
+
+
+def named(padding: str) -> str:
+    if padding not in ("SAME", "VALID"):
+        raise UserError(f"padding is 'SAME', 'VALID' or two pairs of numbers, not {padding!r}.")
+    return padding
 
 
 def geometry(
     sides: Sequence[int], window: Sequence[int], strides: Sequence[int], padding: Padding, groups: int
 ) -> Geometry:
     (top, bottom), (left, right) = padding
-    precision = jax.config.jax_default_matmul_precision  # which is over when the primitives are lowered
+    precision = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]  # which is over when the primitives are lowered
     return Geometry(tuple(sides), tuple(window), tuple(strides), ((top, bottom), (left, right)), groups, precision)
 
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import reduce
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from jaxgan.errors import UserError
+from jaxgan.networks.convolution import Conv, ConvTranspose
 from jaxgan.networks.layers import (
     ACTIVATIONS,
     DataSpec,
@@ -74,12 +77,11 @@ class Generator(nn.Module):
         del axis_name  # examples are apart
         h = jnp.concatenate([z, *one_hot(y, self.data)], axis=1)
         h = hidden_layers(h, self.hidden, self.activations, self.irange, self.sigmoid_bias)
-        x = nn.ConvTranspose(
+        x = ConvTranspose(
             self.data.shape[2],
             (self.kernel, self.kernel),
             (self.stride, self.stride),
             padding="VALID",
-            transpose_kernel=True,
             use_bias=False,
             kernel_init=uniform_init(self.output_irange),
             name="output",
@@ -148,7 +150,8 @@ class Discriminator(nn.Module):
         for i, (channels, kernel, padding, pool, stride) in enumerate(layers):
             x = dropout(x, self.hidden_keep if i else self.input_keep, keys, i)
             init = uniform_init(self.irange)
-            x = nn.Conv(channels * self.conv_pieces, (kernel, kernel), padding=padding, kernel_init=init)(x)
+            around = ((padding, padding), (padding, padding))
+            x = Conv(channels * self.conv_pieces, (kernel, kernel), padding=around, kernel_init=init)(x)
             x = max_pool(maxout(x, self.conv_pieces), pool, stride)
         return logits(
             jnp.concatenate([x.reshape(x.shape[0], -1), *one_hot(y, self.data)], axis=1),
@@ -179,5 +182,11 @@ def max_pool(x: jax.Array, window: int, stride: int) -> jax.Array:
             f"discriminator.pools: a window of {window}x{window} does not fit into the "
             f"{sides[0]}x{sides[1]} points that the convolution leaves; use fewer layers, or larger paddings."
         )
-    beyond = [-(side - window) % stride for side in sides]
-    return nn.max_pool(x, (window, window), (stride, stride), [(0, more) for more in beyond])
+    # Maxima of shifted slices rather than XLA's windowed maximum, whose gradient is slow on CPU.
+    for axis, side in enumerate(sides, 1):
+        points, beyond = -(-(side - window) // stride) + 1, -(side - window) % stride
+        edges = [(0, beyond if i == axis else 0, 0) for i in range(x.ndim)]
+        x = lax.pad(x, jnp.array(-jnp.inf, x.dtype), edges)
+        last = stride * (points - 1) + 1
+        x = reduce(jnp.maximum, [lax.slice_in_dim(x, i, i + last, stride, axis) for i in range(window)])
+    return x
