@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import jax
@@ -295,11 +296,25 @@ def test_a_task_that_fails_does_not_end_the_others(finished, tmp_path, write, mo
 
 def test_a_signal_cancels_slurm_jobs(tmp_path, write, monkeypatch):
     submitit = pytest.importorskip("submitit")
-    monkeypatch.chdir(ROOT)
     cancelled = []
-    monkeypatch.setattr(submitit.LocalJob, "cancel", lambda job, check: cancelled.append(job.job_id))
-    monkeypatch.setattr(submitit.LocalJob, "done", lambda job, force_check=False: False)
-    monkeypatch.setattr(launchers, "_task", str)  # jobs that end at once
+
+    class Job:
+        def done(self):
+            return False
+
+        def cancel(self, check):
+            cancelled.append(self)
+
+    class Executor:
+        def __init__(self, *_, **__): ...
+        def update_parameters(self, **_): ...
+        def batch(self):
+            return nullcontext()
+
+        def submit(self, *_):
+            return Job()
+
+    monkeypatch.setattr(submitit, "AutoExecutor", Executor)
     _, planned = sweep.read(write(SWEEP))
     with pytest.raises(Stopped):
         list(launchers.slurm("local").run(tmp_path / "run", [planned[:1], planned[1:2]], [signal.SIGTERM]))
@@ -311,7 +326,6 @@ def test_a_failure_is_told_and_the_others_are_finished(finished, tmp_path, monke
     reports = []
     monkeypatch.setattr(report, "write", lambda workdir: reports.append(len(lines(workdir))))
     known = [json.loads(line) for line in lines(finished)]
-    _, planned = sweep.read(finished.parent / "ablation.py")
 
     def run(workdir, chunks, signals):
         yield chunks[0], UserError("there is no disk.")
@@ -355,7 +369,7 @@ def test_more_steps_extend_a_sweep(finished, tmp_path, monkeypatch, write, capsy
     """Members resume; other changes are refused by the name of the field."""
     run = tmp_path / "run"
     shutil.copytree(finished, run)
-    steps = [member for member in json.loads((run / "sweep.json").read_text())["members"]]
+    steps = json.loads((run / "sweep.json").read_text())["members"]
     assert call(monkeypatch, "--sweep", write(SWEEP.replace('steps": 100', 'steps": 120')), "--workdir", run) == 0
     assert "6 runs -> 2 programs, 3 members a chunk" in capsys.readouterr().out
     found = [json.loads(line) for line in lines(run)]
@@ -366,7 +380,9 @@ def test_more_steps_extend_a_sweep(finished, tmp_path, monkeypatch, write, capsy
     with pytest.raises(UserError, match=r"train.steps was 120 and is now 100, for {'train.d_steps': 1} with seed=0"):
         call(monkeypatch, "--sweep", write(SWEEP), "--workdir", run)
     with pytest.raises(UserError, match=r"train.batch_size was 128 and is now 64; log.every was 10 and is now 20, for"):
-        changed = SWEEP.replace('"log.every": 10', '"train.batch_size": 64, "log.every": 20').replace("100", "120")
+        changed = SWEEP.replace('"log.every": 10', '"train.batch_size": 64, "log.every": 20').replace(
+            'steps": 100', 'steps": 120'
+        )
         call(monkeypatch, "--sweep", write(changed), "--workdir", run)
 
 
