@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from jaxgan.plan import chain, fixed, over, product, zipped
 
-from jaxgan import members, plan, results
 from jaxgan.config import default
 from jaxgan.errors import UserError
+from jaxgan.sweep import chain, chunk, cost, fixed, over, plan, product, results, zipped
 
 RATE = "optimizer.generator.learning_rate"
 
@@ -62,25 +61,45 @@ def test_combinations_that_make_no_sense(combine, words):
         (over("objective.loss", ["hinge2"]), "objective.loss must be one of"),
         (over("train.steps", ["many"]), "takes a whole number"),
         (over("train.on_divergence", ["restore"]), "is frozen; leave train.on_divergence=stop"),
+        (over("distributed.enabled", [True]), r"setting \{'distributed.enabled': True\}: .* leave distributed.enabled"),
+        (
+            [{"optimizer.generator.name": "sgd", "optimizer.generator.b1": 0.5}],
+            r"setting \{'optimizer.generator.name': 'sgd', .*b1 is a field of optimizer.generator.name=adam, not of",
+        ),
+        (  # equal once the choice has replaced its section
+            [
+                {"optimizer.generator.name": "sgd"},
+                {"optimizer.generator.name": "sgd", "optimizer.generator.momentum": 0.0},
+            ],
+            "settings 0 and 1 are the same",
+        ),
     ],
 )
 def test_mistakes_in_a_sweep(sweep, words):
     with pytest.raises(UserError, match=words):
-        plan.members(default(), sweep)
+        plan.trials(default(), sweep)
+
+
+def groups(sweep):
+    return plan.group_by(plan.trials(default(), sweep), plan.program_key)
 
 
 def test_what_differs_in_traced_numbers_shares_a_program():
     sweep = product(
-        over("train.d_steps", [1, 2]), over("objective.loss", ["minimax", "non_saturating"]), over(RATE, [0.1, 0.2]),
-        over("optimizer.discriminator.momentum", [0.0, 0.5]), over("prior.scale", [1.0, 2.0]), over("seed", range(3)),
+        over("train.d_steps", [1, 2]), over(RATE, [0.1, 0.2]), over("optimizer.discriminator.b1", [0.0, 0.5]),
+        over("objective.penalties.r1", [0.1, 0.2]), over("prior.scale", [1.0, 2.0]), over("seed", range(3)),
     )  # fmt: skip
-    groups = plan.programs(plan.members(default(), sweep))
-    assert [len(group) for group in groups] == [48, 48]
-    assert [{member.config.train.d_steps for member in group} for group in groups] == [{1}, {2}]
+    found = groups(sweep)
+    assert [len(group) for group in found] == [48, 48]
+    assert [{trial.config.train.d_steps for trial in group} for group in found] == [{1}, {2}]
 
 
 @pytest.mark.parametrize(("key", "values"), [
-    ("generator.hidden", [(8, 8), (9, 9)]),
+    ("prior.size", [8, 9]),
+    ("generator.name", ["mlp", "maxout_conv"]),
+    ("optimizer.generator.name", ["adam", "sgd"]),
+    ("objective.loss", ["minimax", "hinge"]),
+    ("objective.penalties.r1", [0.0, 0.1]),
     ("discriminator.hidden_keep", [0.5, 1.0]),
     ("prior.name", ["normal", "sphere"]),
     ("train.batch_size", [10, 20]),
@@ -88,11 +107,11 @@ def test_what_differs_in_traced_numbers_shares_a_program():
     ("train.steps", [10, 20]),
 ])  # fmt: skip
 def test_what_changes_the_program_makes_groups(key, values):
-    assert len(plan.programs(plan.members(default(), product(over(key, values), over("seed", [0, 1]))))) == 2
+    assert [len(group) for group in groups(product(over(key, values), over("seed", [0, 1])))] == [2, 2]
 
 
 def test_names_tell_members_apart():
-    planned = plan.members(default(), product(over("data.name", ["digits", "npz:/a/b c.npz"]), over("seed", [0, 1])))
+    planned = plan.trials(default(), product(over("data.name", ["digits", "npz:/a/b c.npz"]), over("seed", [0, 1])))
     assert [member.name for member in planned] == [
         "000-name=digits-seed=0", "001-name=digits-seed=1",
         "002-name=npz_a_b_c.npz-seed=0", "003-name=npz_a_b_c.npz-seed=1",
@@ -103,40 +122,61 @@ def test_names_tell_members_apart():
 
 @given(st.integers(1, 50), st.integers(1, 20))
 def test_chunks_are_even_and_lose_nobody(n, count):
-    chunks = plan.chunks(range(n), min(n, count))
+    chunks = plan.split(range(n), min(n, count))
     assert [member for chunk in chunks for member in chunk] == list(range(n))
     sizes = [len(chunk) for chunk in chunks]
     assert len(sizes) == min(n, count) and max(sizes) - min(sizes) <= 1
 
 
 def test_description(tiny_config, tmp_path):
-    base = tiny_config(**{"data.name": "mixture:ring8", "generator.output": "linear"})
-    planned = plan.members(base, product(over("train.d_steps", [1, 2]), over("seed", range(5))))
-    chunks = members.chunks(tmp_path, planned, 2)
-    assert [[member.config.seed for member in chunk] for chunk in chunks] == [[0, 1], [2, 3, 4]] * 2
-    words = members.describe(chunks, 2, timed=False)
+    base = tiny_config(**{"data.name": "mixture:ring8", "generator.output": "linear", "evaluate.metrics": ("modes",)})
+    planned = plan.trials(base, product(over("train.d_steps", [1, 2]), over("seed", range(5))))
+    chunks = chunk.make_chunks(tmp_path, planned, {}, 2)
+    assert [[member.config.seed for member in part] for part in chunks] == [[0, 1], [2, 3, 4]] * 2
+    words = cost.describe(chunks, 2, timed=False)
     assert words.startswith("10 runs -> 2 programs, 3 members a chunk, ") and words.endswith(" MB")
-    kept, work = members.memory(planned[0])
-    parameters = 8 * 16 + 16 + 16 * 2 + 2 + 2 * 16 + 16 + 8 * 16 + 16 + 8 + 1  # G; D: two layers of 8 maxout units
-    assert kept == pytest.approx(3 * 4 * 2 * parameters, rel=0.01)  # and their momenta
-    assert work > 0
-    assert members.describe([planned[:1]], 1, timed=False).startswith("1 run -> 1 program, 1 member a chunk, ")
+    assert cost.describe([planned[:1]], 1, timed=False).startswith("1 run -> 1 program, 1 member a chunk, ")
+
+
+def test_memory(tiny_config, monkeypatch):
+    """Three copies of parameters and Adam's moments; the step's own from the compiled program."""
+    base = tiny_config(**{"data.name": "mixture:ring8", "generator.output": "linear", "evaluate.metrics": ("modes",)})
+    (trial,) = plan.trials(base, [{}])
+    needs = cost.memory(trial)
+    parameters = 8 * 16 + 16 + 16 * 2 + 2 + 2 * 8 + 8 + 8 * 8 + 8 + 8 + 1  # G; D: two layers of 8 units
+    assert needs.member == pytest.approx(3 * 4 * 3 * parameters, rel=0.05)
+    assert needs.step > 0 and needs.shared > 0
+    assert cost.bytes_of([trial] * 40) - cost.bytes_of([trial] * 30) == 10 * needs.member
+    pages = {"SC_PAGE_SIZE": 1, "SC_PHYS_PAGES": 2 * (needs.shared + needs.member * 9 + needs.step * 2)}
+    monkeypatch.setattr(cost.os, "sysconf", pages.get)
+    monkeypatch.setattr(cost.devices, "threads", lambda: 2)
+    assert cost.max_members(trial, 1) == 9
+    assert cost.max_members(trial, 10**6) == 1
 
 
 def test_values_may_come_from_numpy():
     sweep = product(over(RATE, np.logspace(-2, 0, 3)), over("train.d_steps", np.arange(1, 3)), over("seed", range(2)))
-    planned = plan.members(default(), sweep)
+    planned = plan.trials(default(), sweep)
     assert json.loads(json.dumps(planned[-1].setting)) == {RATE: 1.0, "train.d_steps": 2}
     assert planned[0].name == "000-learning_rate=0.01-d_steps=1-seed=0"
 
 
 def test_a_chunk_that_was_begun_stays_as_it_was(tiny_config, tmp_path):
     """However the others are cut, and wherever a kill left what is finished."""
-    planned = plan.members(tiny_config(), over("seed", range(7)))
+    planned = plan.trials(tiny_config(), over("seed", range(7)))
     for begun in (planned[1:3], planned[5:6]):
-        place = members.chunk_directory(tmp_path, begun)
+        place = chunk.chunk_directory(tmp_path, begun)
         place.mkdir(parents=True)
-        (place / results.HISTORY).write_text(json.dumps({"members": [member.name for member in begun], "lines": []}))
+        (place / results.HISTORY).write_text(
+            json.dumps({"members": [member.name for member in begun], "before": [], "lines": []})
+        )
     unfinished = [member for member in planned if member.config.seed != 5]
-    chunks = members.chunks(tmp_path, unfinished, 3)
-    assert sorted([member.config.seed for member in chunk] for chunk in chunks) == [[0], [1, 2], [3], [4, 6]]
+    chunks = chunk.make_chunks(tmp_path, unfinished, {}, 3)
+    assert sorted([member.config.seed for member in part] for part in chunks) == [[0], [1, 2], [3], [4, 6]]
+
+
+def test_members_at_different_steps_are_no_chunk(tiny_config, tmp_path):
+    planned = plan.trials(tiny_config(), over("seed", range(4)))
+    done = {planned[1].name: 10, planned[3].name: 10}
+    chunks = chunk.make_chunks(tmp_path, planned, done, 1)
+    assert [[member.config.seed for member in part] for part in chunks] == [[0, 2], [1, 3]]

@@ -3,10 +3,12 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import jax
@@ -14,8 +16,13 @@ import numpy as np
 import pytest
 
 import jaxgan
-from jaxgan import launch, parallel, results, sweep, train
+from jaxgan import parallel, train
+from jaxgan.config import default
 from jaxgan.errors import UserError
+from jaxgan.run.writers import read_metrics
+from jaxgan.sweep import __main__ as sweep
+from jaxgan.sweep import launchers, plan, report, results
+from jaxgan.sweep.chunk import Stopped
 
 ROOT = Path(__file__).parents[1]
 
@@ -25,7 +32,7 @@ A tiny ablation.
 """
 from configs import ring8
 from jaxgan.config import update
-from jaxgan.plan import over, product
+from jaxgan.sweep import over, product
 
 def get_config():
     return update(ring8.get_config(), {
@@ -72,10 +79,13 @@ def finished(tmp_path_factory) -> Path:
     return place / "run"
 
 
-def call(monkeypatch, *arguments) -> int:
+def call(monkeypatch, *arguments, launcher=None) -> int:
     monkeypatch.setattr(sys, "argv", ["sweep", *map(str, arguments)])
-    monkeypatch.setattr(parallel, "split_cpu", lambda devices: None)  # too late in this process
-    return sweep.main()
+    monkeypatch.setattr(parallel, "use_cpu_devices", lambda devices: None)  # too late in this process
+    with monkeypatch.context() as context:
+        if launcher:
+            context.setattr(launchers, "find", lambda name, address: launcher)
+        return sweep.main()
 
 
 @pytest.mark.parametrize(
@@ -83,7 +93,7 @@ def call(monkeypatch, *arguments) -> int:
     [
         ("def get_config(): ...\n", r"ablation\.py defines no get_sweep\(\)"),
         ("def get_sweep(): ...\n", r"ablation\.py defines no get_config\(\)"),
-        ("def get_sweep(:\n", r"ablation\.py is no Python"),
+        ("def get_sweep(:\n", r"ablation\.py is not Python"),
         (HEADER + "def get_sweep(): return []\n", "no settings"),
         (HEADER + 'def get_sweep(): return over("optimizer.generator.learning_rat", [1.0])\n', "nearest is"),
         (HEADER + 'def get_sweep(): return over("seed", [4, 4])\n', "are the same"),
@@ -117,14 +127,14 @@ def test_launchers_that_are_not_there(monkeypatch):
     with monkeypatch.context() as context:
         context.setitem(sys.modules, "ray", None)
         with pytest.raises(UserError, match=r"pip install 'jaxgan\[ray\]'"):
-            launch.find("ray", "")
+            launchers.find("ray", "")
         context.setitem(sys.modules, "submitit", None)
         with pytest.raises(UserError, match=r"pip install 'jaxgan\[slurm\]'"):
-            launch.find("slurm", "")
+            launchers.find("slurm", "")
     monkeypatch.setenv("PATH", "")
     pytest.importorskip("submitit")
     with pytest.raises(UserError, match="no sbatch"):
-        launch.find("slurm", "")
+        launchers.find("slurm", "")
 
 
 def test_every_member_has_a_result_and_a_work_directory(finished):
@@ -141,10 +151,10 @@ def test_every_member_has_a_result_and_a_work_directory(finished):
     assert not (finished / "chunks").exists()
 
 
-def test_a_member_on_one_of_several_devices_is_its_setting_trained_alone(finished, tmp_path):
+def test_a_member_in_one_of_several_threads_is_its_setting_trained_alone(finished, tmp_path):
     """Bit for bit, in a game that makes 1e-2 of 1e-7 within these 100 steps."""
     _, planned = sweep.read(finished.parent / "ablation.py")
-    for member in (planned[0], planned[2]):  # the first and the last device's
+    for member in (planned[0], planned[1]):  # of two threads
         train.train(member.config, tmp_path / member.name)
         pair = (finished / "members" / member.name, tmp_path / member.name)
         ours, alone = (jax.tree.leaves(jaxgan.load(path).state) for path in pair)
@@ -175,28 +185,28 @@ def test_a_sweep_killed_while_it_began_can_be_repeated(tmp_path, write):
     (tmp_path / "run").mkdir()
     for name in (".lock", ".sweep.json.tmp"):
         (tmp_path / "run" / name).write_text("half a fi")
-    with results.opened(tmp_path / "run", "name", "about", planned) as members:
+    with results.open_sweep(tmp_path / "run", "name", "about", planned) as members:
         assert members == planned
 
 
 @pytest.mark.parametrize("name", ["../../victim", "/victim", "000/../../victim", ""])
 def test_the_names_of_members_stay_in_the_work_directory(tmp_path, write, name):
     _, planned = sweep.read(write(SWEEP))
-    content = {"name": "x", "about": "", "members": results.records(planned)}
+    content = {"name": "x", "about": ""} | results.records(planned)
     content["members"][0]["name"] = name
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "sweep.json").write_text(json.dumps(content))
-    with pytest.raises(UserError, match="is no name of a member"):
-        results.adopted(tmp_path / "run", planned)
+    with pytest.raises(UserError, match="is not the name of a member"):
+        results.match_existing(tmp_path / "run", planned)
 
 
 def test_a_damaged_history_is_named(tmp_path, write):
     _, planned = sweep.read(write(SWEEP))
-    with results.opened(tmp_path / "run", "name", "about", planned):
+    with results.open_sweep(tmp_path / "run", "name", "about", planned):
         (tmp_path / "run/chunks/x").mkdir(parents=True)
         (tmp_path / "run/chunks/x/history.json").write_text("[1, 2")
         with pytest.raises(UserError, match=r"history\.json cannot be read .* to train its members anew"):
-            results.adopted(tmp_path / "run", planned)
+            results.match_existing(tmp_path / "run", planned)
 
 
 def test_a_sweep_may_grow(monkeypatch, write, tmp_path, capsys):
@@ -257,7 +267,7 @@ def test_ray_gives_the_same_results(finished, tmp_path):
 def test_ray_that_is_not_reached(address):
     pytest.importorskip("ray")
     with pytest.raises(UserError, match=f"there is no Ray at --ray_address={address}"):
-        launch.find("ray", address)
+        launchers.find("ray", address)
 
 
 def test_slurm_gives_the_same_results(finished, tmp_path, monkeypatch):
@@ -266,15 +276,119 @@ def test_slurm_gives_the_same_results(finished, tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     _, planned = sweep.read(finished.parent / "ablation.py")
     found = {}
-    for chunk, new in launch.slurm("local").run(tmp_path / "run", [planned[:2]]):
+    for chunk, new in launchers.slurm("local").run(tmp_path / "run", [planned[:2]], []):
         found |= {results.key_of(member): json.dumps(result) for member, result in zip(chunk, new, strict=True)}
     assert list(found.values()) == lines(finished)[:2]
 
 
-def test_an_error_of_a_task_is_one_sentence(tmp_path, write, monkeypatch):
-    """Not an engine's own error, with a traceback of another process in it."""
+def test_a_task_that_fails_does_not_end_the_others(finished, tmp_path, write, monkeypatch):
+    """What is wrong is one sentence, not an engine's own error, with a traceback of another process in it."""
     pytest.importorskip("submitit")
     monkeypatch.chdir(ROOT)
-    _, planned = sweep.read(write(SWEEP.replace('"log.every": 10', '"train.batch_size": 10**6, "log.every": 10')))
-    with pytest.raises(UserError, match=r"^train.batch_size=1000000 is larger than the training set"):
-        list(launch.slurm("local").run(tmp_path / "run", [planned[:1]]))
+    _, bad = sweep.read(write(SWEEP.replace('"log.every": 10', '"train.batch_size": 10**6, "log.every": 10')))
+    _, good = sweep.read(finished.parent / "ablation.py")
+    outcomes = launchers.slurm("local").run(tmp_path / "run", [bad[:1], good[:1]], [])
+    found = {chunk[0].config.train.batch_size: outcome for chunk, outcome in outcomes}
+    assert isinstance(found[10**6], UserError)
+    assert re.match(r"setting .*: train.batch_size=1000000 is larger than the training set", str(found[10**6]))
+    assert [json.dumps(result) for result in found[128]] == lines(finished)[:1]
+
+
+def test_a_signal_cancels_slurm_jobs(tmp_path, write, monkeypatch):
+    submitit = pytest.importorskip("submitit")
+    cancelled = []
+
+    class Job:
+        def done(self):
+            return False
+
+        def cancel(self, check):
+            cancelled.append(self)
+
+    class Executor:
+        def __init__(self, *_, **__): ...
+        def update_parameters(self, **_): ...
+        def batch(self):
+            return nullcontext()
+
+        def submit(self, *_):
+            return Job()
+
+    monkeypatch.setattr(submitit, "AutoExecutor", Executor)
+    _, planned = sweep.read(write(SWEEP))
+    with pytest.raises(Stopped):
+        list(launchers.slurm("local").run(tmp_path / "run", [planned[:1], planned[1:2]], [signal.SIGTERM]))
+    assert len(set(cancelled)) == 2
+
+
+def test_a_failure_is_told_and_the_others_are_finished(finished, tmp_path, monkeypatch, capsys):
+    """The exit code is not 0, the results and the report are written after each chunk, and a repetition tries again."""
+    reports = []
+    monkeypatch.setattr(report, "write", lambda workdir: reports.append(len(lines(workdir))))
+    known = [json.loads(line) for line in lines(finished)]
+
+    def run(workdir, chunks, signals):
+        yield chunks[0], UserError("there is no disk.")
+        assert not lines(workdir)
+        yield chunks[1], known[3:]
+        assert len(lines(workdir)) == 3
+
+    call_it = lambda launcher: call(  # noqa: E731
+        monkeypatch, "--sweep", finished.parent / "ablation.py", "--workdir", tmp_path / "run", launcher=launcher
+    )
+    assert call_it(launchers.Launcher(1, run)) == 1
+    out, err = capsys.readouterr()
+    assert (
+        "3 members failed (000-d_steps=1-seed=0, 001-d_steps=1-seed=1, 002-d_steps=1-seed=2): there is no disk." in err
+    )
+    assert "3 of 6 runs failed; repeat the command" in err and "finished" not in out
+    assert reports == [3, 3]
+    assert call_it(launchers.Launcher(1, lambda workdir, chunks, signals: [(chunks[0], known[:3])])) == 0
+    assert "3 of 6 runs are finished already" in capsys.readouterr().out
+    assert lines(tmp_path / "run") == lines(finished)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_saves_and_the_command_resumes(finished, tmp_path, number, code):
+    run = tmp_path / "run"
+    process = start("--sweep", finished.parent / "ablation.py", "--workdir", run)
+    deadline = time.time() + 200
+    while not list(run.glob("chunks/*/checkpoints/[0-9]*")):
+        assert time.time() < deadline and process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(number)
+    out = finish(process)
+    assert process.returncode == code, out
+    assert f"stopped by signal {int(number)}, saved; repeat the command to resume" in out
+    out = finish(process := start("--sweep", finished.parent / "ablation.py", "--workdir", run))
+    assert process.returncode == 0, out
+    assert lines(run) == lines(finished)
+
+
+def test_more_steps_extend_a_sweep(finished, tmp_path, monkeypatch, write, capsys):
+    """Members resume; other changes are refused by the name of the field."""
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    steps = json.loads((run / "sweep.json").read_text())["members"]
+    assert call(monkeypatch, "--sweep", write(SWEEP.replace('steps": 100', 'steps": 120')), "--workdir", run) == 0
+    assert "6 runs -> 2 programs, 3 members a chunk" in capsys.readouterr().out
+    found = [json.loads(line) for line in lines(run)]
+    assert [line["steps"] for line in found] == [120] * 6
+    assert [member["name"] for member in steps] == sorted(path.name for path in (run / "members").iterdir())
+    kept = [line["step"] for line in read_metrics(run / "members" / steps[0]["name"])]
+    assert kept == list(range(10, 121, 10))
+    with pytest.raises(UserError, match=r"train.steps was 120 and is now 100, for {'train.d_steps': 1} with seed=0"):
+        call(monkeypatch, "--sweep", write(SWEEP), "--workdir", run)
+    with pytest.raises(UserError, match=r"train.batch_size was 128 and is now 64; log.every was 10 and is now 20, for"):
+        changed = SWEEP.replace('"log.every": 10', '"train.batch_size": 64, "log.every": 20').replace(
+            'steps": 100', 'steps": 120'
+        )
+        call(monkeypatch, "--sweep", write(changed), "--workdir", run)
+
+
+def test_a_member_that_diverged_is_finished():
+    trial = plan.Trial("000", {}, default())
+    for diverged, steps in ((True, 5), (False, trial.config.train.steps)):
+        assert results.is_finished(trial, {results.key_of(trial): {"diverged": diverged, "steps": steps}})
+    assert not results.is_finished(trial, {results.key_of(trial): {"diverged": False, "steps": 5}})
+    assert not results.is_finished(trial, {})

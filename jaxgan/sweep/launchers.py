@@ -110,7 +110,7 @@ def ray(address: str) -> Launcher:
     kind = "GPU" if resources.get("GPU") else "CPU"
 
     def run(workdir: Path, chunks: list[Chunk], signals: list[int]) -> Finished:
-        task = ray.remote(_task).options(**{f"num_{kind.lower()}s": 1}, max_retries=0)
+        task = ray.remote(_task).options(num_cpus=1, num_gpus=int(kind == "GPU"), max_retries=0)
         pending = {task.remote(1, workdir.absolute(), chunk): chunk for chunk in chunks}
         try:
             while pending:

@@ -109,7 +109,7 @@ def naming(setting: dict[str, Any]) -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        raise UserError(f"setting {setting}: {error}") from None
+        raise UserError(f"setting {setting}: {error}" if setting else str(error)) from None
 
 
 def _plain(value: Any) -> Any:
