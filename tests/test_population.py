@@ -205,6 +205,9 @@ def test_members_begin_from_one_checkpoint(base, tmp_path):
     assert known["step"] == 10 and len(known["sha256"]) == 64
     train.train(trials[0].config, tmp_path / "alone")
     assert_same_member(tmp_path / "sweep/members" / trials[0].name, tmp_path / "alone")
+    places = (tmp_path / "sweep/members" / trials[0].name, tmp_path / "alone")
+    ours, single = (json.loads((place / "run.json").read_text()) for place in places)
+    assert ours == single and ours["initialized_from"] == known
     train.train(update(base, {"train.steps": 20}), source)
     with pytest.raises(UserError, match=r"began from step 10 of .* whose newest checkpoint is now that of step 20"):
         chunk.train(tmp_path / "sweep", trials[1:], [])

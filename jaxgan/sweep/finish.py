@@ -20,6 +20,7 @@ from jaxgan.run.checkpoints import Checkpoints
 from jaxgan.run.files import write_atomically
 from jaxgan.run.scores import protocol_of, save_scores
 from jaxgan.state import GanState
+from jaxgan.sweep import results
 from jaxgan.sweep.plan import Trial
 from jaxgan.sweep.program import Program
 
@@ -57,7 +58,8 @@ def finish(directory: Path, trial: Trial, about: Program, made: Made) -> Result:
         workdir.claim(place),
         Checkpoints(place / "checkpoints", keep=1, best_key=SELECTION) as checkpoints,
     ):
-        workdir.record(place, trial.config, about.facts)
+        source = results.source_in(directory, trial.config)
+        workdir.record(place, trial.config, about.facts | {"initialized_from": source})
         checkpoints.save(step, made.state, metrics=at_end)
         writers.write_record(place, made.lines)
         if scored:

@@ -32,7 +32,7 @@ class Program(NamedTuple):
 
     dataset: Dataset
     gan: Gan
-    facts: dict[str, Any]  # of run.json
+    facts: dict[str, Any]  # of run.json, but for the checkpoint that a member began from
     sums: dict[str, np.ndarray]  # of no steps, for one member
     start: MemberMap  # (hparams, sums) -> Member
     resume: MemberMap  # (state, sums) -> Member
@@ -80,7 +80,7 @@ def _build(config: ConfigDict) -> Program:
     return Program(
         dataset=dataset,
         gan=gan,
-        facts=workdir.facts_of(config, dataset, spec_of(config, dataset)) | {"initialized_from": source},
+        facts=workdir.facts_of(config, dataset, spec_of(config, dataset)),
         sums={name: np.asarray(zero) for name, zero in zeros.items()},
         start=MemberMap(start, own=2),
         resume=MemberMap(population.begin, own=2),

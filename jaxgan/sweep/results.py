@@ -210,14 +210,23 @@ def check_source(workdir: Path, config: ConfigDict) -> None:
     found = warm_start.source_of(config)
     if found is None:
         return
-    path = workdir / SOURCES
-    with _reading(path, "restore it from a backup"):
-        known = json.loads(path.read_text()) if path.exists() else {}
-        before = known.setdefault(found["workdir"], found)
+    known = _sources(workdir)
+    before = known.setdefault(found["workdir"], found)
     if before != found:
         raise UserError(
             f"members of this sweep began from step {before['step']} of generator.initialize_from={found['workdir']}, "
             f"whose newest checkpoint is now that of step {found['step']}, with other numbers; bring that checkpoint "
             f"back, or start the sweep anew in another --workdir."
         )
-    write_atomically(path, json.dumps(known, indent=1).encode())
+    write_atomically(workdir / SOURCES, json.dumps(known, indent=1).encode())
+
+
+def source_in(workdir: Path, config: ConfigDict) -> dict[str, Any] | None:
+    """The checkpoint that members of this configuration began from; None for none."""
+    return _sources(workdir).get(config.generator.initialize_from)
+
+
+def _sources(workdir: Path) -> dict[str, Any]:
+    path = workdir / SOURCES
+    with _reading(path, "restore it from a backup"):
+        return dict(json.loads(path.read_text())) if path.exists() else {}
