@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgan.run.checkpoints import Checkpoints
 from jaxgan.errors import UserError
+from jaxgan.run.checkpoints import Checkpoints
 
 
 def state(seed: int) -> dict:

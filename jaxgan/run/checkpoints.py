@@ -87,7 +87,7 @@ class Checkpoints:
             raise ValueError(f"step {step} is not after step {self._last}")
         # On CPU these are views: XLA leaves a donated buffer alone for as long as NumPy holds it.
         arrays = jax.device_get(_named(state))
-        about = {"step": step, "metrics": {k: float(v) for k, v in metrics.items() if math.isfinite(v)}}
+        about: dict[str, Any] = {"step": step, "metrics": {k: float(v) for k, v in metrics.items() if math.isfinite(v)}}
         about["sha256"] = _digest(about, arrays)
         if self._manager is None:
             self._manager = self._open()
@@ -120,7 +120,8 @@ class Checkpoints:
                 raise UserError(f"{self.directory} has no checkpoint of step {step}; it has {steps or 'none'}.")
             steps = [step]
         self._damaged = set()
-        found, arrays, self.metrics, self.sha256 = -1, {}, {}, ""
+        found, arrays = -1, dict[str, np.ndarray]()
+        self.metrics, self.sha256 = {}, ""
         for candidate in reversed(steps):
             why = None
             with collected():
@@ -268,7 +269,7 @@ def _digest(about: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
     for name, array in sorted(arrays.items()):
         digest.update(json.dumps([name, array.dtype.name, array.shape]).encode())
-        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 

@@ -83,11 +83,12 @@ def pace(
         step += n
         if waiting:
             yield finish(waiting)
-        due = [is_due(step, every, config) for every in (config.sample.every, config.evaluate.every)]
-        saves = is_due(step, config.checkpoint.every, config)
+        draws, scores, saves = (
+            is_due(step, c.every, config) for c in (config.sample, config.evaluate, config.checkpoint)
+        )
         stop, agreed = sync(bool(signals), piece)
-        waiting = Reached(step, n, 0.0, line, *due, saves, stop, handle)
-        if any(due) or saves or stop:
+        waiting = Reached(step, n, 0.0, line, draws, scores, saves, stop, handle)
+        if draws or scores or saves or stop:
             yield finish(waiting)
             waiting, clock = None, time.perf_counter()
         piece = agreed  # each host has measured its own since
@@ -108,7 +109,7 @@ def interruptions() -> Iterator[list[int]]:
         received.append(number)
         signal.signal(number, previous[number])
 
-    previous = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous: dict[int, Any] = {n: signal.signal(n, receive) for n in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield received
     finally:
