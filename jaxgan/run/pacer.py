@@ -57,7 +57,7 @@ def pace(
     """Trains from `step` to `train.steps`, or until a signal arrives.
 
     Compiles before the clock starts. While the caller has a `Reached` in hand on which nothing but `line` is due, the
-    next piece is at work already; else the state is that of its step.
+    next piece is at work already, or, on several hosts, done; else the state is that of its step.
 
     Args:
       dispatch: (steps, whether they end a line of metrics) -> arrays to wait for; returns at once.
@@ -86,6 +86,8 @@ def pace(
         draws, scores, saves = (
             is_due(step, c.every, config) for c in (config.sample, config.evaluate, config.checkpoint)
         )
+        if jax.process_count() > 1:  # two programs of several hosts at work at once may wait for each other for ever
+            jax.block_until_ready(handle)
         stop, agreed = sync(bool(signals), piece)
         waiting = Reached(step, n, 0.0, line, draws, scores, saves, stop, handle)
         if draws or scores or saves or stop:
