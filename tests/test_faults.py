@@ -191,6 +191,30 @@ def test_divergence_stops_before_a_good_checkpoint_is_lost(tiny_config, tmp_path
         assert all(np.isfinite(x).all() for x in jax.tree.leaves(gan.state))
 
 
+def test_a_state_that_is_not_finite_is_not_saved_though_its_metrics_are(tiny_config, tmp_path, monkeypatch):
+    """They are measured before the update: here the one of step 10, where there is a line and a checkpoint."""
+    trainer = parallel.trainer
+
+    def poisoning(*args):
+        steps = trainer(*args)
+
+        def run(hparams, state, data, n, sums=None):
+            state, sums = steps(hparams, state, data, n, sums)
+            if int(state.step) == 10:
+                D = state.discriminator
+                bad = jax.tree.map(lambda x: x * jnp.nan if x.dtype == jnp.float32 else x, D.opt_state)
+                state = state._replace(discriminator=D._replace(opt_state=bad))
+            return state, sums
+
+        return run
+
+    monkeypatch.setattr(parallel, "trainer", poisoning)
+    with pytest.raises(UserError, match=r"the parameters are not finite at step 10; the last good state is step 0"):
+        train(tiny_config(), tmp_path / "work")
+    assert [record["step"] for record in read_metrics(tmp_path / "work")] == [5, 10]
+    assert not (tmp_path / "work/checkpoints").exists()
+
+
 @pytest.mark.usefixtures("poisoned")
 def test_divergence_goes_back_and_on_with_different_random_numbers(tiny_config, finished, tmp_path, capsys):
     workdir = tmp_path / "work"

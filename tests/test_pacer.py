@@ -113,6 +113,20 @@ def test_where_another_host_stops_this_one_does(tiny_config, device):
     assert found[-1].stop and max(steps for steps, _ in device.pieces) == 2
 
 
+def test_hosts_talk_while_no_step_is_at_work(tiny_config, device, monkeypatch):
+    """Their step and `sync` are two programs with collectives: at once, each host could wait in another one."""
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    config = tiny_config(**{"train.steps": 40, "log.every": 10, "checkpoint.every": 20})
+
+    def sync(stop, n):
+        assert device.now >= device.free
+        return stop, n
+
+    found = list(paced(device, config, sync=sync))
+    assert sum(reached.steps for reached in found) == 40
+    assert sum(reached.seconds for reached in found) == pytest.approx(40 * STEP)
+
+
 def test_a_finished_run_makes_no_step(tiny_config, device):
     assert list(paced(device, tiny_config(**{"train.steps": 20}), step=20)) == []
 

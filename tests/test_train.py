@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import jaxgan
-from jaxgan import data
+from jaxgan import data, distributed
 from jaxgan.algorithm1 import Data, train_step
 from jaxgan.config import update
 from jaxgan.errors import UserError
@@ -23,6 +23,7 @@ from jaxgan.evaluate import SELECTION
 from jaxgan.gan import build_for
 from jaxgan.hparams import traced
 from jaxgan.metrics import METRICS
+from jaxgan.run import pacer
 from jaxgan.run.checkpoints import Checkpoints
 from jaxgan.run.writers import read_metrics
 from jaxgan.state import run_stream
@@ -251,6 +252,23 @@ def test_who_was_taken_over_writes_nothing_more(tiny_config, tmp_path, monkeypat
     }
     assert [record["step"] for record in read_metrics(workdir)] == [5]
     assert json.loads((workdir / ".lock").read_text())["pid"] == 7
+
+
+def test_who_was_taken_over_saves_no_checkpoint_on_a_signal(tiny_config, tmp_path, monkeypatch):
+    """Between two lines of metrics.jsonl: it is stopped at step 3."""
+    workdir, steps = tmp_path / "work", []
+
+    def sync_hosts(stop, n):
+        steps.append(n)
+        if len(steps) == 3:
+            (workdir / ".lock").write_text('{"host": "far", "pid": 7, "since": "2014"}')
+        return len(steps) == 3, n
+
+    monkeypatch.setattr(pacer, "PIECE_SECONDS", 0.0)  # pieces of one step
+    monkeypatch.setattr(distributed, "sync_hosts", sync_hosts)
+    with pytest.raises(UserError, match="process 7 on far has taken over"):
+        train(tiny_config(), workdir)
+    assert len(steps) == 3 and not (workdir / "checkpoints").exists()
 
 
 def test_off_the_main_thread(finished, tiny_config, tmp_path):

@@ -78,6 +78,13 @@ def test_the_same_run_again_and_longer(tmp_path):
     assert read_run(tmp_path)[0].train.steps == 9
 
 
+def test_run_json_stays_that_of_the_beginning(tmp_path):
+    with begun(tmp_path, default(), dataset(), git_commit="then"):
+        before = (tmp_path / "run.json").read_bytes()
+    with begun(tmp_path, update(default(), {"train.steps": 9}), dataset(), git_commit="now"):
+        assert (tmp_path / "run.json").read_bytes() == before
+
+
 def test_another_configuration_is_refused_with_three_fields_named(tmp_path):
     with begun(tmp_path, default(), dataset()):
         pass

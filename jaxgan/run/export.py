@@ -35,4 +35,4 @@ def write(path: Path, G: Callable[..., jax.Array], *, z_size: int, classes: int)
     if classes:
         arguments.append(jax.ShapeDtypeStruct((n,), jnp.int32))
     exported = jax.export.export(jax.jit(G), platforms=PLATFORMS)(*arguments)
-    write_atomically(path, exported.serialize())
+    write_atomically(path, bytes(exported.serialize()))

@@ -57,7 +57,7 @@ def pace(
     """Trains from `step` to `train.steps`, or until a signal arrives.
 
     Compiles before the clock starts. While the caller has a `Reached` in hand on which nothing but `line` is due, the
-    next piece is at work already; else the state is that of its step.
+    next piece is at work already, or, on several hosts, done; else the state is that of its step.
 
     Args:
       dispatch: (steps, whether they end a line of metrics) -> arrays to wait for; returns at once.
@@ -83,6 +83,8 @@ def pace(
         step += n
         if waiting:
             yield finish(waiting)
+        if jax.process_count() > 1:  # two programs of several hosts at work at once may wait for each other for ever
+            jax.block_until_ready(handle)
         stop, agreed = sync(bool(signals), piece)
         waiting = Reached(
             step=step,
@@ -116,7 +118,7 @@ def interruptions() -> Iterator[list[int]]:
         received.append(number)
         signal.signal(number, previous[number])
 
-    previous = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous: dict[int, Any] = {n: signal.signal(n, receive) for n in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield received
     finally:

@@ -9,6 +9,7 @@ import queue
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -127,13 +128,13 @@ class _Board:
     """TensorBoard's events, written by a thread that neither delays nor fails the run."""
 
     def __init__(self, directory: Path, resume_step: int) -> None:
-        self._pending: queue.Queue[tuple[float, int, dict] | None] = queue.Queue(maxsize=1000)
+        self._pending: queue.Queue[tuple[float, int, Mapping] | None] = queue.Queue(maxsize=1000)
         self._thread = threading.Thread(
             target=self._run, args=(directory, resume_step), name="tensorboard", daemon=True
         )
         self._thread.start()
 
-    def add(self, step: int, values: dict[str, float | np.ndarray]) -> None:
+    def add(self, step: int, values: Mapping[str, float | np.ndarray]) -> None:
         with suppress(queue.Full):  # the disk does not keep up: leave this point out
             self._pending.put_nowait((time.time(), step, values))
 
