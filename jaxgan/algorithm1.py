@@ -427,7 +427,7 @@ def train_step(
     state = looked_ahead(gan, state._replace(step=state.step + 1, generator=G, discriminator=D))
     t = state.step.astype(jnp.float32)
     averages = tuple(
-        ema.updated(old, state.generator.params, ema.kept(average, t, gan.g_m, gan.ramp))
+        ema.updated(old, state.generator.params, ema.kept(average, t, m=gan.g_m, ramp=gan.ramp))
         for average, old in zip(gan.averages, state.averages, strict=True)
     )
     return state._replace(averages=averages), metrics

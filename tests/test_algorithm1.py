@@ -35,7 +35,7 @@ def test_a_discriminator_step_moves_d_alone_and_uphill(game):
     gan, hparams, state, _ = g = game(**SGD)
     G, D = state.generator, state.discriminator
     x = gan.decode(jnp.asarray(IMAGES[: gan.m]))
-    both = {"gan": gan, "hparams": hparams, "G": G, "x": x, "y": None, "noise": g.noise()}
+    both = {"gan": gan, "hparams": hparams, "G": G, "x": x, "y": None, "noise": g.noise(), "count": jnp.uint32(0)}
     new, metrics = algorithm1.discriminator_step(D=D, **both)
     _, after = algorithm1.discriminator_step(D=new, **both)
     assert not equal(new.params, D.params)
@@ -160,7 +160,7 @@ def test_one_iteration_against_the_paper_written_out(game, changes):
     examples = jnp.arange(gan.m, dtype=jnp.uint32)
     key = jax.random.fold_in(run_stream(hparams, "train"), 0)
     (x, y), (fresh_x, fresh_y) = (
-        algorithm1.sample_data(gan, run_stream(hparams, name), data, jnp.uint32(0), examples)
+        algorithm1.sample_data(gan, run_stream(hparams, name), data, first=jnp.uint32(0), indices=examples)
         for name in ("order", "fresh")
     )
     first, second = (algorithm1.sample_noise(gan, hparams, jax.random.fold_in(key, j), examples) for j in range(2))
@@ -242,9 +242,7 @@ def test_both_players_are_told_the_class(game, monkeypatch):
     assert np.array_equal(seen[1].y, last["y"])
     z = g.noise().z
     a, b = (jnp.full(gan.m, label, jnp.int32) for label in (0, 3))
-    theta_g, theta_d = (
-        jax.tree.map(lambda p: p + 0.1, p.params) for p in (state.generator, state.discriminator)
-    )
+    theta_g, theta_d = (jax.tree.map(lambda p: p + 0.1, p.params) for p in (state.generator, state.discriminator))
     assert not np.array_equal(gan.G(theta_g, {}, z, a)[0], gan.G(theta_g, {}, z, b)[0])
     assert not np.array_equal(gan.D(theta_d, {}, d["x"], a, None)[0], gan.D(theta_d, {}, d["x"], b, None)[0])
 

@@ -17,7 +17,7 @@ def weights(average: ema.Average, steps: int, m: int = 1, ramp: float = 0.0) -> 
     """What theta_g after each step weighs in the average after the last, by its own recursion, float64."""
     found = np.zeros(steps)
     for t in range(1, steps + 1):
-        share = float(ema.kept(average, jnp.float32(t), m, ramp))
+        share = float(ema.kept(average, jnp.float32(t), m=m, ramp=ramp))
         found *= share
         found[t - 1] = 1 - share
     return found
@@ -40,15 +40,15 @@ def test_power_function_weights(gamma):
 def test_a_half_life_is_in_images():
     """After H images what was there weighs half."""
     average = ema.Average("", "half_life", 1000.0)
-    assert float(ema.kept(average, jnp.float32(7), 100, 0.0)) ** 10 == pytest.approx(0.5, rel=1e-5)
-    assert float(ema.kept(average._replace(number=0.0), jnp.float32(7), 100, 0.0)) == 0  # theta_g itself
+    assert float(ema.kept(average, jnp.float32(7), m=100, ramp=0.0)) ** 10 == pytest.approx(0.5, rel=1e-5)
+    assert float(ema.kept(average._replace(number=0.0), jnp.float32(7), m=100, ramp=0.0)) == 0  # theta_g itself
 
 
 def test_a_ramp_shortens_the_half_life_early_on():
     """min(H, ramp * images so far): StyleGAN2-ADA's rule."""
     average = ema.Average("", "half_life", 1000.0)
     for t, half_life in ((1, 5.0), (20, 100.0), (200, 1000.0), (10_000, 1000.0)):
-        found = float(ema.kept(average, jnp.float32(t), 100, 0.05))
+        found = float(ema.kept(average, jnp.float32(t), m=100, ramp=0.05))
         assert found == pytest.approx(0.5 ** (100 / half_life), rel=1e-4)
 
 
@@ -69,8 +69,7 @@ def test_several_averages_at_once_and_each_can_be_sampled(game):
     for average in state.averages:
         jax.tree.map(np.testing.assert_array_equal, average, state.generator.params)
     one, same = (
-        jax.jit(lambda s, g=g: train_step(gan=g.gan, hparams=g.hparams, state=s, data=g.data)[0])
-        for g in (g, plain)
+        jax.jit(lambda s, g=g: train_step(gan=g.gan, hparams=g.hparams, state=s, data=g.data)[0]) for g in (g, plain)
     )
     past, n = [], 12
     for _ in range(n):
@@ -83,7 +82,9 @@ def test_several_averages_at_once_and_each_can_be_sampled(game):
             shares = [0.5 ** (8 / min(24, 0.5 * 8 * t)) for t in range(1, n + 1)]
             profile = np.array([(1 - shares[t]) * np.prod(shares[t + 1 :]) for t in range(n)])
         rest = 1 - profile.sum()
-        for got, start, *thetas in zip(jax.tree.leaves(found), jax.tree.leaves(g.state.generator.params), *past, strict=True):
+        for got, start, *thetas in zip(
+            jax.tree.leaves(found), jax.tree.leaves(g.state.generator.params), *past, strict=True
+        ):
             expected = np.tensordot(profile, np.asarray(thetas, np.float64), 1) + rest * np.asarray(start, np.float64)
             np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-6)
     for ours, theirs in ((state.generator, other.generator), (state.discriminator, other.discriminator)):

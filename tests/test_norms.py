@@ -78,7 +78,9 @@ def test_real_then_fake_each_by_its_own_and_running_statistics_chained(norm_game
     x = gan.decode(jnp.asarray(IMAGES[: gan.m]))
     noise = g.noise()
     G, D = state.generator, state.discriminator
-    new, metrics = algorithm1.discriminator_step(gan=gan, hparams=hparams, G=G, D=D, x=x, y=None, noise=noise)
+    new, metrics = algorithm1.discriminator_step(
+        gan=gan, hparams=hparams, G=G, D=D, x=x, y=None, noise=noise, count=jnp.uint32(0)
+    )
     fake, _ = gan.G(G.params, G.stats, noise.z, None, train=True)
     real, fake = np.asarray(x, np.float64), np.asarray(fake, np.float64)
     real_logits, fake_logits = d_by_hand(D.params, real), d_by_hand(D.params, fake)
@@ -124,7 +126,9 @@ def test_samples_use_statistics_of_the_very_parameters_that_are_sampled(norm_gam
     g = norm_game(**{"generator.ema.gamma": (1.0,), "optimizer.generator.learning_rate": 0.05})
     gan, hparams, state, _ = g
     state, _ = g.steps(3)
-    keys = jax.vmap(lambda i: jax.random.fold_in(jax.random.fold_in(run_stream(hparams, "statistics"), i // gan.m), i % gan.m))
+    keys = jax.vmap(
+        lambda i: jax.random.fold_in(jax.random.fold_in(run_stream(hparams, "statistics"), i // gan.m), i % gan.m)
+    )
     z, _ = draw_inputs(gan, hparams, keys(jnp.arange(gan.m * STATISTICS_BATCHES, dtype=jnp.uint32)))
     found = {}
     for name, params in (("theta_g", state.generator.params), ("average", state.averages[0])):
@@ -143,7 +147,9 @@ def test_samples_use_statistics_of_the_very_parameters_that_are_sampled(norm_gam
         expected = gan.G(params, found[name], z, None)[0]
         np.testing.assert_allclose(draw(gan, hparams, state, key, 5, ema=ema), expected, rtol=1e-4, atol=1e-6)
         # ... whatever training left behind.
-        other = state._replace(generator=state.generator._replace(stats=jax.tree.map(lambda s: s + 1, state.generator.stats)))
+        other = state._replace(
+            generator=state.generator._replace(stats=jax.tree.map(lambda s: s + 1, state.generator.stats))
+        )
         np.testing.assert_allclose(draw(gan, hparams, other, key, 5, ema=ema), expected, rtol=1e-4, atol=1e-6)
 
 
