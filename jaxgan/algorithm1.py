@@ -97,8 +97,14 @@ def sample_data(gan: Gan, key: jax.Array, data: Data, *, first: jax.Array, indic
 
 
 def mean(tree, axis_name: str | None):
-    """The mean over devices. (The gradient of a pmean is not the pmean of the gradient.)"""
-    return tree if axis_name is None else jax.lax.pmean(tree, axis_name)
+    """The mean over devices; counters, which are alike on all of them, as they are.
+
+    (The gradient of a pmean is not the pmean of the gradient.)
+    """
+    if axis_name is None:
+        return tree
+    number = lambda x: jnp.issubdtype(x.dtype, jnp.floating)  # noqa: E731
+    return jax.tree.map(lambda x: jax.lax.pmean(x, axis_name) if number(x) else x, tree)
 
 
 def gather(logits: jax.Array | None, axis_name: str | None) -> jax.Array | None:
@@ -427,7 +433,7 @@ def train_step(
     state = looked_ahead(gan, state._replace(step=state.step + 1, generator=G, discriminator=D))
     t = state.step.astype(jnp.float32)
     averages = tuple(
-        ema.updated(old, state.generator.params, ema.kept(average, t, gan.g_m, gan.ramp))
+        ema.updated(old, state.generator.params, ema.kept(average, t, m=gan.g_m, ramp=gan.ramp))
         for average, old in zip(gan.averages, state.averages, strict=True)
     )
     return state._replace(averages=averages), metrics

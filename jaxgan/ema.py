@@ -31,7 +31,7 @@ def averages(ema: ConfigDict) -> tuple[Average, ...]:
     return tuple(Average(f"{kind}={n:g}", kind, float(n)) for kind in ("gamma", "half_life") for n in ema[kind])
 
 
-def kept(average: Average, t: jax.Array, m: int, ramp: float) -> jax.Array:
+def kept(average: Average, t: jax.Array, *, m: int, ramp: float) -> jax.Array:
     """The share of the old average that stays in update t.
 
     Power-function: (1 - 1/t)^(gamma + 1), so that theta_g after step s weighs ~ s^gamma whatever the length of the

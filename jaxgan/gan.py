@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -145,25 +146,6 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
     precision = None if config.train.precision == "default" else config.train.precision
     draw = prior(config.prior.name, config.prior.size)
     optimizer = partial(player_optimizer, config, examples)
-    averages = ema.averages(config.generator.ema)
-
-    def init(hparams: HParams) -> GanState:
-        key_g, key_d = jax.random.split(run_stream(hparams, "init"))
-        y = jnp.zeros((1,), jnp.int32) if data.classes else None
-        theta_g, g_stats = _parted(generator.init(key_g, jnp.zeros((1, config.prior.size)), y))
-        theta_d, d_stats = _parted(discriminator.init(key_d, jnp.zeros((1, *judged.shape)), y))
-        if config.objective.lecam.weight:
-            d_stats = {**d_stats, LECAM: initial_anchors()}
-        if jax.tree.leaves(start := augment({}).init()):
-            d_stats = {**d_stats, AUGMENT: start}
-        return GanState(
-            step=jnp.zeros((), jnp.uint32),
-            restores=jnp.zeros((), jnp.uint32),
-            generator=Player(theta_g, g_stats, optimizer("generator", hparams).init(theta_g)),
-            discriminator=Player(theta_d, d_stats, optimizer("discriminator", hparams).init(theta_d)),
-            averages=tuple(jax.tree.map(jnp.copy, theta_g) for _ in averages),
-            slow=jax.tree.map(jnp.copy, (theta_g, theta_d)) if config.train.lookahead else (),
-        )
 
     def augment(hparams: HParams) -> Nothing:
         return dataclasses.replace(chosen(config, "augment", data=data), **of(hparams, "augment"))
@@ -176,10 +158,10 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
         decode=lambda x: decode(x, config.data.gcn, config.data.low),
         augment=augment,
         optimizer=optimizer,
-        init=init,
+        init=partial(initial_state, config, generator, discriminator),
         loss=LOSSES[config.objective.loss],
         penalties=tuple((name, penalty) for name, penalty in PENALTIES.items() if weights[name]),
-        averages=averages,
+        averages=ema.averages(config.generator.ema),
         ramp=config.generator.ema.ramp,
         penalty_every=config.objective.penalty_every,
         d_terms=discriminator_terms(config.objective),
@@ -194,6 +176,29 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
         classes=data.classes,
         label_classes=label_classes,
         stack=stack,
+    )
+
+
+def initial_state(config: ConfigDict, generator: nn.Module, discriminator: nn.Module, hparams: HParams) -> GanState:
+    """The state of step 0."""
+    key_g, key_d = jax.random.split(run_stream(hparams, "init"))
+    data = generator.data
+    y = jnp.zeros((1,), jnp.int32) if data.classes else None
+    theta_g, g_stats = _parted(generator.init(key_g, jnp.zeros((1, config.prior.size)), y))
+    theta_d, d_stats = _parted(discriminator.init(key_d, jnp.zeros((1, *discriminator.data.shape)), y))
+    if config.objective.lecam.weight:
+        d_stats = {**d_stats, LECAM: initial_anchors()}
+    if jax.tree.leaves(start := chosen(config, "augment", data=data).init()):
+        d_stats = {**d_stats, AUGMENT: start}
+    # Its state does not depend on the length of an epoch.
+    g_optimizer, d_optimizer = (player_optimizer(config, 1, name, hparams) for name in ("generator", "discriminator"))
+    return GanState(
+        step=jnp.zeros((), jnp.uint32),
+        restores=jnp.zeros((), jnp.uint32),
+        generator=Player(theta_g, g_stats, g_optimizer.init(theta_g)),
+        discriminator=Player(theta_d, d_stats, d_optimizer.init(theta_d)),
+        averages=tuple(jax.tree.map(jnp.copy, theta_g) for _ in ema.averages(config.generator.ema)),
+        slow=jax.tree.map(jnp.copy, (theta_g, theta_d)) if config.train.lookahead else (),
     )
 
 

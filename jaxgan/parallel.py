@@ -20,13 +20,16 @@ AXIS = "data"
 
 
 def check_batch(config: ConfigDict) -> None:
-    """Raises UserError where the minibatch does not divide over the devices."""
-    m, devices = config.train.batch_size, jax.device_count()
-    if m % devices:
-        raise UserError(
-            f"train.batch_size={m} does not divide over {devices} devices; "
-            f"make it a multiple of {devices}, such as {m + -m % devices}."
-        )
+    """Raises UserError where a minibatch does not divide over the devices, or not in whole packs."""
+    devices, packing = jax.device_count(), config.discriminator.packing
+    packs = f" in packs of {packing}" if packing > 1 else ""
+    for name in ("batch_size", "g_batch_size"):
+        m, unit = config.train[name], devices * packing
+        if m % unit:
+            raise UserError(
+                f"train.{name}={m} does not divide over {devices} devices{packs}; make it a multiple of {unit}, such "
+                f"as {m + -m % unit}."
+            )
 
 
 def replicate(tree):

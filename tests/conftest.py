@@ -74,7 +74,7 @@ class Game(NamedTuple):
     def noise(self, seed: int = 0):
         from jaxgan import algorithm1
 
-        indices = algorithm1.local_indices(self.gan, None)
+        indices = algorithm1.local_indices(self.gan.m, None)
         return algorithm1.sample_noise(self.gan, self.hparams, jax.random.key(seed), indices)
 
 

@@ -35,7 +35,7 @@ def test_a_discriminator_step_moves_d_alone_and_uphill(game):
     gan, hparams, state, _ = g = game(**SGD)
     G, D = state.generator, state.discriminator
     x = gan.decode(jnp.asarray(IMAGES[: gan.m]))
-    both = {"gan": gan, "hparams": hparams, "G": G, "x": x, "y": None, "noise": g.noise()}
+    both = {"gan": gan, "hparams": hparams, "G": G, "x": x, "y": None, "noise": g.noise(), "count": jnp.uint32(0)}
     new, metrics = algorithm1.discriminator_step(D=D, **both)
     _, after = algorithm1.discriminator_step(D=new, **both)
     assert not equal(new.params, D.params)
@@ -160,7 +160,7 @@ def test_one_iteration_against_the_paper_written_out(game, changes):
     examples = jnp.arange(gan.m, dtype=jnp.uint32)
     key = jax.random.fold_in(run_stream(hparams, "train"), 0)
     (x, y), (fresh_x, fresh_y) = (
-        algorithm1.sample_data(gan, run_stream(hparams, name), data, jnp.uint32(0), examples)
+        algorithm1.sample_data(gan, run_stream(hparams, name), data, first=jnp.uint32(0), indices=examples)
         for name in ("order", "fresh")
     )
     first, second = (algorithm1.sample_noise(gan, hparams, jax.random.fold_in(key, j), examples) for j in range(2))

@@ -18,34 +18,39 @@ FLIP = {"augment.name": "flip", "augment.probability": 0.25}
 def test_flips_mirror_columns_at_their_rate():
     x = jnp.asarray(np.random.default_rng(0).normal(size=(1, 3, 5, 2)), jnp.float32)
     many = jnp.broadcast_to(x, (4000, 3, 5, 2))
-    out = np.asarray(AUGMENTS["flip"](probability=0.25)(many, jax.random.split(jax.random.key(0), 4000)))
+    out = np.asarray(AUGMENTS["flip"](probability=0.25)(many, jax.random.split(jax.random.key(0), 4000), ()))
     plain = (out == np.asarray(x)).all(axis=(1, 2, 3))
     flipped = (out == np.asarray(x)[:, :, ::-1]).all(axis=(1, 2, 3))
     assert (plain ^ flipped).all()
     assert flipped.mean() == pytest.approx(0.25, abs=0.02)  # 3 standard errors
     keys = jax.random.split(jax.random.key(1), 4000)
-    assert np.array_equal(AUGMENTS["flip"](probability=0.0)(many, keys), many)
-    assert np.array_equal(AUGMENTS["flip"](probability=1.0)(many, keys), many[:, :, ::-1])
+    assert np.array_equal(AUGMENTS["flip"](probability=0.0)(many, keys, ()), many)
+    assert np.array_equal(AUGMENTS["flip"](probability=1.0)(many, keys, ()), many[:, :, ::-1])
 
 
-def test_data_and_fakes_go_through_one_law_in_both_steps_and_the_penalties(game, monkeypatch):
+def test_data_and_fakes_go_through_one_law_in_both_steps_and_the_penalties(game):
     """D never sees, in training, what has not gone through it, and each example has random numbers of its own."""
     g = game(**FLIP, **{"objective.loss": "relativistic", "objective.penalties.gradient_penalty": 1.0})
     seen = {"view": [], "D": []}
 
-    def view(hparams, x, keys):
-        out = g.gan.view(hparams, x, keys)
-        seen["view"].append((float(hparams["augment.probability"]), jax.random.key_data(keys)))
-        return out + 1000.0  # a mark of what went through
+    class Marked:
+        """The game's own augmentation, and a mark on what went through it."""
+
+        def __init__(self, hparams):
+            self.own, self.probability = g.gan.augment(hparams), float(hparams["augment.probability"])
+
+        def __call__(self, x, keys, state):
+            seen["view"].append((self.probability, jax.random.key_data(keys)))
+            return self.own(x, keys, state) + 1000.0
 
     def D(theta, stats, x, *args, **kwargs):
-        seen["D"].append(bool(jax.device_get(jnp.all(x > 500))) if not isinstance(x, jax.core.Tracer) else None)
+        seen["D"].append(None if isinstance(x, jax.core.Tracer) else bool(jnp.all(x > 500)))
         return g.gan.D(theta, stats, x - 1000.0, *args, **kwargs)
 
-    gan = g.gan._replace(view=view, D=D)
+    gan = g.gan._replace(augment=Marked, D=D)
     common = {"gan": gan, "hparams": g.hparams, "G": g.state.generator, "D": g.state.discriminator, "y": None}
     x = gan.decode(jnp.asarray(IMAGES[: gan.m]))
-    algorithm1.discriminator_step(x=x, noise=g.noise(0), **common)
+    algorithm1.discriminator_step(x=x, noise=g.noise(0), count=jnp.uint32(0), **common)
     in_d = len(seen["view"])
     algorithm1.generator_step(x=x, noise=g.noise(1), **common)
     assert in_d == 2  # data with fakes, and the penalty's points
@@ -62,7 +67,7 @@ def test_the_probability_is_traced(game):
     g = game(**FLIP)
     step = jax.jit(
         lambda h, D: algorithm1.discriminator_step(
-            gan=g.gan, hparams=h, G=g.state.generator, D=D, x=x, y=None, noise=noise
+            gan=g.gan, hparams=h, G=g.state.generator, D=D, x=x, y=None, noise=noise, count=jnp.uint32(0)
         )
     )
     x, noise = g.gan.decode(jnp.asarray(IMAGES[: g.gan.m])), g.noise()
@@ -75,7 +80,7 @@ def test_the_probability_is_traced(game):
 
 def test_what_the_data_cannot_go_through_is_refused_before_training(tiny_config):
     config = tiny_config(**FLIP, **{"generator.output": "linear"})
-    with pytest.raises(UserError, match=r"augment.name=flip takes images, but the data are of shape \(2,\)"):
+    with pytest.raises(UserError, match=r"augment.name=flip is for images, but the data are of shape \(2,\)"):
         build(config, DataSpec((2,)), 50)
 
 

@@ -12,8 +12,9 @@ ROOT = Path(__file__).parents[1] / "jaxgan"
 # A room is a folder, or a file on the front shelf.
 FLOORS = [
     {"errors"},
-    {"objectives", "schedules", "augment", "ema", "networks", "data", "optimizers"},
-    {"metrics", "features", "config"},
+    {"objectives", "schedules", "ema", "networks", "data", "optimizers"},
+    {"metrics", "features", "augment"},
+    {"config"},
     {"hparams"},
     {"state"},
     {"gan"},

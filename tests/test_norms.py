@@ -78,7 +78,9 @@ def test_real_then_fake_each_by_its_own_and_running_statistics_chained(norm_game
     x = gan.decode(jnp.asarray(IMAGES[: gan.m]))
     noise = g.noise()
     G, D = state.generator, state.discriminator
-    new, metrics = algorithm1.discriminator_step(gan=gan, hparams=hparams, G=G, D=D, x=x, y=None, noise=noise)
+    new, metrics = algorithm1.discriminator_step(
+        gan=gan, hparams=hparams, G=G, D=D, x=x, y=None, noise=noise, count=jnp.uint32(0)
+    )
     fake, _ = gan.G(G.params, G.stats, noise.z, None, train=True)
     real, fake = np.asarray(x, np.float64), np.asarray(fake, np.float64)
     real_logits, fake_logits = d_by_hand(D.params, real), d_by_hand(D.params, fake)

@@ -7,38 +7,56 @@ import os
 import socket
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
+from jaxgan.errors import UserError
+from jaxgan.parallel import check_batch
+
 ROOT = Path(__file__).parents[1]
 
-# Twenty steps of a GAN with dropout, R1 and k = 2; saves all parameters of both players and the average.
+# Twenty steps of a GAN with dropout, R1, k = 2 and an average of G, and three of one with batch normalization (whose
+# statistics are those of the global minibatch); saves all of both states and their metrics.
 PROGRAM = """
 import sys
+sys.path.insert(0, "tests")
 import jax, numpy as np
-from jaxgan import parallel
+import normalized
+from jaxgan import distributed, parallel
+from jaxgan.algorithm1 import Data
 from jaxgan.config import default, update
 from jaxgan.gan import build
 from jaxgan.hparams import traced
+from jaxgan.networks.layers import DataSpec
 
-config = update(default(), {
-    "generator.hidden": (32, 32), "discriminator.hidden": (16, 16), "train.d_steps": 2, "train.batch_size": 24,
-    "discriminator.irange": 0.1, "generator.irange": 0.2, "optimizer.generator.momentum_epochs": 3,
-    "generator.average": 2.0, "discriminator.gradient_penalty": 0.1,
-    "distributed.enabled": len(sys.argv) > 2,
+common = {
+    "train.d_steps": 2, "train.batch_size": 24, "distributed.enabled": len(sys.argv) > 2,
     **({"distributed.coordinator": sys.argv[2], "distributed.processes": 2, "distributed.process": int(sys.argv[3])}
        if len(sys.argv) > 2 else {}),
-})
-parallel.initialize(config)
-parallel.check_batch(config)
-data = np.random.default_rng(0).integers(0, 256, (100, 6, 6, 1)).astype(np.uint8)
-gan = build(config, (6, 6, 1), len(data), data.mean(axis=0) / 255)
-hparams = parallel.replicate(traced(config))
-state = parallel.replicate(jax.jit(gan.init)(hparams))
-state, metrics = parallel.trainer(gan)(hparams, state, parallel.replicate(data), 20)
-leaves = jax.tree.leaves((state.generator.params, state.discriminator.params, state.average, metrics))
+}
+plain = {
+    "generator.hidden": (32, 32), "generator.irange": 0.2, "generator.ema.gamma": (1.0,),
+    "discriminator.hidden": (16, 16), "discriminator.irange": 0.1, "discriminator.activation": "maxout",
+    "discriminator.hidden_keep": 0.5, "objective.penalties.r1": 0.1,
+}
+for player in ("generator", "discriminator"):
+    plain |= {f"optimizer.{player}.name": "paper_sgd", f"optimizer.{player}.momentum_epochs": 3.0}
+distributed.initialize(update(default(), common))
+normalized.register()
+images = np.random.default_rng(0).integers(0, 256, (100, 6, 6, 1)).astype(np.uint8)
+data, leaves = parallel.replicate(Data(images)), []
+for changes, steps in ((plain, 20), (normalized.NAMES, 3)):
+    config = update(default(), common | changes)
+    parallel.check_batch(config)
+    gan = build(config, DataSpec((6, 6, 1), bounds=(0.0, 1.0), mean=images.mean(axis=0) / 255), len(images))
+    hparams = parallel.replicate(traced(config))
+    state = parallel.replicate(jax.jit(gan.init)(hparams))
+    state, sums = parallel.trainer(gan)(hparams, state, data, steps)
+    leaves += jax.tree.leaves((state, sums))
 if jax.process_index() == 0:
     np.savez(sys.argv[1], devices=jax.device_count(), *[np.asarray(x) for x in leaves])
 """
@@ -94,14 +112,19 @@ def test_two_processes_of_two_devices_equal_one(one_device, tmp_path):
     assert_close(tmp_path / "0.npz", one_device, 4)
 
 
-def test_a_batch_that_does_not_divide_names_both_numbers(monkeypatch, tiny_config):
-    import jax
-
-    from jaxgan.errors import UserError
-    from jaxgan.parallel import check_batch
-
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "train.batch_size=8 does not divide over 3 devices; make it a multiple of 3, such as 9"),
+        ({"train.batch_size": 9, "train.g_batch_size": 8}, "train.g_batch_size=8 does not divide over 3 devices"),
+        ({"train.batch_size": 12, "discriminator.packing": 4, "train.g_batch_size": 24}, None),
+        (
+            {"train.batch_size": 18, "discriminator.packing": 9},
+            "train.batch_size=18 does not divide over 3 devices in packs of 9; make it a multiple of 27, such as 27",
+        ),
+    ],
+)
+def test_a_batch_that_does_not_divide_names_both_numbers(monkeypatch, tiny_config, changes, words):
     monkeypatch.setattr(jax, "device_count", lambda: 3)
-    with pytest.raises(
-        UserError, match="batch_size=8 does not divide over 3 devices; make it a multiple of 3, such as 9"
-    ):
-        check_batch(tiny_config())
+    with pytest.raises(UserError, match=words) if words else nullcontext():
+        check_batch(tiny_config(**changes))

@@ -118,26 +118,7 @@ def _add_game(c: ConfigDict) -> None:
     c.discriminator.name = "mlp"  # a family of jaxgan/networks
     c.discriminator.packing = 1  # examples that D judges together (PacGAN, arXiv:1712.04086)
 
-    c.objective = ConfigDict()
-    c.objective.loss = "non_saturating"  # of jaxgan/objectives/losses.py
-    c.objective.d_scale = 1.0  # D's loss is multiplied by this; 1/2 in the 2014 code, whose D loss is -V/2
-    c.objective.penalties = ConfigDict()  # weights, 0 = off; of jaxgan/objectives/penalties.py
-    for name in PENALTIES:
-        c.objective.penalties[name] = 0.0
-
-    c.objective.penalty_every = 1  # updates of D from one with penalties to the next, their weights times this
-    c.objective.lecam = ConfigDict()  # D's logits stay near their running means (arXiv:2104.03310)
-    c.objective.lecam.weight = 0.0  # 0 = off; .3 in the authors' code
-    c.objective.lecam.decay = 0.99  # of the running means
-    c.objective.lecam.start = 1000.0  # updates of D before the term counts
-    c.objective.consistency = ConfigDict()  # D's logits survive a flip and a shift (arXiv:1910.12027), weights ...
-    c.objective.consistency.real = 0.0  # ... on data; 10
-    c.objective.consistency.fake = 0.0  # ... on samples of G; 10
-    c.objective.latent = ConfigDict()  # D ignores, and G shows, a small change of z (arXiv:2002.04724), weights ...
-    c.objective.latent.discriminator = 0.0  # ... in D's loss; 5 to 20
-    c.objective.latent.generator = 0.0  # ... in G's loss; .5
-    c.objective.latent.radius = 0.05  # deviation of the change
-    c.objective.top_k = 1.0  # share of the minibatch, that with the largest logits, that G descends (arXiv:2002.06224)
+    _add_objective(c)
 
     c.augment = ConfigDict()
     c.augment.name = "none"  # what x and G(z) go through before D; of jaxgan/augment.py
@@ -151,6 +132,29 @@ def _add_game(c: ConfigDict) -> None:
         o.optimistic = False  # twice this update less the one before (arXiv:1711.00141)
         o.schedule = ConfigDict()
         o.schedule.name = "constant"  # of the learning rate; of jaxgan/schedules.py
+
+
+def _add_objective(c: ConfigDict) -> None:
+    """What the players descend."""
+    c.objective = ConfigDict()
+    c.objective.loss = "non_saturating"  # of jaxgan/objectives/losses.py
+    c.objective.d_scale = 1.0  # D's loss is multiplied by this; 1/2 in the 2014 code, whose D loss is -V/2
+    c.objective.penalties = ConfigDict()  # weights, 0 = off; of jaxgan/objectives/penalties.py
+    for name in PENALTIES:
+        c.objective.penalties[name] = 0.0
+    c.objective.penalty_every = 1  # updates of D from one with penalties to the next, their weights times this
+    c.objective.lecam = ConfigDict()  # D's logits stay near their running means (arXiv:2104.03310)
+    c.objective.lecam.weight = 0.0  # 0 = off; .3 in the authors' code
+    c.objective.lecam.decay = 0.99  # of the running means
+    c.objective.lecam.start = 1000.0  # updates of D before the term counts
+    c.objective.consistency = ConfigDict()  # D's logits survive a flip and a shift (arXiv:1910.12027), weights ...
+    c.objective.consistency.real = 0.0  # ... on data; 10
+    c.objective.consistency.fake = 0.0  # ... on samples of G; 10
+    c.objective.latent = ConfigDict()  # D ignores, and G shows, a small change of z (arXiv:2002.04724), weights ...
+    c.objective.latent.discriminator = 0.0  # ... in D's loss; 5 to 20
+    c.objective.latent.generator = 0.0  # ... in G's loss; .5
+    c.objective.latent.radius = 0.05  # deviation of the change
+    c.objective.top_k = 1.0  # share of the minibatch, that with the largest logits, that G descends (arXiv:2002.06224)
 
 
 def _add_run(c: ConfigDict) -> None:

@@ -1,0 +1,24 @@
+"""Digits on demand: scikit-learn's 8x8 digits with their classes, which both players see (arXiv:1411.1784).
+
+    python -m jaxgan.main --config=configs/digits_conditional.py
+    python -m jaxgan.main --mode=sample --workdir=runs/digits_conditional --label=7
+
+The defaults, with R1 and an average of G.
+"""
+
+from jaxgan.config import default, update
+
+
+def get_config():
+    return update(
+        default(),
+        {
+            "conditional": "label",
+            "generator.ema.gamma": (3.0,),
+            "objective.penalties.r1": 0.1,
+            "train.steps": 10_000,
+            "sample.every": 2_500,
+            "evaluate.every": 2_500,
+            "checkpoint.every": 2_500,
+        },
+    )

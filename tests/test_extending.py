@@ -1,0 +1,126 @@
+"""The skeletons of docs/extending.md work as they stand: they join the tables, and meet the tests of every member."""
+
+import ast
+import importlib
+import re
+import sys
+import types
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+import test_zoo
+import zoo_games as zoo
+
+from jaxgan import data
+from jaxgan.augment import AUGMENTS
+from jaxgan.config import update, validate
+from jaxgan.errors import UserError
+from jaxgan.metrics import METRICS
+from jaxgan.networks import DISCRIMINATORS, FAMILIES, GENERATORS
+from jaxgan.objectives.losses import LOSSES
+from jaxgan.objectives.penalties import PENALTIES
+from jaxgan.optimizers import OPTIMIZERS
+from jaxgan.schedules import SCHEDULES
+from jaxgan.state import all_finite
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "extending.md").read_text()
+BLOCKS = re.findall(r"```python\n# (jaxgan/\S+\.py)([^\n]*)\n(.*?)```", PAGE, re.DOTALL)
+TABLES = (LOSSES, PENALTIES, FAMILIES, GENERATORS, DISCRIMINATORS, OPTIMIZERS, SCHEDULES, AUGMENTS, METRICS)
+
+
+def run(path: str, code: str) -> types.ModuleType | None:
+    """Runs a block in the module that it names, or as a new module of that name."""
+    name = path.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
+    compiled = compile(code, path, "exec", dont_inherit=True)
+    if (ROOT / path).exists():
+        exec(compiled, dict(vars(importlib.import_module(name))))
+        return None
+    module = types.ModuleType(name)
+    sys.modules[name] = module
+    exec(compiled, vars(module))
+    package, _, short = name.rpartition(".")
+    setattr(sys.modules[package], short, module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def members():
+    """The tables with the skeletons in them; by each new module's name, the module."""
+    before, found = [dict(table) for table in TABLES], {}
+    for path, where, code in BLOCKS:
+        if "cases" in where:
+            continue  # of a match statement: below
+        if module := run(path, code):
+            found[module.__name__] = module
+    family = found["jaxgan.networks.linear"]
+    GENERATORS["linear"], DISCRIMINATORS["linear"] = family.Generator, family.Discriminator  # as FAMILIES gives them
+    yield found
+    for table, saved in zip(TABLES, before, strict=True):
+        table.clear()
+        table.update(saved)
+    for name in found:
+        package, _, short = name.rpartition(".")
+        delattr(sys.modules[package], short)
+        del sys.modules[name]
+
+
+def test_the_page_has_a_skeleton_of_every_kind(members):
+    assert len(BLOCKS) == PAGE.count("```python") == 11
+    assert {"margin"} <= LOSSES.keys() and {"r1_and_r2"} <= PENALTIES.keys() and {"linear"} <= FAMILIES.keys()
+    assert {"lion"} <= OPTIMIZERS.keys() and {"step"} <= SCHEDULES.keys() and {"brightness"} <= AUGMENTS.keys()
+    assert {"brightness"} <= METRICS.keys()
+
+
+@pytest.mark.parametrize(
+    ("test", "argument"),
+    [
+        (test_zoo.test_a_loss_is_a_finite_number_per_example, ("margin",)),
+        (test_zoo.test_a_penalty_is_a_finite_number_per_example, ("r1_and_r2",)),
+        (test_zoo.test_an_optimizer_goes_downhill_under_every_schedule, ("lion", "step")),
+        (test_zoo.test_an_augmentation_is_a_law_per_example, ("brightness",)),
+        (test_zoo.test_a_metric_gives_numbers_that_it_can_show, ("brightness",)),
+    ],
+    ids=["loss", "penalty", "optimizer and schedule", "augmentation", "metric"],
+)
+def test_a_skeleton_meets_the_common_tests(members, test, argument):
+    test(*argument)
+
+
+@pytest.mark.parametrize("player", ["generator", "discriminator"])
+def test_the_skeleton_of_a_family_meets_the_common_tests(members, player, monkeypatch):
+    family = getattr(members["jaxgan.networks.linear"], player.capitalize())
+    monkeypatch.setitem(test_zoo.FAMILIES, (player, "linear"), family)
+    test_zoo.test_a_network_has_the_shapes_of_its_side((player, "linear"))
+
+
+def test_all_of_them_train_together_by_their_fields(members):
+    changes = {"objective.loss": "margin", "objective.margin": 2.0, "objective.penalties.r1_and_r2": 0.1}
+    changes |= {"augment.name": "brightness", "augment.strength": 0.1, "evaluate.metrics": ("brightness",)}
+    for player in ("generator", "discriminator"):
+        path = f"optimizer.{player}"
+        changes |= {f"{path}.name": "lion", f"{path}.schedule.name": "step", f"{path}.schedule.steps": 2.0}
+    game = zoo.game("skeletons", zoo.family("linear", "linear") | changes)
+    assert game.hparams["objective.margin"] == 2
+    start = jax.jit(game.gan.init)(game.hparams)
+    state, sums = jax.jit(zoo.player(game))(game.hparams, start, np.uint32(3))
+    assert all_finite((state, sums))
+    assert {"r1_and_r2", "real_logit", "d_loss"} <= sums.keys()
+    with pytest.raises(UserError, match="margin must be above 0"):
+        validate(update(zoo.default(), {"objective.loss": "margin", "objective.margin": 0.0}))
+
+
+def test_the_skeleton_of_a_data_set(members, monkeypatch):
+    (case,) = (code for _, where, code in BLOCKS if "cases" in where)
+    source = members["jaxgan.data.stripes"].stripes()
+    ast.parse("match name:\n" + case)
+    assert source.train.shape == (2000, 8, 8, 1)
+    assert source.train.dtype == np.uint8
+    for image, label in zip(source.train[:50, :, :, 0], source.train_labels, strict=False):
+        lines = image if label == 0 else image.T
+        assert (lines == lines[:, :1]).all()
+    dataset = data._split("stripes", source, 100)
+    assert [len(x) for x in (dataset.train, dataset.validation, dataset.test)] == [1800, 100, 100]
+    assert dataset.classes == 2

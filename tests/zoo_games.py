@@ -1,0 +1,168 @@
+"""Tiny games that meet every member of every table, made from the tables; tests/test_zoo.py plays them.
+
+`every_loss_and_penalty()` is one game whose traced numbers choose the loss and the penalty. `covering_games()` are as
+many as the largest other table has members: game i has the i-th member of each, in turn. Run as a program, this file
+compares two devices with one (virtual CPU devices need their flag before JAX starts).
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxgan import parallel
+from jaxgan.algorithm1 import Data, accumulate_steps, zero_metrics
+from jaxgan.augment import AUGMENTS
+from jaxgan.config import default, update, validate
+from jaxgan.gan import Gan, build
+from jaxgan.hparams import PENALTIES as WEIGHTS
+from jaxgan.hparams import HParams, traced
+from jaxgan.networks import DISCRIMINATORS, GENERATORS
+from jaxgan.networks.layers import DataSpec
+from jaxgan.objectives.losses import LOSSES, Loss
+from jaxgan.objectives.penalties import PENALTIES
+from jaxgan.optimizers import OPTIMIZERS
+from jaxgan.schedules import SCHEDULES
+
+SHAPE, CLASSES, M = (8, 8, 1), 3, 4
+X = np.random.default_rng(0).integers(0, 256, (24, *SHAPE)).astype(np.uint8)
+Y = (np.arange(24) % CLASSES).astype(np.int32)
+STEPS = 3
+
+# Sizes at which a family draws and judges images of 8x8 in no time. One that is not here is used as it is.
+TINY: dict[str, dict[str, dict[str, Any]]] = {
+    "generator": {
+        "mlp": {"hidden": (8,), "activations": ("relu",)},
+        "maxout_conv": {
+            "hidden": (18,), "activations": ("relu",), "grid": (3, 3, 2), "kernel": 4, "stride": 2, "irange": 0.3,
+        },
+        "dcgan": {"widths": (4,), "output": "sigmoid"},
+        "sndcgan": {"widths": (4, 3), "output": "sigmoid"},
+        "resnet": {"width": 4, "blocks": 1, "output": "sigmoid"},
+        "r3gan": {"widths": (4, 4), "blocks": (1, 1), "groups": (2, 2)},
+    },
+    "discriminator": {
+        "mlp": {"hidden": (8,), "hidden_keep": 0.5},
+        "maxout_conv": {
+            "channels": (3,), "kernels": (3,), "paddings": (1,), "pools": (2,), "strides": (2,), "hidden": (6,),
+            "irange": 0.3,
+        },
+        "dcgan": {"widths": (3, 4)},
+        "sndcgan": {"widths": (3, 4)},
+        "resnet": {"width": 4, "down": 1, "plain": 1},
+        "r3gan": {"widths": (4, 4), "blocks": (1, 1), "groups": (2, 2)},
+    },
+}  # fmt: skip
+
+
+class Game(NamedTuple):
+    name: str
+    gan: Gan
+    hparams: HParams
+    data: Data
+
+
+def family(generator: str, discriminator: str) -> dict[str, Any]:
+    """The fields of a pair of families, in tiny sizes."""
+    fields = {"generator.name": generator, "discriminator.name": discriminator}
+    for player, name in (("generator", generator), ("discriminator", discriminator)):
+        fields |= {f"{player}.{field}": value for field, value in TINY[player].get(name, {}).items()}
+    return fields
+
+
+def game(name: str, changes: dict[str, Any]) -> Game:
+    base = {"prior.size": 4, "train.batch_size": M, "conditional": "label", "generator.ema.gamma": (1.0,)}
+    config = update(default(), base | changes)
+    validate(config)
+    spec = DataSpec(SHAPE, CLASSES, (0.0, 1.0), X.mean(axis=0) / 255)
+    gan = build(config, spec, len(X), label_classes=CLASSES)
+    return Game(name, gan, traced(config), Data(jnp.asarray(X), jnp.asarray(Y)))
+
+
+SGD = {
+    f"optimizer.{player}.{field}": value
+    for player in ("generator", "discriminator")
+    for field, value in (("name", "sgd"), ("learning_rate", 0.05), ("momentum", 0.5))
+}
+
+
+def every_loss_and_penalty() -> tuple[Game, dict[str, HParams]]:
+    """A game with all losses and all penalties in its program, and the numbers that choose one of them, by its name."""
+    fields = family("mlp", "mlp") | SGD | {f"{WEIGHTS}{name}": 1.0 for name in PENALTIES}
+    one = game("every loss and penalty", fields)
+
+    def part(player: str):
+        def function(real_logits, fake_logits, *, which):
+            branches = [getattr(loss, player) for loss in LOSSES.values()]
+            return jax.lax.switch(which, branches, real_logits, fake_logits)
+
+        return function
+
+    loss = Loss(part("discriminator"), part("generator"), "of the loss that is chosen", needs_real=True)
+    none = one.hparams | {f"{WEIGHTS}{name}": np.float32(0) for name in PENALTIES}
+    place = {name: np.int32(i) for i, name in enumerate(LOSSES)}
+    cases = {name: none | {"objective.which": place[name]} for name in LOSSES}
+    for name in PENALTIES:
+        cases[f"penalty {name}"] = cases["non_saturating"] | {f"{WEIGHTS}{name}": np.float32(0.5)}
+    return one._replace(gan=one.gan._replace(loss=loss)), cases
+
+
+def covering_games() -> list[Game]:
+    """Every network family, optimizer, schedule and augmentation, one of each in a game."""
+    pairs = [
+        (name if name in GENERATORS else "mlp", name if name in DISCRIMINATORS else "mlp")
+        for name in dict.fromkeys([*GENERATORS, *DISCRIMINATORS])
+    ]
+    found = []
+    for i in range(max(map(len, (pairs, OPTIMIZERS, SCHEDULES, AUGMENTS)))):
+        turn = lambda table, i=i: list(table)[i % len(table)]  # noqa: E731
+        changes = family(*turn(pairs)) | {"augment.name": turn(AUGMENTS)}
+        for player in ("generator", "discriminator"):
+            path = f"optimizer.{player}"
+            changes |= {f"{path}.name": turn(OPTIMIZERS), f"{path}.schedule.name": turn(SCHEDULES)}
+        names = [*turn(pairs), turn(OPTIMIZERS), turn(SCHEDULES), f"augment {turn(AUGMENTS)}"]
+        found.append(game(", ".join(dict.fromkeys(names)), changes))
+    return found
+
+
+def player(one: Game):
+    """(hparams, state, n) -> the state after n steps, and the sums of their metrics; to be jitted."""
+
+    def play(hparams, state, n):
+        zeros = zero_metrics(one.gan, hparams, state, one.data)
+        return accumulate_steps(gan=one.gan, hparams=hparams, state=state, sums=zeros, data=one.data, n=n)
+
+    return play
+
+
+def differences(names: dict[str, HParams], one: Game) -> list[str]:
+    """What two devices do otherwise than one, beyond rounding."""
+    alone, shared = jax.jit(player(one)), parallel.trainer(one.gan)
+    init, found = jax.jit(one.gan.init), []
+    data = parallel.replicate(one.data)
+    for name, hparams in names.items():
+        expected = alone(hparams, init(hparams), np.uint32(STEPS))
+        got = shared(parallel.replicate(hparams), parallel.replicate(init(hparams)), data, STEPS)
+        paths = jax.tree_util.tree_leaves_with_path(expected)
+        for (path, a), b in zip(paths, jax.tree.leaves(got), strict=True):
+            if not np.allclose(b, a, rtol=2e-4, atol=2e-5):
+                where = jax.tree_util.keystr(path)
+                found.append(f"{name}: {where} is {np.ravel(b)[:3]} on two devices and {np.ravel(a)[:3]} on one")
+                break
+    return found
+
+
+if __name__ == "__main__":
+    assert jax.device_count() == 2
+    jax.config.update("jax_numpy_dtype_promotion", "strict")
+    jax.config.update("jax_numpy_rank_promotion", "raise")
+    every, choices = every_loss_and_penalty()
+    trouble = differences(choices, every)
+    for covering in covering_games():
+        trouble += differences({covering.name: covering.hparams}, covering)
+    print("\n".join(trouble) or f"equal: {', '.join(choices)}")
+    sys.exit(bool(trouble))
