@@ -1,0 +1,387 @@
+"""RpGAN against GAN: bad basins, and the value of the relativistic game.
+
+    python -m experiments.basins [--quick] [--out=runs/basins] [--steps=20000] [--seeds=16]
+
+Claims (Sun, Fang and Schwing, arXiv:2011.04926). A GAN on n distinct data points, whose G places n points freely and
+whose D is any function, has n^n - n! strict local minima that are not global, one per assignment of G's points to the
+data that is not a permutation; RpGAN has no such basin. On two clusters in 1-D a GAN is caught where both halves of G
+sit on one cluster, D's loss on a plateau; RpGAN goes straight.
+
+1. Enumeration. Each of G's n points is on one of the data points or on none, (n + 1)^n patterns, and phi = minus D's
+   least loss is exact on each (`closed_forms`; and by descent on D's losses of `LOSSES`). An assignment is bad if no path of moves of single points, along which phi never rises, leads to a permutation. Counted for the GAN, for
+   RpGAN with pair i fixed, as in the theorem (1/n sum over i), and for RpGAN with all n^2 pairs, which is what random
+   pairs in a minibatch, ours and everyone's, have as their expectation.
+2. A Proposition 1 for RpGAN. For p_data = p and p_g = q, log 2 - min_D E softplus(D(y) - D(x)) is the Jensen-Shannon
+   divergence of p x q from q x p, and D* = log p/q + constant (derived in this project's notes). D is a table over a
+   finite space, trained by `algorithm1.discriminator_step` on minibatches that hold each pair in proportion. For q near
+   p the value is 2 JSD(p || q).
+3. Two clusters, by `algorithm1.train_step`: 100 points, uniform on [0, .3] and [4, 4.3]; z uniform on [-5, 5]; G
+   1-5-5-1 tanh, D 1-10-10-1 sigmoid, SGD 1e-2 with momentum .9. The authors' iterations are 10 steps of D and then 10
+   of G, 5,000 times; here the steps alternate one by one. Initial weights, not stated, are uniform on +-.5.
+
+Expected: 21 of 27 assignments bad for the GAN, none for RpGAN with fixed pairs; values to 1e-4 nats.
+Left in --out: basins.png, result.json.
+MEASURED
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import itertools
+import math
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from matplotlib.figure import Figure
+
+from experiments.dynamics import write_result
+from jaxgan import algorithm1, errors
+from jaxgan.algorithm1 import Data, accumulate_steps, zero_metrics
+from jaxgan.config import default, update
+from jaxgan.errors import UserError
+from jaxgan.gan import build, sample
+from jaxgan.hparams import traced
+from jaxgan.networks.layers import DataSpec
+from jaxgan.objectives.losses import LOSSES
+from jaxgan.run.files import write_atomically
+from jaxgan.run.plots import BLUE, GREEN, ORANGE
+from jaxgan.state import Player, run_stream
+
+EXACT = 1e-4  # nats
+GAMES = ("gan", "rpgan, fixed pairs", "rpgan, all pairs")
+Pattern = tuple[int, ...]  # where G's points are: on data point 0 .. n - 1, or n = on none
+
+
+# --- Enumeration ------------------------------------------------------------------------------------------------------
+
+
+def patterns(n: int) -> list[Pattern]:
+    return list(itertools.product(range(n + 1), repeat=n))
+
+
+def masses(pattern: Pattern) -> tuple[np.ndarray, np.ndarray]:
+    """p and q over the n data points and the n places of G's points that are on none: [2n] float64."""
+    n = len(pattern)
+    p, q = np.zeros(2 * n), np.zeros(2 * n)
+    p[:n] = 1 / n
+    for i, place in enumerate(pattern):
+        q[n + i if place == n else place] += 1 / n
+    return p, q
+
+
+def jensen_shannon(p: np.ndarray, q: np.ndarray) -> float:
+    """JSD(p || q) in nats of two arrays of masses."""
+    kl = lambda a, m: float(np.sum(a[a > 0] * np.log(a[a > 0] / m[a > 0])))  # noqa: E731
+    return (kl(p, (p + q) / 2) + kl(q, (p + q) / 2)) / 2
+
+
+def relativistic_value(p: np.ndarray, q: np.ndarray) -> float:
+    """JSD(p x q || q x p) in nats, with p and q the masses [K]."""
+    return jensen_shannon(np.outer(p, q), np.outer(q, p))
+
+
+def periodic_points(pattern: Pattern) -> int:
+    """How many i come back to themselves under i -> pattern[i]."""
+    n, count = len(pattern), 0
+    for start in range(n):
+        i = start
+        for _ in range(n):
+            i = pattern[i]
+            if i in (n, start):
+                break
+        count += i == start
+    return count
+
+
+def closed_forms(pattern: Pattern) -> dict[str, float]:
+    """phi of each game: minus D's least loss, which G wants low (its minimum is at the permutations).
+
+    With fixed pairs D wants D(x_i) above D(y_i) for all i at once. Around a cycle of i -> y_i the differences sum to 0,
+    so its pairs cost log 2 each; all others cost nothing.
+    """
+    p, q = masses(pattern)
+    return {
+        "gan": 2 * jensen_shannon(p, q) - 2 * math.log(2),
+        "rpgan, fixed pairs": -math.log(2) * periodic_points(pattern) / len(pattern),
+        "rpgan, all pairs": relativistic_value(p, q) - math.log(2),
+    }
+
+
+def descended(n: int, steps: int = 3000) -> dict[str, np.ndarray]:
+    """phi of every pattern by descent on the package's losses over D's logits at the points: [(n + 1)^n] each."""
+    places = np.array([[n + i if place == n else place for i, place in enumerate(pattern)] for pattern in patterns(n)])
+    optimizer = optax.adam(0.05)
+
+    def losses(logits: jax.Array, fakes: jax.Array) -> dict[str, jax.Array]:
+        x, y = logits[:n], logits[fakes]
+        relativistic = LOSSES["relativistic"].discriminator
+        return {
+            "gan": jnp.mean(LOSSES["minimax"].discriminator(x, y)),
+            "rpgan, fixed pairs": jnp.mean(relativistic(x, y)),
+            "rpgan, all pairs": jnp.mean(relativistic(jnp.repeat(x, n), jnp.tile(y, n))),
+        }
+
+    def least(fakes: jax.Array, game: str) -> jax.Array:
+        def body(_, carry):
+            logits, state = carry
+            gradient = jax.grad(lambda logits: losses(logits, fakes)[game])(logits)
+            with jax.numpy_dtype_promotion("standard"):
+                updates, state = optimizer.update(gradient, state)
+            return optax.apply_updates(logits, updates), state
+
+        logits = jnp.zeros(2 * n)
+        logits, _ = jax.lax.fori_loop(0, steps, body, (logits, optimizer.init(logits)))
+        return losses(logits, fakes)[game]
+
+    return {game: -np.asarray(jax.jit(jax.vmap(partial(least, game=game)))(places)) for game in GAMES}
+
+
+def bad_assignments(n: int, game: str) -> tuple[int, int]:
+    """Of the n^n assignments: those that are not permutations and strict local minima, and those without a way out.
+
+    A strict local minimum rises with every move of some of its points off the data. A way out moves one point at a
+    time, to a data point or to none, never rises, and ends at a permutation.
+    """
+    phi = {pattern: closed_forms(pattern)[game] for pattern in patterns(n)}
+    solved = {pattern for pattern in phi if sorted(pattern) == list(range(n))}
+
+    def neighbours(pattern: Pattern):
+        for i, place in itertools.product(range(n), range(n + 1)):
+            if place != pattern[i]:
+                yield (*pattern[:i], place, *pattern[i + 1 :])
+
+    reached, frontier = set(solved), list(solved)
+    while frontier:  # backwards from the permutations, along moves that do not rise
+        here = frontier.pop()
+        for before in neighbours(here):
+            if before not in reached and phi[before] >= phi[here] - 1e-12:
+                reached.add(before)
+                frontier.append(before)
+    assignments = [pattern for pattern in phi if n not in pattern and pattern not in solved]
+    strict = 0
+    for pattern in assignments:
+        subsets = itertools.product((False, True), repeat=n)
+        moved = [tuple(n if off else p for off, p in zip(s, pattern, strict=True)) for s in subsets if any(s)]
+        strict += all(phi[other] > phi[pattern] + 1e-12 for other in moved)
+    return strict, sum(pattern not in reached for pattern in assignments)
+
+
+# --- The value of the relativistic game -------------------------------------------------------------------------------
+
+
+def trained_values(p: np.ndarray, q: np.ndarray, *, count: int, steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """log 2 - D's loss, and D, of a table D trained against q held fixed.
+
+    Args:
+      p, q: [games, K] whole numbers that sum to `count` in each row: the masses times `count`.
+
+    Returns:
+      values [games] in nats, D [games, K].
+    """
+    K = p.shape[1]
+    rows = lambda counts: np.stack([np.repeat(np.eye(K, dtype=np.float32), c, axis=0) for c in counts])  # noqa: E731
+    real, fake = np.repeat(rows(p), count, axis=1), np.tile(rows(q), (1, count, 1))  # each of the count^2 pairs once
+    config = update(
+        default(),
+        {
+            "generator.name": "toy",
+            "discriminator.name": "toy",
+            "objective.loss": "relativistic",
+            "prior.size": K,
+            "train.batch_size": count**2,
+            "optimizer.discriminator.name": "sgd",
+            "optimizer.discriminator.learning_rate": 4.0,
+            "optimizer.discriminator.momentum": 0.9,
+        },
+    )
+    gan, hparams = build(config, DataSpec((K,)), count**2), traced(config)
+    gan = gan._replace(G=lambda theta_g, stats, z, y=None, **_: (z, stats))  # z is what G draws
+
+    @jax.jit
+    @jax.vmap
+    def train(real: jax.Array, fake: jax.Array) -> tuple[jax.Array, jax.Array]:
+        start = gan.init(hparams)
+        keys = algorithm1.sample_noise(
+            gan, hparams, run_stream(hparams, "train"), algorithm1.local_indices(gan.m, None)
+        )
+        noise, G = keys._replace(z=fake), Player({}, {}, optax.EmptyState())
+        step = partial(algorithm1.discriminator_step, gan=gan, hparams=hparams, G=G, x=real, y=None, noise=noise)
+        D = jax.lax.fori_loop(0, steps, lambda i, D: step(D=D, count=jnp.uint32(i))[0], start.discriminator)
+        return math.log(2) - step(D=D, count=jnp.uint32(steps))[1]["d_loss"], D.params["psi"]
+
+    values, D = train(real, fake)
+    return np.asarray(values, np.float64), np.asarray(D, np.float64)
+
+
+def value_of_the_game(games: int, steps: int) -> dict[str, Any]:
+    """Random p and q on six points, in twelfths, trained and exact; and the value near p = q."""
+    draw, count, K = np.random.default_rng(0), 12, 6
+    counts = lambda: 1 + draw.multinomial(count - K, np.ones(K) / K, size=games)  # noqa: E731
+    p, q = counts(), counts()
+    values, D = trained_values(p, q, count=count, steps=steps)
+    exact = np.array([relativistic_value(a / count, b / count) for a, b in zip(p, q, strict=True)])
+    best = np.log(p / q)
+    off = (D - D.mean(axis=1, keepdims=True)) - (best - best.mean(axis=1, keepdims=True))
+    base, tilt = np.full(K, 1 / K), np.array([1.0, -1, 0.5, -0.5, 0.2, -0.2]) / K
+    near = {
+        e: relativistic_value(base, base + e * tilt) / jensen_shannon(base, base + e * tilt) for e in (0.5, 0.1, 0.01)
+    }
+    return {"trained": values, "exact": exact, "D": D, "log p/q": best, "error": float(np.abs(values - exact).max()),
+            "D error": float(np.abs(off).max()), "value / JSD near p": near}  # fmt: skip
+
+
+# --- Two clusters -----------------------------------------------------------------------------------------------------
+
+
+def clusters(loss: str, *, steps: int, seeds: int, looks: int = 20) -> dict[str, np.ndarray]:
+    """D's loss [seeds, looks], and the share of G's samples on the upper cluster [seeds, looks], over training."""
+    changes = {
+        "prior.name": "uniform",
+        "prior.size": 1,
+        "prior.scale": 5 / math.sqrt(3),
+        "generator.hidden": (5, 5),
+        "generator.activations": ("tanh", "tanh"),
+        "generator.output": "linear",
+        "generator.output_bias": False,
+        "generator.irange": 0.5,
+        "generator.output_irange": 0.5,
+        "discriminator.hidden": (10, 10),
+        "discriminator.activation": "sigmoid",
+        "discriminator.irange": 0.5,
+        "objective.loss": loss,
+        "train.batch_size": 100,
+    }
+    for player in ("generator", "discriminator"):
+        changes |= {f"optimizer.{player}.{k}": v for k, v in
+                    {"name": "sgd", "learning_rate": 0.01, "momentum": 0.9}.items()}  # fmt: skip
+    config = update(default(), changes)
+    gan, hparams = build(config, DataSpec((1,)), 100), traced(config)
+    draw = np.random.default_rng(0)
+    points = np.concatenate([draw.uniform(0, 0.3, 50), draw.uniform(4, 4.3, 50)]).astype(np.float32)[:, None]
+    data, n = Data(jnp.asarray(points)), steps // looks
+
+    @jax.jit
+    @partial(jax.vmap, in_axes=(0, None))
+    def run(seed: jax.Array, data: Data):
+        mine = hparams | {"seed": seed}
+
+        def look(state, _):
+            sums = zero_metrics(gan, mine, state, data)
+            state, sums = accumulate_steps(gan=gan, hparams=mine, state=state, sums=sums, data=data, n=jnp.uint32(n))
+            G = state.generator
+            numbers = jnp.arange(1000, dtype=jnp.uint32)
+            x = sample(gan, mine, G.params, G.stats, key=run_stream(mine, "evaluate"), numbers=numbers)[:, 0]
+            low, high = jnp.abs(x - 0.15) < 0.65, jnp.abs(x - 4.15) < 0.65
+            return state, (sums["d_loss"] / n, jnp.mean(low.astype(jnp.float32)), jnp.mean(high.astype(jnp.float32)))
+
+        return jax.lax.scan(look, gan.init(mine), length=looks)[1]
+
+    d_loss, low, high = (np.asarray(a, np.float64) for a in run(np.arange(seeds, dtype=np.uint32), data))
+    return {"d_loss": d_loss, "low": low, "high": high, "steps": n * np.arange(1, looks + 1)}
+
+
+def covered(found: dict[str, np.ndarray]) -> np.ndarray:
+    """Whether a quarter of the samples at least are within .5 of each cluster: [seeds, looks] bool."""
+    return (found["low"] >= 0.25) & (found["high"] >= 0.25)
+
+
+# --- The command ------------------------------------------------------------------------------------------------------
+
+
+def picture(game: dict[str, Any], runs: dict[str, dict[str, np.ndarray]]) -> bytes:
+    figure = Figure(figsize=(13, 4.2), dpi=100, layout="constrained")
+    ratio, loss, cover = figure.subplots(1, 3)
+    for best, D in zip(game["log p/q"], game["D"], strict=True):
+        ratio.plot(best - best.mean(), D - D.mean(), ".", color=BLUE, markersize=5)
+    ends = [np.min(game["log p/q"]), np.max(game["log p/q"])]
+    ratio.plot(ends, ends, color=ORANGE, alpha=0.5, linewidth=3)
+    ratio.set(xlabel="log p/q, less its mean", ylabel="D, trained, less its mean", title="the best D of RpGAN")
+    for (name, found), color in zip(runs.items(), (ORANGE, GREEN), strict=True):
+        level = 2 * math.log(2) if name == "non_saturating" else math.log(2)
+        loss.plot(found["steps"], found["d_loss"].T / level, color=color, alpha=0.35, linewidth=0.9)
+        loss.plot([], [], color=color, label=f"{name}, per seed")
+        cover.plot(found["steps"], covered(found).mean(axis=0), "o-", color=color, label=name, markersize=4)
+    loss.set(xlabel="steps", title="D's loss / its value at p = q", ylim=(0, 1.2))
+    cover.set(xlabel="steps", title="runs with both clusters", ylim=(-0.03, 1.03))
+    for axis in (ratio, loss, cover):
+        axis.grid(alpha=0.3)
+        axis.spines[["top", "right"]].set_visible(False)
+    loss.legend(frameon=False)
+    cover.legend(frameon=False)
+    data = io.BytesIO()
+    figure.savefig(data, format="png")
+    return data.getvalue()
+
+
+def enumeration(sizes: tuple[int, ...]) -> dict[str, Any]:
+    """Counts and prints, for each n and game: strict local minima that are not global, assignments with no way out."""
+    rows = []
+    print(f"{'n':>2}  {'game':20}{'assignments':>12}{'n^n - n!':>10}{'strict minima':>15}{'no way out':>12}")
+    for n in sizes:
+        for game in GAMES:
+            strict, stuck = bad_assignments(n, game)
+            claimed = n**n - math.factorial(n)
+            rows.append({"n": n, "game": game, "claimed": claimed, "strict": strict, "stuck": stuck})
+            print(f"{n:2d}  {game:20}{n**n:12d}{claimed:10d}{strict:15d}{stuck:12d}")
+    found, exact = descended(3), [closed_forms(pattern) for pattern in patterns(3)]
+    error = max(float(np.abs(found[game] - [row[game] for row in exact]).max()) for game in GAMES)
+    print(
+        f"phi of the 64 patterns of n = 3, by descent on the losses and in closed form: differ by at most {error:.1e}"
+    )
+    return {"rows": rows, "error": error}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser("python -m experiments.basins", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser.error = errors.usage_error
+    parser.add_argument("--quick", action="store_true", help="4 seeds of 4,000 steps")
+    parser.add_argument("--out", type=Path, default=Path("runs/basins"))
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--seeds", type=int)
+    flags = parser.parse_args()
+    steps, seeds = flags.steps or (4000 if flags.quick else 20_000), flags.seeds or (4 if flags.quick else 16)
+    if steps < 20 or seeds < 1:
+        raise UserError(f"--steps={steps} must be 20 or more, and --seeds={seeds} 1 or more.")
+
+    started = time.perf_counter()
+    counted = enumeration((2, 3) if flags.quick else (2, 3, 4))
+    game = value_of_the_game(games=4 if flags.quick else 16, steps=3000)
+    print(f"\nrelativistic value, trained and JSD(p x q || q x p): differ by at most {game['error']:.1e} nats; "
+          f"D and log p/q by {game['D error']:.1e}; value / JSD(p || q) near p: "
+          + ", ".join(f"{r:.4f} at {e}" for e, r in game["value / JSD near p"].items()))  # fmt: skip
+    runs = {loss: clusters(loss, steps=steps, seeds=seeds) for loss in ("non_saturating", "relativistic")}
+    print(f"\ntwo clusters, {seeds} seeds: runs with both clusters")
+    for name, found in runs.items():
+        both = covered(found)
+        firsts = [found["steps"][row.argmax()] for row in both if row.any()]
+        print(
+            f"  {name:16}{both[:, -1].sum():3d} at the end, {len(firsts):3d} ever, median first step "
+            f"{np.median(firsts) if firsts else math.nan:.0f}; D's loss at the end {found['d_loss'][:, -1].mean():.3f}"
+        )
+    seconds = time.perf_counter() - started
+    result = {"enumeration": counted, "value": {k: v for k, v in game.items() if k != "value / JSD near p"},
+              "value / JSD near p": {str(e): r for e, r in game["value / JSD near p"].items()},
+              "clusters": {name: found | {"covered": covered(found)} for name, found in runs.items()},
+              "seconds": seconds}  # fmt: skip
+    write_result(flags.out, result)
+    write_atomically(flags.out / "basins.png", picture(game, runs))
+    print(f"{seconds:.0f} s; {flags.out}")
+    for row in counted["rows"]:
+        expected = {"gan": row["claimed"], "rpgan, fixed pairs": 0}.get(row["game"])
+        if expected is not None and row["stuck"] != expected:
+            sys.exit(f"The enumeration is not reproduced: {row}.")
+    if counted["error"] >= EXACT or game["error"] >= EXACT:
+        sys.exit(f"The values are off by {counted['error']:.1e} and {game['error']:.1e}, not below {EXACT}.")
+
+
+if __name__ == "__main__":
+    sys.exit(errors.run_cli(main))

@@ -1,0 +1,340 @@
+"""Updates and optimizers on the bilinear game and a quadratic game, and the drift of discrete steps.
+
+    python -m experiments.bilinear [--quick] [--out=runs/bilinear] [--learning_rate=0.3] [--weight=0.5]
+
+Two claims, on games of two numbers, theta and psi, played by `algorithm1.train_step` (Wasserstein loss on the
+Dirac-GAN: psi descends psi theta, theta ascends it; R1 of weight gamma makes the game quadratic, - gamma/2 psi^2).
+
+1. Radii. On min max x y simultaneous steps diverge, alternating ones cycle, extragradient (arXiv:1802.10551),
+   optimistic steps (arXiv:1711.00141) and lookahead (arXiv:2006.14567) over either converge, and with momentum of .5
+   both kinds of steps diverge. The spectral radius per iteration (for lookahead per k = 5 iterations), from the
+   Jacobian of the real step over everything that it carries along, equals the closed form to six digits: that of the
+   4 x 4 matrix of the recurrence (`closed_form`). `rate` is the contraction measured by stepping.
+
+2. Drift (Rosca, Wu, Dherin and Barrett, arXiv:2105.13922). Steps follow, up to O(h^3) each, not the field v but
+
+       simultaneous   v_i - (h/2) sum_j (dv_i/dw_j) v_j
+       alternating    the same, with the sign of the first player's term changed in the second player's sum
+
+   on a game that is not linear: the minimax loss with R1. One real step from 64 points is compared with the flows,
+   integrated in float64; the order is the slope of the error over h. The reference matrices of the paper's notebook
+   (trace and determinant at e = .09, h = .2) check `modified_field`; its plotted system has another sign of e.
+
+Expected: |radius - closed form| < 1e-6; orders 3 (modified flow of the same update) and 2 (plain flow, and the other
+update's flow). Left in --out: bilinear.png, result.json.
+MEASURED
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from matplotlib.figure import Figure
+from scipy.integrate import solve_ivp
+
+from experiments import dynamics
+from experiments.dynamics import Game, sgd
+from jaxgan import errors
+from jaxgan.errors import UserError
+from jaxgan.run.files import write_atomically
+from jaxgan.run.plots import BLUE, GREEN, LINES, ORANGE
+
+LIMIT = 1e-6
+LOOKAHEAD = 5  # steps, half of the way stays
+STEPS = (0.4, 0.2, 0.1, 0.05)  # learning rates of the drift
+ORDER = 0.25  # by how much a slope may be off
+
+
+class Rule(NamedTuple):
+    """An update with its optimizer."""
+
+    update: str
+    momentum: float = 0.0
+    optimistic: bool = False
+    lookahead: bool = False
+
+
+RULES = {
+    "simultaneous": Rule("simultaneous"),
+    "alternating": Rule("alternating"),
+    "extragradient": Rule("extragradient"),
+    "optimistic, simultaneous": Rule("simultaneous", optimistic=True),
+    "optimistic, alternating": Rule("alternating", optimistic=True),
+    "lookahead, simultaneous": Rule("simultaneous", lookahead=True),
+    "lookahead, alternating": Rule("alternating", lookahead=True),
+    "momentum .5, simultaneous": Rule("simultaneous", momentum=0.5),
+    "momentum .5, alternating": Rule("alternating", momentum=0.5),
+}
+# At h = .3 without a penalty; derived apart from this file, for the tests.
+KNOWN = {
+    "simultaneous": 1.044031,
+    "alternating": 1.0,
+    "extragradient": 0.958175,
+    "optimistic, simultaneous": 0.948683,
+    "lookahead, simultaneous": 0.839587,
+    "lookahead, alternating": 0.729749,
+}
+
+
+# --- Radii ------------------------------------------------------------------------------------------------------------
+
+
+def field(gamma: float) -> np.ndarray:
+    """A with d(theta, psi)/dt = A (theta, psi): [2, 2]."""
+    return np.array([[0.0, 1.0], [-1.0, -gamma]])
+
+
+def closed_form(rule: Rule, *, learning_rate: float, gamma: float) -> float:
+    """The spectral radius of one iteration, of LOOKAHEAD of them under lookahead.
+
+    A step of theta and of psi reads w + increment, where an increment remembers the last one (momentum), or the last
+    gradient (optimistic). Written for z = (theta, psi, memory of both) as a matrix product of the players' turns.
+    """
+    h, A = learning_rate, field(gamma)
+    if rule.update == "extragradient":
+        mu = h * np.linalg.eigvals(A)
+        return float(np.abs(1 + mu + mu**2).max())
+
+    def turn(players: list[int]) -> np.ndarray:
+        """The matrix of the step in which these players move, from the same point."""
+        M = np.eye(4)
+        for i in players:
+            gradient = np.zeros(4)
+            gradient[:2] = h * A[i]
+            memory = np.eye(4)[2 + i]
+            if rule.optimistic:  # the memory is the last h v_i
+                M[i], M[2 + i] = np.eye(4)[i] + 2 * gradient - memory, gradient
+            else:  # ... the last increment
+                M[2 + i] = rule.momentum * memory + gradient
+                M[i] = np.eye(4)[i] + M[2 + i]
+        return M
+
+    step = turn([0, 1]) if rule.update == "simultaneous" else turn([0]) @ turn([1])  # psi, D's parameter, moves first
+    if rule.lookahead:  # without memory: (theta, psi) go half of the way
+        plain = np.linalg.matrix_power(step[:2, :2], LOOKAHEAD)
+        return float(np.abs(np.linalg.eigvals((np.eye(2) + plain) / 2)).max())
+    return float(np.abs(np.linalg.eigvals(step)).max())
+
+
+def game(rule: Rule, *, learning_rate: float, gamma: float, loss: str = "wasserstein") -> Game:
+    changes = sgd(learning_rate, momentum=rule.momentum, optimistic=rule.optimistic)
+    changes |= {"objective.loss": loss, "train.update": rule.update, "objective.penalties.r1": gamma}
+    return dynamics.dirac(changes | {"train.lookahead": LOOKAHEAD if rule.lookahead else 0})
+
+
+def measure(rule: Rule, *, learning_rate: float, gamma: float, steps: int) -> dict[str, Any]:
+    """`spectral_radius`, `rate` and a `trajectory` of 60 steps from (1, 1)."""
+    mine = game(rule, learning_rate=learning_rate, gamma=gamma)
+    period = LOOKAHEAD if rule.lookahead else 1
+
+    @jax.jit
+    def run():
+        start = dynamics.started(mine, mine.hparams, 1.0, 1.0)
+        # Optimistic steps differ from the second on; lookahead's rounds begin at multiples of the period.
+        later = dynamics.stepper(mine, mine.hparams)(start) if rule.optimistic else start
+        later = dynamics.filled(later, 0 * dynamics.vector(later) + 0.1)
+        return (
+            dynamics.jacobian(mine, mine.hparams, at=later, steps=period),
+            dynamics.growth(mine, mine.hparams, start=later, steps=steps * period, period=period),
+            dynamics.trajectory(mine, mine.hparams, start=start, steps=60),
+        )
+
+    jacobian, factors, trajectory = (np.asarray(a, np.float64) for a in run())
+    return {
+        "spectral_radius": float(dynamics.moduli(jacobian)),
+        "rate": float(dynamics.rate(factors)),
+        "trajectory": trajectory,
+    }
+
+
+def radii(*, learning_rate: float, gammas: tuple[float, ...], steps: int) -> list[dict[str, Any]]:
+    """Measures and prints the table of radii."""
+    print(f"{'rule':28}{'gamma':>6}{'closed form':>13}{'radius':>11}{'rate':>11}{'error':>10}")
+    rows = []
+    for gamma in gammas:
+        for name, rule in RULES.items():
+            found = measure(rule, learning_rate=learning_rate, gamma=gamma, steps=steps)
+            exact = closed_form(rule, learning_rate=learning_rate, gamma=gamma)
+            error = abs(found["spectral_radius"] - exact)
+            rows.append({"rule": name, "gamma": gamma, "learning_rate": learning_rate, "closed_form": exact,
+                         "error": error, **found})  # fmt: skip
+            print(
+                f"{name:28}{gamma:6.2f}{exact:13.6f}{found['spectral_radius']:11.6f}{found['rate']:11.6f}{error:10.1e}"
+            )
+    return rows
+
+
+# --- Drift ------------------------------------------------------------------------------------------------------------
+
+
+def minimax_field(gamma: float) -> tuple[Callable, Callable]:
+    """v(w) and its Jacobian for the minimax Dirac-GAN with R1, w = (theta, psi): float64, apart from the package."""
+
+    def v(w: np.ndarray) -> np.ndarray:
+        s = 1 / (1 + np.exp(-w[0] * w[1]))
+        return np.array([s * w[1], -s * w[0] - gamma * w[1]])
+
+    def jacobian(w: np.ndarray) -> np.ndarray:
+        s = 1 / (1 + np.exp(-w[0] * w[1]))
+        slope = s * (1 - s)
+        return np.array(
+            [
+                [slope * w[1] ** 2, s + slope * w[0] * w[1]],
+                [-s - slope * w[0] * w[1], -slope * w[0] ** 2 - gamma],
+            ]
+        )
+
+    return v, jacobian
+
+
+def modified_field(v: np.ndarray, J: np.ndarray, *, learning_rate: float, update: str, first: int = 1) -> np.ndarray:
+    """The field that steps of size h follow, from v [2] and dv/dw [2, 2] at a point: v + h f (arXiv:2105.13922).
+
+    Args:
+      first: under alternating steps, the player that moves first (1 = psi, D's).
+    """
+    signs = np.ones((2, 2))
+    if update == "alternating":
+        signs[1 - first, first] = -1
+    return v - learning_rate / 2 * (signs * J) @ v
+
+
+def flowed(w: np.ndarray, *, learning_rate: float, gamma: float, flow: str) -> np.ndarray:
+    """Where the flow ('plain', 'simultaneous', 'alternating') is after time h from w: [2] float64."""
+    v, J = minimax_field(gamma)
+
+    def f(_, w: np.ndarray) -> np.ndarray:
+        if flow == "plain":
+            return v(w)
+        return modified_field(v(w), J(w), learning_rate=learning_rate, update=flow)
+
+    return solve_ivp(f, (0, learning_rate), w, rtol=1e-10, atol=1e-12).y[:, -1]
+
+
+def drift(*, gamma: float, points: int) -> dict[str, dict[str, dict[str, Any]]]:
+    """{update: {flow: errors over STEPS and their order}} of one real step from random points."""
+    starts = np.random.default_rng(0).uniform(-1.5, 1.5, (points, 2)).astype(np.float32)
+    result: dict[str, dict[str, dict[str, Any]]] = {}
+    for update in ("simultaneous", "alternating"):
+        mine = game(Rule(update), learning_rate=0.1, gamma=gamma, loss="minimax")
+
+        @jax.jit
+        def after(learning_rate, mine=mine):
+            rates = {f"optimizer.{player}.learning_rate": learning_rate for player in dynamics.PLAYERS}
+            step = dynamics.stepper(mine, mine.hparams | rates)
+            move = lambda at: dynamics.position(step(dynamics.started(mine, mine.hparams, at[0], at[1])))  # noqa: E731
+            return jax.vmap(move)(starts)
+
+        steps = {h: np.asarray(after(np.float32(h)), np.float64) for h in STEPS}
+        result[update] = {}
+        for flow in ("plain", "simultaneous", "alternating"):
+            there = {
+                h: np.array([flowed(w, learning_rate=h, gamma=gamma, flow=flow) for w in starts.astype(np.float64)])
+                for h in STEPS
+            }
+            found = [float(np.sqrt(np.mean((steps[h] - there[h]) ** 2))) for h in STEPS]
+            slope = float(np.polyfit(np.log(STEPS), np.log(found), 1)[0])
+            result[update][flow] = {"learning_rates": STEPS, "errors": found, "order": slope}
+    return result
+
+
+def notebook_numbers() -> dict[str, float]:
+    """Trace and determinant of the modified field of v = (-e phi + theta, e theta - phi), e = .09, h = .2."""
+    A = np.array([[-0.09, 1.0], [-1.0, 0.09]])
+    found = {}
+    for update in ("simultaneous", "alternating"):
+        M = np.stack([modified_field(A @ e, A, learning_rate=0.2, update=update, first=0) for e in np.eye(2)], axis=1)
+        found |= {f"{update} trace": float(np.trace(M)), f"{update} determinant": float(np.linalg.det(M))}
+    return found
+
+
+NOTEBOOK = {  # as its output prints them
+    "simultaneous trace": 0.19838,
+    "simultaneous determinant": 1.00174,
+    "alternating trace": -0.00162,
+    "alternating determinant": 0.98191,
+}
+
+
+# --- The command ------------------------------------------------------------------------------------------------------
+
+
+def picture(rows: list[dict[str, Any]], drifts: dict[str, dict[str, dict[str, Any]]]) -> bytes:
+    """Trajectories on the bilinear game, the distance over steps, and the error of one step against the flows."""
+    figure = Figure(figsize=(13, 4.4), dpi=100, layout="constrained")
+    plane, distance, error = figure.subplots(1, 3)
+    for row, color in zip([row for row in rows if row["gamma"] == 0], [*LINES, "#999999"], strict=False):
+        path = row["trajectory"]
+        plane.plot(*path[:31].T, "o-", markersize=2.5, linewidth=0.7, color=color, label=row["rule"])
+        distance.semilogy(np.linalg.norm(path, axis=1), color=color, linewidth=1.4)
+    plane.set(xlim=(-3, 3), ylim=(-3, 3), xlabel=r"$\theta$", ylabel=r"$\psi$", title="min max $xy$, 30 steps",
+              aspect="equal")  # fmt: skip
+    distance.set(xlabel="steps", title="distance from the equilibrium")
+    styles = {"plain": (ORANGE, "v"), "simultaneous": (BLUE, "-"), "alternating": (GREEN, "-")}
+    for update, marker in (("simultaneous", "o"), ("alternating", "s")):
+        for flow, found in drifts[update].items():
+            label = f"{update} step, {flow} flow: order {found['order']:.2f}"
+            error.loglog(STEPS, found["errors"], marker + "-", color=styles[flow][0], markersize=5, label=label,
+                         linewidth=2 if flow == update else 0.8)  # fmt: skip
+    error.set(xlabel="learning rate $h$", title="error of one step")
+    error.set_ylim(5e-6, 20)
+    error.set_xticks(STEPS, [str(h) for h in STEPS])
+    error.minorticks_off()
+    error.legend(frameon=False, fontsize=8, loc="upper left")
+    for axis in (plane, distance, error):
+        axis.grid(alpha=0.3)
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.legend(*plane.get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False, fontsize=9)
+    data = io.BytesIO()
+    figure.savefig(data, format="png")
+    return data.getvalue()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser("python -m experiments.bilinear", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser.error = errors.usage_error
+    parser.add_argument("--quick", action="store_true", help="the bilinear game alone, 8 points for the drift")
+    parser.add_argument("--out", type=Path, default=Path("runs/bilinear"))
+    parser.add_argument("--learning_rate", type=float, default=0.3)
+    parser.add_argument("--weight", type=float, default=0.5, help="gamma of the quadratic game")
+    flags = parser.parse_args()
+    if not (flags.learning_rate > 0 and flags.weight > 0):
+        raise UserError(f"--learning_rate={flags.learning_rate} and --weight={flags.weight} must be above 0.")
+
+    started = time.perf_counter()
+    gammas = (0.0,) if flags.quick else (0.0, flags.weight)
+    rows = radii(learning_rate=flags.learning_rate, gammas=gammas, steps=2000)
+    drifts = drift(gamma=0.3, points=8 if flags.quick else 64)
+    print(f"\n{'step':14}{'flow':14}" + "".join(f"{f'h = {h}':>12}" for h in STEPS) + "   order")
+    for update, flows in drifts.items():
+        for flow, found in flows.items():
+            numbers = "".join(f"{e:12.2e}" for e in found["errors"])
+            print(f"{update:14}{flow:14}{numbers}{found['order']:8.2f}")
+    notebook = notebook_numbers()
+    for name, value in notebook.items():
+        print(f"{name:26}{value:9.5f}   notebook {NOTEBOOK[name]:9.5f}")
+    seconds = time.perf_counter() - started
+    result = {"radii": rows, "drift": drifts, "notebook": notebook, "seconds": seconds}
+    dynamics.write_result(flags.out, result)
+    write_atomically(flags.out / "bilinear.png", picture(rows, drifts))
+    print(f"{seconds:.0f} s; {flags.out}")
+    worst = max(row["error"] for row in rows)
+    if worst >= LIMIT:
+        sys.exit(f"The radii are not reproduced: off by {worst:.1e}, not below {LIMIT}.")
+    for update, flows in drifts.items():
+        for flow, found in flows.items():
+            if abs(found["order"] - (3 if flow == update else 2)) > ORDER:
+                sys.exit(f"The drift is not reproduced: {update} steps against the {flow} flow: {found['order']:.2f}.")
+
+
+if __name__ == "__main__":
+    sys.exit(errors.run_cli(main))
