@@ -10,7 +10,7 @@ from jaxgan.errors import UserError
 from jaxgan.features import cache, classifier, pixels, space
 from jaxgan.features.classifier import Classifier, Network
 
-EXAMPLES = 6400  # 50 steps: enough for bars
+EXAMPLES = 3840  # 30 steps: enough for bars, and one program for all tests
 
 
 @pytest.fixture(autouse=True)
@@ -60,18 +60,18 @@ def test_bytes_and_numbers_give_the_same_and_batches_do_not_matter(trained, data
 
 
 def test_it_is_trained_once_and_then_read(dataset, monkeypatch, tmp_path):
-    first = classifier.load_or_train(dataset, examples=1280)
+    first = classifier.load_or_train(dataset, examples=EXAMPLES)
     (file,) = (tmp_path / "cache").iterdir()
     monkeypatch.setattr(classifier, "_loaded", {})
     monkeypatch.setattr(classifier, "train", lambda *args, **kwargs: pytest.fail("trained again"))
-    second = classifier.load_or_train(dataset, examples=1280)
+    second = classifier.load_or_train(dataset, examples=EXAMPLES)
     assert (second.sha256, second.accuracy) == (first.sha256, first.accuracy)
     np.testing.assert_array_equal(second.features(dataset.test), first.features(dataset.test))
     for changes, kwargs in (
-        ({}, {"examples": 1408}),
-        ({}, {"examples": 1280, "seed": 1}),
-        ({"train": 255 - dataset.train}, {"examples": 1280}),
-        ({"train_labels": 2 - dataset.train_labels}, {"examples": 1280}),
+        ({}, {"examples": EXAMPLES + 128}),
+        ({}, {"examples": EXAMPLES, "seed": 1}),
+        ({"train": 255 - dataset.train}, {"examples": EXAMPLES}),
+        ({"train_labels": 2 - dataset.train_labels}, {"examples": EXAMPLES}),
     ):
         with pytest.raises(pytest.fail.Exception, match="trained again"):
             classifier.load_or_train(dataset._replace(**changes), **kwargs)
@@ -79,13 +79,13 @@ def test_it_is_trained_once_and_then_read(dataset, monkeypatch, tmp_path):
 
 
 def test_a_damaged_file_is_replaced_by_the_same_bits(dataset, monkeypatch, tmp_path):
-    first = classifier.load_or_train(dataset, examples=1280)
+    first = classifier.load_or_train(dataset, examples=EXAMPLES)
     (file,) = (tmp_path / "cache").iterdir()
     kept = file.read_bytes()
     file.write_bytes(kept[: len(kept) // 2])
     monkeypatch.setattr(classifier, "_loaded", {})
-    assert classifier.load_or_train(dataset, examples=1280).sha256 == first.sha256
-    assert cache.read(file.stem).keys() == {*cache.read(file.stem)} and len(file.read_bytes()) == len(kept)
+    assert classifier.load_or_train(dataset, examples=EXAMPLES).sha256 == first.sha256
+    assert len(file.read_bytes()) == len(kept)
 
 
 def test_the_weights_that_do_best_on_validation_images_are_kept(dataset, monkeypatch):
@@ -94,7 +94,7 @@ def test_the_weights_that_do_best_on_validation_images_are_kept(dataset, monkeyp
     monkeypatch.setattr(classifier, "share_right", lambda params, *_: (seen.append(params), next(shares))[1])
     found = classifier.train(
         dataset.train, dataset.train_labels, dataset.validation, dataset.validation_labels,
-        classes=3, seed=0, examples=1280,
+        classes=3, seed=0, examples=EXAMPLES,
     )  # fmt: skip
     kernels = [np.asarray(params["Dense_1"]["kernel"]) for params in seen]
     assert len(seen) == classifier.LOOKS and not np.array_equal(kernels[1], kernels[2])
@@ -123,7 +123,7 @@ def test_the_labels_of_stacks_come_apart():
     images, labels = classifier.labelled(stacks, "test", 10)
     assert images.shape == (30_000, 8, 8, 1)
     known = {image.tobytes(): label for image, label in zip(single.test, single.test_labels, strict=True)}
-    assert all(known[image.tobytes()] == label for image, label in zip(images[:300], labels[:300], strict=True))
+    assert all(known[image.tobytes()] == label for image, label in zip(images[:60], labels[:60], strict=True))
     np.testing.assert_array_equal(images[1, ..., 0], stacks.test[0, ..., 1])
 
 

@@ -25,6 +25,8 @@ from jaxgan.data import Dataset, order
 from jaxgan.errors import UserError
 from jaxgan.features import cache
 from jaxgan.networks.convolution import Conv
+from jaxgan.optimizers import Adam, Epochs
+from jaxgan.schedules import Cosine
 
 RECIPE = 1  # raise it with every change below that changes the weights
 EXAMPLES = 300_000  # trained on, with repetitions
@@ -223,7 +225,8 @@ def train(
 
 def optimizer(steps: int) -> optax.GradientTransformation:
     """Adam, its learning rate falling to 0 along a cosine."""
-    return optax.adam(optax.cosine_decay_schedule(LEARNING_RATE, steps))
+    schedule = partial(Cosine(float(steps)), jnp.float32(LEARNING_RATE))
+    return Adam(LEARNING_RATE, b1=0.9).transformation(schedule, Epochs(MINIBATCH, 1))
 
 
 def shifted(x: jax.Array, key: jax.Array) -> jax.Array:
