@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import threading
 from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
@@ -15,9 +17,12 @@ from jaxgan.config.fields import nearest
 from jaxgan.data import Dataset
 from jaxgan.data.decode import decode
 from jaxgan.errors import UserError
+from jaxgan.features.space import features_of_data, name_of
+from jaxgan.features.space import load as load_space
 from jaxgan.gan import Gan, sample, sampling_statistics
 from jaxgan.hparams import HParams
 from jaxgan.metrics import METRICS
+from jaxgan.metrics.protocol import OF_FEATURES
 from jaxgan.state import GanState, run_stream
 
 # The number, larger is better, by which checkpoints and settings are compared: the one that `evaluate.best` names,
@@ -62,80 +67,197 @@ def check_metrics(config: ConfigDict, dataset: Dataset) -> None:
     Raises:
       UserError: with what is missing and what to do.
     """
+    name_of(config.evaluate.features)
     for name in config.evaluate.metrics:
         if name not in METRICS:
             known = ", ".join(METRICS)
             raise UserError(
                 f"evaluate.metrics may hold {known}, not {name!r}; the nearest is {nearest(name, METRICS)!r}."
             )
-        for need in METRICS[name].needs:
-            if need == "mixture" and dataset.mixture is None:
-                raise UserError(f"evaluate.metrics={name} needs data.name=mixture:NAME; take parzen for images.")
-            if need in ("validation", "test") and not len(getattr(dataset, need)):
+        _check_needs(name, config, dataset)
+        if METRICS[name].of_features or "fake_classes" in METRICS[name].needs:
+            _check_features(name, config, dataset)
+    _check_best(config)
+
+
+def _check_needs(name: str, config: ConfigDict, dataset: Dataset) -> None:
+    for need in METRICS[name].needs:
+        if need == "mixture" and dataset.mixture is None:
+            raise UserError(f"evaluate.metrics={name} needs data.name=mixture:NAME; take parzen for images.")
+        for split in ("validation", config.evaluate.split) if need == "real_features" else (need,):
+            if split in ("validation", "test") and not len(getattr(dataset, split)):
                 raise UserError(
-                    f"evaluate.metrics={name} needs {need} examples, and {dataset.name} leaves none; set "
+                    f"evaluate.metrics={name} needs {split} examples, and {dataset.name} leaves none; set "
                     f"data.validation={config.data.validation} above 0, or evaluate.metrics=()."
                 )
-    best = config.evaluate.best
-    shown = {number: shown for name in config.evaluate.metrics for number, shown in METRICS[name].shown.items()}
+        if need == "fake_logits" and config.evaluate.features == "pixels":
+            raise UserError(
+                f"evaluate.metrics={name} needs a network's logits, which evaluate.features=pixels has not; take "
+                f"classifier or inception:FILE.npz."
+            )
+
+
+def _check_features(name: str, config: ConfigDict, dataset: Dataset) -> None:
+    metric, samples, k = METRICS[name], config.evaluate.samples, config.evaluate.k
+    counts = {f"evaluate.samples={samples}": samples}
+    if metric.compares:
+        if config.evaluate.split == "train" and dataset.stack > 1:
+            raise UserError(f"the training examples of {dataset.name} are no stored set; take evaluate.split=test.")
+        for split in ("validation", config.evaluate.split):
+            count = len(getattr(dataset, split))
+            counts[f"the {split} set of {count} examples"] = count
+    what, smallest = min(counts.items(), key=lambda item: item[1])
+    if smallest < metric.least:
+        raise UserError(f"evaluate.metrics={name} needs {metric.least} examples or more, and {what} is too few.")
+    if "k" in metric.needs and smallest <= k:
+        raise UserError(f"evaluate.k={k} nearest neighbours need more examples than {what} has; lower evaluate.k.")
+
+
+def _check_best(config: ConfigDict) -> None:
+    best, space = config.evaluate.best, name_of(config.evaluate.features)
+    shown = {number: how for name in config.evaluate.metrics for number, how in METRICS[name].shown_in(space).items()}
     numbers = [number for number, how in shown.items() if how.better]
     if best and best not in numbers:
         raise UserError(
             f"evaluate.best={best} is none of the numbers of evaluate.metrics that can be better or worse: "
             f"{', '.join(numbers)}."
         )
-    if best.startswith("test_"):
-        raise UserError(f"evaluate.best={best} would choose by the test set; take a number of the validation set.")
+    if best and not any(best in METRICS[name].choosing(space) for name in config.evaluate.metrics):
+        raise UserError(
+            f"evaluate.best={best} would choose by the {config.evaluate.split} set; take a number of the validation "
+            f"set."
+        )
 
 
 def selection(config: ConfigDict) -> tuple[str, int] | None:
-    """The number that names the best checkpoint, and its sign; None without metrics."""
-    if not config.evaluate.metrics:
-        return None
-    name = config.evaluate.best or METRICS[config.evaluate.metrics[0]].best
-    signs = {number: shown.better for metric in METRICS.values() for number, shown in metric.shown.items()}
-    return name, signs[name]
+    """The number that names the best checkpoint, and its sign; None where no metric has one."""
+    space, best = name_of(config.evaluate.features), config.evaluate.best
+    for metric in (METRICS[name] for name in config.evaluate.metrics):
+        name = best or (metric.best and metric.full_name(metric.best, space, validation=True))
+        if name in metric.choosing(space):
+            return name, metric.choosing(space)[name]
+    return None
+
+
+def protocol(config: ConfigDict, dataset: Dataset) -> dict[str, Any]:
+    """What has to be known of features, and of the real examples, to compare scores: plain JSON; {} without any."""
+    metrics = {name: METRICS[name] for name in config.evaluate.metrics}
+    about: dict[str, Any] = {}
+    if any(metric.of_features for metric in metrics.values()):
+        about["features"] = load_space(config.evaluate.features, dataset, config.data.gcn).facts
+    if any("fake_classes" in metric.needs for metric in metrics.values()):
+        about["classes"] = load_space("classifier", dataset, config.data.gcn).facts
+    if any(metric.compares for metric in metrics.values()):
+        split = config.evaluate.split
+        about["real"] = {"split": split, "examples": len(getattr(dataset, split)), "chosen_by": "validation"}
+    if any("k" in metric.needs for metric in metrics.values()):
+        about["k"] = config.evaluate.k
+    return about | {name: metric.conventions for name, metric in metrics.items() if metric.conventions}
 
 
 def evaluator(config: ConfigDict, gan: Gan, dataset: Dataset) -> Callable[..., dict[str, float]]:
-    """A function (hparams, state, ema=0) -> the numbers of `evaluate.metrics`, `SELECTION` among them.
+    """A function (hparams, state, ema=0, why=None) -> the numbers of `evaluate.metrics`, `SELECTION` among them.
 
     Raises:
       UserError: what `check_metrics` refuses.
     """
     measure, sample_some = measurer(config, dataset), sampler(gan)
 
-    def numbers(hparams: HParams, state: GanState, ema: int | None = 0) -> dict[str, float]:
+    def numbers(
+        hparams: HParams, state: GanState, ema: int | None = 0, why: dict[str, str] | None = None
+    ) -> dict[str, float]:
         if not config.evaluate.metrics:
             return {}
         key = run_stream(hparams, "evaluate")
-        return measure(sample_some(hparams, state, key, config.evaluate.samples, ema=ema))
+        return measure(sample_some(hparams, state, key, config.evaluate.samples, ema=ema), why)
 
     return numbers
 
 
-def measurer(config: ConfigDict, dataset: Dataset) -> Callable[[np.ndarray], dict[str, float]]:
+def measurer(config: ConfigDict, dataset: Dataset) -> Callable[..., dict[str, float]]:
     """A function of samples [n, *shape] float32 -> the numbers of `evaluate.metrics`, `SELECTION` among them.
+
+    Its second argument is a dictionary or None: it gets, by metric, why numbers are NaN that cannot be computed of
+    these samples.
 
     Raises:
       UserError: what `check_metrics` refuses.
     """
     check_metrics(config, dataset)
-    chosen = selection(config)
+    chosen, metrics = selection(config), [(name, METRICS[name]) for name in config.evaluate.metrics]
+    real, space = given(config, dataset), name_of(config.evaluate.features)
 
-    @cache
-    def given(need: str) -> Any:  # arguments of the compiled metrics, not constants in them; decoded once
-        if need == "mixture":
-            return dataset.mixture
-        return decode(jnp.asarray(getattr(dataset, need)), config.data.gcn)
-
-    def measure(samples: np.ndarray) -> dict[str, float]:
+    def measure(samples: np.ndarray, why: dict[str, str] | None = None) -> dict[str, float]:
         found: dict[str, float] = {}
         if config.data.low and not config.data.gcn and dataset.mixture is None:
             samples = (samples - config.data.low) / (1 - config.data.low)  # scores compare, whatever G's range
-        for metric in (METRICS[name] for name in config.evaluate.metrics):
-            arguments = {need: samples if need == "samples" else given(need) for need in metric.needs}
-            found |= {number: float(x) for number, x in metric.evaluate(**arguments).items()}
+
+        @cache
+        def outputs(network: str) -> tuple[np.ndarray, np.ndarray | None]:  # which looks at the samples once
+            return real(network).outputs(np.asarray(samples))
+
+        def of(need: str, split: str) -> Any:
+            match need:
+                case "samples":
+                    return samples
+                case "real_features":
+                    return real(f"{split} features")
+                case "fake_features":
+                    return outputs(space)[0]
+                case "fake_logits":
+                    return outputs(space)[1]
+                case "fake_classes":
+                    return outputs("classifier")[1].argmax(axis=1)
+            return real(need)
+
+        for name, metric in metrics:
+            for split in (config.evaluate.split, "validation") if metric.compares else (config.evaluate.split,):
+                try:
+                    numbers = metric.evaluate(**{need: of(need, split) for need in metric.needs})
+                except UserError as error:
+                    if not metric.of_features and "fake_classes" not in metric.needs:
+                        raise
+                    numbers = dict.fromkeys(metric.shown, math.nan)
+                    if why is not None:
+                        why[name] = str(error)
+                in_full = partial(metric.full_name, space=space, validation=split == "validation")
+                found |= {in_full(number): float(x) for number, x in numbers.items()}
         return found | ({SELECTION: chosen[1] * found[chosen[0]]} if chosen else {})
 
     return measure
+
+
+def given(config: ConfigDict, dataset: Dataset) -> Callable[[str], Any]:
+    """What metrics need beside samples, by name; computed once, when it is first asked for.
+
+    The networks of features are read, or trained, at once: what is wrong with them is wrong before training.
+
+    Raises:
+      UserError: weights that cannot be read, or data that have no features of the kind.
+    """
+    needs = {need for name in config.evaluate.metrics for need in METRICS[name].needs}
+    lock, gcn = threading.RLock(), config.data.gcn
+    wanted = {config.evaluate.features} if needs & set(OF_FEATURES) else set()
+    wanted |= {"classifier"} if "fake_classes" in needs else set()
+    spaces = {name_of(features): load_space(features, dataset, gcn) for features in wanted}
+
+    @cache
+    def compute(need: str) -> Any:
+        if need in ("mixture", "classes"):
+            return getattr(dataset, need)
+        if need == "k":
+            return config.evaluate.k
+        if need.endswith(" features"):
+            return features_of_data(
+                spaces[name_of(config.evaluate.features)], np.asarray(compute(need.removesuffix(" features")))
+            )
+        # Arguments of the compiled metrics, not constants in them.
+        return decode(jnp.asarray(getattr(dataset, need)), gcn)
+
+    def real(need: str) -> Any:
+        if need in spaces:
+            return spaces[need]
+        with lock:  # the members of a sweep are measured by several threads
+            return compute(need)
+
+    return real

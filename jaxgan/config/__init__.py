@@ -49,6 +49,7 @@ SECTIONS = {
 CHOICES = {
     "conditional": ("none", "label"),
     "prior.name": ("uniform", "normal", "sphere"),
+    "evaluate.split": ("test", "train"),
     "train.update": ("alternating", "simultaneous", "extragradient"),
     "train.on_divergence": ("stop", "restore"),
     "train.precision": ("highest", "high", "default"),
@@ -184,6 +185,9 @@ def _add_run(c: ConfigDict) -> None:
     c.evaluate.every = 0  # steps between evaluations; 0 = only at the end
     c.evaluate.samples = 10_000  # drawn from G for an evaluation
     c.evaluate.metrics = ("parzen",)  # of jaxgan/metrics; () = none
+    c.evaluate.features = "pixels"  # that metrics compare: pixels | classifier (trained here) | inception:FILE.npz
+    c.evaluate.split = "test"  # the real examples that features are compared with: test | train
+    c.evaluate.k = 5  # nearest neighbours of precision, recall, density and coverage
     c.evaluate.best = ""  # the number that names the best checkpoint; '' = that of the first metric
 
     c.checkpoint = ConfigDict()
@@ -333,6 +337,7 @@ _POSITIVE = (
     "checkpoint.keep",
     "sample.rows",
     "evaluate.samples",
+    "evaluate.k",
 )
 _AT_LEAST_ZERO = (
     "seed",

@@ -1,12 +1,22 @@
 """How good samples are: a file per metric, pure functions on arrays, and one line per metric here."""
 
-from jaxgan.metrics import modes, parzen
-from jaxgan.metrics.protocol import Metric, Shown
+from jaxgan.metrics import diversity, fid, inception_score, kid, modes, neighbours, parzen, prd, prdc
+from jaxgan.metrics.protocol import SPACES, Metric, Shown
 
 METRICS: dict[str, Metric] = {
     "parzen": parzen.METRIC,
     "modes": modes.METRIC,
+    "fid": fid.METRIC,
+    "kid": kid.METRIC,
+    "inception_score": inception_score.METRIC,
+    "prdc": prdc.METRIC,
+    "prd": prd.METRIC,
+    "neighbours": neighbours.METRIC,
+    "class_modes": modes.CLASS_METRIC,
+    "diversity": diversity.METRIC,
 }
 
 # Of every number that a metric may report.
-SHOWN: dict[str, Shown] = {name: shown for metric in METRICS.values() for name, shown in metric.shown.items()}
+SHOWN: dict[str, Shown] = {
+    name: shown for metric in METRICS.values() for space in SPACES for name, shown in metric.shown_in(space).items()
+}

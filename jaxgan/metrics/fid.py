@@ -14,8 +14,9 @@ from jax.typing import ArrayLike
 
 from jaxgan.errors import UserError
 from jaxgan.metrics import inputs
+from jaxgan.metrics.protocol import Metric, Shown
 
-METRIC = "FID"
+NAME = "FID"
 CHUNK = 2**24  # numbers of the float64 copy of features at a time: 128 MB
 POINTS = 15  # sizes of `infinity`, as in arXiv:1911.07023
 CONDITION = 1e-10  # squared ratio of pivots below which a Cholesky factor is not trusted
@@ -33,7 +34,7 @@ def evaluate(real_features: ArrayLike, fake_features: ArrayLike) -> float:
     Raises:
       UserError: fewer than 2 of either, constant, not finite, or of different sizes.
     """
-    real, fake = inputs.pair(real_features, fake_features, 2, METRIC)
+    real, fake = inputs.pair(real_features, fake_features, 2, NAME)
     if min(len(real), len(fake)) > real.shape[1]:
         return from_moments(*_moments(real), *_moments(fake))
     (mean1, factor1), (mean2, factor2) = _factor(real), _factor(fake)
@@ -47,7 +48,7 @@ def moments(features: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     Raises:
       UserError: fewer than 2, constant, or not finite.
     """
-    return _moments(inputs.features(features, "features", 2, METRIC))
+    return _moments(inputs.features(features, "features", 2, NAME))
 
 
 def from_moments(mean1: ArrayLike, cov1: ArrayLike, mean2: ArrayLike, cov2: ArrayLike) -> float:
@@ -161,3 +162,13 @@ def _overlap(root: np.ndarray, covariance: np.ndarray) -> float:
 def _distance(mean1: np.ndarray, mean2: np.ndarray, traces: float, overlap: float) -> float:
     """Rounding can't make it negative."""
     return max(float(np.sum(np.square(mean1 - mean2)) + traces - 2 * overlap), 0.0)
+
+
+METRIC = Metric(
+    needs=("real_features", "fake_features"),
+    evaluate=lambda real_features, fake_features: {"fid": evaluate(real_features, fake_features)},
+    shown={"fid": Shown("FID", 2, -1)},
+    best="fid",
+    least=2,
+    conventions={"ddof": 1},
+)

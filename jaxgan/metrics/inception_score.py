@@ -7,6 +7,7 @@ import scipy.special
 from jax.typing import ArrayLike
 
 from jaxgan.errors import UserError
+from jaxgan.metrics.protocol import Metric, Shown
 
 
 def evaluate(logits: ArrayLike, splits: int = 10) -> tuple[float, float]:
@@ -35,3 +36,25 @@ def evaluate(logits: ArrayLike, splits: int = 10) -> tuple[float, float]:
         marginal = scipy.special.logsumexp(part, axis=0, keepdims=True) - np.log(len(part))
         scores[i] = np.exp(np.mean(np.sum(np.exp(part) * (part - marginal), axis=1)))
     return float(scores.mean()), float(scores.std())
+
+
+SPLITS = 10
+
+
+def measure(fake_logits: ArrayLike) -> dict[str, float]:
+    """`evaluate` as numbers by name."""
+    mean, deviation = evaluate(fake_logits, SPLITS)
+    return {"inception_score": mean, "inception_score_deviation": deviation}
+
+
+METRIC = Metric(
+    needs=("fake_logits",),
+    evaluate=measure,
+    shown={
+        "inception_score": Shown("Inception Score", 2, 1),
+        "inception_score_deviation": Shown("Inception Score's deviation over splits", 2, 0),
+    },
+    best="inception_score",
+    least=SPLITS,
+    conventions={"splits": SPLITS},
+)

@@ -10,8 +10,9 @@ from jax.typing import ArrayLike
 
 from jaxgan.errors import UserError
 from jaxgan.metrics import inputs
+from jaxgan.metrics.protocol import Metric, Shown
 
-METRIC = "KID"
+NAME = "KID"
 TILE = 2048  # examples a side, where all are used
 
 
@@ -51,7 +52,7 @@ def unbiased(real: ArrayLike, fake: ArrayLike) -> float:
     Raises:
       UserError: fewer than 2 of either, constant, not finite, or of different sizes.
     """
-    return _unbiased(*inputs.pair(real, fake, 2, METRIC))
+    return _unbiased(*inputs.pair(real, fake, 2, NAME))
 
 
 def _unbiased(x: np.ndarray, y: np.ndarray) -> float:
@@ -83,3 +84,20 @@ def _kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     b = a if same else b.astype(np.float64)  # of one array with itself NumPy computes half a product
     base = a @ b.T / a.shape[1] + 1
     return base * base * base
+
+
+def measure(real_features: ArrayLike, fake_features: ArrayLike) -> dict[str, float]:
+    """`evaluate` on subsets of 1,000, or of all where there are fewer, as numbers by name."""
+    size = min(1000, len(real_features), len(fake_features))
+    mean, deviation = evaluate(real_features, fake_features, size=size)
+    return {"kid": mean, "kid_deviation": deviation}
+
+
+METRIC = Metric(
+    needs=("real_features", "fake_features"),
+    evaluate=measure,
+    shown={"kid": Shown("KID", 5, -1), "kid_deviation": Shown("KID's deviation over subsets", 5, 0)},
+    best="kid",
+    least=2,
+    conventions={"subsets": 100, "size": 1000},
+)

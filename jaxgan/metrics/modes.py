@@ -187,3 +187,20 @@ METRIC = Metric(
     },
     best="jsd",
 )
+
+
+def count_classes(fake_classes: ArrayLike, classes: int) -> dict[str, float]:
+    """`count` of classified samples, as numbers by name."""
+    found = count(fake_classes, classes)
+    return {"class_modes": found["modes"], "class_kl": found["mode_kl"]}
+
+
+CLASS_METRIC = Metric(
+    needs=("fake_classes", "classes"),
+    evaluate=count_classes,
+    shown={
+        "class_modes": Shown("classes among the samples", 1, 1),
+        "class_kl": Shown("KL of the samples' classes to uniform (nats)", 3, -1),
+    },
+    best="class_kl",
+)

@@ -14,6 +14,7 @@ from jax.typing import ArrayLike
 
 from jaxgan.errors import UserError
 from jaxgan.metrics import distances
+from jaxgan.metrics.protocol import Metric, Shown
 
 
 class Neighbours(NamedTuple):
@@ -49,3 +50,28 @@ def evaluate(samples: ArrayLike, data: ArrayLike) -> Neighbours:
         raise UserError("samples or data are not finite; they have no nearest neighbours.")
     nearest = distances.nearest_others(both, 1)[1][:, 0]
     return Neighbours(data=float(np.mean(nearest[:n] < n)), samples=float(np.mean(nearest[n:] >= n)))
+
+
+def measure(real_features: ArrayLike, fake_features: ArrayLike) -> dict[str, float]:
+    """`evaluate` as numbers by name."""
+    found = evaluate(fake_features, real_features)
+    return {
+        "neighbours_accuracy": found.accuracy,
+        "neighbours_excess": abs(found.accuracy - 0.5),
+        "neighbours_real": found.data,
+        "neighbours_fake": found.samples,
+    }
+
+
+METRIC = Metric(
+    needs=("real_features", "fake_features"),
+    evaluate=measure,
+    shown={
+        "neighbours_accuracy": Shown("1-NN accuracy", 3, 0),
+        "neighbours_excess": Shown("1-NN accuracy, distance from 1/2", 3, -1),
+        "neighbours_real": Shown("1-NN accuracy on data", 3, 0),
+        "neighbours_fake": Shown("1-NN accuracy on samples", 3, 0),
+    },
+    best="neighbours_excess",
+    least=2,
+)

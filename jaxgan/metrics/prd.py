@@ -11,8 +11,9 @@ from jax.typing import ArrayLike
 
 from jaxgan.errors import UserError
 from jaxgan.metrics import inputs
+from jaxgan.metrics.protocol import Metric, Shown
 
-METRIC = "PRD"
+NAME = "PRD"
 EPSILON = 1e-10  # radians between the curve's ends and the axes
 
 
@@ -101,3 +102,23 @@ def evaluate(
     """
     precision, recall = features_curve(real, fake, clusters=clusters, angles=angles, runs=runs, seed=seed)
     return {"f8": f_beta(precision, recall, 8), "f1_8": f_beta(precision, recall, 1 / 8)}
+
+
+CLUSTERS = 20
+
+
+def measure(real_features: ArrayLike, fake_features: ArrayLike) -> dict[str, float]:
+    """`evaluate` on the first so many of both as there are of each."""
+    n = min(len(real_features), len(fake_features))
+    found = evaluate(real_features[:n], fake_features[:n], clusters=CLUSTERS)
+    return {f"prd_{name}": number for name, number in found.items()}
+
+
+METRIC = Metric(
+    needs=("real_features", "fake_features"),
+    evaluate=measure,
+    shown={"prd_f8": Shown("PRD's F8 (recall)", 3, 1), "prd_f1_8": Shown("PRD's F1/8 (precision)", 3, 1)},
+    best="prd_f8",
+    least=CLUSTERS,
+    conventions={"clusters": CLUSTERS, "angles": 1001, "runs": 10},
+)

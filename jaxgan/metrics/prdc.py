@@ -20,8 +20,9 @@ from jax.typing import ArrayLike
 
 from jaxgan.errors import UserError
 from jaxgan.metrics import distances, inputs
+from jaxgan.metrics.protocol import Metric, Shown
 
-METRIC = "precision and recall"
+NAME = "precision and recall"
 
 
 def evaluate(real: ArrayLike, fake: ArrayLike, k: int, *, strict: bool = True) -> dict[str, float]:
@@ -45,7 +46,7 @@ def evaluate_each(
     real: ArrayLike, fake: ArrayLike, ks: Sequence[int], *, strict: bool = True
 ) -> list[dict[str, float]]:
     """`evaluate` for each of several k, in the time of one."""
-    real, fake = inputs.pair(real, fake, 2, METRIC)
+    real, fake = inputs.pair(real, fake, 2, NAME)
     smaller = min(len(real), len(fake))
     for k in ks:
         if not 1 <= k < smaller:
@@ -76,3 +77,18 @@ def expected_coverage(n: int, m: int, k: int) -> float:
     if not 1 <= k < n or m < 1:
         raise UserError(f"k = {k} must be from 1 to n - 1, with n = {n} real and at least one fake example, not {m}.")
     return 1 - math.prod((n - i) / (n + m - i) for i in range(1, k + 1))
+
+
+METRIC = Metric(
+    needs=("real_features", "fake_features", "k"),
+    evaluate=lambda real_features, fake_features, k: evaluate(real_features, fake_features, k),
+    shown={
+        "precision": Shown("precision", 3, 1),
+        "recall": Shown("recall", 3, 1),
+        "density": Shown("density", 3, 0),
+        "coverage": Shown("coverage", 3, 1),
+    },
+    best="coverage",
+    least=2,
+    conventions={"strict": True},
+)

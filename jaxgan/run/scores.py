@@ -11,6 +11,7 @@ import jax
 from ml_collections import ConfigDict
 
 from jaxgan.data import Dataset
+from jaxgan.evaluate import protocol
 from jaxgan.gan import STATISTICS_BATCHES, Gan
 from jaxgan.hparams import traced
 from jaxgan.networks.norms import STATISTICS
@@ -30,6 +31,7 @@ def protocol_of(config: ConfigDict, gan: Gan, dataset: Dataset) -> dict[str, Any
         "test_examples": len(dataset.test),
         "metrics": list(config.evaluate.metrics),
         "samples": config.evaluate.samples,
+        **protocol(config, dataset),
         "generator": gan.averages[0].words if gan.averages else "theta_g of the step",
         "batch_statistics": f"recomputed over {STATISTICS_BATCHES} minibatches" if STATISTICS in stats else "none",
         "seed": config.seed,

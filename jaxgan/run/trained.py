@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from pathlib import Path
 from typing import Any
 
@@ -214,10 +215,15 @@ def evaluate(workdir: Path, arguments: list[str]) -> int:
     now = facts_of(config, dataset, spec_of(config, dataset))["data"]
     check_data(workdir, gan.facts, DataFacts(**now))
     print(f"step {gan.step} of {workdir}, {config.data.name}")
-    numbers = evaluator(config, gan.gan, dataset)(gan.hparams, gan.state)
+    why: dict[str, str] = {}
+    started = time.perf_counter()
+    numbers = evaluator(config, gan.gan, dataset)(gan.hparams, gan.state, why=why)
     save_scores(workdir, gan.step, numbers, protocol_of(config, gan.gan, dataset))
     for name, number in numbers.items():
         print(f"{name:28s} {number:.4f}")
+    for name, reason in why.items():
+        print(f"{name} could not be computed: {reason}")
+    print(f"{time.perf_counter() - started:.1f} s")
     return 0
 
 

@@ -1,0 +1,20 @@
+"""Pixels as features: the simplest space, and the only one that needs neither labels nor weights."""
+
+from __future__ import annotations
+
+import numpy as np
+from jax.typing import ArrayLike
+
+from jaxgan.errors import UserError
+
+
+def features(images: ArrayLike) -> np.ndarray:
+    """[n, ...] numbers -> [n, d] float32, as they are.
+
+    Raises:
+      UserError: no rows of numbers.
+    """
+    images = np.asarray(images, np.float32)
+    if images.ndim < 2:
+        raise UserError(f"images of shape {images.shape} are not rows of numbers; give [n, ...].")
+    return images.reshape(len(images), -1)

@@ -1,0 +1,204 @@
+"""Pixels, the classifier that is trained here, and the cache."""
+
+import numpy as np
+import pytest
+
+from jaxgan import data
+from jaxgan.config import default, update
+from jaxgan.data import Dataset
+from jaxgan.errors import UserError
+from jaxgan.features import cache, classifier, pixels, space
+from jaxgan.features.classifier import Classifier, Network
+
+EXAMPLES = 3840  # 30 steps: enough for bars, and one program for all tests
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("JAXGAN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(classifier, "_loaded", {})
+
+
+def bars(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Noisy images with a bright bar in one of three places, and which."""
+    random = np.random.RandomState(seed)
+    labels = random.randint(0, 3, n).astype(np.int32)
+    images = random.randint(0, 60, (n, 8, 8, 1))
+    for image, label in zip(images, labels, strict=True):
+        image[:, 1 + 2 * label] += 190
+    return images.astype(np.uint8), labels
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    (train, y), (validation, y_validation), (test, y_test) = (bars(n, seed) for n, seed in ((600, 0), (90, 1), (90, 2)))
+    return Dataset("bars", train, validation, test, None, y, y_validation, y_test, 3)
+
+
+@pytest.fixture(scope="module")
+def trained(dataset, tmp_path_factory) -> Classifier:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAXGAN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        return classifier.load_or_train(dataset, examples=EXAMPLES)
+
+
+def test_it_learns_the_labels(trained, dataset):
+    assert trained.accuracy == 1.0
+    features, logits = trained(dataset.test)
+    assert features.shape == (90, 128) and logits.shape == (90, 3)
+    assert features.dtype == logits.dtype == np.float32 and features.min() == 0 < features.max()
+    np.testing.assert_array_equal(logits.argmax(axis=1), dataset.test_labels)
+    np.testing.assert_array_equal(trained.features(dataset.test), features)
+    np.testing.assert_array_equal(trained.logits(dataset.test), logits)
+
+
+def test_bytes_and_numbers_give_the_same_and_batches_do_not_matter(trained, dataset):
+    images = np.concatenate([dataset.train, dataset.test])[:270]  # more than one pass, the last one not full
+    whole = trained.features(images)
+    np.testing.assert_allclose(trained.features(images.astype(np.float32) / 255), whole, atol=1e-5)
+    np.testing.assert_allclose(trained.features(images[255:260]), whole[255:260], atol=1e-5)
+
+
+def test_it_is_trained_once_and_then_read(dataset, monkeypatch, tmp_path):
+    first = classifier.load_or_train(dataset, examples=EXAMPLES)
+    (file,) = (tmp_path / "cache").iterdir()
+    monkeypatch.setattr(classifier, "_loaded", {})
+    monkeypatch.setattr(classifier, "train", lambda *args, **kwargs: pytest.fail("trained again"))
+    second = classifier.load_or_train(dataset, examples=EXAMPLES)
+    assert (second.sha256, second.accuracy) == (first.sha256, first.accuracy)
+    np.testing.assert_array_equal(second.features(dataset.test), first.features(dataset.test))
+    for changes, kwargs in (
+        ({}, {"examples": EXAMPLES + 128}),
+        ({}, {"examples": EXAMPLES, "seed": 1}),
+        ({"train": 255 - dataset.train}, {"examples": EXAMPLES}),
+        ({"train_labels": 2 - dataset.train_labels}, {"examples": EXAMPLES}),
+    ):
+        with pytest.raises(pytest.fail.Exception, match="trained again"):
+            classifier.load_or_train(dataset._replace(**changes), **kwargs)
+    assert list((tmp_path / "cache").iterdir()) == [file]
+
+
+def test_a_damaged_file_is_replaced_by_the_same_bits(dataset, monkeypatch, tmp_path):
+    first = classifier.load_or_train(dataset, examples=EXAMPLES)
+    (file,) = (tmp_path / "cache").iterdir()
+    kept = file.read_bytes()
+    file.write_bytes(kept[: len(kept) // 2])
+    monkeypatch.setattr(classifier, "_loaded", {})
+    assert classifier.load_or_train(dataset, examples=EXAMPLES).sha256 == first.sha256
+    assert len(file.read_bytes()) == len(kept)
+
+
+def test_the_weights_that_do_best_on_validation_images_are_kept(dataset, monkeypatch):
+    shares = iter([0.2, 0.9, 0.9, *[0.5] * 7])
+    seen = []
+    monkeypatch.setattr(classifier, "share_right", lambda params, *_: (seen.append(params), next(shares))[1])
+    found = classifier.train(
+        dataset.train, dataset.train_labels, dataset.validation, dataset.validation_labels,
+        classes=3, seed=0, examples=EXAMPLES,
+    )  # fmt: skip
+    kernels = [np.asarray(params["Dense_1"]["kernel"]) for params in seen]
+    assert len(seen) == classifier.LOOKS and not np.array_equal(kernels[1], kernels[2])
+    np.testing.assert_array_equal(found["Dense_1"]["kernel"], kernels[2])
+
+
+def test_the_channels_of_a_stack_are_classified_alone(trained, dataset):
+    triples = np.array([[0, 1, 2], [5, 5, 9]])
+    stacks = np.ascontiguousarray(dataset.test[triples][..., 0].transpose(0, 2, 3, 1))
+    stacked = Classifier(trained.params, 3, 3, 1.0, "")
+    features, logits = stacked(stacks)
+    np.testing.assert_allclose(features, trained.features(dataset.test)[triples].reshape(2, -1), atol=1e-5)
+    assert logits.shape == (2, 27)
+    digits = dataset.test_labels[triples]
+    np.testing.assert_array_equal(logits.argmax(axis=1), digits @ [9, 3, 1])
+    single = trained.logits(dataset.test).astype(np.float64)
+    log_p = single - np.log(np.exp(single).sum(axis=1, keepdims=True))
+    expected = log_p[0][1] + log_p[1][2] + log_p[2][0]
+    assert logits[0, 1 * 9 + 2 * 3 + 0] == pytest.approx(expected, abs=1e-3)
+
+
+def test_the_labels_of_stacks_come_apart():
+    config = update(default(), {"data.name": "stacked:digits"}).data
+    stacks = data.load(config)
+    single = data.load(update(default(), {"data.name": "digits"}).data)
+    images, labels = classifier.labelled(stacks, "test", 10)
+    assert images.shape == (30_000, 8, 8, 1)
+    known = {image.tobytes(): label for image, label in zip(single.test, single.test_labels, strict=True)}
+    assert all(known[image.tobytes()] == label for image, label in zip(images[:60], labels[:60], strict=True))
+    np.testing.assert_array_equal(images[1, ..., 0], stacks.test[0, ..., 1])
+
+
+def test_shifts_move_whole_images_by_up_to_a_14th():
+    import jax
+
+    images = np.zeros((200, 28, 28, 1), np.float32)
+    images[:, 10, 20] = 1
+    moved = np.asarray(classifier.shifted(jax.numpy.asarray(images), jax.random.key(0)))
+    _, rows, columns, _ = np.nonzero(moved)
+    assert len(rows) == 200 and set(rows) == set(range(8, 13)) and set(columns) == set(range(18, 23))
+    eight = jax.numpy.asarray(images[:, :8, :8])
+    np.testing.assert_array_equal(classifier.shifted(eight, jax.random.key(0)), eight)
+
+
+def test_the_network_fits_sides_from_8_to_64():
+    import jax
+
+    for side, channels, hidden in ((8, 1, 2 * 2), (28, 1, 7 * 7), (32, 3, 8 * 8), (64, 3, 8 * 8)):
+        shapes = jax.eval_shape(Network(5).init, jax.random.key(0), np.zeros((1, side, side, channels), np.float32))
+        assert shapes["params"]["Dense_0"]["kernel"].shape == (64 * hidden, 128)
+
+
+def test_what_has_no_labels_or_no_images_is_refused(dataset, trained):
+    with pytest.raises(UserError, match="bars has none"):
+        classifier.load_or_train(dataset._replace(train_labels=None))
+    points = data.load(update(default(), {"data.name": "mixture:ring8"}).data)
+    with pytest.raises(UserError, match="takes images, and mixture:ring8 holds none"):
+        classifier.load_or_train(points)
+    with pytest.raises(UserError, match=r"not from -1 to 1"):
+        trained.features(np.linspace(-1, 1, 64, dtype=np.float32).reshape(1, 8, 8, 1))
+    with pytest.raises(UserError, match=r"not from nan to nan"):
+        trained.features(np.full((1, 8, 8, 1), np.nan, np.float32))
+    with pytest.raises(UserError, match="images"):
+        trained.features(np.zeros((8, 8, 1), np.uint8))
+
+
+def test_pixels_are_their_own_features():
+    images = np.arange(24, dtype=np.uint8).reshape(2, 3, 2, 2)
+    assert pixels.features(images).tolist() == np.arange(24).reshape(2, 12).tolist()
+    assert pixels.features(images).dtype == np.float32
+    with pytest.raises(UserError, match="rows"):
+        pixels.features(np.zeros(3))
+
+
+def test_images_become_bytes_as_the_field_has_them():
+    x = np.array([[-0.1, 0, 0.4999 / 255, 0.5 / 255, 100.2 / 255, 1, 1.7]])
+    assert space.to_bytes(x).tolist() == [[0, 0, 0, 1, 100, 255, 255]]
+    every = np.arange(256, dtype=np.uint8)
+    np.testing.assert_array_equal(space.to_bytes(every.astype(np.float32) / 255), every)
+    np.testing.assert_array_equal(space.to_bytes(x), np.clip(127.5 * (2 * x - 1) + 128, 0, 255).astype(np.uint8))
+    with pytest.raises(UserError, match="1 of 2 pixels are not finite"):
+        space.to_bytes(np.array([0.5, np.nan]))
+
+
+def test_the_cache_keeps_arrays_and_survives_a_missing_directory(tmp_path, monkeypatch, capsys):
+    assert cache.read("a") is None
+    cache.write("a", {"x": np.arange(3)})
+    assert cache.read("a")["x"].tolist() == [0, 1, 2]
+    assert [path.name for path in cache.directory().iterdir()] == ["a.npz"]
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("JAXGAN_CACHE", str(tmp_path / "file"))
+    cache.write("b", {"x": np.arange(3)})
+    assert "could not be kept" in capsys.readouterr().err and cache.read("b") is None
+    assert cache.digest(np.arange(3)) != cache.digest(np.arange(3.0)) != cache.digest(np.arange(3.0)[None])
+
+
+@pytest.mark.slow
+def test_mnist_is_classified_with_few_errors(monkeypatch):
+    """At least 99.2% of the test set."""
+    monkeypatch.setenv("JAXGAN_CACHE", "")  # the user's own: minutes, the first time
+    try:
+        mnist = data.load(update(default(), {"data.name": "tfds:mnist", "data.validation": 10_000}).data)
+    except UserError as error:
+        pytest.skip(str(error))
+    found = classifier.load_or_train(mnist)
+    assert found.accuracy >= 0.992
+    assert classifier.share_right(found.params, mnist.test, mnist.test_labels, 10) == found.accuracy
