@@ -58,7 +58,7 @@ def check_devices() -> None:
     try:
         jax.devices()
     except (RuntimeError, AssertionError) as error:  # an assertion, where the plugin of a known platform is missing
-        wanted = jax.config.jax_platforms
+        wanted = jax.config.jax_platforms  # type: ignore[attr-defined]
         raise UserError(
             f"JAX finds no device for JAX_PLATFORMS={wanted} ({' '.join(str(error).split()) or 'not installed'}); "
             f"correct that variable or the installation of JAX."

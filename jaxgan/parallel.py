@@ -89,7 +89,7 @@ def trainer(gan: Gan) -> Callable:
 
 def use_cpu_devices(devices: int) -> None:
     """Makes JAX see the CPU as this many devices of one thread each; before its first use. GPUs stay as they are."""
-    if jax.config.jax_num_cpu_devices != devices:
+    if jax.config.jax_num_cpu_devices != devices:  # type: ignore[attr-defined]
         jax.config.update("jax_num_cpu_devices", devices)
         # Read when JAX first looks for devices. Ahead of the user's own flags, which so take precedence.
         os.environ["XLA_FLAGS"] = f"--xla_cpu_multi_thread_eigen=false {os.environ.get('XLA_FLAGS', '')}"

@@ -284,7 +284,7 @@ def _mnist(official: type) -> type:
     from PIL import Image
 
     class Builder(official):
-        name = official.name
+        name = official.name  # type: ignore[attr-defined]
         __module__ = official.__module__  # by which TFDS finds the checksums
 
         def _split_generators(self, dl_manager):
@@ -304,7 +304,7 @@ def _cifar(official: type) -> type:
     from PIL import Image
 
     class Builder(official):
-        name = official.name
+        name = official.name  # type: ignore[attr-defined]
         __module__ = official.__module__
 
         def _split_generators(self, dl_manager):

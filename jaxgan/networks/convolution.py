@@ -377,7 +377,7 @@ def named(padding: str) -> str:
 def geometry(
     sides: Sequence[int], window: Sequence[int], strides: Sequence[int], padding: Padding, groups: int
 ) -> Geometry:
-    (top, bottom), (left, right) = padding
+    (top, bottom), (left, right) = padding  # type: ignore[str-unpack]
     precision = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]  # which is over when the primitives are lowered
     return Geometry(tuple(sides), tuple(window), tuple(strides), ((top, bottom), (left, right)), groups, precision)
 
