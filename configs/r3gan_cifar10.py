@@ -3,7 +3,7 @@
     python -m jaxgan.main --config=configs/r3gan_cifar10.py
 
 The released CIFAR-10 numbers: conditional, batches of 512, Adam with b1 0, learning rate 2e-4 -> 5e-5 along a cosine
-over 20 million images (39,062 steps). Kept constant here, where the release moves along the same cosine: R1 and R2 at .05
+over 20 million images (39,062 steps). Constant here, where the release moves along the same cosine: R1 and R2 at .05
 (-> .005) and b2 at .9 (-> .99). Of its augmentation the part without resampling (`ada_schedule`), p to .55.
 
 Expected: FID 1.96 with all of it. Measured: 20 steps on CPU only.
