@@ -379,7 +379,7 @@ def test_more_steps_extend_a_sweep(finished, tmp_path, monkeypatch, write, capsy
     assert kept == list(range(10, 121, 10))
     with pytest.raises(UserError, match=r"train.steps was 120 and is now 100, for {'train.d_steps': 1} with seed=0"):
         call(monkeypatch, "--sweep", write(SWEEP), "--workdir", run)
-    with pytest.raises(UserError, match=r"train.batch_size was 128 and is now 64; log.every was 10 and is now 20, for"):
+    with pytest.raises(UserError, match=r"log.every was 10 and is now 20; train.batch_size was 128 and is now 64, for"):
         changed = SWEEP.replace('"log.every": 10', '"train.batch_size": 64, "log.every": 20').replace(
             'steps": 100', 'steps": 120'
         )
