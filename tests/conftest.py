@@ -97,3 +97,17 @@ def game(tiny_config):
         return Game(gan, hparams, jax.jit(gan.init)(hparams), data)
 
     return make
+
+
+@pytest.fixture
+def eagerly(monkeypatch):
+    """Makes `train_step` run step by step on numbers, not on tracers: its loop over k is a loop of Python."""
+
+    def scan(f, carry, xs):
+        outputs = []
+        for x in xs:
+            carry, y = f(carry, x)
+            outputs.append(y)
+        return carry, jax.tree.map(lambda *y: jnp.stack(y), *outputs)
+
+    monkeypatch.setattr(jax.lax, "scan", scan)

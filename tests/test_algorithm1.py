@@ -70,11 +70,10 @@ def recorded(gan: Gan, monkeypatch) -> list[tuple]:
 
 
 @pytest.mark.parametrize("k", [1, 3])
-def test_k_ascents_with_fresh_data_and_noise_then_one_descent(game, monkeypatch, k):
+def test_k_ascents_with_fresh_data_and_noise_then_one_descent(game, monkeypatch, eagerly, k):
     gan, hparams, state, data = game(**{"train.d_steps": k})
     calls = recorded(gan, monkeypatch)
-    with jax.disable_jit():
-        after, _ = algorithm1.train_step(gan=gan, hparams=hparams, state=state, data=data)
+    after, _ = algorithm1.train_step(gan=gan, hparams=hparams, state=state, data=data)
     assert [name for name, *_ in calls] == ["discriminator_step"] * k + ["generator_step"]
     batches = [np.asarray(given["x"]) for _, given, _ in calls[:k]]
     draws = [np.asarray(given["noise"].z) for _, given, _ in calls]
@@ -90,24 +89,22 @@ def test_k_ascents_with_fresh_data_and_noise_then_one_descent(game, monkeypatch,
     assert after.step == 1
 
 
-def test_the_next_iteration_goes_on_in_the_data(game, monkeypatch):
+def test_the_next_iteration_goes_on_in_the_data(game, monkeypatch, eagerly):
     gan, hparams, state, data = game(**{"train.d_steps": 2})
     calls = recorded(gan, monkeypatch)
-    with jax.disable_jit():
-        for _ in range(3):  # 48 of 50 examples
-            state, _ = algorithm1.train_step(gan=gan, hparams=hparams, state=state, data=data)
+    for _ in range(3):  # 48 of 50 examples
+        state, _ = algorithm1.train_step(gan=gan, hparams=hparams, state=state, data=data)
     seen = np.concatenate([given["x"] for name, given, _ in calls if name == "discriminator_step"]).reshape(48, -1)
     assert len(np.unique(seen, axis=0)) == 48
 
 
-def test_after_a_divergence_data_and_noise_are_others(game, monkeypatch):
+def test_after_a_divergence_data_and_noise_are_others(game, monkeypatch, eagerly):
     """Both streams are re-keyed: a run that went back to a checkpoint must not walk the same way again."""
     gan, hparams, state, data = game()
     calls = recorded(gan, monkeypatch)
-    with jax.disable_jit():
-        for restores in (0, 1):
-            again = state._replace(restores=jnp.uint32(restores))
-            algorithm1.train_step(gan=gan, hparams=hparams, state=again, data=data)
+    for restores in (0, 1):
+        again = state._replace(restores=jnp.uint32(restores))
+        algorithm1.train_step(gan=gan, hparams=hparams, state=again, data=data)
     (first, _), (second, _) = ([given for _, given, _ in calls[2 * i : 2 * i + 2]] for i in range(2))
     assert not np.array_equal(first["x"], second["x"])
     assert not {row.tobytes() for row in np.asarray(first["noise"].z)} & {
@@ -115,11 +112,10 @@ def test_after_a_divergence_data_and_noise_are_others(game, monkeypatch):
     }
 
 
-def test_the_2014_code_updates_both_players_at_the_same_point(game, monkeypatch):
+def test_the_2014_code_updates_both_players_at_the_same_point(game, monkeypatch, eagerly):
     gan, hparams, state, data = game(**{"train.update": "simultaneous", "objective.loss": "relativistic"})
     calls = recorded(gan, monkeypatch)
-    with jax.disable_jit():
-        algorithm1.train_step(gan=gan, hparams=hparams, state=state, data=data)
+    algorithm1.train_step(gan=gan, hparams=hparams, state=state, data=data)
     d, g = (given for _, given, _ in calls)
     assert equal(g["D"].params, state.discriminator.params)
     assert equal(d["x"], g["x"])
@@ -127,19 +123,17 @@ def test_the_2014_code_updates_both_players_at_the_same_point(game, monkeypatch)
     assert equal(jax.random.key_data(d["noise"].fake_dropout), jax.random.key_data(g["noise"].fake_dropout))
 
 
-def test_a_loss_that_needs_data_gets_fresh_ones_in_the_generators_step(game, monkeypatch):
+def test_a_loss_that_needs_data_gets_fresh_ones_in_the_generators_step(game, monkeypatch, eagerly):
     """Of another order than D's, and each step others; a loss that does not is given none."""
     gan, hparams, state, data = game(**{"objective.loss": "relativistic"})
     calls = recorded(gan, monkeypatch)
-    with jax.disable_jit():
-        for _ in range(2):
-            state, _ = algorithm1.train_step(gan=gan, hparams=hparams, state=state, data=data)
+    for _ in range(2):
+        state, _ = algorithm1.train_step(gan=gan, hparams=hparams, state=state, data=data)
     batches = [np.asarray(given["x"]) for _, given, _ in calls]
     assert len({b.tobytes() for b in batches}) == 4
     plain = game()
     calls.clear()
-    with jax.disable_jit():
-        algorithm1.train_step(gan=plain.gan, hparams=plain.hparams, state=plain.state, data=plain.data)
+    algorithm1.train_step(gan=plain.gan, hparams=plain.hparams, state=plain.state, data=plain.data)
     assert calls[-1][1]["x"] is None
 
 
@@ -223,7 +217,7 @@ def test_what_is_reported_of_d_follows_from_the_loss(game):
         assert metrics.keys() - {"d_loss", "g_loss", "d_gradient_norm", "g_gradient_norm"} == names
 
 
-def test_both_players_are_told_the_class(game, monkeypatch):
+def test_both_players_are_told_the_class(game, monkeypatch, eagerly):
     """The data's in D's step, for data and fakes alike; and a change of class changes G(z) and D(x)."""
     gan, hparams, state, data = g = game(conditional="label")
     calls = recorded(gan, monkeypatch)
@@ -231,8 +225,7 @@ def test_both_players_are_told_the_class(game, monkeypatch):
     monkeypatch.setattr(
         algorithm1, "look", lambda *a, original=algorithm1.look, **k: seen.append(a[4]) or original(*a, **k)
     )
-    with jax.disable_jit():
-        algorithm1.train_step(gan=gan, hparams=hparams, state=state, data=data)
+    algorithm1.train_step(gan=gan, hparams=hparams, state=state, data=data)
     d, last = (given for _, given, _ in calls)
     stored = {image.tobytes(): label for image, label in zip(IMAGES, LABELS, strict=True)}
     labels = [stored[np.rint(255 * np.asarray(image)).astype(np.uint8).tobytes()] for image in d["x"]]

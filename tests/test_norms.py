@@ -98,7 +98,7 @@ def test_real_then_fake_each_by_its_own_and_running_statistics_chained(norm_game
         assert np.abs(np.asarray(found["mean"]) - only).max() > 1e-3
 
 
-def test_each_step_moves_the_statistics_of_its_player_alone(norm_game, monkeypatch):
+def test_each_step_moves_the_statistics_of_its_player_alone(norm_game, monkeypatch, eagerly):
     g = norm_game(**{"train.d_steps": 2, "objective.loss": "relativistic"})
     gan, hparams, state, data = g
     calls = []
@@ -107,8 +107,7 @@ def test_each_step_moves_the_statistics_of_its_player_alone(norm_game, monkeypat
         monkeypatch.setattr(
             algorithm1, name, lambda step=step, **given: calls.append((given, step(**given))) or calls[-1][1]
         )
-    with jax.disable_jit():
-        after, _ = algorithm1.train_step(gan=gan, hparams=hparams, state=state, data=data)
+    after, _ = algorithm1.train_step(gan=gan, hparams=hparams, state=state, data=data)
     mean = lambda player: np.asarray(jax.tree.leaves(player.stats)[0])  # noqa: E731
     (first, (d1, _)), (second, (d2, _)), (last, (g1, _)) = calls
     assert np.array_equal(mean(first["G"]), mean(state.generator))  # D's steps draw fakes, and leave no trace in G

@@ -75,7 +75,7 @@ def finish(*processes):
     """Waits; a hang ends all of them with SIGKILL (JAX catches SIGTERM in a distributed run)."""
     try:
         for process in processes:
-            _, errors = process.communicate(timeout=150)
+            _, errors = process.communicate(timeout=300)
             assert process.returncode == 0, errors[-2000:]
     finally:
         for process in processes:
