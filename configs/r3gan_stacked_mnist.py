@@ -33,6 +33,7 @@ def get_config():
             "train.steps": 8_000,
             "sample.every": 1_000,
             "evaluate.every": 2_000,
+            "evaluate.metrics": ("class_modes",),
             "checkpoint.every": 1_000,
         },
     )

@@ -27,6 +27,7 @@ def get_config():
         "train.steps": 50_000,
         "sample.every": 5_000,
         "evaluate.every": 10_000,
+        "evaluate.metrics": ("class_modes",),
         "evaluate.samples": 25_600,
         "checkpoint.every": 5_000,
     }

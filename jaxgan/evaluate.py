@@ -101,8 +101,12 @@ def _check_features(name: str, config: ConfigDict, dataset: Dataset) -> None:
     metric, samples, k = METRICS[name], config.evaluate.samples, config.evaluate.k
     counts = {f"evaluate.samples={samples}": samples}
     if metric.compares:
-        if config.evaluate.split == "train" and dataset.stack > 1:
-            raise UserError(f"the training examples of {dataset.name} are no stored set; take evaluate.split=test.")
+        held_out = "train_features" in metric.needs  # which are compared with what was not trained on
+        if config.evaluate.split == "train" and (dataset.stack > 1 or held_out):
+            why = "compares training with other examples" if held_out else "finds no stored training examples here"
+            raise UserError(f"evaluate.metrics={name} {why}; take evaluate.split=test.")
+        if held_out and dataset.stack > 1:
+            raise UserError(f"evaluate.metrics={name} needs stored training examples, which {dataset.name} has not.")
         for split in ("validation", config.evaluate.split):
             count = len(getattr(dataset, split))
             counts[f"the {split} set of {count} examples"] = count
@@ -202,6 +206,8 @@ def measurer(config: ConfigDict, dataset: Dataset) -> Callable[..., dict[str, fl
                     return samples
                 case "real_features":
                     return real(f"{split} features")
+                case "train_features":
+                    return real("train features")
                 case "fake_features":
                     return outputs(space)[0]
                 case "fake_logits":

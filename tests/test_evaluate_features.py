@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from jaxgan import data
 from jaxgan.config import default, update
 from jaxgan.data import Dataset
 from jaxgan.errors import UserError
@@ -19,7 +18,7 @@ from jaxgan.run import trained
 from jaxgan.run.writers import read_metrics
 from jaxgan.train import train
 
-ON_FEATURES = ("fid", "kid", "prdc", "prd", "neighbours", "diversity")
+ON_FEATURES = ("fid", "kid", "prdc", "neighbours", "diversity")
 
 
 def random_images(n: int, seed: int, top: int = 256) -> np.ndarray:
@@ -109,7 +108,8 @@ def test_each_network_looks_once_at_samples_and_data(looks):
 
 def test_every_number_is_finite_and_that_of_the_metric_itself(looks):
     samples = samples_like(DATASET)
-    found = measurer(config((*ON_FEATURES, "inception_score", "class_modes"), "classifier"), DATASET)(samples)
+    metrics = (*ON_FEATURES, "prd", "memorization", "inception_score", "class_modes")
+    found = measurer(config(metrics, "classifier"), DATASET)(samples)
     assert all(math.isfinite(x) for x in found.values())
     quarters = lambda x: x.reshape(-1, 2, 2, 2, 2).mean(axis=(2, 4)).reshape(-1, 4)  # noqa: E731
     assert found["classifier_fid"] == pytest.approx(frechet(quarters(DATASET.test / 255), quarters(samples)), rel=1e-4)
@@ -165,6 +165,7 @@ def test_no_metric_chooses_by_the_test_set():
         (("fid",), "vgg", {}, "pixels, classifier or inception:FILE.npz, not 'vgg'"),
         (("fid",), "inception:", {}, "inception:FILE.npz, not 'inception:'"),
         (("inception_score",), "pixels", {}, "logits, which evaluate.features=pixels has not"),
+        (("memorization",), "pixels", {"evaluate.split": "train"}, "take evaluate.split=test"),
         (("fid",), "pixels", {"evaluate.samples": 1}, "fid needs 2 examples or more, and evaluate.samples=1"),
         (("prd",), "pixels", {"evaluate.samples": 19}, "prd needs 20 examples or more"),
         (("prdc",), "pixels", {"evaluate.k": 60}, "evaluate.k=60 .* the validation set of 60 examples"),
@@ -185,9 +186,11 @@ def test_data_that_do_not_fit_are_refused():
         measurer(config(("fid",), "inception:missing.npz"), DATASET)
     with pytest.raises(UserError, match=r"data.gcn=55 has none"):
         measurer(config(("fid",), "classifier", data__gcn=55.0), DATASET)
-    stacked = data.load(update(default(), {"data.name": "stacked:digits"}).data)
+    stacked = DATASET._replace(stack=3)
     with pytest.raises(UserError, match=r"take evaluate.split=test"):
         check_metrics(config(("fid",), evaluate__split="train"), stacked)
+    with pytest.raises(UserError, match=r"needs stored training examples"):
+        check_metrics(config(("memorization",)), stacked)
     with pytest.raises(UserError, match=r"evaluate.split must be one of"):
         from jaxgan.config import validate
 

@@ -1,6 +1,6 @@
 """How good samples are: a file per metric, pure functions on arrays, and one line per metric here."""
 
-from jaxgan.metrics import diversity, fid, inception_score, kid, modes, neighbours, parzen, prd, prdc
+from jaxgan.metrics import diversity, fid, inception_score, kid, memorization, modes, neighbours, parzen, prd, prdc
 from jaxgan.metrics.protocol import SPACES, Metric, Shown
 
 METRICS: dict[str, Metric] = {
@@ -14,6 +14,7 @@ METRICS: dict[str, Metric] = {
     "neighbours": neighbours.METRIC,
     "class_modes": modes.CLASS_METRIC,
     "diversity": diversity.METRIC,
+    "memorization": memorization.METRIC,
 }
 
 # Of every number that a metric may report.

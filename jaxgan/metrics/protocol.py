@@ -28,6 +28,7 @@ class Metric(NamedTuple):
       mixture: the density p_data of `mixture:NAME`.
       real_features, fake_features: [n, d] and [m, d] float32, of `evaluate.features`. The metric is computed twice:
         against the set that `evaluate.split` names, and, for choices, against the validation set.
+      train_features: [t, d] float32, of the training set.
       fake_logits: [m, classes] float32, of `evaluate.features`.
       fake_classes: [m] integers, to which the classifier of the data's labels assigns the samples.
       classes: int, how many there are.

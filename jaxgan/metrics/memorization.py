@@ -1,0 +1,48 @@
+"""Data-copying (arXiv:2004.05675): are samples nearer to the training examples than held-out data are?"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import scipy.stats
+from jax.typing import ArrayLike
+
+from jaxgan.metrics import distances, inputs
+from jaxgan.metrics.protocol import Metric, Shown
+
+
+def evaluate(train: ArrayLike, real: ArrayLike, fake: ArrayLike) -> float:
+    """Z_U of the distances to the nearest training example, samples against held-out data (section 3.1), float64.
+
+    The Mann-Whitney statistic in standard deviations from what one distribution gives: about normal(0, 1) then, below
+    -3 where G copies, above 3 where its samples lie farther out than data. Of the whole space at once: the paper's
+    C_T averages it over cells, and so finds copies of a part of the data that other samples hide here.
+
+    Args:
+      train: [t, d], real: [n, d], held out, fake: [m, d]; features.
+
+    Raises:
+      UserError: no train, fewer than 2 of the others, constant, not finite, or of different sizes.
+    """
+    real, fake = inputs.pair(real, fake, 2, "the test of memorization")
+    train, _ = inputs.pair(train, real, 2, "the test of memorization")
+    held_out, samples = (distances.nearest(x, train, 1)[0][:, 0] for x in (real, fake))
+    n, m = len(held_out), len(samples)
+    ranks = scipy.stats.rankdata(np.concatenate([samples, held_out]))
+    u = np.sum(ranks[:m]) - m * (m + 1) / 2  # pairs in which the sample is the farther one; ties count half
+    return float((u - m * n / 2) / math.sqrt(m * n * (m + n + 1) / 12))
+
+
+def measure(train_features: ArrayLike, real_features: ArrayLike, fake_features: ArrayLike) -> dict[str, float]:
+    """`evaluate` as a number by name."""
+    return {"memorization": evaluate(train_features, real_features, fake_features)}
+
+
+METRIC = Metric(
+    needs=("train_features", "real_features", "fake_features"),
+    evaluate=measure,
+    shown={"memorization": Shown("data-copying Z_U (below -3: copies)", 2, 0)},
+    best="",
+    least=2,
+)
