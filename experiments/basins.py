@@ -8,9 +8,10 @@ data that is not a permutation; RpGAN has no such basin. On two clusters in 1-D 
 sit on one cluster, D's loss on a plateau; RpGAN goes straight.
 
 1. Enumeration. Each of G's n points is on one of the data points or on none, (n + 1)^n patterns, and phi = minus D's
-   least loss is exact on each (`closed_forms`; and by descent on D's losses of `LOSSES`). An assignment is bad if no path of moves of single points, along which phi never rises, leads to a permutation. Counted for the GAN, for
-   RpGAN with pair i fixed, as in the theorem (1/n sum over i), and for RpGAN with all n^2 pairs, which is what random
-   pairs in a minibatch, ours and everyone's, have as their expectation.
+   least loss is exact on each (`closed_forms`; and by descent on D's losses of `LOSSES`). An assignment is bad if no
+   path of moves of single points onto the data and off it, along which phi never rises, leads to a permutation. Counted
+   for the GAN, for RpGAN with pair i fixed, as in the theorem (1/n sum over i), and for RpGAN with all n^2 pairs, the
+   expectation of what random pairs in a minibatch, ours and everyone's, descend.
 2. A Proposition 1 for RpGAN. For p_data = p and p_g = q, log 2 - min_D E softplus(D(y) - D(x)) is the Jensen-Shannon
    divergence of p x q from q x p, and D* = log p/q + constant (derived in this project's notes). D is a table over a
    finite space, trained by `algorithm1.discriminator_step` on minibatches that hold each pair in proportion. For q near
@@ -118,7 +119,7 @@ def closed_forms(pattern: Pattern) -> dict[str, float]:
 def descended(n: int, steps: int = 3000) -> dict[str, np.ndarray]:
     """phi of every pattern by descent on the package's losses over D's logits at the points: [(n + 1)^n] each."""
     places = np.array([[n + i if place == n else place for i, place in enumerate(pattern)] for pattern in patterns(n)])
-    optimizer = optax.adam(0.05)
+    optimizer = optax.adam(optax.cosine_decay_schedule(0.1, steps), b1=0.5, b2=0.9)
 
     def losses(logits: jax.Array, fakes: jax.Array) -> dict[str, jax.Array]:
         x, y = logits[:n], logits[fakes]
@@ -148,14 +149,14 @@ def bad_assignments(n: int, game: str) -> tuple[int, int]:
     """Of the n^n assignments: those that are not permutations and strict local minima, and those without a way out.
 
     A strict local minimum rises with every move of some of its points off the data. A way out moves one point at a
-    time, to a data point or to none, never rises, and ends at a permutation.
+    time, off the data or onto it, never rises, and ends at a permutation.
     """
     phi = {pattern: closed_forms(pattern)[game] for pattern in patterns(n)}
     solved = {pattern for pattern in phi if sorted(pattern) == list(range(n))}
 
     def neighbours(pattern: Pattern):
         for i, place in itertools.product(range(n), range(n + 1)):
-            if place != pattern[i]:
+            if (place == n) != (pattern[i] == n):  # from one data point to another it passes places that are none
                 yield (*pattern[:i], place, *pattern[i + 1 :])
 
     reached, frontier = set(solved), list(solved)

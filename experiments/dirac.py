@@ -178,8 +178,7 @@ def measure(
     """The step of one method at several settings: each a compiled program's argument.
 
     Returns:
-      spectral_radius [n] and rate [n] of a smooth method; of another, `distance` [n, 250] in steps 251 to 500 from
-      (1, 1).
+      spectral_radius [n] and rate [n] of a smooth method; of another `distance` [n, 250], steps 251 to 500 from (1, 1).
     """
     mine = game(method, update, d_steps)
 
