@@ -165,7 +165,11 @@ def curves_png(records: list[dict[str, Any]], config: ConfigDict) -> bytes:
     """The picture of `curves` as the bytes of a PNG file."""
     names = {name for record in records for name in record}
     parts, theory = panels(names), equilibrium(config)
-    figure, axes = _figure(7.5, 2.5 * len(parts) + 0.4, rows=len(parts))
+    height = 2.5 * len(parts) + 0.4
+    # Margins by hand: Matplotlib's layout takes as long as all the rest, and every member of a sweep has a picture.
+    figure = new_figure(7.5, height, layout="none")
+    axes = figure.subplots(len(parts), 1, sharex=True, squeeze=False)[:, 0]
+    figure.subplots_adjust(left=0.11, right=0.71, bottom=0.5 / height, top=1 - 0.15 / height, hspace=0.12)
     for axis, panel in zip(axes, parts, strict=True):
         _panel(axis, panel, records, theory)
     axes[-1].set_xlabel("step")
@@ -277,11 +281,11 @@ def _figure(width: float, height: float, rows: int = 1):
     return figure, figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
 
 
-def new_figure(width: float, height: float):
+def new_figure(width: float, height: float, layout: str = "constrained"):
     """A Matplotlib figure (inches) without pyplot's global state: any thread may draw one."""
     from matplotlib.figure import Figure  # half a second that only a run that draws waits for
 
-    return Figure(figsize=(width, height), dpi=110, layout="constrained")
+    return Figure(figsize=(width, height), dpi=110, layout=layout)
 
 
 def figure_png(figure) -> bytes:
