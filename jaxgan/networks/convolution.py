@@ -375,11 +375,16 @@ def named(padding: str) -> str:
 
 
 def geometry(
-    sides: Sequence[int], window: Sequence[int], strides: Sequence[int], padding: Padding, groups: int
+    sides: Sequence[int],
+    window: Sequence[int],
+    strides: Sequence[int],
+    padding: Sequence[tuple[int, int]],
+    groups: int,
 ) -> Geometry:
-    (top, bottom), (left, right) = padding  # type: ignore[str-unpack]
-    precision = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]  # which is over when the primitives are lowered
-    return Geometry(tuple(sides), tuple(window), tuple(strides), ((top, bottom), (left, right)), groups, precision)
+    (height, width), (kh, kw), (sh, sw), ((top, bottom), (left, right)) = sides, window, strides, padding
+    # Read here: whoever set it has left its context when primitives are lowered.
+    precision = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
+    return Geometry((height, width), (kh, kw), (sh, sw), ((top, bottom), (left, right)), groups, precision)
 
 
 class Conv(nn.Module):
