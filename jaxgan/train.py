@@ -73,7 +73,7 @@ def train(config: ConfigDict, directory: Path) -> int:
       The exit code: 0, or 128 + the number of the signal that stopped the run.
 
     Raises:
-      UserError: a value, the data, the work directory or the course of the training refuses it.
+      UserError: a value, the data, the work directory or the course of the training does not allow it.
     """
     validate(config)
     distributed.initialize(config)
