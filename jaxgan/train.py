@@ -74,7 +74,7 @@ def train(config: ConfigDict, directory: Path) -> int:
       The exit code: 0, or 128 + the number of the signal that stopped the run.
 
     Raises:
-      UserError: a value, the data, the work directory or the course of the training forbids to go on.
+      UserError: a value, the data, the work directory or the course of the training does not allow it.
     """
     validate(config)
     distributed.initialize(config)
@@ -175,7 +175,7 @@ def train_loop(run: Run, steps: Callable, state: GanState, since: MetricSums) ->
     if step > config.train.steps:
         raise UserError(
             f"{run.workdir} is at step {step} already, beyond train.steps={config.train.steps}; raise train.steps "
-            f"to go on."
+            f"to train further."
         )
 
     def dispatch(n: int, line: bool) -> MetricSums:

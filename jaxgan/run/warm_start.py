@@ -16,7 +16,8 @@ from jaxgan.state import GanState
 def source_of(config: ConfigDict) -> dict[str, Any] | None:
     """Which checkpoint a run that begins now begins with: {'workdir', 'step', 'sha256'}; None for none.
 
-    It is the newest one of `generator.initialize_from`. run.json keeps it, for that run may go on.
+    It is the newest one of `generator.initialize_from`. run.json keeps it: a run that is killed before its first
+    checkpoint begins again with the same.
 
     Raises:
       UserError: no checkpoint there, or none that is intact.
