@@ -125,6 +125,18 @@ def test_the_labels_of_stacks_come_apart():
     known = {image.tobytes(): label for image, label in zip(single.test, single.test_labels, strict=True)}
     assert all(known[image.tobytes()] == label for image, label in zip(images[:60], labels[:60], strict=True))
     np.testing.assert_array_equal(images[1, ..., 0], stacks.test[0, ..., 1])
+    # Both have the same classifier: what it learns from, chooses by and is tested on is the same.
+    for split in ("validation", "test"):
+        pairs = [classifier.distinct(*classifier.labelled(dataset, split, 10)) for dataset in (stacks, single)]
+        for a, b in zip(*pairs, strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert stacks.train is not single.train and np.array_equal(stacks.train, single.train)
+
+
+def test_images_that_repeat_are_taken_once_but_not_those_with_other_labels():
+    images = np.array([7, 5, 7, 7], np.uint8).reshape(4, 1, 1, 1)
+    found, labels = classifier.distinct(images, np.array([1, 0, 1, 2], np.int32))
+    assert sorted(zip(found.ravel().tolist(), labels.tolist(), strict=True)) == [(5, 0), (7, 1), (7, 2)]
 
 
 def test_shifts_move_whole_images_by_up_to_a_14th():
@@ -201,4 +213,4 @@ def test_mnist_is_classified_with_few_errors(monkeypatch):
         pytest.skip(str(error))
     found = classifier.load_or_train(mnist)
     assert found.accuracy >= 0.992
-    assert classifier.share_right(found.params, mnist.test, mnist.test_labels, 10) == found.accuracy
+    assert classifier.share_right(found.params, mnist.test, mnist.test_labels, 10) >= 0.992
