@@ -33,8 +33,8 @@ Measured, 2 seeds: the fit finds w .6700, means 1.9999 and -.9991, deviations 1.
 of squares 4e-8; the other starts end at 5e-2). F <= D_f in all 24 runs, by .0001 to .0046. Saddle within .033 of the
 least D_f, trick within .026 of its own fixed point and up to .57 from the least D_f (f_kl: mu 1.57 and 1.60, where KL
 has 1.01 and reverse KL 1.578; f_pearson: .98 and 1.00, where Pearson has .57 and KL 1.01). Order as expected. Diagonal
-least among the paper's four; of all six, JS and Hellinger are best by each other's G to 1e-4 nats, as their best normal
-distributions are .02 apart. 110 s of CPU time, two cores of an AMD EPYC (14 minutes there, busy with other work; not
+least among the paper's four; of all six, the G of Hellinger is by 1e-4 nats better by JS than the G of JS (their best
+normal distributions are .02 apart). 110 s of CPU time, two cores of an AMD EPYC (14 minutes there, busy with other work; not
 timed on idle ones), 2026-11-25.
 """
 
