@@ -357,7 +357,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int)
     parser.add_argument("--seeds", type=int)
     flags = parser.parse_args()
-    steps, seeds = flags.steps or (4000 if flags.quick else 20_000), flags.seeds or (4 if flags.quick else 16)
+    steps = (4000 if flags.quick else 20_000) if flags.steps is None else flags.steps
+    seeds = (4 if flags.quick else 16) if flags.seeds is None else flags.seeds
     if steps < 20 or seeds < 1:
         raise UserError(f"--steps={steps} must be 20 or more, and --seeds={seeds} 1 or more.")
 

@@ -34,8 +34,8 @@ of squares 4e-8; the other starts end at 5e-2). F <= D_f in all 24 runs, by .000
 least D_f, trick within .026 of its own fixed point and up to .57 from the least D_f (f_kl: mu 1.57 and 1.60, where KL
 has 1.01 and reverse KL 1.578; f_pearson: .98 and 1.00, where Pearson has .57 and KL 1.01). Order as expected. Diagonal
 least among the paper's four; of all six, the G of Hellinger is by 1e-4 nats better by JS than the G of JS (their best
-normal distributions are .02 apart). 110 s of CPU time, two cores of an AMD EPYC (14 minutes there, busy with other work; not
-timed on idle ones), 2026-11-25.
+normal distributions are .02 apart). 110 s of CPU time, two cores of an AMD EPYC (5 to 14 minutes there, busy with other
+work; not timed on idle ones), 2026-11-25; a second run gave the same numbers.
 """
 
 from __future__ import annotations
@@ -174,7 +174,11 @@ def inferred_mixture(seed: int) -> tuple[np.ndarray, float]:
 
 def saddle(loss: Loss) -> Loss:
     """The zero-sum game of D's loss: G descends the part of -D's loss that it can change."""
-    return loss._replace(generator=lambda real_logits, fake_logits: -loss.discriminator(fake_logits * 0, fake_logits))
+
+    def generator(real_logits: jax.Array | None, fake_logits: jax.Array) -> jax.Array:
+        return -loss.discriminator(jnp.zeros_like(fake_logits), fake_logits)
+
+    return loss._replace(generator=generator)
 
 
 def game(name: str, which: str, *, steps: int, batch_size: int = 1024) -> tuple[Gan, HParams]:
@@ -318,7 +322,8 @@ def main() -> None:
             print("".join(f"{number:9.4f}" for number in found) + f"{squares:14.1e}")
         return
     names = flags.divergence or list(TRAINED[:2] if flags.quick else TRAINED)
-    steps, seeds = flags.steps or (600 if flags.quick else 2000), flags.seeds or (1 if flags.quick else 2)
+    steps = (600 if flags.quick else 2000) if flags.steps is None else flags.steps
+    seeds = (1 if flags.quick else 2) if flags.seeds is None else flags.seeds
     for name in names:
         if name not in TRAINED:
             raise not_a_choice("--divergence", name, TRAINED)
