@@ -98,10 +98,10 @@ def train_discriminator(
       steps: scalar uint32.
     """
     order, key = run_stream(hparams, "order"), run_stream(hparams, "train")
-    indices = algorithm1.local_indices(gan, None)
+    indices = algorithm1.local_indices(gan.m, None)
 
     def step(i: jax.Array, D: Player) -> Player:
-        x, y = algorithm1.sample_data(gan, order, algorithm1.Data(data), i, indices)
+        x, y = algorithm1.sample_data(gan, order, algorithm1.Data(data), first=i * jnp.uint32(gan.m), indices=indices)
         noise = algorithm1.sample_noise(gan, hparams, jax.random.fold_in(key, i), indices)
         return algorithm1.discriminator_step(gan=gan, hparams=hparams, G=G, D=D, x=x, y=y, noise=noise)[0]
 

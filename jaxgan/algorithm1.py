@@ -264,7 +264,7 @@ def discriminator_step(
     x: jax.Array,
     y: jax.Array | None,
     noise: Noise,
-    count: jax.Array,
+    count: jax.Array | int = 0,
     axis_name: str | None = None,
 ) -> tuple[Player, dict[str, jax.Array]]:
     """One step of D down the gradient of its loss, its penalties and its other terms, G held fixed.
@@ -272,7 +272,7 @@ def discriminator_step(
     Fakes have the classes of the data, so that p_g and p_data have the same marginal.
 
     Args:
-      count: uint32 scalar, updates of D before this one.
+      count: uint32 scalar, updates of D before this one; for terms that are not in every update.
 
     Returns:
       The new D, and float32 scalars measured before the step, dropout on: `d_loss` (the loss alone), each penalty by
@@ -281,7 +281,15 @@ def discriminator_step(
       and `fake_logit`.
     """
     gradient, stats, metrics = discriminator_gradient(
-        gan=gan, hparams=hparams, G=G, D=D, x=x, y=y, noise=noise, count=count, axis_name=axis_name
+        gan=gan,
+        hparams=hparams,
+        G=G,
+        D=D,
+        x=x,
+        y=y,
+        noise=noise,
+        count=jnp.asarray(count, jnp.uint32),
+        axis_name=axis_name,
     )
     return apply_gradients(gan.optimizer("discriminator", hparams), D, gradient, stats), metrics
 
