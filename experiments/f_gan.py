@@ -291,7 +291,10 @@ def verdicts(rows: dict[str, dict[str, Any]], matrix: np.ndarray, names: list[st
     order = [mean[name] for name in ("f_reverse_kl", "f_js", "f_kl", "f_pearson") if name in mean]
     runs = [(rows[name], which, run) for name in names for which in GAMES for run in rows[name][which]]
     near = lambda run, mu, sigma: abs(run["mu"] - mu) < NEAR and abs(run["sigma"] - sigma) < NEAR  # noqa: E731
-    on_diagonal = lambda which: bool(np.all(matrix[np.ix_(which, which)].argmin(axis=0) == np.arange(len(which))))  # noqa: E731
+
+    def on_diagonal(which) -> bool:
+        return bool(np.all(matrix[np.ix_(which, which)].argmin(axis=0) == np.arange(len(which))))
+
     saddles = [(row, run) for row, which, run in runs if which == "saddle"]
     tricks = [(row, run) for row, which, run in runs if which == "trick"]
     return {
