@@ -197,7 +197,7 @@ def measurer(config: ConfigDict, dataset: Dataset) -> Callable[..., dict[str, fl
             samples = (samples - config.data.low) / (1 - config.data.low)  # scores compare, whatever G's range
 
         @cache
-        def outputs(network: str) -> tuple[np.ndarray, np.ndarray | None]:  # which looks at the samples once
+        def outputs(network: str) -> tuple[np.ndarray, Any]:  # which looks at the samples once
             return real(network).outputs(np.asarray(samples))
 
         def of(need: str, split: str) -> Any:

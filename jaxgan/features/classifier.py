@@ -143,8 +143,8 @@ def load_or_train(dataset: Dataset, *, seed: int = 0, examples: int = EXAMPLES) 
     arrays = [array for split in splits for array in split]
     name = f"classifier_{cache.digest(RECIPE, seed, examples, classes, *arrays)[:24]}"
     if name not in _loaded:
-        kept = cache.read(name)
-        if kept is None or ACCURACY not in kept:
+        kept: dict[str, Any] = cache.read(name) or {}
+        if ACCURACY not in kept:
             print(f"training the classifier of {dataset.name}, once: a few minutes on two cores", flush=True)
             params = train(*splits[0], *splits[1], classes=classes, seed=seed, examples=examples)
             held_out = splits[2] if len(splits[2][0]) else splits[1]
@@ -260,7 +260,8 @@ def _forward(params: Any, images: jax.Array, classes: int) -> tuple[jax.Array, j
 def _apply(params: Any, images: jax.Array, classes: int) -> tuple[jax.Array, jax.Array]:
     images = images.astype(jnp.float32) / 255 if images.dtype == jnp.uint8 else images.astype(jnp.float32)
     with jax.default_matmul_precision("highest"):
-        return Network(classes).apply({"params": params}, images)
+        features, logits = Network(classes).apply({"params": params}, images)
+    return features, logits
 
 
 @partial(jax.jit, static_argnames=("classes", "steps"))
