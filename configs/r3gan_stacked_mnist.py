@@ -5,7 +5,7 @@
 Images padded to 32x32, four stages of 96 channels and one block each, 16 channels per group; R1 and R2 of 1 throughout.
 The paper's own settings (768 channels, 7 hours on 8 GPUs) are another size.
 
-Expected: 1000 modes, KL .029 for the paper's size (its table 3). Measured: see docs/recipes.md.
+Expected: 1000 modes, KL .029 for the paper's size (its table 3). Measured: nothing yet.
 """
 
 from configs import r3gan_cifar10

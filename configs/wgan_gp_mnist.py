@@ -1,4 +1,4 @@
-"""WGAN-GP (arXiv:1704.00028) on MNIST, by the networks of `dcgan_mnist.py` without batch normalization in D.
+"""WGAN-GP (arXiv:1704.00028) on MNIST, by the networks of `dcgan_mnist.py` without batch normalization.
 
     python -m jaxgan.main --config=configs/wgan_gp_mnist.py
 
@@ -17,6 +17,8 @@ def get_config():
         dcgan_mnist.get_config(),
         optimizers
         | {
+            "generator.norm": "none",
+            "generator.bias": True,
             "discriminator.norm": "none",
             "objective.loss": "wasserstein",
             "objective.penalties.gradient_penalty": 10.0,

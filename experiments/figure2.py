@@ -35,18 +35,18 @@ FRAME = np.array([255, 200, 0], np.uint8)  # the paper's yellow
 EDGE = 3  # pixels of the frame
 
 
-def nearest(x: np.ndarray, train: np.ndarray, *, gcn: float) -> tuple[np.ndarray, np.ndarray]:
+def nearest(x: np.ndarray, train: np.ndarray, *, gcn: float, low: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     """The training example at the smallest L2 distance from each x.
 
     Args:
       x: [n, *shape] float32 in the range of G.
       train: [m, *shape] as stored.
-      gcn: `data.gcn`, to decode `train`.
+      gcn, low: `data.gcn` and `data.low`, to decode `train`.
 
     Returns:
       Their indices [n] int and the distances [n] float64.
     """
-    y = np.asarray(decode(train, gcn))
+    y = np.asarray(decode(train, gcn, low))
     squares, index = distances.nearest(x.reshape(len(x), -1), y.reshape(len(y), -1), 1)
     return index[:, 0], np.sqrt(squares[:, 0])
 
@@ -93,19 +93,19 @@ def main() -> None:
             f"{flags.workdir} was trained on stacks ({dataset.name}), which are drawn anew in each step; "
             f"Figure 2 needs a set of images."
         )
-    gcn, n = gan.config.data.gcn, flags.rows * flags.columns
+    (gcn, low), n = (gan.config.data.gcn, gan.config.data.low), flags.rows * flags.columns
     samples = gan.sample(max(n, 1000), flags.seed)
     last = samples[flags.columns - 1 : n : flags.columns]
-    neighbours = dataset.train[nearest(last, dataset.train, gcn=gcn)[0]]
+    neighbours = dataset.train[nearest(last, dataset.train, gcn=gcn, low=low)[0]]
 
     path = flags.out or flags.workdir / "figure2.png"
-    write_atomically(path, plots.png(picture(encode(samples[:n], gcn), neighbours, flags.rows)))
+    write_atomically(path, plots.png(picture(encode(samples[:n], gcn, low), neighbours, flags.rows)))
     print(f"samples of step {gan.step} and, framed, the nearest training images: {path}")
     compared = {"1,000 samples": samples[:1000]}
     if len(dataset.test):
-        compared["test images"] = np.asarray(decode(dataset.test[:1000], gcn))
+        compared["test images"] = np.asarray(decode(dataset.test[:1000], gcn, low))
     for words, x in compared.items():
-        low, median, high = np.percentile(nearest(x, dataset.train, gcn=gcn)[1], [0, 50, 100])
+        low, median, high = np.percentile(nearest(x, dataset.train, gcn=gcn, low=low)[1], [0, 50, 100])
         print(f"L2 from {words} to the nearest training image: median {median:.2f} ({low:.2f} to {high:.2f})")
 
 

@@ -75,7 +75,7 @@ def main() -> None:
     for path in (linear, slerp):
         z = np.concatenate([path(start, end, t) for start, end in ends])
         x = gan.generate(z, y)
-        grids.append(plots.grid(encode(x, gan.config.data.gcn), flags.paths))
+        grids.append(plots.grid(encode(x, gan.config.data.gcn, gan.config.data.low), flags.paths))
         halfway = np.mean([np.linalg.norm(path(start, end, np.array([0.5]))) for start, end in ends])
         share = halfway / np.linalg.norm(ends, axis=-1).mean()
         print(f"{path.__name__:6s} norm of z halfway: {share:.2f} of the ends'")

@@ -231,6 +231,9 @@ def scores(run: Run, sets: list[Dataset], samples: int) -> Iterator[Score]:
         if step not in found:
             gan = jaxgan.load(run.workdir, step)
             drawn = sampler(gan.gan)(gan.hparams, gan.state, run_stream(gan.hparams, "evaluate"), samples)
+            low = gan.config.data.low
+            if low and not gan.config.data.gcn:
+                drawn = (drawn - low) / (1 - low)  # the table's scale is [0, 1]
             measured = protocol(drawn, sets, gcn=gan.config.data.gcn)
             step = gan.step
             found[step] = Score(run.column, run.variant, checkpoint, gan.config.seed, step, *measured)

@@ -144,8 +144,8 @@ def look_at_both(gan: Gan, hparams: HParams, theta_d, stats, *, real: Examples, 
 def penalized(gan: Gan, hparams: HParams, theta_d, stats, *, real: Examples, fake: Examples, keys, count, axis_name):
     """The penalties of D that are on: their weighted sum, and the mean of each before weighting, by name.
 
-    With `objective.penalty_every` of k they are there in every k-th update, with k times the weight (arXiv:1912.04958,
-    appendix B); 0 in the others, and so in the metrics.
+    With `objective.penalty_every` of k they are there in every k-th update, k times as large (arXiv:1912.04958,
+    appendix B), and 0 in the others; so are the means, whose average over a line of metrics is then the penalty's.
     """
 
     def all_of_them():
@@ -157,9 +157,9 @@ def penalized(gan: Gan, hparams: HParams, theta_d, stats, *, real: Examples, fak
                 seen = seen._replace(x=x)
                 return look(gan, hparams, theta_d, stats, seen, once=False, axis_name=axis_name)[0]
 
-            means[name] = jnp.mean(penalty(D, real.x, fake.x, keys, axis_name=axis_name))
+            means[name] = gan.penalty_every * jnp.mean(penalty(D, real.x, fake.x, keys, axis_name=axis_name))
             total += hparams[f"{PENALTIES}{name}"] * means[name]
-        return gan.penalty_every * total, means
+        return total, means
 
     if gan.penalty_every == 1 or not gan.penalties:
         return all_of_them()
@@ -362,7 +362,9 @@ def alternating(gan: Gan, hparams: HParams, G: Player, D: Player, draws: Draws) 
 
     D, d_metrics = jax.lax.scan(update_d, D, jnp.arange(gan.k, dtype=jnp.uint32))
     G, g_metrics = generator_step(G=G, D=D, **g_batch(gan, hparams, draws, gan.k), **common)
-    return G, D, {name: metric[-1] for name, metric in d_metrics.items()} | g_metrics
+    last = {name: metric[-1] for name, metric in d_metrics.items()}
+    lazy = {name: jnp.mean(d_metrics[name]) for name, _ in gan.penalties} if gan.penalty_every > 1 else {}
+    return G, D, last | lazy | g_metrics
 
 
 def simultaneous(gan: Gan, hparams: HParams, G: Player, D: Player, draws: Draws) -> Players:

@@ -201,7 +201,7 @@ class Ada(Nothing):
 
 @dataclass(frozen=True)
 class AdaSchedule(Nothing):
-    """`Ada` whose p follows half a cosine from `start` to `final`, then stays, as R3GAN's (arXiv:2501.05441)."""
+    """`Ada` whose p follows half a cosine from `start` to `final`, then stays, as R3GAN's p (arXiv:2501.05441)."""
 
     sets: Sequence[str] = SETS  # of blit, color
     start: float = 0.0

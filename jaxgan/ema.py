@@ -23,12 +23,16 @@ class Average(NamedTuple):
     def words(self) -> str:
         if self.kind == "gamma":
             return f"power-function EMA of G, weights ~ step^{self.number:g}"
-        return f"EMA of G with a half-life of {self.number:g} images"
+        return f"EMA of G with a half-life of {self.number:,.0f} images"
 
 
 def averages(ema: ConfigDict) -> tuple[Average, ...]:
     """The averages that `generator.ema` asks for, in the order in which the state holds them."""
-    return tuple(Average(f"{kind}={n:g}", kind, float(n)) for kind in ("gamma", "half_life") for n in ema[kind])
+    return tuple(
+        Average(f"{kind}={n!r}".removesuffix(".0"), kind, float(n))
+        for kind in ("gamma", "half_life")
+        for n in ema[kind]
+    )
 
 
 def kept(average: Average, t: jax.Array, *, m: int, ramp: float) -> jax.Array:

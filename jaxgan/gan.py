@@ -115,7 +115,7 @@ def build_for(config: ConfigDict, dataset: Dataset) -> Gan:
       UserError: fewer training examples than a minibatch has, or what a part of the game refuses.
     """
     m, n = config.train.batch_size, len(dataset.train)
-    if m > n:
+    if m > n and dataset.stack == 1:
         raise UserError(
             f"train.batch_size={m} is larger than the training set of {n} examples ({config.data.name}); make it "
             f"smaller."
@@ -151,6 +151,13 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
         return dataclasses.replace(chosen(config, "augment", data=data), **of(hparams, "augment"))
 
     weights = config.objective.penalties
+    if any(weights.values()) and (
+        getattr(discriminator, "norm", "") == "batch" or getattr(discriminator, "minibatch_deviation", 0)
+    ):
+        raise UserError(
+            "objective.penalties are of single examples, and this D couples them (discriminator.norm=batch or "
+            "minibatch_deviation); set discriminator.norm to none, layer or spectral."
+        )
     return Gan(
         G=partial(_apply, generator, precision),
         D=partial(_apply_packed, packing, partial(_apply, discriminator, precision)),
@@ -185,7 +192,9 @@ def initial_state(config: ConfigDict, generator: nn.Module, discriminator: nn.Mo
     data = generator.data
     y = jnp.zeros((1,), jnp.int32) if data.classes else None
     theta_g, g_stats = _parted(generator.init(key_g, jnp.zeros((1, config.prior.size)), y))
-    theta_d, d_stats = _parted(discriminator.init(key_d, jnp.zeros((1, *discriminator.data.shape)), y))
+    n = getattr(discriminator, "minibatch_deviation", 0) or 1  # whole groups
+    y = None if y is None else jnp.repeat(y, n)
+    theta_d, d_stats = _parted(discriminator.init(key_d, jnp.zeros((n, *discriminator.data.shape)), y))
     if config.objective.lecam.weight:
         d_stats = {**d_stats, LECAM: initial_anchors()}
     if jax.tree.leaves(start := chosen(config, "augment", data=data).init()):

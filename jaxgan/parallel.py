@@ -21,10 +21,11 @@ AXIS = "data"
 
 def check_batch(config: ConfigDict) -> None:
     """Raises UserError where a minibatch does not divide over the devices, or not in whole packs."""
-    devices, packing = jax.device_count(), config.discriminator.packing
-    packs = f" in packs of {packing}" if packing > 1 else ""
+    devices, together = jax.device_count(), config.discriminator.packing
+    together *= config.discriminator.get("minibatch_deviation", 0) or 1
+    packs = f" in groups of {together}" if together > 1 else ""
     for name in ("batch_size", "g_batch_size"):
-        m, unit = config.train[name], devices * packing
+        m, unit = config.train[name], devices * together
         if m % unit:
             raise UserError(
                 f"train.{name}={m} does not divide over {devices} devices{packs}; make it a multiple of {unit}, such "

@@ -12,6 +12,11 @@ import jax.numpy as jnp
 from jaxgan.errors import UserError
 
 
+def _not_negative(name: str, value: float) -> None:
+    if not value >= 0:
+        raise UserError(f"a schedule's {name} must be 0 or more, not {value}.")
+
+
 def _at_least_one(name: str, value: float) -> None:
     if not value >= 1:
         raise UserError(f"a schedule's {name} must be 1 or more, not {value}.")
@@ -38,6 +43,7 @@ class Exponential:
 
     def check(self) -> None:
         _at_least_one("decay", self.decay)
+        _not_negative("minimum", self.minimum)
 
     def __call__(self, base: jax.Array, t: jax.Array) -> jax.Array:
         return jnp.maximum(base * jnp.exp(-self.decay * t.astype(jnp.float32)), self.minimum)
@@ -52,6 +58,7 @@ class Linear:
     final: float = 0.0
 
     def check(self) -> None:
+        _not_negative("final", self.final)
         if not 0 <= self.start < self.steps:
             raise UserError(
                 f"a linear schedule runs from start={self.start} of 0 or more to a later steps={self.steps}."
@@ -71,6 +78,7 @@ class Cosine:
 
     def check(self) -> None:
         _at_least_one("steps", self.steps)
+        _not_negative("final", self.final)
 
     def __call__(self, base: jax.Array, t: jax.Array) -> jax.Array:
         done = jnp.clip(t.astype(jnp.float32) / self.steps, 0.0, 1.0)

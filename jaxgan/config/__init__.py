@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from jaxgan.augment import AUGMENTS
@@ -294,8 +295,13 @@ def _validate_training(config: ConfigDict) -> None:
             f"train.update={t['update']!r} makes one step of each player, so train.d_steps must "
             f"be 1, not {t.d_steps}; use 'alternating' for k > 1."
         )
-    largest = max(t.batch_size, t.g_batch_size)
-    if (drawn := t.steps * t.d_steps * largest) >= 2**32:
+    if t["update"] == "extragradient" and objective.penalty_every > 1:
+        raise UserError(
+            f"train.update='extragradient' steps D twice in an iteration, and penalties of every "
+            f"{objective.penalty_every} updates would fall into one half; set objective.penalty_every=1."
+        )
+    largest, halves = max(t.batch_size, t.g_batch_size), 2 if t["update"] == "extragradient" else 1
+    if (drawn := t.steps * t.d_steps * largest * halves) >= 2**32:
         raise UserError(
             f"train.steps * train.d_steps * train.batch_size = {drawn} examples, but the data "
             f"order counts them in 32 bits; stay below {2**32}."
@@ -303,9 +309,9 @@ def _validate_training(config: ConfigDict) -> None:
     if t["update"] == "simultaneous" and t.g_batch_size not in (0, t.batch_size):
         raise UserError("train.update='simultaneous' gives both players one minibatch; set train.g_batch_size=0.")
     for key, value in (("objective.lecam.decay", objective.lecam.decay), ("train.lookahead_rate", t.lookahead_rate)):
-        if not 0 <= value <= 1:
-            raise UserError(f"{key} must be in [0, 1], not {value}.")
-    if getattr(chosen(config, "augment"), "NEEDS_SIGN", False) and LOSSES[objective.loss].difference:
+        if not 0 <= value <= 1 or (value == 1 and key == "objective.lecam.decay"):
+            raise UserError(f"{key} must be in [0, 1], below 1 for a decay, not {value}.")
+    if getattr(chosen(config, "augment"), "NEEDS_SIGN", False) and not _has_sign(objective):
         raise UserError(
             f"augment.name={config.augment.name} steers by the sign of D's logits, which means nothing under "
             f"objective.loss={objective.loss}; take augment.name=ada_schedule."
@@ -316,11 +322,21 @@ def _validate_training(config: ConfigDict) -> None:
     for key, size in (("train.batch_size", t.batch_size), ("train.g_batch_size", t.g_batch_size)):
         if size % packing:
             raise UserError(f"discriminator.packing={packing} does not divide {key}={size}; change one of them.")
+    if packing > 1 and config.augment.name == "ada":
+        raise UserError("augment.name=ada counts D's logits as images, and discriminator.packing makes them fewer.")
     if packing > 1 and (config.conditional != "none" or any(objective.penalties.values())):
         raise UserError(
             f"discriminator.packing={packing} judges examples together, so it takes no classes and no penalties of "
             f"single examples; set packing to 1, or conditional and objective.penalties off."
         )
+
+
+def _has_sign(objective: ConfigDict) -> bool:
+    """Whether a logit of 0 is, but for label smoothing, where D finds data and samples equally likely."""
+    posterior = LOSSES[objective.loss].posterior
+    if posterior is None:
+        return not LOSSES[objective.loss].difference
+    return abs(float(posterior(jnp.zeros(1), **keywords(posterior, objective))[0]) - 0.5) < 0.1
 
 
 _POSITIVE = (
@@ -380,6 +396,8 @@ def _validate_numbers(flat: dict[str, Any]) -> None:
         if not flat[key] >= 0:
             raise UserError(f"{key} must be 0 or more, not {flat[key]}.")
     for key in ("generator.ema.gamma", "generator.ema.half_life"):
+        if len(set(flat[key])) < len(flat[key]):
+            raise UserError(f"{key}={tuple(flat[key])} names an average twice.")
         for number in flat[key]:
             if isinstance(number, bool) or not isinstance(number, int | float) or not number >= 0:
                 raise UserError(f"{key} holds numbers of 0 or more, such as (1.0,), not {number!r}.")

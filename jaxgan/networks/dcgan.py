@@ -1,8 +1,9 @@
 """DCGAN (arXiv:1511.06434) and what was made of it: strided convolutions, from the smallest grid to the image.
 
-With `widths` (512, 256, 128, 64), kernel 4 and images of 64 pixels: PyTorch's example; with kernel 5 and `bias`: TF's;
-with (256, 128, 64), kernel 5, `bias`, norm 'none' and 28 pixels: the MNIST networks of WGAN-GP's authors. The grid that
-G starts from is the image's side halved once per width, rounded up; what a layer draws beyond its grid is cut off.
+With `widths` (512, 256, 128, 64), kernel 4 and images of 64 pixels: PyTorch's example; with kernel 5, `bias` and 28
+pixels: compare_gan's and PacGAN's. With (256, 128, 64), kernel 5, `bias`, norm 'none' and 28 pixels: the MNIST
+networks of WGAN-GP's authors. The grid that G starts from is the image's side halved once per width, rounded up; what
+a layer draws beyond its grid is cut off.
 """
 
 from __future__ import annotations
@@ -95,6 +96,8 @@ class Discriminator(nn.Module):
         check_units("discriminator.widths", self.widths)
         check_units("discriminator.kernel", [self.kernel])
         check_one_of("discriminator.norm", self.norm, ("batch", "layer", "spectral", "none"))
+        if self.minibatch_deviation < 0:
+            raise UserError(f"discriminator.minibatch_deviation must be 0 or more, not {self.minibatch_deviation}.")
         check_images("discriminator.name=dcgan", self.data)
 
     @nn.compact

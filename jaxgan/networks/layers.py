@@ -96,6 +96,8 @@ def minibatch_deviation(x: jax.Array, group: int) -> jax.Array:
 
 def check_units(what: str, units: Any) -> None:
     """Raises UserError where a list of layer sizes holds something other than whole numbers above 0."""
+    if what.endswith(("widths", "blocks")) and not len(units):
+        raise UserError(f"{what} needs one number or more, such as (64,).")
     for n in units:
         if not (isinstance(n, int) and n > 0):
             raise UserError(f"{what} holds whole numbers above 0, not {n!r}.")
@@ -124,6 +126,8 @@ def output_bias(mean: np.ndarray | None, output: str, size: int) -> np.ndarray:
     if output == "sigmoid":
         mean = np.clip(mean, 1e-7, 1 - 1e-7)
         return (np.log(mean) - np.log1p(-mean)).astype(np.float32)
+    if output == "tanh":  # the same clip, on the scale of [-1, 1]
+        return np.arctanh(np.clip(mean, -1 + 2e-7, 1 - 2e-7)).astype(np.float32)
     return mean.astype(np.float32)
 
 

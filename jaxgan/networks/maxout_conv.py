@@ -42,7 +42,7 @@ class Generator(nn.Module):
     data: DataSpec | None = None
     hidden: Sequence[int] = (8000, 8000)  # units per hidden layer
     activations: Sequence[str] = ("relu", "sigmoid")  # of each hidden layer
-    output: str = "linear"  # of the last layer: sigmoid | linear
+    output: str = "linear"  # of the last layer: sigmoid | tanh | linear
     irange: float = 0.05  # hidden weights start uniform in [-irange, irange]
     output_irange: float = 0.05  # the same for the kernel of the last layer
     output_bias: bool = True  # start the output at the training set's mean

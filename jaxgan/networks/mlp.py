@@ -31,7 +31,7 @@ class Generator(nn.Module):
     data: DataSpec | None = None
     hidden: Sequence[int] = (256, 256)  # units per hidden layer
     activations: Sequence[str] = ("relu", "relu")  # of each hidden layer: relu | leaky_relu | sigmoid | tanh | linear
-    output: str = "sigmoid"  # of the last layer: sigmoid | linear
+    output: str = "sigmoid"  # of the last layer: sigmoid | tanh | linear
     irange: float = 0.05  # hidden weights start uniform in [-irange, irange]
     output_irange: float = 0.05  # the same for the last layer
     output_sparse: int = 0  # n: each output unit starts with n weights from normal(0, 1), the others 0

@@ -14,6 +14,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxgan.errors import UserError
 from jaxgan.networks.convolution import Conv
 from jaxgan.networks.layers import (
     ACTIVATIONS,
@@ -83,6 +84,8 @@ class Discriminator(nn.Module):
 
     def check(self) -> None:
         check_units("discriminator.width and discriminator.down", [self.width, self.down])
+        if self.plain < 0:
+            raise UserError(f"discriminator.plain must be 0 or more, not {self.plain}.")
         check_one_of("discriminator.pool", self.pool, ("sum", "mean"))
         check_images("discriminator.name=resnet", self.data)
 

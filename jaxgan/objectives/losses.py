@@ -42,7 +42,7 @@ class Loss(NamedTuple):
     posterior: Callable[..., Array] | None = None  # (logits, **numbers) -> p/(p+q) in [0, 1], for an optimal D
     probability: bool = False  # sigmoid(logit) is p/(p+q) for an optimal D: D(x) and V(D, G) have meaning
     difference: bool = False  # only differences of logits have meaning: not their sign, not their sigmoid
-    needs_real: bool = False  # G's step needs data (fresh examples, which D's step has not seen)
+    needs_real: bool = False  # G's step needs data (fresh examples; under simultaneous updates those of D)
     check: Callable[..., None] | None = None  # (**numbers) raises UserError for numbers that make no game
 
 

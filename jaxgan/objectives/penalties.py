@@ -16,7 +16,8 @@ Arguments of every penalty:
   axis_name: the mapped axis over which the global minibatch is spread, None where it is not. Penalties that couple
     examples reduce over it, so that the mean over devices is that of one device with all examples; nothing is
     differentiated through these reductions, so that the mean of the devices' gradients is right too.
-  Other keyword-only arguments are numbers, the fields of the penalty's configuration; they may be traced.
+  Other keyword-only arguments are numbers, which may be traced. A run has a weight per penalty and leaves them at their
+    defaults.
 They return [n] of x's type and raise UserError for integers, or for fakes of another shape than the data's.
 
 A new penalty is a function and a line in `PENALTIES`.
@@ -180,7 +181,7 @@ PENALTIES: dict[str, Penalty] = {
 
 
 def fields(penalty: Penalty) -> dict[str, float]:
-    """The numbers that a penalty takes, with their defaults; they are the fields of its configuration."""
+    """The numbers that a penalty takes, with their defaults."""
     parameters = inspect.signature(penalty.function).parameters.values()
     numbers = (p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY and p.name != "axis_name")
     return {p.name: p.default for p in numbers}

@@ -41,6 +41,11 @@ TRAINING = {
     "fake_logit": Shown("logit of D on samples", 3, 0),
     "d_loss": Shown("loss of D", 3, 0),
     "g_loss": Shown("loss of G", 3, 0),
+    "lecam": Shown("LeCam, weighted", 3, 0),
+    "consistency_real": Shown("consistency on data, weighted", 3, 0),
+    "consistency_fake": Shown("consistency on samples, weighted", 3, 0),
+    "latent_consistency": Shown("latent consistency, weighted", 3, 0),
+    "latent_diversity": Shown("latent diversity, weighted", 3, 0),
     "d_gradient_norm": Shown("gradient norm of D", 3, 0),
     "g_gradient_norm": Shown("gradient norm of G", 3, 0),
 }
@@ -140,9 +145,12 @@ def panels(names: Collection[str]) -> list[Panel]:
     """The panels of a run that measured these numbers: its game, its losses, penalties and gradients."""
     losses = Panel("loss (nats)" if "value" in names else "loss", ("d_loss", "g_loss"))
     penalties = tuple(name for name in PENALTIES if name in names)
+    terms = ("lecam", "consistency_real", "consistency_fake", "latent_consistency", "latent_diversity")
+    terms = tuple(name for name in terms if name in names)
     logits = [Panel("mean logit", ("real_logit", "fake_logit"))]
     probabilities = [Panel("V(D, G)", ("value",)), Panel("mean D", ("d_real", "d_fake"))]
-    optional = [Panel("penalty, unweighted", penalties), Panel("gradient norm", ("d_gradient_norm", "g_gradient_norm"))]
+    norms = ("d_gradient_norm", "g_gradient_norm")
+    optional = [Panel("penalty, unweighted", penalties), Panel("terms", terms), Panel("gradient norm", norms)]
     found = [*(logits if {"real_logit", "fake_logit"} & set(names) else probabilities), losses]
     return found + [panel for panel in optional if set(panel.lines) & set(names)]
 

@@ -180,10 +180,11 @@ def _neighbours(config: ConfigDict, dataset: Dataset, samples: np.ndarray) -> st
     if dataset.mixture is not None or (dataset.stack > 1 and config.data.gcn):
         return ""
     samples = samples[:NEIGHBOURS]
-    held_out = np.asarray(decode(jnp.asarray(dataset.validation[:200]), config.data.gcn))
-    found, distances = nearest_examples(np.concatenate([samples, held_out]), dataset, config.data.gcn)
+    held_out = np.asarray(decode(jnp.asarray(dataset.validation[:200]), config.data.gcn, config.data.low))
+    both = np.concatenate([samples, held_out])
+    found, distances = nearest_examples(both, dataset, config.data.gcn, config.data.low)
     n = len(samples)
-    shown, half = encode(samples, config.data.gcn), max(1, n // 2)
+    shown, half = encode(samples, config.data.gcn, config.data.low), max(1, n // 2)
     blocks = [plots.grid(np.concatenate([x[i : i + half] for x in (shown, found[:n])]), rows=2) for i in (0, n - half)]
     gap = np.full((blocks[0].shape[0] // 10, *blocks[0].shape[1:]), 255, np.uint8)
     picture = plots.png(np.concatenate([blocks[0], gap, blocks[1]]))
@@ -198,14 +199,14 @@ def _neighbours(config: ConfigDict, dataset: Dataset, samples: np.ndarray) -> st
     return page.figure(shrink(picture, PICTURE_BYTES), f"{caption}.", pixels=True)
 
 
-def nearest_examples(x: np.ndarray, dataset: Dataset, gcn: float) -> tuple[np.ndarray, np.ndarray]:
+def nearest_examples(x: np.ndarray, dataset: Dataset, gcn: float, low: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     """The training example at the smallest Euclidean distance from each of `x`.
 
     Any three images make an example of a stack, so there the nearest example has the nearest image in each channel.
 
     Args:
       x: [n, H, W, C] float32, in the range of G.
-      gcn: as `decode` takes it; 0 for stacks.
+      gcn, low: as `decode` takes them; gcn is 0 for stacks.
 
     Returns:
       The examples, [n, H, W, C] uint8, and the distances, [n] float64.
@@ -216,14 +217,15 @@ def nearest_examples(x: np.ndarray, dataset: Dataset, gcn: float) -> tuple[np.nd
     flat = parts.reshape(len(parts), -1)
     best, index = np.full(len(flat), np.inf), np.zeros(len(flat), int)
     for start in range(0, len(dataset.train), CHUNK):
-        some = np.asarray(decode(jnp.asarray(dataset.train[start : start + CHUNK]), gcn)).reshape(-1, flat.shape[1])
+        chunk = jnp.asarray(dataset.train[start : start + CHUNK])
+        some = np.asarray(decode(chunk, gcn, low)).reshape(-1, flat.shape[1])
         relative = np.sum(some**2, axis=1)[None] - 2 * flat @ some.T  # the squares less that of x
         least = np.argmin(relative, axis=1)
         value = relative[np.arange(len(flat)), least]
         index = np.where(value < best, start + least, index)
         best = np.minimum(value, best)
     found = dataset.train[index]
-    differences = flat - np.asarray(decode(jnp.asarray(found), gcn)).reshape(flat.shape)
+    differences = flat - np.asarray(decode(jnp.asarray(found), gcn, low)).reshape(flat.shape)
     squares = np.sum(differences.astype(np.float64) ** 2, axis=1)
     if stack > 1:
         found = np.moveaxis(found.reshape(n, stack, height, width), 1, -1)
@@ -267,7 +269,7 @@ def _interpolation(config: ConfigDict, gan: Gan, hparams: HParams, state: GanSta
     x = np.asarray(generate(hparams, state))
     way = "a line" if config.prior.name == "uniform" else "a great circle"
     if dataset.mixture is None:
-        picture = shrink(plots.png(plots.grid(encode(x, config.data.gcn), rows=PATHS)), PICTURE_BYTES)
+        picture = shrink(plots.png(plots.grid(encode(x, config.data.gcn, config.data.low), rows=PATHS)), PICTURE_BYTES)
         return page.figure(picture, f"Each row: G(z) along {way} from one z to another.", pixels=True)
     figure = plots.new_figure(6, 6)
     axis = figure.subplots()

@@ -78,14 +78,12 @@ class Trained:
         Raises:
           UserError: n < 1, a seed outside [0, 2**32), classes that are not there, or an unknown average.
         """
-        if n < 1 or not 0 <= seed < 2**32:
-            raise UserError(f"samples take n of 1 or more and a seed from 0 to 2**32 - 1, not n={n}, seed={seed}.")
-        key = stream(seed, "user")
+        key = _user_stream(n, seed)
         return self._draw(self.hparams, self.state, key, n, ema=self._place(ema), y=self._classes(y, n))
 
     def noise(self, n: int, seed: int = 0) -> np.ndarray:
         """The z of `sample(n, seed)`: [n, d] float32."""
-        key = stream(seed, "user")
+        key = _user_stream(n, seed)
         one = lambda i: self.gan.draw_z(self.hparams, jax.random.fold_in(jax.random.fold_in(key, i), 0))  # noqa: E731
         return np.asarray(jax.vmap(one)(jnp.arange(n, dtype=jnp.uint32)))
 
@@ -124,6 +122,8 @@ class Trained:
     def discriminate(self, x: Any, y: Any = None) -> np.ndarray:
         """D(x), dropout off, [n] float32: a probability in [0, 1] where the loss makes it one, else the logit.
 
+        A D that judges examples in packs (`discriminator.packing`) has one number per pack of examples in a row.
+
         Args:
           x: [n, *shape], uint8 as stored or numbers in the range of the data.
           y: as of `generate`.
@@ -134,6 +134,9 @@ class Trained:
         x = np.asarray(x) if getattr(x, "dtype", None) == np.uint8 else _array(x, "x")
         if x.shape[1:] != self.facts.shape:
             raise UserError(f"D takes examples of shape {self.facts.shape}, not {x.shape[1:]}; reshape them.")
+        packing = self.config.discriminator.packing
+        if len(x) % packing:
+            raise UserError(f"this D judges {packing} examples together; give a multiple of {packing}, not {len(x)}.")
         if self.gan.classes and y is None:
             raise UserError(f"this D was told {self.gan.classes} classes; give y, the class of each example.")
         D = self.state.discriminator
@@ -164,6 +167,12 @@ class Trained:
         if y.size and not (y.min() >= 0 and y.max() < self.gan.classes):
             raise UserError(f"classes go from 0 to {self.gan.classes - 1}, not from {y.min()} to {y.max()}.")
         return jnp.asarray(np.broadcast_to(y, (n,)), jnp.int32)
+
+
+def _user_stream(n: int, seed: int) -> jax.Array:
+    if n < 1 or not 0 <= seed < 2**32:
+        raise UserError(f"samples take n of 1 or more and a seed from 0 to 2**32 - 1, not n={n}, seed={seed}.")
+    return stream(seed, "user")
 
 
 def _array(values: Any, name: str) -> np.ndarray:
@@ -211,6 +220,11 @@ def evaluate(workdir: Path, arguments: list[str]) -> int:
     gan = load(workdir)
     config = override(gan.config, arguments)
     validate(config)
+    for field in ("low", "gcn", "pad", "size"):
+        if config.data[field] != gan.config.data[field]:
+            raise UserError(
+                f"{workdir} was trained with data.{field}={gan.config.data[field]:g}; leave out data.{field}."
+            )
     dataset = data.load(config.data)
     now = facts_of(config, dataset, spec_of(config, dataset))["data"]
     check_data(workdir, gan.facts, DataFacts(**now))

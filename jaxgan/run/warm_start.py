@@ -56,7 +56,8 @@ def initialize(config: ConfigDict, state: GanState, found: dict[str, Any] | None
             )
     theta_g = {**ours, **moved}
     averages = tuple(jax.tree.map(jnp.copy, theta_g) for _ in state.averages)  # copies: the step donates both
-    return state._replace(generator=state.generator._replace(params=theta_g), averages=averages)
+    slow = (jax.tree.map(jnp.copy, theta_g), state.slow[1]) if state.slow else ()
+    return state._replace(generator=state.generator._replace(params=theta_g), averages=averages, slow=slow)
 
 
 def _generator(source: str, found: dict[str, Any]) -> dict:
