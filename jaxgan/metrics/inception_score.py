@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.special
 from jax.typing import ArrayLike
 
 from jaxgan.errors import UserError
@@ -22,6 +21,8 @@ def evaluate(logits: ArrayLike, splits: int = 10) -> tuple[float, float]:
     Raises:
       UserError: fewer examples than splits, other shapes, or numbers that are not finite.
     """
+    import scipy.special  # here: it changes the warning filters of the program that imports it
+
     logits = np.asarray(logits, np.float64)
     if logits.ndim != 2 or logits.shape[1] < 2:
         raise UserError(f"logits of shape {logits.shape} are not [n, classes], with 2 classes or more.")

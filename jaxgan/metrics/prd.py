@@ -5,8 +5,6 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-import sklearn.cluster
-import sklearn.exceptions
 from jax.typing import ArrayLike
 
 from jaxgan.errors import UserError
@@ -74,6 +72,9 @@ def features_curve(
     Raises:
       UserError: sets of different numbers, smaller than `clusters`, constant, not finite, or of different sizes.
     """
+    import sklearn.cluster  # here: it takes a second, and changes the warning filters of the program that imports it
+    import sklearn.exceptions
+
     real, fake = inputs.pair(real, fake, clusters, f"PRD with {clusters} clusters")
     if len(real) != len(fake):
         raise UserError(f"PRD needs as many real as fake features, not {len(real)} and {len(fake)}; drop some.")
