@@ -44,6 +44,7 @@ TINY: dict[str, dict[str, dict[str, Any]]] = {
         "sndcgan": {"widths": (4, 3), "output": "sigmoid"},
         "resnet": {"width": 4, "blocks": 1, "output": "sigmoid"},
         "r3gan": {"widths": (4, 4), "blocks": (1, 1), "groups": (2, 2)},
+        "toy": {"start": 0.1},
     },
     "discriminator": {
         "mlp": {"hidden": (8,), "hidden_keep": 0.5},
@@ -55,6 +56,7 @@ TINY: dict[str, dict[str, dict[str, Any]]] = {
         "sndcgan": {"widths": (3, 4)},
         "resnet": {"width": 4, "down": 1, "plain": 1},
         "r3gan": {"widths": (4, 4), "blocks": (1, 1), "groups": (2, 2)},
+        "toy": {"start": 0.1},
     },
 }  # fmt: skip
 
