@@ -105,7 +105,7 @@ def test_all_of_them_train_together_by_their_fields(members):
     game = zoo.game("skeletons", zoo.family("linear", "linear") | changes)
     assert game.hparams["objective.margin"] == 2
     start = jax.jit(game.gan.init)(game.hparams)
-    state, sums = jax.jit(zoo.player(game))(game.hparams, start, np.uint32(3))
+    state, sums = zoo.compiled(zoo.player(game))(game.hparams, start, np.uint32(3))
     assert all_finite((state, sums))
     assert {"r1_and_r2", "real_logit", "d_loss"} <= sums.keys()
     with pytest.raises(UserError, match="margin must be above 0"):

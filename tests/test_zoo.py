@@ -104,7 +104,7 @@ def test_a_penalty_is_a_finite_number_per_example(name):
 def every():
     """The game of all losses and penalties, their numbers by name, and the compiled (hparams, state, n) -> ..."""
     game, cases = zoo.every_loss_and_penalty()
-    return game, cases, jax.jit(zoo.player(game))
+    return game, cases, zoo.compiled(zoo.player(game))
 
 
 def test_a_member_of_a_population_is_the_single_run(every):
@@ -112,9 +112,11 @@ def test_a_member_of_a_population_is_the_single_run(every):
     game, cases, play = every
     hparams = {key: np.stack([case[key] for case in cases.values()]) for key in next(iter(cases.values()))}
     n = np.uint32(zoo.STEPS)
-    members = jax.jit(lambda h: jax.lax.map(lambda one: zoo.player(game)(one, game.gan.init(one), n), h))(hparams)
+    one = zoo.player(game)
+    population = zoo.compiled(lambda hparams: jax.lax.map(lambda h: one(h, game.gan.init(h), n), hparams))
+    members, init = population(hparams), jax.jit(game.gan.init)
     for i, (name, case) in enumerate(cases.items()):
-        start = jax.jit(game.gan.init)(case)
+        start = init(case)
         state, sums = play(case, start, n)
         member = jax.tree.map(lambda x, i=i: x[i], members)
         close(member, (state, sums), rtol=1e-5, atol=1e-6)
@@ -148,7 +150,7 @@ def steps_of_all(game, steps):
     """`steps` of the game of all losses, compiled once."""
     if not _COMPILED:
         gan = game.gan._replace(penalties=())
-        _COMPILED.append(jax.jit(lambda hparams: steps(gan, hparams)))
+        _COMPILED.append(zoo.compiled(lambda hparams: steps(gan, hparams)))
     return _COMPILED[0]
 
 
@@ -168,7 +170,7 @@ COVERING = zoo.covering_games()
 @pytest.mark.parametrize("game", COVERING, ids=lambda game: game.name)
 def test_a_game_trains_resumes_and_is_kept(game, tmp_path):
     """Finite; both players move; cut anywhere it is the same; its state survives the disk bit for bit."""
-    play, n = jax.jit(zoo.player(game)), zoo.STEPS
+    play, n = zoo.compiled(zoo.player(game)), zoo.STEPS
     start = jax.jit(game.gan.init)(game.hparams)
     state, sums = play(game.hparams, start, np.uint32(n))
     assert all_finite((state, sums))
@@ -221,8 +223,9 @@ def test_a_network_has_the_shapes_of_its_side(family):
         return out, network.apply(variables, inputs, y, *keys), variables
 
     two = jax.random.split(jax.random.key(2))
-    together = jax.jit(jax.vmap(draw))(two)
-    close(jax.tree.map(lambda x: x[1], together), jax.jit(draw)(two[1]), rtol=1e-4, atol=1e-5)
+    together, alone = (zoo.compiled(f) for f in (jax.vmap(draw), draw))
+    together, alone = together(two), alone(two[1])
+    close(jax.tree.map(lambda x: x[1], together), alone, rtol=1e-4, atol=1e-5)
     assert all_finite(together)
     assert together[2].keys() <= {"params", STATISTICS, SPECTRAL}
 
