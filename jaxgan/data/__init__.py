@@ -101,7 +101,7 @@ def load(data_config: ConfigDict) -> Dataset:
     Raises:
       UserError: an unknown name, data that cannot be read, or too few examples.
     """
-    name, size, pad = data_config.name, data_config.size, data_config.pad
+    name, size, pad = data_config.name, data_config.get("size", 0), data_config.get("pad", 0)
     kind, _, rest = name.partition(":")
     base = rest if kind == "stacked" else name
     if size < 0 or (size and not base.startswith("folder:")):
