@@ -48,8 +48,10 @@ def from_json(text: str) -> ConfigDict:
         raise UserError(
             f"its format is {number!r} and this version of jaxgan reads formats up to {FORMAT}; install a newer jaxgan."
         )
-    try:
-        return update(default(), flat)
+    known = flatten(default())
+    off = [key for key, value in flat.items() if key.startswith("objective.penalties.") and not value]
+    try:  # a penalty of another version that is off says nothing
+        return update(default(), {key: value for key, value in flat.items() if key in known or key not in off})
     except UserError as error:
         raise UserError(f"{error} It may be of a newer jaxgan: install the version that wrote it.") from None
 

@@ -66,7 +66,8 @@ def render(
     run = _json(workdir / RUN)
     numbers, protocol = _evaluation(workdir)
     sections = {
-        "": page.paragraphs(_description(config, state, dataset)) + _findings(config, records, state),
+        "": page.paragraphs(_description(config, state, dataset))
+        + _findings(config, records, state, _alike(config, dataset, samples)),
         "Samples": page.side(_samples(workdir), _interpolation(config, gan, hparams, state, dataset)),
         "Nearest training examples": _neighbours(config, dataset, samples),
         "Training": page.figure(_curves(workdir, config, records), _curves_caption(config)),
@@ -98,7 +99,7 @@ def _description(config: ConfigDict, state: GanState, dataset: Dataset) -> str:
     )
 
 
-def _findings(config: ConfigDict, records: list[dict[str, Any]], state: GanState) -> str:
+def _findings(config: ConfigDict, records: list[dict[str, Any]], state: GanState, alike: bool) -> str:
     """The outcome in a few sentences."""
     found = []
     chosen, last, best = selection(config), _last(records), _best(records)
@@ -108,12 +109,16 @@ def _findings(config: ConfigDict, records: list[dict[str, Any]], state: GanState
         found.append(
             f"{words[0].upper()}{words[1:]}: {a} at step {last['step']:,}; best: {b} at step {best['step']:,}."
         )
+    if alike:
+        found.append("The samples hardly differ from each other: G has collapsed, or has not begun to learn.")
     ends = plots.equilibrium(config)
     final = records[-1] if records else {}
     game = [name for name in ("value", "d_real", "d_fake", "real_logit", "fake_logit") if final.get(name) is not None]
     if game:
         parts = [f"{plots.TRAINING[name].words} = {final[name]:.3f}" for name in game]
-        theory = " Where p_g = p_data it is −log 4 = −1.386, 1/2 and 1/2." if ends and "value" in game else ""
+        theory = (
+            " Where p_g = p_data it is −log 4 = −1.386, 1/2 and 1/2." if ends and "value" in game and not alike else ""
+        )
         found.append(f"At the end {', '.join(parts)}.{theory}")
     speeds = [record["images_per_second"] for record in records if record.get("images_per_second")]
     if speeds:
@@ -121,6 +126,13 @@ def _findings(config: ConfigDict, records: list[dict[str, Any]], state: GanState
     if int(state.restores):
         found.append(f"It diverged and went back to a checkpoint {int(state.restores)} times.")
     return f'<ul class="findings">{"".join(f"<li>{page.escape(sentence)}</li>" for sentence in found)}</ul>'
+
+
+def _alike(config: ConfigDict, dataset: Dataset, samples: np.ndarray) -> bool:
+    """Whether samples of G differ by less than a tenth of what examples of the data do."""
+    some = dataset.train[: len(samples)]
+    examples = np.asarray(decode(jnp.asarray(some), config.data.gcn, config.data.low))
+    return len(samples) > 1 and float(np.mean(np.std(samples, 0))) < 0.1 * float(np.mean(np.std(examples, 0)))
 
 
 def _curves(workdir: Path, config: ConfigDict, records: list[dict[str, Any]]) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import operator
 import time
 from pathlib import Path
 from typing import Any
@@ -154,6 +155,8 @@ class Trained:
             if ema not in self.averages:
                 raise UserError(f"this run has no average {ema!r}; it has {', '.join(self.averages) or 'none'}.")
             return self.averages.index(ema)
+        if not isinstance(ema, bool):
+            raise UserError(f"ema is True, False or one of {', '.join(self.averages) or 'no averages'}, not {ema!r}.")
         return 0 if ema and self.averages else None
 
     def _classes(self, y: Any, n: int) -> jax.Array | None:
@@ -163,13 +166,18 @@ class Trained:
             raise UserError("this GAN was trained without classes (conditional=none); leave y out.")
         y = np.asarray(y)
         if y.dtype.kind not in "iu" or y.shape not in ((), (n,)):
-            raise UserError(f"y is one class or {n} of them, whole numbers, not {y.dtype} of shape {y.shape}.")
+            raise UserError(f"y is one class or {n} of them, whole numbers, not {y.tolist()!r:.60}.")
         if y.size and not (y.min() >= 0 and y.max() < self.gan.classes):
-            raise UserError(f"classes go from 0 to {self.gan.classes - 1}, not from {y.min()} to {y.max()}.")
+            wrong = int(y.min()) if y.min() < 0 else int(y.max())
+            raise UserError(f"there is no class {wrong}; classes go from 0 to {self.gan.classes - 1}.")
         return jnp.asarray(np.broadcast_to(y, (n,)), jnp.int32)
 
 
 def _user_stream(n: int, seed: int) -> jax.Array:
+    try:
+        n, seed = operator.index(n), operator.index(seed)
+    except TypeError:
+        raise UserError(f"samples take whole numbers n and seed, not n={n!r}, seed={seed!r}.") from None
     if n < 1 or not 0 <= seed < 2**32:
         raise UserError(f"samples take n of 1 or more and a seed from 0 to 2**32 - 1, not n={n}, seed={seed}.")
     return stream(seed, "user")
@@ -248,6 +256,8 @@ def draw(workdir: Path, n: int, seed: int, label: int | None) -> int:
             f"--samples={n} is more than one call draws; ask for at most {MAX_SAMPLES}, with another --seed each."
         )
     gan = load(workdir)
+    if label is not None and not gan.gan.classes:
+        raise UserError(f"--label={label}: this GAN was trained without classes (conditional=none); leave it out.")
     samples = gan.sample(n, seed, y=label)
     name = f"step_{gan.step}_seed_{seed}_n_{n}" + ("" if label is None else f"_label_{label}")
     path = workdir / "samples" / f"{name}.png"

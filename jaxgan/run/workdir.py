@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import jax
 from ml_collections import ConfigDict
 
+import jaxgan
 from jaxgan.config import differences, flatten, validate
 from jaxgan.config.files import from_json, to_json
 from jaxgan.data import Dataset, digest
@@ -25,7 +26,7 @@ from jaxgan.state import PRNG
 
 CONFIG = "config.json"  # the whole configuration
 RUN = "run.json"  # see `facts_of`
-PACKAGES = ("jaxgan", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
 class DataFacts(NamedTuple):
@@ -70,7 +71,7 @@ def facts_of(config: ConfigDict, dataset: Dataset, spec: DataSpec) -> dict[str, 
 
 def versions() -> dict[str, str]:
     """Of Python and of the packages that numbers depend on, by name."""
-    found = {"python": platform.python_version()}
+    found = {"python": platform.python_version(), "jaxgan": jaxgan.__version__}
     for name in PACKAGES:
         with suppress(importlib.metadata.PackageNotFoundError):  # a copy of the sources that was not installed
             found[name] = importlib.metadata.version(name)
