@@ -46,7 +46,12 @@ def test_the_learning_rate_follows_its_schedule(name):
 
 @pytest.mark.parametrize(
     ("name", "fields"),
-    [("exponential", {"decay": 0.99}), ("linear", {"start": 5.0, "steps": 5.0}), ("linear", {"start": -1.0}), ("cosine", {"steps": 0.0})],
+    [
+        ("exponential", {"decay": 0.99}),
+        ("linear", {"start": 5.0, "steps": 5.0}),
+        ("linear", {"start": -1.0}),
+        ("cosine", {"steps": 0.0}),
+    ],
 )
 def test_numbers_that_make_no_schedule(name, fields):
     with pytest.raises(UserError, match=rf"{next(iter(fields))}"):
