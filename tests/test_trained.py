@@ -112,8 +112,8 @@ WRONG = [
     (lambda gan: gan.discriminate([["x"]]), "x must be an array of numbers"),
 ]
 WRONG_CLASSES = [
-    (lambda gan: gan.sample(2, y=10), "from 0 to 9, not from 10 to 10"),
-    (lambda gan: gan.sample(2, y=[-1, 3]), "from 0 to 9, not from -1 to 3"),
+    (lambda gan: gan.sample(2, y=10), "there is no class 10; classes go from 0 to 9"),
+    (lambda gan: gan.sample(2, y=[-1, 3]), "there is no class -1; classes go from 0 to 9"),
     (lambda gan: gan.sample(2, y=[1, 2, 3]), "one class or 2 of them"),
     (lambda gan: gan.sample(2, y=1.0), "whole numbers"),
     (lambda gan: gan.generate(np.zeros((2, 8))), "give y, the class of each z"),
