@@ -19,6 +19,35 @@ import pytest
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
+# Whole files that take minutes: `python -m pytest -m slow` and .ci/run run them, the README's command does not.
+SLOW = {
+    "test_augment_images",
+    "test_convolution",
+    "test_evaluate_features",
+    "test_experiments_paper",
+    "test_experiments_theory",
+    "test_export",
+    "test_faults",
+    "test_features",
+    "test_formats",
+    "test_fuzz",
+    "test_inception",
+    "test_main",
+    "test_population",
+    "test_run_report",
+    "test_sweep",
+    "test_torch_file",
+    "test_warm_start",
+    "test_zoo",
+}
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.stem in SLOW:
+            item.add_marker(pytest.mark.slow)
+
 
 @pytest.fixture(scope="session")
 def tiny_config():

@@ -465,7 +465,7 @@ def test_both_stages_of_tfd(tmp_path, monkeypatch):
         spec = DataSpec((48, 48, 1), bounds=(0.0, 1.0))
         shapes = jax.eval_shape(build(config, spec, 20).init, traced(config))
         zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
-        return warm_start.initialize(config, zeros).generator.params
+        return warm_start.initialize(config, zeros, warm_start.source_of(config)).generator.params
 
     ours = initialized(config)
     for name, same in {"Dense_0": "Dense_2", "Dense_1": "Dense_3", "output": "output"}.items():
