@@ -137,6 +137,15 @@ def test_what_is_due(tiny_config):
     assert [step for step in range(21) if is_due(step, 0, config)] == [20]
 
 
+@pytest.fixture
+def interruptible():
+    """SIGINT as Python has it; a process that was started in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_the_first_signal_is_collected_and_the_second_acts():
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with interruptions() as received:
