@@ -6,9 +6,10 @@ Gaussians, equally many steps of G for each k, so D gets k times as many.
     python -m jaxgan.sweep --sweep=experiments/ablations/k_steps.py
 
 Expected: a better D helps a G that has equally many steps, at a cost that grows with k.
-Measured (two cores of an AMD EPYC, 2026-11-24, 92 s): no. With k = 5 G settles on 3.0 [2.4, 3.6] of 8 modes, where
-k = 1 has 8. The share of high-quality samples (.61 [.47, .76] for k = 1, .67 [.40, .92] for k = 5) does not tell any k
-from the best, nor does JSD (.36 [.24, .46] for k = 1), but for k = 2 (.56 [.52, .60]), which is worse.
+Measured (two cores of an AMD EPYC, 2026-11-25, 59 s of CPU time; means with 95% t intervals, verdicts paired by
+seed): no. With k = 5 G settles on 3.0 [2.1, 3.9] of 8 modes, where k = 1 has 8 (worse by modes, p < .001). By JSD,
+which chooses, only k = 2 is worse than k = 1 (.57 against .37 [.19, .55], p = .026); k = 3, 4 and 5 (.41, .46, .53)
+are not distinguishable from it.
 """
 
 from configs import ring8
