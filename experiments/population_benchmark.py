@@ -3,8 +3,8 @@
     python -m experiments.population_benchmark [--members 32] [--steps 500]
 
 1. Layouts: `members` GANs of `configs/ring8.py`, `steps` each, evaluated once; compilation not counted. One
-   after another in one process, as 32 single runs would be, against a population: members side by side
-   (vmap) or taking turns (lax.map), on one device or on as many as there are cores.
+   after another in one process, as 32 single runs would be, against a population: members side by side (vmap) or
+   taking turns (lax.map) in one program, and as a sweep has them (on CPU a thread per core).
 2. Commands: one `jaxgan.sweep` of all members, start, compilation, checkpoints and report included, against
    as many processes of `jaxgan.main`, of which a few are timed and the others taken to last as long.
 3. Growth: members per second of `jaxgan.sweep`'s own layout for 1, 2, 4, ... 256 members.
@@ -47,7 +47,7 @@ from jaxgan.hparams import HParams, traced
 from jaxgan.state import GanState
 from jaxgan.sweep import devices
 
-LAYOUTS = ("one after another", "vmap", "turns", "vmap, devices", "turns, devices")
+LAYOUTS = ("one after another", "vmap", "turns", "sweep")
 
 SWEEP = """
 from configs import ring8
@@ -75,39 +75,68 @@ class Population(NamedTuple):
     score: Callable  # (states) -> the numbers of `evaluate.metrics`, member by member
 
 
-def population(configs: Sequence[ConfigDict], *, side_by_side: bool | None) -> Population:
-    """All members of a program at once, on every device of this process.
+class Mapped(NamedTuple):
+    """A way to call functions of one member for all of them."""
 
-    Args:
-      side_by_side: as `jaxgan.sweep.devices.map_members` takes it.
-    """
-    gan, dataset, n = *game(configs[0]), len(configs)
-    mapped = partial(devices.map_members, side_by_side=side_by_side)
-    init = mapped(gan.init, own=1)
+    of: Callable  # (function, own, shared, donate) -> the same for populations
+    shard: Callable  # arrays [members, ...] -> a population
+    gather: Callable  # a population -> NumPy arrays [members, ...]
+    replicate: Callable  # what all share
+
+
+def on_one_device(*, side_by_side: bool) -> Mapped:
+    """Members on one device, by vmap or by lax.map, in one program."""
+
+    def of(function: Callable, own: int, shared: int = 0, donate: tuple[int, ...] = ()) -> Callable:
+        del shared
+
+        def members(*args):
+            one = lambda *mine: function(*mine, *args[own:])  # noqa: E731
+            return jax.vmap(one)(*args[:own]) if side_by_side else jax.lax.map(lambda mine: one(*mine), args[:own])
+
+        return jax.jit(members, donate_argnums=donate)
+
+    return Mapped(of, jax.device_put, jax.device_get, jax.device_put)
+
+
+def as_sweeps_do(members: int) -> Mapped:
+    """The layout of `jaxgan.sweep`."""
+
+    def of(function: Callable, own: int, shared: int = 0, donate: tuple[int, ...] = ()) -> Callable:
+        return devices.MemberMap(function, own=own, shared=shared, donate=donate)
+
+    return Mapped(
+        of, partial(devices.shard, members=members), partial(devices.gather, members=members), devices.replicate
+    )
+
+
+def population(configs: Sequence[ConfigDict], mapped: Mapped) -> Population:
+    """All members of a program at once."""
+    gan, dataset = game(configs[0])
+    init = mapped.of(gan.init, 1)
     samples = partial(evaluate.draw, gan)
     key = state.stream(0, "evaluate")
-    draw = mapped(lambda hparams, member: samples(hparams, member, key, configs[0].evaluate.samples), own=2)
+    draw = mapped.of(lambda hparams, member: samples(hparams, member, key, configs[0].evaluate.samples), 2)
     measure = evaluate.measurer(configs[0], dataset)
     all_hparams = [traced(config) for config in configs]
-    hparams = devices.shard({name: np.stack([one[name] for one in all_hparams]) for name in all_hparams[0]}, n)
-    examples = devices.replicate(Data(dataset.train))
+    hparams = mapped.shard({name: np.stack([one[name] for one in all_hparams]) for name in all_hparams[0]})
+    examples = mapped.replicate(Data(dataset.train))
 
     def advance(hparams: HParams, member: GanState, data: Data, steps: jax.Array):
         sums = zero_metrics(gan, hparams, member, data)
         return accumulate_steps(gan=gan, hparams=hparams, state=member, sums=sums, data=data, n=steps)
 
-    advance_all = mapped(advance, own=2, donate=1)
+    advance_all = mapped.of(advance, 2, 2, (1,))
 
-    def steps(members: list, count: int) -> list:
-        done = advance_all(hparams, members, examples, devices.replicate(np.uint32(count)))
-        members, sums = zip(*jax.block_until_ready(done), strict=True)
+    def steps(members, count: int):
+        done = jax.block_until_ready(advance_all(hparams, members, examples, mapped.replicate(np.uint32(count))))
+        members, sums = zip(*done, strict=True) if isinstance(done, list) else done
         jax.device_get(sums)
-        return list(members)
+        return list(members) if isinstance(done, list) else members
 
-    def score(members: list) -> list[dict[str, float]]:
-        return [measure(samples) for samples in devices.gather(draw(hparams, members))]
-
-    return Population(lambda: init(hparams), steps, score)
+    return Population(
+        lambda: init(hparams), steps, lambda members: [measure(x) for x in mapped.gather(draw(hparams, members))]
+    )
 
 
 def one_after_another(configs: Sequence[ConfigDict]) -> Population:
@@ -143,12 +172,13 @@ def configs_of(n: int, steps: int) -> list[ConfigDict]:
 
 def seconds(layout: str, n: int, steps: int) -> tuple[float, float]:
     """What `n` members take in this process, by the clock and of its CPU time; all is compiled before."""
-    if layout.endswith("devices"):
-        parallel.use_cpu_devices(parallel.cores())
+    if layout == "sweep":
+        devices.use_threads(0)
     if layout == LAYOUTS[0]:
         members = one_after_another(configs_of(n, steps))
     else:
-        members = population(configs_of(n, steps), side_by_side="vmap" in layout)
+        mapped = as_sweeps_do(n) if layout == "sweep" else on_one_device(side_by_side=layout == "vmap")
+        members = population(configs_of(n, steps), mapped)
     members.score(members.steps(members.start(), 1))
     clock, cpu = time.perf_counter(), time.process_time()
     members.score(members.steps(members.start(), steps))
@@ -157,11 +187,11 @@ def seconds(layout: str, n: int, steps: int) -> tuple[float, float]:
 
 def growth(steps: int) -> None:
     """Members per second of the package's own layout, for more and more members."""
-    parallel.use_cpu_devices(parallel.cores())  # as `jaxgan.sweep` does
+    devices.use_threads(0)
     print(f"{jax.devices()[0].device_kind}: members, seconds for {steps} steps, against one member, members/s")
     first = None
     for n in (1, 2, 4, 8, 16, 32, 64, 128, 256):
-        members = population(configs_of(n, steps), side_by_side=None)
+        members = population(configs_of(n, steps), as_sweeps_do(n))
         trained = members.steps(members.start(), 1)
         clock = time.perf_counter()
         members.steps(trained, steps)
