@@ -11,4 +11,5 @@ from jaxgan.config import update
 
 
 def get_config():
-    return update(dcgan_mnist.get_config(), {"conditional": "label"})
+    metrics = ("fid", "prdc", "label_accuracy")
+    return update(dcgan_mnist.get_config(), {"conditional": "label", "evaluate.metrics": metrics})

@@ -29,9 +29,11 @@ def get_config():
             "optimizer.discriminator.learning_rate": 2e-4,
             "optimizer.discriminator.b1": 0.5,
             "train.batch_size": 64,
-            "train.steps": 8_000,
+            "train.steps": 4_000,
             "sample.every": 1_000,
             "evaluate.every": 2_000,
+            "evaluate.metrics": ("fid", "prdc"),
+            "evaluate.features": "classifier",
             "checkpoint.every": 1_000,
         },
     )

@@ -23,6 +23,9 @@ def get_config():
             "objective.loss": "wasserstein",
             "objective.penalties.gradient_penalty": 10.0,
             "train.d_steps": 5,
-            "train.steps": 4_000,
+            "train.steps": 1_500,
+            "evaluate.every": 500,
+            "sample.every": 500,
+            "checkpoint.every": 500,
         },
     )

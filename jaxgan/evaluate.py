@@ -61,6 +61,13 @@ def sampler(gan: Gan) -> Callable[..., np.ndarray]:
     return lambda *args, **kwargs: np.asarray(jax.block_until_ready(compiled(*args, **kwargs)))
 
 
+def scored_labels(config: ConfigDict, dataset: Dataset) -> np.ndarray | None:
+    """The classes of the samples that are scored, equally many of each: [n] int32; None where G is told none."""
+    if config.conditional != "label":
+        return None
+    return np.arange(config.evaluate.samples, dtype=np.int32) % np.int32(dataset.classes)
+
+
 def check_metrics(config: ConfigDict, dataset: Dataset) -> None:
     """Refuses metrics that do not exist, or that these data cannot have.
 
@@ -90,6 +97,8 @@ def _check_needs(name: str, config: ConfigDict, dataset: Dataset) -> None:
                     f"evaluate.metrics={name} needs {split} examples, and {dataset.name} leaves none; set "
                     f"data.validation={config.data.validation} above 0, or evaluate.metrics=()."
                 )
+        if need == "fake_labels" and config.conditional != "label":
+            raise UserError(f"evaluate.metrics={name} needs a G that is told classes; set conditional=label.")
         if need == "fake_logits" and config.evaluate.features == "pixels":
             raise UserError(
                 f"evaluate.metrics={name} needs a network's logits, which evaluate.features=pixels has not; take "
@@ -156,6 +165,8 @@ def protocol(config: ConfigDict, dataset: Dataset) -> dict[str, Any]:
         about["real"] = {"split": split, "examples": len(getattr(dataset, split)), "chosen_by": "validation"}
     if any("k" in metric.needs for metric in metrics.values()):
         about["k"] = config.evaluate.k
+    if config.conditional == "label":
+        about["labels"] = "equally many samples of each"
     return about | {name: metric.conventions for name, metric in metrics.items() if metric.conventions}
 
 
@@ -165,7 +176,7 @@ def evaluator(config: ConfigDict, gan: Gan, dataset: Dataset) -> Callable[..., d
     Raises:
       UserError: what `check_metrics` refuses.
     """
-    measure, sample_some = measurer(config, dataset), sampler(gan)
+    measure, sample_some, y = measurer(config, dataset), sampler(gan), scored_labels(config, dataset)
 
     def numbers(
         hparams: HParams, state: GanState, ema: int | None = 0, why: dict[str, str] | None = None
@@ -173,7 +184,7 @@ def evaluator(config: ConfigDict, gan: Gan, dataset: Dataset) -> Callable[..., d
         if not config.evaluate.metrics:
             return {}
         key = run_stream(hparams, "evaluate")
-        return measure(sample_some(hparams, state, key, config.evaluate.samples, ema=ema), why)
+        return measure(sample_some(hparams, state, key, config.evaluate.samples, ema=ema, y=y), why)
 
     return numbers
 
@@ -212,6 +223,8 @@ def measurer(config: ConfigDict, dataset: Dataset) -> Callable[..., dict[str, fl
                     return outputs(space)[0]
                 case "fake_logits":
                     return outputs(space)[1]
+                case "fake_labels":
+                    return scored_labels(config, dataset)
                 case "fake_classes":
                     return outputs("classifier")[1].argmax(axis=1)
             return real(need)

@@ -316,6 +316,7 @@ def test_a_metric_gives_numbers_that_it_can_show(name):
         "mixture": density,
         "fake_logits": rng.normal(size=(40, 4)).astype(np.float32),
         "fake_classes": rng.integers(0, 4, 40),
+        "fake_labels": rng.integers(0, 4, 40),
         "classes": 4,
         "k": 3,
     }

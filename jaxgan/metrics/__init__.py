@@ -1,6 +1,18 @@
 """How good samples are: a file per metric, pure functions on arrays, and one line per metric here."""
 
-from jaxgan.metrics import diversity, fid, inception_score, kid, memorization, modes, neighbours, parzen, prd, prdc
+from jaxgan.metrics import (
+    diversity,
+    fid,
+    inception_score,
+    kid,
+    label_accuracy,
+    memorization,
+    modes,
+    neighbours,
+    parzen,
+    prd,
+    prdc,
+)
 from jaxgan.metrics.protocol import SPACES, Metric, Shown
 
 METRICS: dict[str, Metric] = {
@@ -13,6 +25,7 @@ METRICS: dict[str, Metric] = {
     "prd": prd.METRIC,
     "neighbours": neighbours.METRIC,
     "class_modes": modes.CLASS_METRIC,
+    "label_accuracy": label_accuracy.METRIC,
     "diversity": diversity.METRIC,
     "memorization": memorization.METRIC,
 }

@@ -31,6 +31,7 @@ class Metric(NamedTuple):
       train_features: [t, d] float32, of the training set.
       fake_logits: [m, classes] float32, of `evaluate.features`.
       fake_classes: [m] integers, to which the classifier of the data's labels assigns the samples.
+      fake_labels: [m] integers, the classes that G was asked for, equally many of each.
       classes: int, how many there are.
       k: int, `evaluate.k`.
 

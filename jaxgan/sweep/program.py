@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from jaxgan import data
 from jaxgan.algorithm1 import Data, zero_metrics
 from jaxgan.data import Dataset
-from jaxgan.evaluate import draw, measurer
+from jaxgan.evaluate import draw, measurer, scored_labels
 from jaxgan.gan import Gan, build_for, spec_of
 from jaxgan.hparams import HParams, traced
 from jaxgan.run import warm_start, workdir
@@ -69,9 +69,9 @@ def _build(config: ConfigDict) -> Program:
     def start(hparams: HParams, sums: population.Sums) -> Member:
         return population.begin(warm_start.initialize(config, gan.init(hparams), source), sums)
 
-    def draws(name: str, count: int) -> MemberMap:
+    def draws(name: str, count: int, y: np.ndarray | None = None) -> MemberMap:
         def samples(hparams: HParams, state: GanState) -> jax.Array:
-            return draw(gan, hparams, state, run_stream(hparams, name), count)
+            return draw(gan, hparams, state, run_stream(hparams, name), count, y=y)
 
         return MemberMap(samples, own=2, side_by_side=False)
 
@@ -86,7 +86,7 @@ def _build(config: ConfigDict) -> Program:
         resume=MemberMap(population.begin, own=2),
         advance=MemberMap(partial(population.advance, gan, take_turns()), own=4, shared=2, donate=(1,)),
         close_line=MemberMap(population.close_line, own=4, donate=(0, 2)),
-        draw_scored=draws("evaluate", config.evaluate.samples),
+        draw_scored=draws("evaluate", config.evaluate.samples, scored_labels(config, dataset)),
         draw_shown=draws("sample", shown),
         measure=measurer(config, dataset),
     )

@@ -1,0 +1,27 @@
+"""Label accuracy by hand, and what G is asked for when it is scored."""
+
+import numpy as np
+import pytest
+
+from jaxgan import data, evaluate
+from jaxgan.config import default, update
+from jaxgan.errors import UserError
+from jaxgan.metrics import label_accuracy
+
+
+def test_by_hand():
+    assert label_accuracy.evaluate([3, 1, 2, 0], [3, 1, 0, 0]) == 0.75
+    with pytest.raises(UserError, match="as many classes as labels"):
+        label_accuracy.evaluate([3, 1], [3])
+
+
+def test_scored_samples_have_equally_many_of_each_label():
+    config = update(default(), {"conditional": "label", "evaluate.samples": 50})
+    labels = evaluate.scored_labels(config, data.load(config.data))
+    np.testing.assert_array_equal(np.bincount(labels), [5] * 10)
+
+
+def test_it_needs_a_conditional_game():
+    config = update(default(), {"evaluate.metrics": ("label_accuracy",)})
+    with pytest.raises(UserError, match="set conditional=label"):
+        evaluate.check_metrics(config, data.load(config.data))
