@@ -174,7 +174,7 @@ def curves_png(records: list[dict[str, Any]], config: ConfigDict) -> bytes:
     names = {name for record in records for name in record}
     parts, theory = panels(names), equilibrium(config)
     height = 2.5 * len(parts) + 0.4
-    # Margins by hand: Matplotlib's layout takes as long as all the rest, and every member of a sweep has a picture.
+    # Margins by hand: Matplotlib's layout takes as long as all the rest, and every member of a sweep has pictures.
     figure = new_figure(7.5, height, layout="none")
     axes = figure.subplots(len(parts), 1, sharex=True, squeeze=False)[:, 0]
     figure.subplots_adjust(left=0.11, right=0.71, bottom=0.5 / height, top=1 - 0.15 / height, hspace=0.12)
@@ -185,6 +185,8 @@ def curves_png(records: list[dict[str, Any]], config: ConfigDict) -> bytes:
 
 
 def _panel(axis, panel: Panel, records: list[dict[str, Any]], theory: dict[str, float]) -> None:
+    # Each tick is five objects of Matplotlib's, and most of what a picture costs.
+    axis.locator_params(nbins=5)
     ends = sorted({theory[name] for name in panel.lines if name in theory}, reverse=True)
     for end in ends:
         axis.axhline(end, color="black", linestyle="--", linewidth=1, label=f"{_constant(end)} in theory")
@@ -233,7 +235,11 @@ def points(path: Path, samples: np.ndarray, mixture: Mixture) -> None:
     Raises:
       UserError: the picture cannot be written.
     """
-    figure, (axis,) = _figure(6, 4 if samples.shape[1] == 1 else 6)
+    height = 4 if samples.shape[1] == 1 else 6
+    figure = new_figure(6, height, layout="none")
+    axis = figure.subplots()
+    figure.subplots_adjust(left=0.12, right=0.98, bottom=0.55 / height, top=1 - 0.35 / height)
+    axis.locator_params(nbins=5)
     draw_points(axis, samples, mixture)
     legend = axis.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, markerscale=3)
     for handle in legend.legend_handles:
@@ -284,11 +290,6 @@ def plane(axis, mixture: Mixture) -> tuple[np.ndarray, np.ndarray]:
     return low, high
 
 
-def _figure(width: float, height: float, rows: int = 1):
-    figure = new_figure(width, height)
-    return figure, figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
-
-
 def new_figure(width: float, height: float, layout: str = "constrained"):
     """A Matplotlib figure (inches) without pyplot's global state: any thread may draw one."""
     from matplotlib.figure import Figure  # half a second that only a run that draws waits for
@@ -299,5 +300,5 @@ def new_figure(width: float, height: float, layout: str = "constrained"):
 def figure_png(figure) -> bytes:
     """A Matplotlib figure as the bytes of a PNG file."""
     data = io.BytesIO()
-    figure.savefig(data, format="png")
+    figure.savefig(data, format="png", pil_kwargs={"compress_level": 1})
     return data.getvalue()

@@ -93,8 +93,9 @@ def train(workdir: Path, trials: list[Trial], launcher, signals: list[int]) -> i
         print(f"{complete} of {len(trials)} runs are finished already")
     if chunks:
         print(cost.describe(chunks, launcher.slots, timed=False), flush=True)
-    report, failed = reporter(workdir), 0
+    report, failed, left = reporter(workdir), 0, len(chunks)
     for members, outcome in launcher.run(workdir, chunks, signals) if chunks else ():
+        left -= 1
         if isinstance(outcome, Exception):
             failed += len(members)
             names = ", ".join(trial.name for trial in members[:3]) + (", ..." if len(members) > 3 else "")
@@ -103,7 +104,8 @@ def train(workdir: Path, trials: list[Trial], launcher, signals: list[int]) -> i
         found |= {results.key_of(trial): result for trial, result in zip(members, outcome, strict=True)}
         results.write(workdir, trials, found)
         chunk.delete_chunk(workdir, members)
-        report(False)
+        if left:
+            report(False)
     if not failed:
         shutil.rmtree(workdir / "chunks", ignore_errors=True)  # what a kill after the last results left
     report(True)
