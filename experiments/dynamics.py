@@ -9,7 +9,9 @@ root of that where two eigenvalues meet.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import NormalDist
@@ -184,6 +186,12 @@ def rate(factors: np.ndarray) -> np.ndarray:
 def moduli(jacobians: np.ndarray) -> np.ndarray:
     """The largest modulus of the eigenvalues: [..., d, d] -> [...]."""
     return np.abs(np.linalg.eigvals(np.asarray(jacobians, np.float64))).max(axis=-1)
+
+
+def at_once(function: Callable, cases: Sequence[Any]) -> Iterator[Any]:
+    """`function` of each case, in their order, as many at a time as there are cores: compilation uses one core."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield from pool.map(function, cases)
 
 
 # --- What an experiment leaves ----------------------------------------------------------------------------------------

@@ -55,7 +55,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy.optimize import least_squares, minimize, root
 
-from experiments.dynamics import write_result
+from experiments.dynamics import at_once, write_result
 from jaxgan import errors
 from jaxgan.algorithm1 import Data, accumulate_steps, zero_metrics
 from jaxgan.config import default, update
@@ -342,11 +342,15 @@ def main() -> None:
     data = training_set()
     rows: dict[str, dict[str, Any]] = {}
     print(f"\n{'game':14}{'':8}{'F':>9}{'D_f(Q)':>9}{'mu':>9}{'fixed':>9}{'sigma':>9}{'fixed':>9}")
+    games = [(name, which) for name in names for which in GAMES]
+    trained = dict(
+        zip(games, at_once(lambda game: train(*game, data=data, steps=steps, seeds=seeds), games), strict=True)
+    )
     for name in names:
         rows[name] = {"D_f*": exact[name][0], "mu*": exact[name][1], "sigma*": exact[name][2],
                       "trick fixed point": trick_fixed_point(name), "published": PUBLISHED.get(name)}  # fmt: skip
         for which in GAMES:
-            rows[name][which] = train(name, which, data=data, steps=steps, seeds=seeds)
+            rows[name][which] = trained[name, which]
             there = exact[name][1:] if which == "saddle" else rows[name]["trick fixed point"]
             for run in rows[name][which]:
                 print(f"{name:14}{which:8}{run['F']:9.4f}{run['D_f']:9.4f}{run['mu']:9.4f}{there[0]:9.4f}"
