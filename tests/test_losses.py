@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgan.objectives.losses import LOSSES, MAX_EXPONENT, capped_exp, fields, top_k_mean, top_k_weights
+from jaxgan.config.fields import fields_of
+from jaxgan.objectives.losses import LOSSES, MAX_EXPONENT, capped_exp, top_k_mean, top_k_weights
 from jaxgan.objectives.value import value
 
 REAL = np.float32([-5.0, 1.4, 12.5, 2.7])
@@ -303,7 +304,7 @@ def test_all_but_the_paired_loss_ignore_the_order_of_the_fakes():
 @pytest.mark.parametrize("name", LOSSES)
 def test_fields_types_jit_and_vmap(name):
     loss = LOSSES[name]
-    numbers = fields(loss)
+    numbers = fields_of(loss)
     keyword_only = inspect.Parameter.KEYWORD_ONLY
     for player in filter(None, (loss.discriminator, loss.generator, loss.posterior)):
         parameters = inspect.signature(player).parameters.values()
@@ -323,9 +324,9 @@ def test_members_differ_by_traced_numbers():
     target = jnp.float32([1.0, 0.875])
     d = jax.vmap(lambda t: jnp.mean(LOSSES["minimax"].discriminator(REAL, FAKE, real_target=t)))(target)
     np.testing.assert_allclose(d, [5.833866, 6.196366], atol=1e-5)
-    assert fields(LOSSES["minimax"]) == {"real_target": 1.0}
-    assert fields(LOSSES["least_squares"]) == {"a": 0.0, "b": 1.0, "c": 1.0}
-    assert fields(LOSSES["hinge"]) == {}
+    assert fields_of(LOSSES["minimax"]) == {"real_target": 1.0}
+    assert fields_of(LOSSES["least_squares"]) == {"a": 0.0, "b": 1.0, "c": 1.0}
+    assert fields_of(LOSSES["hinge"]) == {}
 
 
 def test_top_k_by_hand():

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxgan.config.fields import fields_of
 from jaxgan.errors import UserError
 from jaxgan.objectives.penalties import (
     PENALTIES,
-    fields,
     interpolates,
     perturbed_data,
     squared_slope,
@@ -215,7 +215,7 @@ def test_which_arguments_are_used(name):
     assert whole.shape == (8,) and whole.dtype == jnp.float32
     with jax.enable_x64(True):
         double = [jnp.asarray(np.asarray(a), jnp.float64) for a in (x, fake)]
-        numbers = {k: jnp.float32(v) for k, v in fields(PENALTIES[name]).items()}
+        numbers = {k: jnp.float32(v) for k, v in fields_of(PENALTIES[name]).items()}
         assert penalty(name, quadratic, *double, KEY, **numbers).dtype == jnp.float64
 
 
@@ -224,9 +224,9 @@ def test_members_differ_by_traced_numbers():
     target = jnp.float32([1.0, 2.0, 4.0])
     penalties = jax.vmap(lambda t: jnp.mean(penalty("gradient_penalty", linear(4.0), x, fake, KEY, target=t)))(target)
     np.testing.assert_allclose(penalties, [9, 1, 0], atol=1e-6)
-    assert fields(PENALTIES["gradient_penalty"]) == {"target": 1.0}
-    assert fields(PENALTIES["dragan"]) == {"target": 1.0, "noise": 0.5}
-    assert fields(PENALTIES["r1"]) == {}
+    assert fields_of(PENALTIES["gradient_penalty"]) == {"target": 1.0}
+    assert fields_of(PENALTIES["dragan"]) == {"target": 1.0, "noise": 0.5}
+    assert fields_of(PENALTIES["r1"]) == {}
 
 
 @pytest.mark.parametrize("name", PENALTIES)

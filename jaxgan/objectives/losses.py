@@ -15,7 +15,6 @@ A new loss is a pair of functions and a line in `LOSSES`.
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -44,12 +43,6 @@ class Loss(NamedTuple):
     difference: bool = False  # only differences of logits have meaning: not their sign, not their sigmoid
     needs_real: bool = False  # G's step needs data (fresh examples; under simultaneous updates those of D)
     check: Callable[..., None] | None = None  # (**numbers) raises UserError for numbers that make no game
-
-
-def fields(loss: Loss) -> dict[str, float]:
-    """The numbers that a loss takes, with their defaults; they are the fields of its configuration."""
-    parameters = inspect.signature(loss.discriminator).parameters.values()
-    return {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
 
 
 # --- arXiv:1406.2661 -------------------------------------------------------------------------------------------------

@@ -25,7 +25,6 @@ A new penalty is a function and a line in `PENALTIES`.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -178,13 +177,6 @@ PENALTIES: dict[str, Penalty] = {
     "dragan": Penalty(dragan, needs_fake=False),
     "max_gradient": Penalty(max_gradient),
 }
-
-
-def fields(penalty: Penalty) -> dict[str, float]:
-    """The numbers that a penalty takes, with their defaults."""
-    parameters = inspect.signature(penalty.function).parameters.values()
-    numbers = (p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY and p.name != "axis_name")
-    return {p.name: p.default for p in numbers}
 
 
 def _points(x: ArrayLike) -> Array:
