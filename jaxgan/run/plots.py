@@ -180,13 +180,14 @@ def curves_png(records: list[dict[str, Any]], config: ConfigDict) -> bytes:
     figure.subplots_adjust(left=0.11, right=0.71, bottom=0.5 / height, top=1 - 0.15 / height, hspace=0.12)
     for axis, panel in zip(axes, parts, strict=True):
         _panel(axis, panel, records, theory)
+        axis.xaxis.set_visible(axis is axes[-1])
     axes[-1].set_xlabel("step")
     return figure_png(figure)
 
 
 def _panel(axis, panel: Panel, records: list[dict[str, Any]], theory: dict[str, float]) -> None:
     # Each tick is five objects of Matplotlib's, and most of what a picture costs.
-    axis.locator_params(nbins=5)
+    axis.locator_params(nbins=4)
     ends = sorted({theory[name] for name in panel.lines if name in theory}, reverse=True)
     for end in ends:
         axis.axhline(end, color="black", linestyle="--", linewidth=1, label=f"{_constant(end)} in theory")
@@ -208,7 +209,7 @@ def _panel(axis, panel: Panel, records: list[dict[str, Any]], theory: dict[str, 
     elif spans_orders(drawn):
         axis.set_yscale("log")
     axis.set_ylabel(panel.label)
-    axis.grid(alpha=0.3)
+    axis.grid(axis="y", alpha=0.3)
     axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
 
 
