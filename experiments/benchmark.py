@@ -1,21 +1,27 @@
-"""How long one step of the MNIST recipe takes, and one Parzen estimate, beside the least they could take.
+"""How long one step of the MNIST recipes takes, and one Parzen estimate, beside the least they could take.
 
-    pip install -e '.[bench]' && python -m experiments.benchmark [--part step|parzen]
+    pip install -e '.[bench]' && python -m experiments.benchmark [--part mlp|dcgan|dcgan_r1|wgan_gp|parzen ...]
 
-step: alternating updates, batch 100, the paper's networks, dropout, SGD with momentum. Three contestants
-take turns in one process, chunk by chunk, so that a machine whose speed drifts treats them alike:
+Contestants take turns in one process, chunk by chunk, so that a machine whose speed drifts treats them alike:
 
-- jaxgan: the pmapped step of `jaxgan.main`, every metric included;
-- by hand: a scanned JAX step as one would write it in an afternoon, no metrics;
-- PyTorch eager, with D's gradients switched off while G learns (skipped if torch is not installed).
+- jaxgan: the pmapped step of `jaxgan.main` by its config, every metric included;
+- by hand (mlp): a scanned JAX step as one would write it in an afternoon, no metrics;
+- matrix products (dcgan): the step's 10.4 GFLOP as products of square matrices of 1024;
+- PyTorch eager (`torch_games.py`), D's gradients switched off while G learns (skipped if torch is not installed).
+
+mlp: `mnist.py`, alternating, batch 100, dropout, SGD with momentum. dcgan: `dcgan_mnist.py`, batch 64, batch norm.
+dcgan_r1: the same with R1 of .1 and without D's batch norm, which has no penalties of single examples, nor G's.
+wgan_gp: `wgan_gp_mnist.py`, five steps of D with the gradient penalty for one of G.
 
 parzen: `parzen.log_likelihoods` of 10,000 MNIST-sized examples under 10,000 samples, all ten sigmas of the
 paper, in turns with one matrix product of the same 10,000 x 784 x 10,000.
 
-Expected: jaxgan / by hand at most 1.0, jaxgan / PyTorch at most 0.75 on CPU; Parzen / product at most 1.5,
-in less than 1 GB.
-Measured on two cores of an AMD EPYC, 2026-11-24: jaxgan / by hand 0.95 (24.2 ms/step); PyTorch was not measured
-beside them. Parzen / product 1.19, in 149 MB.
+Expected on CPU: jaxgan / by hand at most 1.0; jaxgan / PyTorch at most .63 (mlp), .85 (dcgan), .8 (dcgan_r1), .85
+(wgan_gp); matrix products / jaxgan at least .75; Parzen / product at most 1.5, in less than 1 GB.
+Measured on two otherwise idle cores of an AMD EPYC (Zen 3, no AVX-512), PyTorch 2.13, 2026-11-25: mlp / by hand .93,
+/ PyTorch .64 (44.4 ms); dcgan / PyTorch .70 (109 ms), matrix products / dcgan .70; dcgan_r1 / PyTorch .77 (148 ms);
+wgan_gp / PyTorch .72 (578 ms). On Zen 5 with AVX-512, busy, 2026-11-25: dcgan / PyTorch .79, products / dcgan .68.
+Parzen / product 1.19, in 149 MB (2026-11-24).
 """
 
 from __future__ import annotations
@@ -29,8 +35,9 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 
-from configs import mnist
+from configs import dcgan_mnist, mnist, wgan_gp_mnist
 from jaxgan import errors, parallel
 from jaxgan.algorithm1 import Data
 from jaxgan.config import update
@@ -41,11 +48,32 @@ from jaxgan.networks.layers import DataSpec
 
 M, Z, X, H, UNITS, PIECES = 100, 100, 784, 1200, 240, 5
 LR, MOMENTUM = 0.1, 0.5
+DCGAN_GFLOP = 10.4  # of one step of dcgan_mnist.py
+
+# By part: the config, changes to it, the contestant of `torch_games.py` with its arguments, and steps per turn.
+GAMES = {
+    "mlp": (mnist, {"train.update": "alternating"}, "mlp", {}, 50),
+    "dcgan": (dcgan_mnist, {}, "convolutional", {}, 5),
+    "dcgan_r1": (
+        dcgan_mnist,
+        {
+            "discriminator.norm": "none",
+            "generator.norm": "none",
+            "generator.bias": True,
+            "objective.penalties.r1": 0.1,
+        },
+        "convolutional",
+        {"norm": False, "r1": 0.1},
+        5,
+    ),
+    "wgan_gp": (wgan_gp_mnist, {}, "convolutional", {"norm": False, "wasserstein": True, "penalty": 10.0, "k": 5}, 2),
+}
 
 
-def jaxgan_chunk(data: np.ndarray) -> Callable[[int], None]:
-    config = update(mnist.get_config(), {"train.update": "alternating", "train.precision": "default"})  # as the others
-    gan = build(config, DataSpec(data.shape[1:], bounds=(0.0, 1.0), mean=mean_example(data, 0)), len(data))
+def jaxgan_chunk(config: ConfigDict, data: np.ndarray) -> Callable[[int], None]:
+    config = update(config, {"train.precision": "default"})  # as the others
+    low = config.data.low
+    gan = build(config, DataSpec(data.shape[1:], bounds=(low, 1.0), mean=mean_example(data, 0, low)), len(data))
     hparams = parallel.replicate(traced(config))
     state = parallel.replicate(jax.jit(gan.init)(hparams))
     examples = parallel.replicate(Data(data))
@@ -118,53 +146,6 @@ def hand_chunk(data: np.ndarray) -> Callable[[int], None]:
     return chunk
 
 
-def torch_chunk(data: np.ndarray) -> Callable[[int], None]:
-    import torch
-    from torch import nn
-    from torch.nn import functional as F
-
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-
-    class Maxout(nn.Module):
-        def __init__(self, inputs):
-            super().__init__()
-            self.linear = nn.Linear(inputs, UNITS * PIECES)
-
-        def forward(self, x):
-            return self.linear(x).view(-1, UNITS, PIECES).max(-1).values
-
-    G = nn.Sequential(nn.Linear(Z, H), nn.ReLU(), nn.Linear(H, H), nn.ReLU(), nn.Linear(H, X), nn.Sigmoid())
-    D = nn.Sequential(nn.Dropout(0.2), Maxout(X), nn.Dropout(0.5), Maxout(UNITS), nn.Dropout(0.5), nn.Linear(UNITS, 1))
-    for net, r in ((G, 0.05), (D, 0.005)):
-        for p in net.to(device).parameters():
-            nn.init.uniform_(p, -r, r) if p.ndim > 1 else nn.init.zeros_(p)
-    optimizers = [torch.optim.SGD(net.parameters(), LR, MOMENTUM) for net in (G, D)]
-    examples = torch.from_numpy(data).view(len(data), X).to(device)
-
-    def noise():
-        return (torch.rand(M, Z, device=device) * 2 - 1) * 3**0.5
-
-    def chunk(n: int) -> None:
-        for _ in range(n):
-            x = examples[torch.randint(len(data), (M,), device=device)].float() / 255
-            with torch.no_grad():
-                fake = G(noise())
-            loss = (F.softplus(-D(x)).mean() + F.softplus(D(fake)).mean()) / 2
-            optimizers[1].zero_grad()
-            loss.backward()
-            optimizers[1].step()
-            D.requires_grad_(False)
-            loss = F.softplus(-D(G(noise()))).mean()
-            optimizers[0].zero_grad()
-            loss.backward()
-            optimizers[0].step()
-            D.requires_grad_(True)
-        if device == "cuda":
-            torch.cuda.synchronize()
-
-    return chunk
-
-
 def in_turns(contestants: dict[str, Callable[[], None]], rounds: int) -> dict[str, list[float]]:
     """Seconds of each turn of each contestant; the first, which compiles, is not counted."""
     times: dict[str, list[float]] = {name: [] for name in contestants}
@@ -177,19 +158,38 @@ def in_turns(contestants: dict[str, Callable[[], None]], rounds: int) -> dict[st
     return times
 
 
-def step(rounds: int, steps: int) -> None:
+def product_chunk(gflop: float) -> Callable[[int], None]:
+    """So much arithmetic for each step, as products of square matrices."""
+    side = 1024
+    a = jnp.full((side, side), 1 / side)
+    turns = round(gflop * 1e9 / (2 * side**3))
+    loop = jax.jit(lambda a, n: jax.lax.fori_loop(0, n * turns, lambda _, y: a @ y, a))
+    return lambda n: jax.block_until_ready(loop(a, n))
+
+
+def step(part: str, rounds: int, steps: int | None) -> None:
+    """Times one step of a game, contestant by contestant."""
+    config, changes, name, arguments, usual = GAMES[part]
+    config, steps = update(config.get_config(), changes), steps or usual
     data = np.random.default_rng(0).integers(0, 256, (50_000, 28, 28, 1)).astype(np.uint8)
-    chunks = {"jaxgan": jaxgan_chunk(data), "by hand": hand_chunk(data)}
+    chunks = {"jaxgan": jaxgan_chunk(config, data)}
+    if part == "mlp":
+        chunks["by hand"] = hand_chunk(data)
+    if part == "dcgan":
+        chunks["matrix products"] = product_chunk(DCGAN_GFLOP)
     try:
-        chunks["PyTorch eager"] = torch_chunk(data)
+        from experiments import torch_games
+
+        chunks["PyTorch eager"] = getattr(torch_games, name)(data, **arguments)
     except ImportError:
         print("PyTorch is not installed: pip install -e '.[bench]'")
     times = in_turns({name: partial(chunk, steps) for name, chunk in chunks.items()}, rounds)
-    print(f"{jax.devices()[0].device_kind}, {rounds} turns of {steps} steps each, medians")
+    print(f"{part} on {jax.devices()[0].device_kind}, {rounds} turns of {steps} steps each, medians")
     for name, seconds in times.items():
         ratio = statistics.median(a / b for a, b in zip(times["jaxgan"], seconds, strict=True))
         median = statistics.median(seconds) / steps
-        print(f"{name:14s} {median * 1e3:7.2f} ms/step  {M / median:8.0f} images/s   jaxgan / this: {ratio:.2f}")
+        rate = config.train.batch_size / median
+        print(f"{name:15s} {median * 1e3:7.2f} ms/step  {rate:8.0f} images/s   jaxgan / this: {ratio:.2f}", flush=True)
 
 
 def parzen_window(rounds: int, n: int = 10_000) -> None:
@@ -216,14 +216,15 @@ def parzen_window(rounds: int, n: int = 10_000) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.error = errors.usage_error
-    parser.add_argument("--part", choices=["step", "parzen"], help="only one part")
+    parser.add_argument("--part", nargs="+", choices=[*GAMES, "parzen"], default=[*GAMES, "parzen"])
     parser.add_argument("--rounds", type=int, default=9, help="turns of each contestant")
-    parser.add_argument("--steps", type=int, default=50, help="steps per turn")
+    parser.add_argument("--steps", type=int, help="steps per turn")
     flags = parser.parse_args()
-    if flags.part in (None, "step"):
-        step(flags.rounds, flags.steps)
-    if flags.part in (None, "parzen"):
-        parzen_window(flags.rounds)
+    for part in flags.part:
+        if part == "parzen":
+            parzen_window(flags.rounds)
+        else:
+            step(part, flags.rounds, flags.steps)
 
 
 if __name__ == "__main__":
