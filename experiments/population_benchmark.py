@@ -12,10 +12,12 @@
 The layouts train bare states; what a sweep adds (the check for divergence, checkpoints, results) is in part 2. Layouts
 take turns in fresh processes, and the fastest turn of each counts: what else a machine does only adds to its time.
 
-Expected on two CPU cores: the sweep's layout at most 0.45 of one after another, its command at most 0.1 of
-the processes. On an accelerator: 64 members at most 3 times the time of one.
-Measured on two cores of an AMD EPYC, 2026-11-24: .43 (one after another 4.6 s; vmap .97, turns .89, vmap on each
-device .53, turns on each device .43), the command .078. No accelerator was at hand.
+Expected on two CPU cores: the sweep's layout at most .40 of one after another, its command at most .06 of the
+processes. On an accelerator: 64 members at most 3 times the time of one.
+Measured on two otherwise idle cores, 2026-11-25: AMD EPYC with AVX-512, layout .42 (one after another 2.69 s; vmap .75,
+turns .94), command .080 (18.8 s against 32 times 7.3 s). AMD EPYC (Zen 3), after pictures were made cheaper, layout .57
+(one after another 7.67 s on 1.4 cores; vmap 1.05, turns 1.04), command .063 (44.0 s against 32 times 21.9 s). No
+accelerator was at hand.
 """
 
 from __future__ import annotations
