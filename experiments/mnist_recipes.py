@@ -1,0 +1,162 @@
+"""The MNIST recipes side by side: each trained by its config with the same seeds, scored on classifier features.
+
+    python -m experiments.mnist_recipes [--recipe dcgan cgan ...] [--seeds 0 1 2] [--out=runs/mnist_recipes]
+        [--config.KEY=VALUE ...]
+
+Trains `configs/NAME_mnist.py` of every recipe and seed that --out does not hold yet, one after another, a work
+directory each (NAME_SEED), and resumes what was stopped. Then prints the table and draws the picture of all that are
+finished.
+
+Columns: FID, precision and recall (`evaluate.k` neighbours) against the 10,000 test images in the features of the
+classifier that is trained on MNIST's labels, of 10,000 samples of the last step; of conditional recipes the share of
+samples that the classifier takes for the class they were asked for; seconds of training alone. Means over seeds with
+95% t intervals, where there are two or more. The row of real data is 10,000 training images in place of samples.
+
+Left in --out: mnist_recipes.png (random samples of the first seed, a grid a recipe; a row a class where G is told
+one), result.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import io
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from ml_collections import ConfigDict
+
+import jaxgan
+from experiments.dynamics import write_result
+from jaxgan import data, errors, train
+from jaxgan.config import update, validate
+from jaxgan.config.fields import not_a_choice
+from jaxgan.config.files import override
+from jaxgan.data.decode import encode
+from jaxgan.evaluate import measurer
+from jaxgan.run.files import write_atomically
+from jaxgan.run.plots import grid
+from jaxgan.run.scores import EVALUATION
+from jaxgan.run.writers import read_metrics
+from jaxgan.sweep.statistics import mean_interval
+
+RECIPES = ("dcgan", "cgan", "lsgan", "dragan", "wgan_gp")
+COLUMNS = {
+    "classifier_fid": "FID",
+    "classifier_precision": "precision",
+    "classifier_recall": "recall",
+    "label_accuracy": "right class",
+    "seconds": "seconds",
+}
+SIDE = 10  # of a grid
+
+
+def config_of(recipe: str, seed: int, changes: Sequence[str]) -> ConfigDict:
+    """The config of a recipe with a seed, and --config.KEY=VALUE."""
+    config = importlib.import_module(f"configs.{recipe}_mnist").get_config()
+    config = override(update(config, {"seed": seed}), list(changes))
+    validate(config)
+    return config
+
+
+def numbers_of(workdir: Path) -> dict[str, float] | None:
+    """The scores of a finished run and its seconds of training; None of a run that is not finished."""
+    path = workdir / EVALUATION
+    if not path.exists():
+        return None
+    scores, batch = json.loads(path.read_bytes()), json.loads((workdir / "config.json").read_bytes())
+    if scores["step"] != batch["train"]["steps"]:
+        return None
+    seconds, last = 0.0, 0
+    for line in read_metrics(workdir):
+        seconds += (line["step"] - last) * batch["train"]["batch_size"] / line["images_per_second"]
+        last = line["step"]
+    return {name: scores[name] for name in COLUMNS if name in scores} | {"seconds": seconds}
+
+
+def real_row(config: ConfigDict) -> dict[str, float]:
+    """The scores of training images in place of samples."""
+    dataset = data.load(config.data)
+    images = dataset.train[:: len(dataset.train) // config.evaluate.samples][: config.evaluate.samples]
+    samples = images.astype(np.float32) / np.float32(255) * (1 - config.data.low) + config.data.low
+    found = measurer(config, dataset)(samples.astype(np.float32))
+    return {name: found[name] for name in COLUMNS if name in found}
+
+
+def table(runs: Mapping[str, Sequence[Mapping[str, float]]]) -> list[str]:
+    """A line a recipe: mean and half the width of the interval over seeds."""
+    lines = [f"{'recipe':12}{'seeds':>6}" + "".join(f"{words:>18}" for words in COLUMNS.values())]
+    for name, found in runs.items():
+        cells = []
+        for column in COLUMNS:
+            values = [run[column] for run in found if column in run]
+            digits = 0 if column == "seconds" else 2 if column == "classifier_fid" else 3
+            if not values:
+                cells.append("-")
+            elif len(values) == 1:
+                cells.append(f"{values[0]:.{digits}f}")
+            else:
+                mean = mean_interval(values)
+                cells.append(f"{mean.mean:.{digits}f} ± {(mean.high - mean.low) / 2:.{digits}f}")
+        lines.append(f"{name:12}{len(found):6d}" + "".join(f"{cell:>18}" for cell in cells))
+    return lines
+
+
+def picture(workdirs: Mapping[str, Path]) -> bytes:
+    """Random samples of a run of each recipe, not chosen; a row a class where G is told one."""
+    figure = Figure(figsize=(3.4 * len(workdirs), 3.7), dpi=110, layout="constrained")
+    for axis, (name, workdir) in zip(
+        figure.subplots(1, len(workdirs), squeeze=False)[0], workdirs.items(), strict=True
+    ):
+        gan = jaxgan.load(workdir)
+        y = np.arange(SIDE * SIDE) // SIDE if gan.gan.classes else None
+        images = encode(gan.sample(SIDE * SIDE, seed=0, y=y), gan.config.data.gcn, gan.config.data.low)
+        axis.imshow(grid(images, SIDE), cmap="gray", vmin=0, vmax=255)
+        axis.set_title(f"{name}, step {gan.step:,}")
+        axis.set_axis_off()
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    return file.getvalue()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser("python -m experiments.mnist_recipes", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser.error = errors.usage_error
+    parser.add_argument("--recipe", nargs="+", default=list(RECIPES), help=f"of {', '.join(RECIPES)}")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--out", type=Path, default=Path("runs/mnist_recipes"))
+    parser.add_argument("--finished", action="store_true", help="train nothing: the table of what is finished")
+    flags, changes = parser.parse_known_args()
+    for name in flags.recipe:
+        if name not in RECIPES:
+            raise not_a_choice("--recipe", name, RECIPES)
+    places = {(name, seed): flags.out / f"{name}_{seed}" for seed in flags.seeds for name in flags.recipe}
+    for (name, seed), place in places.items():
+        if not flags.finished and numbers_of(place) is None:
+            code = train.train(config_of(name, seed, changes), place)
+            if code:
+                return code
+    runs: dict[str, list[dict[str, Any]]] = {}
+    for (name, seed), place in places.items():
+        numbers = numbers_of(place)
+        if numbers is not None:
+            runs.setdefault(name, []).append({"seed": seed, **numbers})
+    if not runs:
+        raise errors.UserError(f"{flags.out} holds no finished run; leave out --finished.")
+    real = real_row(config_of("dcgan", 0, changes))
+    print("\n".join(table(runs | {"real data": [real]})))
+    first = {name: flags.out / f"{name}_{found[0]['seed']}" for name, found in runs.items()}
+    write_atomically(flags.out / "mnist_recipes.png", picture(first))
+    write_result(flags.out, {"runs": runs, "real": real})
+    print(flags.out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(errors.run_cli(main))
