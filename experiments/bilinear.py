@@ -6,7 +6,8 @@ Two claims, on games of two numbers, theta and psi, played by `algorithm1.train_
 Dirac-GAN: psi descends psi theta, theta ascends it; R1 of weight gamma makes the game quadratic, - gamma/2 psi^2).
 
 1. Radii. On min max x y simultaneous steps diverge, alternating ones cycle, extragradient (arXiv:1802.10551),
-   optimistic steps (arXiv:1711.00141) and lookahead (arXiv:2006.14567) over either converge, and with momentum of .5
+   optimistic steps (arXiv:1711.00141), lookahead (arXiv:2006.14567) over either, consensus optimization
+   (arXiv:1705.10461) and symplectic adjustment (arXiv:1802.05642), both of weight 1, converge, and with momentum of .5
    both kinds of steps diverge. The spectral radius per iteration (for lookahead per k = 5 iterations), from the
    Jacobian of the real step over everything that it carries along, equals the closed form to six digits: that of the
    4 x 4 matrix of the recurrence (`closed_form`). `rate` is the contraction measured by stepping.
@@ -51,6 +52,7 @@ from jaxgan.run.plots import BLUE, GREEN, LINES, ORANGE
 
 LIMIT = 1e-6
 LOOKAHEAD = 5  # steps, half of the way stays
+WEIGHT = 1.0  # of the consensus and symplectic terms
 STEPS = (0.4, 0.2, 0.1, 0.05)  # learning rates of the drift
 ORDER = 0.25  # by how much a slope may be off
 
@@ -74,6 +76,8 @@ RULES = {
     "lookahead, alternating": Rule("alternating", lookahead=True),
     "momentum .5, simultaneous": Rule("simultaneous", momentum=0.5),
     "momentum .5, alternating": Rule("alternating", momentum=0.5),
+    "consensus": Rule("consensus"),
+    "symplectic": Rule("symplectic"),
 }
 # At h = .3 without a penalty; derived apart from this file, for the tests.
 KNOWN = {
@@ -83,6 +87,8 @@ KNOWN = {
     "optimistic, simultaneous": 0.948683,
     "lookahead, simultaneous": 0.839587,
     "lookahead, alternating": 0.729749,
+    "consensus": 0.761577,  # |1 - h (1 + i)|: the game turns, J = A, and J^T J = 1
+    "symplectic": 0.761577,
 }
 
 
@@ -100,7 +106,7 @@ def closed_form(rule: Rule, *, learning_rate: float, gamma: float) -> float:
     A step of theta and of psi reads w + increment, where an increment remembers the last one (momentum), or the last
     gradient (optimistic). Written for z = (theta, psi, memory of both) as a matrix product of the players' turns.
     """
-    h, A = learning_rate, field(gamma)
+    h, A = learning_rate, dynamics.adjusted(field(gamma), rule.update, WEIGHT)
     if rule.update == "extragradient":
         mu = h * np.linalg.eigvals(A)
         return float(np.abs(1 + mu + mu**2).max())
@@ -119,7 +125,8 @@ def closed_form(rule: Rule, *, learning_rate: float, gamma: float) -> float:
                 M[i] = np.eye(4)[i] + M[2 + i]
         return M
 
-    step = turn([0, 1]) if rule.update == "simultaneous" else turn([0]) @ turn([1])  # psi, D's parameter, moves first
+    # psi, D's parameter, moves first.
+    step = turn([0]) @ turn([1]) if rule.update == "alternating" else turn([0, 1])
     if rule.lookahead:  # without memory: (theta, psi) go half of the way
         plain = np.linalg.matrix_power(step[:2, :2], LOOKAHEAD)
         return float(np.abs(np.linalg.eigvals((np.eye(2) + plain) / 2)).max())
@@ -128,7 +135,8 @@ def closed_form(rule: Rule, *, learning_rate: float, gamma: float) -> float:
 
 def game(rule: Rule, *, learning_rate: float, gamma: float, loss: str = "wasserstein") -> Game:
     changes = sgd(learning_rate, momentum=rule.momentum, optimistic=rule.optimistic)
-    changes |= {"objective.loss": loss, "train.update": rule.update, "objective.penalties.r1": gamma}
+    changes |= {"objective.loss": loss, "train.update": rule.update, "objective.penalties.r1": gamma,
+                "objective.adjustment": WEIGHT}  # fmt: skip
     return dynamics.dirac(changes | {"train.lookahead": LOOKAHEAD if rule.lookahead else 0})
 
 
@@ -273,9 +281,11 @@ def picture(rows: list[dict[str, Any]], drifts: dict[str, dict[str, dict[str, An
     """Trajectories on the bilinear game, the distance over steps, and the error of one step against the flows."""
     figure = Figure(figsize=(13, 4.4), dpi=100, layout="constrained")
     plane, distance, error = figure.subplots(1, 3)
-    for row, color in zip([row for row in rows if row["gamma"] == 0], [*LINES, "#999999"], strict=False):
-        path = row["trajectory"]
-        plane.plot(*path[:31].T, "o-", markersize=2.5, linewidth=0.7, color=color, label=row["rule"])
+    # Where the game turns, the symplectic term is the consensus term.
+    shown = [row for row in rows if row["gamma"] == 0 and row["rule"] != "symplectic"]
+    for row, color in zip(shown, [*LINES, "#999999", "#882255"], strict=True):
+        path, label = row["trajectory"], row["rule"].replace("consensus", "consensus and symplectic")
+        plane.plot(*path[:31].T, "o-", markersize=2.5, linewidth=0.7, color=color, label=label)
         distance.semilogy(np.linalg.norm(path, axis=1), color=color, linewidth=1.4)
     plane.set(xlim=(-3, 3), ylim=(-3, 3), xlabel=r"$\theta$", ylabel=r"$\psi$", title="min max $xy$, 30 steps",
               aspect="equal")  # fmt: skip

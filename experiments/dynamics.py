@@ -40,6 +40,9 @@ class Game(NamedTuple):
     gan: Gan
     hparams: HParams
     data: Data
+    # Who moves in each part of a step. More than one part makes alternating steps of an update that has only
+    # simultaneous ones, for optimizers without memory: who waits has learning rate 0.
+    turns: tuple[tuple[str, ...], ...] = (PLAYERS,)
 
 
 def sgd(learning_rate: float, **fields: Any) -> dict[str, Any]:
@@ -126,7 +129,23 @@ def started(game: Game, hparams: HParams, theta: float | jax.Array, psi: float |
 
 
 def stepper(game: Game, hparams: HParams) -> Callable[[GanState], GanState]:
-    return lambda state: train_step(gan=game.gan, hparams=hparams, state=state, data=game.data)[0]
+    def step(state: GanState) -> GanState:
+        for movers in game.turns:
+            still = {f"optimizer.{player}.learning_rate": jnp.zeros(()) for player in PLAYERS if player not in movers}
+            state = train_step(gan=game.gan, hparams=hparams | still, state=state, data=game.data)[0]
+        return state
+
+    return step
+
+
+def adjusted(A: np.ndarray, update: str, weight: float) -> np.ndarray:
+    """The linear flow dw/dt = A w with the term of `train.update` added, if it has one: [d, d] -> [d, d].
+
+    xi = -A w and J = -A, so that the flow is -(xi + weight J^T xi), or with (J^T - J) / 2 in place of J^T.
+    """
+    if update == "consensus":
+        return A - weight * A.T @ A
+    return A - weight * (A.T - A) / 2 @ A if update.startswith("symplectic") else A
 
 
 def jacobian(game: Game, hparams: HParams, *, at: GanState, steps: int = 1) -> jax.Array:

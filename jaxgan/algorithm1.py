@@ -13,6 +13,7 @@ here is jitted or mapped: `parallel.py` maps steps over devices, and over the me
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ from jaxgan.data import stacked
 from jaxgan.gan import AUGMENT, Gan, loss_of
 from jaxgan.hparams import PENALTIES, HParams
 from jaxgan.networks.norms import STATISTICS
+from jaxgan.objectives.adjustments import ADJUSTMENTS
 from jaxgan.objectives.losses import top_k_mean
 from jaxgan.objectives.regularizers import Look
 from jaxgan.objectives.value import value
@@ -403,7 +405,39 @@ def extragradient(gan: Gan, hparams: HParams, G: Player, D: Player, draws: Draws
     return new_g, new_d, metrics
 
 
-UPDATES = {"alternating": alternating, "simultaneous": simultaneous, "extragradient": extragradient}
+def adjusted(gan: Gan, hparams: HParams, G: Player, D: Player, draws: Draws, *, term: Callable) -> Players:
+    """Simultaneous gradients xi, and `objective.adjustment` times a term of them and of their Jacobian's products.
+
+    The points at which a penalty looks count as constants in the Jacobian too. The metrics are those of xi.
+
+    Args:
+      term: of objectives/adjustments.py.
+    """
+    batch = d_batch(gan, hparams, draws, jnp.uint32(0))
+    count = batch.pop("count")
+    common = {"gan": gan, "hparams": hparams, "axis_name": draws.axis_name, **batch}
+
+    def field(theta: tuple[optax.Params, optax.Params]):
+        players = {"G": G._replace(params=theta[0]), "D": D._replace(params=theta[1])}
+        g_gradient, g_stats, g_metrics = generator_gradient(**players, **common)
+        d_gradient, d_stats, d_metrics = discriminator_gradient(count=count, **players, **common)
+        return (g_gradient, d_gradient), (g_stats, d_stats, d_metrics | g_metrics)
+
+    theta = (G.params, D.params)
+    xi, pullback, (g_stats, d_stats, metrics) = jax.vjp(field, theta, has_aux=True)
+    # xi is the mean over devices; what is pulled back on each of them is not yet.
+    transposed_times = lambda v: mean(pullback(v)[0], draws.axis_name)  # noqa: E731
+    times = lambda v: jax.jvp(field, (theta,), (v,), has_aux=True)[1]  # noqa: E731
+    weight = hparams["objective.adjustment"]
+    g_gradient, d_gradient = jax.tree.map(lambda x, t: x + weight * t, xi, term(xi, times, transposed_times))
+    new_d = apply_gradients(gan.optimizer("discriminator", hparams), D, d_gradient, d_stats)
+    new_g = apply_gradients(gan.optimizer("generator", hparams), G, g_gradient, g_stats)
+    return new_g, new_d, metrics
+
+
+UPDATES = {"alternating": alternating, "simultaneous": simultaneous, "extragradient": extragradient} | {
+    name: partial(adjusted, term=term) for name, term in ADJUSTMENTS.items()
+}
 
 
 def looked_ahead(gan: Gan, state: GanState) -> GanState:

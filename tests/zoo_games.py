@@ -1,8 +1,9 @@
 """Tiny games that meet every member of every table, made from the tables; tests/test_zoo.py plays them.
 
 `every_loss_and_penalty()` is one game whose traced numbers choose the loss and the penalty. `covering_games()` are as
-many as the largest other table has members: game i has the i-th member of each, in turn. Run as a program, this file
-plays all of them on all devices (virtual CPU devices need their flag before JAX starts) and saves what comes out.
+many as the largest other table has members: game i has the i-th member of each, in turn; and one for each update of
+both players, with a loss that couples the examples of a minibatch. Run as a program, this file plays all of them on all
+devices (virtual CPU devices need their flag before JAX starts) and saves what comes out.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgan import parallel
-from jaxgan.algorithm1 import Data, accumulate_steps, zero_metrics
+from jaxgan.algorithm1 import UPDATES, Data, accumulate_steps, zero_metrics
 from jaxgan.augment import AUGMENTS
 from jaxgan.config import default, update, validate
 from jaxgan.gan import Gan, build
@@ -120,7 +121,7 @@ def every_loss_and_penalty() -> tuple[Game, dict[str, HParams]]:
 
 
 def covering_games() -> list[Game]:
-    """Every network family, optimizer, schedule and augmentation, one of each in a game."""
+    """Every network family, optimizer, schedule and augmentation, one of each in a game; and every update."""
     pairs = [
         (name if name in GENERATORS else "mlp", name if name in DISCRIMINATORS else "mlp")
         for name in dict.fromkeys([*GENERATORS, *DISCRIMINATORS])
@@ -134,6 +135,9 @@ def covering_games() -> list[Game]:
             changes |= {f"{path}.name": turn(OPTIMIZERS), f"{path}.schedule.name": turn(SCHEDULES)}
         names = [*turn(pairs), turn(OPTIMIZERS), turn(SCHEDULES), f"augment {turn(AUGMENTS)}"]
         found.append(game(", ".join(dict.fromkeys(names)), changes))
+    for name in UPDATES:
+        changes = {"train.update": name, "objective.loss": "relativistic_average"}
+        found.append(game(f"update {name}", family("mlp", "mlp") | SGD | changes))
     return found
 
 

@@ -27,6 +27,7 @@ from jaxgan.config.fields import (
 )
 from jaxgan.errors import UserError
 from jaxgan.networks import DISCRIMINATORS, GENERATORS
+from jaxgan.objectives.adjustments import ADJUSTMENTS
 from jaxgan.objectives.losses import LOSSES
 from jaxgan.objectives.penalties import PENALTIES
 from jaxgan.optimizers import OPTIMIZERS
@@ -51,7 +52,7 @@ CHOICES = {
     "conditional": ("none", "label"),
     "prior.name": ("uniform", "normal", "sphere"),
     "evaluate.split": ("test", "train"),
-    "train.update": ("alternating", "simultaneous", "extragradient"),
+    "train.update": ("alternating", "simultaneous", "extragradient", *ADJUSTMENTS),
     "train.on_divergence": ("stop", "restore"),
     "train.precision": ("highest", "high", "default"),
 }
@@ -156,6 +157,7 @@ def _add_objective(c: ConfigDict) -> None:
     c.objective.latent.discriminator = 0.0  # ... in D's loss; 5 to 20
     c.objective.latent.generator = 0.0  # ... in G's loss; .5
     c.objective.latent.radius = 0.05  # deviation of the change
+    c.objective.adjustment = 1.0  # weight of the term of train.update=consensus and the symplectic ones
     c.objective.top_k = 1.0  # share of the minibatch, that with the largest logits, that G descends (arXiv:2002.06224)
 
 
@@ -166,7 +168,9 @@ def _add_run(c: ConfigDict) -> None:
     c.train.batch_size = 64  # m, over all devices and hosts
     c.train.d_steps = 1  # k, ascent steps on D for each descent step on G
     c.train.g_batch_size = 0  # minibatch of G's step; 0 = batch_size
-    # alternating: Algorithm 1 | simultaneous: the 2014 code | extragradient (arXiv:1802.10551); for these two k = 1.
+    # alternating: Algorithm 1 | simultaneous: the 2014 code | extragradient (arXiv:1802.10551) | simultaneous with a
+    # term of second order (objectives/adjustments.py): consensus, symplectic, symplectic_aligned; all but the first
+    # have k = 1.
     # Read it as config.train["update"]: `update` is also a method of ConfigDict.
     c.train.update = "alternating"
     c.train.lookahead = 0  # steps after which both players go back part of the way (arXiv:2006.14567); 0 = never
@@ -306,8 +310,8 @@ def _validate_training(config: ConfigDict) -> None:
             f"train.steps * train.d_steps * train.batch_size = {drawn} examples, but the data "
             f"order counts them in 32 bits; stay below {2**32}."
         )
-    if t["update"] == "simultaneous" and t.g_batch_size not in (0, t.batch_size):
-        raise UserError("train.update='simultaneous' gives both players one minibatch; set train.g_batch_size=0.")
+    if t["update"] in ("simultaneous", *ADJUSTMENTS) and t.g_batch_size not in (0, t.batch_size):
+        raise UserError(f"train.update={t['update']!r} gives both players one minibatch; set train.g_batch_size=0.")
     for key, value in (("objective.lecam.decay", objective.lecam.decay), ("train.lookahead_rate", t.lookahead_rate)):
         if not 0 <= value <= 1 or (value == 1 and key == "objective.lecam.decay"):
             raise UserError(f"{key} must be in [0, 1], below 1 for a decay, not {value}.")
@@ -369,6 +373,7 @@ _AT_LEAST_ZERO = (
     "optimizer.discriminator.max_column_norm",
     "optimizer.generator.clip",
     "optimizer.discriminator.clip",
+    "objective.adjustment",
     "objective.lecam.weight",
     "objective.lecam.start",
     "objective.consistency.real",
