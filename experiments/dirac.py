@@ -5,7 +5,8 @@
 
 Claim (Mescheder, Geiger and Nowozin, arXiv:1801.04406, sections 2 to 4): p_data is a point at 0, G(z) = theta,
 D(x) = psi x, equilibrium (0, 0). Without a penalty, and with WGAN, clipped WGAN and WGAN-GP, training does not converge
-to it; with R1, R2, instance noise or consensus optimization it does, linearly, and with R1 fastest at a critical weight.
+to it; with R1, R2, instance noise or consensus optimization it does, linearly, and with R1 fastest at a critical
+weight.
 
 Measured here, for each method and update, of `algorithm1.train_step` itself: `spectral_radius`, the largest modulus of
 the eigenvalues of its Jacobian at (0, 0) by automatic differentiation, over theta, psi and the optimizers' state; and
@@ -28,9 +29,10 @@ The package's adjusted steps are simultaneous; in an alternating step the player
 
 Three results beside the claim. The paper's released code (LMescheder/GAN_stability, notebooks/diracgan/gans.py) has
 half of the second-order part of consensus optimization's gradient: the same eigenvalues, but other trajectories. With 5
-steps of D from (1, 1), at gamma = 1, the gradient that it stands for leaves and the released one converges. R3GAN (arXiv:2501.05441) prints eq. 12 as -gamma/2 +- sqrt(gamma^2/4 - f'(0)), without the
-square on f'(0): the Jacobian has the square. And NS-GAN, neutral to first order, under simultaneous steps ends on a
-cycle of radius sqrt(2 h) (not in the papers that we know; derived from d(r^2)/dt = -2t tanh(t/2), t = theta psi).
+steps of D from (1, 1), at weight 1, the whole gradient leads away and the released one converges. R3GAN
+(arXiv:2501.05441) prints eq. 12 as -gamma/2 +- sqrt(gamma^2/4 - f'(0)), without the square on f'(0): the Jacobian has
+the square. And NS-GAN, neutral to first order, under simultaneous steps ends on a cycle of radius sqrt(2 h) (not in the
+papers that we know; derived from d(r^2)/dt = -2t tanh(t/2), t = theta psi).
 
 Expected: |measured - closed form| < 1e-3 for every method and update; the cycle within 5% of sqrt(2 h).
 Left in --out: dirac.png (nine panels), eigenvalues.png (their locus over gamma, and the cycle), result.json.
@@ -210,7 +212,7 @@ def game(method: Method, update: str, d_steps: int = 1) -> Game:
 
 
 def hparams_at(mine: Game, learning_rate: jax.Array | float, weight: jax.Array | float) -> HParams:
-    """The traced numbers with this learning rate of both players, and this weight of the term and penalties that are on."""
+    """The traced numbers with this learning rate of both players, and this weight of all terms that are on."""
     on = [f"objective.penalties.{name}" for name in PENALTIES if mine.hparams[f"objective.penalties.{name}"] > 0]
     rates = {f"optimizer.{player}.learning_rate": learning_rate for player in dynamics.PLAYERS}
     return mine.hparams | rates | dict.fromkeys([*on, "noise", "objective.adjustment"], weight)

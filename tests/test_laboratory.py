@@ -44,6 +44,9 @@ def test_quantile_noise_has_mean_0_and_variance_1_and_treats_real_and_fake_alike
         ("r3gan", "simultaneous", 1),
         ("relativistic_average_least_squares", "simultaneous", 1),
         ("f_kl", "simultaneous", 1),
+        ("consensus", "simultaneous", 1),
+        ("consensus", "alternating", 2),
+        ("symplectic_aligned", "simultaneous", 1),
     ],
 )
 def test_dirac_the_step_has_the_closed_form(name, update, d_steps):
@@ -67,6 +70,12 @@ def test_dirac_closed_forms_by_hand():
     simultaneous = dirac.closed_form(r1, "simultaneous", learning_rate=h, weight=gamma)
     assert simultaneous**2 == pytest.approx(1 - h * gamma + a**2)
     assert dirac.closed_form(r1, "alternating", learning_rate=h, weight=gamma) ** 2 == pytest.approx(1 - h * gamma)
+    # R1 with two steps of D: z^2 - (a^2 + 1 - h^2 c (1 + a)) z + a^2, a = 1 - h gamma.
+    z = np.roots([1, -(0.94**2 + 1 - 0.01 * 1.94), 0.94**2])
+    twice = dirac.closed_form(r1, "alternating", learning_rate=h, weight=gamma, d_steps=2)
+    assert twice == pytest.approx(np.abs(z).max())
+    consensus = dirac.flow_eigenvalues(dirac.METHODS["consensus"], 1.0)  # -gamma f'(0)^2 +- i f'(0)
+    assert sorted(consensus.imag) == pytest.approx([-0.5, 0.5]) and consensus.real == pytest.approx([-0.25, -0.25])
     noise = dirac.flow_eigenvalues(dirac.METHODS["instance_noise"], 0.7)
     assert (noise.real[0], abs(noise.imag[0])) == pytest.approx((-0.1225, 0.4848), abs=1e-4)
 
@@ -78,6 +87,28 @@ def test_dirac_r3gan_equation_12_lacks_a_square():
     real = np.sort(above.real)
     assert real == pytest.approx([-1 - math.sqrt(3) / 2, -1 + math.sqrt(3) / 2], abs=1e-5)
     assert np.abs(real - [-1 - math.sqrt(0.5), -1 + math.sqrt(0.5)]).min() > 0.1
+
+
+@pytest.mark.parametrize(("theta", "psi"), [(1.0, 1.0), (-0.4, 1.7), (0.6, -2.0)])
+def test_dirac_the_released_gradient_of_consensus_lacks_half_of_a_term(theta, psi):
+    """The step has the whole: its increments are not those of the released code, whose eigenvalues are the same."""
+    method, h, gamma = dirac.METHODS["consensus"], 0.2, 0.8
+    game = dirac.game(method, "simultaneous")
+    hparams = dirac.hparams_at(game, np.float32(h), np.float32(gamma))
+    start = dynamics.started(game, hparams, theta, psi)
+    before, after = dynamics.trajectory(game, hparams, start=start, steps=1)
+    exact, released = (dirac.consensus_increments(theta, psi, weight=gamma, half=half) for half in (1.0, 0.5))
+    assert (after - before) / h == pytest.approx(exact, abs=2e-6)
+    assert np.linalg.norm(np.subtract(exact, released)) > 0.05
+    near = [dirac.consensus_increments(1e-4, 1e-4, weight=gamma, half=half) for half in (1.0, 0.5)]
+    assert near[0] == pytest.approx(near[1], rel=1e-6)
+
+
+def test_dirac_consensus_with_5_steps_of_d_leaves_where_its_released_gradient_converges():
+    found = dirac.five_d_steps(100)
+    assert found["step"] == pytest.approx(found["exact"], rel=1e-3)
+    assert found["exact"] > 5
+    assert found["released"] < 1e-5
 
 
 def test_dirac_random_instance_noise_agrees_with_its_quantiles():
@@ -110,7 +141,8 @@ def test_bilinear_closed_forms_are_the_known_radii():
         assert found == pytest.approx(radius, abs=1e-6)
 
 
-@pytest.mark.parametrize("name", ["optimistic, alternating", "momentum .5, alternating", "lookahead, simultaneous"])
+@pytest.mark.parametrize("name", ["optimistic, alternating", "momentum .5, alternating", "lookahead, simultaneous",
+                                  "consensus", "symplectic"])  # fmt: skip
 def test_bilinear_the_step_has_the_closed_form_on_the_quadratic_game(name):
     rule = bilinear.RULES[name]
     found = bilinear.measure(rule, learning_rate=0.25, gamma=0.5, steps=600)

@@ -9,13 +9,14 @@ times a linear map of xi, and leaves every point with xi = 0 where it is. Member
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import optax
 
-Field = optax.Updates  # a tree like the parameters of both players
-Product = Callable[[Field], Field]
+Field: TypeAlias = Any  # a tree like the parameters of both players
+Product: TypeAlias = Callable[[Field], Field]
 
 EPSILON = 0.1  # of the alignment: where its argument is small, the sign is positive
 
