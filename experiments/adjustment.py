@@ -3,11 +3,11 @@
     python -m experiments.adjustment [--quick] [--out=runs/adjustment] [--method plain symplectic_aligned ...]
         [--steps=5000] [--seeds=10] [--width=64] [--layers=6] [--batch_size=64] [--learning_rate=6e-4] [--weight=1]
 
-Claim (Balduzzi et al., arXiv:1802.05642, and its notebook, google-deepmind/symplectic-gradient-adjustment): on 16 modes
-at {+-.5, +-1.5}^2 of deviation .02, simultaneous RMSProp steps end with few modes and a D that wins, its loss .580; with
-the symplectic term, aligned, of weight 1, G has all modes, D's loss is 2 log 2 = 1.386 and G's log 2. Both players have
-6 layers of 384 ReLUs; z is normal in 64 dimensions; the loss is non-saturating; minibatches of 256 hold each mode 16
-times; RMSProp at 1e-4 makes 10,000 steps; one run each. As the notebook prints them, every 2,000 steps:
+Claim (Balduzzi et al., arXiv:1802.05642, and its notebook, google-deepmind/symplectic-gradient-adjustment): on 16
+modes at {+-.5, +-1.5}^2 of deviation .02, simultaneous RMSProp steps end with few modes and a D that wins, its loss
+.580; with the symplectic term, aligned, of weight 1, G has all modes, D's loss is 2 log 2 = 1.386 and G's log 2. Both
+players have 6 layers of 384 ReLUs; z is normal in 64 dimensions; the loss is non-saturating; minibatches of 256 hold
+each mode 16 times; RMSProp at 1e-4 makes 10,000 steps; one run each. As the notebook prints them, every 2,000 steps:
 
     plain        D 1.386 1.137 .640 .525 .582 .580      G .693 .985 2.377 2.030 1.895 2.180
     symplectic   D 1.348 1.352 1.340 1.384 1.385 1.386  G .692 .715 .720 .695 .693 .693
@@ -15,14 +15,14 @@ times; RMSProp at 1e-4 makes 10,000 steps; one run each. As the notebook prints 
 Consensus optimization (arXiv:1705.10461), of the same weight, is beside them; for it nothing is published here.
 
 Scaled to two cores: 64 units instead of 384, the learning rate times 6, so that a step changes the outputs as much;
-minibatches of 64, each mode 4 times; half of the steps. The flags set it back. Weights start as in the notebook (Sonnet's
-default, 1 / sqrt(inputs), as we remember it) but for the shape of the distribution; TF's RMSProp starts with a mean
-square of 1, ours with 0. The settings were tried on seeds 0 and 1; those reported are others.
+minibatches of 64, each mode 4 times; half of the steps. The flags set it back. Weights start as in the notebook
+(Sonnet's default, 1 / sqrt(inputs), as we remember it) but for the shape of the distribution; TF's RMSProp starts with a
+mean square of 1, ours with 0. The settings were tried on seeds 0 and 1; those reported are others.
 
 Measured here by `algorithm1.train_step` on a population of seeds, which the methods share: both losses (means over a
 twentieth of the run), and of 2,560 samples the modes hit within 3 deviations, the share of samples that hit one, and
-the KL divergence of the shares of the samples nearest to each mode from 1/16. A run is `balanced` if at the end D's loss
-is within .05 of 2 log 2, and G's of log 2. Differences from `plain` are paired by seed.
+the KL divergence of the shares of the samples nearest to each mode from 1/16. A run is `balanced` if at the end D's
+loss is within .05 of 2 log 2, and G's of log 2. Differences from `plain` are paired by seed.
 
 Expected: D's loss falls below 1 with plain steps; with the symplectic term most runs end balanced, with all modes.
 Left in --out: adjustment.png, result.json.

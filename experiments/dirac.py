@@ -358,8 +358,10 @@ def paths(name: str, weight: float | None) -> tuple[dict[str, np.ndarray], np.nd
 
 def nine_panels() -> bytes:
     figure = Figure(figsize=(11, 11.4), dpi=100, layout="constrained")
-    for axis, (title, name, weight) in zip(figure.subplots(3, 3).ravel(), PANELS, strict=True):
-        found, points, field = paths(name, weight)
+    drawn = dynamics.at_once(lambda panel: paths(panel[1], panel[2]), PANELS)
+    for axis, (title, name, _), (found, points, field) in zip(
+        figure.subplots(3, 3).ravel(), PANELS, drawn, strict=True
+    ):
         lengths = np.maximum(np.linalg.norm(field, axis=1, keepdims=True), 1e-9)
         axis.quiver(*points.T, *(field / lengths).T, color="#cccccc", width=0.004, scale=28)
         for (label, path), color in zip(found.items(), (ORANGE, BLUE, GREEN), strict=True):
@@ -439,24 +441,25 @@ def table(flags: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """Measures and prints, row by row: {method: {update: numbers}}."""
     print(f"{'method':36}{'update':15}{'weight':>7}{'closed form':>13}{'radius':>11}{'rate':>11}{'error':>10}")
     rows: dict[str, dict[str, Any]] = {name: {} for name in flags.method}
-    for name in flags.method:
-        for update in [update for update in flags.update if update in updates_of(METHODS[name])]:
-            k = flags.d_steps if update == "alternating" else 1
-            row = report(name, update, learning_rate=flags.learning_rate, weight=flags.weight, d_steps=k,
-                         cases=2 if flags.quick else 8, steps=4000)  # fmt: skip
-            rows[name][update] = row
-            front = f"{name:36}{update:15}{row['weight']:7.2f}"
-            if row["closed_form"] is None:
-                low, high = row["distance_in_steps_251_to_500"]
-                print(
-                    f"{front}   not differentiable at 0; steps 251 to 500 from (1, 1) are {low:.3f} to {high:.3f} away"
-                )
-                continue
-            error = max(row["largest_error"].values())
-            print(
-                f"{front}{row['closed_form']:13.6f}{row['spectral_radius']:11.6f}{row['rate']:11.6f}{error:10.1e}  "
-                f"{row['verdict']}"
-            )
+    cases = [(name, update) for name in rows for update in flags.update if update in updates_of(METHODS[name])]
+
+    def one(case: tuple[str, str]) -> dict[str, Any]:
+        k = flags.d_steps if case[1] == "alternating" else 1
+        return report(*case, learning_rate=flags.learning_rate, weight=flags.weight, d_steps=k,
+                      cases=2 if flags.quick else 8, steps=4000)  # fmt: skip
+
+    for (name, update), row in zip(cases, dynamics.at_once(one, cases), strict=True):
+        rows[name][update] = row
+        front = f"{name:36}{update:15}{row['weight']:7.2f}"
+        if row["closed_form"] is None:
+            low, high = row["distance_in_steps_251_to_500"]
+            print(f"{front}   not differentiable at 0; steps 251 to 500 from (1, 1) are {low:.3f} to {high:.3f} away")
+            continue
+        error = max(row["largest_error"].values())
+        print(
+            f"{front}{row['closed_form']:13.6f}{row['spectral_radius']:11.6f}{row['rate']:11.6f}{error:10.1e}  "
+            f"{row['verdict']}"
+        )
     return rows
 
 
