@@ -12,10 +12,12 @@ from jaxgan import evaluate as evaluation
 from jaxgan.data import Dataset
 from jaxgan.errors import UserError
 from jaxgan.evaluate import check_metrics, draw, evaluator, judging, protocol, scored_labels
+from jaxgan.hparams import traced
 from jaxgan.metrics import birthday, overfitting, slopes, spectra
 from jaxgan.metrics.alarms import alarms
 from jaxgan.networks import spectral
 from jaxgan.state import run_stream
+from jaxgan.sweep.program import _build
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (60, 4, 4, 1)).astype(np.uint8)
@@ -189,3 +191,14 @@ def test_a_broken_player_has_no_numbers_and_says_why(game, tiny_config):
 def test_players_that_cannot_be_judged(tiny_config, changes, data, words):
     with pytest.raises(UserError, match=words):
         check_metrics(tiny_config(**{"evaluate.metrics": ("slopes",)} | changes), data)
+
+
+def test_members_of_a_sweep_are_judged_as_single_runs(tiny_config):
+    config = tiny_config(**{"evaluate.metrics": PLAYERS})
+    about = _build(config)
+    hparams = traced(config)
+    state = jax.jit(about.gan.init)(hparams)
+    drawn = about.draw_scored([hparams], [state])
+    (judged,) = about.judge([state], drawn)
+    found = about.measure(np.asarray(drawn[0]), None, judged)
+    assert found == pytest.approx(evaluator(config, about.gan, about.dataset)(hparams, state))
