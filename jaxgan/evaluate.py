@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from typing import Any
 
@@ -22,13 +22,16 @@ from jaxgan.features.space import load as load_space
 from jaxgan.gan import Gan, sample, sampling_statistics
 from jaxgan.hparams import HParams
 from jaxgan.metrics import METRICS
-from jaxgan.metrics.protocol import OF_FEATURES
+from jaxgan.metrics.protocol import OF_FEATURES, OF_PLAYERS
+from jaxgan.networks.spectral import kernels
 from jaxgan.state import GanState, run_stream
 
 # The number, larger is better, by which checkpoints and settings are compared: the one that `evaluate.best` names,
 # with its sign turned where smaller is better. It is never measured on the test set.
 SELECTION = "selection"
 SAMPLE_BATCH = 1000  # samples drawn at a time
+JUDGED = 1000  # the first so many examples of each set are judged by D for metrics of the players
+JUDGED_BATCH = 100  # ... at a time
 
 
 def draw(
@@ -68,6 +71,68 @@ def scored_labels(config: ConfigDict, dataset: Dataset) -> np.ndarray | None:
     return np.arange(config.evaluate.samples, dtype=np.int32) % np.int32(dataset.classes)
 
 
+def judge(gan: Gan, state: GanState, samples: jax.Array, *, others: dict[str, Any], group: int) -> dict[str, Any]:
+    """What metrics may need of the players: `OF_PLAYERS`, by name.
+
+    D judges as it does for users, without dropout and augmentation, in groups of `group` examples that follow each
+    other where it couples these; what does not make a whole group is left out.
+
+    Args:
+      samples: [n, *shape] float32.
+      others: stored examples, 'train' and 'validation' [m, *shape], and classes, 'train_labels', 'validation_labels'
+        and 'sample_labels' [m] int32, None where D is told none.
+    """
+    D = state.discriminator
+    sets = {
+        "train": gan.decode(others["train"]),
+        "validation": gan.decode(others["validation"]),
+        "sample": samples[:JUDGED],
+    }
+
+    def of_group(x: jax.Array, y: jax.Array | None) -> tuple[jax.Array, jax.Array]:
+        def total(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+            logits = gan.D(D.params, D.stats, x, y)[0]
+            return jnp.sum(logits), logits
+
+        gradient, logits = jax.grad(total, has_aux=True)(x)
+        return logits, jnp.sqrt(jnp.sum(jnp.square(gradient), axis=tuple(range(1, x.ndim))))
+
+    found: dict[str, Any] = {}
+    for name, x in sets.items():
+        n = len(x) // group
+        both = (x, others[f"{name}_labels"])
+        groups = jax.tree.map(lambda a, n=n: a[: n * group].reshape(n, group, *a.shape[1:]), both)
+        logits, slopes = jax.lax.map(lambda some: of_group(*some), groups, batch_size=-(-JUDGED_BATCH // group))
+        found |= {f"{name}_logits": logits.reshape(-1), f"{name}_slopes": slopes.reshape(-1)}
+    players = {"generator": state.generator, "discriminator": D}
+    found["kernels"] = {
+        f"{player}.{layer}": kernel
+        for player, its in players.items()
+        for layer, kernel in kernels(its.params, its.stats).items()
+    }
+    return found
+
+
+def judging(config: ConfigDict, gan: Gan, dataset: Dataset) -> tuple[Callable[..., dict[str, Any]], Any] | None:
+    """`judge` as a function (state, samples, others), and its `others`; None where no metric needs it."""
+    if not any(METRICS[name].of_players for name in config.evaluate.metrics):
+        return None
+    labels = {
+        "train_labels": dataset.train_labels,
+        "validation_labels": dataset.validation_labels,
+        "sample_labels": scored_labels(config, dataset),
+    }
+    others = {split: getattr(dataset, split)[:JUDGED] for split in ("train", "validation")}
+    others |= {name: y[:JUDGED] if gan.classes else None for name, y in labels.items()}
+    group = judged_together(config)
+    return lambda state, samples, others: judge(gan, state, samples, others=others, group=group), others
+
+
+def judged_together(config: ConfigDict) -> int:
+    """Of how many examples a logit of D may depend: a pack, or the group of a minibatch deviation."""
+    return config.discriminator.packing * (config.discriminator.get("minibatch_deviation", 0) or 1)
+
+
 def check_metrics(config: ConfigDict, dataset: Dataset) -> None:
     """Refuses metrics that do not exist, or that these data cannot have.
 
@@ -82,6 +147,8 @@ def check_metrics(config: ConfigDict, dataset: Dataset) -> None:
                 f"evaluate.metrics may hold {known}, not {name!r}; the nearest is {nearest(name, METRICS)!r}."
             )
         _check_needs(name, config, dataset)
+        if METRICS[name].of_players:
+            _check_players(name, config, dataset)
         if METRICS[name].of_features or "fake_classes" in METRICS[name].needs:
             _check_features(name, config, dataset)
     _check_best(config)
@@ -104,6 +171,18 @@ def _check_needs(name: str, config: ConfigDict, dataset: Dataset) -> None:
                 f"evaluate.metrics={name} needs a network's logits, which evaluate.features=pixels has not; take "
                 f"classifier or inception:FILE.npz."
             )
+
+
+def _check_players(name: str, config: ConfigDict, dataset: Dataset) -> None:
+    if dataset.stack > 1:
+        raise UserError(f"evaluate.metrics={name} needs stored training examples, which {dataset.name} has not.")
+    together = judged_together(config)
+    for what, count in (
+        (f"evaluate.samples={config.evaluate.samples}", config.evaluate.samples),
+        (f"the validation set of {len(dataset.validation)} examples", len(dataset.validation)),
+    ):
+        if count < together:
+            raise UserError(f"evaluate.metrics={name} needs {together} examples or more, and {what} is too few.")
 
 
 def _check_features(name: str, config: ConfigDict, dataset: Dataset) -> None:
@@ -163,6 +242,8 @@ def protocol(config: ConfigDict, dataset: Dataset) -> dict[str, Any]:
     if any(metric.compares for metric in metrics.values()):
         split = config.evaluate.split
         about["real"] = {"split": split, "examples": len(getattr(dataset, split)), "chosen_by": "validation"}
+    if any(metric.of_players for metric in metrics.values()):
+        about["judged"] = JUDGED
     if any("k" in metric.needs for metric in metrics.values()):
         about["k"] = config.evaluate.k
     if config.conditional == "label":
@@ -177,6 +258,9 @@ def evaluator(config: ConfigDict, gan: Gan, dataset: Dataset) -> Callable[..., d
       UserError: what `check_metrics` refuses.
     """
     measure, sample_some, y = measurer(config, dataset), sampler(gan), scored_labels(config, dataset)
+    judges = judging(config, gan, dataset)
+    judged: Callable[..., dict[str, Any]] = jax.jit(judges[0]) if judges else lambda *_: {}
+    others = judges[1] if judges else {}
 
     def numbers(
         hparams: HParams, state: GanState, ema: int | None = 0, why: dict[str, str] | None = None
@@ -184,7 +268,8 @@ def evaluator(config: ConfigDict, gan: Gan, dataset: Dataset) -> Callable[..., d
         if not config.evaluate.metrics:
             return {}
         key = run_stream(hparams, "evaluate")
-        return measure(sample_some(hparams, state, key, config.evaluate.samples, ema=ema, y=y), why)
+        samples = sample_some(hparams, state, key, config.evaluate.samples, ema=ema, y=y)
+        return measure(samples, why, judged(state, samples, others))
 
     return numbers
 
@@ -193,7 +278,7 @@ def measurer(config: ConfigDict, dataset: Dataset) -> Callable[..., dict[str, fl
     """A function of samples [n, *shape] float32 -> the numbers of `evaluate.metrics`, `SELECTION` among them.
 
     Its second argument is a dictionary or None: it gets, by metric, why numbers are NaN that cannot be computed of
-    these samples.
+    these samples. Its third is what `judge` found, for metrics of the players.
 
     Raises:
       UserError: what `check_metrics` refuses.
@@ -202,7 +287,9 @@ def measurer(config: ConfigDict, dataset: Dataset) -> Callable[..., dict[str, fl
     chosen, metrics = selection(config), [(name, METRICS[name]) for name in config.evaluate.metrics]
     real, space = given(config, dataset), name_of(config.evaluate.features)
 
-    def measure(samples: np.ndarray, why: dict[str, str] | None = None) -> dict[str, float]:
+    def measure(
+        samples: np.ndarray, why: dict[str, str] | None = None, players: Mapping[str, Any] | None = None
+    ) -> dict[str, float]:
         found: dict[str, float] = {}
         if config.data.low and not config.data.gcn and dataset.mixture is None:
             samples = (samples - config.data.low) / (1 - config.data.low)  # scores compare, whatever G's range
@@ -212,6 +299,8 @@ def measurer(config: ConfigDict, dataset: Dataset) -> Callable[..., dict[str, fl
             return real(network).outputs(np.asarray(samples))
 
         def of(need: str, split: str) -> Any:
+            if need in OF_PLAYERS:
+                return (players or {})[need]
             match need:
                 case "samples":
                     return samples
@@ -234,7 +323,7 @@ def measurer(config: ConfigDict, dataset: Dataset) -> Callable[..., dict[str, fl
                 try:
                     numbers = metric.evaluate(**{need: of(need, split) for need in metric.needs})
                 except UserError as error:
-                    if not metric.of_features and "fake_classes" not in metric.needs:
+                    if not metric.may_fail:
                         raise
                     numbers = dict.fromkeys(metric.shown, math.nan)
                     if why is not None:

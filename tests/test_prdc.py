@@ -50,7 +50,15 @@ def test_by_definition_where_distances_repeat(k, strict):
 
 def test_each_k_at_once():
     real, fake = normal(0, 200, 4), normal(1, 150, 4)
-    assert prdc.evaluate_each(real, fake, (3, 5, 1)) == [prdc.evaluate(real, fake, k) for k in (3, 5, 1)]
+    each = [prdc.evaluate(real, fake, k) for k in (3, 5, 1)]
+    assert prdc.evaluate_each(real, fake, (3, 5, 1)) == each
+    assert prdc.evaluate_each(real, fake, (3, 5, 1), real_radii=prdc.radii(real, (3, 5, 1))) == each
+
+
+def test_radii_by_hand():
+    np.testing.assert_array_equal(prdc.radii([[0.0], [1.0], [3.0]], (2, 1)), [[9, 1], [4, 1], [9, 4]])
+    with pytest.raises(UserError, match="k = 3 must be from 1 to 2"):
+        prdc.radii([[0.0], [1.0], [3.0]], (3,))
 
 
 def test_precision_is_recall_the_other_way_round():

@@ -21,6 +21,7 @@ from jaxgan.augment import AUGMENTS
 from jaxgan.data.mixture import load as load_mixture
 from jaxgan.gan import player_optimizer
 from jaxgan.metrics import METRICS
+from jaxgan.metrics.protocol import OF_PLAYERS
 from jaxgan.networks import DISCRIMINATORS, GENERATORS
 from jaxgan.networks.layers import DataSpec
 from jaxgan.networks.norms import STATISTICS
@@ -319,11 +320,14 @@ def test_a_metric_gives_numbers_that_it_can_show(name):
         "fake_labels": rng.integers(0, 4, 40),
         "classes": 4,
         "k": 3,
+        "kernels": {f"{player}.layer": rng.normal(size=(3, 5)) for player in ("generator", "discriminator")},
     }
 
     def made(need: str):
         if need in others:
             return others[need]
+        if need in OF_PLAYERS:
+            return rng.normal(size=40).astype(np.float32)
         size = (40, 3) if need.endswith("_features") else shape
         return rng.uniform(size=size).astype(np.float32)
 

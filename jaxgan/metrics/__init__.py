@@ -1,6 +1,7 @@
 """How good samples are: a file per metric, pure functions on arrays, and one line per metric here."""
 
 from jaxgan.metrics import (
+    birthday,
     diversity,
     fid,
     inception_score,
@@ -9,9 +10,12 @@ from jaxgan.metrics import (
     memorization,
     modes,
     neighbours,
+    overfitting,
     parzen,
     prd,
     prdc,
+    slopes,
+    spectra,
 )
 from jaxgan.metrics.protocol import SPACES, Metric, Shown
 
@@ -28,6 +32,10 @@ METRICS: dict[str, Metric] = {
     "label_accuracy": label_accuracy.METRIC,
     "diversity": diversity.METRIC,
     "memorization": memorization.METRIC,
+    "birthday": birthday.METRIC,
+    "overfitting": overfitting.METRIC,
+    "slopes": slopes.METRIC,
+    "spectra": spectra.METRIC,
 }
 
 # Of every number that a metric may report.

@@ -95,11 +95,23 @@ def infinity(
     Source: arXiv:1911.07023, there 5,000 to 50,000.
     """
     real, fake = inputs.pair(real_features, fake_features, 2, "FID-infinity")
+    return infinity_from(*_moments(real), fake, sizes=sizes, seed=seed)
+
+
+def infinity_from(
+    mean: np.ndarray,
+    covariance: np.ndarray,
+    fake_features: ArrayLike,
+    *,
+    sizes: tuple[int, ...] | None = None,
+    seed: int = 0,
+) -> Infinity:
+    """`infinity`, given the mean [d] and the covariance [d, d] of the real features, or of their distribution."""
+    fake = inputs.features(fake_features, "fake features", 2, "FID-infinity")
     m = len(fake)
     sizes = tuple(np.linspace(max(m // 10, 2), m, POINTS).astype(int).tolist()) if sizes is None else tuple(sizes)
     if len(set(sizes)) < 2 or min(sizes) < 2 or max(sizes) > m:
         raise UserError(f"FID-infinity needs different subsets of 2 to {m} fake features, not of {list(sizes)}.")
-    mean, covariance = _moments(real)
     root, trace = _root(covariance), np.trace(covariance)
     random, fids = np.random.RandomState(seed), []
     for size in sizes:

@@ -43,17 +43,22 @@ def evaluate(real: ArrayLike, fake: ArrayLike, k: int, *, strict: bool = True) -
 
 
 def evaluate_each(
-    real: ArrayLike, fake: ArrayLike, ks: Sequence[int], *, strict: bool = True
+    real: ArrayLike,
+    fake: ArrayLike,
+    ks: Sequence[int],
+    *,
+    strict: bool = True,
+    real_radii: np.ndarray | None = None,
 ) -> list[dict[str, float]]:
-    """`evaluate` for each of several k, in the time of one."""
+    """`evaluate` for each of several k, in the time of one.
+
+    Args:
+      real_radii: `radii(real, ks)`, for those who compare several fake sets with one real set.
+    """
     real, fake = inputs.pair(real, fake, 2, NAME)
-    smaller = min(len(real), len(fake))
-    for k in ks:
-        if not 1 <= k < smaller:
-            raise UserError(f"k = {k} must be from 1 to {smaller - 1}, below the number of real and of fake features.")
-    columns = np.asarray(ks) - 1
-    real_radii, fake_radii = (distances.nearest_others(x, max(ks))[0][:, columns] for x in (real, fake))
-    found = distances.balls(real, real_radii, fake, fake_radii, strict=strict)
+    _check_k(ks, min(len(real), len(fake)))
+    real_radii = _radii(real, ks) if real_radii is None else real_radii
+    found = distances.balls(real, real_radii, fake, _radii(fake, ks), strict=strict)
     return [
         {
             "precision": float(np.mean(found.y_in_any[:, i])),
@@ -63,6 +68,27 @@ def evaluate_each(
         }
         for i, k in enumerate(ks)
     ]
+
+
+def radii(features: ArrayLike, ks: Sequence[int]) -> np.ndarray:
+    """Squared distances to the k-th nearest other example, for each k: [n, len(ks)] float64.
+
+    Raises:
+      UserError: as `evaluate` does.
+    """
+    x = inputs.features(features, "features", 2, NAME)
+    _check_k(ks, len(x))
+    return _radii(x, ks)
+
+
+def _radii(x: np.ndarray, ks: Sequence[int]) -> np.ndarray:
+    return distances.nearest_others(x, max(ks))[0][:, np.asarray(ks) - 1]
+
+
+def _check_k(ks: Sequence[int], smaller: int) -> None:
+    for k in ks:
+        if not 1 <= k < smaller:
+            raise UserError(f"k = {k} must be from 1 to {smaller - 1}, below the number of real and of fake features.")
 
 
 def expected_coverage(n: int, m: int, k: int) -> float:

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 SPACES = ("inception", "pixels", "classifier")  # in which features lie: the first word of evaluate.features
 OF_FEATURES = ("real_features", "fake_features", "fake_logits")
+# What D says of examples, and what both players are made of: `evaluate.judge`.
+OF_PLAYERS = ("train_logits", "validation_logits", "sample_logits", "train_slopes", "sample_slopes", "kernels")
 VALIDATION = "validation_"  # how numbers of the validation set begin
 
 
@@ -34,8 +36,13 @@ class Metric(NamedTuple):
       fake_labels: [m] integers, the classes that G was asked for, equally many of each.
       classes: int, how many there are.
       k: int, `evaluate.k`.
+      train_logits, validation_logits, sample_logits: [n] float32, D's, dropout off, of the first 1,000 training and
+        validation examples and samples.
+      train_slopes, sample_slopes: [n] float32, |d logit / dx| of D there.
+      kernels: {'generator.LAYER': [inputs, units] float32}, of both players, as their layers use them.
 
-    A UserError of a metric of features or classes (a generator whose samples are all equal) makes its numbers NaN.
+    A UserError of a metric of features, classes or players (a generator whose samples are all equal) makes its numbers
+    NaN.
     """
 
     needs: tuple[str, ...]
@@ -54,6 +61,16 @@ class Metric(NamedTuple):
     def of_features(self) -> bool:
         """Whether its numbers carry the name of the features."""
         return any(need in OF_FEATURES for need in self.needs)
+
+    @property
+    def of_players(self) -> bool:
+        """Whether it looks at the players themselves."""
+        return any(need in OF_PLAYERS for need in self.needs)
+
+    @property
+    def may_fail(self) -> bool:
+        """Whether there are samples, or players, of which it cannot be computed."""
+        return self.of_features or self.of_players or "fake_classes" in self.needs
 
     def full_name(self, name: str, space: str, *, validation: bool) -> str:
         """What a number is called that was computed in a space of features, against the validation set or not.

@@ -7,6 +7,9 @@ step or in a penalty. Gradients flow through the kernel, not through the vectors
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -30,6 +33,35 @@ def normalized(module: nn.Module, kernel: jax.Array) -> jax.Array:
         u = _unit(v @ fixed)
         stored.value = u
     return kernel / jnp.maximum(v @ matrix @ u, EPSILON)
+
+
+def kernels(params: Mapping[str, Any], stats: Mapping[str, Any]) -> dict[str, jax.Array]:
+    """Every kernel of a network as its layer uses it, as a matrix [inputs, units], by the path of the layer.
+
+    A kernel that is spectrally normalized is divided by its estimate. Of a transposed convolution, whose kernel has its
+    inputs last, it is the transpose.
+
+    Args:
+      params: of the network.
+      stats: its statistics, the collection `spectral` among them where it has one.
+    """
+    found = {}
+    vectors = _leaves(stats.get(SPECTRAL, {}))
+    for path, kernel in _leaves(params).items():
+        layer, _, name = path.rpartition(".")
+        if not name.endswith("kernel"):
+            continue
+        matrix = kernel.reshape(-1, kernel.shape[-1])
+        if (u := vectors.get(f"{layer}.u")) is not None:
+            matrix = matrix / jnp.maximum(_unit(matrix @ u) @ matrix @ u, EPSILON)
+        found[layer] = matrix
+    return found
+
+
+def _leaves(tree: Mapping[str, Any]) -> dict[str, jax.Array]:
+    """The arrays of nested dictionaries by their keys, joined by dots."""
+    flat = jax.tree_util.tree_flatten_with_path(tree)[0]
+    return {".".join(str(key.key) for key in path): leaf for path, leaf in flat}
 
 
 def _unit(x: jax.Array) -> jax.Array:

@@ -24,6 +24,7 @@ from jaxgan.evaluate import SELECTION, selection
 from jaxgan.gan import Gan, sampling_statistics
 from jaxgan.hparams import HParams
 from jaxgan.metrics import SHOWN
+from jaxgan.metrics.alarms import alarms
 from jaxgan.run import page, plots
 from jaxgan.run.files import write_atomically
 from jaxgan.run.scores import EVALUATION
@@ -109,10 +110,11 @@ def _findings(config: ConfigDict, records: list[dict[str, Any]], state: GanState
         found.append(
             f"{words[0].upper()}{words[1:]}: {a} at step {last['step']:,}; best: {b} at step {best['step']:,}."
         )
+    final = {name: x for name, x in (records[-1] if records else {}).items() if name != SELECTION}
+    found += alarms(final, best, chosen)
     if alike:
         found.append("The samples hardly differ from each other: G has collapsed, or has not begun to learn.")
     ends = plots.equilibrium(config)
-    final = records[-1] if records else {}
     game = [name for name in ("value", "d_real", "d_fake", "real_logit", "fake_logit") if final.get(name) is not None]
     if game:
         parts = [f"{plots.TRAINING[name].words} = {final[name]:.3f}" for name in game]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import operator
 import time
 from pathlib import Path
@@ -20,6 +21,7 @@ from jaxgan.errors import UserError
 from jaxgan.evaluate import SELECTION, evaluator, sampler
 from jaxgan.gan import Gan, build, sampling_statistics, spec_of
 from jaxgan.hparams import HParams, traced
+from jaxgan.metrics.alarms import alarms
 from jaxgan.run import export, plots
 from jaxgan.run.checkpoints import Checkpoints
 from jaxgan.run.files import write_atomically
@@ -245,6 +247,8 @@ def evaluate(workdir: Path, arguments: list[str]) -> int:
         print(f"{name:28s} {number:.4f}")
     for name, reason in why.items():
         print(f"{name} could not be computed: {reason}")
+    for sentence in alarms({name: x for name, x in numbers.items() if math.isfinite(x)}):
+        print(sentence)
     print(f"{time.perf_counter() - started:.1f} s")
     return 0
 

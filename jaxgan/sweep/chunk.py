@@ -261,13 +261,17 @@ def evaluate(chunk: Chunk, group: Population, line: Line) -> bool:
     size = devices.threads() if devices.take_turns() else len(group)
     found: list[dict[str, float]] = []
     for i in range(0, len(group), size):
-        drawn = about.draw_scored(chunk.hparams[i : i + size], states[i : i + size])
-        samples = gather(drawn, len(drawn) if devices.take_turns() else n)
+        some_states = states[i : i + size]
+        drawn = about.draw_scored(chunk.hparams[i : i + size], some_states)
+        both = [*zip(drawn, about.judge(some_states, drawn), strict=True)]
+        samples, judged = gather(both, len(drawn) if devices.take_turns() else n)
         for j in range(0, len(samples), devices.threads()):
             if chunk.signals:
                 line["pending"] = True
                 return False
-            found += devices.map_host(about.measure, samples[j : j + devices.threads()])
+            some = range(j, min(j + devices.threads(), len(samples)))
+            players = [jax.tree.map(lambda a, m=m: a[m], judged) for m in some]
+            found += devices.map_host(about.measure, [samples[m] for m in some], [None for _ in some], players)
     line.pop("pending", None)
     for name in found[0]:
         line["metrics"][name] = _finite([scores[name] for scores in found], alive)

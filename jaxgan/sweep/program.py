@@ -13,13 +13,13 @@ from ml_collections import ConfigDict
 from jaxgan import data
 from jaxgan.algorithm1 import Data, zero_metrics
 from jaxgan.data import Dataset
-from jaxgan.evaluate import draw, measurer, scored_labels
+from jaxgan.evaluate import draw, judging, measurer, scored_labels
 from jaxgan.gan import Gan, build_for, spec_of
 from jaxgan.hparams import HParams, traced
 from jaxgan.run import warm_start, workdir
 from jaxgan.state import GanState, run_stream
 from jaxgan.sweep import population
-from jaxgan.sweep.devices import MemberMap, Population, shard, take_turns
+from jaxgan.sweep.devices import MemberMap, Population, replicate, shard, take_turns
 from jaxgan.sweep.plan import Trial, naming, program_key
 from jaxgan.sweep.population import Member
 from jaxgan.train import on_device
@@ -40,7 +40,8 @@ class Program(NamedTuple):
     close_line: MemberMap  # (state, sums, kept, alive) -> Member's parts
     draw_scored: MemberMap  # (hparams, state) -> samples that are measured
     draw_shown: MemberMap  # (hparams, state) -> samples that are kept
-    measure: Callable[[np.ndarray], dict[str, float]]  # of one member's samples
+    judge: Callable[..., Population]  # (state, samples) -> what metrics need of the players
+    measure: Callable[..., dict[str, float]]  # of one member's samples, and of what its players are judged to be
 
 
 _programs: dict[str, Program] = {}
@@ -88,8 +89,17 @@ def _build(config: ConfigDict) -> Program:
         close_line=MemberMap(population.close_line, own=4, donate=(0, 2)),
         draw_scored=draws("evaluate", config.evaluate.samples, scored_labels(config, dataset)),
         draw_shown=draws("sample", shown),
+        judge=_judge(config, gan, dataset),
         measure=measurer(config, dataset),
     )
+
+
+def _judge(config: ConfigDict, gan: Gan, dataset: Dataset) -> Callable[..., Population]:
+    found = judging(config, gan, dataset)
+    if found is None:
+        return lambda states, samples: [{}] * len(samples)
+    mapped, others = MemberMap(found[0], own=2, shared=1, side_by_side=False), replicate(found[1])
+    return lambda states, samples: mapped(states, samples, others)
 
 
 def shapes_of(gan: Gan, dataset: Dataset) -> Data:

@@ -1,0 +1,54 @@
+"""Signs that G has collapsed or that the game is lost, from the numbers of an evaluation and of the steps before it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from jaxgan.metrics.protocol import VALIDATION
+
+ALIKE = 0.5  # of `diversity`
+WORSE = 0.1  # of the best score
+SATURATED = 10.0  # nats of G's loss
+
+
+def alarms(
+    last: Mapping[str, float | None],
+    best: Mapping[str, float | None] | None = None,
+    selection: tuple[str, int] | None = None,
+) -> list[str]:
+    """Sentences, one per sign; [] without any.
+
+    - Samples are less than half as far apart as data (`diversity`).
+    - Half of the classes, or as much, are missing: KL of the samples' classes to uniform above log 2 (`class_kl`).
+    - A sample has a near-duplicate among the others (`near_duplicates` of 1 or more).
+    - The score that chooses checkpoints was better by more than a tenth than it is now.
+    - D gives samples a probability of data below e^-10 (`d_fake`), so that -log D(G(z)) is above 10 nats.
+    - A score is not a number.
+
+    Args:
+      last: numbers by name; of scores, the last ones. None or NaN is a number that could not be computed.
+      best: those of the evaluation that is best by `selection`, its `step` among them.
+      selection: the number that chooses, and its sign, 1 where larger is better.
+    """
+    found = []
+    for name, number in last.items():
+        own = name.removeprefix(VALIDATION)
+        if number is None or not math.isfinite(number):
+            found.append(f"{name} could not be computed.")
+        elif own.endswith("diversity") and number < ALIKE:
+            found.append(f"Samples are {number:.2f} times as far apart as data ({name}): G has collapsed, or nearly.")
+        elif own == "class_kl" and number > math.log(2):
+            found.append(f"The samples' classes are {number:.2f} nats from uniform (class_kl): classes are missing.")
+        elif own.endswith("near_duplicates") and number >= 1:
+            found.append(f"A sample has {number:.1f} near-duplicates ({name}): G repeats itself.")
+        elif name == "d_fake" and number < math.exp(-SATURATED):
+            found.append(f"D(G(z)) is {number:.1e}: D has won, and G's gradient may have vanished.")
+    if best and selection:
+        name, sign = selection
+        now, then = last.get(name), best.get(name)
+        if now is not None and then is not None and sign * (then - now) > WORSE * abs(then):
+            found.append(
+                f"{name} was {then:.4g} at step {best['step']:,} and is {now:.4g} now: take the best checkpoint."
+            )
+    return found

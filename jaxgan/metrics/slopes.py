@@ -1,0 +1,36 @@
+"""How steep D is at the data and at samples: what G learns from, and what gradient penalties hold down."""
+
+from __future__ import annotations
+
+import numpy as np
+from jax.typing import ArrayLike
+
+from jaxgan.errors import UserError
+from jaxgan.metrics.protocol import Metric, Shown
+
+
+def evaluate(train: ArrayLike, samples: ArrayLike) -> dict[str, float]:
+    """Mean |d logit / dx| at training examples and at samples of G, in logits per unit of the data, float64.
+
+    Args:
+      train, samples: [n] and [m], norms of D's gradient.
+
+    Raises:
+      UserError: none of either, or not finite.
+    """
+    train, samples = np.asarray(train, np.float64), np.asarray(samples, np.float64)
+    for name, slopes in (("training examples", train), ("samples", samples)):
+        if not slopes.size or not np.all(np.isfinite(slopes)):
+            raise UserError(f"D's slopes at {name} are {'not finite' if slopes.size else 'missing'}.")
+    return {"slope_train": float(train.mean()), "slope_samples": float(samples.mean())}
+
+
+METRIC = Metric(
+    needs=("train_slopes", "sample_slopes"),
+    evaluate=lambda train_slopes, sample_slopes: evaluate(train_slopes, sample_slopes),
+    shown={
+        "slope_train": Shown("slope of D at training examples", 3, 0),
+        "slope_samples": Shown("slope of D at samples", 3, 0),
+    },
+    best="",
+)
