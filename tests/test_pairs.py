@@ -1,15 +1,67 @@
-"""Parts that do not go together are refused with a sentence before training; everything else may be combined."""
+"""Every loss goes with every penalty and family; parts that do not go together are refused before training."""
 
+import itertools
+from functools import partial
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import zoo_games as zoo
 
+from jaxgan import algorithm1
 from jaxgan.config import default, update, validate
+from jaxgan.config.fields import fields_of
 from jaxgan.errors import UserError
 from jaxgan.gan import build
+from jaxgan.networks import DISCRIMINATORS
 from jaxgan.networks.layers import DataSpec, output_bias
+from jaxgan.objectives.losses import LOSSES
+from jaxgan.objectives.penalties import PENALTIES
+from jaxgan.state import all_finite
 
 GREY = DataSpec((8, 8, 1), 0, (0.0, 1.0))
+NONE = "no penalty"
+
+
+def games(pair: tuple[str, str]) -> list[tuple[zoo.Game, tuple[str, ...]]]:
+    """Games of a family with any loss, and what penalties each can have; a D with batch statistics has none."""
+    rates = {f"optimizer.{player}.learning_rate": 1e-3 for player in ("generator", "discriminator")}
+    fields, norms = zoo.family(*pair) | rates, {"discriminator.norm": "spectral"}
+    if "norm" not in fields_of(DISCRIMINATORS[pair[1]]):
+        return [(zoo.any_loss(fields, PENALTIES), (NONE, *PENALTIES))]
+    return [(zoo.any_loss(fields), (NONE,)), (zoo.any_loss(fields | norms, PENALTIES), tuple(PENALTIES))]
+
+
+def step_of_each(one: zoo.Game, pairs: list[tuple[str, str]]) -> dict[str, np.ndarray]:
+    """A step with each pair of loss and penalty, in one program: what came out is finite; who moved."""
+    gan, losses = one.gan, list(LOSSES)
+    weights = [key for key in one.hparams if key.startswith(zoo.WEIGHTS)]
+    varied = {key: np.float32([key == f"{zoo.WEIGHTS}{penalty}" for _, penalty in pairs]) for key in weights}
+    varied["objective.which"] = np.array([losses.index(loss) for loss, _ in pairs], np.int32)
+
+    def step(before, numbers):
+        after, metrics = algorithm1.train_step(gan=gan, hparams=one.hparams | numbers, state=before, data=one.data)
+
+        def moved(player):
+            old, new = (jax.tree.leaves(getattr(state, player).params) for state in (before, after))
+            return jnp.any(jnp.stack([jnp.any(a != b) for a, b in zip(old, new, strict=True)]))
+
+        return {"finite": all_finite((after, metrics)), "G moved": moved("generator"), "D moved": moved("discriminator")}
+
+    return zoo.compiled(lambda varied: jax.lax.map(partial(step, gan.init(one.hparams)), varied))(varied)
+
+
+# Of every family in minutes, of the simplest one in seconds.
+PAIRS = [pytest.param(pair, marks=() if pair == ("toy", "toy") else pytest.mark.slow) for pair in zoo.families()]
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=" ".join)
+def test_every_loss_goes_with_every_penalty_and_family(pair):
+    for one, penalties in games(pair):
+        pairs = list(itertools.product(LOSSES, penalties))
+        for what, true in step_of_each(one, pairs).items():
+            assert [names for names, yes in zip(pairs, true, strict=True) if not yes] == [], what
 
 
 @pytest.mark.parametrize(
