@@ -174,6 +174,105 @@ def numbers_of(hparams: HParams) -> dict[str, jax.Array]:
     return {key.removeprefix("objective."): value for key, value in hparams.items() if key.startswith("objective.")}
 
 
+def discriminator_loss(
+    theta_d: optax.Params,
+    *,
+    gan: Gan,
+    hparams: HParams,
+    G: Player,
+    stats: Any,
+    x: jax.Array,
+    y: jax.Array | None,
+    noise: Noise,
+    count: jax.Array,
+    axis_name: str | None,
+) -> tuple[jax.Array, tuple[dict[str, jax.Array], Any, jax.Array]]:
+    """What D descends, scalar; with it metrics, D's statistics after it, and its logits on x, all devices' [m]."""
+    fake_x, _ = gan.G(G.params, G.stats, noise.z, y, train=True, axis_name=axis_name)
+    real = Examples(x, y, noise.real_dropout, noise.real_view)
+    fake = Examples(fake_x, y, noise.fake_dropout, noise.fake_view)
+    both = look_at_both(gan, hparams, theta_d, stats, real=real, fake=fake, axis_name=axis_name)
+    real_logits, fake_logits, stats = gather(both[0], axis_name), gather(both[1], axis_name), both[2]
+    losses = loss_of(gan, hparams, "discriminator", real_logits, fake_logits)
+    d_loss = hparams["objective.d_scale"] * jnp.mean(losses)
+    sees = lambda x: look(gan, hparams, theta_d, stats, real._replace(x=x), once=False, axis_name=axis_name)[0]  # noqa: E731
+    total, means = penalized(
+        gan, hparams, theta_d, stats, real=real, fake=fake, keys=noise.penalty, count=count, axis_name=axis_name
+    )
+    for name, term in gan.d_terms:
+        draws = lambda z: gan.G(G.params, G.stats, z, y, train=True, axis_name=axis_name)[0]  # noqa: E731
+        seen = Look(sees, draws, x, fake_x, noise.z, noise.terms, real_logits, fake_logits, stats, count)
+        means[name], stats = term(numbers_of(hparams), seen)
+        total += means[name]
+    return d_loss + total, ({"d_loss": d_loss, **means, **readings(gan, real_logits, fake_logits)}, stats, real_logits)
+
+
+def readings(gan: Gan, real_logits: jax.Array, fake_logits: jax.Array) -> dict[str, jax.Array]:
+    """What D's logits say: see `discriminator_step`."""
+    if not gan.loss.probability:
+        return {"real_logit": jnp.mean(real_logits), "fake_logit": jnp.mean(fake_logits)}
+    return {
+        "value": value(real_logits, fake_logits),
+        "d_real": jnp.mean(jax.nn.sigmoid(real_logits)),
+        "d_fake": jnp.mean(jax.nn.sigmoid(fake_logits)),
+    }
+
+
+def generator_loss(
+    theta_g: optax.Params,
+    *,
+    gan: Gan,
+    hparams: HParams,
+    D: Player,
+    stats: Any,
+    x: jax.Array | None,
+    y: jax.Array | None,
+    noise: Noise,
+    axis_name: str | None,
+) -> tuple[jax.Array, tuple[dict[str, jax.Array], Any]]:
+    """What G descends, scalar; with it metrics, and G's statistics after it."""
+    draws = partial(gan.G, theta_g, stats, train=True, axis_name=axis_name)
+    fake_x, stats = draws(noise.z, y)
+    sees = partial(look, gan, hparams, D.params, D.stats, once=False, axis_name=axis_name)
+    real_logits = None
+    if gan.loss.needs_real:
+        real_logits = gather(sees(Examples(x, y, noise.real_dropout, noise.real_view))[0], axis_name)
+    fake_logits = gather(sees(Examples(fake_x, y, noise.fake_dropout, noise.fake_view))[0], axis_name)
+    losses = loss_of(gan, hparams, "generator", real_logits, fake_logits)
+    g_loss = top_k_mean(losses, fake_logits, hparams["objective.top_k"]) if gan.top_k else jnp.mean(losses)
+    total, means = g_loss, {"g_loss": g_loss}
+    for name, term in gan.g_terms:
+        means[name] = term(numbers_of(hparams), lambda z: draws(z, y)[0], noise.z, noise.terms)
+        total += means[name]
+    return total, (means, stats)
+
+
+def in_micro_batches(n: int, function: Callable, *batch: Any) -> tuple[Any, Any, Any]:
+    """What `function` finds in the n parts of a minibatch, one after the other: the same gradient in less memory.
+
+    Args:
+      function: (*part of the batch) -> (means over its examples, statistics of a player after it, what is per example).
+      batch: trees of arrays [m, ...], m a multiple of n.
+
+    Returns:
+      The means over all m examples; the statistics after a part, each of which begins where the minibatch does, since
+      what a pass moves here (spectral vectors) does not depend on the examples; and [m, ...] what is per example.
+    """
+    if n == 1:
+        return function(*batch)
+    parts = jax.tree.map(lambda a: a.reshape(n, -1, *a.shape[1:]), batch)
+    of_none = jax.tree.map(
+        lambda a: jnp.zeros(a.shape, a.dtype), jax.eval_shape(function, *jax.tree.map(lambda a: a[0], parts))[:2]
+    )
+
+    def add(so_far, part):
+        means, stats, each = function(*part)
+        return (jax.tree.map(jnp.add, so_far[0], means), stats), each
+
+    (sums, stats), each = jax.lax.scan(add, of_none, parts)
+    return jax.tree.map(lambda a: a / n, sums), stats, jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), each)
+
+
 def discriminator_gradient(
     *,
     gan: Gan,
@@ -187,41 +286,18 @@ def discriminator_gradient(
     axis_name: str | None,
 ) -> tuple[optax.Updates, Any, dict[str, jax.Array]]:
     """The gradient over theta_d of D's loss and its terms, D's statistics, and metrics; see `discriminator_step`."""
-    fake_x, _ = gan.G(G.params, G.stats, noise.z, y, train=True, axis_name=axis_name)
-    real = Examples(x, y, noise.real_dropout, noise.real_view)
-    fake = Examples(fake_x, y, noise.fake_dropout, noise.fake_view)
 
-    def objective(theta_d: optax.Params):
-        both = look_at_both(gan, hparams, theta_d, D.stats, real=real, fake=fake, axis_name=axis_name)
-        real_logits, fake_logits, stats = gather(both[0], axis_name), gather(both[1], axis_name), both[2]
-        losses = loss_of(gan, hparams, "discriminator", real_logits, fake_logits)
-        d_loss = hparams["objective.d_scale"] * jnp.mean(losses)
-        sees = lambda x: look(gan, hparams, theta_d, stats, real._replace(x=x), once=False, axis_name=axis_name)[0]  # noqa: E731
-        total, means = penalized(
-            gan, hparams, theta_d, stats, real=real, fake=fake, keys=noise.penalty, count=count, axis_name=axis_name
-        )
-        for name, term in gan.d_terms:
-            draws = lambda z: gan.G(G.params, G.stats, z, y, train=True, axis_name=axis_name)[0]  # noqa: E731
-            seen = Look(sees, draws, x, fake_x, noise.z, noise.terms, real_logits, fake_logits, stats, count)
-            means[name], stats = term(numbers_of(hparams), seen)
-            total += means[name]
-        if AUGMENT in stats:
-            stats = {**stats, AUGMENT: gan.augment(hparams).update(stats[AUGMENT], real_logits)}
-        return d_loss + total, ({"d_loss": d_loss, **means, **readings(gan, real_logits, fake_logits)}, stats)
+    def part(x: jax.Array, y: jax.Array | None, noise: Noise):
+        given = {"gan": gan, "hparams": hparams, "G": G, "stats": D.stats, "count": count, "axis_name": axis_name}
+        loss = partial(discriminator_loss, x=x, y=y, noise=noise, **given)
+        gradient, (metrics, stats, real_logits) = jax.grad(loss, has_aux=True)(D.params)
+        return (gradient, metrics), stats, real_logits
 
-    gradient, (metrics, stats) = mean(jax.grad(objective, has_aux=True)(D.params), axis_name)
+    means, stats, real_logits = in_micro_batches(gan.accumulate, part, x, y, noise)
+    if AUGMENT in stats:
+        stats = {**stats, AUGMENT: gan.augment(hparams).update(stats[AUGMENT], real_logits)}
+    (gradient, metrics), stats = mean((means, stats), axis_name)
     return gradient, stats, {**metrics, "d_gradient_norm": optax.tree.norm(gradient)}
-
-
-def readings(gan: Gan, real_logits: jax.Array, fake_logits: jax.Array) -> dict[str, jax.Array]:
-    """What D's logits say: see `discriminator_step`."""
-    if not gan.loss.probability:
-        return {"real_logit": jnp.mean(real_logits), "fake_logit": jnp.mean(fake_logits)}
-    return {
-        "value": value(real_logits, fake_logits),
-        "d_real": jnp.mean(jax.nn.sigmoid(real_logits)),
-        "d_fake": jnp.mean(jax.nn.sigmoid(fake_logits)),
-    }
 
 
 def generator_gradient(
@@ -237,23 +313,14 @@ def generator_gradient(
 ) -> tuple[optax.Updates, Any, dict[str, jax.Array]]:
     """The gradient over theta_g of G's loss and its terms, G's statistics, and metrics; see `generator_step`."""
 
-    def objective(theta_g: optax.Params):
-        draws = partial(gan.G, theta_g, G.stats, train=True, axis_name=axis_name)
-        fake_x, stats = draws(noise.z, y)
-        sees = partial(look, gan, hparams, D.params, D.stats, once=False, axis_name=axis_name)
-        real_logits = None
-        if gan.loss.needs_real:
-            real_logits = gather(sees(Examples(x, y, noise.real_dropout, noise.real_view))[0], axis_name)
-        fake_logits = gather(sees(Examples(fake_x, y, noise.fake_dropout, noise.fake_view))[0], axis_name)
-        losses = loss_of(gan, hparams, "generator", real_logits, fake_logits)
-        g_loss = top_k_mean(losses, fake_logits, hparams["objective.top_k"]) if gan.top_k else jnp.mean(losses)
-        total, means = g_loss, {"g_loss": g_loss}
-        for name, term in gan.g_terms:
-            means[name] = term(numbers_of(hparams), lambda z: draws(z, y)[0], noise.z, noise.terms)
-            total += means[name]
-        return total, (means, stats)
+    def part(x: jax.Array | None, y: jax.Array | None, noise: Noise):
+        given = {"gan": gan, "hparams": hparams, "D": D, "stats": G.stats, "axis_name": axis_name}
+        loss = partial(generator_loss, x=x, y=y, noise=noise, **given)
+        gradient, (metrics, stats) = jax.grad(loss, has_aux=True)(G.params)
+        return (gradient, metrics), stats, ()
 
-    gradient, (metrics, stats) = mean(jax.grad(objective, has_aux=True)(G.params), axis_name)
+    means, stats, _ = in_micro_batches(gan.accumulate, part, x, y, noise)
+    (gradient, metrics), stats = mean((means, stats), axis_name)
     return gradient, stats, {**metrics, "g_gradient_norm": optax.tree.norm(gradient)}
 
 

@@ -17,12 +17,12 @@ from ml_collections import ConfigDict
 
 from jaxgan import ema
 from jaxgan.augment import Nothing
-from jaxgan.config import chosen
+from jaxgan.config import chosen, whole_minibatch
 from jaxgan.config.fields import keywords
 from jaxgan.data import Dataset, value_range
 from jaxgan.data.decode import decode
 from jaxgan.errors import UserError
-from jaxgan.hparams import HParams, of
+from jaxgan.hparams import HParams, of, traced
 from jaxgan.networks.layers import DataSpec
 from jaxgan.networks.norms import MOMENTUM, STATISTICS
 from jaxgan.networks.spectral import SPECTRAL
@@ -60,6 +60,7 @@ class Gan(NamedTuple):
     m: int  # minibatch size, over all devices
     g_m: int  # ... of G's step
     k: int  # ascent steps on D for one descent step on G
+    accumulate: int  # parts of a minibatch that a gradient is added up from
     update: str  # train.update
     lookahead: int  # steps after which the players go back part of the way; 0 = never
     lookahead_rate: float  # the part that stays
@@ -137,12 +138,8 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
     Raises:
       UserError: a family that does not fit the data.
     """
-    packing = config.discriminator.packing
-    judged = data._replace(shape=(*data.shape[:-1], data.shape[-1] * packing))
-    generator, discriminator = chosen(config, "generator", data=data), chosen(config, "discriminator", data=judged)
-    for part in (generator, discriminator, chosen(config, "augment", data=data)):
-        if hasattr(part, "check"):
-            part.check()
+    generator, discriminator = _networks(config, data)
+    packing, weights = config.discriminator.packing, config.objective.penalties
     precision = None if config.train.precision == "default" else config.train.precision
     draw = prior(config.prior.name, config.prior.size)
     optimizer = partial(player_optimizer, config, examples)
@@ -150,15 +147,7 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
     def augment(hparams: HParams) -> Nothing:
         return dataclasses.replace(chosen(config, "augment", data=data), **of(hparams, "augment"))
 
-    weights = config.objective.penalties
-    if any(weights.values()) and (
-        getattr(discriminator, "norm", "") == "batch" or getattr(discriminator, "minibatch_deviation", 0)
-    ):
-        raise UserError(
-            "objective.penalties are of single examples, and this D couples them (discriminator.norm=batch or "
-            "minibatch_deviation); set discriminator.norm to none, layer or spectral."
-        )
-    return Gan(
+    gan = Gan(
         G=partial(_apply, generator, precision),
         D=partial(_apply_packed, packing, partial(_apply, discriminator, precision)),
         draw_z=lambda hparams, key: draw(key) * hparams["prior.scale"],
@@ -177,6 +166,7 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
         m=config.train.batch_size,
         g_m=config.train.g_batch_size or config.train.batch_size,
         k=config.train.d_steps,
+        accumulate=config.train.accumulate,
         update=config.train["update"],
         lookahead=config.train.lookahead,
         lookahead_rate=config.train.lookahead_rate,
@@ -184,6 +174,44 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
         label_classes=label_classes,
         stack=stack,
     )
+    _check_statistics(config, gan)
+    return gan
+
+
+def _networks(config: ConfigDict, data: DataSpec) -> tuple[nn.Module, nn.Module]:
+    """G and D, which fit the data, as does the augmentation."""
+    judged = data._replace(shape=(*data.shape[:-1], data.shape[-1] * config.discriminator.packing))
+    generator, discriminator = chosen(config, "generator", data=data), chosen(config, "discriminator", data=judged)
+    for part in (generator, discriminator, chosen(config, "augment", data=data)):
+        if hasattr(part, "check"):
+            part.check()
+    if any(config.objective.penalties.values()) and (
+        getattr(discriminator, "norm", "") == "batch" or getattr(discriminator, "minibatch_deviation", 0)
+    ):
+        raise UserError(
+            "objective.penalties are of single examples, and this D couples them (discriminator.norm=batch or "
+            "minibatch_deviation); set discriminator.norm to none, layer or spectral."
+        )
+    return generator, discriminator
+
+
+def _check_statistics(config: ConfigDict, gan: Gan) -> None:
+    """Raises UserError where a minibatch is too small, or taken in parts, for statistics over it."""
+    smallest = {"generator": min(gan.m, gan.g_m), "discriminator": min(gan.m, gan.g_m) // config.discriminator.packing}
+    if gan.accumulate == 1 and min(smallest.values()) > 1:
+        return
+    shapes = jax.eval_shape(gan.init, traced(config))
+    for name, examples in smallest.items():
+        if STATISTICS not in getattr(shapes, name).stats:
+            continue
+        what = f"the batch normalization of {name}.name={config[name].name}"
+        if gan.accumulate > 1:
+            raise whole_minibatch(gan.accumulate, what)
+        if examples < 2:
+            raise UserError(
+                f"{what} has statistics over a minibatch, which is {examples} at train.batch_size="
+                f"{config.train.batch_size}; make it larger, or take networks without batch normalization."
+            )
 
 
 def initial_state(config: ConfigDict, generator: nn.Module, discriminator: nn.Module, hparams: HParams) -> GanState:

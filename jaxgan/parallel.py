@@ -20,16 +20,16 @@ AXIS = "data"
 
 
 def check_batch(config: ConfigDict) -> None:
-    """Raises UserError where a minibatch does not divide over the devices, or not in whole packs."""
-    devices, together = jax.device_count(), config.discriminator.packing
+    """Raises UserError where a minibatch does not divide over the devices and parts, or not in whole packs."""
+    devices, parts, together = jax.device_count(), config.train.accumulate, config.discriminator.packing
     together *= config.discriminator.get("minibatch_deviation", 0) or 1
-    packs = f" in groups of {together}" if together > 1 else ""
+    how = f"over {devices} devices" if parts == 1 else f"over {devices} devices, {parts} parts on each"
+    how += f" in groups of {together}" if together > 1 else ""
     for name in ("batch_size", "g_batch_size"):
-        m, unit = config.train[name], devices * together
+        m, unit = config.train[name], devices * parts * together
         if m % unit:
             raise UserError(
-                f"train.{name}={m} does not divide over {devices} devices{packs}; make it a multiple of {unit}, such "
-                f"as {m + -m % unit}."
+                f"train.{name}={m} does not divide {how}; make it a multiple of {unit}, such as {m + -m % unit}."
             )
 
 

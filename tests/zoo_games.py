@@ -9,6 +9,7 @@ devices (virtual CPU devices need their flag before JAX starts) and saves what c
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import jax
@@ -63,7 +64,7 @@ TINY: dict[str, dict[str, dict[str, Any]]] = {
         "sndcgan": {"widths": (3,)},
         "resnet": {"width": 4, "down": 1, "plain": 0},
         "r3gan": {"widths": (4,), "blocks": (1,), "groups": (2,)},
-        "toy": {"start": 0.1},
+        "toy": {"start": 0.02},
     },
 }  # fmt: skip
 
@@ -99,10 +100,9 @@ SGD = {
 }
 
 
-def every_loss_and_penalty() -> tuple[Game, dict[str, HParams]]:
-    """A game with all losses and all penalties in its program, and the numbers that choose one of them, by its name."""
-    fields = family("mlp", "mlp") | SGD | {f"{WEIGHTS}{name}": 1.0 for name in PENALTIES}
-    one = game("every loss and penalty", fields)
+def any_loss(changes: dict[str, Any], penalties: Iterable[str] = ()) -> Game:
+    """A game with all losses and these penalties in its program; `objective.which`, traced, is the loss's place."""
+    one = game("any loss", SGD | changes | {f"{WEIGHTS}{name}": 1.0 for name in penalties})
 
     def part(player: str):
         def function(real_logits, fake_logits, *, which):
@@ -112,21 +112,31 @@ def every_loss_and_penalty() -> tuple[Game, dict[str, HParams]]:
         return function
 
     loss = Loss(part("discriminator"), part("generator"), "of the loss that is chosen", needs_real=True)
+    return one._replace(gan=one.gan._replace(loss=loss))
+
+
+def every_loss_and_penalty() -> tuple[Game, dict[str, HParams]]:
+    """A game with all losses and all penalties in its program, and the numbers that choose one of them, by its name."""
+    one = any_loss(family("mlp", "mlp"), PENALTIES)
     none = one.hparams | {f"{WEIGHTS}{name}": np.float32(0) for name in PENALTIES}
     place = {name: np.int32(i) for i, name in enumerate(LOSSES)}
     cases = {name: none | {"objective.which": place[name]} for name in LOSSES}
     for name in PENALTIES:
         cases[f"penalty {name}"] = cases["non_saturating"] | {f"{WEIGHTS}{name}": np.float32(0.5)}
-    return one._replace(gan=one.gan._replace(loss=loss)), cases
+    return one, cases
+
+
+def families() -> list[tuple[str, str]]:
+    """(G, D) of every family; beside one without the other player stands an mlp."""
+    return [
+        (name if name in GENERATORS else "mlp", name if name in DISCRIMINATORS else "mlp")
+        for name in dict.fromkeys([*GENERATORS, *DISCRIMINATORS])
+    ]
 
 
 def covering_games() -> list[Game]:
     """Every network family, optimizer, schedule and augmentation, one of each in a game; and every update."""
-    pairs = [
-        (name if name in GENERATORS else "mlp", name if name in DISCRIMINATORS else "mlp")
-        for name in dict.fromkeys([*GENERATORS, *DISCRIMINATORS])
-    ]
-    found = []
+    found, pairs = [], families()
     for i in range(max(map(len, (pairs, OPTIMIZERS, SCHEDULES, AUGMENTS)))):
         turn = lambda table, i=i: list(table)[i % len(table)]  # noqa: E731
         changes = family(*turn(pairs)) | {"augment.name": turn(AUGMENTS)}

@@ -168,6 +168,7 @@ def _add_run(c: ConfigDict) -> None:
     c.train.batch_size = 64  # m, over all devices and hosts
     c.train.d_steps = 1  # k, ascent steps on D for each descent step on G
     c.train.g_batch_size = 0  # minibatch of G's step; 0 = batch_size
+    c.train.accumulate = 1  # parts of a minibatch, one at a time in memory, whose gradients make one update
     # alternating: Algorithm 1 | simultaneous: the 2014 code | extragradient (arXiv:1802.10551) | simultaneous with a
     # term of second order (objectives/adjustments.py): consensus, symplectic, symplectic_aligned; all but the first
     # have k = 1.
@@ -290,6 +291,7 @@ def validate(config: ConfigDict) -> None:
         if check is not None:
             check(**keywords(check, get(config, path)))
     _validate_training(config)
+    _validate_parts(config)
 
 
 def _validate_training(config: ConfigDict) -> None:
@@ -335,6 +337,36 @@ def _validate_training(config: ConfigDict) -> None:
         )
 
 
+def _validate_parts(config: ConfigDict) -> None:
+    """Refuses parts of a minibatch (gradient accumulation) where only the whole has the gradient."""
+    n, objective = config.train.accumulate, config.objective
+    if n == 1:
+        return
+    for key in ("batch_size", "g_batch_size"):
+        if config.train[key] % (n * config.discriminator.packing):
+            raise UserError(
+                f"train.accumulate={n} parts do not divide train.{key}={config.train[key]} (in packs of "
+                f"{config.discriminator.packing}); make it a multiple of {n * config.discriminator.packing}."
+            )
+    coupled = {
+        f"objective.loss={objective.loss}": LOSSES[objective.loss].couples,
+        "objective.top_k": objective.top_k < 1,
+    }
+    coupled |= {f"objective.penalties.{name}": p.couples and objective.penalties[name] for name, p in PENALTIES.items()}
+    coupled |= {"objective.lecam": objective.lecam.weight}
+    for what, is_coupled in coupled.items():
+        if is_coupled:
+            raise whole_minibatch(n, what)
+
+
+def whole_minibatch(parts: int, what: str) -> UserError:
+    """The error of what needs a whole minibatch at once."""
+    return UserError(
+        f"train.accumulate={parts} takes a minibatch in parts, but its examples are coupled by {what}; set "
+        f"train.accumulate=1."
+    )
+
+
 def _has_sign(objective: ConfigDict) -> bool:
     """Whether a logit of 0 is, but for label smoothing, where D finds data and samples equally likely."""
     posterior = LOSSES[objective.loss].posterior
@@ -347,6 +379,7 @@ _POSITIVE = (
     "train.steps",
     "train.batch_size",
     "train.d_steps",
+    "train.accumulate",
     "discriminator.packing",
     "objective.penalty_every",
     "prior.size",

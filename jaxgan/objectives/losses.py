@@ -43,6 +43,7 @@ class Loss(NamedTuple):
     difference: bool = False  # only differences of logits have meaning: not their sign, not their sigmoid
     needs_real: bool = False  # G's step needs data (fresh examples; under simultaneous updates those of D)
     check: Callable[..., None] | None = None  # (**numbers) raises UserError for numbers that make no game
+    couples: bool = False  # number i depends on more than the logits i: a minibatch cannot be taken in parts
 
 
 # --- arXiv:1406.2661 -------------------------------------------------------------------------------------------------
@@ -271,6 +272,7 @@ LOSSES: dict[str, Loss] = {
         POTENTIAL,
         difference=True,
         needs_real=True,
+        couples=True,
     ),
     "relativistic_average_least_squares": Loss(
         relativistic_average_least_squares_discriminator,
@@ -278,6 +280,7 @@ LOSSES: dict[str, Loss] = {
         POTENTIAL,
         difference=True,
         needs_real=True,
+        couples=True,
     ),
     "relativistic_average_hinge": Loss(
         relativistic_average_hinge_discriminator,
@@ -285,6 +288,7 @@ LOSSES: dict[str, Loss] = {
         POTENTIAL,
         difference=True,
         needs_real=True,
+        couples=True,
     ),
     # f(u) = u log u, u = p/q
     "f_kl": f_gan(

@@ -163,6 +163,7 @@ class Penalty(NamedTuple):
     needs_fake: bool = True  # looks at the fakes
     needs_key: bool = True  # draws random numbers
     at_fakes: bool = False  # D is differentiated at the fakes: a conditional D takes their labels, else the data's
+    couples: bool = False  # number i depends on more than example i: a minibatch cannot be taken in parts
 
     def __call__(self, D: Critic, x: Array, fake: Array, key: Array, **options) -> Array:
         return self.function(D, x, fake, key, **options)
@@ -174,8 +175,8 @@ PENALTIES: dict[str, Penalty] = {
     "gradient_penalty": Penalty(gradient_penalty),
     "gradient_penalty_one_sided": Penalty(gradient_penalty_one_sided),
     "zero_centered": Penalty(zero_centered),
-    "dragan": Penalty(dragan, needs_fake=False),
-    "max_gradient": Penalty(max_gradient),
+    "dragan": Penalty(dragan, needs_fake=False, couples=True),
+    "max_gradient": Penalty(max_gradient, couples=True),
 }
 
 
