@@ -16,8 +16,8 @@ Consensus optimization (arXiv:1705.10461), of the same weight, is beside them; f
 
 Scaled to two cores: 64 units instead of 384, the learning rate times 6, so that a step changes the outputs as much;
 minibatches of 64, each mode 4 times; half of the steps. The flags set it back. Weights start as in the notebook
-(Sonnet's default, 1 / sqrt(inputs), as we remember it) but for the shape of the distribution; TF's RMSProp starts with a
-mean square of 1, ours with 0. The settings were tried on seeds 0 and 1; those reported are others.
+(Sonnet's default, 1 / sqrt(inputs), as we remember it) but for the shape of the distribution; TF's RMSProp starts with
+a mean square of 1 (from memory), ours with 0. The settings were tried on seeds 0 and 1; those reported are others.
 
 Measured here by `algorithm1.train_step` on a population of seeds, which the methods share: both losses (means over a
 twentieth of the run), and of 2,560 samples the modes hit within 3 deviations, the share of samples that hit one, and

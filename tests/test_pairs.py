@@ -73,6 +73,12 @@ def test_every_loss_goes_with_every_penalty_and_family(pair):
     ("changes", "words"),
     [
         ({"train.update": "extragradient", "objective.penalty_every": 2}, "set objective.penalty_every=1"),
+        ({"train.update": "consensus", "train.d_steps": 2}, "makes one step of each player"),
+        ({"train.update": "symplectic", "train.g_batch_size": 32}, "gives both players one minibatch"),
+        (
+            {"train.update": "symplectic_aligned", "objective.adjustment": -0.5},
+            "objective.adjustment must be 0 or more",
+        ),
         ({"augment.name": "ada", "objective.loss": "relativistic"}, "take augment.name=ada_schedule"),
         ({"augment.name": "ada", "objective.loss": "least_squares"}, "take augment.name=ada_schedule"),
         ({"augment.name": "ada", "discriminator.packing": 2}, "makes them fewer"),
