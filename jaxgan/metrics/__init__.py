@@ -15,6 +15,7 @@ METRICS: dict[str, Metric] = {
     "class_modes": modes.CLASS_METRIC,
     "diversity": diversity.METRIC,
     "memorization": memorization.METRIC,
+    "high_quality_kl": modes.HIGH_QUALITY_METRIC,
 }
 
 # Of every number that a metric may report.
