@@ -7,8 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import basins, bilinear, dirac, dynamics, f_gan
+from experiments import basins, bilinear, dirac, dynamics, f_gan, modes
 from experiments.dynamics import sgd
+from jaxgan.data.mixture import NAMED
+from jaxgan.gan import build
+from jaxgan.hparams import traced
+from jaxgan.networks.layers import DataSpec
 from jaxgan.objectives.losses import LOSSES
 
 # --- dynamics ---------------------------------------------------------------------------------------------------------
@@ -242,3 +246,80 @@ def test_basins_the_relativistic_value_is_a_divergence_of_pairs():
         np.testing.assert_allclose(psi - psi.mean(), best - best.mean(), atol=1e-3)
     near = basins.relativistic_value(np.array([0.5, 0.5]), np.array([0.51, 0.49]))
     assert near / basins.jensen_shannon(np.array([0.5, 0.5]), np.array([0.51, 0.49])) == pytest.approx(2, abs=1e-3)
+
+
+# --- modes ------------------------------------------------------------------------------------------------------------
+
+
+def scored(part, data, name, counts, high_quality=None):
+    """A cell and what training would say of it, with these numbers of modes at the end."""
+    counts = np.asarray(counts, float)
+    end = {"modes": counts, "high_quality": counts / 10 if high_quality is None else high_quality}
+    end["high_quality_kl"] = 1 / (counts + 1)
+    return modes.Cell(part, data, name, None, range(len(counts))), {score: [end[score]] for score in modes.SCORES}
+
+
+def test_modes_the_protocols_networks_are_the_published_ones():
+    """PacGAN's weights by arithmetic: no biases in G but the output's, a scale and a shift of each normalized unit."""
+    for packing in (1, 4):
+        config = modes.pacgan("ring", packing, loss="non_saturating", width=1.0, learning_rate=1e-4, steps=10)
+        gan = build(config, DataSpec((2,)), 1000)
+        state = jax.eval_shape(gan.init, traced(config))
+        G, D = (sum(x.size for x in jax.tree.leaves(p.params)) for p in (state.generator, state.discriminator))
+        assert G == 2 * 400 + 3 * 400**2 + 4 * 2 * 400 + (400 * 2 + 2)
+        assert D == (2 * packing * 1000 + 1000) + 2 * (200 * 1000 + 1000) + (200 + 1)
+        assert gan.m == 100 * packing
+    config = modes.veegan("grid", loss="non_saturating", steps=10)
+    state = jax.eval_shape(build(config, DataSpec((2,)), 1000).init, traced(config))
+    G, D = (sum(x.size for x in jax.tree.leaves(p.params)) for p in (state.generator, state.discriminator))
+    assert (G, D) == (254 * 128 + 128 + 128**2 + 128 + 128 * 2 + 2, 2 * 128 + 128 + 128 + 1)
+
+
+def test_modes_both_protocols_have_the_same_data():
+    ring, grid = (NAMED[modes.DATA[data].removeprefix("mixture:")] for data in ("ring", "grid"))
+    np.testing.assert_allclose(np.linalg.norm(ring.means, axis=1), 1, rtol=1e-6)
+    assert set(ring.scales) == {np.float32(0.01)} and set(grid.scales) == {np.float32(0.05)}
+    assert modes.CEILING == pytest.approx(0.98889, abs=1e-5)
+
+
+def test_modes_packing_is_compared_by_seed_and_the_swing_is_not():
+    rows = modes.protocol_rows(
+        *zip(
+            scored("VEEGAN", "grid", "GAN", [2, 3, 4]),
+            scored("PacGAN", "grid", "GAN", [10, 20, 15]),
+            scored("PacGAN", "grid", "PacGAN2", [13, 22.5, 18.5]),
+            strict=True,
+        )
+    )
+    packed, swung = rows[2]["modes"], modes.swings(rows)
+    assert packed["paired"][0] == pytest.approx(3)
+    assert 3 - packed["paired"][1] == pytest.approx(4.3027 * 0.5 / math.sqrt(3), abs=1e-3)  # t(2) of 3, 2.5, 3.5
+    published = modes.PUBLISHED["PacGAN"]["grid"]["PacGAN2"]["modes"]
+    assert packed["published"] == pytest.approx((23.8, 23.8 - 2.2622 * 0.7, 23.8 + 2.2622 * 0.7), abs=1e-3)
+    assert published == (23.8, 0.7)
+    (gained,) = [one for one in swung if one["score"] == "modes"]
+    assert gained["published"] == pytest.approx(14) and gained["ours"][0] == pytest.approx(12)
+    assert gained["ours"][1] < 3 < 20 < gained["ours"][2]  # far wider than a paired interval
+    held = modes.verdicts(rows, swung)
+    assert held["PacGAN2, grid: more modes than the GAN"]
+
+
+def test_modes_success_rates_by_hand():
+    full, none = np.r_[np.full(8, 8.0), 7, 0], np.r_[np.full(2, 8.0), np.zeros(7), np.nan]
+    rows = modes.rate_rows(
+        *zip(scored("rates", "ring", "non_saturating", full), scored("rates", "ring", "hinge", none), strict=True)
+    )
+    assert [(row["rate"].successes, row["none"], row["diverged"]) for row in rows] == [(8, 1, 0), (2, 7, 1)]
+    assert (rows[0]["rate"].low, rows[0]["rate"].high) == pytest.approx((0.4439, 0.9748), abs=1e-4)  # Clopper-Pearson
+    assert math.isnan(rows[0]["p"]) and rows[1]["p"] == pytest.approx(2 / 2**6)  # 6 discordant pairs, all one way
+
+
+def test_modes_a_cell_is_a_population_and_is_not_trained_twice(tmp_path, monkeypatch):
+    name, config = modes.rates("non_saturating", steps=10)
+    cell = modes.Cell("rates", "ring", name, config, range(3))
+    (found,) = modes.trained([cell], tmp_path, looks=2)
+    assert found["steps"] == [5, 10] and np.shape(found["modes"]) == (2, 3)
+    assert np.shape(found["samples"]) == (modes.SHOWN, 2)
+    assert len({tuple(column) for column in np.transpose(found["jsd"])}) == 3
+    monkeypatch.setattr(modes, "train", None)
+    assert modes.trained([cell], tmp_path, looks=2) == [found]

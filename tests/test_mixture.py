@@ -98,11 +98,14 @@ def test_named_mixtures():
         "gaussian": (1, 1),
         "bimodal": (2, 1),
         "ring8": (8, 2),
+        "ring8_unit": (8, 2),
         "grid25": (25, 2),
     }
     for m in NAMED.values():
         assert m.weights.sum() == pytest.approx(1)
     np.testing.assert_allclose(np.linalg.norm(NAMED["ring8"].means, axis=1), 2, rtol=1e-6)
+    for part in ("means", "scales"):
+        np.testing.assert_array_equal(2 * getattr(NAMED["ring8_unit"], part), getattr(NAMED["ring8"], part))
     assert len(np.unique(NAMED["grid25"].means, axis=0)) == 25
 
 

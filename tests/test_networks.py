@@ -13,7 +13,7 @@ from jaxgan.data import Dataset
 from jaxgan.errors import UserError
 from jaxgan.gan import build, build_for
 from jaxgan.hparams import traced
-from jaxgan.networks import maxout_conv
+from jaxgan.networks import maxout_conv, mlp
 from jaxgan.networks.layers import DataSpec, dropout, maxout, sparse_init, uniform_init
 
 PIXELS = DataSpec((8, 8, 1), bounds=(0.0, 1.0))
@@ -68,6 +68,33 @@ def test_initial_weights_fill_the_irange_and_biases_are_0():
             top = float(jnp.max(jnp.abs(layer["kernel"])))
             assert 0.97 * irange < top <= irange
             assert not np.any(layer["bias"])  # build() without the data's mean
+
+
+def test_batch_norm_of_the_perceptron_by_hand():
+    """W z, normalized over the minibatch, scaled and shifted, ReLU; biases are the norm's, but for the last layer's."""
+    G = mlp.Generator(DataSpec((2,)), hidden=(3, 4), activations=("relu", "relu"), output="linear", norm="batch")
+    z = jnp.asarray(np.random.default_rng(0).normal(size=(6, 5)), jnp.float32)
+    variables = G.init(jax.random.key(0), z)
+    assert set(variables["params"]["Dense_0"]) == set(variables["params"]["Dense_1"]) == {"kernel"}
+    assert set(variables["params"]["output"]) == {"kernel", "bias"}
+    draw = lambda *shape: jnp.asarray(np.random.default_rng(1).normal(size=shape), jnp.float32)  # noqa: E731
+    params = jax.tree.map(lambda leaf: draw(*leaf.shape), variables["params"])
+    out, moved = G.apply({**variables, "params": params}, z, mutable=["batch_stats"])
+    h = np.asarray(z, np.float64)
+    for i in range(2):
+        layer = {**params[f"Dense_{i}"], **params[f"BatchNorm_{i}"]}
+        h = h @ np.asarray(layer["kernel"], np.float64)
+        h = (h - h.mean(axis=0)) / np.sqrt(h.var(axis=0) + 1e-5) * np.asarray(layer["scale"]) + np.asarray(
+            layer["bias"]
+        )
+        h = np.maximum(h, 0)
+    np.testing.assert_allclose(out, h @ params["output"]["kernel"] + params["output"]["bias"], rtol=1e-3, atol=1e-4)
+    assert np.any(moved["batch_stats"]["BatchNorm_1"]["mean"])
+
+
+def test_a_norm_that_the_perceptron_does_not_have_is_refused():
+    with pytest.raises(UserError, match=r"generator\.norm must be one of none, batch, not 'layer'"):
+        validate(update(default(), {"generator.norm": "layer"}))
 
 
 def test_maxout_by_hand():

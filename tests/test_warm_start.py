@@ -50,6 +50,19 @@ def test_the_last_layers_are_the_average_of_the_other_run(tiny_config, source):
         np.testing.assert_array_equal(a, b)
 
 
+def test_batch_norms_move_with_their_layers(tiny_config, tmp_path):
+    """And are not those of the same number: here both have 16 units."""
+    norm = {"generator.norm": "batch"}
+    assert train(tiny_config(**norm), tmp_path / "source") == 0
+    theirs = jaxgan.load(tmp_path / "source").state.generator.params["BatchNorm_0"]
+    layers = {"generator.hidden": (16, 16), "generator.activations": ("relu", "relu")}
+    fresh, begun = initialized(tiny_config(**norm, **layers, **{"generator.initialize_from": str(tmp_path / "source")}))
+    ours = begun.generator.params
+    np.testing.assert_array_equal(ours["BatchNorm_1"]["scale"], theirs["scale"])
+    assert np.any(theirs["scale"] != 1)
+    np.testing.assert_array_equal(ours["BatchNorm_0"]["scale"], fresh.generator.params["BatchNorm_0"]["scale"])
+
+
 def test_nothing_to_begin_with_changes_nothing(tiny_config):
     assert warm_start.source_of(tiny_config()) is None
     state, begun = initialized(tiny_config())

@@ -138,6 +138,8 @@ NAMED = {
     "bimodal": _even([[-2.0], [2.0]], 0.5),
     # Eight on a circle of radius 2, as in Unrolled GANs (arXiv:1611.02163, appendix A).
     "ring8": _even([[2 * math.cos(a), 2 * math.sin(a)] for a in np.arange(8) * math.pi / 4], 0.02),
-    # Five by five, two apart, as in VEEGAN (arXiv:1705.07761, section 4.1) and PacGAN (arXiv:1712.04086).
+    # The same at half the size, as in VEEGAN (arXiv:1705.07761, section 4.1) and PacGAN (arXiv:1712.04086).
+    "ring8_unit": _even([[math.cos(a), math.sin(a)] for a in np.arange(8) * math.pi / 4], 0.01),
+    # Five by five, two apart, as in these two.
     "grid25": _even([[x, y] for x in (-4, -2, 0, 2, 4) for y in (-4, -2, 0, 2, 4)], 0.05),
 }

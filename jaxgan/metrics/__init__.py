@@ -36,6 +36,7 @@ METRICS: dict[str, Metric] = {
     "overfitting": overfitting.METRIC,
     "slopes": slopes.METRIC,
     "spectra": spectra.METRIC,
+    "high_quality_kl": modes.HIGH_QUALITY_METRIC,
 }
 
 # Of every number that a metric may report.

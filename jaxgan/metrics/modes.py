@@ -111,10 +111,9 @@ def coverage(samples: ArrayLike, mixture: Mixture) -> dict[str, Array]:
     Source: VEEGAN, section 4.1, arXiv:1705.07761, for the first two (there with 2,500 samples); KL over
       modes, in this direction, is Unrolled GANs' and PacGAN's (arXiv:1611.02163, arXiv:1712.04086).
     """
-    samples, (weights, means, scales) = _checked(samples, mixture)
-    distances = jnp.linalg.norm((samples[:, None] - means[None]) / scales[None, :, None], axis=-1)  # [n, K]
-    belongs = jnp.argmin(distances, axis=1)[:, None] == jnp.arange(len(weights))[None]
-    good = jnp.min(distances, axis=1) <= HIGH_QUALITY
+    samples, mixture = _checked(samples, mixture)
+    belongs, good = _assigned(samples, mixture)
+    weights = mixture.weights
     shares = jnp.mean(belongs, axis=0, dtype=jnp.float32)
     return {
         "modes": jnp.sum(jnp.any(belongs & good[:, None], axis=0), dtype=jnp.float32),
@@ -122,6 +121,34 @@ def coverage(samples: ArrayLike, mixture: Mixture) -> dict[str, Array]:
         "mode_kl": kl_divergence(shares, weights, 1.0),
         "mode_jsd": js_divergence(shares, weights, 1.0),
     }
+
+
+def high_quality_kl(samples: ArrayLike, mixture: Mixture) -> dict[str, Array]:
+    """How evenly the samples of high quality spread over the modes: PacGAN's reverse KL.
+
+    `coverage` counts all samples in its `mode_kl`; here one that hits no mode counts for none.
+
+    Args:
+      samples: [n, d].
+      mixture: of K components in d dimensions.
+
+    Returns:
+      high_quality_kl: KL(share of the samples of high quality that belong to each mode || weights), nats, float32
+        scalar. The mixture's own n samples score about (K - 1) / (2 n). Without a sample of high quality it is the
+        largest number that there is, -log(smallest weight); NaN if a sample is not finite.
+
+    Raises:
+      UserError: no samples, or another number of dimensions than the mixture's.
+
+    Source: the released code of PacGAN, arXiv:1712.04086, section 4.1 (there in 2,500 samples).
+    """
+    samples, mixture = _checked(samples, mixture)
+    belongs, good = _assigned(samples, mixture)
+    counts = jnp.sum(belongs & good[:, None], axis=0, dtype=jnp.float32)
+    total = jnp.sum(counts)
+    kl = kl_divergence(counts / jnp.maximum(total, 1), mixture.weights, 1.0)
+    kl = jnp.where(total > 0, kl, -jnp.log(jnp.min(mixture.weights)))
+    return {"high_quality_kl": jnp.where(jnp.isfinite(samples).all(), kl, jnp.nan)}
 
 
 def density_jsd(samples: ArrayLike, mixture: Mixture, cells: int) -> Array:
@@ -176,6 +203,13 @@ def _checked(samples: ArrayLike, mixture: Mixture) -> tuple[Array, Mixture]:
     return samples, mixture
 
 
+def _assigned(samples: Array, mixture: Mixture) -> tuple[Array, Array]:
+    """To which mode each sample belongs, [n, K] bool, one True a row, and whether it is of high quality, [n] bool."""
+    distances = jnp.linalg.norm((samples[:, None] - mixture.means[None]) / mixture.scales[None, :, None], axis=-1)
+    belongs = jnp.argmin(distances, axis=1)[:, None] == jnp.arange(len(mixture.weights))[None]
+    return belongs, jnp.min(distances, axis=1) <= HIGH_QUALITY
+
+
 METRIC = Metric(
     needs=("samples", "mixture"),
     evaluate=evaluate,
@@ -186,6 +220,14 @@ METRIC = Metric(
         "mode_kl": Shown("KL over modes (nats)", 3, -1),
     },
     best="jsd",
+)
+
+
+HIGH_QUALITY_METRIC = Metric(
+    needs=("samples", "mixture"),
+    evaluate=jax.jit(high_quality_kl),
+    shown={"high_quality_kl": Shown("KL over modes of high-quality samples (nats)", 3, -1)},
+    best="high_quality_kl",
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax
@@ -14,6 +14,7 @@ from jaxgan.networks.layers import (
     ACTIVATIONS,
     DataSpec,
     check_keep,
+    check_one_of,
     check_output,
     check_units,
     dropout,
@@ -23,6 +24,7 @@ from jaxgan.networks.layers import (
     sparse_init,
     uniform_init,
 )
+from jaxgan.networks.norms import BatchNorm
 
 
 class Generator(nn.Module):
@@ -37,10 +39,12 @@ class Generator(nn.Module):
     output_sparse: int = 0  # n: each output unit starts with n weights from normal(0, 1), the others 0
     output_bias: bool = True  # start the output at the training set's mean
     sigmoid_bias: float = 0.0  # hidden sigmoid units start with this bias
+    norm: str = "none"  # before each hidden activation: none | batch (arXiv:1502.03167), then without other biases
 
     def check(self) -> None:
         check_hidden(self.hidden, self.activations)
         check_output(self.output, self.data)
+        check_one_of("generator.norm", self.norm, ("none", "batch"))
         if self.output_sparse and self.hidden and self.output_sparse > self.hidden[-1]:
             raise UserError(
                 f"generator.output_sparse={self.output_sparse} weights for each output unit, but the "
@@ -52,9 +56,9 @@ class Generator(nn.Module):
 
     @nn.compact
     def __call__(self, z: jax.Array, y: jax.Array | None = None, *, axis_name: str | None = None) -> jax.Array:
-        del axis_name  # examples are apart
         h = jnp.concatenate([z, *one_hot(y, self.data)], axis=1)
-        h = hidden_layers(h, self.hidden, self.activations, self.irange, self.sigmoid_bias)
+        norm = (lambda h: BatchNorm()(h, axis_name=axis_name)) if self.norm == "batch" else None
+        h = hidden_layers(h, self.hidden, self.activations, self.irange, self.sigmoid_bias, norm=norm)
         units = math.prod(self.data.shape)
         bias = output_bias(self.data.mean if self.output_bias else None, self.output, units)
         kernel_init = sparse_init(self.output_sparse) if self.output_sparse else uniform_init(self.output_irange)
@@ -122,12 +126,23 @@ def check_hidden(hidden: Sequence[int], activations: Sequence[str]) -> None:
 
 
 def hidden_layers(
-    h: jax.Array, units: Sequence[int], activations: Sequence[str], irange: float, sigmoid_bias: float
+    h: jax.Array,
+    units: Sequence[int],
+    activations: Sequence[str],
+    irange: float,
+    sigmoid_bias: float,
+    *,
+    norm: Callable[[jax.Array], jax.Array] | None = None,
 ) -> jax.Array:
-    """The hidden layers of a generator: [n, d] -> [n, units[-1]]. To be called in a Flax module."""
+    """The hidden layers of a generator: [n, d] -> [n, units[-1]]. To be called in a Flax module.
+
+    Args:
+      norm: of what the activations get. It has biases of its own; so the layers have none.
+    """
     for n, activation in zip(units, activations, strict=True):
         bias = nn.initializers.constant(sigmoid_bias if activation == "sigmoid" else 0.0)
-        h = ACTIVATIONS[activation](nn.Dense(n, kernel_init=uniform_init(irange), bias_init=bias)(h))
+        h = nn.Dense(n, use_bias=norm is None, kernel_init=uniform_init(irange), bias_init=bias)(h)
+        h = ACTIVATIONS[activation](h if norm is None else norm(h))
     return h
 
 

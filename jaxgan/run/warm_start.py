@@ -12,6 +12,8 @@ from jaxgan.errors import UserError
 from jaxgan.run import trained
 from jaxgan.state import GanState
 
+HIDDEN = ("Dense", "BatchNorm")  # parts of a hidden layer, which Flax numbers
+
 
 def source_of(config: ConfigDict) -> dict[str, Any] | None:
     """Which checkpoint a run that begins now begins with: {'workdir', 'step', 'sha256'}; None for none.
@@ -45,8 +47,10 @@ def initialize(config: ConfigDict, state: GanState, found: dict[str, Any] | None
     source = config.generator.initialize_from
     ours, theirs = state.generator.params, _generator(source, found)
     below = _hidden_layers(ours) - _hidden_layers(theirs)
-    moved = {name: theirs[name] for name in theirs if not name.startswith("Dense_")}
-    moved |= {f"Dense_{below + i}": theirs[f"Dense_{i}"] for i in range(_hidden_layers(theirs))}
+    moved = {}
+    for name, layer in theirs.items():
+        kind, _, number = name.partition("_")
+        moved[f"{kind}_{below + int(number)}" if kind in HIDDEN else name] = layer
     for name, layer in moved.items():
         have, need = (jax.tree.map(lambda x: x.shape, tree) for tree in (layer, ours.get(name)))
         if have != need:

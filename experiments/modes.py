@@ -1,0 +1,497 @@
+"""Mode collapse on a ring of 8 and a grid of 25 Gaussians: VEEGAN's protocol, PacGAN's, and success rates of losses.
+
+python -m experiments.modes [--quick] [--out=runs/modes] [--seeds=10] [--rate_seeds=200] [--packing 1 2 3 4]
+    [--loss=non_saturating] [--losses ...] [--veegan_steps=N] [--pacgan_steps=N] [--rate_steps=N]
+    [--width=.16] [--learning_rate=1e-3] [--published]
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import math
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+from ml_collections import ConfigDict
+from scipy import stats
+
+from configs import ring8
+from experiments.dynamics import PLAYERS, write_result
+from jaxgan import errors
+from jaxgan.config import default, fingerprint, flatten, update, validate
+from jaxgan.config.fields import not_a_choice
+from jaxgan.data.mixture import NAMED
+from jaxgan.errors import UserError
+from jaxgan.objectives.losses import LOSSES
+from jaxgan.run.files import write_atomically
+from jaxgan.run.plots import BLUE, GREEN, LINES, ORANGE
+from jaxgan.sweep import devices
+from jaxgan.sweep.plan import Trial
+from jaxgan.sweep.program import program, start_members
+from jaxgan.sweep.statistics import holm, mean_interval, paired_difference, rate_interval
+from jaxgan.train import on_device
+
+DATA = {"ring": "mixture:ring8_unit", "grid": "mixture:grid25"}
+SAMPLES = 2500  # of each G, as in both papers
+LOOKS = 5  # evaluations, evenly spaced; the last one counts
+SHOWN = 500  # samples of the first seed that are kept for the picture
+CEILING = 1 - math.exp(-4.5)  # the data's own share of high quality in two dimensions
+SCORES = ("modes", "high_quality", "high_quality_kl")
+PUBLISHED_STEPS = {"VEEGAN": 100_000, "PacGAN": 400_000}
+
+# {protocol: {data: {method: {score: (mean, standard error)}}}}, NaN where none is given.
+PUBLISHED = {
+    protocol: {
+        data: {name: dict(zip(SCORES, scores, strict=True)) for name, scores in methods.items()}
+        for data, methods in tables.items()
+    }
+    for protocol, tables in {
+        "VEEGAN": {
+            "ring": {
+                "GAN": ((1, math.nan), (0.993, math.nan), (math.nan, math.nan)),
+                "ALI": ((2.8, math.nan), (0.0013, math.nan), (math.nan, math.nan)),
+                "Unrolled GAN": ((7.6, math.nan), (0.356, math.nan), (math.nan, math.nan)),
+                "VEEGAN": ((8, math.nan), (0.529, math.nan), (math.nan, math.nan)),
+            },
+            "grid": {
+                "GAN": ((3.3, math.nan), (0.005, math.nan), (math.nan, math.nan)),
+                "ALI": ((15.8, math.nan), (0.016, math.nan), (math.nan, math.nan)),
+                "Unrolled GAN": ((23.6, math.nan), (0.16, math.nan), (math.nan, math.nan)),
+                "VEEGAN": ((24.6, math.nan), (0.40, math.nan), (math.nan, math.nan)),
+            },
+        },
+        "PacGAN": {
+            "ring": {
+                "GAN": ((6.3, 0.5), (0.982, 0.002), (0.45, 0.09)),
+                "ALI": ((6.6, 0.3), (0.976, 0.004), (0.36, 0.04)),
+                "PacGAN2": ((7.9, 0.1), (0.956, 0.020), (0.07, 0.03)),
+                "PacGAN3": ((7.8, 0.1), (0.977, 0.003), (0.10, 0.02)),
+                "PacGAN4": ((7.8, 0.1), (0.959, 0.014), (0.07, 0.02)),
+            },
+            "grid": {
+                "GAN": ((17.3, 0.8), (0.948, 0.007), (0.70, 0.07)),
+                "ALI": ((24.1, 0.4), (0.957, 0.006), (0.14, 0.03)),
+                "PacGAN2": ((23.8, 0.7), (0.913, 0.008), (0.13, 0.04)),
+                "PacGAN3": ((24.6, 0.4), (0.942, 0.004), (0.06, 0.02)),
+                "PacGAN4": ((24.8, 0.2), (0.936, 0.006), (0.04, 0.01)),
+            },
+        },
+    }.items()
+}
+
+
+class Cell(NamedTuple):
+    """Runs that differ in their seeds alone."""
+
+    part: str  # VEEGAN | PacGAN | rates
+    data: str  # ring | grid
+    name: str  # GAN, PacGAN2, ..., or a loss
+    config: ConfigDict
+    seeds: range
+
+
+# --- The protocols ----------------------------------------------------------------------------------------------------
+
+
+def common(data: str, loss: str, *, learning_rate: float, b1: float, steps: int) -> dict[str, Any]:
+    adam = {"name": "adam", "learning_rate": learning_rate, "b1": b1}
+    return {f"optimizer.{player}.{field}": value for player in PLAYERS for field, value in adam.items()} | {
+        "data.name": DATA[data],
+        "objective.loss": loss,
+        "generator.output": "linear",
+        "train.update": "simultaneous",
+        "train.steps": steps,
+        "evaluate.samples": SAMPLES,
+        "evaluate.metrics": ("modes", "high_quality_kl"),
+    }
+
+
+def veegan(data: str, *, loss: str, steps: int) -> ConfigDict:
+    """The GAN of VEEGAN's networks: z of 254, G 2 x 128 ReLU, D 1 x 128 ReLU, Adam 1e-3 with beta1 .5, batch 500.
+
+    Initial weights of single layers are Glorot's, uniform on +-sqrt(6 / (inputs + outputs)); here layers of a player
+    share one range, its mean over the layers.
+    """
+    return update(
+        default(),
+        common(data, loss, learning_rate=1e-3, b1=0.5, steps=steps)
+        | {
+            "prior.size": 254,
+            "generator.hidden": (128, 128),
+            "generator.activations": ("relu", "relu"),
+            "generator.irange": 0.14,
+            "generator.output_irange": 0.21,
+            "discriminator.hidden": (128,),
+            "discriminator.activation": "relu",
+            "discriminator.irange": 0.21,
+            "train.batch_size": 500,
+        },
+    )
+
+
+def pacgan(data: str, packing: int, *, loss: str, width: float, learning_rate: float, steps: int) -> ConfigDict:
+    """PacGAN's: z of 2, G 4 x 400 with batch norm, D 3 x 200 maxout of 5 pieces, Adam with beta1 .8, 100 packs.
+
+    Args:
+      width: of the hidden layers, as a share of the published ones.
+      learning_rate: 1e-4 is published.
+    """
+    units, d_units = max(1, round(400 * width)), max(1, round(200 * width))
+    irange = 0.02 * math.sqrt(3)  # the deviation of the published N(0, .02^2)
+    return update(
+        default(),
+        common(data, loss, learning_rate=learning_rate, b1=0.8, steps=steps)
+        | {
+            "prior.size": 2,
+            "generator.hidden": (units,) * 4,
+            "generator.activations": ("relu",) * 4,
+            "generator.norm": "batch",
+            "generator.irange": irange,
+            "generator.output_irange": irange,
+            "discriminator.hidden": (d_units,) * 3,
+            "discriminator.activation": "maxout",
+            "discriminator.pieces": 5,
+            "discriminator.irange": irange,
+            "discriminator.packing": packing,
+            "train.batch_size": 100 * packing,
+        },
+    )
+
+
+def rates(loss: str, *, steps: int) -> tuple[str, ConfigDict]:
+    """configs/ring8.py under a loss, and its name; NAME_gp has a gradient penalty of .1, as WGAN-GP's toys have."""
+    changes = {"train.steps": steps, "evaluate.samples": SAMPLES, "evaluate.metrics": ("modes", "high_quality_kl")}
+    changes |= {"objective.loss": loss.removesuffix("_gp")}
+    if loss.endswith("_gp"):
+        changes |= {"objective.penalties.gradient_penalty": 0.1}
+    return loss, update(ring8.get_config(), changes)
+
+
+# --- Training ---------------------------------------------------------------------------------------------------------
+
+
+def train(cell: Cell, looks: int) -> dict[str, Any]:
+    """The runs of a cell as the members of one population, scored `looks` times.
+
+    Returns:
+      steps: [looks] after which there were evaluations.
+      modes, high_quality, high_quality_kl, jsd: [looks, seeds], NaN of a run that has diverged.
+      samples: [SHOWN, 2] of the first seed, at the end.
+    """
+    configs = [update(cell.config, {"seed": seed}) for seed in cell.seeds]
+    about, n = program(Trial(cell.name, {}, cell.config)), len(configs)
+    hparams, group = start_members(about, configs)
+    data = devices.replicate(on_device(about.gan, about.dataset))
+    found: dict[str, list] = {name: [] for name in (*SCORES, "jsd")}
+    steps = [cell.config.train.steps * (look + 1) // looks for look in range(looks)]
+    for before, after in zip([0, *steps], steps, strict=False):
+        states, sums, kept, alive = ([getattr(member, name) for member in group] for name in group[0]._fields)
+        moved = about.advance(hparams, states, sums, alive, data, devices.replicate(np.uint32(after - before)))
+        parts = about.close_line([state for state, _ in moved], [total for _, total in moved], kept, alive)
+        group = [type(group[0])(*part) for part in parts]
+        samples = devices.gather(about.draw_scored(hparams, [member.state for member in group]), n)
+        finite = devices.gather([member.alive for member in group], n)
+        scores = devices.map_host(about.measure, list(samples))
+        for name, lines in found.items():
+            lines.append([one[name] if ok else math.nan for one, ok in zip(scores, finite, strict=True)])
+    return found | {"steps": steps, "samples": np.round(samples[0][:SHOWN].astype(float), 4)}
+
+
+def trained(cells: Sequence[Cell], out: Path, looks: int) -> list[dict[str, Any]]:
+    """What `train` says of each cell; what `out` already has is not trained again."""
+    path = out / "cells.json"
+    known = json.loads(path.read_text()) if path.exists() else {}
+    found = []
+    for number, cell in enumerate(cells, 1):
+        key = fingerprint(flatten(cell.config) | {"seeds": [cell.seeds.start, cell.seeds.stop], "looks": looks})
+        if key not in known:
+            clock, cpu = time.perf_counter(), time.process_time()
+            known[key] = train(cell, looks)
+            known[key] |= {"seconds": time.perf_counter() - clock, "cpu": time.process_time() - cpu}
+            text = json.dumps(known, default=lambda a: a.tolist())
+            write_atomically(path, text.encode())
+            known = json.loads(text)
+        one = known[key]
+        print(f"{number:3d} of {len(cells)}: {cell.part:7}{cell.data:5}{cell.name:38}{len(cell.seeds):4d} runs, "
+              f"{np.nanmean(one['modes'][-1]):5.2f} modes, {one['cpu']:5.0f} s of CPU time", flush=True)  # fmt: skip
+        found.append(one)
+    return found
+
+
+def last(one: dict[str, Any], score: str) -> np.ndarray:
+    """A score at the end, [seeds], NaN of a run that has diverged."""
+    return np.asarray(one[score][-1], np.float64)
+
+
+# --- What came of it --------------------------------------------------------------------------------------------------
+
+
+def protocol_rows(cells: Sequence[Cell], found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row for each cell of a protocol: ours and the published mean, each with its 95% interval.
+
+    Published intervals are mean +- t(9) standard errors, of 10 trials. `paired` is the mean over seeds of this row's
+    score less the GAN's of the same protocol and data, with its interval.
+    """
+    rows = []
+    baseline: dict[str, np.ndarray] = {}
+    for cell, one in zip(cells, found, strict=True):
+        row: dict[str, Any] = {"protocol": cell.part, "data": cell.data, "method": cell.name}
+        for score in SCORES:
+            scores = last(one, score)
+            baseline = baseline | {score: scores} if cell.name == "GAN" else baseline
+            mean, error = PUBLISHED[cell.part][cell.data][cell.name][score]
+            half = stats.t.ppf(0.975, 9) * error
+            difference = paired_difference(scores, baseline[score])
+            row[score] = {"ours": mean_interval(scores)[:3], "published": (mean, mean - half, mean + half),
+                          "paired": difference[:3], "p": difference.p, "scores": scores}  # fmt: skip
+        rows.append(row)
+    for score in SCORES:
+        packed = [row[score] for row in rows if row["method"] != "GAN"]
+        for each, p in zip(packed, holm([each["p"] for each in packed]), strict=True):
+            each["p"] = float(p)
+    return rows
+
+
+def swings(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What the GAN's score gains from VEEGAN's protocol to PacGAN's: published, and ours with Welch's 95% interval."""
+    found = []
+    gans = {(row["protocol"], row["data"]): row for row in rows if row["method"] == "GAN"}
+    for data in DATA:
+        if not {("VEEGAN", data), ("PacGAN", data)} <= gans.keys():
+            continue
+        for score in SCORES[:2]:
+            a, b = (gans[protocol, data][score] for protocol in ("VEEGAN", "PacGAN"))
+            a_scores, b_scores = (x["scores"][np.isfinite(x["scores"])] for x in (a, b))
+            low, high = math.nan, math.nan
+            if min(len(a_scores), len(b_scores)) > 1 and np.ptp(np.concatenate([a_scores, b_scores])) > 0:
+                low, high = stats.ttest_ind(b_scores, a_scores, equal_var=False).confidence_interval(0.95)
+            ours = float(b_scores.mean() - a_scores.mean()) if len(a_scores) and len(b_scores) else math.nan
+            found.append({"data": data, "score": score, "published": b["published"][0] - a["published"][0],
+                          "ours": (ours, float(low), float(high))})  # fmt: skip
+    return found
+
+
+def rate_rows(cells: Sequence[Cell], found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Runs with 8 of 8 modes at the end, a row a loss, and McNemar's exact test against non_saturating, Holm-corrected.
+
+    Both on the same seeds; a run that has diverged has not succeeded.
+    """
+    K = len(NAMED["ring8"].weights)
+    successes = {cell.name: last(one, "modes") == K for cell, one in zip(cells, found, strict=True)}
+    reference = successes.get("non_saturating")
+    rows = []
+    for cell, one in zip(cells, found, strict=True):
+        won, modes = successes[cell.name], last(one, "modes")
+        p = math.nan
+        if reference is not None and cell.name != "non_saturating":
+            only_here, only_there = int(np.sum(won & ~reference)), int(np.sum(reference & ~won))
+            p = stats.binomtest(only_here, only_here + only_there).pvalue if only_here + only_there else 1.0
+        rows.append({"loss": cell.name, "rate": rate_interval(int(won.sum()), len(won)), "p": p,
+                     "modes": mean_interval(modes)[:3], "none": int(np.sum(modes == 0)),
+                     "diverged": int(np.sum(~np.isfinite(modes))),
+                     "high_quality": mean_interval(last(one, "high_quality"))[:3]})  # fmt: skip
+    compared = [row for row in rows if math.isfinite(row["p"])]
+    for row, p in zip(compared, holm([row["p"] for row in compared]), strict=True):
+        row["p"] = float(p)
+    return rows
+
+
+def verdicts(rows: list[dict[str, Any]], swung: list[dict[str, Any]]) -> dict[str, bool]:
+    """Whether each part of the claim holds here: its 95% interval, or its corrected p-value, is on the right side."""
+    held = {f"GAN, {one['data']}: more {one['score']} by PacGAN's protocol": one["ours"][1] > 0 for one in swung}
+    for row in rows:
+        if row["method"] != "GAN":
+            modes = row["modes"]
+            name = f"{row['method']}, {row['data']}: more modes than the GAN"
+            held[name] = modes["paired"][0] > 0 and modes["p"] <= 0.05
+    return held
+
+
+def text(interval: Sequence[float], digits: int) -> str:
+    """'1.20 [0.80, 1.60]'; without what is not a number."""
+    mean, low, high = interval
+    if not math.isfinite(mean):
+        return "-"
+    return f"{mean:.{digits}f}" + (f" [{low:.{digits}f}, {high:.{digits}f}]" if math.isfinite(low) else "")
+
+
+def show(rows: list[dict[str, Any]], swung: list[dict[str, Any]], losses: list[dict[str, Any]]) -> None:
+    """Prints the tables."""
+    digits = dict(zip(SCORES, (1, 3, 2), strict=True))
+    words = dict(zip(SCORES, ("modes", "high quality", "reverse KL"), strict=True))
+    for score in SCORES if rows else ():
+        print(f"\n{words[score]:34}{'published [95%]':24}{'here [95%]':24}{'less the GAN, by seed':26}p")
+        for row in rows:
+            one, n = row[score], digits[score]
+            packed = row["method"] != "GAN"
+            paired = f"{text(one['paired'], n):26}{one['p']:.3f}" if packed else ""
+            print(f"{row['protocol']:8}{row['data']:6}{row['method']:20}{text(one['published'], n):24}"
+                  f"{text(one['ours'], n):24}{paired}".rstrip())  # fmt: skip
+    if swung:
+        print(f"\n{'the GAN, PacGAN less VEEGAN':34}{'published':24}here [95%]")
+    for one in swung:
+        n = digits[one["score"]]
+        print(f"{one['data']:14}{words[one['score']]:20}{one['published']:<24.{n}f}{text(one['ours'], n)}")
+    if losses:
+        print(f"\n{'ring of 8':38}{'8 of 8 [95%]':24}{'p':8}{'modes [95%]':22}{'high quality':15}0 of 8  diverged")
+    for one in losses:
+        p = f"{one['p']:.3f}" if math.isfinite(one["p"]) else "-"
+        print(f"{one['loss']:38}{text(one['rate'][:3], 3):24}{p:8}{text(one['modes'], 2):22}"
+              f"{one['high_quality'][0]:<15.3f}{one['none']:6d}  {one['diverged']:8d}")  # fmt: skip
+
+
+def points(axis, data: str, samples: Sequence[Sequence[float]]) -> None:
+    """Samples of a G over the modes, which are drawn as circles larger than they are."""
+    mixture, xy = NAMED[DATA[data].removeprefix("mixture:")], np.asarray(samples, np.float64)
+    reach = 1.25 * np.abs(mixture.means).max()
+    axis.plot(*mixture.means.T, "o", color="black", markerfacecolor="none", markersize=8, markeredgewidth=0.7)
+    axis.plot(*xy.T, ".", color=ORANGE, markersize=2.5)
+    axis.set(xlim=(-reach, reach), ylim=(-reach, reach), xticks=[], yticks=[], aspect="equal")
+
+
+def course(axis, cells: Sequence[Cell], found: Sequence[dict[str, Any]]) -> None:
+    """The mean number of modes over training, and its 95% interval, of each cell of one mixture."""
+    for cell, one, color in zip(cells, found, LINES, strict=False):
+        share = np.asarray(one["steps"]) / cell.config.train.steps
+        mean, low, high = np.array([mean_interval(scores)[:3] for scores in one["modes"]]).T
+        label = f"{cell.name}, {cell.part}'s protocol"
+        axis.plot(share, mean, "o-", color=color, markersize=3, linewidth=1.3, label=label)
+        axis.fill_between(share, low, high, color=color, alpha=0.15, linewidth=0)
+    axis.set(xlabel="share of the steps", ylabel="modes", ylim=(0, None))
+    axis.legend(frameon=False, fontsize=7)
+
+
+def picture(cells: Sequence[Cell], found: Sequence[dict[str, Any]], losses: list[dict[str, Any]]) -> bytes:
+    """Modes over training, the GAN's samples by both protocols, and the success rates."""
+    figure = Figure(figsize=(14, 7), dpi=100, layout="constrained")
+    axes = figure.subplot_mosaic(
+        [["ring", "VEEGAN ring", "PacGAN ring", "rates"], ["grid", "VEEGAN grid", "PacGAN grid", "rates"]],
+        width_ratios=(1.3, 1, 1, 1.2),
+    )
+    for data in DATA:
+        here = [pair for pair in zip(cells, found, strict=True) if (pair[0].data == data and pair[0].part != "rates")]
+        if here:
+            course(axes[data], *zip(*here, strict=True))
+        for cell, one in here:
+            if cell.name == "GAN":
+                axis = axes[f"{cell.part} {data}"]
+                points(axis, data, one["samples"])
+                axis.set_title(f"GAN, {cell.part}'s protocol", fontsize=10)
+    place = np.arange(len(losses))[::-1]
+    rate, low, high = np.array([row["rate"][:3] for row in losses] or np.empty((0, 3))).T
+    axes["rates"].errorbar(rate, place, xerr=[rate - low, high - rate], fmt="o", color=BLUE, markersize=4, capsize=2)
+    axes["rates"].plot([row["modes"][0] / 8 for row in losses], place, "|", color=GREEN, markersize=9)
+    axes["rates"].set_yticks(place, [row["loss"] for row in losses], fontsize=7)
+    axes["rates"].set(xlim=(-0.03, 1.03), xlabel="runs with 8 of 8 modes (bar: mean modes / 8)")
+    for axis in (axes["ring"], axes["grid"], axes["rates"]):
+        axis.grid(alpha=0.3)
+        axis.spines[["top", "right"]].set_visible(False)
+    data = io.BytesIO()
+    figure.savefig(data, format="png")
+    return data.getvalue()
+
+
+# --- The command ------------------------------------------------------------------------------------------------------
+
+
+def planned(flags: argparse.Namespace) -> Iterator[Cell]:
+    """The cells: the GAN by VEEGAN's protocol, packings by PacGAN's, and the losses."""
+    seeds = range(flags.seeds)
+    for data in DATA:
+        yield Cell("VEEGAN", data, "GAN", veegan(data, loss=flags.loss, steps=flags.veegan_steps), seeds)
+        for packing in flags.packing:
+            config = pacgan(data, packing, loss=flags.loss, width=flags.width, learning_rate=flags.learning_rate,
+                            steps=flags.pacgan_steps)  # fmt: skip
+            yield Cell("PacGAN", data, "GAN" if packing == 1 else f"PacGAN{packing}", config, seeds)
+    for loss in flags.losses if flags.rate_seeds else ():
+        yield Cell("rates", "ring", *rates(loss, steps=flags.rate_steps), range(flags.rate_seeds))
+
+
+def arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m experiments.modes", description=__doc__, allow_abbrev=False,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser.error = errors.usage_error
+    parser.add_argument("--quick", action="store_true", help="2 seeds, 20 for rates, packing 1 and 2, few steps")
+    parser.add_argument("--out", type=Path, help="default: runs/modes; quick: runs/modes_quick")
+    parser.add_argument("--seeds", type=int, help="of each protocol and packing; may be 0")
+    parser.add_argument("--rate_seeds", type=int, help="of each loss; may be 0")
+    parser.add_argument("--packing", type=int, nargs="+", help="from 1 to 4; 1 is always among them")
+    parser.add_argument("--loss", default="non_saturating", help="of both protocols")
+    parser.add_argument("--losses", nargs="+", help="whose success rates are measured")
+    parser.add_argument("--veegan_steps", type=int)
+    parser.add_argument("--pacgan_steps", type=int)
+    parser.add_argument("--rate_steps", type=int)
+    parser.add_argument("--width", type=float, help="of PacGAN's hidden layers, as a share of the published ones")
+    parser.add_argument("--learning_rate", type=float, help="of PacGAN's protocol")
+    parser.add_argument("--published", action="store_true", help="both protocols' own steps, widths and learning rates")
+    return parser
+
+
+DEFAULTS = {"seeds": 10, "rate_seeds": 200, "packing": [1, 2, 3, 4], "losses": [*LOSSES, "wasserstein_gp"],
+            "veegan_steps": 2000, "pacgan_steps": 2000, "rate_steps": 1000, "width": 0.16, "learning_rate": 1e-3,
+            "out": Path("runs/modes")}  # fmt: skip
+QUICK = {"seeds": 2, "rate_seeds": 20, "packing": [1, 2], "losses": ["non_saturating", "hinge"], "veegan_steps": 100,
+         "pacgan_steps": 200, "rate_steps": 300, "out": Path("runs/modes_quick")}  # fmt: skip
+AS_PUBLISHED = {"veegan_steps": PUBLISHED_STEPS["VEEGAN"], "pacgan_steps": PUBLISHED_STEPS["PacGAN"], "width": 1.0,
+                "learning_rate": 1e-4}  # fmt: skip
+
+
+def checked(flags: argparse.Namespace) -> argparse.Namespace:
+    """The flags with their defaults.
+
+    Raises:
+      UserError: a value that they cannot have.
+    """
+    given = DEFAULTS | (QUICK if flags.quick else {}) | (AS_PUBLISHED if flags.published else {})
+    for name, value in given.items():
+        if getattr(flags, name) is None:
+            setattr(flags, name, value)
+    flags.packing = sorted({1, *flags.packing})
+    if flags.packing[0] < 1 or flags.packing[-1] > 4:
+        raise UserError(f"--packing={flags.packing} must be from 1 to 4: PacGAN's table ends there.")
+    if min(flags.seeds, flags.rate_seeds) < 0 or flags.seeds + flags.rate_seeds == 0:
+        raise UserError(f"--seeds={flags.seeds} and --rate_seeds={flags.rate_seeds} must be 0 or more, not both 0.")
+    if not 0 < flags.width <= 1:
+        raise UserError(f"--width={flags.width} must be above 0 and at most 1.")
+    for loss in flags.losses:
+        if loss not in DEFAULTS["losses"]:
+            raise not_a_choice("--losses", loss, DEFAULTS["losses"])
+    if min(flags.veegan_steps, flags.pacgan_steps, flags.rate_steps) < LOOKS:
+        raise UserError(f"--veegan_steps, --pacgan_steps and --rate_steps must be {LOOKS} or more.")
+    return flags
+
+
+def main() -> None:
+    flags = checked(arguments().parse_args())
+    devices.use_threads(0)
+    cells = [cell for cell in planned(flags) if len(cell.seeds)]
+    for cell in cells:
+        validate(cell.config)
+    found = trained(cells, flags.out, LOOKS)
+    ours = [pair for pair in zip(cells, found, strict=True) if pair[0].part != "rates"]
+    rows = protocol_rows(*zip(*ours, strict=True)) if ours else []
+    swung = swings(rows)
+    rest = [pair for pair in zip(cells, found, strict=True) if pair[0].part == "rates"]
+    losses = rate_rows(*zip(*rest, strict=True)) if rest else []
+    held = verdicts(rows, swung)
+    show(rows, swung, losses)
+    cpu = sum(one["cpu"] for one in found)
+    settings = {name: value for name, value in vars(flags).items() if name not in ("quick", "published")}
+    write_result(flags.out, {"settings": settings, "rows": rows, "swings": swung, "losses": losses, "holds": held,
+                             "ceiling": CEILING, "cpu_seconds": cpu, "published": PUBLISHED})  # fmt: skip
+    write_atomically(flags.out / "modes.png", picture(cells, found, losses))
+    print()
+    for claim, holds in held.items():
+        print(f"{claim:60}{'holds' if holds else 'does not hold'}")
+    print(f"{cpu:.0f} s of CPU time for training; {flags.out}")
+
+
+if __name__ == "__main__":
+    sys.exit(errors.run_cli(main))
