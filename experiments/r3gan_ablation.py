@@ -1,0 +1,228 @@
+"""R3GAN's ablation: pairing covers modes, two gradient penalties bring convergence. Which cells converge?
+
+    python -m experiments.r3gan_ablation [--part=gaussians|stacked] [--quick] [--out=runs/r3gan_ablation]
+        [--steps=N] [--seeds=5] [--gamma=G]
+
+Claims (arXiv:2501.05441). On Stacked MNIST, with small residual networks, RpGAN with R1 + R2 converges (table 1: 1000
+modes, KL .0781), the GAN with R1 + R2 converges and covers less (693, .9270), and with R1 alone both fail: D's gradient
+at the fakes explodes. Penalties in every eighth update only ("lazy") fail on toys such as 25 Gaussians.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from configs import r3gan_stacked_mnist
+from experiments import sweeps
+from experiments.dynamics import write_result
+from jaxgan import errors
+from jaxgan.config import default, update
+from jaxgan.config.fields import not_a_choice
+from jaxgan.errors import UserError
+from jaxgan.run import plots
+from jaxgan.run.files import write_atomically
+from jaxgan.sweep.settings import Setting
+from jaxgan.sweep.statistics import compare, mean_interval, rate_interval
+
+# A penalty of this weight is measured and moves nothing: what it adds to a gradient is lost in float32.
+WATCHED = 1e-20
+LAZY = 8  # updates of D from one with penalties to the next
+LOSSES = {"RpGAN": "relativistic", "GAN": "non_saturating"}
+PENALTIES = {"R1 + R2": ("r1", "r2"), "R1": ("r1",), "none": (), "R1 + R2, lazy": ("r1", "r2")}
+# The paper's table 1, Stacked MNIST: modes and KL.
+PUBLISHED = {
+    "RpGAN, R1 + R2": "1000 / .0781",
+    "GAN, R1 + R2": "693 / .9270",
+    "RpGAN, R1": "fails",
+    "GAN, R1": "fails",
+}
+PARTS = ("gaussians", "stacked")
+TOLERANCE = 0.1  # nats, of the KL over modes
+
+
+class Part(NamedTuple):
+    """What is trained, and which of its numbers say how well."""
+
+    base: ConfigDict
+    modes: str
+    kl: str
+    all_modes: int
+    gamma: float
+    steps: int
+    quick: dict[str, Any]
+
+
+def gaussians() -> ConfigDict:
+    """25 Gaussians; the paper's optimizer on perceptrons."""
+    settings = {
+        "data.name": "mixture:grid25",
+        "prior.name": "normal",
+        "prior.size": 2,
+        "generator.hidden": (64, 64, 64),
+        "generator.activations": ("leaky_relu",) * 3,
+        "generator.output": "linear",
+        "generator.irange": 0.2,
+        "generator.output_irange": 0.2,
+        "discriminator.hidden": (64, 64, 64),
+        "discriminator.activation": "leaky_relu",
+        "discriminator.irange": 0.2,
+        "train.batch_size": 128,
+        "log.every": 100,
+        "sample.every": 0,
+        "evaluate.every": 500,
+        "evaluate.samples": 2500,
+        "evaluate.metrics": ("modes",),
+        "checkpoint.every": 2500,
+    }
+    for player in ("generator", "discriminator"):
+        settings |= {f"optimizer.{player}.{k}": x for k, x in
+                     {"name": "adam", "learning_rate": 2e-3, "b1": 0.0, "b2": 0.99}.items()}  # fmt: skip
+    return update(default(), settings)
+
+
+def cells(gamma: float) -> dict[str, dict[str, Any]]:
+    """The settings by name: each loss with each set of penalties; those that are off are watched."""
+    found = {}
+    for loss, name in LOSSES.items():
+        for words, penalties in PENALTIES.items():
+            weights = {f"objective.penalties.{p}": gamma if p in penalties else WATCHED for p in ("r1", "r2")}
+            every = {"objective.penalty_every": LAZY if "lazy" in words else 1}
+            found[f"{loss}, {words}"] = {"objective.loss": name} | weights | every
+    return found
+
+
+def stacked() -> ConfigDict:
+    """Stacked MNIST; R3GAN's networks at a width of 16, its settings at a constant rate."""
+    stages = {"widths": (16,) * 4, "blocks": (1,) * 4, "groups": (2,) * 4}
+    settings = {f"{player}.{k}": x for player in ("generator", "discriminator") for k, x in stages.items()}
+    for player in ("generator", "discriminator"):
+        settings |= {f"optimizer.{player}.schedule.name": "constant", f"optimizer.{player}.b2": 0.99}
+    settings |= {
+        "train.batch_size": 64,
+        "generator.ema.half_life": (),
+        "log.every": 50,
+        "sample.every": 0,
+        "evaluate.every": 500,
+        "evaluate.samples": 5000,
+    }
+    return update(r3gan_stacked_mnist.get_config(), settings)
+
+
+def parts(name: str) -> Part:
+    if name == "gaussians":
+        few = {"train.steps": 40, "log.every": 10, "evaluate.every": 20, "evaluate.samples": 500}
+        return Part(gaussians(), "modes", "mode_kl", 25, 0.3, 2500, few)
+    tiny = {f"{player}.widths": (2,) * 4 for player in ("generator", "discriminator")}
+    tiny |= {"train.steps": 4, "train.batch_size": 8, "log.every": 2, "evaluate.every": 2, "evaluate.samples": 100}
+    return Part(stacked(), "class_modes", "class_kl", 1000, 1.0, 2000, tiny)
+
+
+# --- What the runs say ------------------------------------------------------------------------------------------------
+
+
+def summary(workdir: Path, part: Part, found: dict[str, Setting]) -> dict[str, dict[str, Any]]:
+    """By cell: modes and KL at the end, how many runs converge, and D's slopes over training.
+
+    A run converges if at each evaluation of its last half it has nearly all modes, evenly: KL below `TOLERANCE`.
+    """
+    rows: dict[str, dict[str, Any]] = {}
+    for name, setting in found.items():
+        steps, modes = sweeps.curves(workdir, setting, part.modes)
+        _, kl = sweeps.curves(workdir, setting, part.kl)
+        at, real = sweeps.curves(workdir, setting, "r1")
+        _, fake = sweeps.curves(workdir, setting, "r2")
+        late = kl[:, len(steps) // 2 :]
+        converged = np.all(late < TOLERANCE, axis=1)  # NaN, of a run that diverged, is not below
+        rows[name] = {
+            "steps": steps, "modes": modes, "kl": kl,
+            "slope_steps": at, "slope_real": np.sqrt(2 * real), "slope_fake": np.sqrt(2 * fake),
+            "diverged": setting.diverged, "converged": converged,
+            "rate": rate_interval(int(converged.sum()), len(converged)),
+            "published": PUBLISHED.get(name),
+        }  # fmt: skip
+    return rows
+
+
+def table(rows: dict[str, dict[str, Any]]) -> str:
+    head = f"{'':24}{'modes':18}{'KL':22}{'slope, data':19}{'slope, fakes':19}{'converges':21}{'paper':>12}"
+    lines = [head]
+    for name, row in rows.items():
+        rate = row["rate"]
+        converges = f"{rate.successes} of {rate.n} [{rate.low:.2f}, {rate.high:.2f}]"
+        cells = [mean_interval(row[key][:, -1]).text(digits) for key, digits in
+                 (("modes", 1), ("kl", 3), ("slope_real", 2), ("slope_fake", 2))]  # fmt: skip
+        widths = zip(cells, (18, 22, 19, 19), strict=True)
+        lines.append(f"{name:24}" + "".join(f"{cell:{width}}" for cell, width in widths)
+                     + f"{converges:21}{row['published'] or '':>12}")  # fmt: skip
+    return "\n".join(lines)
+
+
+def compared(rows: dict[str, dict[str, Any]]) -> str:
+    """Verdicts of the sweep's own test by the KL at the end, smaller is better; a diverged run is the worst."""
+    scores = {name: {i: -kl if np.isfinite(kl) else None for i, kl in enumerate(row["kl"][:, -1])}
+              for name, row in rows.items()}  # fmt: skip
+    found = [f"{v.label}: {v.verdict}" + (f" (p = {v.p:.3f})" if v.difference else "") for v in compare(scores)]
+    return "by KL at the end: " + "; ".join(found)
+
+
+def picture(rows: dict[str, dict[str, Any]]) -> bytes:
+    """KL and both slopes over training, a line per run; RpGAN above, GAN below."""
+    figure = plots.new_figure(12, 6)
+    axes = figure.subplots(len(LOSSES), 3, sharex=True, sharey="col")
+    panels = (("steps", "kl", "KL over modes"), ("slope_steps", "slope_real", "slope of D at the data"),
+              ("slope_steps", "slope_fake", "slope of D at the fakes"))  # fmt: skip
+    for line, loss in zip(axes, LOSSES, strict=True):
+        for axis, (at, key, words) in zip(line, panels, strict=True):
+            for color, penalties in zip(plots.LINES, PENALTIES, strict=False):
+                row = rows[f"{loss}, {penalties}"]
+                axis.plot(row[at], row[key].T, color=color, linewidth=0.8, alpha=0.7)
+                axis.plot([], [], color=color, label=penalties)
+            axis.set(yscale="log", title=f"{words}, {loss}")
+            axis.grid(alpha=0.3)
+        line[0].legend(frameon=False, fontsize=8)
+    for axis in axes[-1]:
+        axis.set_xlabel("steps")
+    return plots.figure_png(figure)
+
+
+# --- The command ------------------------------------------------------------------------------------------------------
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser("python -m experiments.r3gan_ablation", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser.error = errors.usage_error
+    parser.add_argument("--part", default="gaussians", help="gaussians | stacked")
+    parser.add_argument("--quick", action="store_true", help="a few steps of a tiny form")
+    parser.add_argument("--out", type=Path, help="default: runs/r3gan_ablation/PART; quick: ..._quick")
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--seeds", type=int, help="of each cell (default: 5; quick: 2)")
+    parser.add_argument("--gamma", type=float, help="weight of R1 and of R2 (default: .3; stacked: 1)")
+    flags = parser.parse_args()
+    if flags.part not in PARTS:
+        raise not_a_choice("--part", flags.part, PARTS)
+    part = parts(flags.part)
+    base = update(part.base, part.quick if flags.quick else {"train.steps": part.steps})
+    base = update(base, {} if flags.steps is None else {"train.steps": flags.steps})
+    seeds = (2 if flags.quick else 5) if flags.seeds is None else flags.seeds
+    gamma = part.gamma if flags.gamma is None else flags.gamma
+    if seeds < 1 or not gamma > 0:
+        raise UserError(f"--seeds={seeds} must be 1 or more, and --gamma={gamma:g} above 0.")
+    out = flags.out or Path("runs", "r3gan_ablation", flags.part + ("_quick" if flags.quick else ""))
+
+    found = sweeps.train(out / "sweep", __doc__, base, cells(gamma), range(seeds))
+    rows = summary(out / "sweep", part, found)
+    print(f"\n{table(rows)}\n{compared(rows)}")
+    settings = {"part": flags.part, "gamma": gamma, "steps": base.train.steps, "seeds": seeds}
+    write_result(out, settings | {"cells": rows})
+    write_atomically(out / "r3gan_ablation.png", picture(rows))
+    print(out / "r3gan_ablation.png")
+
+
+if __name__ == "__main__":
+    errors.run_cli(main)
