@@ -116,7 +116,7 @@ def stacked() -> ConfigDict:
 def parts(name: str) -> Part:
     if name == "gaussians":
         few = {"train.steps": 40, "log.every": 10, "evaluate.every": 20, "evaluate.samples": 500}
-        return Part(gaussians(), "modes", "mode_kl", 25, 0.3, 2500, few)
+        return Part(gaussians(), "modes", "mode_kl", 25, 0.3, 1500, few)
     tiny = {f"{player}.widths": (2,) * 4 for player in ("generator", "discriminator")}
     tiny |= {"train.steps": 4, "train.batch_size": 8, "log.every": 2, "evaluate.every": 2, "evaluate.samples": 100}
     return Part(stacked(), "class_modes", "class_kl", 1000, 1.0, 2000, tiny)
@@ -126,39 +126,46 @@ def parts(name: str) -> Part:
 
 
 def summary(workdir: Path, part: Part, found: dict[str, Setting]) -> dict[str, dict[str, Any]]:
-    """By cell: modes and KL at the end, how many runs converge, and D's slopes over training.
+    """By cell: the scores of each run, which runs fail, and D's slopes over training.
 
-    A run converges if at each evaluation of its last half it has nearly all modes, evenly: KL below `TOLERANCE`.
+    A run fails if it diverges, or misses modes at an evaluation of its second half: KL of `TOLERANCE` or more.
     """
     rows: dict[str, dict[str, Any]] = {}
     for name, setting in found.items():
-        steps, modes = sweeps.curves(workdir, setting, part.modes)
-        _, kl = sweeps.curves(workdir, setting, part.kl)
-        at, real = sweeps.curves(workdir, setting, "r1")
-        _, fake = sweeps.curves(workdir, setting, "r2")
-        late = kl[:, len(steps) // 2 :]
-        converged = np.all(late < TOLERANCE, axis=1)  # NaN, of a run that diverged, is not below
+        steps, kl = sweeps.curves(workdir, setting, part.kl)
+        slopes = {which: sweeps.curves(workdir, setting, which) for which in ("r1", "r2")}
+        fails = ~np.all(kl[:, steps > steps[-1] / 2] < TOLERANCE, axis=1)  # NaN is not below
         rows[name] = {
-            "steps": steps, "modes": modes, "kl": kl,
-            "slope_steps": at, "slope_real": np.sqrt(2 * real), "slope_fake": np.sqrt(2 * fake),
-            "diverged": setting.diverged, "converged": converged,
-            "rate": rate_interval(int(converged.sum()), len(converged)),
+            "steps": steps,
+            "kl": kl,
+            "modes": list(setting.scores("final", part.modes).values()),
+            "quality": list(setting.scores("final", "high_quality").values()),
+            "slope_steps": slopes["r1"][0],
+            "slope_real": np.sqrt(2 * slopes["r1"][1]),
+            "slope_fake": np.sqrt(2 * slopes["r2"][1]),
+            "diverged": setting.diverged,
+            "fails": fails,
+            "rate": rate_interval(int(fails.sum()), len(fails)),
             "published": PUBLISHED.get(name),
-        }  # fmt: skip
+        }
     return rows
 
 
 def table(rows: dict[str, dict[str, Any]]) -> str:
-    head = f"{'':24}{'modes':18}{'KL':22}{'slope, data':19}{'slope, fakes':19}{'converges':21}{'paper':>12}"
-    lines = [head]
+    """Means over runs at the end with 95% intervals; `quality` is the share of samples within 3 deviations."""
+    widths = {"modes": 18, "quality": 21, "KL": 22, "slope, data": 19, "slope, fakes": 19, "fails": 21, "paper": 14}
+    lines = [f"{'':22}" + "".join(f"{word:{width}}" for word, width in widths.items())]
     for name, row in rows.items():
         rate = row["rate"]
-        converges = f"{rate.successes} of {rate.n} [{rate.low:.2f}, {rate.high:.2f}]"
-        cells = [mean_interval(row[key][:, -1]).text(digits) for key, digits in
-                 (("modes", 1), ("kl", 3), ("slope_real", 2), ("slope_fake", 2))]  # fmt: skip
-        widths = zip(cells, (18, 22, 19, 19), strict=True)
-        lines.append(f"{name:24}" + "".join(f"{cell:{width}}" for cell, width in widths)
-                     + f"{converges:21}{row['published'] or '':>12}")  # fmt: skip
+        cells = [
+            mean_interval(row["modes"]).text(1),
+            mean_interval(row["quality"]).text(3),
+            *(mean_interval(row[key][:, -1]).text(digits) for key, digits in (("kl", 3), ("slope_real", 2))),
+            mean_interval(row["slope_fake"][:, -1]).text(2),
+            f"{rate.successes} of {rate.n} [{rate.low:.2f}, {rate.high:.2f}]",
+            row["published"] or "",
+        ]
+        lines.append(f"{name:22}" + "".join(f"{cell:{w}}" for cell, w in zip(cells, widths.values(), strict=True)))
     return "\n".join(lines)
 
 
