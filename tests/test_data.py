@@ -82,6 +82,21 @@ def test_no_validation_set_is_an_empty_one():
     assert len(train) == 4 and validation.shape == test.shape == (0, 2, 2, 1)
 
 
+def test_a_limit_keeps_the_first_training_examples_and_all_others():
+    whole, some = (data.load(settings_for(name="digits", limit=limit)) for limit in (0, 20))
+    np.testing.assert_array_equal(some.train, whole.train[:20])
+    np.testing.assert_array_equal(some.train_labels, whole.train_labels[:20])
+    for name in ("validation", "validation_labels", "test", "test_labels"):
+        np.testing.assert_array_equal(getattr(some, name), getattr(whole, name))
+    assert data.digest(some) != data.digest(whole)
+    stacks, of_all = (data.load(settings_for(name="stacked:digits", limit=limit)) for limit in (20, 0))
+    np.testing.assert_array_equal(stacks.train, some.train)  # the base images
+    np.testing.assert_array_equal(stacks.test, of_all.test)
+    assert len(data.load(settings_for(name="mixture:ring8", limit=30)).train) == 30
+    with pytest.raises(UserError, match=r"data\.limit=1351 training examples, but digits has 1350"):
+        data.load(settings_for(name="digits", limit=1351))
+
+
 @pytest.mark.parametrize("test", [None, np.zeros(2)])
 def test_a_validation_set_that_leaves_nothing_to_train_on(test):
     with pytest.raises(UserError, match=r"data\.validation=8"):

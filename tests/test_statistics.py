@@ -14,6 +14,7 @@ from jaxgan.sweep.statistics import (
     mean_interval,
     p_values,
     paired_difference,
+    paired_rates,
     rate_interval,
 )
 
@@ -89,6 +90,17 @@ def test_rates():
     assert (found.low, found.high) == pytest.approx(wanted)
     assert rate_interval(0, 10).low == 0 and rate_interval(0, 10).high == pytest.approx(1 - 0.025 ** (1 / 10))
     assert math.isnan(rate_interval(0, 0).rate)
+
+
+def test_paired_rates_count_the_seeds_that_differ():
+    both, only_a, only_b, neither = (True, True), (True, False), (False, True), (False, False)
+    a, b = zip(*[both] * 4 + [only_a] * 5 + [neither] * 2, strict=True)
+    assert paired_rates(a, b) == paired_rates(b, a) == pytest.approx(2 / 2**5)
+    a, b = zip(*[only_a] * 5 + [only_b] * 1, strict=True)
+    assert paired_rates(a, b) == pytest.approx(2 * (1 + 6) / 2**6)  # as the sign test
+    assert paired_rates([True, False], [True, False]) == 1
+    with pytest.raises(ValueError, match="2 successes and b 1"):
+        paired_rates([True, False], [True])
 
 
 def test_holm():

@@ -209,6 +209,22 @@ def test_a_damaged_history_is_named(tmp_path, write):
             results.match_existing(tmp_path / "run", planned)
 
 
+def test_a_field_that_is_younger_than_the_sweep_had_its_default(tmp_path, write):
+    (_, planned), run = sweep.read(write(SWEEP)), tmp_path / "run"
+    with results.open_sweep(run, "name", "about", planned):
+        pass
+    content = json.loads((run / "sweep.json").read_text())
+    del content["common"]["data.limit"]  # as written before it was there
+    (run / "sweep.json").write_text(json.dumps(content))
+    ended = {"setting": planned[0].setting, "seed": planned[0].config.seed, "steps": 100, "diverged": False}
+    (run / "results.jsonl").write_text(json.dumps(ended) + "\n")
+    assert results.match_existing(run, planned) == planned
+    for trial in planned:
+        trial.config.data.limit = 10
+    with pytest.raises(UserError, match=r"data\.limit was 0 and is now 10"):
+        results.match_existing(run, planned)
+
+
 def test_a_sweep_may_grow(monkeypatch, write, tmp_path, capsys):
     """By seeds and by settings: what is finished is not trained again, and keeps its place."""
     grown = 'product(over("train.d_steps", [1, 2]), over("prior.scale", [1.0]), over("seed", range(2)))'

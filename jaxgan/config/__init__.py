@@ -99,6 +99,7 @@ def _add_game(c: ConfigDict) -> None:
     c.data.name = "digits"  # digits | tfds:NAME | npz:PATH | folder:PATH | tfd:PATH | mixture:NAME | stacked:NAME
     c.data.dir = ""  # where TFDS keeps its data; '' = TFDS's own choice (TFDS_DATA_DIR)
     c.data.validation = 150  # examples: the last ones of the training set, never trained on
+    c.data.limit = 0  # training examples that are kept, the first ones; 0 = all
     c.data.low = 0.0  # pixels are in [low, 1]: 0 or -1, with which most recipes since 2015 state their penalties
     c.data.gcn = 0.0  # 0: pixels in [low, 1]; s: global contrast normalization, each image has norm s
     c.data.pad = 0  # black pixels added on each side of an image: 2 make 28x28 32x32
@@ -398,6 +399,7 @@ _AT_LEAST_ZERO = (
     "sample.every",
     "evaluate.every",
     "data.validation",
+    "data.limit",
     "data.gcn",
     "data.size",
     "data.pad",

@@ -92,11 +92,14 @@ def load(data_config: ConfigDict) -> Dataset:
     shuffled before a set is cut off from them, in an order that depends on their number alone
     (`images.places`). With data.validation=0 nothing is cut off, and they stay in the file's order.
 
+    With `data.limit` only so many of the training examples are trained on, the first ones; the other sets stay what
+    they are.
+
     `stacked:NAME` stacks three images of 1 channel: see `Dataset` and `stacked`.
 
     Args:
-      data_config: `config.data`, with fields name, dir, validation and, perhaps, size: the side in pixels to
-        which the images of `folder:PATH` are cropped and resized, 0 = as they are.
+      data_config: `config.data`, with fields name, dir, validation and, perhaps, limit, pad, and size: the side in
+        pixels to which the images of `folder:PATH` are cropped and resized, 0 = as they are.
 
     Raises:
       UserError: an unknown name, data that cannot be read, or too few examples.
@@ -106,9 +109,19 @@ def load(data_config: ConfigDict) -> Dataset:
     base = rest if kind == "stacked" else name
     if size < 0 or (size and not base.startswith("folder:")):
         raise UserError(f"data.size={size} with data.name={name!r}: it is 0, or the side in pixels for folder:PATH.")
-    if kind == "stacked" and rest:
-        return _stacked(name, _padded(_load(rest, data_config.dir, data_config.validation, size), pad))
-    return _padded(_load(name, data_config.dir, data_config.validation, size), pad)
+    found = _load(rest if kind == "stacked" and rest else name, data_config.dir, data_config.validation, size)
+    found = _padded(_limited(found, data_config.get("limit", 0)), pad)
+    return _stacked(name, found) if kind == "stacked" and rest else found
+
+
+def _limited(dataset: Dataset, limit: int) -> Dataset:
+    """The first `limit` training examples in place of all; 0 = all."""
+    if not limit:
+        return dataset
+    if limit > (n := len(dataset.train)):
+        raise UserError(f"data.limit={limit} training examples, but {dataset.name} has {n}; lower it, or set it to 0.")
+    labels = dataset.train_labels
+    return dataset._replace(train=dataset.train[:limit], train_labels=None if labels is None else labels[:limit])
 
 
 def _padded(dataset: Dataset, pad: int) -> Dataset:

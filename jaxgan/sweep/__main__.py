@@ -46,7 +46,7 @@ def main() -> int:
     workdir = flags.workdir or Path("runs", "sweeps", flags.sweep.stem)
     trials = results.match_existing(workdir, trials)
 
-    from jaxgan.sweep import chunk, cost, launchers, program
+    from jaxgan.sweep import cost, launchers
 
     launcher = launchers.find(flags.launcher, flags.ray_address)
     if flags.plan:
@@ -54,9 +54,24 @@ def main() -> int:
         if chunks:
             print(cost.describe(chunks, launcher.slots, timed=True))
         return 0
+    return run(workdir, flags.sweep.stem, about, trials, launcher)
+
+
+def run(workdir: Path, name: str, about: str, trials: list[Trial], launcher) -> int:
+    """Trains the members of a sweep, or what is left of them, in its work directory. Returns the exit code.
+
+    Args:
+      name, about: for the report, which `about` heads.
+      trials: as `results.match_existing` names them.
+
+    Raises:
+      UserError: what a setting cannot have, or `workdir` holds another sweep.
+    """
+    from jaxgan.sweep import chunk, program
+
     for group in plan.group_by(trials, plan.program_key):  # what a setting cannot have is refused before all else
         program.program(group[0])
-    with interruptions() as signals, results.open_sweep(workdir, flags.sweep.stem, about, trials) as trials:
+    with interruptions() as signals, results.open_sweep(workdir, name, about, trials) as trials:
         try:
             return train(workdir, trials, launcher, signals)
         except chunk.Stopped as stop:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from jaxgan.config import flatten
+from jaxgan.config import default, flatten
 from jaxgan.errors import UserError
 from jaxgan.run import warm_start
 from jaxgan.run.files import draft, write_atomically
@@ -167,8 +167,12 @@ def match_existing(workdir: Path, trials: list[Trial]) -> list[Trial]:
 
 
 def _check_same(workdir: Path, trial: Trial, before: dict[str, Any]) -> None:
-    """Refuses a member that was trained under another configuration, but for more steps."""
-    now = json.loads(json.dumps(flatten(trial.config)))
+    """Refuses a member that was trained under another configuration, but for more steps.
+
+    A field that is younger than the sweep had its default.
+    """
+    now, usual = json.loads(json.dumps(flatten(trial.config))), flatten(default())
+    before = {field: usual[field] for field in now if field in usual} | before
     changed = [field for field in dict.fromkeys([*before, *now]) if before.get(field) != now.get(field)]
     if changed == [STEPS] and now[STEPS] > before[STEPS]:
         return

@@ -179,6 +179,25 @@ def rate_interval(successes: int, n: int, confidence: float = 0.95) -> Rate:
     return Rate(successes / n, float(found.low), float(found.high), successes, n)
 
 
+def paired_rates(a: Sequence[bool] | np.ndarray, b: Sequence[bool] | np.ndarray) -> float:
+    """The p-value that two settings succeed equally often, paired by seed: McNemar's test, exact and two-sided.
+
+    Only seeds that succeed under one of the two say anything: under equal rates each is as likely a success of a as
+    of b. 1 where there is no such seed.
+
+    Args:
+      a, b: [n] successes of the same n seeds in the same order.
+
+    Raises:
+      ValueError: a and b differ in length.
+    """
+    first, second = np.asarray(a, bool), np.asarray(b, bool)
+    if first.shape != second.shape:
+        raise ValueError(f"a has {len(first)} successes and b {len(second)}; give one of each per seed, in one order.")
+    only_a, differ = int(np.sum(first & ~second)), int(np.sum(first != second))
+    return float(stats.binomtest(only_a, differ).pvalue) if differ else 1.0
+
+
 def holm(p_values: ArrayLike) -> np.ndarray:
     """Holm's step-down correction (1979, Scandinavian Journal of Statistics 6(2)), for comparisons planned beforehand.
 

@@ -1,0 +1,266 @@
+"""When does G copy its training images, and which metric notices?
+
+    python -m experiments.memorization [--quick] [--out=runs/memorization] [--sizes 100 1000 10000]
+        [--looks 300 1000 3000] [--seeds=3]
+
+A GAN is trained on the first 100, 1,000 or 10,000 images of MNIST (`data.limit`). At each look samples of G are scored
+in pixels against its training images and against test images, beside two rows that need no G: copies, training images
+in place of samples, and fresh, validation images in place of samples. A metric notices copying if it puts copies behind
+fresh images.
+
+Scores: Z_U, the data-copying test (arXiv:2004.05675; below -3: samples are nearer to the training images than test
+images are); the share of authentic samples, farther from their nearest training image than that is from its own nearest
+(AuthPct, arXiv:2102.08921); FID in pixels to training and to test images; precision, recall, density and coverage
+against test images (k = 5); the 1-nearest-neighbour test against test images (.5 where nothing tells them apart).
+
+TODO
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from ml_collections import ConfigDict
+
+import jaxgan
+from configs import mnist_averaged
+from experiments import sweeps
+from experiments.ablations import small_digits
+from experiments.dynamics import write_result
+from jaxgan import data, errors
+from jaxgan.config import update
+from jaxgan.errors import UserError
+from jaxgan.metrics import distances, fid, memorization, neighbours, prdc
+from jaxgan.run import plots
+from jaxgan.run.files import write_atomically
+from jaxgan.sweep.settings import read_settings
+from jaxgan.sweep.statistics import mean_interval
+
+COPIES = -3.0  # Z_U below which G copies
+K = 5  # nearest neighbours of precision, recall, density and coverage
+# Of each score: digits, and which way is better, 0 where neither is.
+SHOWN = {
+    "z_u": (1, 1),
+    "authentic": (3, 1),
+    "fid_train": (2, -1),
+    "fid_test": (2, -1),
+    "precision": (3, 1),
+    "recall": (3, 1),
+    "density": (2, 1),
+    "coverage": (3, 1),
+    "neighbours": (3, -1),
+}
+PICTURED = ("z_u", "authentic", "fid_train", "fid_test", "coverage", "neighbours")
+
+
+def base(quick: bool) -> ConfigDict:
+    """Algorithm 1 with Adam, R1 and an EMA of G, as configs/mnist_averaged.py, on smaller networks."""
+    changes = mnist_averaged.CHANGES | {
+        "generator.hidden": (256, 256),
+        "discriminator.hidden": (128, 128),
+        "discriminator.pieces": 2,
+        "discriminator.irange": 0.05,
+        "train.batch_size": 100,
+        "log.every": 50,
+        "sample.every": 0,
+        "evaluate.every": 0,
+        "evaluate.metrics": (),
+    }
+    if quick:
+        changes |= {"generator.hidden": (64, 64), "discriminator.hidden": (32, 32), "train.batch_size": 20}
+    return update(small_digits() if quick else mnist_averaged.get_config(), changes)
+
+
+# --- Scores -----------------------------------------------------------------------------------------------------------
+
+
+def authentic(train: np.ndarray, fake: np.ndarray) -> float:
+    """The share of samples that are farther from their nearest training image than that is from its own nearest.
+
+    Args:
+      train: [n, d], n of 2 or more; fake: [m, d].
+    """
+    near, which = distances.nearest(fake, train, 1)
+    own = distances.nearest_others(train, 1)[0][:, 0]
+    return float(np.mean(near[:, 0] > own[which[:, 0]]))
+
+
+def scores(fake: np.ndarray, train: np.ndarray, test: np.ndarray) -> dict[str, float]:
+    """All of `SHOWN`, of rows of pixels: fake [m, d], train [n, d], test [t, d] float32 in [0, 1]."""
+    found = prdc.evaluate(test, fake, K)
+    return {
+        "z_u": memorization.evaluate(train, test, fake),
+        "authentic": authentic(train, fake),
+        "fid_train": fid.evaluate(train, fake),
+        "fid_test": fid.evaluate(test, fake),
+        **found,
+        "neighbours": neighbours.evaluate(fake, test).accuracy,
+    }
+
+
+def references(
+    train: np.ndarray, fresh: np.ndarray, test: np.ndarray, *, count: int, draws: int
+) -> dict[str, list[dict[str, float]]]:
+    """The scores of copies, drawn with replacement, and of fresh images: `draws` times `count` of each."""
+    random, found = np.random.default_rng(0), {"copies": [], "fresh": []}
+    for part in np.split(fresh[: count * draws], draws):
+        found["copies"].append(scores(train[random.integers(0, len(train), count)], train, test))
+        found["fresh"].append(scores(part, train, test))
+    return found
+
+
+def rows_of(images: np.ndarray) -> np.ndarray:
+    """Images [n, H, W, C] uint8 as rows of numbers in [0, 1], [n, d] float32."""
+    return images.reshape(len(images), -1).astype(np.float32) / np.float32(255)
+
+
+# --- The course -------------------------------------------------------------------------------------------------------
+
+
+def course(
+    out: Path, config: ConfigDict, images: data.Dataset, *, sizes: list[int], looks: list[int], seeds: int, count: int
+) -> dict[str, dict[str, float]]:
+    """Trains from look to look; the scores of each member at each, by 'images/seed/step'. Resumes where it stopped.
+
+    The sweep is extended from look to look, and its members are scored before they are trained on.
+    """
+    path = out / "scores.json"
+    found: dict[str, dict[str, float]] = json.loads(path.read_text()) if path.exists() else {}
+    settings = {str(n): {"data.limit": n} for n in sizes}
+    test = rows_of(images.test[:count])
+    for step in looks:
+        if all(f"{n}/{seed}/{step}" in found for n in sizes for seed in range(seeds)):
+            continue
+        members = sweeps.train(out / "sweep", __doc__, update(config, {"train.steps": step}), settings, range(seeds))
+        for name, setting in members.items():
+            train = rows_of(images.train[: int(name)])
+            for member, result in zip(setting.names, setting.results, strict=True):
+                key = f"{name}/{result['seed']}/{step}"
+                if key not in found:
+                    fake = jaxgan.load(out / "sweep" / "members" / member).sample(count)
+                    found[key] = scores(fake.reshape(count, -1), train, test)
+                    write_atomically(path, json.dumps(found, indent=1).encode())
+    return found
+
+
+def by_look(found: dict[str, dict[str, float]], n: int, step: int, name: str) -> list[float]:
+    """One score of all seeds."""
+    return [numbers[name] for key, numbers in found.items() if key.split("/")[::2] == [str(n), str(step)]]
+
+
+def mean_of(rows: list[dict[str, float]], name: str) -> float:
+    return float(np.mean([row[name] for row in rows]))
+
+
+def notices(real: dict[str, list[dict[str, float]]]) -> dict[str, bool]:
+    """Which scores put copies behind fresh images, beyond chance (95%)."""
+    return {
+        name: mean_interval(
+            [better * (a[name] - b[name]) for a, b in zip(real["fresh"], real["copies"], strict=True)]
+        ).low
+        > 0
+        for name, (_, better) in SHOWN.items()
+    }
+
+
+def table(found: dict[str, dict[str, float]], real: dict[int, dict], looks: list[int]) -> Iterator[str]:
+    yield f"{'images':>7} {'samples':>12}" + "".join(f"{name:>11}" for name in SHOWN)
+    for n, rows in real.items():
+        for words in ("copies", "fresh"):
+            numbers = [f"{mean_of(rows[words], name):.{digits}f}" for name, (digits, _) in SHOWN.items()]
+            yield f"{n:7d} {words:>12}" + "".join(f"{number:>11}" for number in numbers)
+        for step in looks:
+            means = [mean_interval(by_look(found, n, step, name)) for name in SHOWN]
+            numbers = [f"{mean.mean:.{digits}f}" for mean, (digits, _) in zip(means, SHOWN.values(), strict=True)]
+            yield f"{n:7d} {f'step {step}':>12}" + "".join(f"{number:>11}" for number in numbers)
+        yield f"{n:7d} {'notices':>12}" + "".join(f"{'yes' if yes else '-':>11}" for yes in notices(rows).values())
+
+
+def picture(found: dict[str, dict[str, float]], real: dict[int, dict], looks: list[int], shown: np.ndarray) -> bytes:
+    """Scores over training, a colour per number of images; samples above their nearest training images.
+
+    Args:
+      shown: [H, W] a grid of them.
+    """
+    figure = plots.new_figure(13, 6)
+    left, right = figure.subfigures(1, 2, width_ratios=(2, 1))
+    axes = left.subplots(2, 3, sharex=True)
+    for axis, name in zip(axes.reshape(-1), PICTURED, strict=True):
+        for color, n in zip(plots.LINES, real, strict=False):
+            lines = np.array([by_look(found, n, step, name) for step in looks])
+            axis.plot(looks, lines, color=color, linewidth=0.8, alpha=0.6)
+            axis.plot(looks, lines.mean(axis=1), "o-", color=color, markersize=4, label=f"{n:,} images")
+            axis.axhline(mean_of(real[n]["copies"], name), color=color, linestyle=":", linewidth=1)
+        axis.axhline(mean_of(real[n]["fresh"], name), color="black", linestyle="--", linewidth=1)
+        if name == "z_u":
+            axis.set_yscale("symlog", linthresh=3)
+        axis.set(xscale="log", title=name)
+        axis.grid(alpha=0.3)
+    axes[0, 0].plot([], [], color="black", linestyle="--", label="fresh images")
+    axes[0, 0].plot([], [], color="black", linestyle=":", label="copies")
+    axes[0, 0].legend(frameon=False, fontsize=7)
+    for axis in axes[-1]:
+        axis.set_xlabel("steps")
+    panel = right.subplots()
+    panel.imshow(shown, cmap="gray", vmin=0, vmax=1)
+    panel.set_axis_off()
+    panel.set_title("samples, and below each its nearest training image", fontsize=9)
+    return plots.figure_png(figure)
+
+
+def pairs(workdir: Path, names: dict[int, str], images: data.Dataset, columns: int = 8) -> np.ndarray:
+    """For each number of images, by a member's name, samples above their nearest training images: [H', W']."""
+    lines = []
+    for n, name in names.items():
+        train = images.train[:n]
+        fake = jaxgan.load(workdir / "members" / name).sample(columns)
+        which = distances.nearest(fake.reshape(columns, -1), rows_of(train), 1)[1][:, 0]
+        for row in (fake[..., 0], train[which, ..., 0] / 255):
+            lines.append(np.concatenate([np.pad(image, 1) for image in row], axis=1))
+    return np.concatenate(lines)
+
+
+# --- The command ------------------------------------------------------------------------------------------------------
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser("python -m experiments.memorization", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser.error = errors.usage_error
+    parser.add_argument("--quick", action="store_true", help="small networks on scikit-learn's digits")
+    parser.add_argument("--out", type=Path, help="default: runs/memorization; quick: ..._quick")
+    parser.add_argument("--sizes", type=int, nargs="+", help="training images; quick: 50 400")
+    parser.add_argument("--looks", type=int, nargs="+", help="steps after which G is scored; quick: 20 60")
+    parser.add_argument("--seeds", type=int, help="of each size (default: 3; quick: 2)")
+    flags = parser.parse_args()
+    sizes = flags.sizes or ([50, 400] if flags.quick else [100, 1000, 10_000])
+    looks = flags.looks or ([20, 60] if flags.quick else [300, 1000, 3000])
+    seeds = (2 if flags.quick else 3) if flags.seeds is None else flags.seeds
+    config = base(flags.quick)
+    if looks != sorted(set(looks)) or looks[0] < 1 or seeds < 1 or min(sizes) < config.train.batch_size:
+        raise UserError(
+            f"--looks={looks} must rise from 1 or more, --seeds={seeds} be 1 or more, and --sizes={sizes} at least a "
+            f"minibatch of {config.train.batch_size}."
+        )
+    out = flags.out or Path("runs", "memorization" + ("_quick" if flags.quick else ""))
+    count, draws = (70, 2) if flags.quick else (1000, 4)
+
+    images = data.load(config.data)
+    found = course(out, config, images, sizes=sizes, looks=looks, seeds=seeds, count=count)
+    fresh, test = rows_of(images.validation), rows_of(images.test[:count])
+    real = {n: references(rows_of(images.train[:n]), fresh, test, count=count, draws=draws) for n in sizes}
+    print("\n" + "\n".join(table(found, real, looks)))
+    write_result(out, {"sizes": sizes, "looks": looks, "seeds": seeds, "samples": count, "scores": found, "real": real,
+                       "notices": {n: notices(rows) for n, rows in real.items()}})  # fmt: skip
+    members = {setting.setting["data.limit"]: setting.names[0] for setting in read_settings(out / "sweep").settings}
+    shown = pairs(out / "sweep", members, images)
+    write_atomically(out / "memorization.png", picture(found, real, looks, shown))
+    print(out / "memorization.png")
+
+
+if __name__ == "__main__":
+    errors.run_cli(main)
