@@ -29,7 +29,7 @@ def get_config():
             "optimizer.discriminator.learning_rate": 2e-4,
             "optimizer.discriminator.b1": 0.5,
             "train.batch_size": 64,
-            "train.steps": 3_000,
+            "train.steps": 8_000,
             "sample.every": 1_000,
             "evaluate.metrics": ("fid", "prdc"),
             "evaluate.features": "classifier",

@@ -23,8 +23,8 @@ def get_config():
             "objective.loss": "wasserstein",
             "objective.penalties.gradient_penalty": 10.0,
             "train.d_steps": 5,
-            "train.steps": 1_000,
-            "sample.every": 250,
-            "checkpoint.every": 250,
+            "train.steps": 4_000,
+            "sample.every": 500,
+            "checkpoint.every": 500,
         },
     )
