@@ -31,6 +31,7 @@ def get_config():
             "train.batch_size": 64,
             "train.steps": 8_000,
             "sample.every": 1_000,
+            "evaluate.every": 2_000,
             "evaluate.metrics": ("fid", "prdc"),
             "evaluate.features": "classifier",
             "checkpoint.every": 1_000,
