@@ -151,7 +151,7 @@ def penalized(gan: Gan, hparams: HParams, theta_d, stats, *, real: Examples, fak
     """
 
     def all_of_them():
-        total, means = jnp.zeros(()), {}
+        total, means, factor = jnp.zeros(()), {}, gan.penalty_factor(hparams, count)
         for name, penalty in gan.penalties:
             seen = fake if penalty.at_fakes else real
 
@@ -160,7 +160,7 @@ def penalized(gan: Gan, hparams: HParams, theta_d, stats, *, real: Examples, fak
                 return look(gan, hparams, theta_d, stats, seen, once=False, axis_name=axis_name)[0]
 
             means[name] = gan.penalty_every * jnp.mean(penalty(D, real.x, fake.x, keys, axis_name=axis_name))
-            total += hparams[f"{PENALTIES}{name}"] * means[name]
+            total += factor * hparams[f"{PENALTIES}{name}"] * means[name]
         return total, means
 
     if gan.penalty_every == 1 or not gan.penalties:
@@ -544,7 +544,7 @@ def train_step(
     state = looked_ahead(gan, state._replace(step=state.step + 1, generator=G, discriminator=D))
     t = state.step.astype(jnp.float32)
     averages = tuple(
-        ema.updated(old, state.generator.params, ema.kept(average, t, m=gan.g_m, ramp=gan.ramp))
+        ema.updated(old, state.generator.params, ema.kept(average, t, m=gan.g_m, ramp=gan.ramp, rise=gan.rise))
         for average, old in zip(gan.averages, state.averages, strict=True)
     )
     return state._replace(averages=averages), metrics

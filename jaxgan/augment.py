@@ -18,6 +18,7 @@ import jax.numpy as jnp
 
 from jaxgan.errors import UserError
 from jaxgan.networks.layers import DataSpec, check_images, check_one_of
+from jaxgan.schedules import between, check_between
 
 
 def _uniform(key: jax.Array, low: float, high: float) -> jax.Array:
@@ -73,24 +74,25 @@ class Flip(Nothing):
 
 @dataclass(frozen=True)
 class InstanceNoise(Nothing):
-    """Normal noise whose deviation falls linearly to 0 (arXiv:1610.04490); the state counts updates of D."""
+    """Normal noise whose deviation falls to 0 (arXiv:1610.04490); the state counts updates of D."""
 
     deviation: float = 0.1  # at the start, in the unit of the data
-    steps: float = 10_000.0  # updates of D until there is none
+    steps: float = 10_000.0  # updates of D until it is `final`
+    final: float = 0.0
+    shape: str = "linear"  # of the way there: constant | linear | cosine | exponential
 
     def check(self) -> None:
-        if not (self.deviation >= 0 and self.steps > 0):
-            raise UserError(
-                f"augment.deviation={self.deviation} must be 0 or more, and augment.steps={self.steps} above 0."
-            )
+        check_between("augment", self.shape, self.deviation, self.final)
+        if not self.steps > 0:
+            raise UserError(f"augment.steps must be above 0, not {self.steps}.")
 
     def init(self) -> jax.Array:
         return jnp.zeros((), jnp.uint32)
 
     def __call__(self, x: jax.Array, keys: jax.Array, state: Any) -> jax.Array:
-        left = jnp.maximum(1 - state.astype(jnp.float32) / self.steps, 0.0)
+        deviation = between(self.shape, self.deviation, self.final, done=state.astype(jnp.float32) / self.steps)
         noise = jax.vmap(lambda key: jax.random.normal(key, x.shape[1:]))(keys)
-        return x + self.deviation * left * noise
+        return x + deviation * noise
 
     def update(self, state: Any, real_logits: jax.Array) -> jax.Array:
         return state + 1
@@ -201,24 +203,25 @@ class Ada(Nothing):
 
 @dataclass(frozen=True)
 class AdaSchedule(Nothing):
-    """`Ada` whose p follows half a cosine from `start` to `final`, then stays, as R3GAN's p (arXiv:2501.05441)."""
+    """`Ada` whose p goes from `start` to `final` and stays, along half a cosine in R3GAN (arXiv:2501.05441)."""
 
     sets: Sequence[str] = SETS  # of blit, color
     start: float = 0.0
     final: float = 0.55
     steps: float = 20_000.0  # updates of D
+    shape: str = "cosine"  # of the way there: constant | linear | cosine | exponential
 
     def check(self) -> None:
         _check_ada(self.sets, self.data)
-        if not (self.start >= 0 and self.final >= 0 and self.steps > 0):
-            raise UserError("augment.start and augment.final must be 0 or more, and augment.steps above 0.")
+        check_between("augment", self.shape, self.start, self.final)
+        if not self.steps > 0:
+            raise UserError(f"augment.steps must be above 0, not {self.steps}.")
 
     def init(self) -> jax.Array:
         return jnp.zeros((), jnp.uint32)
 
     def __call__(self, x: jax.Array, keys: jax.Array, state: Any) -> jax.Array:
-        done = jnp.minimum(state.astype(jnp.float32) / self.steps, 1.0)
-        p = self.start + (self.final - self.start) * (1 - jnp.cos(jnp.pi * done)) / 2
+        p = between(self.shape, self.start, self.final, done=state.astype(jnp.float32) / self.steps)
         return _per_image(x, keys, self.data, lambda image, key: _changed(image, key, p, self.sets))
 
     def update(self, state: Any, real_logits: jax.Array) -> jax.Array:

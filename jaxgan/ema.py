@@ -13,6 +13,8 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
+from jaxgan.schedules import between
+
 
 class Average(NamedTuple):
     name: str  # such as 'gamma=1' or 'half_life=10000'
@@ -35,13 +37,14 @@ def averages(ema: ConfigDict) -> tuple[Average, ...]:
     )
 
 
-def kept(average: Average, t: jax.Array, *, m: int, ramp: float) -> jax.Array:
+def kept(average: Average, t: jax.Array, *, m: int, ramp: float, rise: float) -> jax.Array:
     """The share of the old average that stays in update t.
 
     Power-function: (1 - 1/t)^(gamma + 1), so that theta_g after step s weighs ~ s^gamma whatever the length of the
     run (arXiv:2312.02696, eq. 127 of its appendix; gamma 1 has the relative width .2357). Half of the weight lies on
     the last 1 - 2^(-1/(gamma + 1)) of the steps. Half-life H: 2^(-m/H), H in images and at most `ramp` times the
-    images so far (ramp > 0), as in StyleGAN2-ADA.
+    images so far (ramp > 0), as in StyleGAN2-ADA; from 0 to H along half a cosine over the first `rise` images
+    (rise > 0), as in R3GAN.
 
     Args:
       t: float32 scalar, updates of G made, this one included.
@@ -50,6 +53,8 @@ def kept(average: Average, t: jax.Array, *, m: int, ramp: float) -> jax.Array:
     if average.kind == "gamma":
         return (1.0 - 1.0 / t) ** (average.number + 1.0)
     half_life = jnp.asarray(average.number, jnp.float32)
+    if rise:
+        half_life = between("cosine", 0.0, half_life, done=m * t / rise)
     if ramp:
         half_life = jnp.minimum(half_life, ramp * m * t)
     return jnp.exp2(-m / jnp.maximum(half_life, 1e-8))

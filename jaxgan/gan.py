@@ -29,7 +29,7 @@ from jaxgan.networks.spectral import SPECTRAL
 from jaxgan.objectives.losses import LOSSES, Loss
 from jaxgan.objectives.penalties import PENALTIES
 from jaxgan.objectives.regularizers import LECAM, discriminator_terms, generator_terms, initial_anchors
-from jaxgan.optimizers import Epochs, clip_weights, limit_column_norm, optimistic
+from jaxgan.optimizers import Epochs, clip_weights, limit_column_norm, optimistic, scheduled
 from jaxgan.state import GanState, Player, run_stream
 
 AUGMENT = "augment"  # of the augmentation's state, among the statistics of D
@@ -52,11 +52,13 @@ class Gan(NamedTuple):
     loss: Loss
     penalties: tuple[tuple[str, Callable], ...]  # those that are on, with their names
     penalty_every: int  # updates of D from one with penalties to the next
+    penalty_factor: Callable[[HParams, jax.Array], jax.Array]  # (hparams, updates of D) -> of the weights
     d_terms: tuple[tuple[str, Callable], ...]  # further terms of D's loss that are on: see regularizers.py
     g_terms: tuple[tuple[str, Callable], ...]
     top_k: bool  # G descends a part of the minibatch
     averages: tuple[ema.Average, ...]  # of theta_g
     ramp: float  # of the averages' half-lives
+    rise: float  # likewise
     m: int  # minibatch size, over all devices
     g_m: int  # ... of G's step
     k: int  # ascent steps on D for one descent step on G
@@ -159,7 +161,9 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
         penalties=tuple((name, penalty) for name, penalty in PENALTIES.items() if weights[name]),
         averages=ema.averages(config.generator.ema),
         ramp=config.generator.ema.ramp,
+        rise=config.generator.ema.rise,
         penalty_every=config.objective.penalty_every,
+        penalty_factor=lambda hparams, t: _schedule(config, "objective.penalty_schedule", hparams)(jnp.ones(()), t),
         d_terms=discriminator_terms(config.objective),
         g_terms=generator_terms(config.objective),
         top_k=config.objective.top_k < 1,
@@ -240,23 +244,30 @@ def initial_state(config: ConfigDict, generator: nn.Module, discriminator: nn.Mo
 
 
 def player_optimizer(config: ConfigDict, examples: int, player: str, hparams: HParams) -> optax.GradientTransformation:
-    """The optimizer of 'generator' or 'discriminator', with its learning rate on its schedule.
+    """The optimizer of 'generator' or 'discriminator', with its learning rate and its b2 on their schedules.
 
     Args:
       examples: in the training set, the length of an epoch.
       hparams: the traced numbers, scalars.
     """
-    path = f"optimizer.{player}"
-    schedule = dataclasses.replace(chosen(config, f"{path}.schedule"), **of(hparams, f"{path}.schedule"))
+    path, common = f"optimizer.{player}", config.optimizer[player]
     optimizer = dataclasses.replace(chosen(config, path), **of(hparams, path))
     per_update = config.train.batch_size * (config.train.d_steps if player == "generator" else 1)
-    rate = jnp.asarray(optimizer.learning_rate)
-    found = optimizer.transformation(partial(schedule, rate), Epochs(per_update, examples))
-    common = config.optimizer[player]
+    rate = partial(_schedule(config, f"{path}.schedule", hparams), jnp.asarray(optimizer.learning_rate))
+    found = optimizer.transformation(rate, Epochs(per_update, examples))
+    if common.b2_schedule.name != "constant":
+        b2 = partial(_schedule(config, f"{path}.b2_schedule", hparams), jnp.asarray(optimizer.b2))
+        at = lambda t: dataclasses.replace(optimizer, b2=b2(t)).transformation(rate, Epochs(per_update, examples))  # noqa: E731
+        found = scheduled(at)
     after = [optimistic()] if common.optimistic else []
     after += [limit_column_norm(common.max_column_norm)] if common.max_column_norm else []
     after += [clip_weights(common.clip)] if common.clip else []
     return optax.chain(found, *after) if after else found
+
+
+def _schedule(config: ConfigDict, path: str, hparams: HParams) -> Callable[[jax.Array, jax.Array], jax.Array]:
+    """The schedule that a section chooses, (number, updates made) -> number, with its traced fields."""
+    return dataclasses.replace(chosen(config, path), **of(hparams, path))
 
 
 def _parted(variables: dict) -> tuple[optax.Params, dict]:

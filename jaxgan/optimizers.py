@@ -5,6 +5,7 @@ Numbers are traced (`hparams.py`), so an optimizer is built inside the step.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -139,6 +140,19 @@ def _promoting(original: optax.GradientTransformation) -> optax.GradientTransfor
             return original.update(gradients, state, params)
 
     return optax.GradientTransformation(original.init, update)
+
+
+def scheduled(at: Callable[[jax.Array], optax.GradientTransformation]) -> optax.GradientTransformation:
+    """An optimizer whose numbers change: `at`(t) is that of the update before which t (uint32) were made.
+
+    Its state, which counts the updates, is the same for all t.
+    """
+
+    def update(gradients, state, params=None):
+        count = optax.tree.get_all_with_path(state, "count")[0][1]
+        return at(count).update(gradients, state, params)
+
+    return optax.GradientTransformation(at(jnp.zeros((), jnp.uint32)).init, update)
 
 
 class OptimisticState(NamedTuple):

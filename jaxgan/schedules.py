@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from jaxgan.errors import UserError
 
@@ -65,8 +66,8 @@ class Linear:
             )
 
     def __call__(self, base: jax.Array, t: jax.Array) -> jax.Array:
-        done = jnp.clip((t.astype(jnp.float32) - self.start) / (self.steps - self.start), 0.0, 1.0)
-        return base + (self.final - base) * done
+        done = (t.astype(jnp.float32) - self.start) / (self.steps - self.start)
+        return between("linear", base, self.final, done=done)
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,38 @@ class Cosine:
         _not_negative("final", self.final)
 
     def __call__(self, base: jax.Array, t: jax.Array) -> jax.Array:
-        done = jnp.clip(t.astype(jnp.float32) / self.steps, 0.0, 1.0)
-        return base + (self.final - base) * (1 - jnp.cos(jnp.pi * done)) / 2
+        return between("cosine", base, self.final, done=t.astype(jnp.float32) / self.steps)
+
+
+SHAPES = ("constant", "linear", "cosine", "exponential")
+
+
+def between(shape: str, start: ArrayLike, final: ArrayLike, *, done: jax.Array) -> jax.Array:
+    """The number that goes from `start` to `final` as `done` goes from 0 to 1, and is constant outside.
+
+    Args:
+      shape: of `SHAPES`. 'constant' stays at start; 'exponential' has equal ratios, both ends being above 0.
+      start, final: float32 scalars.
+      done: float32 scalar.
+    """
+    done = jnp.clip(done, 0.0, 1.0)
+    match shape:
+        case "linear":
+            return start + (final - start) * done
+        case "cosine":
+            return start + (final - start) * (1 - jnp.cos(jnp.pi * done)) / 2
+        case "exponential":
+            return start * (final / start) ** done
+    return jnp.asarray(start, jnp.float32)
+
+
+def check_between(what: str, shape: str, *ends: float) -> None:
+    """Raises UserError where a section's `shape` and its ends make no way for `between`."""
+    if shape not in SHAPES:
+        raise UserError(f"{what}.shape must be one of {', '.join(SHAPES)}, not {shape!r}.")
+    if not all(end >= 0 for end in ends) or (shape == "exponential" and not all(end > 0 for end in ends)):
+        least = "above 0 where the shape is exponential" if min(ends) == 0 else "0 or more"
+        raise UserError(f"{what} goes from {ends[0]} to {ends[1]}, which must be {least}.")
 
 
 SCHEDULES = {"constant": Constant, "exponential": Exponential, "linear": Linear, "cosine": Cosine}

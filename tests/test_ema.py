@@ -17,7 +17,7 @@ def weights(average: ema.Average, steps: int, m: int = 1, ramp: float = 0.0) -> 
     """What theta_g after each step weighs in the average after the last, by its own recursion, float64."""
     found = np.zeros(steps)
     for t in range(1, steps + 1):
-        share = float(ema.kept(average, jnp.float32(t), m=m, ramp=ramp))
+        share = float(ema.kept(average, jnp.float32(t), m=m, ramp=ramp, rise=0.0))
         found *= share
         found[t - 1] = 1 - share
     return found
@@ -40,16 +40,26 @@ def test_power_function_weights(gamma):
 def test_a_half_life_is_in_images():
     """After H images what was there weighs half."""
     average = ema.Average("", "half_life", 1000.0)
-    assert float(ema.kept(average, jnp.float32(7), m=100, ramp=0.0)) ** 10 == pytest.approx(0.5, rel=1e-5)
-    assert float(ema.kept(average._replace(number=0.0), jnp.float32(7), m=100, ramp=0.0)) == 0  # theta_g itself
+    assert float(ema.kept(average, jnp.float32(7), m=100, ramp=0.0, rise=0.0)) ** 10 == pytest.approx(0.5, rel=1e-5)
+    theta_g = average._replace(number=0.0)
+    assert float(ema.kept(theta_g, jnp.float32(7), m=100, ramp=0.0, rise=0.0)) == 0  # theta_g itself
 
 
 def test_a_ramp_shortens_the_half_life_early_on():
     """min(H, ramp * images so far): StyleGAN2-ADA's rule."""
     average = ema.Average("", "half_life", 1000.0)
     for t, half_life in ((1, 5.0), (20, 100.0), (200, 1000.0), (10_000, 1000.0)):
-        found = float(ema.kept(average, jnp.float32(t), m=100, ramp=0.05))
+        found = float(ema.kept(average, jnp.float32(t), m=100, ramp=0.05, rise=0.0))
         assert found == pytest.approx(0.5 ** (100 / half_life), rel=1e-4)
+
+
+def test_a_half_life_rises_along_half_a_cosine():
+    """R3GAN's schedule: 0 at the start, half of H half way, H from `rise` images on; a ramp limits it still."""
+    average = ema.Average("", "half_life", 1000.0)
+    for t, half_life in ((5, 500.0), (10, 1000.0), (20, 1000.0), (2, 500 * (1 - np.cos(np.pi / 5)))):
+        found = float(ema.kept(average, jnp.float32(t), m=100, ramp=0.0, rise=1000.0))
+        assert found == pytest.approx(0.5 ** (100 / half_life), rel=1e-4)
+    assert float(ema.kept(average, jnp.float32(20), m=100, ramp=0.05, rise=1000.0)) == pytest.approx(0.5, rel=1e-4)
 
 
 def test_averages_have_names_in_the_order_of_the_state():

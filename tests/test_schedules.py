@@ -6,12 +6,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import zoo_games as zoo
 
-from jaxgan.config import default, update
+from jaxgan.algorithm1 import discriminator_gradient
+from jaxgan.augment import Ada, AdaSchedule, InstanceNoise, Strength
+from jaxgan.config import default, update, validate
 from jaxgan.errors import UserError
 from jaxgan.gan import player_optimizer
 from jaxgan.hparams import traced
-from jaxgan.schedules import SCHEDULES
+from jaxgan.networks.layers import DataSpec
+from jaxgan.schedules import SCHEDULES, between
 
 FORMULAS = {
     "constant": ({}, lambda t: 0.2),
@@ -42,6 +46,120 @@ def test_the_learning_rate_follows_its_schedule(name):
 
     rates = -np.asarray(jax.jit(walk)(traced(config)))
     np.testing.assert_allclose(rates, [formula(t) for t in range(60)], rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["linear", "cosine"])
+def test_b2_follows_its_schedule(name):
+    """Adam's second moment and its bias correction both with the b2 of the update, as R3GAN's (arXiv:2501.05441)."""
+    path = "optimizer.discriminator"
+    fields = {"learning_rate": 0.1, "b1": 0.0, "b2": 0.5, "b2_schedule.name": name}
+    fields |= {"b2_schedule.steps": 8.0, "b2_schedule.final": 0.9}
+    config = update(default(), {f"{path}.{field}": value for field, value in fields.items()})
+    validate(config)
+    gradients = np.random.default_rng(0).normal(size=12)
+
+    def walk(hparams):
+        optimizer = player_optimizer(config, 1000, "discriminator", hparams)
+        state = optimizer.init(jnp.zeros(()))
+        step = lambda state, g: tuple(reversed(optimizer.update(g, state)))  # noqa: E731
+        return jax.lax.scan(step, state, jnp.asarray(gradients, jnp.float32))[1]
+
+    found, v = np.asarray(jax.jit(walk)(traced(config))), 0.0
+    for t, g in enumerate(gradients):
+        done = min(t / 8, 1)
+        b2 = 0.5 + 0.4 * (done if name == "linear" else (1 - math.cos(math.pi * done)) / 2)
+        v = b2 * v + (1 - b2) * g**2
+        assert found[t] == pytest.approx(-0.1 * g / (math.sqrt(v / (1 - b2 ** (t + 1))) + 1e-8), rel=1e-4)
+
+
+def test_a_schedule_of_b2_leaves_the_state_as_it_is():
+    """So that a run can be compared, and resumed, whatever it is."""
+    plain, moved = default(), update(default(), {"optimizer.generator.b2_schedule.name": "cosine"})
+    states = [player_optimizer(c, 9, "generator", traced(c)).init(jnp.zeros(3)) for c in (plain, moved)]
+    assert jax.tree.structure(states[0]) == jax.tree.structure(states[1])
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"name": "sgd", "b2_schedule.name": "linear"}, "which optimizer.generator.name=sgd has not"),
+        ({"b2_schedule.name": "cosine", "b2_schedule.final": 1.0}, r"b2_schedule.final must be in \[0, 1\), not 1.0"),
+        ({"b2_schedule.name": "exponential", "b2_schedule.minimum": 2.0}, "b2_schedule.minimum must be in"),
+    ],
+)
+def test_schedules_of_b2_that_are_refused(changes, words):
+    with pytest.raises(UserError, match=words):
+        validate(update(default(), {f"optimizer.generator.{key}": value for key, value in changes.items()}))
+
+
+def test_a_schedule_of_the_penalties_scales_their_weights(game):
+    """The step of D before which `count` were made is that of the scaled weight; the metric stays unweighted."""
+    weights = {"objective.penalties.r1": 2.0, "objective.penalties.r2": 0.5}
+    path = "objective.penalty_schedule"
+    falling = game(**weights, **{f"{path}.name": "linear", f"{path}.steps": 10.0, f"{path}.final": 0.1})
+    plain = game(**weights)
+    x = plain.gan.decode(plain.data.x[: plain.gan.m])
+
+    def gradient(g):
+        players = {"G": g.state.generator, "D": g.state.discriminator}
+        batch = {"x": x, "y": None, "noise": g.noise(), "axis_name": None}
+
+        def found(hparams, count):
+            theta, _, metrics = discriminator_gradient(gan=g.gan, hparams=hparams, count=count, **players, **batch)
+            return theta, {name: metrics[name] for name in ("r1", "d_loss")}
+
+        return jax.jit(found)
+
+    moving, fixed = gradient(falling), gradient(plain)
+    for count, factor in ((0, 1.0), (5, 0.55), (40, 0.1)):
+        scaled = {f"objective.penalties.{name}": np.float32(factor * weights[f"objective.penalties.{name}"])
+                  for name in ("r1", "r2")}  # fmt: skip
+        count = jnp.uint32(count)
+        pair = moving(falling.hparams, count), fixed(plain.hparams | scaled, count)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), *pair)
+
+
+@pytest.mark.parametrize(
+    ("shape", "way"),
+    [
+        ("constant", lambda u: 0.8),
+        ("linear", lambda u: 0.8 - 0.6 * u),
+        ("cosine", lambda u: 0.2 + 0.6 * (1 + math.cos(math.pi * u)) / 2),
+        ("exponential", lambda u: 0.8 * 0.25**u),
+    ],
+)
+def test_noise_follows_its_shape(shape, way):
+    augment = InstanceNoise(deviation=0.8, final=0.2, steps=10.0, shape=shape)
+    zeros, keys = jnp.zeros((1, 70, 70, 1)), jax.random.split(jax.random.key(0), 1)
+    noise = zoo.compiled(lambda t: jnp.std(augment(zeros, keys, t)))
+    for t in (0, 5, 10, 30):
+        expected = way(min(t / 10, 1))
+        assert float(between(shape, 0.8, 0.2, done=jnp.float32(t / 10))) == pytest.approx(expected, rel=1e-5)
+        assert float(noise(jnp.uint32(t))) == pytest.approx(expected, rel=0.03)
+
+
+def test_adas_strength_follows_its_shape():
+    """Its changes are those of `Ada` with the same p."""
+    data = DataSpec((8, 8, 1), bounds=(0.0, 1.0))
+    schedule = AdaSchedule(data, sets=("color",), start=0.8, final=0.2, steps=10.0, shape="exponential")
+    images, keys = jax.random.uniform(jax.random.key(1), (40, 8, 8, 1)), jax.random.split(jax.random.key(0), 40)
+    state = Strength(jnp.float32(0.4), jnp.float32(0), jnp.uint32(5))  # half way, .8 / 2
+    same = zoo.compiled(Ada(data, sets=("color",)))(images, keys, state)
+    np.testing.assert_allclose(zoo.compiled(schedule)(images, keys, state.count), same, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"shape": "round"}, "shape must be one of constant, linear, cosine, exponential, not 'round'"),
+        ({"shape": "exponential"}, "from 0.1 to 0.0, which must be above 0 where the shape is exponential"),
+        ({"final": -1.0}, "from 0.1 to -1.0, which must be 0 or more"),
+        ({"steps": 0.0}, "steps must be above 0, not 0.0"),
+    ],
+)
+def test_ways_of_the_noise_that_are_refused(fields, words):
+    with pytest.raises(UserError, match=words):
+        InstanceNoise(**fields).check()
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,9 @@ SECTIONS = {
     "optimizer.discriminator": Section("name", OPTIMIZERS),
     "optimizer.generator.schedule": Section("name", SCHEDULES),
     "optimizer.discriminator.schedule": Section("name", SCHEDULES),
+    "optimizer.generator.b2_schedule": Section("name", SCHEDULES),
+    "optimizer.discriminator.b2_schedule": Section("name", SCHEDULES),
+    "objective.penalty_schedule": Section("name", SCHEDULES),
 }
 
 # The choices of each field that names one without bringing fields.
@@ -117,6 +120,7 @@ def _add_game(c: ConfigDict) -> None:
     c.generator.ema.gamma = ()  # power-function averages (arXiv:2312.02696): theta_g after step t weighs ~ t^gamma
     c.generator.ema.half_life = ()  # exponential averages: in how many images a weight halves
     c.generator.ema.ramp = 0.0  # r: a half-life is at most r times the images seen so far; 0 = no limit
+    c.generator.ema.rise = 0.0  # images over which half-lives rise from 0 along half a cosine; 0 = there at once
 
     c.discriminator = ConfigDict()
     c.discriminator.name = "mlp"  # a family of jaxgan/networks
@@ -136,6 +140,8 @@ def _add_game(c: ConfigDict) -> None:
         o.optimistic = False  # twice this update less the one before (arXiv:1711.00141)
         o.schedule = ConfigDict()
         o.schedule.name = "constant"  # of the learning rate; of jaxgan/schedules.py
+        o.b2_schedule = ConfigDict()
+        o.b2_schedule.name = "constant"  # of an optimizer's b2; likewise
 
 
 def _add_objective(c: ConfigDict) -> None:
@@ -147,6 +153,8 @@ def _add_objective(c: ConfigDict) -> None:
     for name in PENALTIES:
         c.objective.penalties[name] = 0.0
     c.objective.penalty_every = 1  # updates of D from one with penalties to the next, their weights times this
+    c.objective.penalty_schedule = ConfigDict()
+    c.objective.penalty_schedule.name = "constant"  # of a factor of all these weights, which starts from 1
     c.objective.lecam = ConfigDict()  # D's logits stay near their running means (arXiv:2104.03310)
     c.objective.lecam.weight = 0.0  # 0 = off; .3 in the authors' code
     c.objective.lecam.decay = 0.99  # of the running means
@@ -293,6 +301,7 @@ def validate(config: ConfigDict) -> None:
             check(**keywords(check, get(config, path)))
     _validate_training(config)
     _validate_parts(config)
+    _validate_b2(config)
 
 
 def _validate_training(config: ConfigDict) -> None:
@@ -336,6 +345,21 @@ def _validate_training(config: ConfigDict) -> None:
             f"discriminator.packing={packing} judges examples together, so it takes no classes and no penalties of "
             f"single examples; set packing to 1, or conditional and objective.penalties off."
         )
+
+
+def _validate_b2(config: ConfigDict) -> None:
+    for player in ("generator", "discriminator"):
+        optimizer, schedule = config.optimizer[player], config.optimizer[player].b2_schedule
+        if schedule.name == "constant":
+            continue
+        if "b2" not in optimizer:
+            raise UserError(
+                f"optimizer.{player}.b2_schedule.name={schedule.name} moves a b2, which optimizer.{player}.name="
+                f"{optimizer.name} has not; take adam, or the schedule constant."
+            )
+        for name in ("final", "minimum"):
+            if not schedule.get(name, 0.0) < 1:
+                raise UserError(f"optimizer.{player}.b2_schedule.{name} must be in [0, 1), not {schedule[name]}.")
 
 
 def _validate_parts(config: ConfigDict) -> None:
@@ -404,6 +428,7 @@ _AT_LEAST_ZERO = (
     "data.size",
     "data.pad",
     "generator.ema.ramp",
+    "generator.ema.rise",
     "optimizer.generator.max_column_norm",
     "optimizer.discriminator.max_column_norm",
     "optimizer.generator.clip",
