@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1] / "jaxgan"
 # A room is a folder, or a file on the front shelf.
 FLOORS = [
     {"errors"},
-    {"objectives", "schedules", "ema", "networks", "data", "optimizers"},
+    {"spread", "objectives", "schedules", "ema", "networks", "data", "optimizers"},
     {"metrics", "features", "augment"},
     {"config"},
     {"hparams"},
