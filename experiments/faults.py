@@ -5,7 +5,7 @@
 Small digits runs of `python -m jaxgan.main`, each in a process of its own: a line of metrics every 5 steps,
 a checkpoint every 10, an evaluation every 20. Something happens to a run, the same command is given again,
 and at its end it is compared, bit for bit, with a run that nothing happened to: every array of the last
-checkpoint, every line of metrics.jsonl (without `images_per_second`; none missing, doubled or torn),
+checkpoint, every line of metrics.jsonl (without the two that depend on the clock; none missing, doubled or torn),
 evaluation.json and the pictures of samples. A try has survived if the fault ended the run as it should (the
 exit code, one line that says why, no traceback), and the run then reached its end. Full and read-only disks
 need the right to mount a tmpfs. Programs are compiled once for all tries (JAX_COMPILATION_CACHE_DIR), so
@@ -78,6 +78,7 @@ DIVERGING = {
     "evaluate.every": 0,
 }
 KILLS = 5  # of one run at most, so that they fall everywhere in a run
+CLOCK = ("images_per_second", "evaluation_seconds")
 HANGING = 300  # seconds after which a process that has not ended is killed
 SECONDS_TO_SAVE = 10  # after a signal
 SECONDS_ALONE = 60  # after the death of another process of the run
@@ -189,7 +190,7 @@ def contents(workdir: Path) -> dict[str, Any]:
     lines, records = (workdir / "metrics.jsonl").read_bytes().splitlines(), read_metrics(workdir)
     found["lines"] = (len(lines), [record["step"] for record in records])
     for number, record in enumerate(records):
-        found[f"line {number}"] = {key: value for key, value in record.items() if key != "images_per_second"}
+        found[f"line {number}"] = {key: value for key, value in record.items() if key not in CLOCK}
     for path in (workdir / "evaluation.json", *(workdir / "samples").glob("*.png")):
         found[path.name] = path.read_bytes()
     return found

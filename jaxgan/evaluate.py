@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from ml_collections import ConfigDict
 
 from jaxgan.config.fields import nearest
@@ -24,6 +25,7 @@ from jaxgan.hparams import HParams
 from jaxgan.metrics import METRICS
 from jaxgan.metrics.protocol import OF_FEATURES, OF_PLAYERS
 from jaxgan.networks.spectral import kernels
+from jaxgan.spread import in_turn
 from jaxgan.state import GanState, run_stream
 
 # The number, larger is better, by which checkpoints and settings are compared: the one that `evaluate.best` names,
@@ -43,8 +45,7 @@ def draw(
       ema: which of the averages of theta_g draws, by its place; theta_g itself with None, or where there is none.
       y: [n] int32 classes; None draws them, where the players are told any.
     """
-    params = state.averages[ema] if ema is not None and state.averages else state.generator.params
-    stats = sampling_statistics(gan, hparams, params, state.generator.stats)
+    params, stats = source(gan, hparams, state, ema=ema)
     size = min(SAMPLE_BATCH, n)
     starts = jnp.arange(0, n, size, dtype=jnp.uint32)
     numbers = jnp.arange(size, dtype=jnp.uint32)
@@ -58,10 +59,35 @@ def draw(
     return parts.reshape(-1, *parts.shape[2:])[:n]
 
 
+def source(gan: Gan, hparams: HParams, state: GanState, *, ema: int | None) -> tuple[optax.Params, Any]:
+    """The parameters that draw samples, and the statistics with which they do."""
+    params = state.averages[ema] if ema is not None and state.averages else state.generator.params
+    return params, sampling_statistics(gan, hparams, params, state.generator.stats)
+
+
 def sampler(gan: Gan) -> Callable[..., np.ndarray]:
-    """`draw` compiled: (hparams, state, key, n, ema=0, y=None) -> [n, *shape] float32."""
-    compiled = jax.jit(partial(draw, gan), static_argnums=3, static_argnames="ema")
-    return lambda *args, **kwargs: np.asarray(jax.block_until_ready(compiled(*args, **kwargs)))
+    """`draw` compiled, on all devices of this host: (hparams, state, key, n, ema=0, y=None) -> [n, *shape] float32."""
+    prepare = jax.jit(partial(source, gan), static_argnames="ema")
+
+    @partial(jax.jit, static_argnames="size")
+    def part(shared: Any, first: jax.Array, y: jax.Array | None, *, size: int) -> jax.Array:
+        hparams, key, params, stats = shared
+        numbers = first + jnp.arange(size, dtype=jnp.uint32)
+        return sample(gan, hparams, params, stats, key=key, numbers=numbers, y=y)
+
+    def samples(
+        hparams: HParams, state: GanState, key: jax.Array, n: int, *, ema: int | None = 0, y: Any = None
+    ) -> np.ndarray:
+        size = min(SAMPLE_BATCH, n)
+        starts = np.arange(0, n, size, dtype=np.uint32)
+        classes: list[Any] = [None] * len(starts)
+        if y is not None:
+            classes = np.split(np.pad(np.asarray(y, np.int32), (0, len(starts) * size - n)), len(starts))
+        shared = hparams, key, *prepare(hparams, state, ema=ema)
+        parts = in_turn(partial(part, size=size), shared, list(zip(starts, classes, strict=True)))
+        return np.concatenate(list(parts))[:n]
+
+    return samples
 
 
 def scored_labels(config: ConfigDict, dataset: Dataset) -> np.ndarray | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import signal
+import time
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
@@ -199,10 +200,12 @@ def train_loop(run: Run, steps: Callable, state: GanState, since: MetricSums) ->
         for reached in pieces:
             step, done, seconds = reached.step, done + reached.steps, seconds + reached.seconds
             numbers = means(reached.handle, step) if reached.line else {}
+            started = time.perf_counter()
             scores = run.evaluate(run.hparams, state) if reached.evaluation else {}
             if writer and reached.line:
                 run.still_mine()
                 speed = {"images_per_second": done / seconds * config.train.batch_size}
+                speed |= {"evaluation_seconds": time.perf_counter() - started} if scores else {}
                 writer.write(step, numbers | speed | scores)
                 progress.update(step, numbers, done / seconds)
                 done, seconds = 0, 0.0

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1] / "jaxgan"
 FLOORS = [
     {"errors"},
     {"schedules"},
-    {"objectives", "ema", "networks", "data", "optimizers"},
+    {"spread", "objectives", "ema", "networks", "data", "optimizers"},
     {"metrics", "features", "augment"},
     {"config"},
     {"hparams"},

@@ -27,6 +27,7 @@ from jaxgan.features import cache
 from jaxgan.networks.convolution import Conv
 from jaxgan.optimizers import Adam, Epochs
 from jaxgan.schedules import Cosine
+from jaxgan.spread import in_turn
 
 RECIPE = 1  # raise it with every change below that changes the weights
 EXAMPLES = 300_000  # trained on, with repetitions
@@ -192,12 +193,10 @@ def unstacked(images: np.ndarray, stack: int) -> np.ndarray:
 
 def forward(params: Any, images: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
     """Features [n, 128] and logits [n, classes] of single images, uint8 or in [0, 1]."""
-    parts = []
-    for start in range(0, len(images), IMAGES_AT_A_TIME):
-        part = images[start : start + IMAGES_AT_A_TIME]
-        filled = np.pad(part, [(0, IMAGES_AT_A_TIME - len(part)), (0, 0), (0, 0), (0, 0)])  # one program for all
-        parts.append([np.asarray(out)[: len(part)] for out in _forward(params, filled, classes)])
-    features, logits = (np.concatenate(part) for part in zip(*parts, strict=True))
+    filled = np.pad(images, [(0, -len(images) % IMAGES_AT_A_TIME), (0, 0), (0, 0), (0, 0)])  # one program for all
+    pieces = [(part,) for part in np.split(filled, len(filled) // IMAGES_AT_A_TIME)]
+    outputs = in_turn(partial(_forward, classes=classes), params, pieces)
+    features, logits = (np.concatenate(parts)[: len(images)] for parts in zip(*outputs, strict=True))
     return features, logits
 
 

@@ -29,6 +29,7 @@ from jaxgan import errors
 from jaxgan.errors import UserError
 from jaxgan.features import inception_weights
 from jaxgan.features.resize import tensorflow1_bilinear
+from jaxgan.spread import in_turn
 
 SIDE = 299  # pixels of the network's input
 FEATURES = 2048
@@ -274,14 +275,11 @@ class Inception:
           UserError: images of another type or shape.
         """
         images = _rgb(images)
-        parts = []
-        for start in range(0, len(images), BATCH_SIZE):
-            batch = images[start : start + BATCH_SIZE]
-            count = len(batch)
-            if len(images) > BATCH_SIZE and count < BATCH_SIZE:  # the last one: the same program again
-                batch = np.concatenate([batch, np.zeros((BATCH_SIZE - count, *batch.shape[1:]), np.uint8)])
-            parts.append([np.asarray(part)[:count] for part in _activations(self.variables, batch)])
-        pool3, logits = (np.concatenate(part) for part in zip(*parts, strict=True))
+        size = min(BATCH_SIZE, len(images))
+        filled = np.pad(images, [(0, -len(images) % size), (0, 0), (0, 0), (0, 0)])  # one program for all
+        pieces = [(part,) for part in np.split(filled, len(filled) // size)]
+        outputs = in_turn(_activations, self.variables, pieces)
+        pool3, logits = (np.concatenate(parts)[: len(images)] for parts in zip(*outputs, strict=True))
         return pool3, logits
 
     def features(self, images: ArrayLike) -> np.ndarray:
