@@ -126,7 +126,9 @@ def main() -> None:
     parser = argparse.ArgumentParser("python -m experiments.stacked_mnist", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     parser.error = errors.usage_error
-    parser.add_argument("--quick", action="store_true", help="a few steps on scikit-learn's digits")
+    parser.add_argument(
+        "--quick", action="store_true", help="a few steps on scikit-learn's digits, whose classifier is trained once"
+    )
     parser.add_argument("--out", type=Path, help="default: runs/stacked_mnist; quick: ..._quick")
     parser.add_argument("--steps", type=int, help="default: 2000; quick: 20")
     parser.add_argument("--seeds", type=int, help="of each packing (default: 5; quick: 2)")

@@ -39,6 +39,7 @@ def made(setting, **finals):
 # --- sweeps -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_settings_are_trained_found_by_name_resumed_and_extended(here, tiny_config, tmp_path, capsys):
     config = tiny_config(**{"evaluate.metrics": (), "train.steps": 10})
     settings = {"slow": {"optimizer.generator.learning_rate": 1e-5}, "wide": {"generator.hidden": (16,)}}
