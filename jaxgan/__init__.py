@@ -11,7 +11,7 @@ Where the paper is:
     Table 1, Parzen log-likelihood       metrics/parzen.py; later metrics beside it
     p_data                               data/
 
-Later: objectives/penalties.py (R1 to DRAGAN), objectives/regularizers.py (LeCam, consistency),
+Later: objectives/penalties.py (R1 to DRAGAN), objectives/regularizers.py (LeCam to the auxiliary classifier),
 objectives/adjustments.py (consensus optimization, symplectic adjustment), augment.py, ema.py.
 Around the game: config/ (what can be set), run/ (one run's directory), sweep/ (many runs), parallel.py (devices),
 distributed.py (hosts).

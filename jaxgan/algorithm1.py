@@ -23,12 +23,12 @@ import optax
 
 from jaxgan import ema
 from jaxgan.data import stacked
-from jaxgan.gan import AUGMENT, Gan, loss_of
+from jaxgan.gan import AUGMENT, Gan, Verdict, loss_of, verdict
 from jaxgan.hparams import PENALTIES, HParams
 from jaxgan.networks.norms import STATISTICS
 from jaxgan.objectives.adjustments import ADJUSTMENTS
 from jaxgan.objectives.losses import top_k_mean
-from jaxgan.objectives.regularizers import Look
+from jaxgan.objectives.regularizers import Draw, Look
 from jaxgan.objectives.value import value
 from jaxgan.state import GanState, Player, run_stream
 
@@ -123,24 +123,25 @@ def apply_gradients(
 
 
 def look(gan: Gan, hparams: HParams, theta_d, stats, seen: Examples, *, once: bool, axis_name: str | None):
-    """D's logits on examples as it sees them in training, augmented and with dropout, and its statistics after it."""
+    """D's verdict on examples as it sees them in training, augmented and with dropout, and its statistics after it."""
     x = gan.augment(hparams)(seen.x, seen.view, stats.get(AUGMENT, ()))
-    return gan.D(theta_d, stats, x, seen.y, seen.dropout, train=True, once=once, axis_name=axis_name)
+    outputs, stats = gan.D(theta_d, stats, x, seen.y, seen.dropout, train=True, once=once, axis_name=axis_name)
+    return verdict(outputs), stats
 
 
 def look_at_both(gan: Gan, hparams: HParams, theta_d, stats, *, real: Examples, fake: Examples, axis_name: str | None):
-    """D's logits on real and on fake examples, and its statistics after both.
+    """D's verdicts on real and on fake examples, and its statistics after both.
 
     In one pass where D judges each example on its own; where it has batch statistics real examples first, then fakes,
     each normalized by its own.
     """
     if STATISTICS not in stats:
         both = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), real, fake)
-        logits, stats = look(gan, hparams, theta_d, stats, both, once=True, axis_name=axis_name)
-        return *jnp.split(logits, 2), stats
-    real_logits, stats = look(gan, hparams, theta_d, stats, real, once=True, axis_name=axis_name)
-    fake_logits, stats = look(gan, hparams, theta_d, stats, fake, once=False, axis_name=axis_name)
-    return real_logits, fake_logits, stats
+        verdicts, stats = look(gan, hparams, theta_d, stats, both, once=True, axis_name=axis_name)
+        return *(jax.tree.map(lambda a, i=i: jnp.split(a, 2)[i], verdicts) for i in range(2)), stats
+    on_real, stats = look(gan, hparams, theta_d, stats, real, once=True, axis_name=axis_name)
+    on_fake, stats = look(gan, hparams, theta_d, stats, fake, once=False, axis_name=axis_name)
+    return on_real, on_fake, stats
 
 
 def penalized(gan: Gan, hparams: HParams, theta_d, stats, *, real: Examples, fake: Examples, keys, count, axis_name):
@@ -157,7 +158,7 @@ def penalized(gan: Gan, hparams: HParams, theta_d, stats, *, real: Examples, fak
 
             def D(x: jax.Array, seen: Examples = seen) -> jax.Array:
                 seen = seen._replace(x=x)
-                return look(gan, hparams, theta_d, stats, seen, once=False, axis_name=axis_name)[0]
+                return look(gan, hparams, theta_d, stats, seen, once=False, axis_name=axis_name)[0].logits
 
             means[name] = gan.penalty_every * jnp.mean(penalty(D, real.x, fake.x, keys, axis_name=axis_name))
             total += factor * hparams[f"{PENALTIES}{name}"] * means[name]
@@ -191,17 +192,32 @@ def discriminator_loss(
     fake_x, _ = gan.G(G.params, G.stats, noise.z, y, train=True, axis_name=axis_name)
     real = Examples(x, y, noise.real_dropout, noise.real_view)
     fake = Examples(fake_x, y, noise.fake_dropout, noise.fake_view)
-    both = look_at_both(gan, hparams, theta_d, stats, real=real, fake=fake, axis_name=axis_name)
-    real_logits, fake_logits, stats = gather(both[0], axis_name), gather(both[1], axis_name), both[2]
+    on_real, on_fake, stats = look_at_both(gan, hparams, theta_d, stats, real=real, fake=fake, axis_name=axis_name)
+    real_logits, fake_logits = gather(on_real.logits, axis_name), gather(on_fake.logits, axis_name)
     losses = loss_of(gan, hparams, "discriminator", real_logits, fake_logits)
     d_loss = hparams["objective.d_scale"] * jnp.mean(losses)
-    sees = lambda x: look(gan, hparams, theta_d, stats, real._replace(x=x), once=False, axis_name=axis_name)[0]  # noqa: E731
+    common = {"once": False, "axis_name": axis_name}
+    sees = lambda x: look(gan, hparams, theta_d, stats, real._replace(x=x), **common)[0].logits  # noqa: E731
     total, means = penalized(
         gan, hparams, theta_d, stats, real=real, fake=fake, keys=noise.penalty, count=count, axis_name=axis_name
     )
     for name, term in gan.d_terms:
         draws = lambda z: gan.G(G.params, G.stats, z, y, train=True, axis_name=axis_name)[0]  # noqa: E731
-        seen = Look(sees, draws, x, fake_x, noise.z, noise.terms, real_logits, fake_logits, stats, count)
+        seen = Look(
+            D=sees,
+            G=draws,
+            x=x,
+            fake=fake_x,
+            z=noise.z,
+            keys=noise.terms,
+            y=y,
+            real_logits=real_logits,
+            fake_logits=fake_logits,
+            real_classes=on_real.classes,
+            fake_classes=on_fake.classes,
+            stats=stats,
+            count=count,
+        )
         means[name], stats = term(numbers_of(hparams), seen)
         total += means[name]
     return d_loss + total, ({"d_loss": d_loss, **means, **readings(gan, real_logits, fake_logits)}, stats, real_logits)
@@ -236,13 +252,15 @@ def generator_loss(
     sees = partial(look, gan, hparams, D.params, D.stats, once=False, axis_name=axis_name)
     real_logits = None
     if gan.loss.needs_real:
-        real_logits = gather(sees(Examples(x, y, noise.real_dropout, noise.real_view))[0], axis_name)
-    fake_logits = gather(sees(Examples(fake_x, y, noise.fake_dropout, noise.fake_view))[0], axis_name)
+        real_logits = gather(sees(Examples(x, y, noise.real_dropout, noise.real_view))[0].logits, axis_name)
+    on_fake: Verdict = sees(Examples(fake_x, y, noise.fake_dropout, noise.fake_view))[0]
+    fake_logits = gather(on_fake.logits, axis_name)
     losses = loss_of(gan, hparams, "generator", real_logits, fake_logits)
     g_loss = top_k_mean(losses, fake_logits, hparams["objective.top_k"]) if gan.top_k else jnp.mean(losses)
     total, means = g_loss, {"g_loss": g_loss}
     for name, term in gan.g_terms:
-        means[name] = term(numbers_of(hparams), lambda z: draws(z, y)[0], noise.z, noise.terms)
+        draw = Draw(lambda z: draws(z, y)[0], noise.z, noise.terms, y, on_fake.classes)
+        means[name] = term(numbers_of(hparams), draw)
         total += means[name]
     return total, (means, stats)
 

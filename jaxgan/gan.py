@@ -42,7 +42,7 @@ class Gan(NamedTuple):
     # (theta_g, stats, z [n, d], y [n] or None, *, train, axis_name) -> x [n, *shape], stats
     G: Callable[..., tuple[jax.Array, Any]]
     # (theta_d, stats, x [n, *shape], y [n] or None, dropout keys [n] or None, *, train, once, axis_name)
-    #  -> logits [n], stats
+    #  -> logits [n], stats; with an auxiliary classifier [n, 1 + K], D's own first (`verdict`)
     D: Callable[..., tuple[jax.Array, Any]]
     draw_z: Callable[[HParams, jax.Array], jax.Array]  # (hparams, key) -> one z [d]
     decode: Callable[[jax.Array], jax.Array]  # stored examples -> float32, the range of G
@@ -67,8 +67,21 @@ class Gan(NamedTuple):
     lookahead: int  # steps after which the players go back part of the way; 0 = never
     lookahead_rate: float  # the part that stays
     classes: int  # that the players are told; 0 = none
+    asked: int  # those that D is asked for instead
     label_classes: int  # of the data's labels, of which a stack of images has the product
     stack: int  # stored images in an example
+
+
+class Verdict(NamedTuple):
+    """What D says of examples."""
+
+    logits: jax.Array  # [n] float32
+    classes: jax.Array | None = None  # [n, K] logits of its auxiliary classifier, where it has one
+
+
+def verdict(outputs: jax.Array) -> Verdict:
+    """D's outputs, [n] or [n, 1 + K], by their meaning."""
+    return Verdict(outputs) if outputs.ndim == 1 else Verdict(outputs[:, 0], outputs[:, 1:])
 
 
 def prior(name: str, size: int) -> Callable[[jax.Array], jax.Array]:
@@ -175,6 +188,7 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
         lookahead=config.train.lookahead,
         lookahead_rate=config.train.lookahead_rate,
         classes=data.classes,
+        asked=discriminator.data.asked,
         label_classes=label_classes,
         stack=stack,
     )
@@ -184,8 +198,10 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
 
 def _networks(config: ConfigDict, data: DataSpec) -> tuple[nn.Module, nn.Module]:
     """G and D, which fit the data, as does the augmentation."""
-    judged = data._replace(shape=(*data.shape[:-1], data.shape[-1] * config.discriminator.packing))
-    generator, discriminator = chosen(config, "generator", data=data), chosen(config, "discriminator", data=judged)
+    seen = data._replace(shape=(*data.shape[:-1], data.shape[-1] * config.discriminator.packing))
+    if any(config.objective.auxiliary.values()):
+        seen = seen._replace(classes=0, asked=data.classes)
+    generator, discriminator = chosen(config, "generator", data=data), chosen(config, "discriminator", data=seen)
     for part in (generator, discriminator, chosen(config, "augment", data=data)):
         if hasattr(part, "check"):
             part.check()
@@ -196,7 +212,22 @@ def _networks(config: ConfigDict, data: DataSpec) -> tuple[nn.Module, nn.Module]
             "objective.penalties are of single examples, and this D couples them (discriminator.norm=batch or "
             "minibatch_deviation); set discriminator.norm to none, layer or spectral."
         )
+    _check_classifier(config, discriminator)
     return generator, discriminator
+
+
+def _check_classifier(config: ConfigDict, discriminator: nn.Module) -> None:
+    """Raises UserError where D is asked for classes and has no outputs for them."""
+    data = discriminator.data
+    if not data.asked:
+        return
+    x = jax.ShapeDtypeStruct((getattr(discriminator, "minibatch_deviation", 0) or 1, *data.shape), jnp.float32)
+    outputs, _ = jax.eval_shape(discriminator.init_with_output, jax.random.key(0), x)
+    if outputs.shape[1:] != (data.outputs,):
+        raise UserError(
+            f"discriminator.name={config.discriminator.name} has no auxiliary classifier; take another family, or set "
+            f"objective.auxiliary to 0."
+        )
 
 
 def _check_statistics(config: ConfigDict, gan: Gan) -> None:

@@ -23,7 +23,7 @@ _STATIC = tuple(
     f"optimizer.{player}.{name}" for player in ("generator", "discriminator") for name in ("max_column_norm", "clip")
 )
 # Terms of a loss that are not in the program at all where their weight is 0.
-_WEIGHTS = (PENALTIES, "objective.lecam.weight", "objective.consistency.", "objective.latent.")
+_WEIGHTS = (PENALTIES, "objective.lecam.weight", "objective.consistency.", "objective.latent.", "objective.auxiliary.")
 
 
 def is_traced(key: str, value: Any) -> bool:

@@ -76,6 +76,15 @@ def test_parameter_counts(family, spec, z, g, d, expected):
     assert sizes(family, spec, z, g, d) == expected
 
 
+def test_wgan_gp_with_its_auxiliary_classifier():
+    """The conditional networks as their authors ship them: conditional batch norm in G, ten more outputs of D."""
+    asked = RGB32._replace(asked=10)
+    generator, _ = sizes(resnet, CIFAR10, 128, {"width": 128})
+    discriminator = resnet.Discriminator(asked, spectral=False, pool="mean")
+    assert generator == 1_218_307
+    assert count(discriminator, jnp.zeros((2, 32, 32, 3))) == 1_055_115
+
+
 @pytest.mark.parametrize("width", [96, 128, 192])
 def test_r3gan_scaled_down(width):
     fields = {"widths": (width,) * 4, "blocks": (1,) * 4, "groups": (width // 8,) * 4}

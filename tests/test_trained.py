@@ -72,6 +72,15 @@ def test_samples_of_a_class(conditional):
     assert gan.discriminate(x, y=[1, 2]).shape == (2,)
 
 
+def test_a_d_that_is_asked_for_classes_is_not_told_them(tiny_config, tmp_path):
+    changes = {"conditional": "label", "objective.auxiliary.real": 1.0, "train.steps": 1, "evaluate.metrics": ()}
+    assert train(tiny_config(**changes), tmp_path / "work") == 0
+    gan = jaxgan.load(tmp_path / "work")
+    d = gan.discriminate(np.zeros((2, 8, 8, 1), np.uint8))
+    assert d.shape == (2,) and np.all((d > 0) & (d < 1))
+    assert gan.sample(2, y=3).shape == (2, 8, 8, 1)
+
+
 def test_the_average_or_the_last_theta_g(conditional):
     gan = jaxgan.load(conditional)
     assert gan.averages == ("gamma=1",)

@@ -167,6 +167,10 @@ def _add_objective(c: ConfigDict) -> None:
     c.objective.latent.generator = 0.0  # ... in G's loss; .5
     c.objective.latent.radius = 0.05  # deviation of the change
     c.objective.adjustment = 1.0  # weight of the term of train.update=consensus and the symplectic ones
+    c.objective.auxiliary = ConfigDict()  # D is asked for the class, not told it (ACGAN, arXiv:1610.09585), weights ...
+    c.objective.auxiliary.real = 0.0  # ... of its error on data; 1
+    c.objective.auxiliary.fake = 0.0  # ... on samples of G, in D's loss; 1 in the paper, 0 in most code
+    c.objective.auxiliary.generator = 0.0  # ... in G's loss; .1 to 1
     c.objective.top_k = 1.0  # share of the minibatch, that with the largest logits, that G descends (arXiv:2002.06224)
 
 
@@ -332,6 +336,8 @@ def _validate_training(config: ConfigDict) -> None:
             f"augment.name={config.augment.name} steers by the sign of D's logits, which means nothing under "
             f"objective.loss={objective.loss}; take augment.name=ada_schedule."
         )
+    if any(objective.auxiliary.values()) and config.conditional != "label":
+        raise UserError("objective.auxiliary asks D for the class that G is told; set conditional=label.")
     if not 0 < objective.top_k <= 1:
         raise UserError(f"objective.top_k is a share in (0, 1], not {objective.top_k}.")
     packing = config.discriminator.packing
@@ -441,6 +447,9 @@ _AT_LEAST_ZERO = (
     "objective.latent.discriminator",
     "objective.latent.generator",
     "objective.latent.radius",
+    "objective.auxiliary.real",
+    "objective.auxiliary.fake",
+    "objective.auxiliary.generator",
     "train.g_batch_size",
     "train.lookahead",
     *(f"objective.penalties.{name}" for name in PENALTIES),

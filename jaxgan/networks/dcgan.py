@@ -26,6 +26,7 @@ from jaxgan.networks.layers import (
     check_units,
     class_maps,
     halvings,
+    judged,
     minibatch_deviation,
     one_hot,
 )
@@ -123,4 +124,4 @@ class Discriminator(nn.Module):
         if self.minibatch_deviation:
             h = minibatch_deviation(h, self.minibatch_deviation)
         h = h.reshape(h.shape[0], -1)
-        return Dense(1, use_bias=self.bias, spectral=spectral, kernel_init=init)(h)[:, 0]
+        return judged(Dense(self.data.outputs, use_bias=self.bias, spectral=spectral, kernel_init=init)(h))

@@ -20,6 +20,12 @@ class DataSpec(NamedTuple):
     classes: int = 0  # that the players are told; 0 = none
     bounds: tuple[float, float] | None = None  # of the data's values, where they have any
     mean: np.ndarray | None = None  # [*shape] float64, of the training set; needed only to start a run
+    asked: int = 0  # classes that D, which is not told them, is asked for (auxiliary classifier); 0 = none
+
+    @property
+    def outputs(self) -> int:
+        """Of D's last layer: its logit, and one more for each class that it is asked for."""
+        return 1 + self.asked
 
 
 ACTIVATIONS = {
@@ -58,6 +64,11 @@ def check_one_of(what: str, value: str, choices: Iterable[str]) -> None:
     """Raises UserError where a field of a family is none of its choices."""
     if value not in choices:
         raise UserError(f"{what} must be one of {', '.join(choices)}, not {value!r}.")
+
+
+def judged(outputs: jax.Array) -> jax.Array:
+    """D's last layer [n, outputs] as D returns it: the logits [n] where there is no other output."""
+    return outputs[:, 0] if outputs.shape[1] == 1 else outputs
 
 
 def halvings(side: int, times: int) -> list[int]:

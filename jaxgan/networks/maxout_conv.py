@@ -162,6 +162,7 @@ class Discriminator(nn.Module):
             pieces=self.pieces,
             irange=self.irange,
             keeps=[self.hidden_keep if self.channels else self.input_keep] + [self.hidden_keep] * len(self.hidden),
+            outputs=self.data.outputs,
         )
 
 

@@ -18,6 +18,7 @@ from jaxgan.networks.layers import (
     check_output,
     check_units,
     dropout,
+    judged,
     maxout,
     one_hot,
     output_bias,
@@ -109,6 +110,7 @@ class Discriminator(nn.Module):
             pieces=self.pieces,
             irange=self.irange,
             keeps=[self.input_keep] + [self.hidden_keep] * len(self.hidden),
+            outputs=self.data.outputs,
         )
 
 
@@ -156,8 +158,9 @@ def logits(
     pieces: int,
     irange: float,
     keeps: Sequence[float],
+    outputs: int,
 ) -> jax.Array:
-    """The dense layers of a discriminator: [n, d] -> [n]. To be called in a Flax module.
+    """The dense layers of a discriminator: [n, d] -> [n], or [n, outputs]. To be called in a Flax module.
 
     Args:
       keys: [n] of the dropout masks, or None.
@@ -165,13 +168,13 @@ def logits(
       units: of each hidden layer; `activation`, `pieces` and `irange` are theirs.
       keeps: the share of inputs that each layer keeps, one more than `units`.
     """
-    for i, (n, keep) in enumerate(zip([*units, 1], keeps, strict=True)):
+    for i, (n, keep) in enumerate(zip([*units, outputs], keeps, strict=True)):
         h = dropout(h, keep, keys, first + i)
         init = uniform_init(irange)
         if i == len(units):
-            h = nn.Dense(1, kernel_init=init, name="output")(h)
+            h = nn.Dense(n, kernel_init=init, name="output")(h)
         elif activation == "maxout":
             h = maxout(nn.Dense(n * pieces, kernel_init=init)(h), pieces)
         else:
             h = ACTIVATIONS[activation](nn.Dense(n, kernel_init=init)(h))
-    return jnp.squeeze(h, -1)
+    return judged(h)

@@ -24,6 +24,7 @@ from jaxgan.networks.layers import (
     check_output,
     check_units,
     halvings,
+    judged,
 )
 from jaxgan.networks.norms import BatchNorm
 from jaxgan.networks.spectral import Dense, normalized
@@ -108,7 +109,7 @@ class Discriminator(nn.Module):
             h = halved(residual) + halved(thin(h)) if block < self.down else residual + h
         h = nn.relu(h)
         h = jnp.sum(h, axis=(1, 2)) if self.pool == "sum" else jnp.mean(h, axis=(1, 2))
-        logits = Dense(1, spectral=self.spectral, kernel_init=INIT)(h)[:, 0]
+        logits = judged(Dense(self.data.outputs, spectral=self.spectral, kernel_init=INIT)(h))
         return logits + Projection(self.data.classes, self.spectral)(h, y) if self.data.classes else logits
 
 

@@ -18,6 +18,7 @@ from jaxgan.networks.layers import (
     check_units,
     class_maps,
     halvings,
+    judged,
     one_hot,
 )
 from jaxgan.networks.norms import BatchNorm
@@ -82,4 +83,5 @@ class Discriminator(nn.Module):
         for features in self.widths[:-1]:
             h = conv(conv(h, features, 3, 1), features, 4, 2)
         h = conv(h, self.widths[-1], 3, 1)
-        return Dense(1, spectral=self.spectral, kernel_init=INIT)(h.reshape(h.shape[0], -1))[:, 0]
+        h = h.reshape(h.shape[0], -1)
+        return judged(Dense(self.data.outputs, spectral=self.spectral, kernel_init=INIT)(h))

@@ -1,4 +1,6 @@
-"""Terms of a player's loss that are not gradient penalties: LeCam and consistency. Unweighted, one per example.
+"""Terms of a player's loss that are not gradient penalties: LeCam, consistency, an auxiliary classifier.
+
+Unweighted, one per example.
 
 As with penalties, add their means, weighted, to D's undivided loss (`losses`).
 """
@@ -26,10 +28,23 @@ class Look(NamedTuple):
     fake: Array  # [n, *shape] G(z), constant
     z: Array  # [n, d]
     keys: Array  # [n] keys, one per example
+    y: Array | None  # [n] int32 classes of x and of the fakes, where the players are told any
     real_logits: Array  # [m] of the global minibatch
     fake_logits: Array  # [m]
+    real_classes: Array | None  # [n, K] logits of D's auxiliary classifier on x, where it has one
+    fake_classes: Array | None  # [n, K] on the fakes
     stats: dict  # of D
     count: Array  # uint32 scalar, updates of D before this one
+
+
+class Draw(NamedTuple):
+    """What a term of G's loss may look at: this device's share of a minibatch, and G as it trains."""
+
+    G: Callable[[Array], Array]  # z [n, d] -> x [n, *shape]
+    z: Array  # [n, d]
+    keys: Array  # [n] keys, one per example
+    y: Array | None  # [n] int32 classes of the fakes
+    classes: Array | None  # [n, K] logits of D's auxiliary classifier on them
 
 
 def discriminator_terms(objective: Mapping) -> tuple[tuple[str, Callable], ...]:
@@ -66,28 +81,62 @@ def discriminator_terms(objective: Mapping) -> tuple[tuple[str, Callable], ...]:
         value = jnp.mean(latent_consistency_discriminator(look.D, look.G, look.z, moved))
         return numbers["latent.discriminator"] * value, look.stats
 
+    def classified(where: str):
+        def term(numbers, look: Look):
+            value = jnp.mean(class_error(look.real_classes if where == "real" else look.fake_classes, look.y))
+            return numbers[f"auxiliary.{where}"] * value, look.stats
+
+        return term
+
     found = {
         "lecam": (objective["lecam"]["weight"], anchored),
         "consistency_real": (objective["consistency"]["real"], consistent("real")),
         "consistency_fake": (objective["consistency"]["fake"], consistent("fake")),
         "latent_consistency": (objective["latent"]["discriminator"], latent),
+        "class_error_real": (objective["auxiliary"]["real"], classified("real")),
+        "class_error_fake": (objective["auxiliary"]["fake"], classified("fake")),
     }
     return tuple((name, term) for name, (weight, term) in found.items() if weight)
 
 
 def generator_terms(objective: Mapping) -> tuple[tuple[str, Callable], ...]:
-    """The terms of G's loss that are on: (name, (numbers, G, z, keys) -> their value, weighted)."""
+    """The terms of G's loss that are on: (name, (numbers, draw) -> their value, weighted)."""
 
-    def latent(numbers, G: Network, z: Array, keys: Array) -> Array:
-        moved = perturbed_z(z, keys, numbers["latent.radius"])
-        return numbers["latent.generator"] * jnp.mean(latent_consistency_generator(G, z, moved))
+    def latent(numbers, draw: Draw) -> Array:
+        moved = perturbed_z(draw.z, draw.keys, numbers["latent.radius"])
+        return numbers["latent.generator"] * jnp.mean(latent_consistency_generator(draw.G, draw.z, moved))
 
-    return (("latent_diversity", latent),) if objective["latent"]["generator"] else ()
+    def classified(numbers, draw: Draw) -> Array:
+        return numbers["auxiliary.generator"] * jnp.mean(class_error(draw.classes, draw.y))
+
+    found = {
+        "latent_diversity": (objective["latent"]["generator"], latent),
+        "class_error_generator": (objective["auxiliary"]["generator"], classified),
+    }
+    return tuple((name, term) for name, (weight, term) in found.items() if weight)
 
 
 def perturbed_z(z: Array, keys: Array, radius: ArrayLike) -> Array:
     """`perturb` with keys of its own."""
     return perturb(z, jax.vmap(lambda key: jax.random.fold_in(key, 1))(keys), radius)
+
+
+# --- Auxiliary classifier, arXiv:1610.09585 ---------------------------------------------------------------------------
+
+
+def class_error(logits: Array, y: Array) -> Array:
+    """-log p(y | x) of D's auxiliary classifier: in D's loss on data (and, in the paper, on fakes), in G's on fakes.
+
+    D is not told the class that it is asked for. The paper weighs it by 1 throughout; WGAN-GP's authors by 1 on data, .1
+    in G's loss, and 0 on D's fakes.
+
+    Args:
+      logits: [n, K] float; y: [n] int32, of the examples or what G was told.
+
+    Returns:
+      [n] float, nats.
+    """
+    return jax.nn.logsumexp(logits, axis=1) - jnp.take_along_axis(logits, y[:, None], axis=1)[:, 0]
 
 
 # --- LeCam, arXiv:2104.03310 ------------------------------------------------------------------------------------------

@@ -32,7 +32,18 @@ POINTS = 2500  # samples in a picture of points
 BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
 LINES = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 
-# What a step measures (algorithm1.py) beside its penalties: how it is shown.
+# The further terms of the losses (objectives/regularizers.py), and what else a step measures (algorithm1.py) beside its
+# penalties: how it is shown.
+TERMS = {
+    "lecam": Shown("LeCam, weighted", 3, 0),
+    "consistency_real": Shown("consistency on data, weighted", 3, 0),
+    "consistency_fake": Shown("consistency on samples, weighted", 3, 0),
+    "latent_consistency": Shown("latent consistency, weighted", 3, 0),
+    "latent_diversity": Shown("latent diversity, weighted", 3, 0),
+    "class_error_real": Shown("class error of D on data, weighted", 3, 0),
+    "class_error_fake": Shown("class error of D on samples, weighted", 3, 0),
+    "class_error_generator": Shown("class error in G's loss, weighted", 3, 0),
+}
 TRAINING = {
     "value": Shown("V(D, G)", 3, 0),
     "d_real": Shown("D(x)", 3, 0),
@@ -41,11 +52,7 @@ TRAINING = {
     "fake_logit": Shown("logit of D on samples", 3, 0),
     "d_loss": Shown("loss of D", 3, 0),
     "g_loss": Shown("loss of G", 3, 0),
-    "lecam": Shown("LeCam, weighted", 3, 0),
-    "consistency_real": Shown("consistency on data, weighted", 3, 0),
-    "consistency_fake": Shown("consistency on samples, weighted", 3, 0),
-    "latent_consistency": Shown("latent consistency, weighted", 3, 0),
-    "latent_diversity": Shown("latent diversity, weighted", 3, 0),
+    **TERMS,
     "d_gradient_norm": Shown("gradient norm of D", 3, 0),
     "g_gradient_norm": Shown("gradient norm of G", 3, 0),
 }
@@ -145,8 +152,7 @@ def panels(names: Collection[str]) -> list[Panel]:
     """The panels of a run that measured these numbers: its game, its losses, penalties and gradients."""
     losses = Panel("loss (nats)" if "value" in names else "loss", ("d_loss", "g_loss"))
     penalties = tuple(name for name in PENALTIES if name in names)
-    terms = ("lecam", "consistency_real", "consistency_fake", "latent_consistency", "latent_diversity")
-    terms = tuple(name for name in terms if name in names)
+    terms = tuple(name for name in TERMS if name in names)
     logits = [Panel("mean logit", ("real_logit", "fake_logit"))]
     probabilities = [Panel("V(D, G)", ("value",)), Panel("mean D", ("d_real", "d_fake"))]
     norms = ("d_gradient_norm", "g_gradient_norm")

@@ -19,7 +19,7 @@ from jaxgan.config import validate
 from jaxgan.config.files import override
 from jaxgan.errors import UserError
 from jaxgan.evaluate import SELECTION, evaluator, sampler
-from jaxgan.gan import Gan, build, sampling_statistics, spec_of
+from jaxgan.gan import Gan, build, sampling_statistics, spec_of, verdict
 from jaxgan.hparams import HParams, traced
 from jaxgan.metrics.alarms import alarms
 from jaxgan.run import export, plots
@@ -59,7 +59,7 @@ class Trained:
         self._draw = sampler(gan)
         self._statistics = jax.jit(lambda params, stats: sampling_statistics(gan, hparams, params, stats))
         self._generate = jax.jit(lambda *args: gan.G(*args)[0])
-        self._discriminate = jax.jit(lambda *args: gan.D(*args)[0])
+        self._discriminate = jax.jit(lambda *args: verdict(gan.D(*args)[0]).logits)
 
     def __repr__(self) -> str:
         shape = "x".join(map(str, self.facts.shape))
@@ -129,7 +129,7 @@ class Trained:
 
         Args:
           x: [n, *shape], uint8 as stored or numbers in the range of the data.
-          y: as of `generate`.
+          y: as of `generate`; a D with an auxiliary classifier is told none.
 
         Raises:
           UserError: examples of another shape, or what `sample` refuses.
@@ -140,7 +140,7 @@ class Trained:
         packing = self.config.discriminator.packing
         if len(x) % packing:
             raise UserError(f"this D judges {packing} examples together; give a multiple of {packing}, not {len(x)}.")
-        if self.gan.classes and y is None:
+        if self.gan.classes and not self.gan.asked and y is None:
             raise UserError(f"this D was told {self.gan.classes} classes; give y, the class of each example.")
         D = self.state.discriminator
         logits = self._discriminate(D.params, D.stats, self.gan.decode(jnp.asarray(x)), self._classes(y, len(x)))
