@@ -34,13 +34,14 @@ from jaxgan.run.files import write_atomically
 from jaxgan.run.plots import BLUE, GREEN, LINES, ORANGE
 from jaxgan.sweep import devices
 from jaxgan.sweep.plan import Trial
+from jaxgan.sweep.population import Member
 from jaxgan.sweep.program import program, start_members
 from jaxgan.sweep.statistics import holm, mean_interval, paired_difference, rate_interval
 from jaxgan.train import on_device
 
 DATA = {"ring": "mixture:ring8_unit", "grid": "mixture:grid25"}
 SAMPLES = 2500  # of each G, as in both papers
-LOOKS = 5  # evaluations, evenly spaced; the last one counts
+LOOKS = 5  # evaluations of a protocol, evenly spaced; the last one counts
 SHOWN = 500  # samples of the first seed that are kept for the picture
 CEILING = 1 - math.exp(-4.5)  # the data's own share of high quality in two dimensions
 SCORES = ("modes", "high_quality", "high_quality_kl")
@@ -139,12 +140,15 @@ def veegan(data: str, *, loss: str, steps: int) -> ConfigDict:
 def pacgan(data: str, packing: int, *, loss: str, width: float, learning_rate: float, steps: int) -> ConfigDict:
     """PacGAN's: z of 2, G 4 x 400 with batch norm, D 3 x 200 maxout of 5 pieces, Adam with beta1 .8, 100 packs.
 
+    Initial weights are uniform with the deviation of the published N(0, .02^2).
+
     Args:
-      width: of the hidden layers, as a share of the published ones.
+      width: of the hidden layers, as a share of the published ones. Narrower layers start with larger weights,
+        .02 / sqrt(width), so that their units see as much as the published ones'.
       learning_rate: 1e-4 is published.
     """
     units, d_units = max(1, round(400 * width)), max(1, round(200 * width))
-    irange = 0.02 * math.sqrt(3)  # the deviation of the published N(0, .02^2)
+    irange = 0.02 * math.sqrt(3 / width)
     return update(
         default(),
         common(data, loss, learning_rate=learning_rate, b1=0.8, steps=steps)
@@ -192,10 +196,10 @@ def train(cell: Cell, looks: int) -> dict[str, Any]:
     found: dict[str, list] = {name: [] for name in (*SCORES, "jsd")}
     steps = [cell.config.train.steps * (look + 1) // looks for look in range(looks)]
     for before, after in zip([0, *steps], steps, strict=False):
-        states, sums, kept, alive = ([getattr(member, name) for member in group] for name in group[0]._fields)
+        states, sums, kept, alive = ([getattr(member, name) for member in group] for name in Member._fields)
         moved = about.advance(hparams, states, sums, alive, data, devices.replicate(np.uint32(after - before)))
         parts = about.close_line([state for state, _ in moved], [total for _, total in moved], kept, alive)
-        group = [type(group[0])(*part) for part in parts]
+        group = [Member(*part) for part in parts]
         samples = devices.gather(about.draw_scored(hparams, [member.state for member in group]), n)
         finite = devices.gather([member.alive for member in group], n)
         scores = devices.map_host(about.measure, list(samples))
@@ -204,12 +208,13 @@ def train(cell: Cell, looks: int) -> dict[str, Any]:
     return found | {"steps": steps, "samples": np.round(samples[0][:SHOWN].astype(float), 4)}
 
 
-def trained(cells: Sequence[Cell], out: Path, looks: int) -> list[dict[str, Any]]:
+def trained(cells: Sequence[Cell], out: Path) -> list[dict[str, Any]]:
     """What `train` says of each cell; what `out` already has is not trained again."""
     path = out / "cells.json"
     known = json.loads(path.read_text()) if path.exists() else {}
     found = []
     for number, cell in enumerate(cells, 1):
+        looks = 1 if cell.part == "rates" else LOOKS
         key = fingerprint(flatten(cell.config) | {"seeds": [cell.seeds.start, cell.seeds.stop], "looks": looks})
         if key not in known:
             clock, cpu = time.perf_counter(), time.process_time()
@@ -418,7 +423,7 @@ def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m experiments.modes", description=__doc__, allow_abbrev=False,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     parser.error = errors.usage_error
-    parser.add_argument("--quick", action="store_true", help="2 seeds, 20 for rates, packing 1 and 2, few steps")
+    parser.add_argument("--quick", action="store_true", help="2 seeds, 4 for rates, packing 1 and 2, 100 steps")
     parser.add_argument("--out", type=Path, help="default: runs/modes; quick: runs/modes_quick")
     parser.add_argument("--seeds", type=int, help="of each protocol and packing; may be 0")
     parser.add_argument("--rate_seeds", type=int, help="of each loss; may be 0")
@@ -435,10 +440,10 @@ def arguments() -> argparse.ArgumentParser:
 
 
 DEFAULTS = {"seeds": 10, "rate_seeds": 200, "packing": [1, 2, 3, 4], "losses": [*LOSSES, "wasserstein_gp"],
-            "veegan_steps": 2000, "pacgan_steps": 2000, "rate_steps": 1000, "width": 0.16, "learning_rate": 1e-3,
+            "veegan_steps": 4000, "pacgan_steps": 4000, "rate_steps": 500, "width": 0.16, "learning_rate": 3e-4,
             "out": Path("runs/modes")}  # fmt: skip
-QUICK = {"seeds": 2, "rate_seeds": 20, "packing": [1, 2], "losses": ["non_saturating", "hinge"], "veegan_steps": 100,
-         "pacgan_steps": 200, "rate_steps": 300, "out": Path("runs/modes_quick")}  # fmt: skip
+QUICK = {"seeds": 2, "rate_seeds": 4, "packing": [1, 2], "losses": ["non_saturating", "hinge"], "veegan_steps": 100,
+         "pacgan_steps": 100, "rate_steps": 100, "out": Path("runs/modes_quick")}  # fmt: skip
 AS_PUBLISHED = {"veegan_steps": PUBLISHED_STEPS["VEEGAN"], "pacgan_steps": PUBLISHED_STEPS["PacGAN"], "width": 1.0,
                 "learning_rate": 1e-4}  # fmt: skip
 
@@ -474,7 +479,7 @@ def main() -> None:
     cells = [cell for cell in planned(flags) if len(cell.seeds)]
     for cell in cells:
         validate(cell.config)
-    found = trained(cells, flags.out, LOOKS)
+    found = trained(cells, flags.out)
     ours = [pair for pair in zip(cells, found, strict=True) if pair[0].part != "rates"]
     rows = protocol_rows(*zip(*ours, strict=True)) if ours else []
     swung = swings(rows)

@@ -317,9 +317,9 @@ def test_modes_success_rates_by_hand():
 def test_modes_a_cell_is_a_population_and_is_not_trained_twice(tmp_path, monkeypatch):
     name, config = modes.rates("non_saturating", steps=10)
     cell = modes.Cell("rates", "ring", name, config, range(3))
-    (found,) = modes.trained([cell], tmp_path, looks=2)
-    assert found["steps"] == [5, 10] and np.shape(found["modes"]) == (2, 3)
+    (found,) = modes.trained([cell], tmp_path)
+    assert found["steps"] == [10] and np.shape(found["modes"]) == (1, 3)
     assert np.shape(found["samples"]) == (modes.SHOWN, 2)
     assert len({tuple(column) for column in np.transpose(found["jsd"])}) == 3
     monkeypatch.setattr(modes, "train", None)
-    assert modes.trained([cell], tmp_path, looks=2) == [found]
+    assert modes.trained([cell], tmp_path) == [found]
