@@ -19,9 +19,9 @@ paper, in turns with one matrix product of the same 10,000 x 784 x 10,000.
 Expected on CPU: jaxgan / by hand at most 1.0; jaxgan / PyTorch at most .63 (mlp), .85 (dcgan), .8 (dcgan_r1), .85
 (wgan_gp); matrix products / jaxgan at least .75; Parzen / product at most 1.5, in less than 1 GB.
 Measured on two otherwise idle cores of an AMD EPYC (Zen 3, no AVX-512), PyTorch 2.13, 2026-11-25: mlp / by hand .93,
-/ PyTorch .64 (44.4 ms); dcgan / PyTorch .70 (109 ms), matrix products / dcgan .70; dcgan_r1 / PyTorch .77 (148 ms);
-wgan_gp / PyTorch .72 (578 ms). On Zen 5 with AVX-512, busy, 2026-11-25: dcgan / PyTorch .79, products / dcgan .68.
-Parzen / product 1.19, in 149 MB (2026-11-24).
+/ PyTorch .64 (44.4 ms; .63 is missed); dcgan / PyTorch .70 (109 ms), matrix products / dcgan .70 (.75 is missed);
+dcgan_r1 / PyTorch .77 (148 ms); wgan_gp / PyTorch .72 (578 ms). On Zen 5 with AVX-512, busy, 2026-11-25: dcgan /
+PyTorch .79, products / dcgan .68. Parzen / product 1.19, in 149 MB (2026-11-24).
 """
 
 from __future__ import annotations

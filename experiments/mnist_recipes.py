@@ -82,9 +82,9 @@ def numbers_of(workdir: Path) -> dict[str, float] | None:
 def real_row(config: ConfigDict) -> dict[str, float]:
     """The scores of training images in place of samples."""
     dataset = data.load(config.data)
-    images = dataset.train[:: len(dataset.train) // config.evaluate.samples][: config.evaluate.samples]
-    samples = images.astype(np.float32) / np.float32(255) * (1 - config.data.low) + config.data.low
-    found = measurer(config, dataset)(samples.astype(np.float32))
+    every = max(1, len(dataset.train) // config.evaluate.samples)
+    images = dataset.train[::every][: config.evaluate.samples].astype(np.float32) / np.float32(255)
+    found = measurer(config, dataset)(images * np.float32(1 - config.data.low) + np.float32(config.data.low))
     return {name: found[name] for name in COLUMNS if name in found}
 
 

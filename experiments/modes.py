@@ -36,7 +36,7 @@ from jaxgan.sweep import devices
 from jaxgan.sweep.plan import Trial
 from jaxgan.sweep.population import Member
 from jaxgan.sweep.program import program, start_members
-from jaxgan.sweep.statistics import holm, mean_interval, paired_difference, rate_interval
+from jaxgan.sweep.statistics import holm, mean_interval, paired_difference, paired_rates, rate_interval
 from jaxgan.train import on_device
 
 DATA = {"ring": "mixture:ring8_unit", "grid": "mixture:grid25"}
@@ -253,9 +253,11 @@ def protocol_rows(cells: Sequence[Cell], found: Sequence[dict[str, Any]]) -> lis
             baseline = baseline | {score: scores} if cell.name == "GAN" else baseline
             mean, error = PUBLISHED[cell.part][cell.data][cell.name][score]
             half = stats.t.ppf(0.975, 9) * error
-            difference = paired_difference(scores, baseline[score])
+            sign = -1 if score == "high_quality_kl" else 1  # a diverged run is the worst, whatever is better
+            less = paired_difference(sign * scores, sign * baseline[score])
+            paired = (sign * less.mean, *sorted((sign * less.low, sign * less.high)))
             row[score] = {"ours": mean_interval(scores)[:3], "published": (mean, mean - half, mean + half),
-                          "paired": difference[:3], "p": difference.p, "scores": scores}  # fmt: skip
+                          "paired": paired, "p": less.p, "scores": scores}  # fmt: skip
         rows.append(row)
     for score in SCORES:
         packed = [row[score] for row in rows if row["method"] != "GAN"]
@@ -296,8 +298,7 @@ def rate_rows(cells: Sequence[Cell], found: Sequence[dict[str, Any]]) -> list[di
         won, modes = successes[cell.name], last(one, "modes")
         p = math.nan
         if reference is not None and cell.name != "non_saturating":
-            only_here, only_there = int(np.sum(won & ~reference)), int(np.sum(reference & ~won))
-            p = stats.binomtest(only_here, only_here + only_there).pvalue if only_here + only_there else 1.0
+            p = paired_rates(won, reference)
         rows.append({"loss": cell.name, "rate": rate_interval(int(won.sum()), len(won)), "p": p,
                      "modes": mean_interval(modes)[:3], "none": int(np.sum(modes == 0)),
                      "diverged": int(np.sum(~np.isfinite(modes))),

@@ -91,8 +91,11 @@ def sampler(gan: Gan) -> Callable[..., np.ndarray]:
 
 
 def scored_labels(config: ConfigDict, dataset: Dataset) -> np.ndarray | None:
-    """The classes of the samples that are scored, equally many of each: [n] int32; None where G is told none."""
-    if config.conditional != "label":
+    """The classes of the samples that are scored, equally many of each: [n] int32.
+
+    None where no metric asks which they were: then they are drawn, where G is told any.
+    """
+    if not any("fake_labels" in METRICS[name].needs for name in config.evaluate.metrics):
         return None
     return np.arange(config.evaluate.samples, dtype=np.int32) % np.int32(dataset.classes)
 
@@ -203,16 +206,21 @@ def _check_players(name: str, config: ConfigDict, dataset: Dataset) -> None:
     if dataset.stack > 1:
         raise UserError(f"evaluate.metrics={name} needs stored training examples, which {dataset.name} has not.")
     together = judged_together(config)
-    for what, count in (
-        (f"evaluate.samples={config.evaluate.samples}", config.evaluate.samples),
-        (f"the validation set of {len(dataset.validation)} examples", len(dataset.validation)),
-    ):
+    counts = {f"evaluate.samples={config.evaluate.samples}": config.evaluate.samples}
+    if "validation_logits" in METRICS[name].needs:
+        counts[f"the validation set of {len(dataset.validation)} examples"] = len(dataset.validation)
+    for what, count in counts.items():
         if count < together:
             raise UserError(f"evaluate.metrics={name} needs {together} examples or more, and {what} is too few.")
 
 
 def _check_features(name: str, config: ConfigDict, dataset: Dataset) -> None:
     metric, samples, k = METRICS[name], config.evaluate.samples, config.evaluate.k
+    if config.data.limit and (name_of(config.evaluate.features) == "classifier" or "fake_classes" in metric.needs):
+        raise UserError(
+            f"evaluate.metrics={name} asks a classifier that learns from the training set, of which data.limit="
+            f"{config.data.limit} leaves a part; take evaluate.features=pixels, or data.limit=0."
+        )
     counts = {f"evaluate.samples={samples}": samples}
     if metric.compares:
         held_out = "train_features" in metric.needs  # which are compared with what was not trained on
@@ -272,7 +280,7 @@ def protocol(config: ConfigDict, dataset: Dataset) -> dict[str, Any]:
         about["judged"] = JUDGED
     if any("k" in metric.needs for metric in metrics.values()):
         about["k"] = config.evaluate.k
-    if config.conditional == "label":
+    if any("fake_labels" in metric.needs for metric in metrics.values()):
         about["labels"] = "equally many samples of each"
     return about | {name: metric.conventions for name, metric in metrics.items() if metric.conventions}
 
@@ -326,7 +334,9 @@ def measurer(config: ConfigDict, dataset: Dataset) -> Callable[..., dict[str, fl
 
         def of(need: str, split: str) -> Any:
             if need in OF_PLAYERS:
-                return (players or {})[need]
+                if players is None:
+                    raise UserError("a metric of the players cannot be measured of samples alone; leave it out.")
+                return players[need]
             match need:
                 case "samples":
                     return samples

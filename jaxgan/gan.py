@@ -58,7 +58,7 @@ class Gan(NamedTuple):
     top_k: bool  # G descends a part of the minibatch
     averages: tuple[ema.Average, ...]  # of theta_g
     ramp: float  # of the averages' half-lives
-    rise: float  # likewise
+    rise: float  # images over which the half-lives rise; 0 = at once
     m: int  # minibatch size, over all devices
     g_m: int  # ... of G's step
     k: int  # ascent steps on D for one descent step on G
@@ -243,9 +243,11 @@ def _check_statistics(config: ConfigDict, gan: Gan) -> None:
         if gan.accumulate > 1:
             raise whole_minibatch(gan.accumulate, what)
         if examples < 2:
+            key = "g_batch_size" if gan.g_m < gan.m else "batch_size"
+            packs = f" in packs of {config.discriminator.packing}" if config.discriminator.packing > 1 else ""
             raise UserError(
-                f"{what} has statistics over a minibatch, which is {examples} at train.batch_size="
-                f"{config.train.batch_size}; make it larger, or take networks without batch normalization."
+                f"{what} has statistics over a minibatch, which is {examples} at train.{key}="
+                f"{config.train[key]}{packs}; make it larger, or take networks without batch normalization."
             )
 
 

@@ -183,14 +183,25 @@ def test_a_broken_player_has_no_numbers_and_says_why(game, tiny_config):
 @pytest.mark.parametrize(
     ("changes", "data", "words"),
     [
-        ({}, DATA._replace(validation=IMAGES[:0]), "the validation set of 0 examples is too few"),
-        ({"discriminator.packing": 20}, DATA, "needs 20 examples or more, and the validation set of 15"),
+        ({"evaluate.metrics": ("overfitting",)}, DATA._replace(validation=IMAGES[:0]), "the validation set of 0"),
+        ({"evaluate.metrics": ("overfitting",), "discriminator.packing": 20}, DATA, "20 examples or more, and the val"),
+        ({"evaluate.samples": 10, "discriminator.packing": 20}, DATA, "evaluate.samples=10 is too few"),
         ({}, DATA._replace(stack=3), "needs stored training examples"),
     ],
 )
 def test_players_that_cannot_be_judged(tiny_config, changes, data, words):
     with pytest.raises(UserError, match=words):
         check_metrics(tiny_config(**{"evaluate.metrics": ("slopes",)} | changes), data)
+
+
+def test_slopes_need_no_validation_set(tiny_config):
+    check_metrics(tiny_config(**{"evaluate.metrics": ("slopes",)}), DATA._replace(validation=IMAGES[:0]))
+
+
+def test_a_classifier_does_not_learn_from_a_part_of_the_data(tiny_config):
+    changes = {"evaluate.metrics": ("fid",), "evaluate.features": "classifier", "data.limit": 10}
+    with pytest.raises(UserError, match=r"data\.limit=10 leaves a part; take evaluate\.features=pixels"):
+        check_metrics(tiny_config(**changes), DATA)
 
 
 def test_members_of_a_sweep_are_judged_as_single_runs(tiny_config):

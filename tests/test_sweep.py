@@ -210,11 +210,18 @@ def test_a_damaged_history_is_named(tmp_path, write):
 
 
 def test_a_field_that_is_younger_than_the_sweep_had_its_default(tmp_path, write):
-    (_, planned), run = sweep.read(write(SWEEP)), tmp_path / "run"
+    """Of what every configuration has, and of what a choice brings."""
+    noisy = (
+        SWEEP.replace("get_sweep", "get_plain_sweep")
+        + """
+def get_sweep(): return [setting | {"augment.name": "instance_noise"} for setting in get_plain_sweep()]
+"""
+    )
+    (_, planned), run = sweep.read(write(noisy)), tmp_path / "run"
     with results.open_sweep(run, "name", "about", planned):
         pass
     content = json.loads((run / "sweep.json").read_text())
-    del content["common"]["data.limit"]  # as written before it was there
+    del content["common"]["data.limit"], content["common"]["augment.shape"]  # as written before they were there
     (run / "sweep.json").write_text(json.dumps(content))
     ended = {"setting": planned[0].setting, "seed": planned[0].config.seed, "steps": 100, "diverged": False}
     (run / "results.jsonl").write_text(json.dumps(ended) + "\n")

@@ -135,7 +135,7 @@ def families() -> list[tuple[str, str]]:
 
 
 def covering_games() -> list[Game]:
-    """Every network family, optimizer, schedule and augmentation, one of each in a game; and every update."""
+    """Every network family, optimizer, schedule and augmentation, one of each in a game; parts; and every update."""
     found, pairs = [], families()
     for i in range(max(map(len, (pairs, OPTIMIZERS, SCHEDULES, AUGMENTS)))):
         turn = lambda table, i=i: list(table)[i % len(table)]  # noqa: E731
@@ -145,6 +145,8 @@ def covering_games() -> list[Game]:
             changes |= {f"{path}.name": turn(OPTIMIZERS), f"{path}.schedule.name": turn(SCHEDULES)}
         names = [*turn(pairs), turn(OPTIMIZERS), turn(SCHEDULES), f"augment {turn(AUGMENTS)}"]
         found.append(game(", ".join(dict.fromkeys(names)), changes))
+    parts = {"train.accumulate": 2, "objective.loss": "relativistic", "objective.penalties.r1": 0.5}
+    found.append(game("parts", family("mlp", "mlp") | SGD | parts))
     for name in UPDATES:
         changes = {"train.update": name, "objective.loss": "relativistic_average"}
         found.append(game(f"update {name}", family("mlp", "mlp") | SGD | changes))

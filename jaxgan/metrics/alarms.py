@@ -20,7 +20,8 @@ def alarms(
     """Sentences, one per sign; [] without any.
 
     - Samples are less than half as far apart as data (`diversity`).
-    - Half of the classes, or as much, are missing: KL of the samples' classes to uniform above log 2 (`class_kl`).
+    - Half of the classes, or as much, are missing: KL of the samples' classes to uniform above log 2 (`class_kl`; with
+      fewer samples than classes chance alone does that).
     - A sample has a near-duplicate among the others (`near_duplicates` of 1 or more).
     - The score that chooses checkpoints was better by more than a tenth than it is now.
     - D gives samples a probability of data below e^-10 (`d_fake`), so that -log D(G(z)) is above 10 nats.
@@ -32,11 +33,14 @@ def alarms(
       selection: the number that chooses, and its sign, 1 where larger is better.
     """
     found = []
+    missing = [name for name, number in last.items() if number is None or not math.isfinite(number)]
+    if missing:
+        found.append(f"{', '.join(missing)} could not be computed.")
     for name, number in last.items():
         own = name.removeprefix(VALIDATION)
-        if number is None or not math.isfinite(number):
-            found.append(f"{name} could not be computed.")
-        elif own.endswith("diversity") and number < ALIKE:
+        if name in missing:
+            continue
+        if own.endswith("diversity") and number < ALIKE:
             found.append(f"Samples are {number:.2f} times as far apart as data ({name}): G has collapsed, or nearly.")
         elif own == "class_kl" and number > math.log(2):
             found.append(f"The samples' classes are {number:.2f} nats from uniform (class_kl): classes are missing.")

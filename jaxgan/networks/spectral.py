@@ -39,7 +39,7 @@ def kernels(params: Mapping[str, Any], stats: Mapping[str, Any]) -> dict[str, ja
     """Every kernel of a network as its layer uses it, as a matrix [inputs, units], by the path of the layer.
 
     A kernel that is spectrally normalized is divided by its estimate. Of a transposed convolution, whose kernel has its
-    inputs last, it is the transpose.
+    inputs last, it is the transpose; of a convolution in groups, that of all groups side by side.
 
     Args:
       params: of the network.

@@ -111,7 +111,7 @@ def _findings(config: ConfigDict, records: list[dict[str, Any]], state: GanState
             f"{words[0].upper()}{words[1:]}: {a} at step {last['step']:,}; best: {b} at step {best['step']:,}."
         )
     final = {name: x for name, x in (records[-1] if records else {}).items() if name != SELECTION}
-    found += alarms(final, best, chosen)
+    found += alarms({**(last or {}), **final}, best, chosen)
     if alike:
         found.append("The samples hardly differ from each other: G has collapsed, or has not begun to learn.")
     ends = plots.equilibrium(config)

@@ -18,7 +18,7 @@ import jax
 import numpy as np
 
 from jaxgan.algorithm1 import Data
-from jaxgan.config import fingerprint, flatten
+from jaxgan.config import fingerprint
 from jaxgan.evaluate import SELECTION
 from jaxgan.hparams import HParams
 from jaxgan.run.checkpoints import Checkpoints
@@ -138,9 +138,11 @@ def train(workdir: Path, trials: Sequence[Trial], signals: list[int]) -> list[fi
 
 
 def chunk_directory(workdir: Path, trials: Sequence[Trial]) -> Path:
-    """Where a chunk keeps what it resumes from: the same place if the sweep gets more steps."""
-    configs = {trial.name: flatten(trial.config) | {"train.steps": None} for trial in trials}
-    return workdir / "chunks" / fingerprint(configs)
+    """Where a chunk keeps what it resumes from: a chunk is its members, whose configurations the sweep watches over."""
+    names = [trial.name for trial in trials]
+    places = (path.parent for path in sorted((workdir / "chunks").glob(f"*/{results.HISTORY}")))
+    begun = [place for place in places if results.read_history(place)["members"] == names]
+    return begun[0] if begun else workdir / "chunks" / fingerprint({"members": names})
 
 
 def delete_chunk(workdir: Path, trials: Sequence[Trial]) -> None:

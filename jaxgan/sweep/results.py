@@ -11,7 +11,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from jaxgan.config import default, flatten
+from jaxgan.config import SECTIONS, default, flatten, update
 from jaxgan.errors import UserError
 from jaxgan.run import warm_start
 from jaxgan.run.files import draft, write_atomically
@@ -171,8 +171,9 @@ def _check_same(workdir: Path, trial: Trial, before: dict[str, Any]) -> None:
 
     A field that is younger than the sweep had its default.
     """
-    now, usual = json.loads(json.dumps(flatten(trial.config))), flatten(default())
-    before = {field: usual[field] for field in now if field in usual} | before
+    now, choices = json.loads(json.dumps(flatten(trial.config))), [f"{path}.{s.key}" for path, s in SECTIONS.items()]
+    usual = json.loads(json.dumps(flatten(update(default(), {key: now[key] for key in choices}))))
+    before = {field: usual[field] for field in now} | before
     changed = [field for field in dict.fromkeys([*before, *now]) if before.get(field) != now.get(field)]
     if changed == [STEPS] and now[STEPS] > before[STEPS]:
         return
