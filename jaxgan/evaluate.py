@@ -95,7 +95,8 @@ def scored_labels(config: ConfigDict, dataset: Dataset) -> np.ndarray | None:
 
     None where no metric asks which they were: then they are drawn, where G is told any.
     """
-    if not any("fake_labels" in METRICS[name].needs for name in config.evaluate.metrics):
+    metrics = [METRICS[name] for name in config.evaluate.metrics]
+    if config.conditional != "label" or not any("fake_labels" in m.needs or m.of_players for m in metrics):
         return None
     return np.arange(config.evaluate.samples, dtype=np.int32) % np.int32(dataset.classes)
 
@@ -280,7 +281,7 @@ def protocol(config: ConfigDict, dataset: Dataset) -> dict[str, Any]:
         about["judged"] = JUDGED
     if any("k" in metric.needs for metric in metrics.values()):
         about["k"] = config.evaluate.k
-    if any("fake_labels" in metric.needs for metric in metrics.values()):
+    if scored_labels(config, dataset) is not None:
         about["labels"] = "equally many samples of each"
     return about | {name: metric.conventions for name, metric in metrics.items() if metric.conventions}
 

@@ -16,9 +16,13 @@ def test_by_hand():
 
 
 def test_scored_samples_have_equally_many_of_each_label():
-    config = update(default(), {"conditional": "label", "evaluate.samples": 50})
+    config = update(
+        default(), {"conditional": "label", "evaluate.samples": 50, "evaluate.metrics": ("label_accuracy",)}
+    )
     labels = evaluate.scored_labels(config, data.load(config.data))
     np.testing.assert_array_equal(np.bincount(labels), [5] * 10)
+    without = update(config, {"evaluate.metrics": ("parzen",)})
+    assert evaluate.scored_labels(without, data.load(config.data)) is None  # drawn, as they always were
 
 
 def test_it_needs_a_conditional_game():
