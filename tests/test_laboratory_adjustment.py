@@ -9,7 +9,7 @@ import pytest
 from experiments import adjustment
 from jaxgan.algorithm1 import Data, sample_data
 
-SETTING = {"width": 8, "layers": 2, "batch_size": 32, "learning_rate": 1e-3}
+SETTING = {"width": 8, "layers": 1, "batch_size": 32, "learning_rate": 1e-3}
 
 
 def test_every_minibatch_holds_all_modes_alike():
