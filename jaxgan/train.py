@@ -270,15 +270,19 @@ def partial_sums(told: MetricSums, step: int) -> dict[str, float]:
 
 
 def fixed_samples(run: Run, state: GanState) -> np.ndarray:
-    """Samples at the run's fixed z."""
-    n = plots.POINTS if run.dataset.mixture else run.config.sample.rows**2
-    return run.draw(run.hparams, state, run_stream(run.hparams, "sample"), n)
+    """Samples at the run's fixed z; of images a class per row of their grid, where the players are told classes."""
+    n, y = run.config.sample.rows**2, None
+    if run.dataset.mixture:
+        n = plots.POINTS
+    elif run.gan.classes:
+        y = plots.row_classes(n, run.gan.classes)
+    return run.draw(run.hparams, state, run_stream(run.hparams, "sample"), n, y=y)
 
 
 def save_samples(run: Run, state: GanState, step: int, writer: MetricWriter) -> None:
     """The samples at the run's fixed z, and the curves so far."""
     samples = fixed_samples(run, state)
-    plots.save_samples(run.workdir / "samples" / f"{step:09d}.png", run.config, samples)
+    plots.save_samples(run.workdir / "samples" / f"{step:09d}.png", run.config, samples, run.gan.classes)
     if samples.ndim == 4:
-        writer.images(step, "samples", plots.sample_grid(run.config, samples))
+        writer.images(step, "samples", plots.sample_grid(run.config, samples, run.gan.classes))
     plots.curves(run.workdir / "curves.png", read_metrics(run.workdir), run.config)

@@ -13,6 +13,9 @@ from PIL import Image
 
 import jaxgan
 from jaxgan import errors, main
+from jaxgan.evaluate import sampler
+from jaxgan.run import plots
+from jaxgan.state import run_stream
 from jaxgan.train import train
 
 ROOT = Path(__file__).parents[1]
@@ -129,9 +132,19 @@ def test_sample_draws_a_picture_and_the_numbers(call, work):
     path = work / "samples/step_10_seed_5_n_9.png"
     assert str(path) in out and path.with_suffix(".npz").name in out
     with np.load(path.with_suffix(".npz")) as file:
-        np.testing.assert_array_equal(file["samples"], jaxgan.load(work).sample(9, seed=5))
+        np.testing.assert_array_equal(file["y"], [0, 0, 0, 1, 1, 1, 2, 2, 2])  # a class per row
+        np.testing.assert_array_equal(file["samples"], jaxgan.load(work).sample(9, seed=5, y=file["y"]))
     with Image.open(path) as picture:
         assert picture.size == (3 * (21 * 8 + 1) + 1, 3 * (21 * 8 + 1) + 1)
+
+
+def test_the_pictures_of_training_have_a_class_per_row(work):
+    gan = jaxgan.load(work)
+    n = gan.config.sample.rows**2
+    y = plots.row_classes(n, 3)
+    drawn = sampler(gan.gan)(gan.hparams, gan.state, run_stream(gan.hparams, "sample"), n, y=y)
+    with Image.open(work / "samples/000000010.png") as picture:
+        np.testing.assert_array_equal(np.asarray(picture), plots.sample_grid(gan.config, drawn, 3)[..., 0])
 
 
 def test_sample_of_a_class(call, work):
@@ -139,6 +152,7 @@ def test_sample_of_a_class(call, work):
     assert (code, err) == (0, "")
     with np.load(work / "samples/step_10_seed_0_n_4_label_2.npz") as file:
         np.testing.assert_array_equal(file["samples"], jaxgan.load(work).sample(4, y=2))
+        np.testing.assert_array_equal(file["y"], np.full(4, 2))
     assert not np.array_equal(jaxgan.load(work).sample(4, y=2), jaxgan.load(work).sample(4, y=1))
 
 

@@ -50,6 +50,23 @@ def test_large_images_are_not_enlarged_and_odd_channels_are_averaged():
     assert (picture[1, 1] == 50).all()
 
 
+@pytest.mark.parametrize(
+    ("n", "classes", "rows", "columns"),
+    [(100, 10, 10, 10), (64, 10, 10, 7), (400, 10, 20, 20), (100, 3, 9, 12), (100, 1000, 10, 10), (1, 1, 1, 1)],
+)
+def test_a_grid_has_a_class_per_row(n, classes, rows, columns):
+    """All of them, whatever n, as soon as it is enough; then again from the first one."""
+    assert plots.rows_of(n, classes) == rows
+    y = plots.row_classes(n, classes)
+    assert (y.shape, y.dtype) == ((n,), np.int32)
+    cells = np.full(rows * columns, -1)
+    cells[:n] = y
+    for i, row in enumerate(cells.reshape(rows, columns)):
+        assert set(row.tolist()) <= {i % classes, -1}
+    assert set(y.tolist()) == set(range(min(rows, classes)))
+    assert plots.rows_of(n, 0) == int(np.ceil(np.sqrt(n)))
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_png_holds_the_pixels(tmp_path, channels):
     picture = np.random.default_rng(0).integers(0, 256, (5, 7, channels), dtype=np.uint8)

@@ -127,8 +127,8 @@ def perturbed_z(z: Array, keys: Array, radius: ArrayLike) -> Array:
 def class_error(logits: Array, y: Array) -> Array:
     """-log p(y | x) of D's auxiliary classifier: in D's loss on data (and, in the paper, on fakes), in G's on fakes.
 
-    D is not told the class that it is asked for. The paper weighs it by 1 throughout; WGAN-GP's authors by 1 on data,
-    .1 in G's loss, and 0 on D's fakes.
+    D is not told the class that it is asked for. The paper weighs it by 1 throughout; the authors of WGAN-GP by 1 on
+    data and .1 in G's loss, and not on D's fakes.
 
     Args:
       logits: [n, K] float; y: [n] int32, of the examples or what G was told.

@@ -83,19 +83,39 @@ def grid(images: np.ndarray, rows: int) -> np.ndarray:
     return np.pad(picture, ((0, 1), (0, 1), (0, 0)), constant_values=GAP)
 
 
-def sample_grid(config: ConfigDict, samples: np.ndarray) -> np.ndarray:
-    """Images [n, H, W, C] in the range of the data, side by side: [H', W', 1 or 3] uint8."""
-    return grid(encode(samples, config.data.gcn, config.data.low), rows=math.isqrt(len(samples) - 1) + 1)
+def rows_of(n: int, classes: int) -> int:
+    """Rows of a grid of n samples: about as many as columns, and with classes a multiple of them, if n is enough."""
+    rows = math.isqrt(n - 1) + 1
+    return rows if not 0 < classes <= n else classes * max(1, round(rows / classes))
 
 
-def save_samples(path: Path, config: ConfigDict, samples: np.ndarray) -> None:
+def row_classes(n: int, classes: int) -> np.ndarray:
+    """The classes of n samples whose grid has one class per row, from 0 on and again: [n] int32."""
+    columns = math.ceil(n / rows_of(n, classes))
+    return (np.arange(n) // columns % classes).astype(np.int32)
+
+
+def sample_grid(config: ConfigDict, samples: np.ndarray, classes: int = 0) -> np.ndarray:
+    """Images side by side: [H', W', 1 or 3] uint8.
+
+    Args:
+      samples: [n, H, W, C] in the range of the data.
+      classes: that the players are told, if these samples are of `row_classes`; 0 for any others.
+    """
+    return grid(encode(samples, config.data.gcn, config.data.low), rows=rows_of(len(samples), classes))
+
+
+def save_samples(path: Path, config: ConfigDict, samples: np.ndarray, classes: int = 0) -> None:
     """A picture of samples: a grid of images, or points over the density of `mixture:NAME`.
+
+    Args:
+      samples, classes: as of `sample_grid`.
 
     Raises:
       UserError: it cannot be written.
     """
     if samples.ndim == 4:
-        save_png(path, sample_grid(config, samples))
+        save_png(path, sample_grid(config, samples, classes))
     else:
         points(path, samples, mixtures.NAMED[config.data.name.removeprefix("mixture:")])
 

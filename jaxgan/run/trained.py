@@ -254,7 +254,10 @@ def evaluate(workdir: Path, arguments: list[str]) -> int:
 
 
 def draw(workdir: Path, n: int, seed: int, label: int | None) -> int:
-    """`--mode=sample`: `n` samples of the newest checkpoint as a picture and as a NumPy file."""
+    """`--mode=sample`: `n` samples of the newest checkpoint as a picture and as a NumPy file, with their classes.
+
+    Without a label a class for each row of the picture, where there are classes.
+    """
     if n > MAX_SAMPLES:
         raise UserError(
             f"--samples={n} is more than one call draws; ask for at most {MAX_SAMPLES}, with another --seed each."
@@ -262,12 +265,15 @@ def draw(workdir: Path, n: int, seed: int, label: int | None) -> int:
     gan = load(workdir)
     if label is not None and not gan.gan.classes:
         raise UserError(f"--label={label}: this GAN was trained without classes (conditional=none); leave it out.")
-    samples = gan.sample(n, seed, y=label)
+    classes = gan.gan.classes if label is None else 0
+    y = plots.row_classes(n, classes) if classes and n > 0 else label
+    samples = gan.sample(n, seed, y=y)
     name = f"step_{gan.step}_seed_{seed}_n_{n}" + ("" if label is None else f"_label_{label}")
     path = workdir / "samples" / f"{name}.png"
-    plots.save_samples(path, gan.config, samples)
+    plots.save_samples(path, gan.config, samples, classes)
     packed = io.BytesIO()
-    np.savez_compressed(packed, samples=samples)
+    told = {} if y is None else {"y": np.broadcast_to(np.int32(y), (n,))}
+    np.savez_compressed(packed, samples=samples, **told)
     write_atomically(path.with_suffix(".npz"), packed.getvalue())
     print(f"{n} samples of step {gan.step}: {path} and {path.with_suffix('.npz').name}")
     return 0
