@@ -345,10 +345,8 @@ def measurer(config: ConfigDict, dataset: Dataset) -> Callable[..., dict[str, fl
                     return real(f"{split} features")
                 case "train_features":
                     return real("train features")
-                case "fake_features":
-                    return outputs(space)[0]
-                case "fake_logits":
-                    return outputs(space)[1]
+                case "fake_features" | "fake_logits":
+                    return outputs(space)[need == "fake_logits"]
                 case "fake_labels":
                     return scored_labels(config, dataset)
                 case "fake_classes":

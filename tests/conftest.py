@@ -21,7 +21,9 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 # Whole files that take minutes: `python -m pytest -m slow` and .ci/run run them, the README's command does not.
 SLOW = {
+    "test_accumulate",
     "test_augment_images",
+    "test_auxiliary",
     "test_convolution",
     "test_evaluate_features",
     "test_experiments_paper",
@@ -32,9 +34,14 @@ SLOW = {
     "test_formats",
     "test_fuzz",
     "test_inception",
+    "test_laboratory_adjustment",
+    "test_laboratory_critics",
+    "test_laboratory_metrics",
+    "test_laboratory_sweeps",
     "test_main",
     "test_population",
     "test_run_report",
+    "test_spread",
     "test_sweep",
     "test_torch_file",
     "test_warm_start",

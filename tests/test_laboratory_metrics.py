@@ -74,8 +74,8 @@ def test_criteria_by_hand():
     assert not bell(a(0, 1.2, 1, 0.5, 0))
     assert metric_checks.falls(a(0.9, 1, 0.1, 0.2)) and not metric_checks.falls(a(0.8, 1, 0.1, 0.2))
     assert metric_checks.rises(a(0.2, 0.1, 1, 0.9)) and not metric_checks.rises(a(1, 0))
-    assert metric_checks.falls_by(1)(a(1, 0.9, 0)) and not metric_checks.falls_by(1)(a(1, 0.95, 0))
-    assert metric_checks.flat(a(0.5, 0.55)) and not metric_checks.flat(a(0.5, 0.56))
+    assert metric_checks.falls_by(1)(a(1, 0.85, 0)) and not metric_checks.falls_by(1)(a(1, 0.95, 0))
+    assert metric_checks.flat(a(0.5, 0.545)) and not metric_checks.flat(a(0.5, 0.56))
     assert metric_checks.settles(a(9, 5, 0.5, 0.52)) and not metric_checks.settles(a(0.5, 0.5, 0.5, 0.6))
 
 

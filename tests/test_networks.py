@@ -80,15 +80,13 @@ def test_batch_norm_of_the_perceptron_by_hand():
     draw = lambda *shape: jnp.asarray(np.random.default_rng(1).normal(size=shape), jnp.float32)  # noqa: E731
     params = jax.tree.map(lambda leaf: draw(*leaf.shape), variables["params"])
     out, moved = G.apply({**variables, "params": params}, z, mutable=["batch_stats"])
-    h = np.asarray(z, np.float64)
+    h, numbers = np.asarray(z, np.float64), jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params)
     for i in range(2):
-        layer = {**params[f"Dense_{i}"], **params[f"BatchNorm_{i}"]}
-        h = h @ np.asarray(layer["kernel"], np.float64)
-        h = (h - h.mean(axis=0)) / np.sqrt(h.var(axis=0) + 1e-5) * np.asarray(layer["scale"]) + np.asarray(
-            layer["bias"]
-        )
-        h = np.maximum(h, 0)
-    np.testing.assert_allclose(out, h @ params["output"]["kernel"] + params["output"]["bias"], rtol=1e-3, atol=1e-4)
+        h = h @ numbers[f"Dense_{i}"]["kernel"]
+        h = (h - h.mean(axis=0)) / np.sqrt(h.var(axis=0) + 1e-5)
+        h = np.maximum(h * numbers[f"BatchNorm_{i}"]["scale"] + numbers[f"BatchNorm_{i}"]["bias"], 0)
+    expected = h @ numbers["output"]["kernel"] + numbers["output"]["bias"]
+    np.testing.assert_allclose(out, expected, rtol=1e-3, atol=1e-4)
     assert np.any(moved["batch_stats"]["BatchNorm_1"]["mean"])
 
 
