@@ -22,8 +22,8 @@ distributed.py (hosts).
 __version__ = "0.2.0"
 
 
-def load(workdir, step=None):
+def load(workdir, step=None, width=None):
     """The GAN trained in `workdir`: see `jaxgan.run.trained.load`."""
     from jaxgan.run import trained  # imports jax, which a program may want to configure first
 
-    return trained.load(workdir, step)
+    return trained.load(workdir, step, width)

@@ -1,18 +1,23 @@
 """Averages of theta_g over the steps, which draw better samples than theta_g itself; several at once.
 
 Each is a rule for how much of the old average an update keeps; one line does the rest. What a run keeps is in
-`generator.ema`; `gan.sample(..., ema=NAME)` draws from any of them.
+`generator.ema`; `gan.sample(..., ema=NAME)` draws from any of them. Of power-function averages, kept at several steps,
+any other one can be put together afterwards (`reconstruct`).
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from ml_collections import ConfigDict
 
+from jaxgan.errors import UserError
 from jaxgan.schedules import between
 
 
@@ -66,3 +71,67 @@ def updated(average: optax.Params, theta_g: optax.Params, share: jax.Array) -> o
     In float32 an average of w does not notice a theta_g nearer than about 6e-8 |w| / (1 - share).
     """
     return jax.tree.map(lambda old, new: new + share * (old - new), average, theta_g)
+
+
+# --- Post-hoc reconstruction, arXiv:2312.02696, section 3.2 and appendix C ------------------------------------------
+
+
+class Snapshot(NamedTuple):
+    """A power-function average as a checkpoint keeps it."""
+
+    gamma: float
+    step: int
+
+
+def width_of(gamma: float) -> float:
+    """The relative width of a power-function average: the standard deviation of its weights over the length of the run.
+
+    sqrt((g + 1) / ((g + 2)^2 (g + 3))), .2357 for gamma 1.
+    """
+    return math.sqrt((gamma + 1) / ((gamma + 2) ** 2 * (gamma + 3)))
+
+
+def gamma_of(width: float) -> float:
+    """The gamma of 0 or more whose average has this relative width.
+
+    Raises:
+      UserError: a width that none has.
+    """
+    if not 0 < width <= width_of(0.0):
+        raise UserError(f"the relative width of an average is above 0 and at most {width_of(0.0):.4f}, not {width}.")
+    roots = np.roots([1.0, 7.0, 16 - width**-2, 12 - width**-2])
+    return max(float(roots.real[np.abs(roots.imag) < 1e-6].max()), 0.0)
+
+
+def overlap(a: Snapshot, b: Snapshot) -> float:
+    """The integral of the product of two profiles p(t) = (g + 1) t^g / step^(g + 1) on [0, step]."""
+    ratio = (a.step / b.step) ** (b.gamma if a.step < b.step else -a.gamma)
+    return (a.gamma + 1) * (b.gamma + 1) * ratio / ((a.gamma + b.gamma + 1) * max(a.step, b.step))
+
+
+def combination(snapshots: Sequence[Snapshot], wanted: Snapshot) -> tuple[np.ndarray, float]:
+    """The weights with which averages make the wanted one.
+
+    Those whose combined profile is nearest to its profile in the mean square, then divided by their sum, as the authors
+    do.
+
+    Returns:
+      [snapshots] float64 of sum 1, and how far the profiles are apart: the norm of their difference over that of the
+      wanted one.
+    """
+    products = np.array([[overlap(a, b) for b in snapshots] for a in snapshots])
+    goal = np.array([overlap(a, wanted) for a in snapshots])
+    weights = np.linalg.lstsq(products, goal, rcond=None)[0]
+    weights = weights / weights.sum()
+    square = weights @ products @ weights - 2 * weights @ goal + overlap(wanted, wanted)
+    return weights, math.sqrt(max(square, 0.0) / overlap(wanted, wanted))
+
+
+def reconstruct(averages: Iterable[optax.Params], weights: Iterable[float]) -> optax.Params:
+    """The sum of averages times their weights (`combination`), added up in float64, of the type of the averages."""
+    weighted = (jax.tree.map(lambda a, w=w: w * np.asarray(a, np.float64), tree)
+                for tree, w in zip(averages, weights, strict=True))  # fmt: skip
+    total = next(weighted)
+    for tree in weighted:
+        total = jax.tree.map(np.add, total, tree)
+    return jax.tree.map(lambda a: a.astype(np.float32), total)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import jaxgan
+from jaxgan import ema
 from jaxgan.errors import UserError
 from jaxgan.state import PRNG, run_stream, stream
 from jaxgan.train import train
@@ -89,6 +90,32 @@ def test_the_average_or_the_last_theta_g(conditional):
     theirs = gan.gan.G(gan.state.generator.params, {}, gan.noise(4), np.full(4, 1, np.int32))[0]
     np.testing.assert_allclose(gan.sample(4, y=1, ema=False), theirs, atol=1e-5)
     assert not np.array_equal(gan.sample(4, y=1), gan.sample(4, y=1, ema=False))
+
+
+def test_an_average_of_any_width(tiny_config, tmp_path):
+    """From the averages in all checkpoints; a width that a run tracks is that average itself."""
+    gammas = (ema.gamma_of(0.05), ema.gamma_of(0.10))
+    changes = {"generator.ema.gamma": gammas, "checkpoint.every": 4, "checkpoint.keep": 9, "evaluate.metrics": ()}
+    assert train(tiny_config(**changes, **{"optimizer.generator.learning_rate": 0.05}), tmp_path / "work") == 0
+    gan, tracked = jaxgan.load(tmp_path / "work", width=0.15), jaxgan.load(tmp_path / "work")
+    assert gan.averages == ("width=0.15", *tracked.averages)
+    assert (gan.step, gan.sha256) == (tracked.step, tracked.sha256)
+    z = gan.noise(4)
+    drawn = gan.gan.G(gan.state.averages[0], {}, z, None)[0]
+    np.testing.assert_allclose(gan.sample(4), drawn, atol=1e-6)
+    assert not np.allclose(drawn, gan.gan.G(tracked.state.averages[0], {}, z, None)[0], atol=1e-4)
+    same = jaxgan.load(tmp_path / "work", width=0.10).state.averages
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), same[0], tracked.state.averages[1])
+    jax.tree.map(np.testing.assert_array_equal, same[1:], tracked.state.averages)
+    with pytest.raises(UserError, match=r"1 checkpoints cannot make one of width 0\.25: .* off by 104%"):
+        jaxgan.load(tmp_path / "work", 4, width=0.25)
+    with pytest.raises(UserError, match="above 0 and at most"):
+        jaxgan.load(tmp_path / "work", width=1.0)
+
+
+def test_a_width_needs_power_function_averages(finished):
+    with pytest.raises(UserError, match=r"train with generator.ema.gamma=\("):
+        jaxgan.load(finished, width=0.1)
 
 
 def test_what_it_says_of_itself(finished, conditional):

@@ -6,6 +6,7 @@ import io
 import math
 import operator
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from jaxgan import data, distributed
+from jaxgan import data, distributed, ema
 from jaxgan.config import validate
 from jaxgan.config.files import override
 from jaxgan.errors import UserError
@@ -30,6 +31,7 @@ from jaxgan.run.workdir import DataFacts, check_data, facts_of, read_run
 from jaxgan.state import GanState, stream
 
 MAX_SAMPLES = 100_000  # that one `--mode=sample` draws, for the sake of memory
+MAX_WIDTH_ERROR = 0.25  # of the weights of an average that is put together from others: 0 none, 1 another average
 
 
 class Trained:
@@ -192,30 +194,63 @@ def _array(values: Any, name: str) -> np.ndarray:
         raise UserError(f"{name} must be an array of numbers ({error}).") from None
 
 
-def load(workdir: str | Path, step: int | None = None) -> Trained:
+def load(workdir: str | Path, step: int | None = None, width: float | None = None) -> Trained:
     """The GAN trained in `workdir`: its newest intact checkpoint, or that of `step`.
 
+    Args:
+      width: the first average, which draws samples, becomes the power-function EMA of this relative width, put together
+        from those in all checkpoints up to that one (`jaxgan.ema`); two of them at 16 steps reach .02 to .25.
+
     Raises:
-      UserError: no work directory, no checkpoint, or none that is intact.
+      UserError: no work directory, no checkpoint, or none that is intact; averages that do not reach the width.
     """
     distributed.check_devices()
     config, facts = read_run(Path(workdir))
     gan = build(config, facts.spec, facts.examples, label_classes=facts.label_classes, stack=facts.stack)
     hparams = traced(config)
     with Checkpoints(Path(workdir) / "checkpoints", keep=config.checkpoint.keep, best_key=SELECTION) as checkpoints:
-        found = checkpoints.restore(jax.eval_shape(gan.init, hparams), step=step)
-    if found is None:
-        raise UserError(f"{workdir} holds no checkpoint yet; train it first.")
-    state = jax.device_put(found[1])
+        like = jax.eval_shape(gan.init, hparams)
+        found, sha256 = checkpoints.restore(like, step=step), checkpoints.sha256
+        if found is None:
+            raise UserError(f"{workdir} holds no checkpoint yet; train it first.")
+        state = found[1]
+        if width is not None:
+            kept = [n for n in checkpoints.steps() if n <= found[0]]
+            states = ((n, checkpoints.restore(like, step=n)[1]) for n in kept)
+            gan, state = _with_width(gan, state, states, step=found[0], width=width)
     return Trained(
         config=config,
         step=found[0],
-        sha256=checkpoints.sha256,
+        sha256=sha256,
         gan=gan,
-        state=state,
+        state=jax.device_put(state),
         hparams=hparams,
         facts=facts,
     )
+
+
+def _with_width(
+    gan: Gan, state: GanState, states: Iterable[tuple[int, GanState]], *, step: int, width: float
+) -> tuple[Gan, GanState]:
+    """The players whose first average is the power-function EMA of a relative width at `step`.
+
+    Args:
+      states: the steps and the states of checkpoints.
+    """
+    wanted = ema.Snapshot(ema.gamma_of(width), step)
+    places = [i for i, average in enumerate(gan.averages) if average.kind == "gamma"]
+    if not places:
+        raise UserError("a width is put together from power-function averages; train with generator.ema.gamma=(...).")
+    found = [(ema.Snapshot(gan.averages[i].number, n), old.averages[i]) for n, old in states for i in places]
+    weights, error = ema.combination([snapshot for snapshot, _ in found], wanted)
+    if error > MAX_WIDTH_ERROR:
+        raise UserError(
+            f"the averages of {len(found) // len(places)} checkpoints cannot make one of width {width:g}: its weights "
+            f"would be off by {error:.0%}; keep more (checkpoint.keep), or two averages of each (generator.ema.gamma)."
+        )
+    average = ema.Average(f"width={width:g}", "gamma", wanted.gamma)
+    params = ema.reconstruct((params for _, params in found), weights)
+    return gan._replace(averages=(average, *gan.averages)), state._replace(averages=(params, *state.averages))
 
 
 def evaluate(workdir: Path, arguments: list[str]) -> int:
