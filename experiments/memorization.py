@@ -1,7 +1,7 @@
 """When does G copy its training images, and which metric notices?
 
-    python -m experiments.memorization [--quick] [--out=runs/memorization] [--sizes 100 1000]
-        [--looks 300 1000] [--seeds=3]
+    python -m experiments.memorization [--quick] [--out=runs/memorization] [--sizes 100 1000 10000]
+        [--looks 300 1000 3000] [--seeds=3]
 
 A GAN is trained on the first 100, 1,000 or 10,000 images of MNIST (`data.limit`). At each look samples of G are scored
 in pixels against its training images and against test images, beside two rows that need no G: copies, training images
@@ -13,7 +13,24 @@ images are); the share of authentic samples, farther from their nearest training
 (AuthPct, arXiv:2102.08921); FID in pixels to training and to test images; precision, recall, density and coverage
 against test images (k = 5); the 1-nearest-neighbour test against test images (.5 where nothing tells them apart).
 
-TODO
+G has two layers of 256 units, D two of 128 maxout units of 2 pieces; the rest is configs/mnist_averaged.py (Adam, R1, an
+EMA of G) with batches of 100. The sweep is extended from look to look. 1,000 samples, the first 1,000 test images.
+
+Expected: with 100 images Z_U and the authentic share fall and FID to the training images falls below that to test
+images; with 10,000 neither.
+Left in --out: memorization.png, result.json, scores.json, sweep/.
+Not run to its end: stopped on 2026-11-25, the two reference rows and the later looks not measured. Means of what was
+(3 seeds; 1,000 images after 1,000 steps: 2), no comparison beyond them:
+
+    images   steps   Z_U     authentic   FID, train   FID, test   coverage   1-NN
+    100      300     -29.6   .66         48.1         52.7        .31        .96
+    1,000    300     -24.3   .97         50.7         49.5        .31        .97
+    10,000   300     -11.0   1.00        51.2         48.3        .35        .96
+    100      1,000   -32.4   .29         34.1         41.4        .55        .91
+    1,000    1,000   -27.3   .73         36.0         37.8        .72        .88
+
+Z_U below -3 does not mean copies here: after 300 steps it is -11 for 10,000 images, of which G has seen each three times
+and nearly no sample is a copy by the authentic share. Recall is 0 everywhere: samples are still too alike.
 """
 
 from __future__ import annotations
@@ -237,8 +254,8 @@ def main() -> None:
     parser.add_argument("--looks", type=int, nargs="+", help="steps after which G is scored; quick: 20 60")
     parser.add_argument("--seeds", type=int, help="of each size (default: 3; quick: 2)")
     flags = parser.parse_args()
-    sizes = flags.sizes or ([50, 400] if flags.quick else [100, 1000])
-    looks = flags.looks or ([20, 60] if flags.quick else [300, 1000])
+    sizes = flags.sizes or ([50, 400] if flags.quick else [100, 1000, 10_000])
+    looks = flags.looks or ([20, 60] if flags.quick else [300, 1000, 3000])
     seeds = (2 if flags.quick else 3) if flags.seeds is None else flags.seeds
     config = base(flags.quick)
     if looks != sorted(set(looks)) or looks[0] < 1 or seeds < 1 or min(sizes) < config.train.batch_size:
