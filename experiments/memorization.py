@@ -13,8 +13,8 @@ images are); the share of authentic samples, farther from their nearest training
 (AuthPct, arXiv:2102.08921); FID in pixels to training and to test images; precision, recall, density and coverage
 against test images (k = 5); the 1-nearest-neighbour test against test images (.5 where nothing tells them apart).
 
-G has two layers of 256 units, D two of 128 maxout units of 2 pieces; the rest is configs/mnist_averaged.py (Adam, R1, an
-EMA of G) with batches of 100. The sweep is extended from look to look. 1,000 samples, the first 1,000 test images.
+G has two layers of 256 units, D two of 128 maxout units of 2 pieces; the rest is configs/mnist_averaged.py (Adam, R1,
+an EMA of G) with batches of 100. The sweep is extended from look to look. 1,000 samples, the first 1,000 test images.
 
 Expected: with 100 images Z_U and the authentic share fall and FID to the training images falls below that to test
 images; with 10,000 neither.
@@ -29,8 +29,8 @@ Not run to its end: stopped on 2026-11-25, the two reference rows and the later 
     100      1,000   -32.4   .29         34.1         41.4        .55        .91
     1,000    1,000   -27.3   .73         36.0         37.8        .72        .88
 
-Z_U below -3 does not mean copies here: after 300 steps it is -11 for 10,000 images, of which G has seen each three times
-and nearly no sample is a copy by the authentic share. Recall is 0 everywhere: samples are still too alike.
+Z_U below -3 does not mean copies here: after 300 steps it is -11 for 10,000 images, of which G has seen each three
+times and nearly no sample is a copy by the authentic share. Recall is 0 everywhere: samples are still too alike.
 """
 
 from __future__ import annotations
