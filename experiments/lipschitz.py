@@ -9,8 +9,8 @@ from memory); and the total variation distance of p_g from p is bounded from bel
 how steep G is.
 
 1. By quadrature. The smallest Lipschitz constant is max over x of phi(Phi^-1(F(x))) / p(x), by the Gaussian
-   isoperimetric inequality, reached by G = F^-1(Phi(z)) in one dimension (derived here). For w = 1/2 and modes at +-m it
-   is the bound, s exp(m^2 / 2 s^2). For other w the bound is not tight; divided by 2 sqrt(w (1 - w)) it is near it.
+   isoperimetric inequality, reached by G = F^-1(Phi(z)) in one dimension (derived here). For w = 1/2 and modes at +-m
+   it is the bound, s exp(m^2 / 2 s^2). For other w the bound is not tight; divided by 2 sqrt(w (1 - w)) it is near it.
    `least_total_variation`: the least TV that a slope allows (derived here; w = 1/2).
 2. By training. Modes at +-1, 1.5, 2 of deviation .5; G and D of 2 x 64 ReLU units, z normal and one-dimensional, Adam
    1e-3 (0, .99) falling to 0 by a cosine, minibatches of 128, `algorithm1.train_step`: NS-GAN without penalty; WGAN-GP
@@ -127,7 +127,7 @@ def game(method: str, *, spectral: bool, steps: int) -> tuple[Gan, HParams]:
         "generator.output_bias": False,
         "generator.irange": 0.2,
         "generator.output_irange": 0.2,
-        "generator.spectral": spectral,
+        "generator.norm": "spectral" if spectral else "none",
         "discriminator.hidden": (64, 64),
         "discriminator.irange": 0.2,
         "train.batch_size": 128,

@@ -182,9 +182,9 @@ def test_lipschitz_a_normalized_generator_keeps_its_limit():
 
 
 def test_spectral_perceptrons_are_1_lipschitz_and_their_vectors_move_in_their_own_player_s_step():
-    changes = {"generator.hidden": (16, 16), "generator.output": "linear", "generator.spectral": True,
+    changes = {"generator.hidden": (16, 16), "generator.output": "linear", "generator.norm": "spectral",
                "generator.irange": 1.0, "generator.output_irange": 1.0, "discriminator.hidden": (16, 8),
-               "discriminator.activation": "maxout", "discriminator.irange": 1.0, "discriminator.spectral": True,
+               "discriminator.activation": "maxout", "discriminator.irange": 1.0, "discriminator.norm": "spectral",
                "prior.size": 3, "train.batch_size": 4}  # fmt: skip
     config = update(default(), changes)
     gan, hparams = build(config, DataSpec((2,), mean=np.zeros(2)), 8), traced(config)
