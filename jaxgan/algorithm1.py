@@ -248,7 +248,7 @@ def generator_loss(
 ) -> tuple[jax.Array, tuple[dict[str, jax.Array], Any]]:
     """What G descends, scalar; with it metrics, and G's statistics after it."""
     draws = partial(gan.G, theta_g, stats, train=True, axis_name=axis_name)
-    fake_x, stats = draws(noise.z, y)
+    fake_x, stats = draws(noise.z, y, once=True)
     sees = partial(look, gan, hparams, D.params, D.stats, once=False, axis_name=axis_name)
     real_logits = None
     if gan.loss.needs_real:

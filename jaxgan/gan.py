@@ -39,7 +39,7 @@ STATISTICS_BATCHES = 50  # minibatches that a sampled G's batch statistics are m
 class Gan(NamedTuple):
     """Functions and settings, no arrays. Parameters and statistics are always the first arguments."""
 
-    # (theta_g, stats, z [n, d], y [n] or None, *, train, axis_name) -> x [n, *shape], stats
+    # (theta_g, stats, z [n, d], y [n] or None, *, train, once, axis_name) -> x [n, *shape], stats
     G: Callable[..., tuple[jax.Array, Any]]
     # (theta_d, stats, x [n, *shape], y [n] or None, dropout keys [n] or None, *, train, once, axis_name)
     #  -> logits [n], stats; with an auxiliary classifier [n, 1 + K], D's own first (`verdict`)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import flax.linen as nn
 import jax
@@ -26,6 +27,7 @@ from jaxgan.networks.layers import (
     uniform_init,
 )
 from jaxgan.networks.norms import BatchNorm
+from jaxgan.networks.spectral import Dense
 
 
 class Generator(nn.Module):
@@ -40,12 +42,14 @@ class Generator(nn.Module):
     output_sparse: int = 0  # n: each output unit starts with n weights from normal(0, 1), the others 0
     output_bias: bool = True  # start the output at the training set's mean
     sigmoid_bias: float = 0.0  # hidden sigmoid units start with this bias
-    norm: str = "none"  # before each hidden activation: none | batch (arXiv:1502.03167), then without other biases
+    # none | batch: before each hidden activation (arXiv:1502.03167), then without other biases | spectral: of every
+    # layer, so that G's Lipschitz constant is at most 1
+    norm: str = "none"
 
     def check(self) -> None:
         check_hidden(self.hidden, self.activations)
         check_output(self.output, self.data)
-        check_one_of("generator.norm", self.norm, ("none", "batch"))
+        check_one_of("generator.norm", self.norm, ("none", "batch", "spectral"))
         if self.output_sparse and self.hidden and self.output_sparse > self.hidden[-1]:
             raise UserError(
                 f"generator.output_sparse={self.output_sparse} weights for each output unit, but the "
@@ -59,11 +63,12 @@ class Generator(nn.Module):
     def __call__(self, z: jax.Array, y: jax.Array | None = None, *, axis_name: str | None = None) -> jax.Array:
         h = jnp.concatenate([z, *one_hot(y, self.data)], axis=1)
         norm = (lambda h: BatchNorm()(h, axis_name=axis_name)) if self.norm == "batch" else None
-        h = hidden_layers(h, self.hidden, self.activations, self.irange, self.sigmoid_bias, norm=norm)
+        layer = dense(self.norm)
+        h = hidden_layers(h, self.hidden, self.activations, self.irange, self.sigmoid_bias, norm=norm, layer=layer)
         units = math.prod(self.data.shape)
         bias = output_bias(self.data.mean if self.output_bias else None, self.output, units)
         kernel_init = sparse_init(self.output_sparse) if self.output_sparse else uniform_init(self.output_irange)
-        x = nn.Dense(units, kernel_init=kernel_init, bias_init=lambda *_: jnp.asarray(bias), name="output")(h)
+        x = layer(units, kernel_init=kernel_init, bias_init=lambda *_: jnp.asarray(bias), name="output")(h)
         return ACTIVATIONS[self.output](x).reshape(-1, *self.data.shape)
 
 
@@ -77,6 +82,7 @@ class Discriminator(nn.Module):
     irange: float = 0.05  # weights start uniform in [-irange, irange]
     input_keep: float = 1.0  # dropout: probability to keep an input; 1 = no dropout
     hidden_keep: float = 1.0  # the same for the input of every later layer
+    norm: str = "none"  # none | spectral: of every layer, so that without dropout D's Lipschitz constant is at most 1
 
     def check(self) -> None:
         check_units("discriminator.hidden", self.hidden)
@@ -87,6 +93,7 @@ class Discriminator(nn.Module):
             raise UserError(f"discriminator.pieces must be above 0, not {self.pieces}.")
         if self.irange < 0:
             raise UserError(f"discriminator.irange must be 0 or more, not {self.irange}.")
+        check_one_of("discriminator.norm", self.norm, ("none", "spectral"))
         check_keep("discriminator.input_keep", self.input_keep)
         check_keep("discriminator.hidden_keep", self.hidden_keep)
 
@@ -111,6 +118,7 @@ class Discriminator(nn.Module):
             irange=self.irange,
             keeps=[self.input_keep] + [self.hidden_keep] * len(self.hidden),
             outputs=self.data.outputs,
+            layer=dense(self.norm),
         )
 
 
@@ -127,6 +135,11 @@ def check_hidden(hidden: Sequence[int], activations: Sequence[str]) -> None:
             raise UserError(f"generator.activations may hold {', '.join(ACTIVATIONS)}, not {name!r}.")
 
 
+def dense(norm: str) -> Callable[..., nn.Module]:
+    """The linear layer, (units, **initializers) -> module, spectrally normalized where `norm` says so."""
+    return partial(Dense, spectral=True) if norm == "spectral" else nn.Dense
+
+
 def hidden_layers(
     h: jax.Array,
     units: Sequence[int],
@@ -135,15 +148,17 @@ def hidden_layers(
     sigmoid_bias: float,
     *,
     norm: Callable[[jax.Array], jax.Array] | None = None,
+    layer: Callable[..., nn.Module] = nn.Dense,
 ) -> jax.Array:
     """The hidden layers of a generator: [n, d] -> [n, units[-1]]. To be called in a Flax module.
 
     Args:
       norm: of what the activations get. It has biases of its own; so the layers have none.
+      layer: the linear layer (`dense`).
     """
     for n, activation in zip(units, activations, strict=True):
         bias = nn.initializers.constant(sigmoid_bias if activation == "sigmoid" else 0.0)
-        h = nn.Dense(n, use_bias=norm is None, kernel_init=uniform_init(irange), bias_init=bias)(h)
+        h = layer(n, use_bias=norm is None, kernel_init=uniform_init(irange), bias_init=bias)(h)
         h = ACTIVATIONS[activation](h if norm is None else norm(h))
     return h
 
@@ -159,6 +174,7 @@ def logits(
     irange: float,
     keeps: Sequence[float],
     outputs: int,
+    layer: Callable[..., nn.Module] = nn.Dense,
 ) -> jax.Array:
     """The dense layers of a discriminator: [n, d] -> [n], or [n, outputs]. To be called in a Flax module.
 
@@ -167,14 +183,15 @@ def logits(
       first: the number of layers below, which tells the masks apart.
       units: of each hidden layer; `activation`, `pieces` and `irange` are theirs.
       keeps: the share of inputs that each layer keeps, one more than `units`.
+      layer: the linear layer (`dense`).
     """
     for i, (n, keep) in enumerate(zip([*units, outputs], keeps, strict=True)):
         h = dropout(h, keep, keys, first + i)
         init = uniform_init(irange)
         if i == len(units):
-            h = nn.Dense(n, kernel_init=init, name="output")(h)
+            h = layer(n, kernel_init=init, name="output")(h)
         elif activation == "maxout":
-            h = maxout(nn.Dense(n * pieces, kernel_init=init)(h), pieces)
+            h = maxout(layer(n * pieces, kernel_init=init)(h), pieces)
         else:
-            h = ACTIVATIONS[activation](nn.Dense(n, kernel_init=init)(h))
+            h = ACTIVATIONS[activation](layer(n, kernel_init=init)(h))
     return judged(h)

@@ -1,8 +1,8 @@
 """Spectral normalization (arXiv:1802.05957): a kernel divided by an estimate of its largest singular value.
 
 A kernel counts as the matrix [inputs, units]. The estimate is a power iteration whose vector is state, in the Flax
-collection `spectral`: it moves once per update of D, in the pass in which the collection is mutable, and never in G's
-step or in a penalty. Gradients flow through the kernel, not through the vectors.
+collection `spectral`: it moves once per update of its player, in the pass in which the collection is mutable, and never
+in the other player's step or in a penalty. Gradients flow through the kernel, not through the vectors.
 """
 
 from __future__ import annotations
@@ -75,6 +75,7 @@ class Dense(nn.Module):
     use_bias: bool = True
     spectral: bool = False
     kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
+    bias_init: nn.initializers.Initializer = nn.initializers.zeros_init()
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -83,4 +84,4 @@ class Dense(nn.Module):
         y = x @ (normalized(self, kernel) if self.spectral else kernel)
         if not self.use_bias:
             return y
-        return y + self.param("bias", nn.initializers.zeros_init(), (self.features,))[None]
+        return y + self.param("bias", self.bias_init, (self.features,))[None]

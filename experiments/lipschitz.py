@@ -1,0 +1,318 @@
+"""How steep G must be to draw two modes, and how steep trained ones are.
+
+    python -m experiments.lipschitz [--quick] [--out=runs/lipschitz] [--distance 1 1.5 2] [--scale 2 5 20]
+                                    [--steps=3000] [--seeds=5]
+
+Claims (Salmona, de Bortoli, Delon and Desolneux, arXiv:2206.14476). A G of a normal z with p_g = w N(m_1, s^2) +
+(1 - w) N(m_2, s^2) has a Lipschitz constant of at least s exp(d^2 / (8 s^2) - Phi^-1(w)^2 / 2), d = m_2 - m_1 (quoted
+from memory); and the total variation distance of p_g from p is bounded from below by how far the modes are apart and
+how steep G is.
+
+1. By quadrature. The smallest Lipschitz constant is max over x of phi(Phi^-1(F(x))) / p(x), by the Gaussian
+   isoperimetric inequality, reached by G = F^-1(Phi(z)) in one dimension (derived here). For w = 1/2 and modes at +-m
+   it is the bound, s exp(m^2 / 2 s^2). For other w the bound is not tight; divided by 2 sqrt(w (1 - w)) it is near it.
+   `least_total_variation`: the least TV that a slope allows (derived here; w = 1/2).
+2. By training. Modes at +-1, 1.5, 2 of deviation .5; G and D of 2 x 64 ReLU units, z normal and one-dimensional, Adam
+   1e-3 (0, .99) falling to 0 by a cosine, minibatches of 128, `algorithm1.train_step`: NS-GAN without penalty; WGAN-GP
+   of weight .1 (that of its authors' toys; at 1 the modes come out narrow, at 10 G ends at a point), five steps of D;
+   R3GAN, relativistic with R1 and R2 of .1. And R3GAN with a spectrally normalized G of L z: no slope above L.
+
+Expected: no run below its least TV, none steeper than its limit L; at m = 1 slopes near the 3.69 that are needed, at
+m = 2 far below 1490.
+Left in --out: lipschitz.png, result.json.
+Measured: MEASURED
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import math
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from matplotlib.figure import Figure
+from scipy.special import ndtr, ndtri
+
+from experiments.dynamics import write_result
+from jaxgan import errors
+from jaxgan.algorithm1 import Data, accumulate_steps, zero_metrics
+from jaxgan.config import default, update
+from jaxgan.errors import UserError
+from jaxgan.gan import Gan, build
+from jaxgan.hparams import HParams, traced
+from jaxgan.networks.layers import DataSpec
+from jaxgan.run.files import write_atomically
+from jaxgan.run.plots import LINES
+from jaxgan.sweep.statistics import mean_interval
+
+DEVIATION = 0.5  # of each mode
+CELL = 0.05  # of the histograms
+EXAMPLES = 2**16
+QUANTILES = 2**17  # of z, at which G is measured
+SHOWN = 512  # of them, in the picture
+ROUNDING = 2e-3  # of a TV over cells, from so many quantiles
+MOST = 6.0  # modes at +-m: further out the slope needed is beyond float32
+
+METHODS: dict[str, dict[str, Any]] = {
+    "NS-GAN": {"objective.loss": "non_saturating"},
+    "WGAN-GP": {"objective.loss": "wasserstein", "objective.penalties.gradient_penalty": 0.1, "train.d_steps": 5},
+    "R3GAN": {"objective.loss": "relativistic", "objective.penalties.r1": 0.1, "objective.penalties.r2": 0.1},
+}
+NORMALIZED = "R3GAN"  # the method that is also trained with a spectrally normalized G
+
+
+# --- By quadrature ----------------------------------------------------------------------------------------------------
+# p = w N(-m, s^2) + (1 - w) N(m, s^2) with distribution function F; z is normal, Phi its distribution function.
+# {G <= x} holds F_g(x) of z. To get from x to x + e, an L-Lipschitz G takes at least e/L of z's space, so that
+# Phi^-1(F_g(x + e)) >= Phi^-1(F_g(x)) + e/L: the Gaussian isoperimetric inequality, for z of any dimension. In one,
+# G = F^-1(Phi(z)) makes it an equality.
+
+
+def density(x: np.ndarray, m: float, s: float = DEVIATION, w: float = 0.5) -> np.ndarray:
+    low, high = (np.exp(-(((x - mean) / s) ** 2) / 2) / (s * math.sqrt(2 * math.pi)) for mean in (-m, m))
+    return w * low + (1 - w) * high
+
+
+def tails(x: np.ndarray, m: float, s: float = DEVIATION, w: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
+    """P(X < x) and P(X > x), both without cancellation."""
+    low, high = (x + m) / s, (x - m) / s
+    return w * ndtr(low) + (1 - w) * ndtr(high), w * ndtr(-low) + (1 - w) * ndtr(-high)
+
+
+def smallest_slope(m: float, s: float = DEVIATION, w: float = 0.5) -> float:
+    """The least Lipschitz constant of a G with p_g = p: max over x of phi(Phi^-1(F(x))) / p(x), phi = Phi'."""
+    x = np.linspace(-m - 8 * s, m + 8 * s, 200_001)
+    below, above = tails(x, m, s, w)
+    z = np.where(below < above, ndtri(below), -ndtri(above))
+    return float(np.max(np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi) / density(x, m, s, w)))
+
+
+def published_bound(m: float, s: float = DEVIATION, w: float = 0.5) -> float:
+    """s exp(d^2 / (8 s^2) - Phi^-1(w)^2 / 2), d = 2 m (arXiv:2206.14476, from memory)."""
+    return s * math.exp(m**2 / (2 * s**2) - float(ndtri(w)) ** 2 / 2)
+
+
+def least_total_variation(slope: float, m: float, s: float = DEVIATION) -> float:
+    """A lower bound of the total variation distance of p_g from p (w = 1/2) for every G of this Lipschitz constant.
+
+    Three cells, below -c, between, above c: Phi^-1(q(X < c)) - Phi^-1(q(X < -c)) >= 2c / slope. The bound is the
+    distance of p's three masses from the nearest such ones, for the best c of those that are borders of CELL.
+    """
+    starts, best = np.linspace(-8, 8, 16_001), 0.0
+    for c in CELL * np.arange(1, math.ceil(m / CELL) + 1):
+        side = float(tails(np.array(-c), m, s)[0])
+        if -2 * ndtri(side) >= 2 * c / slope:
+            continue  # p's own masses obey
+        below, above = ndtr(starts), ndtr(-(starts + 2 * c / slope))
+        distance = (np.abs(below - side) + np.abs(above - side) + np.abs(below + above - 2 * side)) / 2
+        best = max(best, float(distance.min()))
+    return best
+
+
+# --- By training ------------------------------------------------------------------------------------------------------
+
+
+def game(method: str, *, spectral: bool, steps: int) -> tuple[Gan, HParams]:
+    changes = {
+        "prior.size": 1,
+        "generator.hidden": (64, 64),
+        "generator.activations": ("relu", "relu"),
+        "generator.output": "linear",
+        "generator.output_bias": False,
+        "generator.irange": 0.2,
+        "generator.output_irange": 0.2,
+        "generator.norm": "spectral" if spectral else "none",
+        "discriminator.hidden": (64, 64),
+        "discriminator.irange": 0.2,
+        "train.batch_size": 128,
+    }
+    updates = {"generator": steps, "discriminator": steps * METHODS[method].get("train.d_steps", 1)}
+    for player, count in updates.items():
+        adam = {"learning_rate": 1e-3, "b1": 0.0, "b2": 0.99, "schedule.name": "cosine", "schedule.steps": float(count)}
+        changes |= {f"optimizer.{player}.{name}": value for name, value in adam.items()}
+    config = update(default(), changes | METHODS[method])
+    return build(config, DataSpec((1,)), EXAMPLES), traced(config)
+
+
+def two_modes(m: jax.Array) -> jax.Array:
+    """Draws of p with w = 1/2, the same but for m every time: [EXAMPLES, 1] float32."""
+    key = jax.random.key(0, impl="threefry2x32")
+    sign = jnp.where(jnp.arange(EXAMPLES) % 2 == 0, 1.0, -1.0)[:, None]
+    return m * sign + DEVIATION * jax.random.normal(key, (EXAMPLES, 1))
+
+
+def trained(method: str, *, spectral: bool, steps: int, distances: np.ndarray, scales: np.ndarray, seeds: np.ndarray):
+    """G at the quantiles of z, and its slope there, of each member (distance, scale of z, seed): 2 x [members, n]."""
+    gan, hparams = game(method, spectral=spectral, steps=steps)
+    z = ndtri((np.arange(QUANTILES) + 0.5) / QUANTILES).astype(np.float32)
+
+    def run(member: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
+        m, scale, seed = member
+        mine, data = hparams | {"seed": seed, "prior.scale": scale}, Data(two_modes(m))
+        state = gan.init(mine)
+        sums = zero_metrics(gan, mine, state, data)
+        state, _ = accumulate_steps(gan=gan, hparams=mine, state=state, sums=sums, data=data, n=jnp.uint32(steps))
+        G = state.generator
+        draw = lambda z: gan.G(G.params, G.stats, scale * z[:, None])[0][:, 0]  # noqa: E731
+        return jax.jvp(draw, (z,), (jnp.ones_like(z),))
+
+    # One after another: on a CPU vmap's batched products of this size take half as long again.
+    found = jax.jit(lambda *members: jax.lax.map(run, members))(distances, scales, seeds)
+    return tuple(np.asarray(a, np.float64) for a in found)
+
+
+def measured(x: np.ndarray, slope: np.ndarray, m: float) -> dict[str, float]:
+    """Of G at the quantiles of z: its largest slope, TV(p_g, p) over cells, and p_g's shares |x| < m/2 and x < 0."""
+    reach = math.ceil((m + 6 * DEVIATION) / CELL)
+    edges = CELL * np.arange(-reach, reach + 1)
+    q = np.histogram(x, np.concatenate([[-np.inf], edges, [np.inf]]))[0] / len(x)
+    below = np.concatenate([[0], tails(edges, m)[0], [1]])
+    return {
+        "slope": float(np.abs(slope).max()),
+        "TV": float(np.abs(q - np.diff(below)).sum() / 2),
+        "between": float(np.mean(np.abs(x) < m / 2)),
+        "left": float(np.mean(x < 0)),
+    }
+
+
+def population(
+    name: str, *, scale: float | None, distances: list[float], seeds: int, steps: int
+) -> list[dict[str, Any]]:
+    """What is measured of each run of a method, and G at SHOWN quantiles. scale: of z under spectral normalization."""
+    members = [(m, seed) for m in distances for seed in range(seeds)]
+    x, slope = trained(
+        name,
+        spectral=scale is not None,
+        steps=steps,
+        distances=np.array([m for m, _ in members], np.float32),
+        scales=np.full(len(members), 1.0 if scale is None else scale, np.float32),
+        seeds=np.array([seed for _, seed in members], np.uint32),
+    )
+    label = name if scale is None else f"{name}, SN, L = {scale:g}"
+    rows = []
+    for (m, seed), x_, slope_ in zip(members, x, slope, strict=True):
+        found = measured(x_, slope_, m)
+        rows.append({"method": label, "m": m, "seed": seed, **found, "limit": scale,
+                     "least TV": least_total_variation(found["slope"], m),
+                     "G": x_[:: QUANTILES // SHOWN]})  # fmt: skip
+    return rows
+
+
+# --- The command ------------------------------------------------------------------------------------------------------
+
+
+def table(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Prints and returns the means over seeds, with 95% intervals."""
+    print(f"\n{'':22}{'m':>5}{'needs':>8}  {'largest slope':24}{'TV':21}{'least TV at it':>15}{'between':>9}{'p':>7}")
+    cells = []
+    for method in dict.fromkeys(row["method"] for row in rows):
+        for m in dict.fromkeys(row["m"] for row in rows):
+            mine = [row for row in rows if row["method"] == method and row["m"] == m]
+            mean = {key: mean_interval([row[key] for row in mine]) for key in ("slope", "TV", "least TV", "between")}
+            of_p = 1 - 2 * float(tails(np.array(m / 2), m)[1])
+            cells.append({"method": method, "m": m, **{key: value._asdict() for key, value in mean.items()}})
+            print(f"{method:22}{m:5g}{smallest_slope(m):8.1f}  {mean['slope'].text(2):24}{mean['TV'].text(3):21}"
+                  f"{mean['least TV'].mean:15.4f}{mean['between'].mean:9.3f}{of_p:7.3f}")  # fmt: skip
+    return cells
+
+
+def picture(rows: list[dict[str, Any]], distances: list[float]) -> bytes:
+    """Slopes needed and reached, TV over the slope with its bound, and G of one seed."""
+    figure = Figure(figsize=(13.5, 4.6), dpi=100, layout="constrained")
+    slopes, variation, maps = figure.subplots(1, 3)
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    colors = dict(zip(methods, LINES, strict=False))
+    at = np.linspace(0.5, max(distances) + 0.1, 80)
+    slopes.semilogy(at, [smallest_slope(m) for m in at], color="black", linewidth=1, label="needed for $p_g = p$")
+    at = np.geomspace(1, 100, 60)
+    for m, style in zip(distances, ("-", "--", ":", "-."), strict=False):
+        variation.loglog(at, [least_total_variation(L, m) or np.nan for L in at], style, color="black", linewidth=1,
+                         label=f"least TV, m = {m:g}")  # fmt: skip
+    for method in methods:
+        mine = [row for row in rows if row["method"] == method]
+        jitter = 0.02 * (methods.index(method) - len(methods) / 2)
+        slopes.plot([row["m"] + jitter for row in mine], [row["slope"] for row in mine], ".", color=colors[method],
+                    label=method)  # fmt: skip
+        for m, marker in zip(distances, "os^D", strict=False):
+            there = [row for row in mine if row["m"] == m]
+            variation.plot([row["slope"] for row in there], [row["TV"] for row in there], marker, color=colors[method],
+                           markersize=4)  # fmt: skip
+        last = next(row for row in mine if row["m"] == distances[-1])
+        z = ndtri((np.arange(QUANTILES) + 0.5) / QUANTILES)[:: QUANTILES // SHOWN]
+        maps.plot(z, last["G"], color=colors[method], linewidth=1.2, label=method)
+    x = np.linspace(-distances[-1] - 2, distances[-1] + 2, 2001)
+    maps.plot(ndtri(tails(x, distances[-1])[0]), x, ":", color="black", label="the map that needs least")
+    slopes.set(xlabel="m (modes at $\\pm$ m, deviation .5)", title="largest slope of G")
+    variation.set(xlabel="largest slope of G", ylabel="TV($p_g, p$)", title="runs and what their slope allows",
+                  ylim=(1e-3, 1))  # fmt: skip
+    maps.set(xlabel="z", ylabel="G(z)", xlim=(-3, 3), title=f"G, m = {distances[-1]:g}, seed 0")
+    variation.legend(frameon=False, fontsize=8)
+    slopes.legend(frameon=False, fontsize=8)
+    for axis in (slopes, variation, maps):
+        axis.grid(alpha=0.3)
+        axis.spines[["top", "right"]].set_visible(False)
+    data = io.BytesIO()
+    figure.savefig(data, format="png")
+    return data.getvalue()
+
+
+def quadrature() -> list[dict[str, float]]:
+    """Prints and returns the slope needed and the published bound, for several shares of the modes."""
+    print(f"{'m':>5}{'share':>7}{'needed':>11}{'bound':>11}{'bound / 2 sqrt(w (1 - w))':>27}")
+    rows = []
+    for m in (1.0, 1.5, 2.0):
+        for w in (0.5, 0.3, 0.1):
+            row = {"m": m, "w": w, "needed": smallest_slope(m, w=w), "bound": published_bound(m, w=w)}
+            row["sharper"] = row["bound"] / (2 * math.sqrt(w * (1 - w)))
+            rows.append(row)
+            print(f"{m:5g}{w:7g}{row['needed']:11.3f}{row['bound']:11.3f}{row['sharper']:27.3f}")
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser("python -m experiments.lipschitz", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser.error = errors.usage_error
+    parser.add_argument("--quick", action="store_true", help="modes at +-1, R3GAN with and without a limit, one seed")
+    parser.add_argument("--out", type=Path, default=Path("runs/lipschitz"))
+    parser.add_argument("--distance", nargs="+", type=float, help="m: modes at +-m; default 1 1.5 2")
+    parser.add_argument("--scale", nargs="+", type=float, help="largest slopes of a normalized G; default 2 5 20")
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--seeds", type=int)
+    flags = parser.parse_args()
+    distances = flags.distance or ([1.0] if flags.quick else [1.0, 1.5, 2.0])
+    scales = flags.scale or ([2.0] if flags.quick else [2.0, 5.0, 20.0])
+    steps = (300 if flags.quick else 3000) if flags.steps is None else flags.steps
+    seeds = (1 if flags.quick else 5) if flags.seeds is None else flags.seeds
+    if steps < 1 or seeds < 1:
+        raise UserError(f"--steps={steps} and --seeds={seeds} must be 1 or more.")
+    if not (min(distances) > 0 and max(distances) <= MOST and min(scales) > 0):
+        raise UserError(f"--distance={distances} must be above 0 and at most {MOST:g}, --scale={scales} above 0.")
+
+    started = time.perf_counter()
+    exact = quadrature()
+    rows: list[dict[str, Any]] = []
+    settings = [(NORMALIZED, None)] if flags.quick else [(name, None) for name in METHODS]
+    for name, scale in settings + [(NORMALIZED, scale) for scale in scales]:
+        rows += population(name, scale=scale, distances=distances, seeds=seeds, steps=steps)
+    cells = table(rows)
+    below = sum(row["TV"] < row["least TV"] - ROUNDING for row in rows)
+    over = sum(row["limit"] is not None and row["slope"] > 1.01 * row["limit"] for row in rows)
+    seconds = time.perf_counter() - started
+    write_result(flags.out, {"quadrature": exact, "table": cells, "runs": rows, "below the bound": below,
+                             "steeper": over, "steps": steps, "seeds": seeds, "seconds": seconds})  # fmt: skip
+    write_atomically(flags.out / "lipschitz.png", picture(rows, distances))
+    print(f"\nruns with a TV below the least one: {below} of {len(rows)}; steeper than their limit by 1%: {over}")
+    print(f"{seconds:.0f} s; {flags.out}")
+    if below:
+        sys.exit("The bound of TV is broken.")
+
+
+if __name__ == "__main__":
+    sys.exit(errors.run_cli(main))
