@@ -25,7 +25,7 @@ What is compared here with what, all derived in this project:
 Expected: |FID(P1, Q) - 1123.04| < .01 by the closed form; the mean over trials at 50,000 samples within .2 of 1133.7;
 reversed in every trial at 50,000 and right in every one at 100,000; P1's intercept within .5 of 1123.04, order right.
 Left in --out: fid_bias.png, result.json.
-Measured: TODO
+Not run at its default size yet.
 """
 
 from __future__ import annotations

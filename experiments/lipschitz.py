@@ -20,7 +20,7 @@ how steep G is.
 Expected: no run below its least TV, none steeper than its limit L; at m = 1 slopes near the 3.69 that are needed, at
 m = 2 far below 1490.
 Left in --out: lipschitz.png, result.json.
-Measured: MEASURED
+Not run at its default size yet.
 """
 
 from __future__ import annotations

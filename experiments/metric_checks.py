@@ -19,7 +19,7 @@ Letters: T passes, F fails, and for two checks on diversity H or L: passes as a 
 fakes that spread too wide. A dash: not asked.
 
 Expected: the 30 rows as published. Left in --out: metric_checks.png, result.json (means and deviations at each point).
-Measured: TODO
+Not run at its default size yet.
 """
 
 from __future__ import annotations
