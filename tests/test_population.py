@@ -166,10 +166,10 @@ def test_a_signal_during_an_evaluation_puts_it_off(base, tmp_path, monkeypatch):
     whole = chunk.train(tmp_path / "whole", trials, [])
     about, signals, measured = program(trials[0]), [], []
 
-    def measure(samples):
+    def measure(samples, *rest):
         measured.append(len(signals))
         signals.append(signal.SIGINT)
-        return about.measure(samples)
+        return about.measure(samples, *rest)
 
     monkeypatch.setattr(devices, "threads", lambda: 1)
     with monkeypatch.context() as context:
