@@ -22,7 +22,7 @@ from jaxgan.augment import AUGMENTS
 from jaxgan.config import default, update, validate
 from jaxgan.gan import Gan, build
 from jaxgan.hparams import PENALTIES as WEIGHTS
-from jaxgan.hparams import HParams, traced
+from jaxgan.hparams import HParams, static, traced
 from jaxgan.networks import DISCRIMINATORS, GENERATORS
 from jaxgan.networks.layers import DataSpec
 from jaxgan.objectives.losses import LOSSES, Loss
@@ -88,7 +88,8 @@ def game(name: str, changes: dict[str, Any]) -> Game:
     base = {"prior.size": 4, "train.batch_size": M, "conditional": "label", "generator.ema.gamma": (1.0,)}
     config = update(default(), base | changes)
     validate(config)
-    spec = DataSpec(SHAPE, CLASSES, (0.0, 1.0), X.mean(axis=0) / 255)
+    classes = CLASSES if config.conditional == "label" else 0
+    spec = DataSpec(SHAPE, classes, (0.0, 1.0), X.mean(axis=0) / 255)
     gan = build(config, spec, len(X), label_classes=CLASSES)
     return Game(name, gan, traced(config), Data(jnp.asarray(X), jnp.asarray(Y)))
 
@@ -135,7 +136,7 @@ def families() -> list[tuple[str, str]]:
 
 
 def covering_games() -> list[Game]:
-    """Every network family, optimizer, schedule and augmentation, one of each in a game; parts; and every update."""
+    """Every network family, optimizer, schedule and augmentation, one of each in a game; then what is in no table."""
     found, pairs = [], families()
     for i in range(max(map(len, (pairs, OPTIMIZERS, SCHEDULES, AUGMENTS)))):
         turn = lambda table, i=i: list(table)[i % len(table)]  # noqa: E731
@@ -147,10 +148,21 @@ def covering_games() -> list[Game]:
         found.append(game(", ".join(dict.fromkeys(names)), changes))
     parts = {"train.accumulate": 2, "objective.loss": "relativistic", "objective.penalties.r1": 0.5}
     found.append(game("parts", family("mlp", "mlp") | SGD | parts))
+    found += outside_the_tables()
     for name in UPDATES:
         changes = {"train.update": name, "objective.loss": "relativistic_average"}
         found.append(game(f"update {name}", family("mlp", "mlp") | SGD | changes))
     return found
+
+
+def outside_the_tables() -> list[Game]:
+    """What belongs to no table: every term of the losses at once, with what counts updates; and packs of examples."""
+    off = [key for key, on in static(default()).items() if on is False and key.startswith("objective.")]
+    terms = {key: 0.5 for key in off if not key.startswith(WEIGHTS)} | {"objective.lecam.start": 0.0}
+    counting = {"train.d_steps": 2, "train.lookahead": 2, "objective.penalties.r1": 0.5, "objective.penalty_every": 2}
+    counting |= {"objective.penalty_schedule.name": "linear", "optimizer.discriminator.b2_schedule.name": "cosine"}
+    packs = {"conditional": "none", "discriminator.packing": 2}
+    return [game("terms", family("mlp", "mlp") | terms | counting), game("packs", family("mlp", "dcgan") | SGD | packs)]
 
 
 def player(one: Game):

@@ -169,7 +169,7 @@ def update_anchors(
 
     Source: lecam-gan, third_party/utils.py.
     """
-    decay = jnp.where(jnp.asarray(step) < start, 0.0, jnp.asarray(decay, jnp.float32))
+    decay = jnp.where(jnp.asarray(step, jnp.float32) < start, 0.0, jnp.asarray(decay, jnp.float32))
 
     def move(anchor: Array, logits: Array) -> Array:
         mean = jax.lax.stop_gradient(jnp.mean(logits)).astype(anchor.dtype)
