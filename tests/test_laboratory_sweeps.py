@@ -2,7 +2,6 @@
 
 import json
 import math
-import sys
 
 import jax
 import numpy as np
@@ -153,17 +152,3 @@ def test_copies_are_noticed_and_fresh_examples_are_not():
     noticed = memorization.notices(real)
     assert noticed["z_u"] and noticed["authentic"]
     assert not noticed["fid_train"]  # which copies win
-
-
-# --- the commands -----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["algorithm1_success", "r3gan_ablation", "memorization", "stacked_mnist"])
-def test_the_quick_form_of_each_command(name, here, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", [name, "--quick", "--seeds=2", f"--out={tmp_path}"])
-    {"algorithm1_success": algorithm1_success, "r3gan_ablation": r3gan_ablation, "memorization": memorization,
-     "stacked_mnist": stacked_mnist}[name].main()  # fmt: skip
-    assert json.loads((tmp_path / "result.json").read_text())
-    assert (tmp_path / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
-    assert str(tmp_path) in capsys.readouterr().out

@@ -91,7 +91,7 @@ def test_batch_norm_of_the_perceptron_by_hand():
 
 
 def test_a_norm_that_the_perceptron_does_not_have_is_refused():
-    with pytest.raises(UserError, match=r"generator\.norm must be one of none, batch, not 'layer'"):
+    with pytest.raises(UserError, match=r"generator\.norm must be one of none, batch, spectral, not 'layer'"):
         validate(update(default(), {"generator.norm": "layer"}))
 
 
