@@ -571,16 +571,15 @@ def main() -> None:
             for group, one in found[name].items()
         }
         result[name] = {"parts": parts, "verdicts": words, "published": published(check), "curves": curve}
-    seconds = time.perf_counter() - started
-    cells = sum(a != b for _, _, here, there in table for a, b in zip(here, there, strict=True))
-    write_result(flags.out, {"checks": result, "table": table, "differences": flipped, "repeats": repeats,
-                             "seed": flags.seed, "seconds": seconds})  # fmt: skip
+        seconds = time.perf_counter() - started
+        write_result(flags.out, {"checks": result, "table": table, "differences": flipped, "repeats": repeats,
+                                 "seed": flags.seed, "seconds": seconds})  # fmt: skip
     write_atomically(flags.out / "metric_checks.png", picture(found, table))
+    cells = sum(a != b for _, _, here, there in table for a, b in zip(here, there, strict=True))
     print(f"\n{4 * len(table) - cells} of {4 * len(table)} cells as published")
     for one in flipped:
-        print(
-            f"  {one['where']}: {one['here']} here, {one['published']} published and in {one['share']:.0%} of resamples"
-        )
+        share = f"{one['share']:.0%} of resamples"
+        print(f"  {one['where']}: {one['here']} here, {one['published']} published and in {share}")
     print(f"{seconds:.0f} s; {flags.out}")
 
 
