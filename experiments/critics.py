@@ -30,7 +30,7 @@ Found in the released code, which the published rows contain:
 2. It clips kernels, not biases (Algorithm 1 of arXiv:1701.07875 clips all parameters). With biases uniform on
    +- 1/sqrt(2) and kernels below .04, hardly a unit of the first layer bends inside the square: the critic is nearly
    linear. `clip_kernels` does that, `clip` is Algorithm 1.
-3. Its spectral norm leaves sigma out of the gradient (arXiv:1802.05957, section 2.3, has it). A side run on the
+3. Its spectral norm leaves sigma out of the gradient, against arXiv:1802.05957 (section 2.3). A side run on the
    released centres of d, N = 2, 4, not by this command (10,000 steps, one seed), gave cosine .14 and W1 .14 without
    sigma's gradient, .54 and .33 with it; published .21 and .15, true .82.
 
