@@ -27,7 +27,7 @@ NONE = "no penalty"
 
 def games(pair: tuple[str, str]) -> list[tuple[zoo.Game, tuple[str, ...]]]:
     """Games of a family with any loss, and what penalties each can have; a D with batch statistics has none."""
-    rates = {f"optimizer.{player}.learning_rate": 1e-3 for player in ("generator", "discriminator")}
+    rates = {f"optimizer.{player}.learning_rate": 1e-4 for player in ("generator", "discriminator")}
     fields, norms = zoo.family(*pair) | rates, {"discriminator.norm": "spectral"}
     if "norm" not in fields_of(DISCRIMINATORS[pair[1]]):
         return [(zoo.any_loss(fields, PENALTIES), (NONE, *PENALTIES))]
