@@ -53,7 +53,7 @@ def test_the_last_layers_are_the_average_of_the_other_run(tiny_config, source):
 def test_batch_norms_move_with_their_layers(tiny_config, tmp_path):
     """And are not those of the same number: here both have 16 units."""
     norm = {"generator.norm": "batch"}
-    assert train(tiny_config(**norm), tmp_path / "source") == 0
+    assert train(tiny_config(**norm, **{"prior.size": 16}), tmp_path / "source") == 0
     theirs = jaxgan.load(tmp_path / "source").state.generator.params["BatchNorm_0"]
     layers = {"generator.hidden": (16, 16), "generator.activations": ("relu", "relu")}
     fresh, begun = initialized(tiny_config(**norm, **layers, **{"generator.initialize_from": str(tmp_path / "source")}))
