@@ -39,6 +39,7 @@ import io
 import math
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ import numpy as np
 import optax
 from matplotlib.figure import Figure
 
-from experiments.dynamics import PLAYERS, write_result
+from experiments.dynamics import PLAYERS, kept, write_result
 from jaxgan import errors
 from jaxgan.algorithm1 import Data, accumulate_steps, zero_metrics
 from jaxgan.config import default, update
@@ -176,6 +177,13 @@ def train(gan: Gan, hparams: HParams, *, data: np.ndarray, steps: int, seeds: in
     return {name: np.stack([look[name] for look in looks], axis=1) for name in looks[0]} | {"samples": samples}
 
 
+def timed(name: str, setting: dict[str, Any], length: dict[str, int]) -> dict[str, Any]:
+    """`train` by a method, and the seconds of `cpu` time that it took."""
+    begun = time.process_time()
+    found = train(*game(name, **setting), data=training_set(), **length)
+    return found | {"cpu": time.process_time() - begun}
+
+
 # --- What it says -----------------------------------------------------------------------------------------------------
 
 
@@ -297,12 +305,12 @@ def main() -> None:
     started = time.perf_counter()
     names = ["plain", *(name for name in flags.method if name != "plain")]
     setting = {name: getattr(flags, name) for name in ("width", "layers", "batch_size", "learning_rate", "weight")}
-    data, runs, seconds = training_set(), {}, {}
+    runs, seconds = {}, {}
     for name in names:
-        begun = time.process_time()
-        gan, hparams = game(name, **setting)
-        runs[name] = train(gan, hparams, data=data, steps=flags.steps, seeds=flags.seeds)
-        seconds[name] = time.process_time() - begun
+        length = {"steps": flags.steps, "seeds": flags.seeds}
+        found = kept(flags.out, {"method": name} | setting | length, partial(timed, name, setting, length))
+        seconds[name] = found.pop("cpu")
+        runs[name] = {score: np.asarray(numbers) for score, numbers in found.items()}
         print(f"{name}: {flags.seeds} seeds of {flags.steps} steps, {seconds[name]:.0f} s of CPU time", flush=True)
     summaries = {name: summary(found, runs["plain"]) for name, found in runs.items()}
     table(runs, summaries)

@@ -58,7 +58,7 @@ import numpy as np
 import optax
 from matplotlib.figure import Figure
 
-from experiments.dynamics import write_result
+from experiments.dynamics import kept, write_result
 from jaxgan import algorithm1, errors
 from jaxgan.config import default, update
 from jaxgan.config.fields import not_a_choice
@@ -419,13 +419,15 @@ def main() -> None:
     for pair in pairs:
         for name in names:
             count = min(steps, RELEASED[name])
-            runs[pair][name] = train(name, pair, steps=count, batch_size=batch_size, seeds=seeds)
+            setting = {"steps": count, "batch_size": batch_size, "seeds": seeds}
+            found = kept(flags.out, {"method": name, "pair": pair} | setting, partial(train, name, pair, **setting))
+            runs[pair][name] = {score: np.asarray(numbers) for score, numbers in found.items()}
             print(f"{pair[0]}, {pair[1]} {name}: {time.perf_counter() - started_at:.0f} s", file=sys.stderr, flush=True)
     rows, held = table(runs), verdicts(runs)
     seconds = time.perf_counter() - started_at
-    kept = {f"{d}, {n}": {name: {k: a for k, a in found.items() if k not in ("critic", "u")}
+    scored = {f"{d}, {n}": {name: {k: a for k, a in found.items() if k not in ("critic", "u")}
                           for name, found in methods.items()} for (d, n), methods in runs.items()}  # fmt: skip
-    write_result(flags.out, {"table": rows, "holds": held, "runs": kept, "steps": steps, "batch_size": batch_size,
+    write_result(flags.out, {"table": rows, "holds": held, "runs": scored, "steps": steps, "batch_size": batch_size,
                              "seeds": seeds, "seconds": seconds})  # fmt: skip
     write_atomically(flags.out / "critics.png", picture(runs))
     print()

@@ -23,7 +23,7 @@ import numpy as np
 
 from jaxgan.algorithm1 import Data, train_step
 from jaxgan.augment import Nothing
-from jaxgan.config import default, update
+from jaxgan.config import default, fingerprint, update
 from jaxgan.gan import Gan, build
 from jaxgan.hparams import HParams, traced
 from jaxgan.networks.layers import DataSpec
@@ -216,7 +216,25 @@ def at_once(function: Callable, cases: Sequence[Any]) -> Iterator[Any]:
 # --- What an experiment leaves ----------------------------------------------------------------------------------------
 
 
-def write_result(out: Path, result: Mapping[str, Any]) -> None:
-    """result.json in `out`. Numbers of NumPy become those of JSON."""
+def kept(out: Path, setting: Mapping[str, Any], make: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+    """What `make` returns, from out/parts/ if it was made there before: so a stopped command goes on where it was.
+
+    Args:
+      setting: all that decides the result; two that differ have two files, which processes may write side by side.
+      make: returns numbers, strings, and arrays, which come back as lists.
+    """
+    path = out / "parts" / f"{fingerprint(setting)}.json"
+    if not path.exists():
+        write_atomically(path, _json({"setting": setting, "made": make()}))
+    return json.loads(path.read_bytes())["made"]
+
+
+def _json(value: Mapping[str, Any]) -> bytes:
+    """Numbers of NumPy become those of JSON."""
     plain = lambda a: a.tolist() if isinstance(a, np.ndarray | np.generic) else str(a)  # noqa: E731
-    write_atomically(out / "result.json", (json.dumps(result, indent=1, default=plain) + "\n").encode())
+    return (json.dumps(value, indent=1, default=plain) + "\n").encode()
+
+
+def write_result(out: Path, result: Mapping[str, Any]) -> None:
+    """result.json in `out`."""
+    write_atomically(out / "result.json", _json(result))

@@ -39,7 +39,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy.special import ndtr, ndtri
 
-from experiments.dynamics import write_result
+from experiments.dynamics import kept, write_result
 from jaxgan import errors
 from jaxgan.algorithm1 import Data, accumulate_steps, zero_metrics
 from jaxgan.config import default, update
@@ -300,7 +300,9 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     settings = [(NORMALIZED, None)] if flags.quick else [(name, None) for name in METHODS]
     for name, scale in settings + [(NORMALIZED, scale) for scale in scales]:
-        rows += population(name, scale=scale, distances=distances, seeds=seeds, steps=steps)
+        setting = {"scale": scale, "distances": distances, "seeds": seeds, "steps": steps}
+        make = lambda: {"rows": population(name, **setting)}  # noqa: B023, E731
+        rows += kept(flags.out, {"method": name} | setting, make)["rows"]
     cells = table(rows)
     below = sum(row["TV"] < row["least TV"] - ROUNDING for row in rows)
     over = sum(row["limit"] is not None and row["slope"] > 1.01 * row["limit"] for row in rows)

@@ -323,3 +323,19 @@ def test_modes_a_cell_is_a_population_and_is_not_trained_twice(tmp_path, monkeyp
     assert len({tuple(column) for column in np.transpose(found["jsd"])}) == 3
     monkeypatch.setattr(modes, "train", None)
     assert modes.trained([cell], tmp_path) == [found]
+
+
+def test_what_was_made_is_kept_by_its_setting(tmp_path):
+    """Arrays come back as lists, at once as later; another setting is made anew."""
+    calls = []
+
+    def make(number):
+        calls.append(number)
+        return {"x": np.float32([0.1, np.nan]), "n": np.int64(number)}
+
+    first = dynamics.kept(tmp_path, {"seed": 0, "steps": [1, 2]}, lambda: make(0))
+    again = dynamics.kept(tmp_path, {"steps": [1, 2], "seed": 0}, lambda: make(1))
+    assert first["n"] == again["n"] == 0 and np.float32(again["x"][0]) == np.float32(0.1)
+    assert math.isnan(first["x"][1]) and isinstance(first["x"], list)
+    assert dynamics.kept(tmp_path, {"seed": 1, "steps": [1, 2]}, lambda: make(2))["n"] == 2
+    assert calls == [0, 2] and len(list((tmp_path / "parts").iterdir())) == 2
