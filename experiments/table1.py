@@ -57,7 +57,7 @@ from jaxgan.config.files import override
 from jaxgan.data import Dataset, tfd
 from jaxgan.data.decode import decode
 from jaxgan.errors import UserError
-from jaxgan.evaluate import SELECTION, sampler
+from jaxgan.evaluate import SELECTION, measurer, sampler
 from jaxgan.metrics import neighbours, parzen
 from jaxgan.metrics.neighbours import Neighbours
 from jaxgan.metrics.parzen import Estimate
@@ -66,6 +66,7 @@ from jaxgan.run.files import write_atomically
 from jaxgan.run.workdir import read_run
 from jaxgan.run.writers import read_metrics
 from jaxgan.state import run_stream
+from jaxgan.sweep.statistics import mean_interval
 
 
 def adam(*, learning_rate: float, decay: float) -> dict[str, object]:
@@ -131,6 +132,9 @@ PUBLISHED = {  # the paper's Table 1: mean and +-, nats
 PAPER = {"MNIST": 225.0, "TFD": 2057.0}  # a line in the picture
 REAL = "training images as samples"
 
+# Scores on the features of the classifier that the package trains on MNIST's labels, by the heads of their columns.
+FEATURES = {"FID": "classifier_fid", "Precision": "classifier_precision", "Recall": "classifier_recall"}
+
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito's
 
 
@@ -157,6 +161,7 @@ class Score(NamedTuple):
     estimates: list[Estimate]  # one, or one per fold
     neighbours: list[Neighbours]  # as many
     validation: int  # images that chose sigma
+    features: dict[str, float] = {}  # noqa: RUF012 - by name of FEATURES, where the data are MNIST
 
     @property
     def mean(self) -> float:
@@ -231,12 +236,13 @@ def scores(run: Run, sets: list[Dataset], samples: int) -> Iterator[Score]:
         if step not in found:
             gan = jaxgan.load(run.workdir, step)
             drawn = sampler(gan.gan)(gan.hparams, gan.state, run_stream(gan.hparams, "evaluate"), samples)
+            features = featured(gan.config, sets[0], drawn) if run.column == "MNIST" and not gan.config.data.gcn else {}
             low = gan.config.data.low
             if low and not gan.config.data.gcn:
                 drawn = (drawn - low) / (1 - low)  # the table's scale is [0, 1]
             measured = protocol(drawn, sets, gcn=gan.config.data.gcn)
             step = gan.step
-            found[step] = Score(run.column, run.variant, checkpoint, gan.config.seed, step, *measured)
+            found[step] = Score(run.column, run.variant, checkpoint, gan.config.seed, step, *measured, features)
         yield found[step]._replace(checkpoint=checkpoint)
 
 
@@ -260,12 +266,23 @@ def protocol(
     return estimates, neighbouring, min(len(sets[0].validation), parzen.VALIDATION)
 
 
-def score_data(column: str, sets: list[Dataset], *, gcn: float, samples: int) -> Score:
+def featured(config: ConfigDict, dataset: Dataset, samples: np.ndarray) -> dict[str, float]:
+    """The scores of FEATURES, against the test images: samples [n, *shape] in the range of the run's data."""
+    fields = {"features": "classifier", "metrics": ("fid", "prdc"), "samples": len(samples), "split": "test"}
+    found = measurer(update(config, {f"evaluate.{name}": value for name, value in fields.items()}), dataset)(samples)
+    return {head: found[name] for head, name in FEATURES.items()}
+
+
+def score_data(column: str, sets: list[Dataset], *, config: ConfigDict, samples: int) -> Score:
     """The scale of the numbers: random training images in place of samples."""
-    train = sets[0].train
+    train, gcn, low = sets[0].train, config.data.gcn, config.data.low
     chosen = np.random.default_rng(0).permutation(len(train))[:samples]
     name = f"{len(chosen):,} {REAL}" + (f", data.gcn={gcn:g}" if gcn else "")
-    return Score(column, name, "-", None, None, *protocol(np.asarray(decode(train[chosen], gcn)), sets, gcn=gcn))
+    images = np.asarray(decode(train[chosen], gcn))
+    features = {}
+    if column == "MNIST" and not gcn:
+        features = featured(config, sets[0], images * np.float32(1 - low) + np.float32(low))
+    return Score(column, name, "-", None, None, *protocol(images, sets, gcn=gcn), features)
 
 
 def score_file(path: Path, *, column: str, dataset: Dataset, asked: int) -> Score:
@@ -334,7 +351,7 @@ def table(scored: list[Score]) -> Iterator[str]:
 def statistics(scored: list[Score]) -> Iterator[str]:
     """What the table's numbers are over seeds."""
     head = ("Data", "Variant", "Checkpoint", "Seeds", "Mean", "SD over seeds", "Lowest", "Highest")
-    head += ("1-NN, data", "1-NN, samples")
+    head += ("1-NN, data", "1-NN, samples", *FEATURES)
     yield row(*head)
     yield row(*["---"] * len(head))
     for key, runs in groups(scored, "column", "variant", "checkpoint").items():
@@ -343,19 +360,27 @@ def statistics(scored: list[Score]) -> Iterator[str]:
         deviation = f"{means.std(ddof=1):.1f}" if len(means) > 1 else "-"
         low, mean, high = (f"{number:.1f}" for number in (means.min(), means.mean(), means.max()))
         shares = (f"{share:.3f}" for share in np.mean([score.nearest for score in members], axis=0))
-        yield row(*key, len(means), mean, deviation, low, high, *shares)
+        features = (over_seeds([s.features[name] for s in members if name in s.features]) for name in FEATURES)
+        yield row(*key, len(means), mean, deviation, low, high, *shares, *features)
+
+
+def over_seeds(numbers: list[float]) -> str:
+    """Their mean and 95% t interval over seeds, to three digits."""
+    return mean_interval(numbers).text(3 if max(numbers) <= 1 else 1) if numbers else "-"
 
 
 def singles(scored: list[Score]) -> Iterator[str]:
     """Every run by itself."""
     head = ("Data", "Variant", "Seed", "Checkpoint", "Step", "Log-likelihood", "Sigma", "1-NN, data", "1-NN, samples")
+    head += (*FEATURES,)
     yield row(*head)
     yield row(*["---"] * len(head))
     for s in scored:
         sigma = ", ".join(sorted({f"{e.sigma:.3f}{' (edge)' if e.at_edge else ''}" for e in s.estimates}))
         seed, step = ("-" if x is None else x for x in (s.seed, s.step))
         nats, shares = f"{s.mean:.1f} ± {s.error:.1f}", (f"{share:.3f}" for share in s.nearest)
-        yield row(s.column, s.variant, seed, s.checkpoint, step, nats, sigma, *shares)
+        features = (f"{s.features[name]:.3f}" if name in s.features else "-" for name in FEATURES)
+        yield row(s.column, s.variant, seed, s.checkpoint, step, nats, sigma, *shares, *features)
 
 
 def notes(scored: list[Score], samples: int) -> Iterator[str]:
@@ -375,6 +400,11 @@ def notes(scored: list[Score], samples: int) -> Iterator[str]:
         f"each whose nearest other neighbour, among as many of both, is of its kind. It is .5 for one distribution; "
         f"read it against the row of {REAL}. Samples that are too alike have more than the data."
     )
+    if any(score.features for score in scored):
+        yield (
+            "FID, precision and recall (k = 5) against the 10,000 test images, in the features of the classifier that "
+            "the package trains on MNIST's labels: they compare with each other, not with Inception's."
+        )
     if any(estimate.at_edge for score in scored for estimate in score.estimates):
         yield (
             f"A sigma marked (edge) is the smallest or the largest of the grid ({parzen.SIGMAS[0]:g} to "
@@ -511,12 +541,12 @@ def train_all(planned: list[tuple[Run, list[tuple[ConfigDict, Path]]]]) -> int:
 
 def score_all(flags: argparse.Namespace, changes: list[str], runs: list[Run]) -> tuple[list[Score], list[Score]]:
     """The scores of the runs and of the files of samples, and those of training images."""
-    read: dict[str, tuple[str, list[Dataset], float]] = {}  # column, sets and gcn, by the data's settings
+    read: dict[str, tuple[str, list[Dataset], ConfigDict]] = {}  # column, sets and a config, by the data's settings
 
     def sets(config: ConfigDict, column: str) -> list[Dataset]:
         key = fingerprint(flatten(config.data))
         if key not in read:
-            read[key] = column, sets_of(data.load(config.data)), config.data.gcn
+            read[key] = column, sets_of(data.load(config.data)), config
         return read[key][1]
 
     scored: list[Score] = []
@@ -527,7 +557,7 @@ def score_all(flags: argparse.Namespace, changes: list[str], runs: list[Run]) ->
         (dataset,) = sets(override(recipe(name), changes), column)
         files = flags.samples_file
         scored += [score_file(path, column=column, dataset=dataset, asked=flags.samples) for path in files]
-    real = [score_data(column, each, gcn=gcn, samples=flags.samples) for column, each, gcn in read.values()]
+    real = [score_data(column, each, config=config, samples=flags.samples) for column, each, config in read.values()]
     return scored, real
 
 

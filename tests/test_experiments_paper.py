@@ -224,11 +224,37 @@ def test_the_tables_tell_seeds_from_test_images_and_leave_out_the_seed_that_chos
     assert "| Adversarial nets, jaxgan: recipe, last | 225.0 ± 2.0 |  |" in rows
     assert "| Adversarial nets, jaxgan: alternating, last | 210.0 ± 2.0 |  |" in rows
     rows = list(table1.statistics(scored))
-    assert "| MNIST | recipe | last | 2 | 225.0 | 7.1 | 220.0 | 230.0 | 0.750 | 0.500 |" in rows
-    assert "| MNIST | alternating | last | 1 | 210.0 | - | 210.0 | 210.0 | 0.750 | 0.500 |" in rows
-    assert "| MNIST | recipe | 0 | last | 100 | 300.0 ± 9.0 | 0.200 | 0.750 | 0.500 |" in table1.singles(scored)
+    assert "| MNIST | recipe | last | 2 | 225.0 | 7.1 | 220.0 | 230.0 | 0.750 | 0.500 | - | - | - |" in rows
+    assert "| MNIST | alternating | last | 1 | 210.0 | - | 210.0 | 210.0 | 0.750 | 0.500 | - | - | - |" in rows
+    assert "| MNIST | recipe | 0 | last | 100 | 300.0 ± 9.0 | 0.200 | 0.750 | 0.500 | - | - | - |" in table1.singles(
+        scored
+    )
     assert "The settings were chosen on MNIST with seed 0" in " ".join(table1.notes(scored, 10_000))
     assert "were chosen on" not in " ".join(table1.notes([score(1.0, seed=1)], 10_000))
+
+
+def test_scores_on_features_have_columns_and_intervals_over_seeds():
+    scored = [score(1.0, seed=s)._replace(features={"FID": fid, "Precision": 0.5, "Recall": 0.25}) for s, fid in
+              ((0, 999.0), (1, 20.0), (2, 21.0), (3, 22.0))]  # fmt: skip
+    (row,) = list(table1.statistics(scored))[2:]
+    # Half of the 95% interval of three seeds of deviation 1: 4.303 / sqrt(3).
+    assert row.endswith("| 21.0 [18.5, 23.5] | 0.500 [0.500, 0.500] | 0.250 [0.250, 0.250] |")
+    assert list(table1.singles(scored))[3].endswith("| 20.000 | 0.500 | 0.250 |")
+    assert "in the features of the classifier" in " ".join(table1.notes(scored, 10_000))
+
+
+def test_features_are_the_classifiers_against_test_images(tiny_config, monkeypatch):
+    asked = {}
+
+    def measurer(config, dataset):
+        asked.update(flatten(config))
+        return lambda samples: {"classifier_fid": 1.0, "classifier_precision": 0.5, "classifier_recall": 0.2, "x": 0.0}
+
+    monkeypatch.setattr(table1, "measurer", measurer)
+    found = table1.featured(tiny_config(), None, np.zeros((7, 8, 8, 1), np.float32))
+    assert found == {"FID": 1.0, "Precision": 0.5, "Recall": 0.2}
+    assert (asked["evaluate.features"], asked["evaluate.split"], asked["evaluate.samples"]) == ("classifier", "test", 7)
+    assert list(asked["evaluate.metrics"]) == ["fid", "prdc"]
 
 
 def test_the_error_over_folds():
@@ -250,7 +276,7 @@ def test_what_differs_from_the_paper_is_said():
     ):
         assert words in said
     rows = list(table1.singles([score(1.0, sigma=0.1, edge=True)]))
-    assert rows[-1] == "| MNIST | recipe | 0 | last | 100 | 1.0 ± 1.0 | 0.100 (edge) | 0.750 | 0.500 |"
+    assert rows[-1] == "| MNIST | recipe | 0 | last | 100 | 1.0 ± 1.0 | 0.100 (edge) | 0.750 | 0.500 | - | - | - |"
 
 
 def test_what_is_measured_on_each_set(tiny_config):
@@ -264,7 +290,7 @@ def test_what_is_measured_on_each_set(tiny_config):
         assert estimate.mean == pytest.approx(want, rel=1e-5)
     assert used == min(1000, len(digits.validation))
     # The scale: training images, whose order does not matter to a Parzen window.
-    real = table1.score_data("digits", [digits], gcn=0.0, samples=10_000)
+    real = table1.score_data("digits", [digits], config=tiny_config(), samples=10_000)
     assert real.variant == f"{len(train):,} training images as samples"
     want = parzen.evaluate(train, decode(digits.validation, 0.0), test, SIGMAS)
     assert real.mean == pytest.approx(want.mean, rel=1e-5)
@@ -339,7 +365,7 @@ def test_scores_are_of_contrast_normalized_images_where_training_was(normalized)
     # The run's own evaluation decodes the same.
     measured = measurer(gan.config, dataset)(samples)
     assert measured["test_log_likelihood"] == pytest.approx(want.mean, rel=1e-4)
-    real = table1.score_data("digits", [dataset], gcn=5.0, samples=500)
+    real = table1.score_data("digits", [dataset], config=gan.config, samples=500)
     chosen = np.random.default_rng(0).permutation(len(dataset.train))[:500]
     want = parzen.evaluate(by_hand(dataset.train[chosen]), by_hand(dataset.validation), by_hand(dataset.test), SIGMAS)
     assert real.mean == pytest.approx(want.mean, rel=1e-4)
