@@ -26,7 +26,11 @@ def evaluate(train: ArrayLike, real: ArrayLike, fake: ArrayLike) -> float:
     """
     real, fake = inputs.pair(real, fake, 2, "the test of memorization")
     train, _ = inputs.pair(train, real, 2, "the test of memorization")
-    held_out, samples = (distances.nearest(x, train, 1)[0][:, 0] for x in (real, fake))
+    return z_u(*(distances.nearest(x, train, 1)[0][:, 0] for x in (real, fake)))
+
+
+def z_u(held_out: np.ndarray, samples: np.ndarray) -> float:
+    """The same of the distances to the nearest training example (or their squares): [n] of data, [m] of samples."""
     n, m = len(held_out), len(samples)
     held_out = np.sort(held_out)
     nearer = (np.searchsorted(held_out, samples, "left") + np.searchsorted(held_out, samples, "right")) / 2
