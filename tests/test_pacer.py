@@ -23,6 +23,7 @@ class Device:
         self.pieces: list[tuple[int, bool]] = []
         monkeypatch.setattr(pacer.time, "perf_counter", lambda: self.now)
         monkeypatch.setattr(jax, "block_until_ready", self.wait)
+        monkeypatch.setattr(pacer, "is_ready", lambda handle: handle <= self.now)
 
     def dispatch(self, steps: int, line: bool) -> float:
         """Returns at once; the handle is when the device will be done."""
@@ -75,6 +76,19 @@ def test_compilation_and_evaluations_are_not_in_the_seconds(tiny_config, device)
             device.now += 1000  # the caller measures
     assert device.pieces[0] == (0, False)  # compiles, and trains nothing
     assert device.now == pytest.approx(COMPILATION + 40 * STEP + 2 * 1000)
+
+
+def test_a_device_that_returns_when_it_is_done_is_timed_alike(tiny_config, device):
+    """As a GPU does from a loop whose length is a number of the program: the last line before an evaluation too."""
+    config = tiny_config(**{"train.steps": 40, "log.every": 5, "evaluate.every": 20, "checkpoint.every": 40})
+    returns_when_done = lambda steps, line: device.wait(device.dispatch(steps, line))  # noqa: E731
+    for reached in pace(step=0, config=config, dispatch=returns_when_done, signals=[]):
+        assert reached.seconds == pytest.approx(reached.steps * STEP)
+
+
+def test_readiness_is_that_of_all_arrays():
+    x = jax.block_until_ready(jax.numpy.ones(3))
+    assert pacer.is_ready({"a": x, "b": 1.0})
 
 
 def test_a_piece_is_a_second_of_work_and_the_next_one_waits_for_nothing(tiny_config, device):

@@ -46,6 +46,11 @@ def is_due(step: int, every: int, config: ConfigDict) -> bool:
     return step == config.train.steps or (every > 0 and step % every == 0)
 
 
+def is_ready(handle: Any) -> bool:
+    """Whether the devices are done with all of its arrays."""
+    return all(leaf.is_ready() for leaf in jax.tree.leaves(handle) if isinstance(leaf, jax.Array))
+
+
 def pace(
     *,
     step: int,
@@ -67,22 +72,24 @@ def pace(
     jax.block_until_ready(dispatch(0, False))
     clock, piece, waiting, stop = time.perf_counter(), 1, None, False
 
-    def finish(reached: Reached) -> Reached:
+    def finish(reached: Reached, ended: float | None = None) -> Reached:
         nonlocal clock, piece
         # Waited for first: where memory was too small, fetching a number hangs (JAX 0.10 on CPU).
         handle = jax.block_until_ready(reached.handle)
-        seconds = time.perf_counter() - clock
-        clock += seconds
+        ended = time.perf_counter() if ended is None else ended
+        seconds, clock = ended - clock, ended
         piece = max(1, min(2 * piece, int(PIECE_SECONDS * reached.steps / seconds)))
         return reached._replace(handle=handle, seconds=seconds)
 
     while step < config.train.steps and not stop:
         n = min(next_event(step, config) - step, piece)
         line = step + n == next_event(step, config)
+        # A GPU returns from a loop of so many steps when it is done. Then the time of that call is of this piece.
+        ended = time.perf_counter() if waiting and is_ready(waiting.handle) else None
         handle = dispatch(n, line)
         step += n
         if waiting:
-            yield finish(waiting)
+            yield finish(waiting, ended)
         if jax.process_count() > 1:  # two programs of several hosts at work at once may wait for each other for ever
             jax.block_until_ready(handle)
         stop, agreed = sync(bool(signals), piece)
