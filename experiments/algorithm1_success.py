@@ -13,8 +13,8 @@ A run trains if D's loss, -V/2, in the mean over the last 500 steps is above 1e-
 p_g = p_data. Rates have Clopper-Pearson intervals; each is compared with Algorithm 1's by the exact McNemar test, by
 seed. Test log-likelihoods are Parzen's of 2,000 samples, which is less than the paper's 10,000 give.
 
-A near win can be for good: on an H200, by `experiments.table1`, seed 0 of the simultaneous update stood at D's loss 1e-5
-from step 17,500 to the last of 75,000, -276 nats; seeds 3 and 4 trained.
+A near win can be for good: on an H200, by `experiments.table1`, seed 0 of the simultaneous update kept a D's loss
+below 2e-4 from step 2,500 to the last of 75,000, where it had -276 nats; seeds 3 and 4 trained.
 
 Why 20 epochs: of two earlier single runs of Algorithm 1, seed 0 stood at -252 nats and D's loss at 1.6e-4 at epochs 10
 and 20, while seed 1 had 3.4 nats at epoch 10 and 90.1, D's loss .45, at epoch 20. Ten epochs do not decide. A sweep can
