@@ -8,7 +8,6 @@ python -m experiments.modes [--quick] [--out=runs/modes] [--seeds=10] [--rate_se
 from __future__ import annotations
 
 import argparse
-import io
 import math
 import sys
 import time
@@ -18,7 +17,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 from scipy import stats
 
@@ -31,7 +29,7 @@ from jaxgan.data.mixture import NAMED
 from jaxgan.errors import UserError
 from jaxgan.objectives.losses import LOSSES
 from jaxgan.run.files import write_atomically
-from jaxgan.run.plots import BLUE, GREEN, LINES, ORANGE
+from jaxgan.run.plots import BLUE, GREEN, LINES, ORANGE, figure_png, new_figure
 from jaxgan.sweep import devices
 from jaxgan.sweep.plan import Trial
 from jaxgan.sweep.population import Member
@@ -373,7 +371,7 @@ def course(axis, cells: Sequence[Cell], found: Sequence[dict[str, Any]]) -> None
 
 def picture(cells: Sequence[Cell], found: Sequence[dict[str, Any]], losses: list[dict[str, Any]]) -> bytes:
     """Modes over training, the GAN's samples by both protocols, and the success rates."""
-    figure = Figure(figsize=(14, 7), dpi=100, layout="constrained")
+    figure = new_figure(14, 7)
     axes = figure.subplot_mosaic(
         [["ring", "VEEGAN ring", "PacGAN ring", "rates"], ["grid", "VEEGAN grid", "PacGAN grid", "rates"]],
         width_ratios=(1.3, 1, 1, 1.2),
@@ -396,9 +394,7 @@ def picture(cells: Sequence[Cell], found: Sequence[dict[str, Any]], losses: list
     for axis in (axes["ring"], axes["grid"], axes["rates"]):
         axis.grid(alpha=0.3)
         axis.spines[["top", "right"]].set_visible(False)
-    data = io.BytesIO()
-    figure.savefig(data, format="png")
-    return data.getvalue()
+    return figure_png(figure)
 
 
 # --- The command ------------------------------------------------------------------------------------------------------
