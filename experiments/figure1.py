@@ -261,9 +261,8 @@ def animation(frames: list[Frame], seed: int, p_data: np.ndarray) -> bytes:
         draw(axis, frame, seed=seed, p_data=p_data, arrows=24)
         axis.set_title(caption(frame, seed), fontsize="medium")
         figure.legend(loc="outside lower center", ncols=3, frameon=False)
-        pictures.append(
-            Image.open(io.BytesIO(figure_png(figure))).convert("RGB").quantize(32, dither=Image.Dither.NONE)
-        )
+        frame_png = Image.open(io.BytesIO(figure_png(figure)))
+        pictures.append(frame_png.convert("RGB").quantize(32, dither=Image.Dither.NONE))
     data = io.BytesIO()
     durations = [1500 if frame.moment.label else 150 for frame in frames]
     pictures[0].save(data, "GIF", save_all=True, append_images=pictures[1:], duration=durations, loop=0, optimize=True)
