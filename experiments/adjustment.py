@@ -35,7 +35,6 @@ which would make 12 minutes of CPU time for the default command.
 from __future__ import annotations
 
 import argparse
-import io
 import math
 import sys
 import time
@@ -47,7 +46,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from matplotlib.figure import Figure
 
 from experiments.dynamics import PLAYERS, kept, write_result
 from jaxgan import errors
@@ -61,7 +59,7 @@ from jaxgan.hparams import HParams, traced
 from jaxgan.metrics.modes import coverage
 from jaxgan.networks.layers import DataSpec
 from jaxgan.run.files import write_atomically
-from jaxgan.run.plots import BLUE, GREEN, LINES, ORANGE
+from jaxgan.run.plots import BLUE, GREEN, LINES, ORANGE, figure_png, new_figure
 from jaxgan.state import GanState, Player, run_stream
 from jaxgan.sweep import devices
 from jaxgan.sweep.statistics import mean_interval, paired_difference, rate_interval
@@ -206,7 +204,7 @@ def summary(found: dict[str, np.ndarray], plain: dict[str, np.ndarray]) -> dict[
 
 def picture(runs: dict[str, dict[str, np.ndarray]], steps: int) -> bytes:
     """D's loss and the KL over modes in the course of training, and samples of the first seed."""
-    figure = Figure(figsize=(13, 7.6), dpi=100, layout="constrained")
+    figure = new_figure(13, 7.6)
     above, below = figure.subfigures(2, 1)
     axes = above.subplots(1, 3)
     at = np.arange(1, LOOKS + 1) * (steps // LOOKS)
@@ -238,9 +236,7 @@ def picture(runs: dict[str, dict[str, np.ndarray]], steps: int) -> bytes:
             title=title if title == "data" else f"{title}, seed {FIRST_SEED}",
             aspect="equal",
         )
-    data = io.BytesIO()
-    figure.savefig(data, format="png")
-    return data.getvalue()
+    return figure_png(figure)
 
 
 # --- The command ------------------------------------------------------------------------------------------------------

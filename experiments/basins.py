@@ -34,7 +34,6 @@ cluster. 82 s of CPU time, two cores of an AMD EPYC (12 minutes there, busy with
 from __future__ import annotations
 
 import argparse
-import io
 import itertools
 import math
 import sys
@@ -47,7 +46,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from matplotlib.figure import Figure
 
 from experiments.dynamics import write_result
 from jaxgan import algorithm1, errors
@@ -59,7 +57,7 @@ from jaxgan.hparams import traced
 from jaxgan.networks.layers import DataSpec
 from jaxgan.objectives.losses import LOSSES
 from jaxgan.run.files import write_atomically
-from jaxgan.run.plots import BLUE, GREEN, ORANGE
+from jaxgan.run.plots import BLUE, GREEN, ORANGE, figure_png, new_figure
 from jaxgan.state import Player, run_stream
 
 EXACT = 1e-4  # nats
@@ -304,7 +302,7 @@ def covered(found: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def picture(game: dict[str, Any], runs: dict[str, dict[str, np.ndarray]]) -> bytes:
-    figure = Figure(figsize=(13, 4.2), dpi=100, layout="constrained")
+    figure = new_figure(13, 4.2)
     ratio, loss, cover = figure.subplots(1, 3)
     for best, D in zip(game["log p/q"], game["D"], strict=True):
         ratio.plot(best - best.mean(), D - D.mean(), ".", color=BLUE, markersize=5)
@@ -325,9 +323,7 @@ def picture(game: dict[str, Any], runs: dict[str, dict[str, np.ndarray]]) -> byt
         axis.spines[["top", "right"]].set_visible(False)
     loss.legend(frameon=False)
     cover.legend(frameon=False)
-    data = io.BytesIO()
-    figure.savefig(data, format="png")
-    return data.getvalue()
+    return figure_png(figure)
 
 
 def enumeration(sizes: tuple[int, ...]) -> dict[str, Any]:

@@ -31,7 +31,6 @@ to 1e-5. 47 s of CPU time, two cores of an AMD EPYC (17 minutes there, busy with
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 import time
 from collections.abc import Callable
@@ -40,7 +39,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from matplotlib.figure import Figure
 from scipy.integrate import solve_ivp
 
 from experiments import dynamics
@@ -48,7 +46,7 @@ from experiments.dynamics import Game, sgd
 from jaxgan import errors
 from jaxgan.errors import UserError
 from jaxgan.run.files import write_atomically
-from jaxgan.run.plots import BLUE, GREEN, LINES, ORANGE
+from jaxgan.run.plots import BLUE, GREEN, LINES, ORANGE, figure_png, new_figure
 
 LIMIT = 1e-6
 LOOKAHEAD = 5  # steps, half of the way stays
@@ -279,7 +277,7 @@ NOTEBOOK = {  # as its output prints them
 
 def picture(rows: list[dict[str, Any]], drifts: dict[str, dict[str, dict[str, Any]]]) -> bytes:
     """Trajectories on the bilinear game, the distance over steps, and the error of one step against the flows."""
-    figure = Figure(figsize=(13, 4.4), dpi=100, layout="constrained")
+    figure = new_figure(13, 4.4)
     plane, distance, error = figure.subplots(1, 3)
     # Where the game turns, the symplectic term is the consensus term.
     shown = [row for row in rows if row["gamma"] == 0 and row["rule"] != "symplectic"]
@@ -305,9 +303,7 @@ def picture(rows: list[dict[str, Any]], drifts: dict[str, dict[str, dict[str, An
         axis.grid(alpha=0.3)
         axis.spines[["top", "right"]].set_visible(False)
     figure.legend(*plane.get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False, fontsize=9)
-    data = io.BytesIO()
-    figure.savefig(data, format="png")
-    return data.getvalue()
+    return figure_png(figure)
 
 
 def main() -> None:

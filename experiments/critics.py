@@ -43,7 +43,6 @@ Not run at its default size yet.
 from __future__ import annotations
 
 import argparse
-import io
 import math
 import sys
 import time
@@ -56,7 +55,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from matplotlib.figure import Figure
 
 from experiments.dynamics import kept, write_result
 from jaxgan import algorithm1, errors
@@ -68,7 +66,7 @@ from jaxgan.hparams import HParams, traced
 from jaxgan.networks.layers import DataSpec
 from jaxgan.optimizers import clip_weights
 from jaxgan.run.files import write_atomically
-from jaxgan.run.plots import LINES
+from jaxgan.run.plots import LINES, figure_png, new_figure
 from jaxgan.state import Player, run_stream
 from jaxgan.sweep.statistics import mean_interval
 
@@ -339,7 +337,7 @@ def picture(runs: Runs) -> bytes:
     names = list(next(iter(runs.values())))
     colors = dict(zip(names, LINES, strict=False))
     flat = next((methods for pair, methods in runs.items() if pair[0] == 2), None)
-    figure = Figure(figsize=(13.5, 7.6 if flat else 4.2), dpi=80, layout="constrained")
+    figure = new_figure(13.5, 7.6 if flat else 4.2)
     upper, lower = figure.subfigures(2, 1, height_ratios=(0.8, 1)) if flat else (None, figure)
     if flat:
         shown = {"-u": -next(iter(flat.values()))["u"][0]} | {name: found["critic"][0] for name, found in flat.items()}
@@ -369,9 +367,7 @@ def picture(runs: Runs) -> bytes:
     for axis in (curves, bars):
         axis.grid(alpha=0.3)
         axis.spines[["top", "right"]].set_visible(False)
-    data = io.BytesIO()
-    figure.savefig(data, format="png")
-    return data.getvalue()
+    return figure_png(figure)
 
 
 def as_pair(text: str) -> tuple[int, int]:

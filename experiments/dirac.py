@@ -48,7 +48,6 @@ the step and by the whole gradient written out, 3e-33 by the released one.
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 import time
 from collections.abc import Sequence
@@ -57,7 +56,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from matplotlib.figure import Figure
 
 from experiments import dynamics
 from experiments.dynamics import Game, sgd
@@ -67,7 +65,7 @@ from jaxgan.errors import UserError
 from jaxgan.hparams import HParams
 from jaxgan.objectives.penalties import PENALTIES
 from jaxgan.run.files import write_atomically
-from jaxgan.run.plots import BLUE, GREEN, ORANGE
+from jaxgan.run.plots import BLUE, GREEN, ORANGE, figure_png, new_figure
 
 LIMIT = 1e-3
 UPDATES = ("simultaneous", "alternating", "extragradient")
@@ -359,7 +357,7 @@ def paths(name: str, weight: float | None) -> tuple[dict[str, np.ndarray], np.nd
 
 
 def nine_panels() -> bytes:
-    figure = Figure(figsize=(11, 11.4), dpi=100, layout="constrained")
+    figure = new_figure(11, 11.4)
     drawn = dynamics.at_once(lambda panel: paths(panel[1], panel[2]), PANELS)
     for axis, (title, name, _), (found, points, field) in zip(
         figure.subplots(3, 3).ravel(), PANELS, drawn, strict=True
@@ -376,12 +374,12 @@ def nine_panels() -> bytes:
         axis.set(xlim=(-2, 2), ylim=(-2, 2), title=title, xlabel=r"$\theta$", ylabel=r"$\psi$", aspect="equal")
     handles, labels = axis.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, markerscale=2)
-    return _png(figure)
+    return figure_png(figure)
 
 
 def eigenvalue_picture(gammas: np.ndarray, eigenvalues: np.ndarray, cycles: dict[str, Any]) -> bytes:
     """The locus of R1's eigenvalues over gamma, and the radius of NS-GAN's cycle over the learning rate."""
-    figure = Figure(figsize=(10, 4.2), dpi=110, layout="constrained")
+    figure = new_figure(10, 4.2)
     plane, cycle = figure.subplots(1, 2)
     fine = np.linspace(gammas[0], gammas[-1], 2001)
     exact = np.array([flow_eigenvalues(METHODS["r1"], gamma) for gamma in fine])
@@ -402,13 +400,7 @@ def eigenvalue_picture(gammas: np.ndarray, eigenvalues: np.ndarray, cycles: dict
         axis.grid(alpha=0.3)
         axis.spines[["top", "right"]].set_visible(False)
         axis.legend(frameon=False, fontsize=9, loc="upper left")
-    return _png(figure)
-
-
-def _png(figure: Figure) -> bytes:
-    data = io.BytesIO()
-    figure.savefig(data, format="png")
-    return data.getvalue()
+    return figure_png(figure)
 
 
 # --- The command ------------------------------------------------------------------------------------------------------

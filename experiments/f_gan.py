@@ -41,7 +41,6 @@ work; not timed on idle ones), 2026-11-25; a second run gave the same numbers.
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 import time
 from collections.abc import Callable
@@ -52,7 +51,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from matplotlib.figure import Figure
 from scipy.optimize import least_squares, minimize, root
 
 from experiments.dynamics import at_once, write_result
@@ -67,7 +65,7 @@ from jaxgan.hparams import HParams, traced
 from jaxgan.networks.layers import DataSpec
 from jaxgan.objectives.losses import Loss
 from jaxgan.run.files import write_atomically
-from jaxgan.run.plots import LINES
+from jaxgan.run.plots import LINES, figure_png, new_figure
 
 WEIGHTS, MEANS, VARIANCES = (0.67, 0.33), (2.0, -1.0), (2.0, 0.065)
 GRID = np.linspace(-14.0, 16.0, 12_001)
@@ -251,7 +249,7 @@ def train(
 
 def picture(rows: dict[str, dict[str, Any]], matrix: np.ndarray, names: list[str]) -> bytes:
     """Fixed points and learned (mu, sigma) of both games, and the matrix of trained with and tested on."""
-    figure = Figure(figsize=(13, 5), dpi=100, layout="constrained")
+    figure = new_figure(13, 5)
     density, plane, table = figure.subplots(1, 3)
     density.plot(GRID, P, color="black", linestyle=":", label="P")
     for name, color in zip(names, LINES, strict=False):
@@ -280,9 +278,7 @@ def picture(rows: dict[str, dict[str, Any]], matrix: np.ndarray, names: list[str
     for axis in (density, plane):
         axis.grid(alpha=0.3)
         axis.spines[["top", "right"]].set_visible(False)
-    data = io.BytesIO()
-    figure.savefig(data, format="png")
-    return data.getvalue()
+    return figure_png(figure)
 
 
 def verdicts(rows: dict[str, dict[str, Any]], matrix: np.ndarray, names: list[str]) -> dict[str, bool]:

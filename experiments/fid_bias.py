@@ -31,7 +31,6 @@ Not run at its default size yet.
 from __future__ import annotations
 
 import argparse
-import io
 import math
 import sys
 import time
@@ -40,7 +39,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.polynomial import hermite_e
 from scipy.special import ndtr
 
@@ -49,7 +47,7 @@ from jaxgan import errors
 from jaxgan.errors import UserError
 from jaxgan.metrics import fid
 from jaxgan.run.files import write_atomically
-from jaxgan.run.plots import BLUE, ORANGE
+from jaxgan.run.plots import BLUE, ORANGE, figure_png, new_figure
 
 PUBLISHED = {"P1": 1123.0, "P1, 50,000 samples": 1133.7, "deviation": 0.2}
 DIMENSIONS = 2048
@@ -177,7 +175,7 @@ def picture(
     first_order: dict[int, float],
 ) -> bytes:
     """FID over 1/N of both models, with the truth at 0, and the lines of FID-infinity."""
-    figure = Figure(figsize=(11, 4.5), dpi=100, layout="constrained")
+    figure = new_figure(11, 4.5)
     for axis, least in zip(figure.subplots(1, 2), (0, 10_000), strict=True):
         for name, color in (("P1", BLUE), ("P2", ORANGE)):
             kept = [i for i, n in enumerate(sizes) if n >= least]
@@ -196,9 +194,7 @@ def picture(
         axis.grid(alpha=0.3)
         axis.spines[["top", "right"]].set_visible(False)
         axis.legend(frameon=False, fontsize=8)
-    data = io.BytesIO()
-    figure.savefig(data, format="png")
-    return data.getvalue()
+    return figure_png(figure)
 
 
 def main() -> None:

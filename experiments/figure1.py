@@ -40,7 +40,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 from PIL import Image
 
@@ -53,7 +52,7 @@ from jaxgan.hparams import HParams, traced
 from jaxgan.networks.layers import DataSpec
 from jaxgan.objectives.theory import js_divergence
 from jaxgan.run.files import write_atomically
-from jaxgan.run.plots import BLUE, GREEN
+from jaxgan.run.plots import BLUE, GREEN, figure_png, new_figure
 from jaxgan.state import GanState
 
 SEEDS = 5
@@ -244,29 +243,26 @@ def caption(frame: Frame, seed: int) -> str:
 def picture(frames: list[Frame], seed: int, p_data: np.ndarray) -> bytes:
     """The four panels, as a PNG."""
     panels = [frame for frame in frames if frame.moment.label]
-    figure = Figure(figsize=(11, 3.5), dpi=130, layout="constrained")
+    figure = new_figure(11, 3.5)
     row = figure.subplots(1, len(panels), sharey=True)
     for axis, frame in zip(row, panels, strict=True):
         draw(axis, frame, seed=seed, p_data=p_data, arrows=16)
         axis.set_title(f"{frame.moment.label} {caption(frame, seed)}", fontsize="medium")
     figure.legend(*row[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
-    data = io.BytesIO()
-    figure.savefig(data, format="png")
-    return data.getvalue()
+    return figure_png(figure)
 
 
 def animation(frames: list[Frame], seed: int, p_data: np.ndarray) -> bytes:
     """All frames, as a GIF that lingers on those of the four panels."""
     pictures = []
     for frame in frames:
-        figure = Figure(figsize=(5, 4), dpi=90, layout="constrained")
+        figure = new_figure(5, 4)
         axis = figure.subplots()
         draw(axis, frame, seed=seed, p_data=p_data, arrows=24)
         axis.set_title(caption(frame, seed), fontsize="medium")
         figure.legend(loc="outside lower center", ncols=3, frameon=False)
-        data = io.BytesIO()
-        figure.savefig(data, format="png")
-        pictures.append(Image.open(data).convert("RGB").quantize(32, dither=Image.Dither.NONE))
+        frame_png = Image.open(io.BytesIO(figure_png(figure)))
+        pictures.append(frame_png.convert("RGB").quantize(32, dither=Image.Dither.NONE))
     data = io.BytesIO()
     durations = [1500 if frame.moment.label else 150 for frame in frames]
     pictures[0].save(data, "GIF", save_all=True, append_images=pictures[1:], duration=durations, loop=0, optimize=True)

@@ -26,7 +26,6 @@ Not run at its default size yet.
 from __future__ import annotations
 
 import argparse
-import io
 import math
 import sys
 import time
@@ -36,7 +35,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from matplotlib.figure import Figure
 from scipy.special import ndtr, ndtri
 
 from experiments.dynamics import kept, write_result
@@ -48,7 +46,7 @@ from jaxgan.gan import Gan, build
 from jaxgan.hparams import HParams, traced
 from jaxgan.networks.layers import DataSpec
 from jaxgan.run.files import write_atomically
-from jaxgan.run.plots import LINES
+from jaxgan.run.plots import LINES, figure_png, new_figure
 from jaxgan.sweep.statistics import mean_interval
 
 DEVIATION = 0.5  # of each mode
@@ -224,7 +222,7 @@ def table(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def picture(rows: list[dict[str, Any]], distances: list[float]) -> bytes:
     """Slopes needed and reached, TV over the slope with its bound, and G of one seed."""
-    figure = Figure(figsize=(13.5, 4.6), dpi=100, layout="constrained")
+    figure = new_figure(13.5, 4.6)
     slopes, variation, maps = figure.subplots(1, 3)
     methods = list(dict.fromkeys(row["method"] for row in rows))
     colors = dict(zip(methods, LINES, strict=False))
@@ -257,9 +255,7 @@ def picture(rows: list[dict[str, Any]], distances: list[float]) -> bytes:
     for axis in (slopes, variation, maps):
         axis.grid(alpha=0.3)
         axis.spines[["top", "right"]].set_visible(False)
-    data = io.BytesIO()
-    figure.savefig(data, format="png")
-    return data.getvalue()
+    return figure_png(figure)
 
 
 def quadrature() -> list[dict[str, float]]:

@@ -25,7 +25,6 @@ Not run at its default size yet.
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -34,7 +33,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from experiments.dynamics import kept, write_result
 from jaxgan import errors
@@ -42,7 +40,7 @@ from jaxgan.config.fields import not_a_choice
 from jaxgan.errors import UserError
 from jaxgan.metrics import prdc
 from jaxgan.run.files import write_atomically
-from jaxgan.run.plots import LINES
+from jaxgan.run.plots import LINES, figure_png, new_figure
 
 N = 1000
 METRICS = ("precision", "recall", "density", "coverage")  # of fidelity, diversity, fidelity, diversity
@@ -497,7 +495,7 @@ def differences(check: Check, found: dict[str, Curve], words: dict[str, list[str
 
 def picture(found: dict[str, dict[str, Curve]], table: list[tuple[str, str, str, str]]) -> bytes:
     """The table, a flipped cell framed, and beside it each check's curves in its last group."""
-    figure = Figure(figsize=(17, 9.5), dpi=90, layout="constrained")
+    figure = new_figure(17, 9.5)
     left, right = figure.subfigures(1, 2, width_ratios=(1, 2.3))
     axis = left.subplots()
     for i, (_, _, here, there) in enumerate(table):
@@ -527,9 +525,7 @@ def picture(found: dict[str, dict[str, Curve]], table: list[tuple[str, str, str,
     for metric, color in zip(METRICS, LINES, strict=False):
         panels[-1].plot([], [], color=color, label=metric)
     panels[-1].legend(frameon=False, loc="center")
-    data = io.BytesIO()
-    figure.savefig(data, format="png")
-    return data.getvalue()
+    return figure_png(figure)
 
 
 def main() -> None:

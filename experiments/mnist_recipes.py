@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import io
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -28,7 +27,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
 import jaxgan
@@ -40,7 +38,7 @@ from jaxgan.config.files import override
 from jaxgan.data.decode import encode
 from jaxgan.evaluate import measurer
 from jaxgan.run.files import write_atomically
-from jaxgan.run.plots import grid
+from jaxgan.run.plots import figure_png, grid, new_figure
 from jaxgan.run.scores import EVALUATION
 from jaxgan.run.writers import read_metrics
 from jaxgan.sweep.statistics import mean_interval
@@ -109,7 +107,7 @@ def table(runs: Mapping[str, Sequence[Mapping[str, float]]]) -> list[str]:
 
 def picture(workdirs: Mapping[str, Path]) -> bytes:
     """Random samples of a run of each recipe, not chosen; a row a class where G is told one."""
-    figure = Figure(figsize=(3.4 * len(workdirs), 3.7), dpi=110, layout="constrained")
+    figure = new_figure(3.4 * len(workdirs), 3.7)
     for axis, (name, workdir) in zip(
         figure.subplots(1, len(workdirs), squeeze=False)[0], workdirs.items(), strict=True
     ):
@@ -119,9 +117,7 @@ def picture(workdirs: Mapping[str, Path]) -> bytes:
         axis.imshow(grid(images, SIDE), cmap="gray", vmin=0, vmax=255)
         axis.set_title(f"{name}, step {gan.step:,}")
         axis.set_axis_off()
-    file = io.BytesIO()
-    figure.savefig(file, format="png")
-    return file.getvalue()
+    return figure_png(figure)
 
 
 def main() -> int:

@@ -46,7 +46,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
 import jaxgan
@@ -63,6 +62,7 @@ from jaxgan.metrics.neighbours import Neighbours
 from jaxgan.metrics.parzen import Estimate
 from jaxgan.run.checkpoints import Checkpoints
 from jaxgan.run.files import write_atomically
+from jaxgan.run.plots import figure_png, new_figure
 from jaxgan.run.workdir import read_run
 from jaxgan.run.writers import read_metrics
 from jaxgan.state import run_stream
@@ -430,13 +430,13 @@ def course(workdir: Path) -> tuple[list[float], list[float]]:
     return [before + record["step"] / steps for record in found], [record["test_log_likelihood"] for record in found]
 
 
-def picture(path: Path, runs: list[Run], real: dict[str, float]) -> None:
+def picture(runs: list[Run], real: dict[str, float]) -> bytes:
     """The log-likelihood over training: a panel per column, a colour per variant, a line per run.
 
     real: the log-likelihood under training images, by column.
     """
     columns = list(dict.fromkeys(run.column for run in runs))
-    figure = Figure(figsize=(7 * len(columns), 4.5), dpi=110, layout="constrained")
+    figure = new_figure(7 * len(columns), 4.5)
     for axis, column in zip(figure.subplots(1, len(columns), squeeze=False)[0], columns, strict=True):
         here = [run for run in runs if run.column == column]
         variants = list(dict.fromkeys(run.variant for run in here))
@@ -456,7 +456,7 @@ def picture(path: Path, runs: list[Run], real: dict[str, float]) -> None:
         axis.margins(y=0.08)
         axis.grid(alpha=0.3)
         axis.legend(loc="lower right", fontsize="small").set_in_layout(False)
-    figure.savefig(path)
+    return figure_png(figure)
 
 
 def recipe(name: str) -> ConfigDict:
@@ -577,7 +577,7 @@ def main() -> int:
     text = "\n\n".join(["\n".join(part) for part in parts] + list(notes(scored, flags.samples))) + "\n"
     write_atomically(flags.out / "table1.md", text.encode())
     if runs:
-        picture(flags.out / "table1.png", runs, {score.column: score.mean for score in real})
+        write_atomically(flags.out / "table1.png", picture(runs, {score.column: score.mean for score in real}))
     print(f"\n{text}\nin {flags.out / 'table1.md'}{' and table1.png' if runs else ''}")
     return 0
 

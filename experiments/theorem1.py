@@ -20,7 +20,6 @@ busy with other work), 2026-11-23.
 from __future__ import annotations
 
 import argparse
-import io
 import math
 import sys
 import time
@@ -32,7 +31,6 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from matplotlib.figure import Figure
 
 from experiments.proposition1 import affine, fixed, normal, settings, train_discriminator
 from jaxgan import errors
@@ -43,7 +41,7 @@ from jaxgan.hparams import traced
 from jaxgan.networks.layers import DataSpec
 from jaxgan.objectives.theory import generator_criterion, js_divergence
 from jaxgan.run.files import write_atomically
-from jaxgan.run.plots import BLUE, ORANGE
+from jaxgan.run.plots import BLUE, ORANGE, figure_png, new_figure
 
 EXACT = 1e-5  # nats
 GAP = 0.002  # nats, between C(G) and V of the trained D
@@ -119,7 +117,7 @@ def picture(trained: np.ndarray, best: np.ndarray) -> bytes:
       trained: [len(TRAINED), len(STEPS)], V in nats.
       best: [len(TRAINED)], C(G).
     """
-    figure = Figure(figsize=(11, 4), dpi=110, layout="constrained")
+    figure = new_figure(11, 4)
     panels = figure.subplots(1, 3)
     dense = 201
     lines = [
@@ -154,9 +152,7 @@ def picture(trained: np.ndarray, best: np.ndarray) -> bytes:
         axis.grid(alpha=0.3)
         axis.spines[["top", "right"]].set_visible(False)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
-    data = io.BytesIO()
-    figure.savefig(data, format="png")
-    return data.getvalue()
+    return figure_png(figure)
 
 
 def main() -> None:

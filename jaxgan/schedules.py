@@ -1,4 +1,9 @@
-"""Numbers that change over training, each a function of how many updates were made; their fields may be traced."""
+"""Numbers that change over training, each a function of how many updates were made; their fields may be traced.
+
+A member of `SCHEDULES` is a section of the configuration for a number that stands elsewhere in it; `between` is the way
+itself, for numbers whose ends and length are fields of what they belong to (`augment.shape`, `generator.ema.rise`), and
+alone has an 'exponential' that arrives at its end.
+"""
 
 from __future__ import annotations
 

@@ -5,20 +5,24 @@ import importlib
 import re
 import sys
 import types
+from functools import partial
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+import test_updates
 import test_zoo
 import zoo_games as zoo
 
 from jaxgan import data
+from jaxgan.algorithm1 import UPDATES, adjusted
 from jaxgan.augment import AUGMENTS
-from jaxgan.config import update, validate
+from jaxgan.config import CHOICES, update, validate
 from jaxgan.errors import UserError
 from jaxgan.metrics import METRICS
 from jaxgan.networks import DISCRIMINATORS, FAMILIES, GENERATORS
+from jaxgan.objectives.adjustments import ADJUSTMENTS
 from jaxgan.objectives.losses import LOSSES
 from jaxgan.objectives.penalties import PENALTIES
 from jaxgan.optimizers import OPTIMIZERS
@@ -28,7 +32,8 @@ from jaxgan.state import all_finite
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "extending.md").read_text()
 BLOCKS = re.findall(r"```python\n# (jaxgan/\S+\.py)([^\n]*)\n(.*?)```", PAGE, re.DOTALL)
-TABLES = (LOSSES, PENALTIES, FAMILIES, GENERATORS, DISCRIMINATORS, OPTIMIZERS, SCHEDULES, AUGMENTS, METRICS)
+TABLES = (LOSSES, PENALTIES, ADJUSTMENTS, UPDATES, FAMILIES, GENERATORS, DISCRIMINATORS, OPTIMIZERS, SCHEDULES)
+TABLES += (AUGMENTS, METRICS, CHOICES)
 
 
 def run(path: str, code: str) -> types.ModuleType | None:
@@ -57,6 +62,8 @@ def members():
             found[module.__name__] = module
     family = found["jaxgan.networks.linear"]
     GENERATORS["linear"], DISCRIMINATORS["linear"] = family.Generator, family.Discriminator  # as FAMILIES gives them
+    UPDATES["ahead"] = partial(adjusted, term=ADJUSTMENTS["ahead"])  # as ADJUSTMENTS gives them
+    CHOICES["train.update"] = tuple(UPDATES)
     yield found
     for table, saved in zip(TABLES, before, strict=True):
         table.clear()
@@ -68,8 +75,9 @@ def members():
 
 
 def test_the_page_has_a_skeleton_of_every_kind(members):
-    assert len(BLOCKS) == PAGE.count("```python") == 11
-    assert {"margin"} <= LOSSES.keys() and {"r1_and_r2"} <= PENALTIES.keys() and {"linear"} <= FAMILIES.keys()
+    assert len(BLOCKS) == PAGE.count("```python") == 12
+    assert {"margin"} <= LOSSES.keys() and {"r1_and_r2"} <= PENALTIES.keys() and {"ahead"} <= ADJUSTMENTS.keys()
+    assert {"linear"} <= FAMILIES.keys()
     assert {"lion"} <= OPTIMIZERS.keys() and {"step"} <= SCHEDULES.keys() and {"brightness"} <= AUGMENTS.keys()
     assert {"brightness"} <= METRICS.keys()
 
@@ -94,6 +102,17 @@ def test_the_skeleton_of_a_family_meets_the_common_tests(members, player, monkey
     family = getattr(members["jaxgan.networks.linear"], player.capitalize())
     monkeypatch.setitem(test_zoo.FAMILIES, (player, "linear"), family)
     test_zoo.test_a_network_has_the_shapes_of_its_side((player, "linear"))
+
+
+def test_the_skeleton_of_an_adjustment_is_extragradient_on_a_bilinear_game(members):
+    """By its name in the configuration; there xi is linear, so that first order is all."""
+    ends = []
+    for name in ("ahead", "extragradient"):
+        gan, hparams, state = test_updates.game(train__update=name, objective__adjustment=test_updates.H)
+        play = zoo.compiled(zoo.player(zoo.Game(name, gan, hparams, test_updates.POINTS)))
+        state = play(hparams, state, np.uint32(3))[0]
+        ends.append((state.generator.params, state.discriminator.params))
+    test_zoo.close(*ends, rtol=1e-6)
 
 
 def test_all_of_them_train_together_by_their_fields(members):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from itertools import cycle
 from typing import Any, NamedTuple
 
 import jax
@@ -136,31 +137,41 @@ def families() -> list[tuple[str, str]]:
 
 
 def covering_games() -> list[Game]:
-    """Every network family, optimizer, schedule and augmentation, one of each in a game; then what is in no table."""
+    """Every network family, optimizer, schedule and augmentation, one of each in a game; then what is in no table.
+
+    Schedules of b2 and of the penalties take turns of their own among the players and games that have one.
+    """
     found, pairs = [], families()
+    moving = [name for name in SCHEDULES if name != "constant"]
+    b2, penalty = cycle(moving), cycle(moving)
     for i in range(max(map(len, (pairs, OPTIMIZERS, SCHEDULES, AUGMENTS)))):
         turn = lambda table, i=i: list(table)[i % len(table)]  # noqa: E731
         changes = family(*turn(pairs)) | {"augment.name": turn(AUGMENTS)}
         for player in ("generator", "discriminator"):
             path = f"optimizer.{player}"
             changes |= {f"{path}.name": turn(OPTIMIZERS), f"{path}.schedule.name": turn(SCHEDULES)}
+            if hasattr(OPTIMIZERS[turn(OPTIMIZERS)], "b2"):
+                changes |= {f"{path}.b2_schedule.name": next(b2)}
+        if turn(pairs)[1] in ("mlp", "toy"):  # whose penalties are quickly compiled
+            changes |= {"objective.penalties.r1": 0.5, "objective.penalty_schedule.name": next(penalty)}
         names = [*turn(pairs), turn(OPTIMIZERS), turn(SCHEDULES), f"augment {turn(AUGMENTS)}"]
         found.append(game(", ".join(dict.fromkeys(names)), changes))
     parts = {"train.accumulate": 2, "objective.loss": "relativistic", "objective.penalties.r1": 0.5}
+    parts |= {"objective.penalty_schedule.name": next(penalty)}
     found.append(game("parts", family("mlp", "mlp") | SGD | parts))
-    found += outside_the_tables()
+    found += outside_the_tables(next(penalty))
     for name in UPDATES:
         changes = {"train.update": name, "objective.loss": "relativistic_average"}
         found.append(game(f"update {name}", family("mlp", "mlp") | SGD | changes))
     return found
 
 
-def outside_the_tables() -> list[Game]:
+def outside_the_tables(schedule: str) -> list[Game]:
     """What belongs to no table: every term of the losses at once, with what counts updates; and packs of examples."""
     off = [key for key, on in static(default()).items() if on is False and key.startswith("objective.")]
     terms = {key: 0.5 for key in off if not key.startswith(WEIGHTS)} | {"objective.lecam.start": 0.0}
     counting = {"train.d_steps": 2, "train.lookahead": 2, "objective.penalties.r1": 0.5, "objective.penalty_every": 2}
-    counting |= {"objective.penalty_schedule.name": "linear", "optimizer.discriminator.b2_schedule.name": "cosine"}
+    counting |= {"objective.penalty_schedule.name": schedule, "optimizer.discriminator.b2_schedule.name": "cosine"}
     packs = {"conditional": "none", "discriminator.packing": 2}
     return [game("terms", family("mlp", "mlp") | terms | counting), game("packs", family("mlp", "dcgan") | SGD | packs)]
 

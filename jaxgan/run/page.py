@@ -27,8 +27,8 @@ figcaption, .note { color: #555; font-size: .9rem; max-width: 56rem }
 summary { cursor: pointer; color: #0072B2 }
 """
 
-# Without it the last picture is shown, and no slider.
-SCRIPT = """
+# Of a page with a `slider`. Without it the last picture is shown, and no slider.
+SLIDER = """
 for (const part of document.querySelectorAll(".slider")) {
   const images = part.querySelectorAll("img"), bar = part.querySelector("input"), words = part.querySelector("output");
   const show = () => {
@@ -47,18 +47,19 @@ def escape(text: object) -> str:
     return html.escape(str(text))
 
 
-def page(title: str, body: Iterable[str], *, script: bool = False) -> bytes:
+def page(title: str, body: Iterable[str], *, style: str = STYLE, script: str = "") -> bytes:
     """The whole file.
 
     Args:
       title: plain text.
       body: HTML.
-      script: whether there is a `slider`.
+      style: CSS.
+      script: JavaScript that runs after the body, such as `SLIDER`.
     """
-    end = f"<script>{SCRIPT}</script>" if script else ""
+    end = f"<script>{script}</script>" if script else ""
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>
-<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head>
+<meta name="viewport" content="width=device-width"><style>{style}</style></head>
 <body>{"".join(body)}{end}</body></html>
 """.encode()
 

@@ -80,7 +80,7 @@ def render(
     title = workdir.resolve().name
     body = [f"<h1>{page.escape(title)}</h1>"]
     body += [f"<h2>{name}</h2>{part}" if name else part for name, part in sections.items() if part]
-    return page.page(f"{title}: {config.data.name}", body, script=True)
+    return page.page(f"{title}: {config.data.name}", body, script=page.SLIDER)
 
 
 # --- What it was, and how it went -------------------------------------------------------------------------------------
