@@ -48,7 +48,8 @@ def is_due(step: int, every: int, config: ConfigDict) -> bool:
 
 def is_ready(handle: Any) -> bool:
     """Whether the devices are done with all of its arrays."""
-    return all(leaf.is_ready() for leaf in jax.tree.leaves(handle) if isinstance(leaf, jax.Array))
+    leaves: list[Any] = [leaf for leaf in jax.tree.leaves(handle) if isinstance(leaf, jax.Array)]
+    return all(leaf.is_ready() for leaf in leaves)
 
 
 def pace(
