@@ -24,7 +24,7 @@ Measured, 10 repeats, 859 s of CPU time, two cores of an AMD EPYC (Zen 3), busy 
 published letter: modes dropped, then invented, shape, coverage T for F (48%); scale of one dimension, bounds, precision
 T for F (16%) and recall F for T (33%); mean shift, Pareto, bounds, precision T for F (3%). Behind cells that agree six
 verdicts of a single dimension differ, among them density over modes dropped together: it is flat at 1, with a standard
-error of .01 to .02 at each of 50 points, and whether all of them stay near 1 is chance (T for F at d = 8, F for T at 64).
+error of .01 to .02 at each of 50 points, and whether all stay near 1 is chance (T for F at d = 8, F for T at 64).
 """
 
 from __future__ import annotations
