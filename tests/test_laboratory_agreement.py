@@ -273,3 +273,5 @@ def test_a_seed_that_was_stopped_ends_where_it_would_have(tmp_path, tiny_config,
     store = Store(tmp_path / "b.json", {})
     course(store, [2, 4], 1)
     assert course(store, [2, 4, 6], 2) == whole
+    alone = course(Store(tmp_path / "c.json", {}), [6], 1)
+    assert alone == {"training/0/6": whole["training/0/6"]}  # after all steps, whatever the looks before
