@@ -23,13 +23,15 @@ is that of arXiv:1706.08500 (its figure of FID under disturbances; quoted from m
    over seeds with 95% t intervals.
 
 Scores: precision and recall with k = 3, density and coverage with k = 5; Inception Score on the classifier's logits;
-Parzen log-likelihood in pixels, its width chosen on a tenth of the test images; PRD over 3 clusterings (the paper: 10); 1-NN
-accuracy by its distance from 1/2; Z_U and the authentic share as in experiments/memorization.py. "Higher is better" is a convention for density, diversity
-and Z_U, of which more is not always better: a rise with the damage is as telling as a fall.
+PRD over 3 clusterings (the paper: 10); Parzen log-likelihood in pixels, its width chosen on a tenth of the test images;
+1-NN accuracy by its distance from 1/2; Z_U and the authentic share as in experiments/memorization.py. "Higher is
+better" is a convention for density, diversity and Z_U, of which more is not always better: a rise with the damage tells
+as much as a fall.
 
 Expected: FID and KID notice everything but copying. Precision and density are blind to dropping, which recall, coverage
 and F8 notice. Z_U and the authentic share notice copying, and they alone.
-Left in --out: metric_agreement.png, result.json, scores.json, sweep/. What is there already is not computed again.
+Left in --out: metric_agreement.png, result.json, scores.json. What is in the last already is not computed again; a seed
+that lacks a look is trained from its beginning.
 Not run at its default size yet.
 """
 
@@ -39,25 +41,28 @@ import argparse
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import SymLogNorm
 from ml_collections import ConfigDict
 from scipy import ndimage, stats
 
-import jaxgan
 from configs import dcgan_mnist
-from experiments import sweeps
 from experiments.dynamics import write_result
 from experiments.memorization import rows_of
-from jaxgan import data, errors
+from jaxgan import data, errors, parallel
 from jaxgan.config import update
 from jaxgan.data.decode import encode
 from jaxgan.errors import UserError
+from jaxgan.evaluate import sampler
 from jaxgan.features import classifier
+from jaxgan.gan import build_for
+from jaxgan.hparams import traced
 from jaxgan.metrics import (
     birthday,
     distances,
@@ -74,7 +79,9 @@ from jaxgan.metrics import (
 )
 from jaxgan.run import plots
 from jaxgan.run.files import write_atomically
+from jaxgan.state import run_stream
 from jaxgan.sweep.statistics import LEVEL, Mean, holm, mean_interval, paired_difference
+from jaxgan.train import on_device
 
 KS = (3, 5)  # nearest neighbours: of precision and recall, of density and coverage
 FEW = 20  # samples for each image that `repeating` copies
@@ -286,18 +293,25 @@ def measure_damage(
 
 
 def measure_training(
-    store: Store, real: Real, workdir: Path, config: ConfigDict, *, looks: list[int], seeds: int, count: int
+    store: Store, real: Real, images: data.Dataset, config: ConfigDict, *, looks: list[int], seeds: int, count: int
 ) -> None:
-    """Trains all seeds from look to look; the scores of each at each, by 'training/seed/step'."""
-    for step in looks:
-        if all(f"training/{seed}/{step}" in store.found for seed in range(seeds)):
-            continue
-        config = update(config, {"train.steps": step})
-        (setting,) = sweeps.train(workdir, __doc__, config, {"dcgan": {}}, range(seeds)).values()
-        for member, result in zip(setting.names, setting.results, strict=True):
-            if (key := f"training/{result['seed']}/{step}") not in store.found:
-                samples = jaxgan.load(workdir / "members" / member).sample(count)
-                store.add(key, scores(real, encode(samples, config.data.gcn, config.data.low)))
+    """Trains a GAN with each seed and scores it at each look, by 'training/seed/step'.
+
+    A seed whose looks are not all there is trained from its beginning.
+    """
+    parallel.check_batch(config)
+    gan = build_for(config, images)
+    advance, draw, init = parallel.trainer(gan), sampler(gan), jax.jit(gan.init)
+    train = parallel.replicate(on_device(gan, images))
+    for seed in range(seeds):
+        missing = [step for step in looks if f"training/{seed}/{step}" not in store.found]
+        hparams = parallel.replicate(traced(update(config, {"seed": seed})))
+        state = parallel.replicate(init(hparams)) if missing else None
+        for before, step in pairwise([0, *missing]):
+            state, _ = advance(hparams, state, train, step - before)
+            samples = draw(hparams, state, run_stream(hparams, "evaluate"), count)
+            store.add(f"training/{seed}/{step}", scores(real, encode(samples, config.data.gcn, config.data.low)))
+            print(f"training: seed {seed} scored at step {step:,} of {looks[-1]:,}", flush=True)
 
 
 def looks_of(steps: int, count: int) -> list[int]:
@@ -320,7 +334,7 @@ class Response(NamedTuple):
 
     rank: float  # the mean over draws of its rank correlation with the strength, NaN if it never changes
     noticed: list[bool]  # by strength: it is lower than of untouched images, beyond chance
-    change: list[float]  # by strength: mean change from untouched images, in deviations of a draw of these
+    change: list[float]  # by strength: mean change from untouched images, in standard deviations of draws of these
 
     def weakest(self, strengths: Sequence[float]) -> float | None:
         """The weakest damage that it notices."""
@@ -367,7 +381,12 @@ def agreement(found: dict[str, dict[str, float]], looks: list[int], seeds: int) 
         table = [[step, *turned(found[f"training/{seed}/{step}"])] for step in looks]
         matrices.append(correlations(np.array(table)))
     by_pair = np.moveaxis(np.array(matrices), 0, -1)
-    return {(a, b): mean_interval(by_pair[i, j]) for i, a in enumerate(names) for j, b in enumerate(names)}
+    return {(a, b): cut(mean_interval(by_pair[i, j])) for i, a in enumerate(names) for j, b in enumerate(names)}
+
+
+def cut(mean: Mean) -> Mean:
+    """The interval of a mean correlation, within [-1, 1]."""
+    return mean._replace(low=max(-1.0, mean.low), high=min(1.0, mean.high)) if mean.n > 1 else mean
 
 
 def verdicts(found: dict[str, dict[str, Response]]) -> dict[str, bool]:
@@ -449,7 +468,7 @@ def draw_damage(axis: Axes, found: dict[str, dict[str, Response]], damages: Stre
     axis.set_title("Damaged images in place of samples (dot: worse than untouched, beyond chance)", pad=42)
     bar = axis.figure.colorbar(image, ax=axis, ticks=(-100, -10, -2, 0, 2, 10, 100), pad=0.01)
     bar.ax.set_yticklabels(["-100 or worse", "-10", "-2", "0", "2", "10", "100 or better"])
-    bar.set_label("change of the score from untouched images, in deviations of a draw; red is worse")
+    bar.set_label("change of the score, in standard deviations of untouched draws; red is worse")
 
 
 def draw_agreement(axis: Axes, found: dict[tuple[str, str], Mean], steps: int) -> None:
@@ -463,7 +482,7 @@ def draw_agreement(axis: Axes, found: dict[tuple[str, str], Mean], steps: int) -
                       color="white" if abs(x) > 0.7 else "black")  # fmt: skip
     axis.set_xticks(range(len(names)), names, rotation=60, ha="right", rotation_mode="anchor")
     axis.set_yticks(range(len(names)), names)
-    axis.set_title(f"A DCGAN's training to step {steps:,}: do scores rise together?")
+    axis.set_title(f"A DCGAN's training to step {steps:,}: do scores rise together? (grey: one never changed)")
     bar = axis.figure.colorbar(image, ax=axis, pad=0.01)
     bar.set_label("rank correlation over looks, every score turned so that higher is better")
 
@@ -472,17 +491,15 @@ def draw_agreement(axis: Axes, found: dict[tuple[str, str], Mean], steps: int) -
 
 
 def base(quick: bool) -> ConfigDict:
-    """The recipe without its own evaluations; with --quick on digits of 8x8 pixels."""
-    changes: dict[str, Any] = {"log.every": 50, "sample.every": 0, "evaluate.every": 0, "evaluate.metrics": ()}
-    if quick:
-        changes |= {
-            "data.name": "digits",
-            "data.validation": 200,
-            "generator.widths": (16, 8),
-            "discriminator.widths": (8, 16),
-            "log.every": 5,
-        }
-    return update(dcgan_mnist.get_config(), changes)
+    """The recipe; with --quick small, on digits of 8x8 pixels."""
+    config = dcgan_mnist.get_config()
+    small = {
+        "data.name": "digits",
+        "data.validation": 200,
+        "generator.widths": (16, 8),
+        "discriminator.widths": (8, 16),
+    }
+    return update(config, small) if quick else config
 
 
 def main() -> None:
@@ -491,13 +508,13 @@ def main() -> None:
     parser.error = errors.usage_error
     parser.add_argument("--quick", action="store_true", help="a small DCGAN on scikit-learn's digits")
     parser.add_argument("--out", type=Path, help="default: runs/metric_agreement; quick: ..._quick")
-    parser.add_argument("--steps", type=int, help="default: 2,000; quick: 60")
+    parser.add_argument("--steps", type=int, help="default: 2,000; quick: 300")
     parser.add_argument("--seeds", type=int, help="of the DCGAN (default: 3; quick: 2)")
     parser.add_argument("--looks", type=int, help="at each DCGAN (default: 10; quick: 4)")
     parser.add_argument("--samples", type=int, help="scored at a time (default: 2,000; quick: 50)")
     parser.add_argument("--draws", type=int, help="of validation images (default: 5; quick: 3)")
     flags = parser.parse_args()
-    default = {"steps": (2000, 60), "seeds": (3, 2), "looks": (10, 4), "samples": (2000, 50), "draws": (5, 3)}
+    default = {"steps": (2000, 300), "seeds": (3, 2), "looks": (10, 4), "samples": (2000, 50), "draws": (5, 3)}
     given = {name: value for name, value in vars(flags).items() if name in default and value is not None}
     n = {name: values[flags.quick] for name, values in default.items()} | given
     config = base(flags.quick)
@@ -517,7 +534,7 @@ def main() -> None:
     real = real_of(images, classifier.load_or_train(images, examples=examples), clusterings)
     looks = looks_of(n["steps"], n["looks"])
     measure_damage(store, real, images, damages, count=n["samples"], draws=n["draws"])
-    measure_training(store, real, out / "sweep", config, looks=looks, seeds=n["seeds"], count=n["samples"])
+    measure_training(store, real, images, config, looks=looks, seeds=n["seeds"], count=n["samples"])
 
     damage, training = responses(store.found, damages, n["draws"]), agreement(store.found, looks, n["seeds"])
     print("\n" + "\n".join(damage_table(damage, damages)) + "\n\n" + "\n".join(agreement_table(training)) + "\n")

@@ -35,6 +35,7 @@ SLOW = {
     "test_fuzz",
     "test_inception",
     "test_laboratory_adjustment",
+    "test_laboratory_agreement",
     "test_laboratory_critics",
     "test_laboratory_metrics",
     "test_laboratory_sweeps",
