@@ -46,10 +46,10 @@ W1 as a share of the true one, means (published), and in every run:
     8, 4     .34    .73 (.59)      .64 (.31)    1.09 (1.06)        1.09 (1.05)
     8, 64    .14    .18 (.17)      .25 (.14)    .79 (.92)          .80 (.94)
 
-Clipped and spectral critics are off by more than a third but for two runs of clip_kernels and two of spectral norm at
+Clipped and spectral critics are off by more than a third but for two runs of clip_kernels and one of spectral norm at
 8, 4; penalized ones within a third but for GP at 2, 64, where it has a sixth of the released steps and is off in the
 published table too. Their direction is better everywhere but there (cosine GP .14, spectral .22). All get worse with N.
-At the released minibatch of 1,024 (--full, on an NVIDIA H200, 2026-11-26, pairs 2, 4 and 2, 64) W1 of clip, clip_kernels
+At the released minibatch of 1,024 (--full, an NVIDIA H200, 2026-11-26, pairs 2, 4 and 2, 64) W1 of clip, clip_kernels
 and spectral are .19, .16, .58 and .03, .02, .16: the smaller minibatch is not what makes them wrong.
 """
 
