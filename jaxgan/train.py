@@ -32,7 +32,7 @@ from jaxgan.run.pacer import Reached, interruptions, pace
 from jaxgan.run.progress import Progress
 from jaxgan.run.scores import protocol_of, save_scores
 from jaxgan.run.writers import MetricWriter, read_metrics
-from jaxgan.state import GanState, all_finite, run_stream
+from jaxgan.state import GanState, all_finite
 
 
 class Diverged(Exception):
@@ -270,13 +270,10 @@ def partial_sums(told: MetricSums, step: int) -> dict[str, float]:
 
 
 def fixed_samples(run: Run, state: GanState) -> np.ndarray:
-    """Samples at the run's fixed z; of images a class per row of their grid, where the players are told classes."""
-    n, y = run.config.sample.rows**2, None
-    if run.dataset.mixture:
-        n = plots.POINTS
-    elif run.gan.classes:
-        y = plots.row_classes(n, run.gan.classes)
-    return run.draw(run.hparams, state, run_stream(run.hparams, "sample"), n, y=y)
+    """The samples of the run's pictures: `plots.fixed_samples`."""
+    return plots.fixed_samples(
+        run.draw, config=run.config, gan=run.gan, hparams=run.hparams, state=state, dataset=run.dataset
+    )
 
 
 def save_samples(run: Run, state: GanState, step: int, writer: MetricWriter) -> None:

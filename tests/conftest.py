@@ -100,9 +100,11 @@ class Game(NamedTuple):
 
     def steps(self, n: int, state=None):
         """The state after n steps of `train_step`, and the metrics of the last one."""
+        from zoo_games import compiled
+
         from jaxgan import algorithm1
 
-        one = jax.jit(lambda h, s, d: algorithm1.train_step(gan=self.gan, hparams=h, state=s, data=d))
+        one = compiled(lambda h, s, d: algorithm1.train_step(gan=self.gan, hparams=h, state=s, data=d))
         state, metrics = self.state if state is None else state, None
         for _ in range(n):
             state, metrics = one(self.hparams, state, self.data)
@@ -118,6 +120,8 @@ class Game(NamedTuple):
 @pytest.fixture(scope="session")
 def game(tiny_config):
     """A function: the game of `tiny_config` with changes, at step 0."""
+    from zoo_games import compiled
+
     from jaxgan import algorithm1
     from jaxgan.config import validate
     from jaxgan.gan import build
@@ -131,7 +135,7 @@ def game(tiny_config):
         spec = DataSpec(SHAPE, classes, (0.0, 1.0), IMAGES.mean(axis=0) / 255)
         gan, hparams = build(config, spec, len(IMAGES), label_classes=5), traced(config)
         data = algorithm1.Data(jnp.asarray(IMAGES), jnp.asarray(LABELS) if classes else ())
-        return Game(gan, hparams, jax.jit(gan.init)(hparams), data)
+        return Game(gan, hparams, compiled(gan.init)(hparams), data)
 
     return make
 

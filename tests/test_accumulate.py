@@ -37,14 +37,14 @@ QUICK, *SLOW = GAMES
 @pytest.mark.parametrize("name", [QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
 def test_parts_of_a_minibatch_make_the_update_of_the_whole(name, monkeypatch):
     monkeypatch.setattr(Ada, "NEEDS_SIGN", False)  # here it may steer by anything
+    games = [zoo.game("parts", COMMON | GAMES[name] | {"train.accumulate": parts}) for parts in (1, 3)]
+    start = zoo.compiled(games[0].gan.init)(games[0].hparams)
+    if name == "terms":  # ADA's p moves in the first step
+        moved = Strength(jnp.float32(0.5), jnp.float32(0.3), jnp.uint32(3))
+        stats = start.discriminator.stats | {AUGMENT: moved}
+        start = start._replace(discriminator=start.discriminator._replace(stats=stats))
     found = []
-    for parts in (1, 3):
-        game = zoo.game("parts", COMMON | GAMES[name] | {"train.accumulate": parts})
-        start = jax.jit(game.gan.init)(game.hparams)
-        if name == "terms":  # ADA's p moves in the first step
-            moved = Strength(jnp.float32(0.5), jnp.float32(0.3), jnp.uint32(3))
-            stats = start.discriminator.stats | {AUGMENT: moved}
-            start = start._replace(discriminator=start.discriminator._replace(stats=stats))
+    for game in games:
         step = zoo.compiled(lambda h, s, game=game: train_step(gan=game.gan, hparams=h, state=s, data=game.data))
         found.append(step(game.hparams, start))
     assert found[0][1].keys() == found[1][1].keys()

@@ -57,15 +57,15 @@ def test_both_steps_against_the_paper_written_out(game):
     players = {"G": state.generator, "D": state.discriminator}
     common = {"gan": gan, "hparams": hparams, "x": x, "y": y, "noise": noise, **players}
     count = jnp.uint32(0)
-    (d, d_metrics), (g_, g_metrics) = jax.jit(
+    (d, d_metrics), (g_, g_metrics) = zoo.compiled(
         lambda: (algorithm1.discriminator_step(count=count, **common), algorithm1.generator_step(**common))
     )()
     for found, theta, total in ((d.params, theta_d, d_total), (g_.params, theta_g, g_total)):
-        expected = jax.tree.map(lambda p, slope: p - 0.05 * slope, theta, jax.jit(jax.grad(total))(theta))
+        expected = jax.tree.map(lambda p, slope: p - 0.05 * slope, theta, zoo.compiled(jax.grad(total))(theta))
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), found, expected)
     names = ("d_loss", "class_error_real", "class_error_fake")
-    np.testing.assert_allclose([d_metrics[name] for name in names], d_parts(theta_d), rtol=1e-5)
-    asked = 0.25 * error(outputs(theta_d, draw(theta_g))[:, 1:])
+    np.testing.assert_allclose([d_metrics[name] for name in names], zoo.compiled(d_parts)(theta_d), rtol=1e-5)
+    asked = zoo.compiled(lambda: 0.25 * error(outputs(theta_d, draw(theta_g))[:, 1:]))()
     assert g_metrics["class_error_generator"] == pytest.approx(float(asked), rel=1e-5)
 
 

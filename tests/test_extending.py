@@ -8,7 +8,6 @@ import types
 from functools import partial
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 import test_updates
@@ -123,7 +122,7 @@ def test_all_of_them_train_together_by_their_fields(members):
         changes |= {f"{path}.name": "lion", f"{path}.schedule.name": "step", f"{path}.schedule.steps": 2.0}
     game = zoo.game("skeletons", zoo.family("linear", "linear") | changes)
     assert game.hparams["objective.margin"] == 2
-    start = jax.jit(game.gan.init)(game.hparams)
+    start = zoo.compiled(game.gan.init)(game.hparams)
     state, sums = zoo.compiled(zoo.player(game))(game.hparams, start, np.uint32(3))
     assert all_finite((state, sums))
     assert {"r1_and_r2", "real_logit", "d_loss"} <= sums.keys()

@@ -95,6 +95,23 @@ def test_evaluate_with_other_settings_leaves_the_runs_own(call, work):
     assert (work / "config.json").read_bytes() == config
 
 
+def test_evaluate_writes_the_report_again(call, work):
+    """With the scores of now, and the rest as it was; where there is no report, the run is not at its end."""
+    before, scores = (work / "report.html").read_text(), json.loads((work / "evaluation.json").read_text())
+    assert call("--mode=evaluate", f"--workdir={work}")[0] == 0
+    assert (work / "report.html").read_text() == before
+    assert call("--mode=evaluate", f"--workdir={work}", "--config.evaluate.samples=2")[0] == 0
+    after, now = (work / "report.html").read_text(), json.loads((work / "evaluation.json").read_text())
+    old, new = (f"{found['validation_log_likelihood']:.1f}" for found in (scores, now))
+    assert old != new and f"log-likelihood (nats): {old} at step 10" in before
+    assert f"log-likelihood (nats): {new} at step 10; best: {old} at step 10." in after
+    assert f"<td>{new}</td><td>{old}</td>" in after and "<td>samples</td><td>2</td>" in after
+    assert "measured on 64 samples, the last as below" in after
+    (work / "report.html").unlink()
+    assert call("--mode=evaluate", f"--workdir={work}")[0] == 0
+    assert not (work / "report.html").exists()
+
+
 def test_evaluate_where_the_data_have_moved(call, finished, work, tmp_path):
     moved = tmp_path / "moved.npz"
     shutil.copy(finished / "images.npz", moved)

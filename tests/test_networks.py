@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import zoo_games as zoo
 
 from jaxgan.config import default, update, validate
 from jaxgan.data import Dataset
@@ -62,7 +63,7 @@ def test_parameter_counts_of_the_four_recipes(name, shape, generator, discrimina
 def test_initial_weights_fill_the_irange_and_biases_are_0():
     config = update(default(), {"generator.irange": 0.05, "discriminator.irange": 0.005})
     gan = build(config, PIXELS._replace(shape=(28, 28, 1)), 50_000)
-    state = jax.jit(gan.init)(traced(config))
+    state = zoo.compiled(gan.init)(traced(config))
     for player, irange in (("generator", 0.05), ("discriminator", 0.005)):
         for layer in getattr(state, player).params.values():
             top = float(jnp.max(jnp.abs(layer["kernel"])))
@@ -187,7 +188,7 @@ def test_convolutional_masks_belong_to_examples():
     config = conv_config()
     validate(config)
     gan = build(config, PIXELS, 100)
-    params = jax.jit(gan.init)(traced(config)).discriminator.params
+    params = zoo.compiled(gan.init)(traced(config)).discriminator.params
     D = jax.jit(lambda params, x, keys=None: gan.D(params, {}, x, None, keys)[0])
     x, keys = jax.random.normal(jax.random.key(0), (4, 8, 8, 1)), jax.random.split(jax.random.key(1), 4)
     together = D(params, x, keys)

@@ -26,10 +26,13 @@ NONE = "no penalty"
 
 
 def games(pair: tuple[str, str]) -> list[tuple[zoo.Game, tuple[str, ...]]]:
-    """Games of a family with any loss, and what penalties each can have; a D with batch statistics has none."""
+    """Games of a family with any loss, and what penalties each can have.
+
+    A D that by default has batch statistics can have none, and has them with spectral normalization.
+    """
     rates = {f"optimizer.{player}.learning_rate": 1e-4 for player in ("generator", "discriminator")}
     fields, norms = zoo.family(*pair) | rates, {"discriminator.norm": "spectral"}
-    if "norm" not in fields_of(DISCRIMINATORS[pair[1]]):
+    if fields_of(DISCRIMINATORS[pair[1]]).get("norm") != "batch":
         return [(zoo.any_loss(fields, PENALTIES), (NONE, *PENALTIES))]
     return [(zoo.any_loss(fields), (NONE,)), (zoo.any_loss(fields | norms, PENALTIES), tuple(PENALTIES))]
 

@@ -165,6 +165,17 @@ def test_curves_of_hardly_anything(tmp_path, records):
     assert_can_be_seen(tmp_path / "curves.png")
 
 
+def test_a_figure_that_is_kept_forgets_the_run_before():
+    """Points, markers, ranges and a logarithmic axis of another run with the same numbers leave no trace."""
+    config = update(default(), {"objective.loss": "hinge"})
+    long = [{"step": s, "real_logit": 9.0, "d_loss": 10.0**s, "g_loss": 1.0} for s in range(-20, 20)]
+    short = [{"step": s, "real_logit": -s, "d_loss": s / 10, "g_loss": -1.0} for s in range(3)]
+    plots.curves_png(long, config)
+    after_another = plots.curves_png(short, config)
+    plots._empty_curves.cache_clear()
+    assert plots.curves_png(short, config) == after_another
+
+
 def test_every_number_of_a_step_has_words():
     for name in ("value", "d_loss", "g_loss", "real_logit", "r1", "dragan", "jsd", "test_log_likelihood"):
         assert plots.shown(name).words

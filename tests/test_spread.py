@@ -14,6 +14,7 @@ import numpy as np
 
 from jaxgan.spread import in_turn
 
+FLAGS = "--xla_force_host_platform_device_count=3 --xla_backend_optimization_level=0"
 PROGRAM = """
 import jax, jax.numpy as jnp, numpy as np
 from jaxgan import evaluate, spread
@@ -58,7 +59,7 @@ for a, b in zip(*numbers):
 
 
 def test_numbers_do_not_depend_on_the_devices():
-    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=3", "JAX_PLATFORMS": "cpu"}
+    environment = os.environ | {"XLA_FLAGS": FLAGS, "JAX_PLATFORMS": "cpu"}
     command = [sys.executable, "-c", PROGRAM]
     done = subprocess.run(
         command, env=environment, cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=600

@@ -103,19 +103,19 @@ def test_a_penalty_is_a_finite_number_per_example(name):
 
 @pytest.fixture(scope="module")
 def every():
-    """The game of all losses and penalties, their numbers by name, and the compiled (hparams, state, n) -> ..."""
+    """The game of all losses and penalties, their numbers by name, and what starts and plays it, compiled."""
     game, cases = zoo.every_loss_and_penalty()
-    return game, cases, zoo.compiled(zoo.player(game))
+    return game, cases, zoo.compiled(game.gan.init), zoo.compiled(zoo.player(game))
 
 
 def test_a_member_of_a_population_is_the_single_run(every):
     """Each loss and penalty is a member of one population, trains, and stays finite."""
-    game, cases, play = every
+    game, cases, init, play = every
     hparams = {key: np.stack([case[key] for case in cases.values()]) for key in next(iter(cases.values()))}
     n = np.uint32(zoo.STEPS)
     one = zoo.player(game)
     population = zoo.compiled(lambda hparams: jax.lax.map(lambda h: one(h, game.gan.init(h), n), hparams))
-    members, init = population(hparams), jax.jit(game.gan.init)
+    members = population(hparams)
     for i, (name, case) in enumerate(cases.items()):
         start = init(case)
         state, sums = play(case, start, n)
@@ -129,7 +129,7 @@ def test_a_member_of_a_population_is_the_single_run(every):
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_loss_by_its_name_in_the_configuration(every, name):
     """One step of each player, not compiled, is what the compiled program of all losses does."""
-    game, cases, _ = every
+    game, cases, *_ = every
     single = zoo.game(name, zoo.family("mlp", "mlp") | zoo.SGD | {"objective.loss": name})
     G, D, batch = _players_and_batch(single)
 
@@ -156,7 +156,7 @@ def steps_of_all(game, steps):
 
 
 def _players_and_batch(game: zoo.Game):
-    state = jax.jit(game.gan.init)(game.hparams)
+    state = zoo.compiled(game.gan.init)(game.hparams)
     indices = jnp.arange(zoo.M, dtype=jnp.uint32)
     noise = algorithm1.sample_noise(game.gan, game.hparams, jax.random.key(1), indices)
     batch = {"x": game.gan.decode(game.data.x[: zoo.M]), "y": game.data.y[: zoo.M], "noise": noise}
@@ -168,14 +168,16 @@ def _players_and_batch(game: zoo.Game):
 COVERING = zoo.covering_games()
 
 
-PLAYERS = {game.name: zoo.compiled(zoo.player(game)) for game in COVERING}  # compiled once, for two tests
+# Compiled once, for two tests.
+STARTS = {game.name: zoo.compiled(game.gan.init) for game in COVERING}
+PLAYERS = {game.name: zoo.compiled(zoo.player(game)) for game in COVERING}
 
 
 @pytest.mark.parametrize("game", COVERING, ids=lambda game: game.name)
 def test_a_game_trains_resumes_and_is_kept(game, tmp_path):
     """Finite; both players move; cut anywhere it is the same; its state survives the disk bit for bit."""
     play, n = PLAYERS[game.name], zoo.STEPS
-    start = jax.jit(game.gan.init)(game.hparams)
+    start = STARTS[game.name](game.hparams)
     state, sums = play(game.hparams, start, np.uint32(n))
     assert all_finite((state, sums))
     assert state.step == n
@@ -200,10 +202,10 @@ def test_two_devices_are_one(every, tmp_path):
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     two = np.load(tmp_path / "two.npz")
     assert two["devices"] == 2
-    game, cases, play = every
-    one = zoo.outcomes(game, cases, play)
-    for covering in COVERING:
-        one |= zoo.outcomes(covering, {covering.name: covering.hparams}, PLAYERS[covering.name])
+    _, cases, *compiled = every
+    one = zoo.outcomes(cases, *compiled)
+    for name, covering in ((game.name, game) for game in COVERING):
+        one |= zoo.outcomes({name: covering.hparams}, STARTS[name], PLAYERS[name])
     assert len(two.files) == 1 + sum(map(len, one.values()))
     for name, leaves in one.items():
         for i, leaf in enumerate(leaves):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Collection
+import threading
+from collections.abc import Callable, Collection
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,14 +17,18 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from jaxgan.config.fields import fields_of
+from jaxgan.data import Dataset
 from jaxgan.data import mixture as mixtures
 from jaxgan.data.decode import encode
 from jaxgan.data.mixture import Mixture, log_density
+from jaxgan.gan import Gan
+from jaxgan.hparams import HParams
 from jaxgan.metrics import SHOWN
 from jaxgan.metrics.protocol import Shown
 from jaxgan.objectives.losses import LOSSES
 from jaxgan.objectives.penalties import PENALTIES
 from jaxgan.run.files import write_atomically
+from jaxgan.state import GanState, run_stream
 
 WIDTH = 500  # pixels that a grid has at least
 GAP = 128  # grey between the images of a grid
@@ -93,6 +99,32 @@ def row_classes(n: int, classes: int) -> np.ndarray:
     """The classes of n samples whose grid has one class per row, from 0 on and again: [n] int32."""
     columns = math.ceil(n / rows_of(n, classes))
     return (np.arange(n) // columns % classes).astype(np.int32)
+
+
+def fixed_samples(
+    draw: Callable[..., np.ndarray],
+    *,
+    config: ConfigDict,
+    gan: Gan,
+    hparams: HParams,
+    state: GanState,
+    dataset: Dataset,
+) -> np.ndarray:
+    """Samples at the run's fixed z; of images a class per row of their grid, where the players are told classes.
+
+    Args:
+      draw: the `evaluate.sampler` of `gan`.
+      config: that trained `state` on `dataset`.
+
+    Returns:
+      [n, *shape] float32 in the range of the data.
+    """
+    n, y = config.sample.rows**2, None
+    if dataset.mixture:
+        n = POINTS
+    elif gan.classes:
+        y = row_classes(n, gan.classes)
+    return draw(hparams, state, run_stream(hparams, "sample"), n, y=y)
 
 
 def sample_grid(config: ConfigDict, samples: np.ndarray, classes: int = 0) -> np.ndarray:
@@ -198,35 +230,61 @@ def curves(path: Path, records: list[dict[str, Any]], config: ConfigDict) -> Non
 def curves_png(records: list[dict[str, Any]], config: ConfigDict) -> bytes:
     """The picture of `curves` as the bytes of a PNG file."""
     names = {name for record in records for name in record}
-    parts, theory = panels(names), equilibrium(config)
+    parts, theory = tuple(panels(names)), equilibrium(config)
+    with _drawing:
+        figure = _empty_curves(parts, tuple(theory.items()))
+        for axis, panel in zip(figure.axes, parts, strict=True):
+            _fill(axis, panel, records, ends=_ends(panel, theory))
+        return figure_png(figure)
+
+
+_drawing = threading.Lock()  # the figure of `_empty_curves`
+
+
+@lru_cache(maxsize=1)
+def _empty_curves(parts: tuple[Panel, ...], theory: tuple[tuple[str, float], ...]):
+    """The figure of `curves` without points. The last one is kept, for the next member of a sweep or step of a run."""
     height = 2.5 * len(parts) + 0.4
-    # Margins by hand: Matplotlib's layout takes as long as all the rest, and every member of a sweep has pictures.
+    # Margins by hand: Matplotlib's layout takes as long as all the rest.
     figure = new_figure(7.5, height, layout="none")
     axes = figure.subplots(len(parts), 1, sharex=True, squeeze=False)[:, 0]
     figure.subplots_adjust(left=0.11, right=0.71, bottom=0.5 / height, top=1 - 0.15 / height, hspace=0.12)
     for axis, panel in zip(axes, parts, strict=True):
-        _panel(axis, panel, records, theory)
+        for end in _ends(panel, dict(theory)):
+            axis.axhline(end, color="black", linestyle="--", linewidth=1, label=f"{_constant(end)} in theory")
+        styles = zip(LINES, ("-", "-.", "--", ":") * 2, strict=False)
+        for name, (color, style) in zip(panel.lines, styles, strict=False):
+            known = shown(name)
+            words = name if name in PENALTIES or known is None else known.words
+            axis.plot([], [], color=color, linestyle=style, markersize=3, linewidth=1.4, label=words)
+        axis.set_ylabel(panel.label)
+        axis.grid(axis="y", alpha=0.3)
+        axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
         axis.xaxis.set_visible(axis is axes[-1])
     axes[-1].set_xlabel("step")
-    return figure_png(figure)
+    return figure
 
 
-def _panel(axis, panel: Panel, records: list[dict[str, Any]], theory: dict[str, float]) -> None:
+def _ends(panel: Panel, theory: dict[str, float]) -> list[float]:
+    """What Theorem 1 says of the numbers of a panel, each once, the largest first."""
+    return sorted({theory[name] for name in panel.lines if name in theory}, reverse=True)
+
+
+def _fill(axis, panel: Panel, records: list[dict[str, Any]], *, ends: list[float]) -> None:
+    """Puts the points of a run into a panel of `_empty_curves`, in place of those of the run before."""
+    axis.set_yscale("linear")
     # Each tick is five objects of Matplotlib's, and most of what a picture costs.
     axis.locator_params(nbins=4)
-    ends = sorted({theory[name] for name in panel.lines if name in theory}, reverse=True)
-    for end in ends:
-        axis.axhline(end, color="black", linestyle="--", linewidth=1, label=f"{_constant(end)} in theory")
     drawn: list[float] = []
-    styles = zip(LINES, ("-", "-.", "--", ":") * 2, strict=False)
-    for name, (color, style) in zip(panel.lines, styles, strict=False):
-        points = [(r["step"], r[name]) for r in records if r.get(name) is not None]
-        x, y = zip(*points, strict=True) if points else ((), ())
-        marker = "o" if len(points) < 30 else None
-        known = shown(name)
-        words = name if name in PENALTIES or known is None else known.words
-        axis.plot(x, y, color=color, linestyle=style, marker=marker, markersize=3, linewidth=1.4, label=words)
-        drawn += y
+    pairs = zip(axis.get_lines()[len(ends) :], axis.get_legend().legend_handles[len(ends) :], strict=True)
+    for name, (line, in_legend) in zip(panel.lines, pairs, strict=False):
+        points = np.array([(r["step"], r[name]) for r in records if r.get(name) is not None]).reshape(-1, 2)
+        line.set_data(*points.T)
+        for part in (line, in_legend):
+            part.set_marker("o" if len(points) < 30 else "")
+        drawn += points[:, 1].tolist()
+    axis.relim()
+    axis.autoscale()
     if panel.lines == ("d_real", "d_fake"):
         axis.set_ylim(-0.03, 1.03)
     elif ends:
@@ -234,9 +292,6 @@ def _panel(axis, panel: Panel, records: list[dict[str, Any]], theory: dict[str, 
         axis.set_ylim(min(low, ends[-1] - 0.1), max(high, ends[0] + 0.1))  # a flat start looks flat
     elif spans_orders(drawn):
         axis.set_yscale("log")
-    axis.set_ylabel(panel.label)
-    axis.grid(axis="y", alpha=0.3)
-    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
 
 
 def spans_orders(numbers: Collection[float]) -> bool:

@@ -68,7 +68,7 @@ def render(
     numbers, protocol = _evaluation(workdir)
     sections = {
         "": page.paragraphs(_description(config, state, dataset))
-        + _findings(config, records, state, _alike(config, dataset, samples)),
+        + _findings(config, records, numbers, state, _alike(config, dataset, samples)),
         "Samples": page.side(_samples(workdir), _interpolation(config, gan, hparams, state, dataset)),
         "Nearest training examples": _neighbours(config, dataset, samples),
         "Training": page.figure(_curves(workdir, config, records), _curves_caption(config)),
@@ -100,10 +100,14 @@ def _description(config: ConfigDict, state: GanState, dataset: Dataset) -> str:
     )
 
 
-def _findings(config: ConfigDict, records: list[dict[str, Any]], state: GanState, alike: bool) -> str:
-    """The outcome in a few sentences."""
+def _findings(
+    config: ConfigDict, records: list[dict[str, Any]], numbers: dict[str, Any], state: GanState, alike: bool
+) -> str:
+    """The outcome in a few sentences; of a score, what was measured last, which evaluation.json has (`numbers`)."""
     found = []
-    chosen, last, best = selection(config), _last(records), _best(records)
+    chosen, best = selection(config), _best(records)
+    measured = {name: x for name, x in numbers.items() if x is not None}
+    last = measured if chosen and chosen[0] in measured else _last(records)
     if chosen and last and best:
         words = SHOWN[chosen[0]].words
         a, b = (_number(chosen[0], record.get(chosen[0])) for record in (last, best))
@@ -111,7 +115,7 @@ def _findings(config: ConfigDict, records: list[dict[str, Any]], state: GanState
             f"{words[0].upper()}{words[1:]}: {a} at step {last['step']:,}; best: {b} at step {best['step']:,}."
         )
     final = {name: x for name, x in (records[-1] if records else {}).items() if name != SELECTION}
-    found += alarms({**(last or {}), **final}, best, chosen)
+    found += alarms({**(last or {}), **final, **measured}, best, chosen)
     if alike:
         found.append("The samples hardly differ from each other: G has collapsed, or has not begun to learn.")
     ends = plots.equilibrium(config)
@@ -327,6 +331,8 @@ def _scores(
             f"Best: the evaluation with the {'highest' if chosen[1] > 0 else 'lowest'} {SHOWN[chosen[0]].words}, of "
             f"{sum(record.get(SELECTION) is not None for record in records)}; the best of several flatters."
         )
+        if protocol.get("samples", config.evaluate.samples) != config.evaluate.samples:
+            note += f" The best was measured on {config.evaluate.samples:,} samples, the last as below."
     protocol = protocol or {"metrics": list(config.evaluate.metrics), "samples": config.evaluate.samples}
     about = [[name.replace("_", " "), _plain(x)] for name, x in protocol.items() if name != "versions"]
     return page.table(head, rows) + page.paragraphs(note) + page.table(["protocol", ""], about)

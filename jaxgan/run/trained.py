@@ -23,7 +23,7 @@ from jaxgan.evaluate import SELECTION, evaluator, sampler
 from jaxgan.gan import Gan, build, sampling_statistics, spec_of, verdict
 from jaxgan.hparams import HParams, traced
 from jaxgan.metrics.alarms import alarms
-from jaxgan.run import export, plots
+from jaxgan.run import export, plots, report
 from jaxgan.run.checkpoints import Checkpoints
 from jaxgan.run.files import write_atomically
 from jaxgan.run.scores import protocol_of, save_scores
@@ -254,7 +254,8 @@ def _with_width(
 
 
 def evaluate(workdir: Path, arguments: list[str]) -> int:
-    """`--mode=evaluate`: measures the newest checkpoint, prints it and writes evaluation.json.
+    """`--mode=evaluate`: measures the newest checkpoint, prints it, and writes evaluation.json and, where the run is
+    finished and has one, report.html.
 
     Args:
       arguments: --config.KEY=VALUE of `data` and `evaluate`: where the data are now, and what is measured.
@@ -278,6 +279,10 @@ def evaluate(workdir: Path, arguments: list[str]) -> int:
     started = time.perf_counter()
     numbers = evaluator(config, gan.gan, dataset)(gan.hparams, gan.state, why=why)
     save_scores(workdir, gan.step, numbers, protocol_of(config, gan.gan, dataset))
+    if (workdir / report.REPORT).exists():
+        players = {"gan": gan.gan, "hparams": gan.hparams, "state": gan.state, "dataset": dataset}
+        samples = plots.fixed_samples(gan._draw, config=gan.config, **players)
+        report.write(workdir, samples=samples, **players)
     for name, number in numbers.items():
         print(f"{name:28s} {number:.4f}")
     for name, reason in why.items():
