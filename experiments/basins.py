@@ -24,11 +24,11 @@ Expected: 21 of 27 assignments bad for the GAN, none for RpGAN with fixed pairs;
 Left in --out: basins.png, result.json.
 Measured: bad assignments of n = 2, 3, 4 points: GAN 2, 21, 232 (n^n - n!); RpGAN with fixed pairs 0, 0, 0; RpGAN with
 all pairs 2, 21, 232. So the theorem holds for its fixed pairs, and not for the random pairs that are trained. phi by
-descent is the closed form to 2e-8, the relativistic value to 2.2e-7 nats, D to 2.3e-7; value / JSD 1.9719, 1.9989,
+descent is the closed form to 2e-8, the relativistic value to 2.7e-7 nats, D to 5.4e-7; value / JSD 1.9719, 1.9989,
 2.0000 as q nears p. Two clusters, 16 seeds: both clusters at the end in 15 of 16 runs (95% interval .72 to .99) of
 either loss; the median run has them at step 6,000 with RpGAN, 7,000 with the GAN, but the losing run of each sits where
 the enumeration says: D's loss .347 = log(2) / 2 (RpGAN) and .955 (GAN; halved .477, the plateau), all of G on one
-cluster. 82 s of CPU time, two cores of an AMD EPYC (12 minutes there, busy with other work), 2026-11-25.
+cluster. 82 s, 122 s of CPU time, on two idle cores of an AMD EPYC (Zen 3), 2026-11-26.
 """
 
 from __future__ import annotations

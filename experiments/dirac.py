@@ -36,13 +36,12 @@ papers that we know; derived from d(r^2)/dt = -2t tanh(t/2), t = theta psi).
 
 Expected: |measured - closed form| < 1e-3 for every method and update; the cycle within 5% of sqrt(2 h).
 Left in --out: dirac.png (nine panels), eigenvalues.png (their locus over gamma, and the cycle), result.json.
-Measured, one run (nothing is random but the settings), 28 methods, 3 updates, 9 settings each: the largest difference
-of a spectral radius or rate from its closed form is 3e-6, but for least squares, whose double eigenvalue 1 is
-approached as 1/n (3.4e-4). WGAN-GP and DRAGAN stay 1.05 to 1.85 away. Cycle: .3162 .4471 .6318 .7728 .8906 at
-h = .05 .1 .2 .3 .4 (sqrt(2 h): .3162 .4472 .6325 .7746 .8944). 127 s of CPU time, two cores of an AMD EPYC that were
-busy with other work (18 minutes there; not timed on idle ones), 2026-11-25. The three adjusted methods came later and
-are not in that run; tests/test_laboratory.py has them at three settings each. `five_d_steps(500)` alone: 10.94 away by
-the step and by the whole gradient written out, 3e-33 by the released one.
+Measured, one run (nothing is random but the settings), 31 methods, 3 updates (adjusted ones 2), 9 settings each: the
+largest difference of a spectral radius or rate from its closed form is 3.1e-6, but for least squares, whose double
+eigenvalue 1 is approached as 1/n (3.4e-4). WGAN-GP and DRAGAN stay 1.05 to 1.85 away. Cycle: .3162 .4471 .6318 .7728
+.8906 at h = .05 .1 .2 .3 .4 (sqrt(2 h): .3162 .4472 .6325 .7746 .8944). Five steps of D with consensus: 10.9 away by
+the step and by the whole gradient written out, 3e-33 by the released one. 129 s, 200 s of CPU time, on two idle cores
+of an AMD EPYC (Zen 3), 2026-11-26.
 """
 
 from __future__ import annotations

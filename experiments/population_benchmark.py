@@ -16,8 +16,9 @@ Expected on two CPU cores: the sweep's layout at most .40 of one after another, 
 processes. On an accelerator: 64 members at most 3 times the time of one.
 Measured on two otherwise idle cores, 2026-11-25: AMD EPYC with AVX-512, layout .42 (one after another 2.69 s; vmap .75,
 turns .94), command .080 (18.8 s against 32 times 7.3 s). AMD EPYC (Zen 3), after pictures were made cheaper, layout .57
-(one after another 7.67 s on 1.4 cores; vmap 1.05, turns 1.04), command .063 (44.0 s against 32 times 21.9 s). So
-neither is reached. No accelerator was at hand.
+(one after another 7.67 s on 1.4 cores; vmap 1.05, turns 1.04), command .063 (44.0 s against 32 times 21.9 s); on
+2026-11-26, idle, with cheaper curves, .073 (31.1 s against 32 times 13.3 s). So neither is reached. No accelerator was
+at hand.
 """
 
 from __future__ import annotations
