@@ -32,7 +32,16 @@ Expected: FID and KID notice everything but copying. Precision and density are b
 and F8 notice. Z_U and the authentic share notice copying, and they alone.
 Left in --out: metric_agreement.png, result.json, scores.json. What is in the last already is not computed again; a seed
 that lacks a look is trained from its beginning.
-Not run at its default size yet.
+Not run at its default size yet. Measured with --steps=1000 --seeds=2 --looks=6 --samples=1000 --draws=3, 827 s of CPU
+time, two cores of an AMD EPYC (Zen 3), busy with other work, 2026-11-26; all that is expected holds. FID and KID notice
+.5 pixels of blur, noise of .05, one dropped class, and a share of .3 of repeated images (FID and KID fall there in no
+strict order, -.68), and no copies. Recall and Inception Score notice noise of .02. Precision and density notice noise
+only from .4 and nothing of dropping; density notices repeating at .05. Copies of a share of .05 are noticed by Z_U and
+the authentic share, and by nothing else. With 3 draws a damage that is called unnoticed may be noticed with more.
+
+Over training FID agrees with KID (.97), coverage (.97) and F8 (.97), and with the step by .83. Precision runs against
+the step (-.88 [-1.00, -.05]) and against recall (-.98): the first samples, all alike, have the highest. Two seeds: most
+of the intervals are wide.
 """
 
 from __future__ import annotations
