@@ -371,6 +371,16 @@ def test_a_failure_is_told_and_the_others_are_finished(finished, tmp_path, monke
     assert lines(tmp_path / "run") == lines(finished)
 
 
+def test_there_is_a_report_before_the_last_chunk(finished, tmp_path, monkeypatch, capsys):
+    reports = []
+    monkeypatch.setattr(report, "write", lambda workdir: reports.append(len(lines(workdir))))
+    known = [json.loads(line) for line in lines(finished)]
+    run = lambda workdir, chunks, signals: [(chunks[0], known[:3]), (chunks[1], UserError("there is no disk."))]  # noqa: E731
+    arguments = ("--sweep", finished.parent / "ablation.py", "--workdir", tmp_path / "run")
+    assert call(monkeypatch, *arguments, launcher=launchers.Launcher(1, run)) == 1
+    assert reports == [3, 3]
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_saves_and_the_command_resumes(finished, tmp_path, number, code):
     run = tmp_path / "run"
