@@ -36,9 +36,9 @@ Found in the released code, which the published rows contain:
 
 Expected: W1 of clipped and spectral critics off by more than a third in every run, of penalized ones within a third;
 penalized ones with the better cosine in every run; cosines that fall from N = 4 to N = 64.
-Left in --out: critics.png, result.json.
+Left in --out: critics.png, result.json, and parts/, what a repeated command does not train again.
 Measured, 3 seeds of 5,000 steps; 863 s of CPU time, two cores of an AMD EPYC (Zen 3), busy with other work, 2026-11-26.
-W1 as a share of the true one, means (published), and in every run:
+W1 as a share of the true one, means, and in brackets as published:
 
     d, N     clip   clip_kernels   spectral     gradient_penalty   one_sided
     2, 4     .20    .16 (.04)      .56 (.19)    1.03 (1.05)        1.06 (1.08)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -216,17 +217,23 @@ def at_once(function: Callable, cases: Sequence[Any]) -> Iterator[Any]:
 # --- What an experiment leaves ----------------------------------------------------------------------------------------
 
 
-def kept(out: Path, setting: Mapping[str, Any], make: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+def kept(out: Path, setting: Mapping[str, Any], make: Callable[[], Any]) -> Any:
     """What `make` returns, from out/parts/ if it was made there before: so a stopped command goes on where it was.
 
     Args:
       setting: all that decides the result; two that differ have two files, which processes may write side by side.
-      make: returns numbers, strings, and arrays, which come back as lists.
+      make: returns what JSON has, and arrays, which come back as lists.
     """
     path = out / "parts" / f"{fingerprint(setting)}.json"
     if not path.exists():
         write_atomically(path, _json({"setting": setting, "made": make()}))
     return json.loads(path.read_bytes())["made"]
+
+
+def timed(make: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+    """What `make` returns, and as `cpu` the seconds of CPU time that it took."""
+    begun = time.process_time()
+    return {**make(), "cpu": time.process_time() - begun}
 
 
 def _json(value: Mapping[str, Any]) -> bytes:

@@ -101,9 +101,18 @@ def authentic(train: np.ndarray, fake: np.ndarray) -> float:
     Args:
       train: [n, d], n of 2 or more; fake: [m, d].
     """
-    near, which = distances.nearest(fake, train, 1)
-    own = distances.nearest_others(train, 1)[0][:, 0]
-    return float(np.mean(near[:, 0] > own[which[:, 0]]))
+    return share_authentic(distances.nearest(fake, train, 1), distances.nearest_others(train, 1)[0])
+
+
+def share_authentic(nearest: tuple[np.ndarray, np.ndarray], spacing: np.ndarray) -> float:
+    """`authentic`, of distances that are known.
+
+    Args:
+      nearest: of each sample the squared distance to its nearest training image, and which it is, [m, 1] each.
+      spacing: [n, 1] squared distances of training images to the nearest other one.
+    """
+    near, which = nearest
+    return float(np.mean(near > spacing[which[:, 0]]))
 
 
 def scores(fake: np.ndarray, train: np.ndarray, test: np.ndarray) -> dict[str, float]:

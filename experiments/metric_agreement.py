@@ -63,7 +63,7 @@ from scipy import ndimage, stats
 
 from configs import dcgan_mnist
 from experiments.dynamics import write_result
-from experiments.memorization import rows_of
+from experiments.memorization import rows_of, share_authentic
 from jaxgan import data, errors, parallel
 from jaxgan.config import update
 from jaxgan.data.decode import encode
@@ -145,7 +145,7 @@ class Real(NamedTuple):
     radii: np.ndarray  # [n, 2] squared, of KS
     to_train: np.ndarray  # [n] squared distances to the nearest training image
     train: np.ndarray  # [t, d] float32
-    spacing: np.ndarray  # [t] squared distances to the nearest other training image
+    spacing: np.ndarray  # [t, 1] squared distances to the nearest other training image
     clusterings: int  # of PRD
 
 
@@ -159,7 +159,7 @@ def real_of(images: data.Dataset, network: classifier.Classifier, clusterings: i
         radii=prdc.radii(features, KS),
         to_train=distances.nearest(features, train, 1)[0][:, 0],
         train=train,
-        spacing=distances.nearest_others(train, 1)[0][:, 0],
+        spacing=distances.nearest_others(train, 1)[0],
         clusterings=clusterings,
     )
 
@@ -170,7 +170,7 @@ def scores(real: Real, fake: np.ndarray) -> dict[str, float]:
     if np.array_equal(features.min(axis=0), features.max(axis=0)):  # G has collapsed on a point
         return dict.fromkeys(SCORES, math.nan)
     m, tenth = min(len(features), len(real.features)), len(real.pixels) // 10
-    near, which = distances.nearest(features, real.train, 1)
+    nearest = distances.nearest(features, real.train, 1)
     sharp, spread = prdc.evaluate_each(real.features, features, KS, real_radii=real.radii)
     curve = prd.evaluate(real.features[:m], features[:m], runs=real.clusterings)
     classes = modes.count(logits.argmax(axis=1), logits.shape[1])
@@ -190,8 +190,8 @@ def scores(real: Real, fake: np.ndarray) -> dict[str, float]:
         "KL of classes": classes["mode_kl"],
         "diversity": diversity.evaluate(real.features, features),
         "near-duplicates": birthday.evaluate(real.features, features)["near_duplicates"],
-        "Z_U": memorization.z_u(real.to_train, near[:, 0]),
-        "authentic": float(np.mean(near[:, 0] > real.spacing[which[:, 0]])),
+        "Z_U": memorization.z_u(real.to_train, nearest[0][:, 0]),
+        "authentic": share_authentic(nearest, real.spacing),
     }
     return {name: found[name] for name in SCORES}
 

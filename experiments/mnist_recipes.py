@@ -35,7 +35,7 @@ from jaxgan import data, errors, train
 from jaxgan.config import update, validate
 from jaxgan.config.fields import not_a_choice
 from jaxgan.config.files import override
-from jaxgan.data.decode import encode
+from jaxgan.data.decode import decode, encode
 from jaxgan.evaluate import measurer
 from jaxgan.run.files import write_atomically
 from jaxgan.run.plots import figure_png, grid, new_figure
@@ -81,8 +81,8 @@ def real_row(config: ConfigDict) -> dict[str, float]:
     """The scores of training images in place of samples."""
     dataset = data.load(config.data)
     every = max(1, len(dataset.train) // config.evaluate.samples)
-    images = dataset.train[::every][: config.evaluate.samples].astype(np.float32) / np.float32(255)
-    found = measurer(config, dataset)(images * np.float32(1 - config.data.low) + np.float32(config.data.low))
+    images = dataset.train[::every][: config.evaluate.samples]
+    found = measurer(config, dataset)(np.asarray(decode(images, config.data.gcn, config.data.low)))
     return {name: found[name] for name in COLUMNS if name in found}
 
 

@@ -59,7 +59,6 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -70,7 +69,7 @@ from ml_collections import ConfigDict
 from scipy import stats
 
 from configs import ring8
-from experiments.dynamics import PLAYERS, kept, write_result
+from experiments.dynamics import PLAYERS, kept, timed, write_result
 from jaxgan import errors
 from jaxgan.config import default, flatten, update, validate
 from jaxgan.config.fields import not_a_choice
@@ -249,20 +248,13 @@ def train(cell: Cell, looks: int) -> dict[str, Any]:
     return found | {"steps": steps, "samples": np.round(samples[0][:SHOWN].astype(float), 4)}
 
 
-def timed(cell: Cell, looks: int) -> dict[str, Any]:
-    """`train`, and the seconds that it took."""
-    clock, cpu = time.perf_counter(), time.process_time()
-    found = train(cell, looks)
-    return found | {"seconds": time.perf_counter() - clock, "cpu": time.process_time() - cpu}
-
-
 def trained(cells: Sequence[Cell], out: Path) -> list[dict[str, Any]]:
     """What `train` says of each cell; what `out` already has is not trained again."""
     found = []
     for number, cell in enumerate(cells, 1):
         looks = 1 if cell.part == "rates" else LOOKS
         setting = flatten(cell.config) | {"seeds": [cell.seeds.start, cell.seeds.stop], "looks": looks}
-        one = kept(out, setting, partial(timed, cell, looks))
+        one = kept(out, setting, partial(timed, lambda cell=cell, looks=looks: train(cell, looks)))
         print(f"{number:3d} of {len(cells)}: {cell.part:7}{cell.data:5}{cell.name:38}{len(cell.seeds):4d} runs, "
               f"{np.nanmean(one['modes'][-1]):5.2f} modes, {one['cpu']:5.0f} s of CPU time", flush=True)  # fmt: skip
         found.append(one)

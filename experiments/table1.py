@@ -236,7 +236,7 @@ def scores(run: Run, sets: list[Dataset], samples: int) -> Iterator[Score]:
         if step not in found:
             gan = jaxgan.load(run.workdir, step)
             drawn = sampler(gan.gan)(gan.hparams, gan.state, run_stream(gan.hparams, "evaluate"), samples)
-            features = featured(gan.config, sets[0], drawn) if run.column == "MNIST" and not gan.config.data.gcn else {}
+            features = featured(run.column, gan.config, sets[0], drawn)
             low = gan.config.data.low
             if low and not gan.config.data.gcn:
                 drawn = (drawn - low) / (1 - low)  # the table's scale is [0, 1]
@@ -266,8 +266,15 @@ def protocol(
     return estimates, neighbouring, min(len(sets[0].validation), parzen.VALIDATION)
 
 
-def featured(config: ConfigDict, dataset: Dataset, samples: np.ndarray) -> dict[str, float]:
-    """The scores of FEATURES, against the test images: samples [n, *shape] in the range of the run's data."""
+def featured(column: str, config: ConfigDict, dataset: Dataset, samples: np.ndarray) -> dict[str, float]:
+    """The scores of FEATURES, against the test images; none but of MNIST's pixels, which the classifier is good at.
+
+    Args:
+      config: whose `data` the samples are like.
+      samples: [n, *shape] in the range of the data.
+    """
+    if column != "MNIST" or config.data.gcn:
+        return {}
     fields = {"features": "classifier", "metrics": ("fid", "prdc"), "samples": len(samples), "split": "test"}
     found = measurer(update(config, {f"evaluate.{name}": value for name, value in fields.items()}), dataset)(samples)
     return {head: found[name] for head, name in FEATURES.items()}
@@ -275,13 +282,11 @@ def featured(config: ConfigDict, dataset: Dataset, samples: np.ndarray) -> dict[
 
 def score_data(column: str, sets: list[Dataset], *, config: ConfigDict, samples: int) -> Score:
     """The scale of the numbers: random training images in place of samples."""
-    train, gcn, low = sets[0].train, config.data.gcn, config.data.low
+    train, gcn = sets[0].train, config.data.gcn
     chosen = np.random.default_rng(0).permutation(len(train))[:samples]
     name = f"{len(chosen):,} {REAL}" + (f", data.gcn={gcn:g}" if gcn else "")
-    images = np.asarray(decode(train[chosen], gcn))
-    features = {}
-    if column == "MNIST" and not gcn:
-        features = featured(config, sets[0], images * np.float32(1 - low) + np.float32(low))
+    images, as_trained = (np.asarray(decode(train[chosen], gcn, low)) for low in (0.0, config.data.low))
+    features = featured(column, config, sets[0], as_trained)
     return Score(column, name, "-", None, None, *protocol(images, sets, gcn=gcn), features)
 
 

@@ -251,7 +251,10 @@ def test_features_are_the_classifiers_against_test_images(tiny_config, monkeypat
         return lambda samples: {"classifier_fid": 1.0, "classifier_precision": 0.5, "classifier_recall": 0.2, "x": 0.0}
 
     monkeypatch.setattr(table1, "measurer", measurer)
-    found = table1.featured(tiny_config(), None, np.zeros((7, 8, 8, 1), np.float32))
+    samples = np.zeros((7, 8, 8, 1), np.float32)
+    assert table1.featured("digits", tiny_config(), None, samples) == {} == asked
+    assert table1.featured("MNIST", tiny_config(**{"data.gcn": 5.0}), None, samples) == {} == asked
+    found = table1.featured("MNIST", tiny_config(), None, samples)
     assert found == {"FID": 1.0, "Precision": 0.5, "Recall": 0.2}
     assert (asked["evaluate.features"], asked["evaluate.split"], asked["evaluate.samples"]) == ("classifier", "test", 7)
     assert list(asked["evaluate.metrics"]) == ["fid", "prdc"]
