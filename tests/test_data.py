@@ -153,6 +153,42 @@ def test_the_digest_tells_training_data_apart_and_sees_nothing_else():
     assert data.digest(same) == data.digest(d)
 
 
+# --- describe ---
+
+
+def test_one_line_describes_a_data_set(tmp_path):
+    for name, count in (("cat", 3), ("dog", 4), ("owl", 5)):
+        for i in range(count):
+            write(tmp_path / name / f"{i}.png", random_images(6, 5, 3))
+    d = data.load(settings_for(name=f"folder:{tmp_path}", validation=2))
+    assert data.describe(d) == (
+        f"folder:{tmp_path}: 8 training, 2 validation, 2 test images 6x5x3, 3 classes (cat, dog, owl)"
+    )
+    names = tuple(f"n{i}" for i in range(11))
+    assert data.describe(d._replace(classes=11, class_names=names)).endswith(", 11 classes (n0, n1, n2, ..., n10)")
+    assert data.describe(d._replace(class_names=("a\nb", "\udcff", "ü"))).endswith("(a?b, ?, ü)")
+    assert data.describe(d._replace(classes=0, class_names=())).endswith("images 6x5x3")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        (
+            "digits",
+            "1,350 training, 150 validation, 297 test images 8x8x1, 10 classes (0, 1, 2, 3, 4, 5, 6, 7, 8, 9)",
+        ),
+        (
+            "stacked:digits",
+            "1,350 training, 10,000 validation, 10,000 test images 8x8x3, 1,000 classes, training on random stacks "
+            "of 3 of the 1,350",
+        ),
+        ("mixture:ring8", "262,144 training, 10,000 validation, 10,000 test points of dimension 2, 8 classes"),
+    ],
+)
+def test_descriptions_of_what_is_no_folder(name, expected):
+    assert data.describe(data.load(settings_for(name=name))) == f"{name}: {expected}"
+
+
 @pytest.mark.parametrize(("name", "nearest"), [("digit", "digits"), ("mnist", "tfds:mnist"), ("npz:", "npz:PATH")])
 def test_an_unknown_name_names_the_nearest(name, nearest):
     with pytest.raises(UserError, match=f"nearest is '{nearest}'"):

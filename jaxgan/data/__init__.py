@@ -27,6 +27,7 @@ _NAMES = (
     "stacked:tfds:mnist",
     "stacked:NAME",
 )
+_SPLITS = (("train", "training"), ("validation", "validation"), ("test", "test"))
 
 
 class Dataset(NamedTuple):
@@ -78,6 +79,25 @@ def digest(dataset: Dataset) -> str:
         if array is not None:
             found.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return found.hexdigest()
+
+
+def describe(dataset: Dataset) -> str:
+    """Describes a data set in one line, as "folder:cats: 480 training, 60 validation, 60 test images 64x64x3, 3 classes
+    (cat, dog, owl)".
+
+    Of more than ten class names the first three and the last are given. What a terminal cannot show is a "?".
+    """
+    points = dataset.mixture is not None
+    counts = ", ".join(f"{len(getattr(dataset, split)):,} {words}" for split, words in _SPLITS)
+    size = f"points of dimension {dataset.shape[0]}" if points else f"images {'x'.join(map(str, dataset.shape))}"
+    parts = [f"{dataset.name}: {counts} {size}"]
+    if dataset.classes:
+        names = dataset.class_names
+        listed = ", ".join(names if len(names) <= 10 else (*names[:3], "...", names[-1]))
+        parts.append(f"{dataset.classes:,} classes" + (f" ({listed})" if names else ""))
+    if dataset.stack > 1:
+        parts.append(f"training on random stacks of {dataset.stack} of the {len(dataset.train):,}")
+    return "".join(c if c.isprintable() else "?" for c in ", ".join(parts))
 
 
 def load(data_config: ConfigDict) -> Dataset:
