@@ -12,8 +12,10 @@ import struct
 import subprocess
 import sys
 import tarfile
+import tempfile
 import threading
 import zipfile
+import zlib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -556,14 +558,133 @@ def test_palettes_and_alpha_are_resized_as_colours(tmp_path):
         np.testing.assert_allclose(x[0, 0], [127.5, 0, 127.5], atol=1)
 
 
-def test_a_photograph_that_lies_on_its_side_is_turned_upright(tmp_path):
-    pixels = np.zeros((8, 12), np.uint8)
-    pixels[:, :6] = 250  # the left half; by orientation 6 a viewer turns it clockwise: the left comes on top
+# What a viewer does to the stored rows and columns, by the EXIF standard's table of orientations.
+UPRIGHT = {
+    1: lambda x: x,
+    2: lambda x: x[:, ::-1],
+    3: lambda x: x[::-1, ::-1],
+    4: lambda x: x[::-1],
+    5: lambda x: x.T,
+    6: lambda x: np.rot90(x, -1),
+    7: lambda x: x[::-1, ::-1].T,
+    8: lambda x: np.rot90(x),
+}
+
+
+@pytest.mark.parametrize("ending", ["png", "tif", "webp"])
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_a_photograph_is_turned_upright_resized_or_not(tmp_path, orientation, ending):
+    pixels = random_images(4, 6)
     exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.fromarray(pixels).save(tmp_path / "x.png", exif=exif)
-    x = images.folder(tmp_path, 2).train[0, :, :, 0]
-    assert x[0].min() > 200 and x[1].max() < 50
+    exif[0x0112] = orientation
+    Image.fromarray(np.stack([pixels] * 3, -1)).save(tmp_path / f"x.{ending}", exif=exif, lossless=True)
+    np.testing.assert_array_equal(images.folder(tmp_path, 0).train[0, ..., 0], UPRIGHT[orientation](pixels))
+    middle = UPRIGHT[orientation](pixels)
+    middle = middle[:, 1:-1] if middle.shape == (4, 6) else middle[1:-1]
+    np.testing.assert_array_equal(images.folder(tmp_path, 4).train[0, ..., 0], middle)
+
+
+def test_photographs_are_of_one_size_when_upright(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    write(tmp_path / "a.png", random_images(6, 4))
+    Image.fromarray(random_images(4, 6)).save(tmp_path / "b.png", exif=exif)
+    assert images.folder(tmp_path, 0).train.shape == (2, 6, 4, 1)
+
+
+@pytest.mark.parametrize("exif", [b"", b"Exif\0\0", b"Exif\0\0nonsense", b"Exif\0\0II*\0\x08\0\0\0\xff\xff"])
+def test_exif_data_that_cannot_be_read_say_nothing(tmp_path, exif):
+    pixels = np.full((4, 6), 99, np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "x.jpg", exif=exif)
+    for size, shape in ((0, (4, 6)), (2, (2, 2))):
+        np.testing.assert_array_equal(images.folder(tmp_path, size).train[0, ..., 0], np.full(shape, 99))
+
+
+# --- transparency ---
+
+
+def png(colour, depth, row, **chunks):
+    """A PNG of one row by hand (PNG specification, section 5), with chunks such as tRNS."""
+
+    def chunk(name, content):
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    width = len(row) * 8 // depth // {0: 1, 2: 3, 3: 1}[colour]
+    header = struct.pack(">2I5B", width, 1, depth, colour, 0, 0, 0)
+    parts = {"IHDR": header, **chunks, "IDAT": zlib.compress(b"\0" + row), "IEND": b""}
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(name.encode(), content) for name, content in parts.items())
+
+
+def drawn(content, size=0, ending="png"):
+    """What is read of one image file: [H, W, C]."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / f"x.{ending}").write_bytes(content)
+        return images.folder(folder, size).train[0]
+
+
+def stored(image, ending, **options):
+    file = io.BytesIO()
+    image.save(file, ending, **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("size", [0, 1])
+@pytest.mark.parametrize(("mode", "ending"), [("RGBA", "png"), ("RGBA", "webp"), ("RGBA", "tiff"), ("LA", "png"),
+                                              ("PA", "tiff"), ("LA", "tiff")])  # fmt: skip
+def test_alpha_is_composited_on_white(mode, ending, size):
+    """An invisible pixel is white, an opaque one itself, one of alpha 51 (a fifth) a fifth of the way."""
+    for alpha, expected in ((0, 255), (51, 255 - 51 + 10), (255, 50)):
+        image = Image.new("RGBA", (1, 1), (50, 50, 50, alpha))
+        if mode == "PA":
+            image = Image.new("PA", (1, 1), (0, alpha))
+            image.putpalette([50, 50, 50])
+        options = {"lossless": True, "exact": True} if ending == "webp" else {}
+        x = drawn(stored(image.convert(mode), ending, **options), size, ending)
+        assert x.shape == (1, 1, 1 if mode == "LA" else 3)
+        np.testing.assert_allclose(x.astype(int), expected, atol=1)
+        if alpha in (0, 255):
+            np.testing.assert_array_equal(x, expected)
+
+
+def test_one_transparent_colour_of_a_png_becomes_white():
+    """tRNS names a grey level or a colour, in as many bits as the pixels have; a palette has an alpha per entry."""
+    for depth, row in ((1, b"\x40"), (2, b"\x1b"), (4, b"\x5f"), (8, b"\x5f\x11")):
+        bits = "".join(f"{byte:08b}" for byte in row)
+        levels = [int(bits[i : i + depth], 2) for i in range(0, len(bits), depth)]
+        shown = [level * 255 // (2**depth - 1) for level in levels]
+        for level in levels:
+            expected = [255 if other == level else grey for other, grey in zip(levels, shown, strict=True)]
+            assert drawn(png(0, depth, row, tRNS=struct.pack(">H", level)))[0, :, 0].tolist() == expected
+    colour = drawn(png(2, 8, b"\1\2\3\4\5\6", tRNS=b"\0\1\0\2\0\3"))
+    assert colour.tolist() == [[[255, 255, 255], [4, 5, 6]]]
+    deep = png(
+        2, 16, struct.pack(">6H", 0x1234, 0x2345, 0x3456, 0x1134, 0, 0), tRNS=struct.pack(">3H", 0x1234, 0x2345, 0x3456)
+    )
+    assert drawn(deep).tolist() == [[[255, 255, 255], [0x11, 0, 0]]]
+    palette = drawn(png(3, 8, b"\0\1", PLTE=bytes([9, 8, 7, 6, 5, 4]), tRNS=b"\0"))
+    assert palette.tolist() == [[[255, 255, 255], [6, 5, 4]]]
+    half = drawn(png(3, 8, b"\0\1", PLTE=bytes([0, 0, 0, 6, 5, 4]), tRNS=b"\x33\xff"))
+    assert half.tolist() == [[[204, 204, 204], [6, 5, 4]]]
+
+
+def test_the_transparent_colour_of_a_gif_becomes_white():
+    image = Image.fromarray(np.array([[0, 1]], np.uint8), "P")
+    image.putpalette([200, 0, 0, 0, 0, 200])
+    assert drawn(stored(image, "gif", transparency=0), ending="gif").tolist() == [[[255, 255, 255], [0, 0, 200]]]
+
+
+def test_invisible_colours_do_not_bleed_into_what_is_resized():
+    pixels = np.zeros((8, 8, 4), np.uint8)
+    pixels[..., 1] = 255  # invisible green
+    np.testing.assert_array_equal(drawn(stored(Image.fromarray(pixels), "png"), 2), np.full((2, 2, 3), 255))
+
+
+def test_opaque_alpha_changes_no_pixel():
+    x = np.arange(768, dtype=np.int64).reshape(16, 16, 3).astype(np.uint8)
+    for mode in ("RGBA", "LA"):
+        plain = Image.fromarray(x).convert({"RGBA": "RGB", "LA": "L"}[mode])
+        expected = np.asarray(plain).reshape(16, 16, -1)
+        np.testing.assert_array_equal(drawn(stored(plain.convert(mode), "png")), expected)
 
 
 def test_resized_images_that_do_not_fit_are_refused_before_they_are_decoded(tmp_path, monkeypatch):

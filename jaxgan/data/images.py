@@ -21,17 +21,29 @@ from jaxgan.errors import UserError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from PIL.ImageFile import ImageFile
 
 MAX_CLASSES = 2**16  # so that a column of something else is not taken for labels
 
 # Bytes that decoded images may take: half of this machine's memory.
 LIMIT = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
-# What Pillow calls these formats, and their pixels of 8 bits. Not every format: EPS would run Ghostscript.
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+# Pillow's names of the formats that are read, all of which begin with a signature, and the endings of their files. Not
+# every format: EPS would run Ghostscript.
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF")
+SUFFIXES = (".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm",
+            ".pbm", ".pnm", ".jp2", ".j2k", ".jpc", ".jpf", ".jpx", ".j2c", ".avif", ".avifs")  # fmt: skip
+# Pillow's modes with 8 bits per channel.
 GREY = ("1", "L", "LA", "La")
 COLOUR = ("RGB", "RGBA", "RGBa", "RGBX", "P", "PA", "CMYK", "YCbCr", "LAB", "HSV")
+BACKGROUND = "white"  # behind transparent pixels, as on the page of a browser
+
+# What the sub-folders of a folder are called, in any case, if they are splits.
+SPLITS = {
+    "train": "train", "training": "train",
+    "test": "test", "testing": "test",
+    "validation": "validation", "valid": "validation", "val": "validation",
+}  # fmt: skip
 
 
 class Source(NamedTuple):
@@ -43,6 +55,7 @@ class Source(NamedTuple):
     test_labels: np.ndarray | None = None
     class_names: tuple[str, ...] = ()  # one per class, or () if classes have no names
     classes: int = 0  # number of classes; 0 without labels
+    left_out: tuple[tuple[str, int], ...] = ()  # endings of files that were not read, and how many
 
 
 def places(n: int) -> np.ndarray:
@@ -276,18 +289,23 @@ def stack(files: Iterable[tuple[str, str | BinaryIO]], places: Sequence[int] | n
     """
     from PIL import Image
 
+    Image.init()
+    formats = [name for name in FORMATS if name in Image.OPEN]  # Pillow before 11.3 has no AVIF
     out, first = None, ""
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)  # above Pillow's MAX_IMAGE_PIXELS
+        warnings.filterwarnings("ignore", "Corrupt EXIF data")  # see `upright`
         for place, (name, file) in zip(places, files, strict=True):
             first = first or name
             try:
-                with Image.open(file, formats=FORMATS) as image:  # reads the header
-                    out = _room(out, len(places), image, size, name, first)
-                    mode = "L" if out.shape[-1] == 1 else "RGB"
-                    fitted = fit(image, mode, size) if size else image
-                    pixels = np.asarray(fitted if fitted.mode == mode else fitted.convert(mode))
-                    out[place] = pixels.reshape(out.shape[1:])
+                with Image.open(file, formats=formats) as image:  # reads the header
+                    channels = max(_channels(image, name), 1 if out is None else out.shape[-1])
+                    shape = (size, size) if size else (image.height, image.width)
+                    _check_room(out, (len(places), *shape, channels), name, size)
+                    pixels = np.asarray(fit(opaque(upright(image), "L" if channels == 1 else "RGB"), size))
+                    pixels = pixels.reshape(*pixels.shape[:2], channels)
+                    out = _room(out, len(places), pixels.shape, name, first)
+                    out[place] = pixels
             except UserError:
                 raise
             except Exception as error:  # a damaged file fails in as many ways as Pillow has decoders
@@ -295,40 +313,93 @@ def stack(files: Iterable[tuple[str, str | BinaryIO]], places: Sequence[int] | n
     return out
 
 
-def fit(image: Image, mode: str, size: int) -> Image:
-    """The largest square in the middle of an image, as size x size pixels (Lanczos, antialiased).
+def upright(image: ImageFile) -> Image:
+    """Decodes an image and turns it as its EXIF orientation says.
 
-    A photograph is first turned upright as its EXIF orientation says.
+    EXIF data that cannot be read say nothing.
+    """
+    from PIL.Image import Transpose
+
+    turns = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
+    if isinstance(image.info.get("transparency"), int | tuple) and image.tile:
+        image.info["transparency"] = _scaled(image.info["transparency"], image.tile[0][3])
+    image.load()  # first: PNG may have the orientation after the pixels, and Pillow turns TIFF itself
+    try:
+        turn = turns.get(image.getexif().get(0x0112, 1))
+    except Exception:  # Pillow's reader of EXIF fails in many ways
+        turn = None
+    return image if turn is None else image.transpose(turn)
+
+
+def _scaled(transparent: int | tuple[int, ...], rawmode: str) -> int | tuple[int, ...]:
+    """The transparent colour of a PNG at the 8 bits of its pixels: Pillow scales these and leaves the colour."""
+    if rawmode in ("L;2", "L;4"):
+        return transparent * (85 if rawmode == "L;2" else 17)
+    return tuple(level >> 8 for level in transparent) if rawmode == "RGB;16B" else transparent
+
+
+def opaque(image: Image, mode: str) -> Image:
+    """Composites an image on `BACKGROUND`, if anything in it may be transparent.
 
     Args:
-      image: in any mode.
-      mode: of the result, "L" or "RGB"; the image is converted first, as palettes cannot be resized.
-      size: side in pixels.
+      image: in a mode of `GREY` or `COLOUR`.
+      mode: of the result, "L" or "RGB".
     """
-    from PIL import Image, ImageOps
+    from PIL import Image
 
-    image = ImageOps.exif_transpose(image).convert(mode)
+    if image.has_transparency_data:
+        image = Image.alpha_composite(Image.new("RGBA", image.size, BACKGROUND), image.convert("RGBA"))
+    return image if image.mode == mode else image.convert(mode)
+
+
+def fit(image: Image, size: int) -> Image:
+    """Resizes the largest square in the middle of an image to size x size pixels (Lanczos, antialiased).
+
+    Args:
+      image: in mode "L" or "RGB".
+      size: side in pixels; 0 = the image as it is.
+    """
+    from PIL import Image
+
+    if not size:
+        return image
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     return image.crop((left, top, left + side, top + side)).resize((size, size), Image.Resampling.LANCZOS)
 
 
-def _room(out: np.ndarray | None, n: int, image: Image, size: int, name: str, first: str) -> np.ndarray:
-    """The array that `image` goes to: a new one for the first image, a wider one for the first in colour."""
+def _channels(image: Image, name: str) -> int:
+    """1 for a grey image, 3 for one in colour, from its header."""
     if image.mode not in GREY + COLOUR:
         raise UserError(f"{name} has pixels of more than 8 bits (Pillow's mode {image.mode}); convert it.")
-    shape, channels = (size, size) if size else (image.height, image.width), 1 if image.mode in GREY else 3
-    if out is None or channels > out.shape[-1]:
-        what = f"{n} images of {_times(shape)} pixels" if size else f"{n} images like {name}"
-        check_bytes(n * math.prod(shape) * channels, what)
+    return 1 if image.mode in GREY else 3
+
+
+def _check_room(out: np.ndarray | None, shape: tuple[int, ...], name: str, size: int) -> None:
+    """Checks, before anything is decoded, that the images fit in memory: [n, H, W, C] of them, beside `out`."""
+    if out is None or shape[-1] > out.shape[-1]:
+        what = f"{shape[0]} images of {_times(shape[1:3])} pixels" if size else f"{shape[0]} images like {name}"
+        check_bytes(math.prod(shape) + (0 if out is None else out.nbytes), what)
+
+
+def _room(out: np.ndarray | None, n: int, shape: tuple[int, ...], name: str, first: str) -> np.ndarray:
+    """The array for n images [H, W, C]: a new one for the first image, a wider one for the first in colour."""
     if out is None:
-        out = np.empty((n, *shape, channels), np.uint8)
-    if shape != out.shape[1:3]:
+        return np.empty((n, *shape), np.uint8)
+    if shape[:2] != out.shape[1:3]:
         raise UserError(
-            f"{name} is {_times(shape)} pixels but {first} is {_times(out.shape[1:3])}; images of several sizes are "
-            f"read from folder:PATH with --config.data.size=N, which crops each to a square and resizes it to NxN."
+            f"{name} is {_times(shape[:2])} pixels but {first} is {_times(out.shape[1:3])}; images of several sizes "
+            f"are read from folder:PATH with --config.data.size=N, which crops each to a square and resizes it to NxN."
         )
-    return np.repeat(out, 3, axis=-1) if channels > out.shape[-1] else out
+    return np.repeat(out, 3, axis=-1) if shape[-1] > out.shape[-1] else out
 
 
 def _check_same_size(train: np.ndarray, test: np.ndarray, train_name: str, test_name: str) -> None:
