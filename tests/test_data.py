@@ -14,6 +14,7 @@ import sys
 import tarfile
 import tempfile
 import threading
+import tracemalloc
 import zipfile
 import zlib
 from pathlib import Path
@@ -29,9 +30,11 @@ from ml_collections import ConfigDict
 from PIL import Image, ImageFile
 
 from jaxgan import data
+from jaxgan.config import default, update
 from jaxgan.data import Dataset, images, tfds
 from jaxgan.data.decode import decode, encode
 from jaxgan.errors import UserError
+from jaxgan.gan import build_for
 
 RNG = np.random.default_rng(0)
 
@@ -293,6 +296,83 @@ def test_npz_of_something_else_is_refused(tmp_path, array, message):
         images.npz(tmp_path / "x.npz")
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize("shape", [(9, 3, 16, 16), (9, 1, 28, 28), (9, 3, 4, 4), (9, 1, 2, 2), (9, 8, 8, 5)])
+def test_npz_with_channels_in_another_place_is_refused(tmp_path, shape, dtype):
+    np.savez(tmp_path / "x.npz", np.zeros(shape, dtype))
+    with pytest.raises(UserError, match=r"save images \[n, C, H, W\] as x\.transpose\(0, 2, 3, 1\)"):
+        images.npz(tmp_path / "x.npz")
+
+
+@pytest.mark.parametrize("shape", [(9, 3, 3, 3), (9, 3, 8, 1), (9, 1, 5, 3), (9, 8, 8, 4), (9, 4, 4, 2)])
+def test_npz_images_whose_last_axis_may_be_channels(tmp_path, shape):
+    x = random_images(*shape)
+    np.savez(tmp_path / "x.npz", x)
+    np.testing.assert_array_equal(images.npz(tmp_path / "x.npz").train, x)
+
+
+@pytest.mark.parametrize("key", ["test", "x_test"])
+def test_npz_test_images_are_checked_like_training_images(tmp_path, key):
+    np.savez(tmp_path / "x.npz", train=random_images(4, 16, 16, 3), **{key: random_images(4, 3, 16, 16)})
+    with pytest.raises(UserError, match=rf"\[{key}\] has shape \(4, 3, 16, 16\)"):
+        images.npz(tmp_path / "x.npz")
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
+def test_npz_is_read_within_the_memory_that_is_checked(tmp_path, monkeypatch, dtype, order):
+    """What is checked is a byte per pixel (two in Fortran order), and no more is taken but the part being read."""
+    monkeypatch.setattr(images, "PART", 10_000)
+    n = 3 * 512 * 256
+    x = (np.arange(n) % 256).astype(np.uint8).reshape(3, 512, 256)
+    np.savez(tmp_path / "x.npz", np.asarray(x / 255 if dtype != np.uint8 else x, dtype, order=order))
+    checked = n * (2 if order == "F" else 1)
+    monkeypatch.setattr(images, "LIMIT", checked)
+    tracemalloc.start()
+    found = images.npz(tmp_path / "x.npz").train
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_array_equal(found[..., 0], x)
+    assert peak < checked + 500_000
+    monkeypatch.setattr(images, "LIMIT", checked - 1)
+    with pytest.raises(UserError, match="half of this machine's memory"):
+        images.npz(tmp_path / "x.npz")
+
+
+def test_a_number_out_of_range_in_any_part_is_found(tmp_path, monkeypatch):
+    monkeypatch.setattr(images, "PART", 10)
+    for place, number in ((0, -1.0), (17, 2.0), (35, np.nan)):
+        x = np.full((4, 3, 3), 0.5)
+        x.reshape(-1)[place] = number
+        np.savez(tmp_path / "x.npz", x)
+        low, high = (f"{bound(number, 0.5):g}" for bound in (np.minimum, np.maximum))
+        with pytest.raises(UserError, match=f"with values from {low} to {high}; rescale"):
+            images.npz(tmp_path / "x.npz")
+
+
+def test_npz_of_a_pipe_does_not_wait(tmp_path):
+    os.mkfifo(tmp_path / "x.npz")
+    with pytest.raises(UserError, match="no regular file"):
+        images.npz(tmp_path / "x.npz")
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"x_test": 4, "y_test": 4}, "holds y_test but no training labels to go with it; add 'train_labels'"),
+        ({"y_test": 4}, "holds y_test but no images to go with it; add 'test', or remove it"),
+        ({"y_train": 6, "test_labels": 4}, "holds test_labels but no images"),
+        ({"y_train": 4}, r"\[y_train\] has shape \(4,\).*labels of 6 images are 6 integers"),
+        ({"x_test": 4, "y_train": 6, "y_test": 6}, r"\[y_test\] has shape \(6,\).*of 4 images are 4 integers"),
+    ],
+)
+def test_npz_labels_without_their_counterpart_are_refused(tmp_path, arrays, message):
+    made = {name: random_images(n, 2, 2) if name[0] == "x" else np.arange(n) % 2 for name, n in arrays.items()}
+    np.savez(tmp_path / "x.npz", x_train=random_images(6, 2, 2), **made)
+    with pytest.raises(UserError, match=message):
+        images.npz(tmp_path / "x.npz")
+
+
 def test_npz_with_several_arrays_needs_a_known_name(tmp_path):
     np.savez(tmp_path / "x.npz", a=random_images(2, 3, 3), b=random_images(2, 3, 3))
     with pytest.raises(UserError, match="holds the arrays a, b; name the training images 'train'"):
@@ -445,6 +525,76 @@ def test_npz_names_that_do_not_fit_the_labels_are_refused(tmp_path, names):
     np.savez(tmp_path / "x.npz", train=random_images(3, 2, 2), y_train=np.arange(3), class_names=names)
     with pytest.raises(UserError, match=r"\[class_names\] has shape .* the largest label is 2"):
         images.npz(tmp_path / "x.npz")
+
+
+@pytest.mark.parametrize(
+    ("labels", "test_labels", "message"),
+    [
+        (range(1, 11), None, "no training example of class 0; give every class some, or leave it out: numpy.unique"),
+        ([0, 2, 3, 5], [0, 2], r"of class 1, 4; give"),
+        ([0, 1, 0, 1], [0, 1, 2], "of class 2, which the test set has; give"),
+        ([9], None, r"of class 0, 1, 2 and 6 more; give"),
+    ],
+)
+def test_classes_without_training_examples_are_refused(tmp_path, labels, test_labels, message):
+    arrays = {"x_train": random_images(len(labels), 2, 2), "y_train": np.asarray(labels)}
+    if test_labels is not None:
+        arrays |= {"x_test": random_images(len(test_labels), 2, 2), "y_test": np.asarray(test_labels)}
+    np.savez(tmp_path / "x.npz", **arrays)
+    with pytest.raises(UserError, match=message):
+        data.load(settings_for(name=f"npz:{tmp_path / 'x.npz'}", validation=0))
+
+
+def test_a_class_whose_name_has_no_example_is_refused_by_its_name(tmp_path):
+    np.savez(tmp_path / "x.npz", x=random_images(3, 2, 2), labels=np.arange(3), class_names=np.array(list("abcd")))
+    with pytest.raises(UserError, match=r"no training example of class 3 \(d\)"):
+        data.load(settings_for(name=f"npz:{tmp_path / 'x.npz'}", validation=0))
+
+
+def test_a_folder_with_a_class_only_in_its_test_set_is_refused(tmp_path):
+    labeled_folder(tmp_path / "train", ["a", "b"])
+    labeled_folder(tmp_path / "test", ["a", "b", "c"])
+    with pytest.raises(UserError, match=r"of class 2 \(c\), which the test set has; .* or leave it out\."):
+        data.load(settings_for(name=f"folder:{tmp_path}", validation=0))
+
+
+@pytest.mark.parametrize(
+    ("test_labels", "expected"),
+    [([1, 3, 3], [0, 1, 1]), ([1, 2, 3], None), (None, None)],
+    ids=["both", "other", "none"],
+)
+def test_classes_of_tfds_that_do_not_occur_are_left_out(monkeypatch, test_labels, expected):
+    """`emnist/letters` has 37 classes, of which 1 to 26 occur; `omniglot` tests on other classes."""
+    x, y = random_images(6, 2, 2, 1), np.array([3, 1, 3, 1, 5, 5], np.int32)
+    y_test = None if test_labels is None else np.array(test_labels, np.int32)
+    source = images.Source(x, random_images(3, 2, 2, 1), y, y_test, tuple("abcdef"), 6)
+    monkeypatch.setattr(tfds, "load", lambda *_: source)
+    d = data.load(settings_for(name="tfds:any", validation=0))
+    assert d.classes == 3 and d.class_names == ("b", "d", "f")
+    np.testing.assert_array_equal(d.train_labels, [1, 0, 1, 0, 2, 2])
+    assert d.train_labels.dtype == np.int32
+    assert d.test_labels is None if expected is None else d.test_labels.tolist() == expected
+
+
+def test_test_labels_without_training_labels_make_no_classes(monkeypatch):
+    source = images.Source(random_images(6, 2, 2, 1), random_images(1, 2, 2, 1), None, np.zeros(1, np.int32), ("a",), 1)
+    monkeypatch.setattr(tfds, "load", lambda *_: source)
+    d = data.load(settings_for(name="tfds:any", validation=0))
+    assert d.classes == 0 and d.class_names == () and d.test_labels is None
+
+
+def test_a_conditional_gan_needs_an_example_of_every_class_that_is_left():
+    """The first nine digits are 0 to 8."""
+    changes = {"data.limit": 9, "train.batch_size": 4, "conditional": "label"}
+    config = update(default(), changes)
+    with pytest.raises(UserError, match=r"none of the 9 training examples of digits is of class 9 \(9\)"):
+        build_for(config, data.load(config.data))
+    for more in ({"data.limit": 10}, {"conditional": "none"}):
+        config = update(default(), changes | more)
+        build_for(config, data.load(config.data))
+    with pytest.raises(UserError, match="is of class 9;"):
+        data.check_classes(data.load(settings_for(name="stacked:digits", limit=9)))
+    data.check_classes(data.load(settings_for(name="stacked:digits", limit=10)))
 
 
 def test_npz_labels_count_as_memory(tmp_path, monkeypatch):

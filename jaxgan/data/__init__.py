@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -183,7 +184,62 @@ def _load(name: str, directory: str, held_out: int, size: int) -> Dataset:
                 f"data.name must be digits, tfds:NAME, npz:PATH, folder:PATH, tfd:PATH, mixture:NAME or "
                 f"stacked:NAME of one of these, not {name!r}; the nearest is {near!r}."
             )
-    return _split(name, source, held_out)
+    return _split(name, _with_classes(name, source), held_out)
+
+
+def _with_classes(name: str, source: Source) -> Source:
+    """A source of which every class has training examples; test labels without training labels are left out.
+
+    TFDS's classes that do not occur are left out, and the others keep their order: in `emnist/letters` they start at 1.
+    Test labels are left out if one of them is of a class without training examples, as in `omniglot`.
+
+    Raises:
+      UserError: a class of other data has no training example.
+    """
+    y, y_test = source.train_labels, source.test_labels
+    if y is None:
+        return source._replace(test_labels=None, class_names=(), classes=0)
+    occurring = np.unique(y)
+    if len(occurring) == source.classes:
+        return source
+    if not name.startswith("tfds:"):
+        missing = np.setdiff1d(np.arange(source.classes), occurring)
+        only_test = y_test is not None and np.isin(missing, y_test).any()
+        where = ", which the test set has" if only_test else ""
+        how = ": numpy.unique(labels, return_inverse=True)[1] numbers the others" if name.startswith("npz:") else ""
+        raise UserError(
+            f"{name} has no training example of {_listed(missing, source.class_names)}{where}; give every class some, "
+            f"or leave it out{how}."
+        )
+    kept = y_test is not None and np.isin(y_test, occurring).all()
+    return source._replace(
+        train_labels=np.searchsorted(occurring, y).astype(np.int32),
+        test_labels=np.searchsorted(occurring, y_test).astype(np.int32) if kept else None,
+        class_names=tuple(source.class_names[i] for i in occurring),
+        classes=len(occurring),
+    )
+
+
+def _listed(classes: Sequence[int] | np.ndarray, names: Sequence[str]) -> str:
+    """The first three of the classes in words: "class 3 (cat), 4 (dog), 7 (owl) and 2 more"."""
+    words = [f"{i} ({names[i]})" if names else str(i) for i in classes[:3]]
+    return f"class {', '.join(words)}" + (f" and {len(classes) - 3} more" if len(classes) > 3 else "")
+
+
+def check_classes(dataset: Dataset) -> None:
+    """Checks that a player that is told the class sees each: one may be missing once sets and a limit are cut off.
+
+    Raises:
+      UserError: a class has no training example.
+    """
+    base = round(dataset.classes ** (1 / dataset.stack))
+    missing = np.setdiff1d(np.arange(base), dataset.train_labels)
+    if len(missing):
+        raise UserError(
+            f"none of the {len(dataset.train):,} training examples of {dataset.name} is of "
+            f"{_listed(missing, dataset.class_names)}; lower data.validation, change data.limit or set "
+            f"conditional=none."
+        )
 
 
 def _split(name: str, source: Source, held_out: int) -> Dataset:

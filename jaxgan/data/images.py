@@ -13,7 +13,7 @@ import warnings
 import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import IO, TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
 MAX_CLASSES = 2**16  # so that a column of something else is not taken for labels
+MAX_CHANNELS = 4  # so that a side is not taken for channels
+PART = 2**20  # pixels of an array that are read at once
 
 # Bytes that decoded images may take: half of this machine's memory.
 LIMIT = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
@@ -88,16 +90,18 @@ def npz(path: str | os.PathLike[str]) -> Source:
     """Images from a file that `numpy.savez` or `numpy.savez_compressed` wrote, in the file's order.
 
     The training images are the array `train`, `images` or `x_train`, or the only one there is beside labels;
-    the test images, if any, are `test` or `x_test`. Each is [n, H, W] or [n, H, W, C], of uint8, or of floats
-    in [0, 1], which are rounded to 256 levels. Their labels, if any, are `train_labels`, `y_train` or `labels`,
-    and `test_labels` or `y_test`: [n] or [n, 1] integers from 0. `class_names`, if there, is an array of one
-    string per class; without it there are as many classes as the largest label says.
+    the test images, if any, are `test` or `x_test`. Each is [n, H, W] or [n, H, W, C] with up to 4 channels, of
+    uint8, or of floats in [0, 1], which are rounded to 256 levels. Their labels, if any, are `train_labels`,
+    `y_train` or `labels`, and `test_labels` or `y_test`: [n] or [n, 1] integers from 0. `class_names`, if there, is
+    an array of one string per class; without it there are as many classes as the largest label says.
 
     Raises:
-      UserError: no such file, a damaged file, other arrays than these, labels that do not fit their images,
-        or more bytes than fit in memory.
+      UserError: no such file, a damaged file, other arrays than these, labels without their images or test labels
+        without training labels, or more bytes than fit in memory.
     """
     path = Path(os.path.expanduser(path))
+    if path.exists() and not (path.is_file() or path.is_dir()):  # of a pipe, opening it would wait for a writer
+        raise UserError(f"{path} cannot be read: it is no regular file; data.name takes npz:PATH.")
     try:
         with zipfile.ZipFile(path) as archive:
             names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
@@ -115,13 +119,17 @@ def npz(path: str | os.PathLike[str]) -> Source:
                     f"{path} holds the arrays {', '.join(names) or '(none)'}; name the training images "
                     f"'train', 'images' or 'x_train'."
                 )
-            wanted = {name for name in (train, test, *labels, first("class_names")) if name}
-            check_bytes(sum(archive.getinfo(f"{name}.npy").file_size for name in wanted), str(path))
+            for needed, what, add in ((test, "images", "test"), (labels[0], "training labels", "train_labels")):
+                if labels[1] and not needed:
+                    raise UserError(f"{path} holds {labels[1]} but no {what} to go with it; add {add!r}, or remove it.")
+            others = [name for name in (*labels, first("class_names")) if name]
+            cost = sum(_cost(archive, name) for name in (train, test) if name)
+            check_bytes(cost + sum(2 * archive.getinfo(f"{name}.npy").file_size for name in others), str(path))
             x = _images(archive, train, path)
             x_test = _images(archive, test, path) if test else None
             y = _labels(archive, labels[0], path, len(x)) if labels[0] else None
-            y_test = _labels(archive, labels[1], path, len(x_test)) if labels[1] and x_test is not None else None
-            class_names = _class_names(archive, path, y, y_test) if "class_names" in wanted else ()
+            y_test = _labels(archive, labels[1], path, len(x_test)) if labels[1] else None
+            class_names = _class_names(archive, path, y, y_test) if "class_names" in names else ()
     except UserError:
         raise
     except FileNotFoundError:
@@ -134,16 +142,19 @@ def npz(path: str | os.PathLike[str]) -> Source:
     return Source(x, x_test, y, y_test, class_names, classes)
 
 
-def _header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype]:
-    """Shape and dtype that an array of an .npz file claims, and has the bytes for."""
+def _header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, Fortran order and dtype that an array of an .npz file claims, and has the bytes for."""
     member = archive.getinfo(f"{name}.npy")
     with archive.open(member) as file:
-        old = np.lib.format.read_magic(file) == (1, 0)
-        read_header = np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read_header(file)
+        shape, fortran, dtype = _read_header(file)
     if math.prod(shape) * dtype.itemsize > member.file_size and not dtype.hasobject:
         raise ValueError(f"{name} is shorter than its header says")
-    return shape, dtype
+    return shape, fortran, dtype
+
+
+def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    old = np.lib.format.read_magic(file) == (1, 0)
+    return (np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0)(file)
 
 
 def _read(archive: zipfile.ZipFile, name: str) -> np.ndarray:
@@ -151,26 +162,47 @@ def _read(archive: zipfile.ZipFile, name: str) -> np.ndarray:
         return np.lib.format.read_array(file, allow_pickle=False)
 
 
+def _cost(archive: zipfile.ZipFile, name: str) -> int:
+    """Bytes that `_images` takes at once: a byte per pixel, and in Fortran order as much for the copy in C's."""
+    shape, fortran, _ = _header(archive, name)
+    return math.prod(shape) * (2 if fortran else 1)
+
+
 def _images(archive: zipfile.ZipFile, name: str, path: Path) -> np.ndarray:
-    """One array of an .npz file as [n, H, W, C] uint8."""
-    shape, dtype = _header(archive, name)
+    """One array of an .npz file as [n, H, W, C] uint8, read in parts: a float array is never in memory as a whole."""
+    shape, fortran, dtype = _header(archive, name)
     what = f"{path} [{name}] has shape {shape} and dtype {dtype}"
     if len(shape) not in (3, 4) or 0 in shape:
         raise UserError(f"{what}; images are [n, H, W] or [n, H, W, C], none of them 0.")
+    if len(shape) == 4 and (shape[3] > MAX_CHANNELS or (shape[1] in (1, 3) and shape[3] not in (1, 3))):
+        raise UserError(
+            f"{what}; images are [n, H, W, C] with at most {MAX_CHANNELS} channels: save images [n, C, H, W] as "
+            f"x.transpose(0, 2, 3, 1)."
+        )
     if dtype != np.uint8 and dtype.kind != "f":
         raise UserError(f"{what}; images are uint8 in 0..255 or floats in [0, 1]: convert them.")
-    x = _read(archive, name)
-    if dtype != np.uint8:
-        low, high = x.min(), x.max()
-        if not (low >= 0 and high <= 1):
-            raise UserError(f"{what} with values from {low:g} to {high:g}; rescale floats to [0, 1].")
-        x = np.rint(x * x.dtype.type(255)).astype(np.uint8)
+    levels = np.empty(math.prod(shape), np.uint8)
+    low, high = np.inf, -np.inf
+    with archive.open(f"{name}.npy") as file:
+        _read_header(file)
+        for part in np.split(levels, range(PART, len(levels), PART)):
+            x = np.frombuffer(file.read(len(part) * dtype.itemsize), dtype, len(part))
+            if dtype == np.uint8:
+                part[:] = x
+                continue
+            low, high = np.minimum(low, x.min()), np.maximum(high, x.max())  # NaN if there is one
+            if low >= 0 and high <= 1:
+                part[:] = np.rint(x * x.dtype.type(255))
+        file.read(1)  # at its end the checksum is verified
+    if dtype != np.uint8 and not (low >= 0 and high <= 1):
+        raise UserError(f"{what} with values from {low:g} to {high:g}; rescale floats to [0, 1].")
+    x = levels.reshape(shape[::-1]).T if fortran else levels.reshape(shape)
     return np.ascontiguousarray(x).reshape(*shape[:3], -1)
 
 
 def _labels(archive: zipfile.ZipFile, name: str, path: Path, n: int) -> np.ndarray:
     """One array of an .npz file as the labels [n] int32 of n images."""
-    shape, dtype = _header(archive, name)
+    shape, _, dtype = _header(archive, name)
     what = f"{path} [{name}] has shape {shape} and dtype {dtype}"
     if dtype.kind not in "iu" or shape not in ((n,), (n, 1)):
         raise UserError(
@@ -190,7 +222,7 @@ def _class_names(archive: zipfile.ZipFile, path: Path, *labels: np.ndarray | Non
     largest = max((int(y.max()) for y in labels if y is not None), default=-1)
     if largest < 0:
         return ()
-    shape, dtype = _header(archive, "class_names")
+    shape, _, dtype = _header(archive, "class_names")
     if dtype.kind != "U" or len(shape) != 1 or not largest < shape[0] <= MAX_CLASSES:
         raise UserError(
             f"{path} [class_names] has shape {shape} and dtype {dtype}; give one string per class, and the largest "
