@@ -339,6 +339,16 @@ def test_npz_is_read_within_the_memory_that_is_checked(tmp_path, monkeypatch, dt
         images.npz(tmp_path / "x.npz")
 
 
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_npz_with_another_checksum_is_refused(tmp_path, save):
+    save(tmp_path / "x.npz", np.zeros((40, 30, 30), np.uint8))
+    content = bytearray((tmp_path / "x.npz").read_bytes())
+    content[content.index(b"PK\1\2") + 16] ^= 1  # CRC-32 in the central directory
+    (tmp_path / "x.npz").write_bytes(content)
+    with pytest.raises(UserError, match="Bad CRC-32"):
+        images.npz(tmp_path / "x.npz")
+
+
 def test_a_number_out_of_range_in_any_part_is_found(tmp_path, monkeypatch):
     monkeypatch.setattr(images, "PART", 10)
     for place, number in ((0, -1.0), (17, 2.0), (35, np.nan)):

@@ -193,7 +193,6 @@ def _images(archive: zipfile.ZipFile, name: str, path: Path) -> np.ndarray:
             low, high = np.minimum(low, x.min()), np.maximum(high, x.max())  # NaN if there is one
             if low >= 0 and high <= 1:
                 part[:] = np.rint(x * x.dtype.type(255))
-        file.read(1)  # at its end the checksum is verified
     if dtype != np.uint8 and not (low >= 0 and high <= 1):
         raise UserError(f"{what} with values from {low:g} to {high:g}; rescale floats to [0, 1].")
     x = levels.reshape(shape[::-1]).T if fortran else levels.reshape(shape)
