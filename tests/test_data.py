@@ -8,6 +8,7 @@ import http.server
 import io
 import os
 import shutil
+import socket
 import struct
 import subprocess
 import sys
@@ -668,13 +669,18 @@ def labeled_folder(root, classes):
 def test_sub_folders_are_the_classes_in_the_order_of_their_names(tmp_path):
     labeled_folder(tmp_path, ["10", "9", "cat/black", "cat/white", "dog"])
     found = images.folder(tmp_path, 0)
-    assert found.class_names == ("10", "9", "cat", "dog") and found.classes == 4
+    assert found.class_names == ("9", "10", "cat", "dog") and found.classes == 4
     assert found.train_labels.dtype == np.int32 and found.test_labels is None
-    expected = np.array([0, 1, 2, 2, 3])[found.train[:, 0, 0, 0]]
+    expected = np.array([1, 0, 2, 2, 3])[found.train[:, 0, 0, 0]]
     np.testing.assert_array_equal(found.train_labels, expected)
     d = data.load(settings_for(name=f"folder:{tmp_path}", validation=2))
     for x, y in ((d.train, d.train_labels), (d.validation, d.validation_labels), (d.test, d.test_labels)):
-        np.testing.assert_array_equal(y, np.array([0, 1, 2, 2, 3])[x[:, 0, 0, 0]])
+        np.testing.assert_array_equal(y, np.array([1, 0, 2, 2, 3])[x[:, 0, 0, 0]])
+
+
+def test_people_count_numbers_in_names():
+    names = ["1", "01", "2", "10", "a", "a2b", "a2c1", "a10", "b"]
+    assert sorted(sorted(names[::-1]), key=images.counted) == ["01", *names[:1], *names[2:]]
 
 
 @pytest.mark.parametrize("names", [["all"], ["cat", "."], ["."]])
@@ -879,8 +885,156 @@ def test_folder_with_splits_and_links(tmp_path):
 def test_folder_with_splits_and_something_else_is_ambiguous(tmp_path):
     for name in ("train", "test", "val"):
         write(tmp_path / name / "0.png", random_images(2, 2))
-    with pytest.raises(UserError, match="holds train/ beside val"):
+    with pytest.raises(UserError, match="holds train/ beside val:"):
         images.folder(tmp_path, 0)
+
+
+@pytest.mark.parametrize(("train", "test"), [("Train", "Test"), ("TRAIN", "test"), ("training", "Testing")])
+def test_splits_have_their_names_in_any_case(tmp_path, train, test):
+    x, y = random_images(3, 2, 2), random_images(2, 2, 2)
+    for name, pictures in ((train, x), (test, y)):
+        for i, pixels in enumerate(pictures):
+            write(tmp_path / name / f"{i}.png", pixels)
+    found = images.folder(tmp_path, 0)
+    assert as_set(found.train) == as_set(x) and as_set(found.test) == as_set(y) and found.classes == 0
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["Train", "Validation"], "holds Train/ beside Validation: "),
+        (["Train", "Test", "VAL"], "holds Train/ beside VAL: "),
+        (["Train", "Test", "train"], "holds Train/ beside train: "),
+        (["train", "Test", "test"], "holds train/ beside test: "),
+        (["train", "cat"], "holds train/ beside cat: .*for classes rename train/"),
+        (["Test", "cat"], "holds Test/ but no train/"),
+        (["test", "valid"], "holds test/ but no train/"),
+        (["cat", "Validation"], "holds Validation/ but no train/"),
+        (["data/Train", "data/Test"], "data holds splits; give that folder itself"),
+        (["cat/train", "cat/val", "dog/train", "dog/val"], "(cat|dog) holds splits"),
+    ],
+)
+def test_folders_that_may_be_splits_or_classes_are_refused(tmp_path, names, message):
+    labeled_folder(tmp_path, names)
+    with pytest.raises(UserError, match=message):
+        images.folder(tmp_path, 0)
+
+
+def test_valid_and_invalid_are_classes(tmp_path):
+    labeled_folder(tmp_path, ["invalid", "valid"])
+    assert images.folder(tmp_path, 0).class_names == ("invalid", "valid")
+
+
+def test_what_macos_leaves_behind_is_no_split_and_no_image(tmp_path):
+    for name in ("train", "test", "__MACOSX/train", ".hidden"):
+        write(tmp_path / name / "0.png", random_images(2, 2))
+    for name in ("._0.png", ".DS_Store", "train/._0.png", "train/.DS_Store"):
+        (tmp_path / name).write_bytes(b"\0\5\x16\7")
+    found = images.folder(tmp_path, 0)
+    assert len(found.train) == len(found.test) == 1 and found.left_out == ()
+
+
+def test_links_lead_to_each_image_once(tmp_path):
+    """Links to a folder itself, to one that contains it, beside it or elsewhere; and each image keeps its class."""
+    root = tmp_path / "root"
+    x = random_images(5, 2, 2)
+    for place, pixels in zip(("b/0", "b/1", "c/2", "c/deep/3"), x, strict=False):
+        write(root / f"{place}.png", pixels)
+    write(tmp_path / "elsewhere" / "4.png", x[4])
+    for link, target in {
+        "b/self": ".",
+        "c/up": "..",
+        "out": "../..",
+        "a": "b",
+        "c/deep/b": "../../b",
+        "d": "../elsewhere",
+        "e": "../elsewhere",
+        "d/back": "../root/d",
+        "b/again.png": "1.png",
+        "round": "about",
+        "about": "round",
+        "c/lost": "nowhere",
+    }.items():
+        (root / link).symlink_to(target)
+    found = images.folder(root, 0)
+    assert as_set(found.train[..., 0]) == as_set(x)
+    assert found.class_names == ("b", "c", "d")
+    for pixels, number in zip(x, (0, 0, 1, 1, 2), strict=True):
+        (where,) = np.flatnonzero((found.train[..., 0] == pixels).all(axis=(1, 2)))
+        assert found.train_labels[where] == number
+    assert dict(found.left_out) == {"links to images": 1, "without an ending": 3}
+
+
+def test_a_folder_of_links_is_read_as_the_files_would_be(tmp_path):
+    x = random_images(6, 2, 2)
+    for i, pixels in enumerate(x):
+        write(tmp_path / "store" / f"{i}.png", pixels)
+        write(tmp_path / "files" / "ab"[i % 2] / f"{i}.png", pixels)
+        (tmp_path / "links" / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "links" / "ab"[i % 2] / f"{i}.png").symlink_to(tmp_path / "store" / f"{i}.png")
+    files, links = (images.folder(tmp_path / name, 0) for name in ("files", "links"))
+    np.testing.assert_array_equal(files.train, links.train)
+    np.testing.assert_array_equal(files.train_labels, links.train_labels)
+
+
+@pytest.mark.parametrize("link", ["Test", "Test/0.png"])
+def test_an_image_in_both_splits_is_refused(tmp_path, link):
+    write(tmp_path / "Train" / "0.png", random_images(2, 2))
+    (tmp_path / link).parent.mkdir(exist_ok=True)
+    (tmp_path / link).symlink_to(tmp_path / "Train" / ("0.png" if "/" in link else ""))
+    with pytest.raises(UserError, match=r"Train/0\.png and \S+Test/0\.png are one file; remove it"):
+        images.folder(tmp_path, 0)
+
+
+def test_a_link_that_leads_nowhere_is_an_image_that_cannot_be_read(tmp_path):
+    write(tmp_path / "a.png", random_images(2, 2))
+    (tmp_path / "b.png").symlink_to("nowhere.png")
+    with pytest.raises(UserError, match=r"b\.png cannot be read as an image"):
+        images.folder(tmp_path, 0)
+
+
+def test_what_is_no_file_does_not_wait(tmp_path):
+    write(tmp_path / "a.png", random_images(2, 2))
+    os.mkfifo(tmp_path / "b.png")
+    (tmp_path / "c.png").symlink_to("/dev/zero")
+    with socket.socket(socket.AF_UNIX) as server:
+        here = os.open(tmp_path, os.O_RDONLY)
+        server.bind(f"/proc/self/fd/{here}/d.png")  # the path of a socket has at most 107 bytes
+        os.close(here)
+        found = images.folder(tmp_path, 0)
+    assert len(found.train) == 1 and found.left_out == (("special files", 3),)
+
+
+def test_endings_are_those_that_pillow_gives_the_formats():
+    """But .pfm, whose pixels are floats."""
+    known = {ending for ending, name in Image.registered_extensions().items() if name in images.FORMATS}
+    assert set(images.SUFFIXES) == known - {".pfm"} and len(images.SUFFIXES) == len(set(images.SUFFIXES))
+
+
+@pytest.mark.parametrize(
+    "ending", [".jfif", ".jpe", ".JPE", ".tif", ".TIFF", ".webp", ".apng", ".pnm", ".jp2", ".avif"]
+)
+def test_files_with_less_common_endings_are_read(tmp_path, ending):
+    Image.fromarray(np.full((16, 16, 3), 77, np.uint8)).save(tmp_path / f"x{ending}")
+    np.testing.assert_allclose(images.folder(tmp_path, 0).train, 77, atol=1)
+
+
+@pytest.mark.parametrize("splits", [False, True])
+def test_what_is_left_out_of_a_folder_is_counted(tmp_path, splits):
+    root = tmp_path / "train" if splits else tmp_path
+    write(root / "a" / "0.png", random_images(2, 2))
+    write(root / "a" / "1.PNG", random_images(2, 2))
+    for name in ("labels.csv", "a/1.txt", "a/2.TXT", "a/3.heic", "README"):
+        (tmp_path / name if "/" not in name else root / name).write_text("not an image")
+    d = data.load(settings_for(name=f"folder:{tmp_path}", validation=0))
+    assert dict(d.left_out) == {".txt": 2, ".csv": 1, ".heic": 1, "without an ending": 1}
+    assert data.describe(d).endswith(
+        "images 2x2x1, 5 other files left out (2 .txt, 1 .csv, 1 .heic, 1 without an ending)"
+    )
+    for i in range(6):
+        (root / f"x.{i}").write_text("")
+    d = data.load(settings_for(name=f"folder:{tmp_path}", validation=0))
+    assert data.describe(d).endswith("11 other files left out (2 .txt, 1 .0, 1 .1, 1 .2, 1 .3, ...)")
 
 
 @pytest.mark.parametrize("colour_at", [0, 1, 2])

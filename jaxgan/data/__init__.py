@@ -50,6 +50,7 @@ class Dataset(NamedTuple):
     classes: int = 0  # number of classes; 0 without labels
     class_names: tuple[str, ...] = ()  # one per class, or () if classes have no names
     stack: int = 1  # base images in an example
+    left_out: tuple[tuple[str, int], ...] = ()  # endings of a folder's files that were not read, and how many
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -84,7 +85,7 @@ def digest(dataset: Dataset) -> str:
 
 def describe(dataset: Dataset) -> str:
     """Describes a data set in one line, as "folder:cats: 480 training, 60 validation, 60 test images 64x64x3, 3 classes
-    (cat, dog, owl)".
+    (cat, dog, owl), 2 other files left out (2 .txt)".
 
     Of more than ten class names the first three and the last are given. What a terminal cannot show is a "?".
     """
@@ -98,6 +99,10 @@ def describe(dataset: Dataset) -> str:
         parts.append(f"{dataset.classes:,} classes" + (f" ({listed})" if names else ""))
     if dataset.stack > 1:
         parts.append(f"training on random stacks of {dataset.stack} of the {len(dataset.train):,}")
+    if dataset.left_out:
+        counts = [f"{n:,} {ending}" for ending, n in dataset.left_out]
+        total = sum(n for _, n in dataset.left_out)
+        parts.append(f"{total:,} other files left out ({', '.join(counts[:5] + ['...'] * (len(counts) > 5))})")
     return "".join(c if c.isprintable() else "?" for c in ", ".join(parts))
 
 
@@ -250,7 +255,19 @@ def _split(name: str, source: Source, held_out: int) -> Dataset:
         y_test = y_cut if source.test is None else y_test
     else:
         y_validation = None
-    return Dataset(name, train, validation, test, None, y, y_validation, y_test, source.classes, source.class_names)
+    return Dataset(
+        name=name,
+        train=train,
+        validation=validation,
+        test=test,
+        mixture=None,
+        train_labels=y,
+        validation_labels=y_validation,
+        test_labels=y_test,
+        classes=source.classes,
+        class_names=source.class_names,
+        left_out=source.left_out,
+    )
 
 
 def _stacked(name: str, base: Dataset) -> Dataset:

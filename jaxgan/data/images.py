@@ -6,11 +6,15 @@ anything is decoded.
 
 from __future__ import annotations
 
+import errno
+import heapq
 import importlib.util
 import math
 import os
+import re
 import warnings
 import zipfile
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, BinaryIO, NamedTuple
@@ -234,46 +238,157 @@ def folder(path: str | os.PathLike[str], size: int) -> Source:
     """All images of a folder and its sub-folders, in a fixed shuffled order (`places`).
 
     The shuffle keeps the last ones (the validation set) from being all of one class. If every image lies in
-    a sub-folder, and there are at least two, the sub-folders' names, sorted, are the classes; else there are no
-    labels. A folder with `train/` and perhaps `test/` in it is taken for these two splits. The result has 1
-    channel if every image is grey, else 3. What has a name that starts with a dot is left out.
+    a sub-folder, and there are at least two, the sub-folders' names, sorted as people count (`counted`), are the
+    classes; else there are no labels. A folder with `train/` and perhaps `test/` in it, in any case, is taken for
+    these two splits. The result has 1 channel if every image is grey, else 3. What has a name that starts with a dot is
+    hidden, and read as little as what `find` leaves out.
 
     Args:
       path: of the folder.
       size: 0 = images as they are, all of one size; else the side in pixels to which `fit` brings each.
 
     Raises:
-      UserError: no images, images of different sizes if `size` is 0, an unreadable one, or more bytes than fit
-        in memory.
+      UserError: no images, folders that may be splits or classes, an image in both splits, images of different sizes
+        if `size` is 0, an unreadable one, or more bytes than fit in memory.
     """
     root = Path(os.path.expanduser(path))
     if not root.is_dir():
         raise UserError(f"there is no folder {root}; data.name takes folder:PATH.")
     try:
-        inside = {entry.name for entry in os.scandir(root) if entry.is_dir() and entry.name[0] != "."}
-        if "train" not in inside:
-            train, classes = _read_folder(root, size)
-            names = _names(classes)
-            return Source(train, None, _numbers(classes, names), None, names, len(names))
-        if inside - {"train", "test"}:
-            raise UserError(
-                f"{root} holds train/ beside {', '.join(sorted(inside - {'train', 'test'}))}: for splits "
-                f"leave only train/ and test/ there, for classes rename train/."
-            )
-        train, classes = _read_folder(root / "train", size)
-        test, test_classes = _read_folder(root / "test", size) if "test" in inside else (None, [])
-        names = _names(classes, test_classes)
-        numbers = _numbers(classes, names), None if test is None else _numbers(test_classes, names)
+        splits = find_splits(root)
+        found = [find(split) for split in splits]
+        entries = [] if splits == [root] else [entry for entry in os.scandir(root) if not _hidden(entry.name)]
+        beside = Counter(_ending(entry.name) for entry in entries if not _is_folder(entry))
     except OSError as error:
         raise UserError(f"{root} cannot be read ({error}); fix its permissions.") from error
+    _check_disjoint(*(files for files, _ in found))
+    parts, classes = [], []
+    for split, (files, _) in zip(splits, found, strict=True):
+        x, its_classes = _read_folder(split, sorted(files.values()), size)
+        parts.append(x)
+        classes.append(its_classes)
+    names = _names(*classes)
+    numbers = [_numbers(its_classes, names) for its_classes in classes]
+    test, test_labels = (parts[1], numbers[1]) if len(parts) == 2 else (None, None)
     if test is not None:
-        _check_same_size(train, test, f"{root / 'train'}", f"{root / 'test'}")
-    return Source(train, test, *numbers, names, len(names))
+        _check_same_size(parts[0], test, *map(str, splits))
+    left_out = sum((counts for _, counts in found), beside)
+    ordered = tuple(sorted(left_out.items(), key=lambda item: (-item[1], item[0])))
+    return Source(parts[0], test, numbers[0], test_labels, names, len(names), ordered)
+
+
+def find_splits(root: Path) -> list[Path]:
+    """The folder of the training images and, if there is one, that of the test images; `root` itself without splits.
+
+    Raises:
+      UserError: splits beside something else, two of a kind, or without one for training.
+      OSError: it cannot be read.
+    """
+    inside = sorted(entry.name for entry in os.scandir(root) if not _hidden(entry.name) and _is_folder(entry))
+    roles = {name: SPLITS.get(name.casefold(), "") for name in inside}
+    train, test = ([name for name in inside if roles[name] == role] for role in ("train", "test"))
+    held_out = [name for name in inside if roles[name] and name.casefold() != "valid"]  # whose other class is "invalid"
+    if not train:
+        if held_out:
+            raise UserError(
+                f"{root} holds {held_out[0]}/ but no train/: for splits add train/, for images to train on or classes "
+                f"rename {held_out[0]}/."
+            )
+        return [root]
+    others = [name for name in inside if name not in train[:1] + test[:1]]
+    if others:
+        raise UserError(
+            f"{root} holds {train[0]}/ beside {', '.join(others)}: for splits leave only train/ and test/ there, for "
+            f"classes rename {train[0]}/."
+        )
+    return [root / name for name in train + test]
+
+
+def find(root: Path) -> tuple[dict[str, str], Counter[str]]:
+    """The image files of a folder and its sub-folders, each once, however many links lead to it.
+
+    What lies in the folder itself keeps its path; of several links to what lies elsewhere the first by name counts.
+    Links to a folder that contains them are not followed.
+
+    Returns:
+      Paths by the real paths that they lead to; of the files that are left out, how many by ending. Pipes, sockets and
+      devices are "special files", and links to an image that has another path "links to images".
+
+    Raises:
+      UserError: folders of splits below `root`, whose test images would be trained on.
+      OSError: a folder cannot be read.
+    """
+    files: dict[str, str] = {}
+    links: dict[str, list[str]] = defaultdict(list)
+    left_out: Counter[str] = Counter()
+    folders, seen = [str(root)], set()
+    linked: list[str] = []
+    while folders or linked:
+        folder = folders.pop() if folders else heapq.heappop(linked)
+        real = os.path.realpath(folder)
+        if real in seen:
+            continue
+        seen.add(real)
+        roles = set()
+        for entry in os.scandir(folder):
+            if _hidden(entry.name):
+                continue
+            ending = _ending(entry.name)
+            if _is_folder(entry):
+                roles.add(SPLITS.get(entry.name.casefold()))
+                if not entry.is_symlink():
+                    folders.append(entry.path)
+                elif not Path(real).is_relative_to(os.path.realpath(entry.path)):
+                    heapq.heappush(linked, entry.path)
+            elif ending not in SUFFIXES:
+                left_out[ending] += 1
+            elif not os.path.isfile(entry.path) and os.path.exists(entry.path):  # a link that leads nowhere is refused
+                left_out["special files"] += 1
+            elif entry.is_symlink():
+                links[os.path.realpath(entry.path)].append(entry.path)
+            else:
+                files[os.path.join(real, entry.name)] = entry.path
+        if {"train", "test"} <= roles or {"train", "validation"} <= roles:
+            raise UserError(f"{folder} holds splits; give that folder itself as folder:PATH, or rename what is in it.")
+    for real, paths in links.items():
+        left_out["links to images"] += len(paths) - (real not in files)
+        files.setdefault(real, min(paths))
+    return files, +left_out
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"  # what macOS adds to archives
+
+
+def _ending(name: str) -> str:
+    return os.path.splitext(name)[1].lower() or "without an ending"
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError as error:
+        if error.errno == errno.ELOOP:  # links that lead to each other
+            return False
+        raise
+
+
+def _check_disjoint(train: dict[str, str], test: dict[str, str] | None = None) -> None:
+    both = sorted(train.keys() & (test or {}).keys())
+    if both:
+        raise UserError(
+            f"{train[both[0]]} and {test[both[0]]} are one file; remove it from the training or test images."
+        )
+
+
+def counted(name: str) -> list[str | int]:
+    """The key by which people sort names: numbers in them by what they are, 2 before 10."""
+    return [int(part) if i % 2 else part for i, part in enumerate(re.split("([0-9]+)", name))]
 
 
 def _names(*splits: list[str]) -> tuple[str, ...]:
     """The classes of images of which each comes with its own ('' = none), or () where these are no labels."""
-    names = sorted({name for split in splits for name in split})
+    names = sorted(sorted({name for split in splits for name in split}), key=counted)
     return tuple(names) if len(names) > 1 and "" not in names else ()
 
 
@@ -282,17 +397,8 @@ def _numbers(classes: list[str], names: tuple[str, ...]) -> np.ndarray | None:
     return np.array([number[name] for name in classes], np.int32) if names else None
 
 
-def _read_folder(root: Path, size: int) -> tuple[np.ndarray, list[str]]:
+def _read_folder(root: Path, paths: list[str], size: int) -> tuple[np.ndarray, list[str]]:
     """The images of a folder, shuffled, and of each the sub-folder of `root` that it lies in, or ''."""
-
-    def stop(error: OSError) -> None:  # rather than leave a class out
-        raise error
-
-    paths = []
-    for parent, folders, names in os.walk(root, onerror=stop, followlinks=True):
-        folders[:] = [name for name in folders if name[0] != "."]
-        paths += [os.path.join(parent, n) for n in names if n.lower().endswith(SUFFIXES) and n[0] != "."]
-    paths.sort()
     if not paths:
         raise UserError(f"{root} holds no images: no file ends in {', '.join(SUFFIXES)}.")
     # Files are read in the order in which they lie on the disk; each has its place in the shuffled array.
