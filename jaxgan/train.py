@@ -86,7 +86,7 @@ def train(config: ConfigDict, directory: Path) -> int:
 def train_here(config: ConfigDict, directory: Path) -> int:
     """This process's part of `train`."""
     parallel.check_batch(config)
-    dataset = data.load(config.data)
+    dataset = data.as_recorded(data.load(config.data), workdir.digest_in(directory))
     gan = build_for(config, dataset)
     evaluate = evaluator(config, gan, dataset)
     facts = workdir.facts_of(config, dataset, spec_of(config, dataset))

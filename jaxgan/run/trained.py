@@ -271,7 +271,7 @@ def evaluate(workdir: Path, arguments: list[str]) -> int:
             raise UserError(
                 f"{workdir} was trained with data.{field}={gan.config.data[field]:g}; leave out data.{field}."
             )
-    dataset = data.load(config.data)
+    dataset = data.as_recorded(data.load(config.data), gan.facts.sha256)
     now = facts_of(config, dataset, spec_of(config, dataset))["data"]
     check_data(workdir, gan.facts, DataFacts(**now))
     print(f"step {gan.step} of {workdir}, {config.data.name}")
