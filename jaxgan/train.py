@@ -26,6 +26,7 @@ from jaxgan.errors import UserError
 from jaxgan.evaluate import SELECTION, evaluator, sampler
 from jaxgan.gan import Gan, build_for, spec_of
 from jaxgan.hparams import HParams, traced
+from jaxgan.numerics import pinned
 from jaxgan.run import plots, report, warm_start, workdir
 from jaxgan.run.checkpoints import Checkpoints
 from jaxgan.run.pacer import Reached, interruptions, pace
@@ -83,6 +84,7 @@ def train(config: ConfigDict, directory: Path) -> int:
         return train_here(config, directory)
 
 
+@pinned()
 def train_here(config: ConfigDict, directory: Path) -> int:
     """This process's part of `train`."""
     parallel.check_batch(config)

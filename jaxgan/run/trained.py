@@ -23,6 +23,7 @@ from jaxgan.evaluate import SELECTION, evaluator, sampler
 from jaxgan.gan import Gan, build, sampling_statistics, spec_of, verdict
 from jaxgan.hparams import HParams, traced
 from jaxgan.metrics.alarms import alarms
+from jaxgan.numerics import pinned
 from jaxgan.run import export, plots, report
 from jaxgan.run.checkpoints import Checkpoints
 from jaxgan.run.files import write_atomically
@@ -72,6 +73,7 @@ class Trained:
             f"D {self.config.discriminator.name}, {self.config.objective.loss}, step {self.step}{averages}>"
         )
 
+    @pinned()
     def sample(self, n: int, seed: int = 0, y: Any = None, ema: bool | str = True) -> np.ndarray:
         """`n` samples of p_g: [n, *shape] float32 in the range of the data; the first ones of any larger n.
 
@@ -86,12 +88,14 @@ class Trained:
         key = _user_stream(n, seed)
         return self._draw(self.hparams, self.state, key, n, ema=self._place(ema), y=self._classes(y, n))
 
+    @pinned()
     def noise(self, n: int, seed: int = 0) -> np.ndarray:
         """The z of `sample(n, seed)`: [n, d] float32."""
         key = _user_stream(n, seed)
         one = lambda i: self.gan.draw_z(self.hparams, jax.random.fold_in(jax.random.fold_in(key, i), 0))  # noqa: E731
         return np.asarray(jax.vmap(one)(jnp.arange(n, dtype=jnp.uint32)))
 
+    @pinned()
     def generate(self, z: Any, y: Any = None, ema: bool | str = True) -> np.ndarray:
         """G(z): [n, *shape] float32 in the range of the data.
 
@@ -110,6 +114,7 @@ class Trained:
         params, stats = self._generator(ema)
         return np.asarray(self._generate(params, stats, jnp.asarray(z), self._classes(y, len(z))))
 
+    @pinned()
     def export(self, path: str | Path, ema: bool | str = True) -> None:
         """Writes G with its parameters as StableHLO, which runs without this package: see `jaxgan.run.export`.
 
@@ -124,6 +129,7 @@ class Trained:
         z_size, classes = self.config.prior.size, self.gan.classes
         export.write(Path(path), lambda *args: self.gan.G(params, stats, *args)[0], z_size=z_size, classes=classes)
 
+    @pinned()
     def discriminate(self, x: Any, y: Any = None) -> np.ndarray:
         """D(x), dropout off, [n] float32: a probability in [0, 1] where the loss makes it one, else the logit.
 
@@ -194,6 +200,7 @@ def _array(values: Any, name: str) -> np.ndarray:
         raise UserError(f"{name} must be an array of numbers ({error}).") from None
 
 
+@pinned()
 def load(workdir: str | Path, step: int | None = None, width: float | None = None) -> Trained:
     """The GAN trained in `workdir`: its newest intact checkpoint, or that of `step`.
 
@@ -253,6 +260,7 @@ def _with_width(
     return gan._replace(averages=(average, *gan.averages)), state._replace(averages=(params, *state.averages))
 
 
+@pinned()
 def evaluate(workdir: Path, arguments: list[str]) -> int:
     """`--mode=evaluate`: measures the newest checkpoint, prints it, and writes evaluation.json and, where the run is
     finished and has one, report.html.
