@@ -1,4 +1,4 @@
-"""JAX's global settings that random numbers and dtypes depend on, held at the values that this package computes with."""
+"""JAX's global settings that random numbers and dtypes depend on, held at their defaults."""
 
 from __future__ import annotations
 
