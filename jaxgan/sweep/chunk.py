@@ -58,7 +58,7 @@ class Chunk(NamedTuple):
     data: Data  # on the devices
     checkpoints: Checkpoints
     progress: Progress
-    signals: list[int]  # SIGINT and SIGTERM received
+    signals: list[int]  # SIGINT, SIGTERM and SIGHUP received
 
 
 class Progressed(NamedTuple):
