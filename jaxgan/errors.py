@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable
 from typing import TypeVar
 
+from jaxgan.output import forgiving_output
+
 T = TypeVar("T")
 
 
@@ -13,6 +15,7 @@ class UserError(Exception):
     """Something the user can fix. One sentence: what is wrong, with the values, and what to do."""
 
 
+@forgiving_output()
 def run_cli(command: Callable[[], T]) -> T:
     """Calls `command`; an error becomes one line on stderr and exit code 2 (130 for Ctrl-C).
 

@@ -267,7 +267,7 @@ def selection(config: ConfigDict) -> tuple[str, int] | None:
 
 
 def protocol(config: ConfigDict, dataset: Dataset) -> dict[str, Any]:
-    """What has to be known of features, and of the real examples, to compare scores: plain JSON; {} without any."""
+    """What has to be known of features, and of the examples that were used, to compare scores: plain JSON."""
     metrics = {name: METRICS[name] for name in config.evaluate.metrics}
     about: dict[str, Any] = {}
     if any(metric.of_features for metric in metrics.values()):
@@ -278,12 +278,20 @@ def protocol(config: ConfigDict, dataset: Dataset) -> dict[str, Any]:
         split = config.evaluate.split
         about["real"] = {"split": split, "examples": len(getattr(dataset, split)), "chosen_by": "validation"}
     if any(metric.of_players for metric in metrics.values()):
-        about["judged"] = JUDGED
+        group = judged_together(config)
+        counts = {
+            "train": len(dataset.train),
+            "validation": len(dataset.validation),
+            "samples": config.evaluate.samples,
+        }
+        about["judged"] = {name: min(count, JUDGED) // group * group for name, count in counts.items()}
     if any("k" in metric.needs for metric in metrics.values()):
         about["k"] = config.evaluate.k
     if scored_labels(config, dataset) is not None:
         about["labels"] = "equally many samples of each"
-    return about | {name: metric.conventions for name, metric in metrics.items() if metric.conventions}
+    real, validation = len(getattr(dataset, config.evaluate.split)), len(dataset.validation)
+    done = {name: metric.done(real, validation, config.evaluate.samples) for name, metric in metrics.items()}
+    return about | {name: what for name, what in done.items() if what}
 
 
 def evaluator(config: ConfigDict, gan: Gan, dataset: Dataset) -> Callable[..., dict[str, float]]:

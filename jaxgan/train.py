@@ -26,6 +26,8 @@ from jaxgan.errors import UserError
 from jaxgan.evaluate import SELECTION, evaluator, sampler
 from jaxgan.gan import Gan, build_for, spec_of
 from jaxgan.hparams import HParams, traced
+from jaxgan.numerics import pinned
+from jaxgan.output import forgiving_output
 from jaxgan.run import plots, report, warm_start, workdir
 from jaxgan.run.checkpoints import Checkpoints
 from jaxgan.run.pacer import Reached, interruptions, pace
@@ -64,7 +66,7 @@ class Run(NamedTuple):
     evaluate: Callable[..., dict[str, float]]
     draw: Callable[..., np.ndarray]  # samples
     checkpoints: Checkpoints
-    signals: list[int]  # SIGINT and SIGTERM received
+    signals: list[int]  # SIGINT, SIGTERM and SIGHUP received
     still_mine: Callable[[], None]  # raises where another process has the work directory
 
 
@@ -83,6 +85,8 @@ def train(config: ConfigDict, directory: Path) -> int:
         return train_here(config, directory)
 
 
+@forgiving_output()
+@pinned()
 def train_here(config: ConfigDict, directory: Path) -> int:
     """This process's part of `train`."""
     parallel.check_batch(config)

@@ -189,7 +189,9 @@ def test_what_the_players_are_judged_to_be(game, tiny_config, monkeypatch, condi
     kernels = spectral.kernels(g.state.generator.params, {})
     largest = max(np.linalg.svd(kernel, compute_uv=False)[0] for kernel in kernels.values())
     assert found["generator_sigma"] == pytest.approx(largest, rel=1e-5)
-    assert protocol(config, DATA)["judged"] == evaluation.JUDGED
+    assert protocol(config, DATA)["judged"] == {"train": 30, "validation": 15, "samples": 64}
+    pairs = tiny_config(**changes, **{"discriminator.packing": 2})
+    assert protocol(pairs, DATA)["judged"] == {"train": 30, "validation": 14, "samples": 64}  # whole pairs
 
 
 def test_a_d_that_judges_packs_judges_whole_ones(game, tiny_config):

@@ -13,7 +13,7 @@ from jaxgan.errors import UserError
 from jaxgan.evaluate import SELECTION, check_metrics, measurer, protocol, selection
 from jaxgan.features import space
 from jaxgan.features.space import Space
-from jaxgan.metrics import METRICS, SHOWN, diversity
+from jaxgan.metrics import METRICS, SHOWN, diversity, kid
 from jaxgan.run import trained
 from jaxgan.run.writers import read_metrics
 from jaxgan.train import train
@@ -226,7 +226,46 @@ def test_the_protocol_says_what_scores_depend_on(looks):
         "prdc": {"strict": True},
     }
     assert json.loads(json.dumps(found)) == found
-    assert protocol(config(("parzen",)), DATASET) == {}
+    assert protocol(config(("modes",)), DATASET) == {}
+
+
+def test_the_protocol_says_of_how_many_examples_scores_are(looks):
+    """70 samples, 80 test and 60 validation examples: a metric of equally many takes 70 and 60."""
+    names = ("kid", "prd", "birthday", "neighbours", "diversity", "parzen", "inception_score")
+    found = protocol(config(names, "inception:file.npz"), DATASET)
+    assert {name: found[name] for name in names} == {
+        "kid": {"subsets": 100, "size": 70, "validation_size": 60},
+        "prd": {"clusters": 20, "angles": 1001, "runs": 10, "examples": 70, "validation_examples": 60},
+        "birthday": {"examples": 70, "validation_examples": 60},
+        "neighbours": {"examples": 70, "validation_examples": 60},
+        "diversity": {"examples": 80, "samples": 70, "validation_examples": 60, "validation_samples": 70},
+        "parzen": {"validation": 60},
+        "inception_score": {"splits": 10},
+    }
+    many = DATASET._replace(validation=np.zeros((3000, 1, 1, 1), np.uint8), test=np.zeros((9000, 1, 1, 1), np.uint8))
+    found = protocol(config(names, "inception:file.npz", evaluate__samples=8000), many)
+    assert found["kid"] == {"subsets": 100, "size": 1000, "validation_size": 1000}
+    assert found["birthday"] == {"examples": 5000, "validation_examples": 3000}
+    assert found["parzen"] == {"validation": 1000}
+
+
+@pytest.mark.parametrize("name", ["prd", "birthday", "neighbours", "diversity"])
+def test_metrics_use_as_many_examples_as_they_say(name):
+    metric, random = METRICS[name], np.random.default_rng(0)
+    real, fake = random.normal(size=(1500, 2)), random.normal(size=(1200, 2)) * 1.5
+    used = metric.used(len(real), len(fake))
+    n, m = used["examples"], used.get("samples", used["examples"])
+    assert (n, m) != (1500, 1200)
+    whole = metric.evaluate(real, fake)
+    assert metric.evaluate(real[:n], fake[:m]) == whole
+    assert metric.evaluate(real[: n - 200], fake[: m - 200]) != whole
+
+
+def test_kid_has_subsets_as_large_as_it_says():
+    random = np.random.default_rng(0)
+    real, fake = random.normal(size=(150, 2)), random.normal(size=(200, 2))
+    size = METRICS["kid"].used(150, 200)["size"]
+    assert METRICS["kid"].evaluate(real, fake)["kid"] == kid.evaluate(real, fake, size=size)[0]
 
 
 def test_features_of_data_are_kept_on_disk_where_they_take_long(tmp_path, monkeypatch):

@@ -11,8 +11,9 @@ ROOT = Path(__file__).parents[1] / "jaxgan"
 # Floors from the ground up: what stands on one imports only from floors below its own, or from its own room.
 # A room is a folder, or a file on the front shelf.
 FLOORS = [
+    {"output"},
     {"errors"},
-    {"schedules"},
+    {"schedules", "numerics"},
     {"spread", "objectives", "ema", "networks", "data", "optimizers"},
     {"metrics", "features", "augment"},
     {"config"},

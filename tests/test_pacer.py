@@ -171,6 +171,23 @@ def test_the_first_signal_is_collected_and_the_second_acts():
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
+@pytest.mark.usefixtures("interruptible")
+def test_a_terminal_that_goes_away_is_a_signal_to_stop_however_often_it_says_so():
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        with interruptions() as received:
+            for _ in range(3):
+                os.kill(os.getpid(), signal.SIGHUP)
+            assert received == [signal.SIGHUP]
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nohup
+        with interruptions() as received:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert received == []
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_off_the_main_thread_signals_are_left_alone():
     before, found = signal.getsignal(signal.SIGTERM), []
 

@@ -77,6 +77,7 @@ def test_a_score_carries_its_protocol(finished):
         "generator": "theta_g of the step",
         "batch_statistics": "none",
         "seed": 0,
+        "parzen": {"validation": 150},
     }
     assert versions["jax"] == jax.__version__ and versions["numpy"] == np.__version__
 

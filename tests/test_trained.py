@@ -6,11 +6,13 @@ import sys
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import jaxgan
 from jaxgan import ema
+from jaxgan.data import images
 from jaxgan.errors import UserError
 from jaxgan.state import PRNG, run_stream, stream
 from jaxgan.train import train
@@ -132,6 +134,36 @@ def test_lists_are_arrays(finished):
     np.testing.assert_array_equal(gan.discriminate(x.tolist()), gan.discriminate(x))
 
 
+def test_examples_in_every_form_that_they_come_in(finished):
+    """uint8 is decoded as for training, whatever holds it; other numbers are taken as they are."""
+    gan = jaxgan.load(finished)
+    x = images.digits().train[:3]
+    expected = gan.discriminate(x.astype(np.float32) / 255)
+    for same in (x, list(x), tuple(x), jnp.asarray(x), x.astype(float) / 255, [list(image / 255) for image in x]):
+        np.testing.assert_allclose(gan.discriminate(same), expected, rtol=1e-5)
+    assert not np.array_equal(gan.discriminate(x[:1]), gan.discriminate(x[:1] // 2))
+
+
+def test_points_are_taken_as_they_are(tiny_config, tmp_path):
+    changes = {"data.name": "mixture:grid25", "evaluate.metrics": (), "generator.output": "linear", "train.steps": 1}
+    assert train(tiny_config(**changes), tmp_path / "work") == 0
+    gan = jaxgan.load(tmp_path / "work")
+    points = np.array([[2, 4], [0, 200]])
+    for same in (points, points.astype(np.uint8), points.astype(float), points.tolist()):
+        np.testing.assert_array_equal(gan.discriminate(same), gan.discriminate(points.astype(np.float32)))
+
+
+def test_samples_of_a_g_without_bounds_are_discriminated(tiny_config, tmp_path):
+    changes = {"generator.output": "linear", "generator.output_irange": 3.0, "generator.irange": 1.0}
+    assert train(tiny_config(**changes, **{"train.steps": 1, "evaluate.metrics": ()}), tmp_path / "work") == 0
+    gan = jaxgan.load(tmp_path / "work")
+    x = gan.sample(8)
+    assert x.min() < -0.1 and x.max() > 1.1
+    assert gan.discriminate(x).shape == (8,)
+    with pytest.raises(UserError, match="from 0 to 255; scale them"):
+        gan.discriminate(np.linspace(0, 255, 64).reshape(1, 8, 8, 1))
+
+
 WRONG = [
     (lambda gan: gan.sample(0), "n of 1 or more"),
     (lambda gan: gan.sample(2, seed=-1), "seed from 0 to"),
@@ -146,6 +178,20 @@ WRONG = [
     (lambda gan: gan.discriminate(np.zeros((2, 9, 9, 1), np.float32)), r"\(8, 8, 1\), not \(9, 9, 1\)"),
     (lambda gan: gan.discriminate(3.0), r"\(8, 8, 1\)"),
     (lambda gan: gan.discriminate([["x"]]), "x must be an array of numbers"),
+    (lambda gan: gan.discriminate(np.zeros((0, 8, 8, 1), np.uint8)), "holds no numbers; give at least one"),
+    (lambda gan: gan.generate([]), r"z of shape \(0,\) holds no numbers"),
+    (lambda gan: gan.discriminate([["1"]]), "x must be an array of numbers"),
+    (lambda gan: gan.discriminate(np.zeros((2, 8, 8, 1), complex)), "x must be an array of numbers"),
+    (lambda gan: gan.discriminate([np.zeros((8, 8, 1)), np.zeros((8, 9, 1))]), "x must be an array of numbers"),
+    (lambda gan: gan.discriminate(np.zeros((2, 1, 8, 8))), r"\(8, 8, 1\), not \(1, 8, 8\); reshape"),
+    (lambda gan: gan.discriminate(np.zeros((2, 8, 8, 3), np.uint8)), r"\(8, 8, 1\), not \(8, 8, 3\)"),
+    (lambda gan: gan.discriminate(np.zeros((8, 8, 1), np.uint8)), r"\(8, 8, 1\), not \(8, 1\)"),
+    (lambda gan: gan.discriminate(np.full((2, 8, 8, 1), 255)), r"not in int64; convert them, with .astype\(np.uint8\)"),
+    (lambda gan: gan.discriminate(np.full((2, 8, 8, 1), 255.0)), "numbers from 0 to 1, the range .* from 255 to 255"),
+    (lambda gan: gan.discriminate(np.full((2, 8, 8, 1), -1.0)), "numbers from 0 to 1, the range .* from -1 to -1"),
+    (lambda gan: gan.discriminate(np.full((1, 8, 8, 1), np.nan)), "64 of the 64 numbers of x are not finite"),
+    (lambda gan: gan.discriminate(np.full((1, 8, 8, 1), 1e300)), "64 of the 64 numbers of x are not finite"),
+    (lambda gan: gan.generate(np.full((1, 8), np.inf)), "8 of the 8 numbers of z are not finite"),
 ]
 WRONG_CLASSES = [
     (lambda gan: gan.sample(2, y=10), "there is no class 10; classes go from 0 to 9"),

@@ -13,6 +13,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxgan.errors import UserError
+from jaxgan.numerics import pinned
 
 TRAIN = 2**18  # training examples that `load` draws
 HELD_OUT = 10_000  # validation examples, and as many test examples
@@ -100,6 +101,7 @@ def grid(mixture: Mixture, cells: int) -> tuple[Array, Array]:
     return jnp.stack(jnp.meshgrid(*centres, indexing="ij"), axis=-1), jnp.prod(steps)
 
 
+@pinned()
 def load(name: str) -> tuple[Mixture, np.ndarray, np.ndarray, np.ndarray, list[np.ndarray]]:
     """The mixture NAMED `name`, and the same draws from it every time.
 
@@ -114,7 +116,7 @@ def load(name: str) -> tuple[Mixture, np.ndarray, np.ndarray, np.ndarray, list[n
         near = difflib.get_close_matches(name, NAMED, n=1, cutoff=0.0)[0]
         raise UserError(f"there is no mixture {name!r}; the nearest of {', '.join(NAMED)} is {near!r}.")
     mixture = NAMED[name]
-    key = jax.random.key(0, impl="threefry2x32")  # whatever the default generator is set to
+    key = jax.random.key(0, impl="threefry2x32")
     draws, labels = jax.jit(sample_with_labels, static_argnums=2)(mixture, key, TRAIN + 2 * HELD_OUT)
     cuts = [TRAIN, TRAIN + HELD_OUT]
     train, validation, test = np.split(np.asarray(draws), cuts)

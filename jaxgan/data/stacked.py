@@ -16,6 +16,7 @@ import numpy as np
 
 from jaxgan.data import order
 from jaxgan.data.images import check_bytes
+from jaxgan.numerics import pinned
 
 STACK = 3  # channels
 HELD_OUT = 10_000  # validation examples, and as many test examples, drawn from the base sets of these names
@@ -83,6 +84,7 @@ def _first(key: jax.Array, count: int, n: int) -> jax.Array:
     return jax.vmap(lambda counter: rows(key, counter, n))(jnp.arange(count, dtype=jnp.uint32))
 
 
+@pinned()
 def held_out(
     images: np.ndarray, labels: np.ndarray | None, classes: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray | None]:
@@ -105,7 +107,7 @@ def held_out(
     check_bytes(count * STACK * math.prod(images.shape[1:]), f"{count} stacks of {STACK} images")
     if not n:
         return np.empty((0, *images.shape[1:-1], STACK), images.dtype), labels
-    key = jax.random.key(seed, impl="threefry2x32")  # whatever the default generator is set to
+    key = jax.random.key(seed, impl="threefry2x32")
     drawn = np.asarray(_first(key, count, n))
     stacks = np.ascontiguousarray(gather(images, drawn))
     return stacks, None if labels is None else np.asarray(gather_labels(labels, drawn, classes))

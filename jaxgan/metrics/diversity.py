@@ -41,4 +41,5 @@ METRIC = Metric(
     shown={"diversity": Shown("distance between samples, over that between data", 3, 0)},
     best="",
     least=2,
+    used=lambda real, fake: {"examples": min(real, MOST), "samples": min(fake, MOST)},
 )

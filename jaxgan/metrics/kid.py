@@ -13,6 +13,7 @@ from jaxgan.metrics import inputs
 from jaxgan.metrics.protocol import Metric, Shown
 
 NAME = "KID"
+SIZE = 1000  # examples of each set in a subset, where there are as many
 TILE = 2048  # examples a side, where all are used
 
 
@@ -88,7 +89,7 @@ def _kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def measure(real_features: ArrayLike, fake_features: ArrayLike) -> dict[str, float]:
     """`evaluate` on subsets of 1,000, or of all where there are fewer, as numbers by name."""
-    size = min(1000, len(real_features), len(fake_features))
+    size = min(SIZE, len(real_features), len(fake_features))
     mean, deviation = evaluate(real_features, fake_features, size=size)
     return {"kid": mean, "kid_deviation": deviation}
 
@@ -99,5 +100,6 @@ METRIC = Metric(
     shown={"kid": Shown("KID", 5, -1), "kid_deviation": Shown("KID's deviation over subsets", 5, 0)},
     best="kid",
     least=2,
-    conventions={"subsets": 100, "size": 1000},
+    conventions={"subsets": 100},
+    used=lambda real, fake: {"size": min(SIZE, real, fake)},
 )

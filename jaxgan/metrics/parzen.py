@@ -144,4 +144,5 @@ METRIC = Metric(
         "validation_log_likelihood": Shown("Parzen validation log-likelihood (nats)", 1, 1),
     },
     best="validation_log_likelihood",
+    used=lambda validation, fake: {"validation": min(validation, VALIDATION)},
 )

@@ -122,4 +122,5 @@ METRIC = Metric(
     best="prd_f8",
     least=CLUSTERS,
     conventions={"clusters": CLUSTERS, "angles": 1001, "runs": 10},
+    used=lambda real, fake: {"examples": min(real, fake)},
 )

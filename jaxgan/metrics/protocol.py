@@ -51,6 +51,9 @@ class Metric(NamedTuple):
     best: str  # the number that may name the best checkpoint: never one of the test set
     least: int = 1  # real examples, and samples, without which it cannot be computed
     conventions: dict[str, Any] = {}  # on which implementations differ; plain JSON, recorded with the numbers  # noqa: RUF012
+    # How many examples it uses where that is not all, of so many real ones (of the validation set unless it `compares`)
+    # and so many samples; plain JSON, recorded too.
+    used: Callable[[int, int], dict[str, int]] = lambda real, fake: {}
 
     @property
     def compares(self) -> bool:
@@ -89,6 +92,17 @@ class Metric(NamedTuple):
                 words = f"{words}, validation" if validation else words
                 found[self.full_name(name, space, validation=validation)] = shown._replace(words=words)
         return found
+
+    def done(self, real: int, validation: int, fake: int) -> dict[str, Any]:
+        """What the protocol of its numbers says of it: `conventions`, and what is `used` of so many examples.
+
+        Args:
+          real, validation, fake: examples of the set of `evaluate.split`, of the validation set, and samples.
+        """
+        if not self.compares:
+            return self.conventions | self.used(validation, fake)
+        of_validation = {f"{VALIDATION}{name}": count for name, count in self.used(validation, fake).items()}
+        return self.conventions | self.used(real, fake) | of_validation
 
     def choosing(self, space: str) -> dict[str, int]:
         """The numbers by which a checkpoint may be chosen, none of the test set, and which way each is better."""

@@ -113,7 +113,10 @@ def pace(
 
 @contextmanager
 def interruptions() -> Iterator[list[int]]:
-    """Collects SIGINT and SIGTERM for the loop to stop at the next occasion; a second one acts at once.
+    """Collects SIGINT, SIGTERM and SIGHUP for the loop to stop at the next occasion; a second one acts at once.
+
+    SIGHUP, that the terminal is gone, may come twice, from the kernel and from the shell: the second is ignored. Both
+    are where `nohup` says so.
 
     Off the main thread, where Python handles no signals, it collects none.
     """
@@ -124,9 +127,11 @@ def interruptions() -> Iterator[list[int]]:
 
     def receive(number: int, frame) -> None:
         received.append(number)
-        signal.signal(number, previous[number])
+        signal.signal(number, signal.SIG_IGN if number == signal.SIGHUP else previous[number])
 
-    previous: dict[int, Any] = {n: signal.signal(n, receive) for n in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    numbers += [] if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else [signal.SIGHUP]
+    previous: dict[int, Any] = {n: signal.signal(n, receive) for n in numbers}
     try:
         yield received
     finally:

@@ -23,6 +23,8 @@ from jaxgan.evaluate import SELECTION, evaluator, sampler
 from jaxgan.gan import Gan, build, sampling_statistics, spec_of, verdict
 from jaxgan.hparams import HParams, traced
 from jaxgan.metrics.alarms import alarms, data_class_kl
+from jaxgan.networks.layers import OUTPUTS
+from jaxgan.numerics import pinned
 from jaxgan.run import export, plots, report
 from jaxgan.run.checkpoints import Checkpoints
 from jaxgan.run.files import write_atomically
@@ -31,6 +33,7 @@ from jaxgan.run.workdir import DataFacts, check_data, facts_of, read_run
 from jaxgan.state import GanState, stream
 
 MAX_SAMPLES = 100_000  # that one `--mode=sample` draws, for the sake of memory
+UNBOUNDED_SLACK = 50.0  # how far, in ranges of the data, images may be outside where G's own are not bounded
 MAX_WIDTH_ERROR = 0.25  # of the weights of an average that is put together from others: 0 none, 1 another average
 
 
@@ -72,6 +75,7 @@ class Trained:
             f"D {self.config.discriminator.name}, {self.config.objective.loss}, step {self.step}{averages}>"
         )
 
+    @pinned()
     def sample(self, n: int, seed: int = 0, y: Any = None, ema: bool | str = True) -> np.ndarray:
         """`n` samples of p_g: [n, *shape] float32 in the range of the data; the first ones of any larger n.
 
@@ -86,12 +90,14 @@ class Trained:
         key = _user_stream(n, seed)
         return self._draw(self.hparams, self.state, key, n, ema=self._place(ema), y=self._classes(y, n))
 
+    @pinned()
     def noise(self, n: int, seed: int = 0) -> np.ndarray:
         """The z of `sample(n, seed)`: [n, d] float32."""
         key = _user_stream(n, seed)
         one = lambda i: self.gan.draw_z(self.hparams, jax.random.fold_in(jax.random.fold_in(key, i), 0))  # noqa: E731
         return np.asarray(jax.vmap(one)(jnp.arange(n, dtype=jnp.uint32)))
 
+    @pinned()
     def generate(self, z: Any, y: Any = None, ema: bool | str = True) -> np.ndarray:
         """G(z): [n, *shape] float32 in the range of the data.
 
@@ -100,7 +106,7 @@ class Trained:
           y, ema: as of `sample`; a class for each z has to be given where the players were told any.
 
         Raises:
-          UserError: another number of dimensions than the prior's, or what `sample` refuses.
+          UserError: another number of dimensions than the prior's, not finite, or what `sample` refuses.
         """
         z = _array(z, "z")
         if z.ndim != 2 or z.shape[1] != self.config.prior.size:
@@ -108,8 +114,9 @@ class Trained:
         if self.gan.classes and y is None:
             raise UserError(f"this G was told {self.gan.classes} classes; give y, the class of each z.")
         params, stats = self._generator(ema)
-        return np.asarray(self._generate(params, stats, jnp.asarray(z), self._classes(y, len(z))))
+        return np.asarray(self._generate(params, stats, jnp.asarray(z, jnp.float32), self._classes(y, len(z))))
 
+    @pinned()
     def export(self, path: str | Path, ema: bool | str = True) -> None:
         """Writes G with its parameters as StableHLO, which runs without this package: see `jaxgan.run.export`.
 
@@ -124,28 +131,28 @@ class Trained:
         z_size, classes = self.config.prior.size, self.gan.classes
         export.write(Path(path), lambda *args: self.gan.G(params, stats, *args)[0], z_size=z_size, classes=classes)
 
+    @pinned()
     def discriminate(self, x: Any, y: Any = None) -> np.ndarray:
         """D(x), dropout off, [n] float32: a probability in [0, 1] where the loss makes it one, else the logit.
 
         A D that judges examples in packs (`discriminator.packing`) has one number per pack of examples in a row.
 
         Args:
-          x: [n, *shape], uint8 as stored or numbers in the range of the data.
+          x: [n, *shape], images in uint8 (0 to 255) or floating-point numbers in the range of the data; points in any
+            numbers.
           y: as of `generate`; a D with an auxiliary classifier is told none.
 
         Raises:
-          UserError: examples of another shape, or what `sample` refuses.
+          UserError: examples of another shape, range or dtype, not finite, or what `sample` refuses.
         """
-        x = np.asarray(x) if getattr(x, "dtype", None) == np.uint8 else _array(x, "x")
-        if x.shape[1:] != self.facts.shape:
-            raise UserError(f"D takes examples of shape {self.facts.shape}, not {x.shape[1:]}; reshape them.")
+        x = self._examples(x)
         packing = self.config.discriminator.packing
         if len(x) % packing:
             raise UserError(f"this D judges {packing} examples together; give a multiple of {packing}, not {len(x)}.")
         if self.gan.classes and not self.gan.asked and y is None:
             raise UserError(f"this D was told {self.gan.classes} classes; give y, the class of each example.")
         D = self.state.discriminator
-        logits = self._discriminate(D.params, D.stats, self.gan.decode(jnp.asarray(x)), self._classes(y, len(x)))
+        logits = self._discriminate(D.params, D.stats, x, self._classes(y, len(x)))
         return np.asarray(jax.nn.sigmoid(logits) if self.gan.loss.probability else logits)
 
     def _generator(self, ema: bool | str) -> tuple[Any, Any]:
@@ -153,6 +160,32 @@ class Trained:
         place = self._place(ema)
         params = self.state.averages[place] if place is not None else self.state.generator.params
         return params, self._statistics(params, self.state.generator.stats)
+
+    def _examples(self, x: Any) -> jax.Array:
+        """Examples as D sees them, float32 [n, *shape]: uint8 images decoded, other numbers as they are."""
+        given = _array(x, "x")
+        if given.shape[1:] != self.facts.shape:
+            raise UserError(f"D takes examples of shape {self.facts.shape}, not {given.shape[1:]}; reshape them.")
+        if len(self.facts.shape) != 3:
+            return jnp.asarray(given, jnp.float32)
+        if given.dtype == np.uint8:
+            return self.gan.decode(jnp.asarray(given))
+        if given.dtype.kind in "biu":
+            raise UserError(
+                f"D takes images in uint8 (0 to 255) or in floating-point numbers, not in {given.dtype}; convert them, "
+                f"with .astype(np.uint8) if they are from 0 to 255."
+            )
+        numbers = given.astype(np.float32)
+        if self.facts.bounds:
+            low, high = self.facts.bounds
+            bounded = OUTPUTS[self.config.generator.get("output", "linear")] is not None
+            slack = (1e-4 if bounded else UNBOUNDED_SLACK) * (high - low)
+            if numbers.min() < low - slack or numbers.max() > high + slack:
+                raise UserError(
+                    f"D takes images in uint8 (0 to 255) or in numbers from {low:g} to {high:g}, the range of the "
+                    f"data, not from {numbers.min():g} to {numbers.max():g}; scale them."
+                )
+        return jnp.asarray(numbers)
 
     def _place(self, ema: bool | str) -> int | None:
         if isinstance(ema, str):
@@ -188,12 +221,21 @@ def _user_stream(n: int, seed: int) -> jax.Array:
 
 
 def _array(values: Any, name: str) -> np.ndarray:
+    """Real numbers that are finite in float32, in the dtype that they come in."""
     try:
-        return np.asarray(values, np.float32)
+        found = np.asarray(values)
+        with np.errstate(over="ignore"):
+            finite = np.isfinite(found.astype(np.float32, casting="same_kind"))
     except (ValueError, TypeError) as error:
         raise UserError(f"{name} must be an array of numbers ({error}).") from None
+    if not found.size:
+        raise UserError(f"{name} of shape {found.shape} holds no numbers; give at least one example.")
+    if not finite.all():
+        raise UserError(f"{np.sum(~finite)} of the {finite.size} numbers of {name} are not finite in float32.")
+    return found
 
 
+@pinned()
 def load(workdir: str | Path, step: int | None = None, width: float | None = None) -> Trained:
     """The GAN trained in `workdir`: its newest intact checkpoint, or that of `step`.
 
@@ -253,6 +295,7 @@ def _with_width(
     return gan._replace(averages=(average, *gan.averages)), state._replace(averages=(params, *state.averages))
 
 
+@pinned()
 def evaluate(workdir: Path, arguments: list[str]) -> int:
     """`--mode=evaluate`: measures the newest checkpoint, prints it, and writes evaluation.json and, where the run is
     finished and has one, report.html.

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from jaxgan import errors
 from jaxgan.config import files
+from jaxgan.numerics import pinned
 from jaxgan.run.pacer import interruptions
 from jaxgan.sweep import plan, results
 from jaxgan.sweep.plan import Trial
@@ -40,6 +41,7 @@ def arguments() -> argparse.ArgumentParser:
     return parser
 
 
+@pinned()
 def main() -> int:
     flags = arguments().parse_args()
     about, trials = read(flags.sweep)

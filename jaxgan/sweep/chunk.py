@@ -21,6 +21,7 @@ from jaxgan.algorithm1 import Data
 from jaxgan.config import fingerprint
 from jaxgan.evaluate import SELECTION
 from jaxgan.hparams import HParams
+from jaxgan.numerics import pinned
 from jaxgan.run.checkpoints import Checkpoints
 from jaxgan.run.files import write_atomically
 from jaxgan.run.lock import lock
@@ -57,7 +58,7 @@ class Chunk(NamedTuple):
     data: Data  # on the devices
     checkpoints: Checkpoints
     progress: Progress
-    signals: list[int]  # SIGINT and SIGTERM received
+    signals: list[int]  # SIGINT, SIGTERM and SIGHUP received
 
 
 class Progressed(NamedTuple):
@@ -89,6 +90,7 @@ def make_chunks(workdir: Path, unfinished: Sequence[Trial], done: dict[str, int]
     return found
 
 
+@pinned()
 def train(workdir: Path, trials: Sequence[Trial], signals: list[int]) -> list[finish.Result]:
     """Trains members of one program to the end, or resumes where an earlier call was stopped.
 

@@ -20,6 +20,7 @@ import jax
 import numpy as np
 
 from jaxgan import parallel
+from jaxgan.numerics import pinned
 
 Population = list[Any]
 
@@ -47,7 +48,7 @@ def take_turns() -> bool:
 @cache
 def _lanes() -> list[ThreadPoolExecutor]:
     """XLA works off the calls of a thread one after another, and those of several threads at the same time."""
-    return [ThreadPoolExecutor(1, "member") for _ in range(threads())]
+    return [ThreadPoolExecutor(1, "member", pinned().__enter__) for _ in range(threads())]
 
 
 class MemberMap:
