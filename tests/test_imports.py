@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1] / "jaxgan"
 # A room is a folder, or a file on the front shelf.
 FLOORS = [
     {"errors"},
-    {"schedules"},
+    {"files", "schedules"},
     {"spread", "objectives", "ema", "networks", "data", "optimizers"},
     {"metrics", "features", "augment"},
     {"config"},
