@@ -26,7 +26,8 @@ from jaxgan.hparams import HParams
 from jaxgan.metrics import SHOWN
 from jaxgan.metrics.alarms import alarms
 from jaxgan.run import page, plots
-from jaxgan.run.files import write_atomically
+from jaxgan.run.checkpoints import saved_steps
+from jaxgan.run.files import exclusive, write_atomically
 from jaxgan.run.scores import EVALUATION
 from jaxgan.run.workdir import RUN, read_config
 from jaxgan.run.writers import read_metrics
@@ -40,19 +41,29 @@ PATHS, ALONG = 6, 10  # straight or circular paths between two z, and how many z
 CHUNK = 2000  # training examples whose distances are computed at once
 
 
-def write(workdir: Path, *, gan: Gan, hparams: HParams, state: GanState, dataset: Dataset, samples: np.ndarray) -> None:
-    """Writes report.html. Whatever goes wrong is a warning on stderr: the run itself is finished.
+def write(workdir: Path, *, gan: Gan, hparams: HParams, state: GanState, dataset: Dataset, samples: np.ndarray) -> bool:
+    """Writes report.html, unless the run has a checkpoint of a later step, with which the report is or will be written.
+
+    Whatever goes wrong is a warning on stderr: the run itself is finished.
 
     Args:
       hparams, state: on the devices of this process.
       dataset: that the run was trained on.
       samples: [n, *shape] float32 of G, the run's own.
+
+    Returns:
+      Whether it was written.
     """
     try:
-        content = render(workdir, gan=gan, hparams=hparams, state=state, dataset=dataset, samples=samples)
-        write_atomically(workdir / REPORT, content)
+        with exclusive(workdir / REPORT):  # while it is rendered, too: it has the scores of that moment
+            if max(saved_steps(workdir / "checkpoints"), default=-1) > int(state.step):
+                return False
+            content = render(workdir, gan=gan, hparams=hparams, state=state, dataset=dataset, samples=samples)
+            write_atomically(workdir / REPORT, content)
+            return True
     except Exception as error:
         warnings.warn(f"{workdir / REPORT} was not written: {describe(error)}", stacklevel=2)
+        return False
 
 
 def render(
