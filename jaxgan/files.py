@@ -17,8 +17,19 @@ from jaxgan.errors import UserError
 DRAFT = r"\.{name}(\.\d+-[0-9a-f]{{8}})?\.tmp"
 
 
-def write_atomically(path: Path, data: bytes | memoryview) -> None:
+def write_atomically(path: Path, data: bytes) -> None:
     """Replaces the file `path` by `data`: whatever happens, it holds the old bytes or the new ones.
+
+    Raises:
+      UserError: it cannot be written; the old file is left as it was.
+    """
+    with open_atomically(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def open_atomically(path: Path) -> Iterator[BinaryIO]:
+    """A file to write, which replaces the file `path` at the end of the block, unless that raises an error.
 
     Of several writers of one path each writes a draft of its own, and the last one's bytes stay. Drafts that killed
     writers left in the directory are removed.
@@ -30,7 +41,7 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned_drafts(path.parent)
         with _open_draft(path) as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
             os.replace(file.name, path)
@@ -41,7 +52,7 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
 
 
 def is_draft(name: str, of: str) -> bool:
-    """Whether `write_atomically` gives this name to a draft of the file `of`."""
+    """Whether `open_atomically` gives this name to a draft of the file `of`."""
     return re.fullmatch(DRAFT.format(name=re.escape(of)), name) is not None
 
 
