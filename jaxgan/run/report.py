@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import shlex
 import statistics
 import warnings
 from pathlib import Path
@@ -86,7 +87,7 @@ def render(
         "Scores": _scores(config, records, numbers, protocol),
         "Configuration": _changes(config),
         "Versions and data": page.table(["", ""], [[name, _plain(x)] for name, x in run.items() if name != "format"]),
-        "How to repeat it": _recipe(config, run, workdir.name),
+        "How to repeat it": _recipe(config, run, workdir.resolve().name),
     }
     title = workdir.resolve().name
     body = [f"<h1>{page.escape(title)}</h1>"]
@@ -372,10 +373,11 @@ def _recipe(config: ConfigDict, run: dict[str, Any], name: str) -> str:
     else:
         code = f"commit {commit.rstrip('+')}" + (" and changes that were not committed" if commit.endswith("+") else "")
     file = f"repeat_{name}.py"
+    command = f"python -m jaxgan.main --config={shlex.quote(file)} --workdir={shlex.quote(f'runs/{name}_again')}"
     return (
         page.paragraphs(f"With {code}, and the versions and data above, save this as {file}:")
         + f"<pre>{page.escape(config_file(config))}</pre>"
-        + f"<pre>python -m jaxgan.main --config={page.escape(file)} --workdir=runs/{page.escape(name)}_again</pre>"
+        + f"<pre>{page.escape(command)}</pre>"
     )
 
 
