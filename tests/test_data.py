@@ -1331,6 +1331,22 @@ def test_the_second_load_reads_the_cache_and_a_torn_cache_is_replaced(tmp_path, 
     np.testing.assert_array_equal(tfds.load("mnist", str(tmp_path))[0], train)
 
 
+@pytest.mark.parametrize("lost", ["train", "test", "train_labels", "test_labels", "class_names"])
+def test_a_whole_cache_that_lacks_an_array_is_made_again(tmp_path, official, lost):
+    write_mnist(tmp_path)
+    official(tmp_path)
+    first = tfds.load("mnist", str(tmp_path))
+    cache = tmp_path / "jaxgan" / "mnist.npz"
+    with np.load(cache) as file:
+        arrays = {name: file[name] for name in file.files}
+    np.savez(cache, **{name: array for name, array in arrays.items() if name != lost})
+    again = tfds.load("mnist", str(tmp_path))
+    for a, b in zip(first, again, strict=True):
+        np.testing.assert_array_equal(a, b)
+    np.savez(cache, **arrays | {"format2": np.array(2)})  # as versions before the names were kept wrote it
+    assert tfds._cached(cache) is not None
+
+
 def test_a_cache_that_cannot_be_written_is_done_without(tmp_path, official):
     train, _ = write_mnist(tmp_path)
     official(tmp_path)

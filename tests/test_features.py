@@ -88,6 +88,21 @@ def test_a_damaged_file_is_replaced_by_the_same_bits(dataset, monkeypatch, tmp_p
     assert len(file.read_bytes()) == len(kept)
 
 
+@pytest.mark.parametrize("lost", ["Dense_0/kernel", "Dense_1/bias", "accuracy"])
+def test_a_whole_file_that_lacks_weights_is_replaced_by_the_same_bits(trained, dataset, monkeypatch, tmp_path, lost):
+    monkeypatch.setattr(classifier, "train", lambda *args, **kwargs: trained.params)
+    monkeypatch.setattr(classifier, "_loaded", {})
+    classifier.load_or_train(dataset, examples=EXAMPLES)
+    (file,) = (tmp_path / "cache").iterdir()
+    with np.load(file) as found:
+        arrays = dict(found)
+    np.savez(file, **{name: array for name, array in arrays.items() if name != lost})
+    monkeypatch.setattr(classifier, "_loaded", {})
+    assert classifier.load_or_train(dataset, examples=EXAMPLES).sha256 == trained.sha256
+    with np.load(file) as found:
+        assert found.files == list(arrays)
+
+
 def test_the_weights_that_do_best_on_validation_images_are_kept(dataset, monkeypatch):
     shares = iter([0.2, 0.9, 0.9, *[0.5] * 7])
     seen = []
@@ -191,15 +206,42 @@ def test_images_become_bytes_as_the_field_has_them():
         space.to_bytes(np.array([0.5, np.nan]))
 
 
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {},
+        {"features": np.zeros((4, 2))},  # of other images
+        {"features": np.zeros(5)},
+        {"features": np.zeros((5, 2), int)},
+        {"features": np.array([[None] * 2] * 5)},
+        {"other": np.zeros((5, 2))},
+    ],
+)
+def test_a_whole_file_of_the_cache_without_the_arrays_is_computed_again(tmp_path, monkeypatch, arrays):
+    monkeypatch.setenv("JAXGAN_CACHE", str(tmp_path))
+    x, calls = np.zeros((5, 3), np.float32), []
+    slow = space.Space("inception", lambda x: (calls.append(len(x)), (x + 1, None))[1], {}, slow=True)
+    np.testing.assert_array_equal(space.features_of_data(slow, x), x + 1)
+    (path,) = tmp_path.iterdir()
+    np.testing.assert_array_equal(space.features_of_data(slow, x), x + 1)
+    assert calls == [5]
+    np.savez(path, **arrays)
+    np.testing.assert_array_equal(space.features_of_data(slow, x), x + 1)
+    np.testing.assert_array_equal(space.features_of_data(slow, x), x + 1)
+    assert calls == [5, 5]
+
+
 def test_the_cache_keeps_arrays_and_survives_a_missing_directory(tmp_path, monkeypatch, capsys):
-    assert cache.read("a") is None
-    cache.write("a", {"x": np.arange(3)})
-    assert cache.read("a")["x"].tolist() == [0, 1, 2]
+    assert cache.read("a", {"x": (3,)}) is None
+    cache.write("a", {"x": np.arange(3.0), "y": np.zeros((2, 5), np.float32)})
+    assert cache.read("a", {"x": (3,)})["x"].tolist() == [0, 1, 2]
+    assert cache.read("a", {"x": (3,), "y": (2, None)})["y"].shape == (2, 5)
     assert [path.name for path in cache.directory().iterdir()] == ["a.npz"]
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("JAXGAN_CACHE", str(tmp_path / "file"))
     cache.write("b", {"x": np.arange(3)})
-    assert "could not be kept" in capsys.readouterr().err and cache.read("b") is None
+    assert f"{tmp_path / 'file' / 'b.npz'} could not be kept (File exists)" in capsys.readouterr().err
+    assert cache.read("b", {"x": (3,)}) is None
     assert cache.digest(np.arange(3)) != cache.digest(np.arange(3.0)) != cache.digest(np.arange(3.0)[None])
 
 

@@ -2,7 +2,11 @@
 
 import json
 import math
+import subprocess
+import sys
+from pathlib import Path
 
+import hostile
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,6 +22,7 @@ from jaxgan.algorithm1 import Data
 from jaxgan.config import files
 from jaxgan.data import Dataset, tfd
 from jaxgan.errors import UserError
+from jaxgan.features import torch_file
 from jaxgan.gan import build_for
 from jaxgan.hparams import traced
 from jaxgan.metrics import modes, parzen
@@ -263,6 +268,42 @@ def test_a_damaged_matlab_file_is_read_right_or_refused(tmp_path, faces, where, 
         return
     for a, b in zip(found, sound, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+# --- files of weights ---
+
+SECONDS, GROWN = 3, 2**27  # of CPU time, where the machine is busy; of memory, in bytes
+
+
+def test_reading_a_small_hostile_file_costs_little():
+    """In a process of its own, which has limits: files of 5 MB at most that describe values of any size."""
+    command = [sys.executable, str(Path(__file__).with_name("hostile.py"))]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    costs = {cost.pop("name"): cost for cost in map(json.loads, lines)}
+    assert len(costs) > 20 and max(cost["bytes"] for cost in costs.values()) < 5e6
+    assert {name: cost for name, cost in costs.items() if cost["seconds"] > SECONDS or cost["grown"] > GROWN} == {}
+    accepted = {name for name, cost in costs.items() if not cost["words"]}
+    assert accepted == {"a directory of extra fields"}  # an empty state dict
+    assert not [cost["words"] for cost in costs.values() if "Memory" in cost["words"] or "\n" in cost["words"]]
+
+
+OPCODES = [b"}", b"]", b")", b"(", b"t", b"\x85", b"\x86", b"a", b"e", b"s", b"u", b"R", b"Q", b"b", b"q\0", b"h\0"]
+OPCODES += [b"q\1", b"h\1", b"\x94", b"N", b"\x88", b"K\1", b"J\xff\xff\xff\xff", b"\x8a\1\x7f", b"X\1\0\0\0a", b"\x93"]
+OPCODES += [b"ccollections\nOrderedDict\n", b"ctorch\nFloatStorage\n", hostile.STORAGE, hostile.tensor()]
+
+
+@given(parts=st.lists(st.sampled_from(OPCODES), max_size=30), new=st.booleans(), sound=st.booleans())
+@quick
+def test_any_pickle_is_a_state_dict_or_one_sentence(parts, new, sound):
+    start = [b"}(X\1\0\0\0b", hostile.tensor()] if sound else []
+    program = hostile.pickled(*start, *parts, *([b"u"] if sound else []))
+    file = hostile.zipped(program, **{"data/0": bytes(8)}) if new else hostile.legacy(program)
+    try:
+        found = torch_file.read(file, "FILE")
+    except UserError as error:
+        assert str(error).startswith("FILE ") and str(error).endswith(".") and "\n" not in str(error)
+    else:
+        assert all(isinstance(key, str) and isinstance(array, np.ndarray) for key, array in found.items())
 
 
 # --- mathematics ---

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1] / "jaxgan"
 FLOORS = [
     {"output"},
     {"errors"},
-    {"schedules", "numerics"},
+    {"files", "schedules", "numerics"},
     {"spread", "objectives", "ema", "networks", "data", "optimizers"},
     {"metrics", "features", "augment"},
     {"config"},

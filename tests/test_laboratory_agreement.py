@@ -177,8 +177,8 @@ def test_responses_read_the_scores_of_each_draw():
         found[f"blur/1.0/{i}"] = dict.fromkeys(SCORES, 8.0 + i)
         found[f"noise/0.1/{i}"] = dict.fromkeys(SCORES, 4.0 + i)
     one = metric_agreement.responses(found, damages, draws=3)
-    assert one["blur"]["FID"] == Response(-1, [True, True], [-1, -3])
-    assert one["blur"]["recall"] == Response(1, [False, False], [1, 3])
+    assert one["blur"]["FID"] == Response(-1, [True, True], [-1, -3], [(-1, -1), (-3, -3)])
+    assert one["blur"]["recall"] == Response(1, [False, False], [1, 3], [(1, 1), (3, 3)])
     assert one["noise"]["FID"].noticed == [False] and one["noise"]["recall"].noticed == [True]
     lines = list(metric_agreement.damage_table(one, damages))
     assert lines[2].split() == ["FID", "0.5", "(-1.00)", "-", "(+1.00)"]
@@ -200,26 +200,97 @@ def test_agreement_over_training():
     assert "1.00 [1.00, 1.00]" in line and line.endswith("recall +0.00")
 
 
+def test_an_equivalence_interval_is_the_90_percent_t_interval_of_paired_differences():
+    untouched = np.array([1.0, 2.0, 3.0])
+    low, high = metric_agreement.equivalence_interval(untouched + np.array([0.01, 0.02, 0.03]), untouched)
+    half = 2.919986 * 0.01 / math.sqrt(3)  # t(2) at .95; the differences have mean .02 and deviation .01
+    assert (low, high) == pytest.approx((0.02 - half, 0.02 + half), abs=1e-7)
+    nothing = (-math.inf, math.inf)
+    assert metric_agreement.equivalence_interval(untouched[:2], untouched[:2]) == nothing  # two draws show nothing
+    assert metric_agreement.equivalence_interval(np.array([1, 2, math.nan]), untouched) == nothing
+
+
+DROPPING = "precision and density change by under 0.05 by dropping"
+
+
+def responses_to(falls: dict[str, float], deviation: float, draws: int) -> dict[str, dict[str, Response]]:
+    """Of scores to every damage: 1 untouched, less by `falls`, which is by score, or the same for all of them.
+
+    The draws' changes are evenly spread, of this standard deviation.
+    """
+    spread = np.linspace(-1, 1, draws) if draws > 1 else np.zeros(1)
+    spread = deviation * (spread / spread.std(ddof=1) if draws > 1 else spread)
+    untouched = 1 + 0.01 * np.arange(draws)
+    rows = {name: np.stack([untouched, untouched - falls.get(name, 0) + spread], axis=1) for name in SCORES}
+    return {damage: {name: metric_agreement.response(y) for name, y in rows.items()} for damage in DAMAGES}
+
+
+@pytest.mark.parametrize(
+    ("fall", "deviation", "draws", "verdict"),
+    [
+        (0.0, 0.01, 10, True),
+        (0.02, 0.01, 10, True),  # it notices, and within the margin
+        (0.0, 0.01, 3, True),  # half of the interval is .017
+        (0.0, 0.05, 3, None),  # .084: not noticed, and not shown to be blind
+        (0.0, 0.05, 30, True),
+        (0.1, 0.3, 3, None),  # not noticed either
+        (0.06, 0.05, 10, None),  # around the margin
+        (0.2, 0.05, 10, False),
+        (1000.0, 0.0, 1, None),  # one draw
+        (1000.0, 1.0, 3, False),
+        (-0.2, 0.01, 10, None),  # it rises: not blind, and not what would refute it
+    ],
+)
+def test_blindness_is_an_equivalence(fall, deviation, draws, verdict):
+    found = metric_agreement.verdicts(responses_to({"precision": fall, "density": fall}, deviation, draws))
+    assert found[DROPPING] is verdict
+
+
+def test_both_scores_and_every_strength_have_to_be_equivalent():
+    found = responses_to({"density": 0.2}, 0.01, 10)
+    assert metric_agreement.verdicts(found)[DROPPING] is False
+    same = Response(0, [False, False], [0, 0], [(-0.01, 0.01), (-0.01, 0.01)])
+    wide = same._replace(intervals=[(-0.01, 0.01), (-0.01, 0.06)])
+    assert same.equivalent(0.05) and not wide.equivalent(0.05) and not wide.falls_beyond(0.05)
+
+
 def test_verdicts():
     def seen(**damages):
+        """Scores that notice a damage fall by 1, others not at all."""
         return {
-            name: {score: Response(0, [score in damages.get(name, ())], [0]) for score in SCORES} for name in DAMAGES
+            name: {
+                score: Response(0, [True], [-9], [(-1.1, -0.9)])
+                if score in damages.get(name, ())
+                else Response(0, [False], [0], [(-0.01, 0.01)])
+                for score in SCORES
+            }
+            for name in DAMAGES
         }
 
     both = ["FID", "KID"]
     expected = dict.fromkeys(("blur", "noise", "repeating"), both)
     expected |= {"dropping": [*both, "recall", "coverage", "PRD F8"], "copying": ["Z_U", "authentic"]}
-    assert all(metric_agreement.verdicts(seen(**expected)).values())
-    changed = {
-        "FID and KID notice all but copying": {"noise": ["FID"]},
-        "precision and density are blind to dropping": {"dropping": [*expected["dropping"], "density"]},
-        "recall, coverage and F8 notice dropping": {"dropping": [*both, "recall", "coverage"]},
-        "Z_U and the authentic share notice copying": {"copying": ["Z_U"]},
-        "... and they alone": {"copying": ["Z_U", "authentic", "diversity"]},
-    }
-    for claim, change in changed.items():
-        held = metric_agreement.verdicts(seen(**expected | change))
-        assert [name for name, holds in held.items() if not holds] == [claim]
+    held = metric_agreement.verdicts(seen(**expected))
+    alone = "... and they alone"
+    assert held.pop(alone) is None and all(held.values())  # that no other score minds copies is never shown
+    fall = "... and fall less by copying than by a dropped class"
+    for claim, change, verdict in (
+        ("FID and KID notice all but copying", {"noise": ["FID"]}, None),
+        (fall, {"copying": ["Z_U", "authentic", "FID"]}, None),  # as much as by a dropped class
+        (DROPPING, {"dropping": [*expected["dropping"], "density"]}, False),
+        ("recall, coverage and F8 notice dropping", {"dropping": [*both, "recall", "coverage"]}, None),
+        ("Z_U and the authentic share notice copying", {"copying": ["Z_U"]}, None),
+        (alone, {"copying": ["Z_U", "authentic", "diversity"]}, False),
+    ):
+        found = metric_agreement.verdicts(seen(**expected | change))
+        assert found.pop(claim) is verdict
+        if claim == fall:
+            assert found[alone] is False
+        assert all(found[name] for name in found if name != alone)
+    worse = seen(**expected)
+    worse["copying"]["FID"] = Response(0, [True], [-9], [(-3.0, -2.0)])
+    assert metric_agreement.verdicts(worse)[fall] is False
+    assert set(metric_agreement.VERDICTS) == {True, False, None}
 
 
 # --- The course -------------------------------------------------------------------------------------------------------

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +16,8 @@ from PIL import Image
 import jaxgan
 from jaxgan import errors, main
 from jaxgan.evaluate import sampler
-from jaxgan.run import plots
+from jaxgan.run import plots, report, scores, trained
+from jaxgan.run.workdir import read_config
 from jaxgan.state import run_stream
 from jaxgan.train import train
 
@@ -110,6 +113,85 @@ def test_evaluate_writes_the_report_again(call, work):
     (work / "report.html").unlink()
     assert call("--mode=evaluate", f"--workdir={work}")[0] == 0
     assert not (work / "report.html").exists()
+
+
+def test_evaluate_leaves_what_training_wrote_of_a_later_step_meanwhile(call, work, monkeypatch):
+    """Training goes on from step 10 to its end at 12 after the checkpoint of step 10 was loaded."""
+    config = read_config(work)
+    measure = trained.evaluator
+
+    def slow(*arguments):
+        with config.unlocked():
+            config.train.steps = 12
+        assert train(config, work) == 0
+        return measure(*arguments)
+
+    monkeypatch.setattr(trained, "evaluator", slow)
+    code, out, _ = call("--mode=evaluate", f"--workdir={work}")
+    assert code == 0 and f"step 10 of {work}" in out
+    assert f"{work / 'evaluation.json'} has the scores of a later step by now and stays as it is" in out
+    assert f"{work / 'report.html'} stays as it is" in out
+    assert json.loads((work / "evaluation.json").read_text())["step"] == 12
+    assert "12 steps of 8 examples" in (work / "report.html").read_text()
+    monkeypatch.undo()
+    scores, page = (work / "evaluation.json").read_bytes(), (work / "report.html").read_bytes()
+    code, out, _ = call("--mode=evaluate", f"--workdir={work}")
+    assert code == 0 and f"step 12 of {work}" in out and "stays" not in out
+    assert ((work / "evaluation.json").read_bytes(), (work / "report.html").read_bytes()) == (scores, page)
+
+
+def test_scores_wait_for_a_writer_that_has_compared_and_not_yet_written(tmp_path, monkeypatch):
+    """Else scores of step 20, compared with those of step 10, would replace those of step 40 written in between."""
+    scores.save_scores(tmp_path, 10, {}, {})
+    write, order, threads = scores.write_atomically, [], []
+
+    def delayed(path, data):
+        step = json.loads(data)["step"]
+        if step == 20:
+            threads.append(threading.Thread(target=scores.save_scores, args=(tmp_path, 40, {}, {})))
+            threads[0].start()
+            threads[0].join(0.3)
+        write(path, data)
+        order.append(step)
+
+    monkeypatch.setattr(scores, "write_atomically", delayed)
+    assert scores.save_scores(tmp_path, 20, {}, {})
+    threads[0].join()
+    assert order == [20, 40]
+    assert not scores.save_scores(tmp_path, 39, {}, {})
+    assert scores.save_scores(tmp_path, 40, {"x": 1.0}, {})
+    assert json.loads((tmp_path / "evaluation.json").read_text()) == {"step": 40, "x": 1.0, "protocol": {}}
+
+
+def test_a_report_waits_for_the_one_that_is_being_rendered(tmp_path, monkeypatch):
+    """Training reaches step 40 and writes its report while `--mode=evaluate` renders that of step 20."""
+    order, threads = [], []
+
+    def write(step):
+        (tmp_path / "checkpoints" / str(step)).mkdir(parents=True)
+        state = SimpleNamespace(step=step)
+        return report.write(tmp_path, gan=None, hparams=None, state=state, dataset=None, samples=None)
+
+    def render(workdir, *, state, **_):
+        if state.step == 20:
+            threads.append(threading.Thread(target=write, args=(40,)))
+            threads[0].start()
+            threads[0].join(0.3)
+        order.append(state.step)
+        return f"step {state.step}".encode()
+
+    monkeypatch.setattr(report, "render", render)
+    assert write(20)
+    threads[0].join()
+    assert order == [20, 40]
+    assert not write(30)
+    assert (tmp_path / "report.html").read_bytes() == b"step 40"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"step": null}', '{"step": 1e999}', "[" * 10**5])
+def test_damaged_scores_are_replaced(tmp_path, text):
+    (tmp_path / "evaluation.json").write_text(text)
+    assert scores.save_scores(tmp_path, 0, {}, {})
 
 
 def test_evaluate_where_the_data_have_moved(call, finished, work, tmp_path):

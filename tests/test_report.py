@@ -5,10 +5,13 @@ import re
 
 import numpy as np
 import pytest
+from matplotlib.cbook import is_math_text
+from matplotlib.text import Text
 
 from jaxgan.config import default, flatten, update
 from jaxgan.config.files import to_json
 from jaxgan.evaluate import SELECTION
+from jaxgan.run import plots
 from jaxgan.run.files import write_atomically
 from jaxgan.sweep import plan, report, results
 from jaxgan.sweep.figures import mean_curve
@@ -204,6 +207,49 @@ def test_the_page_needs_no_network(workdir):
     assert len(pictures) == 3
     for picture in pictures:
         assert (workdir / picture).read_bytes().startswith(b"\x89PNG")
+
+
+HOSTILE = [
+    r"npz:$a_1$b.npz",
+    r"npz:$\frac{$.npz",  # no formula that Matplotlib could read
+    r"npz:\$x$|y.npz",
+    "npz:<script>alert(1)</script>\n\t.npz",
+    f"npz:{'long/' * 400}x.npz",
+]
+
+
+def test_names_of_data_are_no_formulas_and_no_program(tmp_path, monkeypatch):
+    """They stand in labels, titles, legends and tables."""
+    legends = []
+    figure_png = plots.figure_png
+    monkeypatch.setattr(plots, "figure_png", lambda figure: legends.append(drawn_text(figure)) or figure_png(figure))
+    settings = [{"data.name": name, "train.d_steps": k} for name in HOSTILE for k in (1, 2)]
+    workdir = write_sweep(
+        tmp_path, settings, base={}, finals=[[{"test_log_likelihood": 1.0 + seed} for seed in range(3)]] * 10,
+        lines=digits_lines,
+    )  # fmt: skip
+    report.write(workdir)
+    for name in ("scores", "curves", "samples"):
+        assert (workdir / "plots" / f"{name}.png").stat().st_size > 1000
+    shown = "\n".join(text for texts in legends for text in texts)
+    assert r"name=npz:\$a_1\$b.npz, d_steps=1" in shown
+    assert max(len(line) for line in shown.split("\n")) < 120
+    page, text = (workdir / "report.html").read_text(), (workdir / "report.md").read_text()
+    assert "<script>alert" not in page + text and "&lt;script&gt;alert(1)" in page
+    assert r"npz:\$a_1\$b.npz" in text
+    table = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(table) == 2 + 10 and {line.replace(r"\|", "").count("|") for line in table} == {table[0].count("|")}
+
+
+def test_a_label_is_one_line_of_plain_text():
+    assert plots.plain("loss=minimax, d_steps=2") == "loss=minimax, d_steps=2"
+    assert plots.plain("a$b$c") == r"a\$b\$c" and not is_math_text(plots.plain("a$b$c"))
+    assert plots.plain("a\n\0b") == "a  b"
+    assert plots.plain("0123456789", 7) == "012…789"
+
+
+def drawn_text(figure) -> list[str]:
+    return [text.get_text() for text in figure.findobj(Text)]
 
 
 @pytest.mark.parametrize("finished", [0, 2, 5])

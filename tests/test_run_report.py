@@ -1,7 +1,9 @@
 """The page of a run: neighbours, paths and the recipe by hand; a whole page of every kind of data; no network."""
 
+import html
 import json
 import re
+import subprocess
 import warnings
 
 import jax
@@ -72,6 +74,16 @@ def test_the_recipe_is_the_configuration(tiny_config):
     found: dict = {}
     exec(report.config_file(config), found)
     assert found["get_config"]().to_json() == config.to_json()
+
+
+@pytest.mark.parametrize("name", ["mnist", "my run", "it's (2) $HOME", "a&b;`ls`", "<b>"])
+def test_the_command_that_repeats_a_run_is_one_for_the_shell(tiny_config, tmp_path, name):
+    page = report._recipe(tiny_config(), {"git_commit": "0" * 40}, name)
+    *_, command = re.findall(r"<pre>(.*?)</pre>", page, re.DOTALL)
+    command = html.unescape(command)
+    printed = command.replace("python -m jaxgan.main", "printf '%s\\n'", 1)
+    arguments = subprocess.run(["sh", "-c", printed], capture_output=True, text=True, check=True, cwd=tmp_path).stdout
+    assert arguments.splitlines() == [f"--config=repeat_{name}.py", f"--workdir=runs/{name}_again"]
 
 
 def assert_needs_no_network(page: str) -> None:

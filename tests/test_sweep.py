@@ -183,7 +183,7 @@ def test_a_finished_sweep_trains_nothing_again(finished):
 def test_a_sweep_killed_while_it_began_can_be_repeated(tmp_path, write):
     _, planned = sweep.read(write(SWEEP))
     (tmp_path / "run").mkdir()
-    for name in (".lock", ".sweep.json.tmp"):
+    for name in (".lock", ".sweep.json.tmp", ".sweep.json.17-0123abcd.tmp"):
         (tmp_path / "run" / name).write_text("half a fi")
     with results.open_sweep(tmp_path / "run", "name", "about", planned) as members:
         assert members == planned

@@ -186,10 +186,11 @@ def test_a_directory_of_something_else_is_left_alone(tmp_path):
         read_run(tmp_path)
 
 
-def test_a_claim_killed_at_any_moment_can_be_repeated(tmp_path):
+@pytest.mark.parametrize("writer", ["", ".17-0123abcd"])  # of earlier versions, and of this one
+def test_a_claim_killed_at_any_moment_can_be_repeated(tmp_path, writer):
     with begun(tmp_path / "whole", default(), dataset()):
         whole = contents(tmp_path / "whole")
-    order = [".lock", ".run.json.tmp", "run.json", ".config.json.tmp"]
+    order = [".lock", f".run.json{writer}.tmp", "run.json", f".config.json{writer}.tmp"]
     for n in range(1, len(order) + 1):
         path = tmp_path / str(n)
         path.mkdir()
@@ -197,6 +198,7 @@ def test_a_claim_killed_at_any_moment_can_be_repeated(tmp_path):
             (path / name).write_bytes(whole.get(name, b"half a fi"))
         with begun(path, default(), dataset()):
             assert read_run(path)[1].examples == 5
+        assert contents(path).keys() == whole.keys()
 
 
 # --- formats ---

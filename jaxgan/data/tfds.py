@@ -20,8 +20,6 @@ import tarfile
 import threading
 import urllib.error
 import urllib.request
-import uuid
-import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,6 +30,7 @@ import numpy as np
 from jaxgan.data import images
 from jaxgan.data.images import Source
 from jaxgan.errors import UserError
+from jaxgan.files import open_atomically
 
 FORMAT = 2  # of the cache; the first one had no labels
 
@@ -86,19 +85,22 @@ def load(name: str, directory: str) -> Source:
     else:
         names = tuple(builder.info.features[_label(builder)].names)
     source = Source(train, test, train_labels, test_labels, names, len(names))
-    with contextlib.suppress(OSError):  # a folder that cannot be written only makes the next call slower
+    with contextlib.suppress(UserError):  # a folder that cannot be written only makes the next call slower
         _keep(cache, source)
     return source
 
 
 def _cached(path: Path) -> Source | None:
-    """What `_keep` wrote; None if it is not there, is damaged or of an earlier format."""
+    """What `_keep` wrote; None if it is not there, is damaged, lacks an array or is of an earlier format."""
     try:
         source = images.npz(path)
     except UserError:
         return None
-    with zipfile.ZipFile(path) as archive:
-        return source if f"format{FORMAT}.npy" in archive.namelist() else None
+    with np.load(path, allow_pickle=False) as file:
+        if f"format{FORMAT}" not in file.files:
+            return None
+        names = file[f"format{FORMAT}"]  # of the arrays; the number of the format, where a version before wrote it
+        return source if names.ndim == 0 or set(names.tolist()) <= set(file.files) else None
 
 
 def _stored(name: str, root: Path) -> Any:
@@ -179,17 +181,11 @@ def _read(builder: Any, split: str) -> tuple[np.ndarray, np.ndarray | None]:
 
 def _keep(path: Path, source: Source) -> None:
     """Writes the cache: whole or not at all, whoever else writes it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_suffix(f".{uuid.uuid4().hex}.tmp")
-    try:
-        with scratch.open("wb") as file:
-            arrays = {key: value for key, value in source._asdict().items() if isinstance(value, np.ndarray)}
-            if source.class_names:
-                arrays["class_names"] = np.array(source.class_names)
-            np.savez(file, **{f"format{FORMAT}": np.array(FORMAT)}, **arrays)
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)
+    arrays = {key: value for key, value in source._asdict().items() if isinstance(value, np.ndarray)}
+    if source.class_names:
+        arrays["class_names"] = np.array(source.class_names)
+    with open_atomically(path) as file:
+        np.savez(file, **{f"format{FORMAT}": np.array(sorted(arrays))}, **arrays)
 
 
 def _prepare(name: str, root: Path) -> None:

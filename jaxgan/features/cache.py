@@ -11,13 +11,14 @@ import io
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from jaxgan.errors import UserError
+from jaxgan.files import open_atomically
 
 
 def directory() -> Path:
@@ -36,28 +37,32 @@ def digest(*parts: Any) -> str:
     return found.hexdigest()
 
 
-def read(name: str) -> dict[str, np.ndarray] | None:
-    """What `write` kept under a name; None where there is nothing, or nothing that can be read."""
+def read(name: str, shapes: Mapping[str, tuple[int | None, ...]]) -> dict[str, np.ndarray] | None:
+    """The arrays that `write` kept under a name; None where these are not all there, floats of these shapes.
+
+    Args:
+      shapes: by the array's name; None for an axis of any length.
+    """
     try:
         # From memory: where this fails, NumPy leaves a file of its own open.
         with np.load(io.BytesIO((directory() / f"{name}.npz").read_bytes()), allow_pickle=False) as file:
-            return dict(file)
+            arrays = {key: file[key] for key in shapes}
     except Exception:  # missing or damaged, for which NumPy and zipfile have many kinds: compute it again
         return None
+    fits = all(array.dtype.kind == "f" and _fits(array.shape, shapes[key]) for key, array in arrays.items())
+    return arrays if fits else None
+
+
+def _fits(shape: tuple[int, ...], expected: tuple[int | None, ...]) -> bool:
+    return len(shape) == len(expected) and all(b in (a, None) for a, b in zip(shape, expected, strict=True))
 
 
 def write(name: str, arrays: Mapping[str, Any]) -> None:
     """Keeps arrays, whole or not at all; where that is impossible, says so on stderr."""
-    path, packed, unfinished = directory() / f"{name}.npz", io.BytesIO(), ""
-    np.savez(packed, **arrays)
+    path = directory() / f"{name}.npz"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # A name of its own: several processes may write the same thing at once.
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{name}.", delete=False) as file:
-            unfinished = file.name
-            file.write(packed.getbuffer())
-        os.replace(unfinished, path)
-    except OSError as error:
-        with suppress(OSError):
-            os.unlink(unfinished)
-        print(f"warning: {path} could not be kept ({error.strerror}); set JAXGAN_CACHE", file=sys.stderr)
+        with open_atomically(path) as file:
+            np.savez(file, **arrays)
+    except UserError as error:
+        why = getattr(error.__cause__, "strerror", "")
+        print(f"warning: {path} could not be kept ({why}); set JAXGAN_CACHE", file=sys.stderr)

@@ -144,8 +144,11 @@ def load_or_train(dataset: Dataset, *, seed: int = 0, examples: int = EXAMPLES) 
     arrays = [array for split in splits for array in split]
     name = f"classifier_{cache.digest(RECIPE, seed, examples, classes, *arrays)[:24]}"
     if name not in _loaded:
-        kept: dict[str, Any] = cache.read(name) or {}
-        if ACCURACY not in kept:
+        image = jax.ShapeDtypeStruct((1, *splits[0][0].shape[1:]), jnp.float32)
+        like = jax.eval_shape(Network(classes).init, jax.random.key(0), image)["params"]
+        shapes = {key: leaf.shape for key, leaf in flatten_dict(like, sep="/").items()} | {ACCURACY: ()}
+        kept: dict[str, Any] | None = cache.read(name, shapes)
+        if kept is None:
             print(f"training the classifier of {dataset.name}, once: a few minutes on two cores", flush=True)
             params = train(*splits[0], *splits[1], classes=classes, seed=seed, examples=examples)
             held_out = splits[2] if len(splits[2][0]) else splits[1]

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import re
 import tarfile
-import tempfile
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from jaxgan.errors import UserError
 from jaxgan.features import torch_file
+from jaxgan.files import open_atomically
 
 GRAPH = "classify_image_graph_def.pb"
 MAX_GRAPH_BYTES = 2**28  # it has 96 MB; an archive may claim anything
@@ -109,21 +107,8 @@ def write(path: Path, arrays: Mapping[str, np.ndarray], source: str, sha256: str
     Raises:
       UserError: it cannot be written; what was there before is left as it was.
     """
-    packed = io.BytesIO()
-    np.savez(packed, format=FORMAT, source=source, sha256=sha256, **arrays)
-    unfinished = None
-    try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            unfinished = file.name
-            file.write(packed.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(unfinished, 0o644)
-        os.replace(unfinished, path)
-    except OSError as error:
-        with suppress(OSError):
-            os.unlink(unfinished or "")
-        raise UserError(f"{path} could not be written ({error.strerror}); choose another --out.") from error
+    with open_atomically(path) as file:
+        np.savez(file, format=FORMAT, source=source, sha256=sha256, **arrays)
 
 
 def load(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> tuple[dict[str, np.ndarray], str]:

@@ -90,7 +90,7 @@ def features_of_data(space: Space, x: np.ndarray) -> np.ndarray:
     if not space.slow:
         return space.outputs(x)[0]
     name = f"features_{cache.digest(space.facts, x)[:24]}"
-    kept = cache.read(name)
+    kept = cache.read(name, {"features": (len(x), None)})
     if kept is None:
         kept = {"features": space.outputs(x)[0]}
         cache.write(name, kept)

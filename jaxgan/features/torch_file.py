@@ -2,14 +2,18 @@
 
 A pickle is a program: loading one can run anything. Here its opcodes are read as data (pickletools), those that
 a state dict consists of are interpreted on plain Python values, and whatever else it asks for is refused by name.
+What reading costs is bounded before anything is built: a small file can describe values of any size, by referring
+many times to one tuple, one storage or one member of the archive.
 """
 
 from __future__ import annotations
 
 import io
+import math
 import pickletools
 import zipfile
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +23,13 @@ from jaxgan.errors import UserError
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # torch/serialization.py: the first pickle of a file before torch 1.6
 LEGACY_PROTOCOL = 1001
 MARK = object()
+
+# Bounds, far above what state dicts have: a tensor takes some 30 opcodes, and Inception-v3 has some 500 tensors.
+MAX_OPCODES = 400_000  # and items that they copy
+MAX_ARGUMENT_BYTES = 1_000  # of an opcode: keys and integers
+MAX_DIRECTORY_BYTES = 2**21  # the zip archive's list of its members
+MAX_DIMENSIONS = 8
+MAX_REPEATS = 4  # bytes of all tensors per byte of the file: tensors may share a storage
 
 STORAGES = {
     "torch DoubleStorage": "f8",
@@ -57,12 +68,33 @@ class Tensor(NamedTuple):
     strides: tuple[int, ...]
 
 
+class Bounded(io.BytesIO):
+    """A file in memory of which no more than `limit` bytes can be read at once."""
+
+    def __init__(self, data: bytes, limit: int) -> None:
+        super().__init__(data)
+        self.limit = limit
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        found = super().read(self.limit + 1 if size is None or size < 0 else min(size, self.limit + 1))
+        if len(found) > self.limit:
+            raise ValueError("a part is too large for a state dict")
+        return found
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        return super().readline(self.limit)
+
+
 def _ordered_dict(items: list = ()) -> dict:
     return _set_items({}, [part for key, value in items for part in (key, value)])
 
 
 def _rebuild_tensor(storage: Storage, offset: int, shape: tuple, strides: tuple, *_: Any) -> Tensor:
-    return Tensor(storage, offset, shape, strides)
+    if not isinstance(storage, Storage) or not len(shape) == len(strides) <= MAX_DIMENSIONS:
+        raise ValueError("a tensor has no storage, shape or strides")
+    if not all(type(n) is int and 0 <= n < 2**63 for n in (offset, *shape, *strides)):
+        raise ValueError("a tensor's offset, shape or strides are not numbers")
+    return Tensor(storage, offset, tuple(shape), tuple(strides))
 
 
 CALLS: dict[str, Callable] = {
@@ -83,11 +115,18 @@ def read(data: bytes, name: str) -> dict[str, np.ndarray]:
       Arrays by key, of the stored dtype.
 
     Raises:
-      UserError: a damaged file, one that is no flat dictionary of tensors, or a pickle that asks for anything else.
+      UserError: a damaged file, one that is no flat dictionary of tensors, a pickle that asks for anything else, or
+        sizes beyond this module's bounds.
     """
     try:
         tensors, load = _open_zip(data) if data[:2] == b"PK" else _open_legacy(data)
-        return {key: _view(tensor, load(tensor.storage)) for key, tensor in tensors.items()}
+        size = sum(math.prod(tensor.shape) * np.dtype(tensor.storage.dtype).itemsize for tensor in tensors.values())
+        if size > MAX_REPEATS * len(data):
+            raise ValueError(f"{len(data)} bytes cannot hold tensors of {size}")
+        load = lru_cache(maxsize=1)(load)  # and in an order in which each storage is read once
+        keys = sorted(tensors, key=lambda key: tensors[key].storage)
+        arrays = {key: _view(tensors[key], load(tensors[key].storage)) for key in keys}
+        return {key: arrays[key] for key in tensors}
     except Refused as error:
         raise UserError(f"{name} {error}") from None
     except Exception as error:  # of any kind: the bytes are anybody's
@@ -95,7 +134,11 @@ def read(data: bytes, name: str) -> dict[str, np.ndarray]:
 
 
 def _open_zip(data: bytes) -> tuple[dict[str, Tensor], Callable[[Storage], np.ndarray]]:
-    archive = zipfile.ZipFile(io.BytesIO(data))
+    file = Bounded(data, MAX_DIRECTORY_BYTES)
+    archive = zipfile.ZipFile(file)
+    file.limit = len(data)
+    if sum(info.file_size for info in archive.infolist()) > len(data):
+        raise ValueError("its members overlap")
     names = set(archive.namelist())
     roots = [name.removesuffix("data.pkl") for name in names if name.endswith("/data.pkl") and name.count("/") == 1]
     if len(roots) != 1 or any(name.startswith(f"{roots[0]}code/") for name in names):
@@ -109,12 +152,12 @@ def _open_zip(data: bytes) -> tuple[dict[str, Tensor], Callable[[Storage], np.nd
         return archive.read(info)
 
     order = ">" if f"{root}byteorder" in names and member("byteorder") == b"big" else "<"
-    tensors = _state_dict(io.BytesIO(member("data.pkl")))
+    tensors = _state_dict(Bounded(member("data.pkl"), MAX_ARGUMENT_BYTES))
     return tensors, lambda storage: np.frombuffer(member(f"data/{storage.key}"), order + storage.dtype)
 
 
 def _open_legacy(data: bytes) -> tuple[dict[str, Tensor], Callable[[Storage], np.ndarray]]:
-    stream = io.BytesIO(data)
+    stream = Bounded(data, MAX_ARGUMENT_BYTES)
     if _interpret(stream) != LEGACY_MAGIC or _interpret(stream) != LEGACY_PROTOCOL:
         raise Refused("is a pickle but not of a torch state dict; use the .pth file.")
     order = "<" if _interpret(stream)["little_endian"] else ">"
@@ -122,6 +165,8 @@ def _open_legacy(data: bytes) -> tuple[dict[str, Tensor], Callable[[Storage], np
     dtypes = {tensor.storage.key: order + tensor.storage.dtype for tensor in tensors.values()}
     arrays = {}
     for key in _interpret(stream):  # then each storage: its number of elements (int64) and they themselves
+        if not isinstance(key, str):
+            raise ValueError("a storage's key is not a string")
         (count,) = np.frombuffer(stream.read(8), order + "i8")
         start, dtype = stream.tell(), np.dtype(dtypes[key])
         arrays[key] = np.frombuffer(data, dtype, count, start)
@@ -129,7 +174,7 @@ def _open_legacy(data: bytes) -> tuple[dict[str, Tensor], Callable[[Storage], np
     return tensors, lambda storage: arrays[storage.key]
 
 
-def _state_dict(stream: io.BytesIO) -> dict[str, Tensor]:
+def _state_dict(stream: Bounded) -> dict[str, Tensor]:
     tensors = _interpret(stream)
     if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
         raise Refused("is not a state dict (a dictionary of tensors by name); save model.state_dict().")
@@ -138,10 +183,7 @@ def _state_dict(stream: io.BytesIO) -> dict[str, Tensor]:
 
 def _view(tensor: Tensor, storage: np.ndarray) -> np.ndarray:
     """The tensor's elements in C order; refuses a view that leaves its storage or repeats elements of it."""
-    numbers = (tensor.offset, *tensor.shape, *tensor.strides)
-    if len(tensor.shape) != len(tensor.strides) or not all(type(n) is int and n >= 0 for n in numbers):
-        raise ValueError("a tensor's shape or strides are not numbers")
-    size = np.prod([int(n) for n in tensor.shape], dtype=object)
+    size = math.prod(tensor.shape)
     last = tensor.offset + sum((n - 1) * stride for n, stride in zip(tensor.shape, tensor.strides, strict=True))
     if size > storage.size or (size and last >= storage.size):
         raise ValueError("a tensor is larger than its storage")
@@ -151,11 +193,17 @@ def _view(tensor: Tensor, storage: np.ndarray) -> np.ndarray:
     return np.lib.stride_tricks.as_strided(storage[tensor.offset :], tensor.shape, strides).copy()
 
 
-def _interpret(stream: io.BytesIO) -> Any:
+def _interpret(stream: Bounded) -> Any:
     """The value of the next pickle in the stream: numbers, strings, containers and `Tensor`s."""
     stack: list[Any] = []
     memo: dict[int, Any] = {}
+    cost = 0
     for opcode, argument, _ in pickletools.genops(stream):
+        cost += 1
+        if opcode.name in ("REDUCE", "BINPERSID"):  # they copy what may be referred to any number of times
+            cost += len(stack[-1]) + sum(len(part) for part in stack[-1] if isinstance(part, list))
+        if cost > MAX_OPCODES:
+            raise ValueError("its pickle is too long for a state dict")
         match opcode.name:
             case "STOP":
                 return stack.pop()

@@ -61,10 +61,7 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """The steps that have a checkpoint on disk, intact or not, oldest first."""
-        if not self.directory.is_dir():
-            return []
-        names = [entry.name for entry in self.directory.iterdir() if entry.is_dir()]
-        return sorted(int(name) for name in names if name.isdecimal() and str(int(name)) == name)
+        return saved_steps(self.directory)
 
     def best_step(self) -> int | None:
         """The step of the checkpoint with the highest `best_key`; None where no checkpoint has any."""
@@ -248,6 +245,14 @@ class _NewestAndBest:
         steps = [checkpoint.step for checkpoint in checkpoints]
         stay = {*steps[-self.keep :], _best({step: self.scores.get(step, -math.inf) for step in steps})}
         return [step in stay for step in steps]
+
+
+def saved_steps(directory: Path) -> list[int]:
+    """The steps that have a checkpoint in `directory`, intact or not, oldest first; [] where there is no directory."""
+    if not directory.is_dir():
+        return []
+    names = [entry.name for entry in directory.iterdir() if entry.is_dir()]
+    return sorted(int(name) for name in names if name.isdecimal() and str(int(name)) == name)
 
 
 def _best(scores: dict[int, float]) -> int | None:

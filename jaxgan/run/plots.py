@@ -379,6 +379,15 @@ def new_figure(width: float, height: float, layout: str = "constrained"):
     return Figure(figsize=(width, height), dpi=110, layout=layout)
 
 
+def plain(text: str, longest: int = 80) -> str:
+    """Any text as a label on one line: its `$` begin no formula, and the middle of a long one is left out."""
+    text = "".join(c if c.isprintable() else " " for c in text)
+    if len(text) > longest:
+        half = (longest - 1) // 2
+        text = f"{text[:half]}…{text[-half:]}"
+    return text.replace("$", r"\$")
+
+
 def figure_png(figure) -> bytes:
     """A Matplotlib figure as the bytes of a PNG file."""
     data = io.BytesIO()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import shlex
 import statistics
 import warnings
 from pathlib import Path
@@ -26,7 +27,8 @@ from jaxgan.hparams import HParams
 from jaxgan.metrics import SHOWN
 from jaxgan.metrics.alarms import alarms, data_class_kl
 from jaxgan.run import page, plots
-from jaxgan.run.files import write_atomically
+from jaxgan.run.checkpoints import saved_steps
+from jaxgan.run.files import exclusive, write_atomically
 from jaxgan.run.scores import EVALUATION
 from jaxgan.run.workdir import RUN, read_config
 from jaxgan.run.writers import read_metrics
@@ -40,19 +42,29 @@ PATHS, ALONG = 6, 10  # straight or circular paths between two z, and how many z
 CHUNK = 2000  # training examples whose distances are computed at once
 
 
-def write(workdir: Path, *, gan: Gan, hparams: HParams, state: GanState, dataset: Dataset, samples: np.ndarray) -> None:
-    """Writes report.html. Whatever goes wrong is a warning on stderr: the run itself is finished.
+def write(workdir: Path, *, gan: Gan, hparams: HParams, state: GanState, dataset: Dataset, samples: np.ndarray) -> bool:
+    """Writes report.html, unless the run has a checkpoint of a later step, with which the report is or will be written.
+
+    Whatever goes wrong is a warning on stderr: the run itself is finished.
 
     Args:
       hparams, state: on the devices of this process.
       dataset: that the run was trained on.
       samples: [n, *shape] float32 of G, the run's own.
+
+    Returns:
+      Whether it was written.
     """
     try:
-        content = render(workdir, gan=gan, hparams=hparams, state=state, dataset=dataset, samples=samples)
-        write_atomically(workdir / REPORT, content)
+        with exclusive(workdir / REPORT):  # while it is rendered, too: it has the scores of that moment
+            if max(saved_steps(workdir / "checkpoints"), default=-1) > int(state.step):
+                return False
+            content = render(workdir, gan=gan, hparams=hparams, state=state, dataset=dataset, samples=samples)
+            write_atomically(workdir / REPORT, content)
+            return True
     except Exception as error:
         warnings.warn(f"{workdir / REPORT} was not written: {describe(error)}", stacklevel=2)
+        return False
 
 
 def render(
@@ -76,7 +88,7 @@ def render(
         "Scores": _scores(config, records, numbers, protocol),
         "Configuration": _changes(config),
         "Versions and data": page.table(["", ""], [[name, _plain(x)] for name, x in run.items() if name != "format"]),
-        "How to repeat it": _recipe(config, run, workdir.name),
+        "How to repeat it": _recipe(config, run, workdir.resolve().name),
     }
     title = workdir.resolve().name
     body = [f"<h1>{page.escape(title)}</h1>"]
@@ -367,10 +379,11 @@ def _recipe(config: ConfigDict, run: dict[str, Any], name: str) -> str:
     else:
         code = f"commit {commit.rstrip('+')}" + (" and changes that were not committed" if commit.endswith("+") else "")
     file = f"repeat_{name}.py"
+    command = f"python -m jaxgan.main --config={shlex.quote(file)} --workdir={shlex.quote(f'runs/{name}_again')}"
     return (
         page.paragraphs(f"With {code}, and the versions and data above, save this as {file}:")
         + f"<pre>{page.escape(config_file(config))}</pre>"
-        + f"<pre>python -m jaxgan.main --config={page.escape(file)} --workdir=runs/{page.escape(name)}_again</pre>"
+        + f"<pre>{page.escape(command)}</pre>"
     )
 
 

@@ -15,7 +15,7 @@ from jaxgan.evaluate import protocol
 from jaxgan.gan import STATISTICS_BATCHES, Gan
 from jaxgan.hparams import traced
 from jaxgan.networks.norms import STATISTICS
-from jaxgan.run.files import write_atomically
+from jaxgan.run.files import exclusive, write_atomically
 from jaxgan.run.workdir import versions
 
 EVALUATION = "evaluation.json"
@@ -39,12 +39,30 @@ def protocol_of(config: ConfigDict, gan: Gan, dataset: Dataset) -> dict[str, Any
     }
 
 
-def save_scores(workdir: Path, step: int, numbers: dict[str, float], protocol: dict[str, Any]) -> None:
+def save_scores(workdir: Path, step: int, numbers: dict[str, float], protocol: dict[str, Any]) -> bool:
     """Writes evaluation.json: {"step": step, **numbers, "protocol": protocol}; a number that is not finite as null.
+
+    Scores of a later step stay: training and `--mode=evaluate` may both write the file.
+
+    Returns:
+      Whether it was written.
 
     Raises:
       UserError: it cannot be written.
     """
     finite = {name: number if math.isfinite(number) else None for name, number in numbers.items()}
     content = {"step": step, **finite, "protocol": protocol}
-    write_atomically(workdir / EVALUATION, (json.dumps(content, indent=2) + "\n").encode())
+    path = workdir / EVALUATION
+    with exclusive(path):
+        if _step_of(path) > step:
+            return False
+        write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
+    return True
+
+
+def _step_of(path: Path) -> int:
+    """The step of the scores in a file; -1 where it is missing or damaged."""
+    try:
+        return int(json.loads(path.read_bytes())["step"])
+    except (OSError, ValueError, TypeError, LookupError, RecursionError, OverflowError):
+        return -1

@@ -28,7 +28,7 @@ from jaxgan.numerics import pinned
 from jaxgan.run import export, plots, report
 from jaxgan.run.checkpoints import Checkpoints
 from jaxgan.run.files import write_atomically
-from jaxgan.run.scores import protocol_of, save_scores
+from jaxgan.run.scores import EVALUATION, protocol_of, save_scores
 from jaxgan.run.workdir import DataFacts, check_data, facts_of, read_run
 from jaxgan.state import GanState, stream
 
@@ -298,7 +298,7 @@ def _with_width(
 @pinned()
 def evaluate(workdir: Path, arguments: list[str]) -> int:
     """`--mode=evaluate`: measures the newest checkpoint, prints it, and writes evaluation.json and, where the run is
-    finished and has one, report.html.
+    finished and has one, report.html. What training wrote of a later step in the meantime stays.
 
     Args:
       arguments: --config.KEY=VALUE of `data` and `evaluate`: where the data are now, and what is measured.
@@ -321,11 +321,13 @@ def evaluate(workdir: Path, arguments: list[str]) -> int:
     why: dict[str, str] = {}
     started = time.perf_counter()
     numbers = evaluator(config, gan.gan, dataset)(gan.hparams, gan.state, why=why)
-    save_scores(workdir, gan.step, numbers, protocol_of(config, gan.gan, dataset))
+    if not save_scores(workdir, gan.step, numbers, protocol_of(config, gan.gan, dataset)):
+        print(f"{workdir / EVALUATION} has the scores of a later step by now and stays as it is")
     if (workdir / report.REPORT).exists():
         players = {"gan": gan.gan, "hparams": gan.hparams, "state": gan.state, "dataset": dataset}
         samples = plots.fixed_samples(gan._draw, config=gan.config, **players)
-        report.write(workdir, samples=samples, **players)
+        if not report.write(workdir, samples=samples, **players):
+            print(f"{workdir / report.REPORT} stays as it is")
     for name, number in numbers.items():
         print(f"{name:28s} {number:.4f}")
     for name, reason in why.items():

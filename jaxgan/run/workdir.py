@@ -20,7 +20,7 @@ from jaxgan.config.files import from_json, to_json
 from jaxgan.data import Dataset, digest
 from jaxgan.errors import UserError
 from jaxgan.networks.layers import DataSpec
-from jaxgan.run.files import draft, write_atomically
+from jaxgan.run.files import is_draft, write_atomically
 from jaxgan.run.lock import LOCK, lock
 from jaxgan.state import PRNG
 
@@ -110,10 +110,11 @@ def claim(path: Path) -> Iterator[Callable[[], None]]:
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
-        found = {entry.name for entry in path.iterdir()}
+        names = {entry.name for entry in path.iterdir()}
     except OSError as error:
         raise UserError(f"{path} cannot be the work directory ({error.strerror}); choose another --workdir.") from error
-    if CONFIG not in found and found - {LOCK, RUN, draft(path / RUN).name, draft(path / CONFIG).name}:
+    foreign = [name for name in names - {LOCK, RUN} if not is_draft(name, RUN) and not is_draft(name, CONFIG)]
+    if CONFIG not in names and foreign:
         raise UserError(
             f"{path} is not empty and has no {CONFIG}, so it is not a work directory; choose another --workdir."
         )

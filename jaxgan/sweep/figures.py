@@ -21,6 +21,7 @@ from jaxgan.sweep.settings import Field, Setting, label, not_diverged, word
 from jaxgan.sweep.statistics import MIN_SEEDS, mean_interval
 
 COLUMNS = 3  # panels of curves side by side
+TICK = 30  # characters of a value on an axis
 MEMBER_LINES = 60  # with more runs than this, curves show means and bands only
 
 # The lines of a member's metrics.jsonl.
@@ -89,9 +90,9 @@ def _scores_panel(axis, field: Field, metric: str, others: Sequence[Field], sett
         shift = place.spread * 0.015 * (number - (len(lines) - 1) / 2)
         at = [place.at[place.values.index(field.value(setting.setting))] + shift for setting in line]
         points = sorted(zip(at, line, strict=True), key=lambda point: point[0])
-        _scores_line(axis, points, metric, color=color, words=words, joined=place.numeric, number=number)
+        _scores_line(axis, points, metric, color=color, words=plots.plain(words), joined=place.numeric, number=number)
     axis.set(ylabel=f"{SHOWN[metric].words}, last", xlabel=field.label)
-    axis.set_xticks(place.at, [word(value) for value in place.values])
+    axis.set_xticks(place.at, [plots.plain(word(value), TICK) for value in place.values])
     if not place.numeric:
         axis.set_xlim(-0.5, len(place.values) - 0.5)
     axis.grid(alpha=0.3)
@@ -149,7 +150,7 @@ def curves(settings: Sequence[Setting], histories: dict[str, History]) -> bytes:
             members = [histories[member] for member in setting.names]
             handle, numbers = _curve(axis, members, name, color=color, thin=len(histories) <= MEMBER_LINES)
             ended = f" ({setting.diverged} of {len(members)} diverged)" if setting.diverged else ""
-            handle.set_label(setting.label + ended)
+            handle.set_label(plots.plain(setting.label) + ended)
             handles.append(handle)
             drawn += numbers
         _fit(axis, drawn)
@@ -157,7 +158,7 @@ def curves(settings: Sequence[Setting], histories: dict[str, History]) -> bytes:
         axis.grid(alpha=0.3)
     for axis in axes[len(shown) :]:
         axis.axis("off")
-    longest = max(len(setting.label) for setting in settings)
+    longest = max(len(plots.plain(setting.label)) for setting in settings)
     columns = max(1, min(len(settings), 130 // (longest + 6)))
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
     return plots.figure_png(figure)
@@ -227,7 +228,7 @@ def samples(workdir: Path, settings: Sequence[Setting], metric: str | None) -> b
         result = setting.results[i]
         _draw(axis, workdir / "members" / setting.names[i], result["steps"])
         state = ", diverged" if result["diverged"] else ""
-        axis.set_title(f"{setting.label}\n(seed {result['seed']}{state})".replace(", ", "\n"), fontsize=9)
+        axis.set_title(f"{plots.plain(setting.label)}\n(seed {result['seed']}{state})".replace(", ", "\n"), fontsize=9)
         axis.set(xticks=[], yticks=[], xlabel="", ylabel="")
     for axis in axes[len(settings) :]:
         axis.axis("off")

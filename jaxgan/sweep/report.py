@@ -6,6 +6,7 @@ report.md stands beside plots/; report.html holds everything and needs no networ
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -206,14 +207,19 @@ def run_table(swept: Swept) -> Table:
 
 def markdown(swept: Swept, sentences: Sequence[str], table: Table, note: str, pictures: Sequence[str]) -> str:
     """report.md."""
-    parts = [f"# {swept.title}", swept.about, "\n".join(f"- {sentence}" for sentence in sentences)]
+    parts = [f"# {_inline(swept.title)}", swept.about, "\n".join(f"- {_inline(sentence)}" for sentence in sentences)]
     if table.rows:
         cells = [table.head, *table.rows]
-        lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in cells]
+        lines = ["| " + " | ".join(_inline(cell).replace("|", "\\|") for cell in row) + " |" for row in cells]
         lines.insert(1, "|---" * len(table.head) + "|")
         parts += ["\n".join(lines), note]
     parts += [f"![{name}](plots/{name}.png)\n\n{CAPTIONS[name]}" for name in pictures]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _inline(text: str) -> str:
+    """Text on one line of Markdown that is neither HTML nor a formula."""
+    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", " ".join(text.split())).replace("$", r"\$")
 
 
 def webpage(

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from jaxgan.config import SECTIONS, default, flatten, update
 from jaxgan.errors import UserError
 from jaxgan.run import warm_start
-from jaxgan.run.files import draft, write_atomically
+from jaxgan.run.files import is_draft, write_atomically
 from jaxgan.run.lock import LOCK, lock
 from jaxgan.sweep.plan import Trial
 
@@ -140,7 +140,8 @@ def match_existing(workdir: Path, trials: list[Trial]) -> list[Trial]:
     """
     path = workdir / SWEEP
     if not path.exists():
-        if workdir.exists() and {entry.name for entry in workdir.iterdir()} - {LOCK, draft(path).name}:
+        names = {entry.name for entry in workdir.iterdir()} if workdir.exists() else set()
+        if any(name != LOCK and not is_draft(name, SWEEP) for name in names):
             raise UserError(f"{workdir} is not empty and has no {SWEEP}; choose another --workdir.")
         return trials
     sweep = read_sweep(workdir)
