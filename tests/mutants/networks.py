@@ -1,0 +1,5 @@
+"""Wrong changes to the networks and their layers."""
+
+from tests.mutants.table import Mutant
+
+MUTANTS: list[Mutant] = []
