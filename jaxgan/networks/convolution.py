@@ -9,7 +9,8 @@ derivatives included, is three bilinear functions, each the transpose of another
 
 On accelerators each is XLA's own convolution. XLA's CPU backend is slow in loops there (the gradients leave its
 fast path, by a factor of ten), so on CPU each is one matrix product with the windows of the images laid out as rows
-(im2col, arXiv:1410.0759). Which one is decided when a program is lowered to a platform.
+(im2col, arXiv:1410.0759). Which one is decided when a program is lowered to a platform. In a program that is exported
+for any number of images it is XLA's own convolution on every platform.
 
 Images are [n, H, W, C], kernels [kh, kw, C, features] and features [n, h, w, features], of one dtype.
 """
@@ -248,6 +249,8 @@ def bilinear(
     """A primitive of two arrays and a `geometry`; `shape` is its result's, of the shapes of the two."""
 
     def function(a: jax.Array, b: jax.Array, *, geometry: Geometry) -> jax.Array:
+        if any(map(jax.export.is_symbolic_dim, (*a.shape, *b.shape))):  # exported: portions need a number of images
+            return native(a, b, geometry)
         return lax.platform_dependent(a, b, cpu=partial(cpu, g=geometry), default=partial(native, g=geometry))
 
     def batch(arrays, axes, *, geometry: Geometry):
