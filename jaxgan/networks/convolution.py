@@ -249,8 +249,6 @@ def bilinear(
     """A primitive of two arrays and a `geometry`; `shape` is its result's, of the shapes of the two."""
 
     def function(a: jax.Array, b: jax.Array, *, geometry: Geometry) -> jax.Array:
-        if any(map(jax.export.is_symbolic_dim, (*a.shape, *b.shape))):  # exported: portions need a number of images
-            return native(a, b, geometry)
         return lax.platform_dependent(a, b, cpu=partial(cpu, g=geometry), default=partial(native, g=geometry))
 
     def batch(arrays, axes, *, geometry: Geometry):
@@ -325,7 +323,7 @@ def conv(
             f"a kernel of {window[0]}x{window[1]} does not fit into images of {sides[0]}x{sides[1]} pixels with "
             f"padding {g.padding}; use a smaller kernel, fewer layers or larger images."
         )
-    return conv_p.bind(x, kernel, geometry=g)
+    return native_conv(x, kernel, g) if exported(x) else conv_p.bind(x, kernel, geometry=g)
 
 
 def conv_transpose(x: jax.Array, kernel: jax.Array, *, strides: tuple[int, int], padding: Padding) -> jax.Array:
@@ -360,7 +358,18 @@ def conv_transpose(x: jax.Array, kernel: jax.Array, *, strides: tuple[int, int],
         raise UserError(
             f"padding {tuple(pads)} leaves nothing of a transposed convolution to {sides} pixels; use less."
         )
-    return images_p.bind(x, kernel, geometry=geometry(sides, window, strides, pads, 1))
+    g = geometry(sides, window, strides, pads, 1)
+    if exported(x):
+        around = [(k - 1 - lo, k - 1 - hi) for k, (lo, hi) in zip(window, pads, strict=True)]
+        return lax.conv_transpose(
+            x, kernel, strides, around, dimension_numbers=DIMENSIONS, transpose_kernel=True, precision=g.precision
+        )
+    return images_p.bind(x, kernel, geometry=g)
+
+
+def exported(x: jax.Array) -> bool:
+    """Whether x is in a program for any number of images: portions need the number, and converters lax's primitives."""
+    return jax.export.is_symbolic_dim(x.shape[0])
 
 
 def cropping(window: int, stride: int, padding: str) -> tuple[int, int]:
