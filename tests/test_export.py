@@ -6,11 +6,18 @@ import sys
 import jax
 import numpy as np
 import pytest
+import zoo_games
 from flax import linen as nn
 
 import jaxgan
+from jaxgan.config import default, update
 from jaxgan.errors import UserError
+from jaxgan.gan import build
+from jaxgan.hparams import traced
+from jaxgan.networks import GENERATORS
+from jaxgan.networks.layers import DataSpec
 from jaxgan.run import export
+from jaxgan.run.trained import Trained
 from jaxgan.train import train
 
 
@@ -21,6 +28,52 @@ def gan(tiny_config, tmp_path_factory):
     changes = {"conditional": "label", "generator.ema.gamma": (1.0,), "train.steps": 10, "generator.irange": 1.0}
     assert train(tiny_config(**changes), workdir) == 0
     return jaxgan.load(workdir)
+
+
+def untrained(name, **changes):
+    """The GAN of a tiny G of this family at its first step, class-conditional unless `changes` say otherwise."""
+    base = {"prior.size": 4, "train.batch_size": zoo_games.M, "conditional": "label", "generator.ema.gamma": (1.0,)}
+    config = update(default(), base | zoo_games.family(name, "mlp") | changes)
+    classes = zoo_games.CLASSES if config.conditional == "label" else 0
+    spec = DataSpec(zoo_games.SHAPE, classes, (0.0, 1.0), zoo_games.X.mean(axis=0) / 255)
+    gan, hparams = build(config, spec, len(zoo_games.X), label_classes=zoo_games.CLASSES), traced(config)
+    state = zoo_games.compiled(gan.init)(hparams)
+    # Not the EMA's starting value, which is theta_g itself, nor its unit scales and zero biases.
+    average = jax.tree.map(lambda x: 1.3 * x + 0.1 * np.cos(np.arange(x.size, dtype=np.float32)).reshape(x.shape),
+                           state.generator.params)  # fmt: skip
+    state = state._replace(averages=(average,))
+    return Trained(config=config, step=0, sha256="", gan=gan, state=state, hparams=hparams, facts=None)
+
+
+VARIANTS = [
+    *((name, {}) for name in GENERATORS),
+    ("mlp", {"generator.norm": "batch"}),
+    ("mlp", {"generator.norm": "spectral"}),
+    ("dcgan", {"conditional": "none"}),
+    ("dcgan", {"generator.norm": "conditional_batch"}),
+    ("resnet", {"generator.upsample": "bilinear", "conditional": "none"}),
+]
+
+
+@pytest.mark.parametrize(("name", "changes"), VARIANTS, ids=lambda x: x if isinstance(x, str) else ",".join(x.values()))
+def test_every_family(tmp_path, name, changes):
+    gan = untrained(name, **changes)
+    gan.export(tmp_path / "g")
+    G = loaded(tmp_path / "g")
+    for n in (1, 5):
+        y = [np.arange(n, dtype=np.int32) % zoo_games.CLASSES] if gan.gan.classes else []
+        want = gan.generate(gan.noise(n), *y)
+        np.testing.assert_allclose(G.call(gan.noise(n), *y), want, rtol=1e-6, atol=1e-6)
+        assert np.abs(want - gan.generate(gan.noise(n), *y, ema=False)).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", ["mlp", "resnet"])  # classes as rows of 0 and 1, classes as indices
+def test_a_class_that_g_does_not_know_gives_nan(tmp_path, name):
+    gan = untrained(name)
+    gan.export(tmp_path / "g")
+    x = np.asarray(loaded(tmp_path / "g").call(gan.noise(5), np.array([-1, 0, 2, 3, 7], np.int32)))
+    np.testing.assert_array_equal(np.isnan(x).all(axis=(1, 2, 3)), [True, False, False, True, True])
+    np.testing.assert_allclose(x[1:3], gan.generate(gan.noise(5)[1:3], [0, 2]), rtol=1e-6, atol=1e-6)
 
 
 def loaded(path):

@@ -9,7 +9,8 @@ derivatives included, is three bilinear functions, each the transpose of another
 
 On accelerators each is XLA's own convolution. XLA's CPU backend is slow in loops there (the gradients leave its
 fast path, by a factor of ten), so on CPU each is one matrix product with the windows of the images laid out as rows
-(im2col, arXiv:1410.0759). Which one is decided when a program is lowered to a platform.
+(im2col, arXiv:1410.0759). Which one is decided when a program is lowered to a platform. In a program that is exported
+for any number of images it is XLA's own convolution on every platform.
 
 Images are [n, H, W, C], kernels [kh, kw, C, features] and features [n, h, w, features], of one dtype.
 """
@@ -322,7 +323,7 @@ def conv(
             f"a kernel of {window[0]}x{window[1]} does not fit into images of {sides[0]}x{sides[1]} pixels with "
             f"padding {g.padding}; use a smaller kernel, fewer layers or larger images."
         )
-    return conv_p.bind(x, kernel, geometry=g)
+    return native_conv(x, kernel, g) if exported(x) else conv_p.bind(x, kernel, geometry=g)
 
 
 def conv_transpose(x: jax.Array, kernel: jax.Array, *, strides: tuple[int, int], padding: Padding) -> jax.Array:
@@ -357,7 +358,18 @@ def conv_transpose(x: jax.Array, kernel: jax.Array, *, strides: tuple[int, int],
         raise UserError(
             f"padding {tuple(pads)} leaves nothing of a transposed convolution to {sides} pixels; use less."
         )
-    return images_p.bind(x, kernel, geometry=geometry(sides, window, strides, pads, 1))
+    g = geometry(sides, window, strides, pads, 1)
+    if exported(x):
+        around = [(k - 1 - lo, k - 1 - hi) for k, (lo, hi) in zip(window, pads, strict=True)]
+        return lax.conv_transpose(
+            x, kernel, strides, around, dimension_numbers=DIMENSIONS, transpose_kernel=True, precision=g.precision
+        )
+    return images_p.bind(x, kernel, geometry=g)
+
+
+def exported(x: jax.Array) -> bool:
+    """Whether x is in a program for any number of images: portions need the number, and converters lax's primitives."""
+    return jax.export.is_symbolic_dim(x.shape[0])
 
 
 def cropping(window: int, stride: int, padding: str) -> tuple[int, int]:
