@@ -37,6 +37,7 @@ def main() -> int:
     workdir = flags.workdir or Path("runs", Path(flags.config).stem)
 
     if flags.mode == "train":
+        print("starting: importing JAX", flush=True)  # a second or, on a busy machine, many
         from jaxgan import train
         from jaxgan.config import files, validate
 
