@@ -84,9 +84,14 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return difflib.get_close_matches(name, list(known), n=1, cutoff=0.0)[0]
 
 
+def nearby(name: str, known: Iterable[str]) -> list[str]:
+    """The known name of which `name` may be a misspelling; [] for none."""
+    return difflib.get_close_matches(name, list(known), n=1)
+
+
 def not_a_choice(key: str, value: Any, choices: Iterable[str]) -> UserError:
     """The error of a field whose value is none of its choices."""
-    near = difflib.get_close_matches(str(value), list(choices), n=1)
+    near = nearby(str(value), choices)
     hint = f"; did you mean {near[0]!r}?" if near else "."
     return UserError(f"{key} must be one of {', '.join(choices)}, not {value!r}{hint}")
 
