@@ -77,7 +77,9 @@ def meanings() -> dict[str, str]:
     for node in sorted(nodes, key=lambda node: node.lineno):
         for target in node.targets:
             found |= dict.fromkeys(_paths(ast.unparse(target)), texts[node.lineno])
-    return found | {f"objective.penalties.{name}": text for name, text in LISTS["penalties"]().items()}
+        if "objective.penalties" == list(found)[-1]:  # whose fields are the names in a table
+            found |= {f"objective.penalties.{name}": text for name, text in LISTS["penalties"]().items()}
+    return found
 
 
 def _paths(target: str) -> list[str]:
