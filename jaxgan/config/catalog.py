@@ -77,7 +77,7 @@ def meanings() -> dict[str, str]:
     for node in sorted(nodes, key=lambda node: node.lineno):
         for target in node.targets:
             found |= dict.fromkeys(_paths(ast.unparse(target)), texts[node.lineno])
-        if "objective.penalties" == list(found)[-1]:  # whose fields are the names in a table
+        if [*found][-1:] == ["objective.penalties"]:  # whose fields are the names in a table
             found |= {f"objective.penalties.{name}": text for name, text in LISTS["penalties"]().items()}
     return found
 
