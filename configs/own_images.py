@@ -6,6 +6,7 @@ Every image is cropped to a square, resized to 32x32, and trained on. Multilayer
 under R1 (arXiv:1801.04406), mirror images, Adam, and samples from an EMA of G.
 
 What to change first, in this order:
+- `train.batch_size`: with fewer than 64 images a smaller one, such as half of them;
 - `augment.name=none` where a mirror image is no image of the kind (text, digits, maps);
 - `data.size`, in pixels: 16 for a first look, 64 for more detail, at four times the cost for each doubling;
 - `train.steps`, if samples still get better at the end: samples/ and curves.png show it, and the same command with a

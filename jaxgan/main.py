@@ -1,8 +1,11 @@
 """Trains, evaluates or samples one GAN:
 
-    python -m jaxgan.main --config=configs/digits.py [--config.KEY=VALUE ...] [--workdir=DIR]
+    python -m jaxgan.main --config=digits [--config.KEY=VALUE ...] [--workdir=DIR]    (trains, in runs/digits)
+    python -m jaxgan.main --workdir=DIR [--config.KEY=VALUE ...]                      (resumes, with what DIR stores)
     python -m jaxgan.main --mode=evaluate --workdir=DIR [--config.evaluate.KEY=VALUE] [--config.data.KEY=VALUE]
     python -m jaxgan.main --mode=sample --workdir=DIR [--samples=N] [--seed=S] [--label=Y]
+    python -m jaxgan.main --mode=config --config=digits       (prints every field, its value, meaning and choices)
+    python -m jaxgan.main --list=configs|losses|penalties|terms|networks|optimizers|augments|metrics|conditions|data
 
 Everything is written to the work directory; the same command again resumes where it stopped.
 """
@@ -20,9 +23,10 @@ def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m jaxgan.main", description=__doc__, allow_abbrev=False,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     parser.error = errors.usage_error
-    parser.add_argument("--config", help="a configs/NAME.py; --config.KEY=VALUE changes a field")
+    parser.add_argument("--config", help="NAME of a configs/NAME.py, or a path; --config.KEY=VALUE changes a field")
     parser.add_argument("--workdir", type=Path, help="where everything is written; default: runs/<config name>")
-    parser.add_argument("--mode", choices=["train", "evaluate", "sample"], default="train")
+    parser.add_argument("--mode", choices=["train", "evaluate", "sample", "config"], default="train")
+    parser.add_argument("--list", help="print what there is to choose from, and end")
     parser.add_argument("--samples", type=int, default=100, help="how many --mode=sample draws (default: 100)")
     parser.add_argument("--seed", type=int, default=0, help="which ones --mode=sample draws (default: 0)")
     parser.add_argument("--label", type=int, help="the class that --mode=sample draws (default: all)")
@@ -32,17 +36,19 @@ def arguments() -> argparse.ArgumentParser:
 
 def main() -> int:
     flags, changes = arguments().parse_known_args()
-    if not flags.config and (flags.mode == "train" or not flags.workdir):
-        raise errors.UserError("give --config=configs/NAME.py, or --workdir=DIR with --mode=evaluate or --mode=sample.")
-    workdir = flags.workdir or Path("runs", Path(flags.config).stem)
+    if not flags.config and not flags.workdir and not flags.list:
+        raise errors.UserError("give --config=NAME (--list=configs prints the names), or --workdir=DIR of a run.")
+    workdir = flags.workdir or Path("runs", Path(flags.config or "").stem)
+    if flags.list or flags.mode == "config":
+        from jaxgan.config import catalog
 
+        print(catalog.members(flags.list) if flags.list else catalog.describe(resolve(flags.config, workdir, changes)))
+        return 0
     if flags.mode == "train":
+        print("starting: importing JAX", flush=True)  # a second or, on a busy machine, many
         from jaxgan import train
-        from jaxgan.config import files, validate
 
-        config = files.override(files.read(flags.config), changes)
-        validate(config)
-        return train.train(config, workdir)
+        return train.train(resolve(flags.config, workdir, changes), workdir)
 
     from jaxgan.run import trained
 
@@ -52,6 +58,16 @@ def main() -> int:
     if flags.mode == "evaluate":
         return trained.evaluate(workdir, changes)
     return trained.draw(workdir, flags.samples, flags.seed, flags.label)
+
+
+def resolve(name: str | None, workdir: Path, changes: list[str]):
+    """The configuration in a file, or without a name that of a run, with the changes of the command line."""
+    from jaxgan.config import files, validate
+    from jaxgan.run.workdir import read_run
+
+    config = files.override(files.read(name) if name else read_run(workdir)[0], changes)
+    validate(config)
+    return config
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ from jaxgan.output import forgiving_output
 from jaxgan.run import plots, report, warm_start, workdir
 from jaxgan.run.checkpoints import Checkpoints
 from jaxgan.run.pacer import Reached, interruptions, pace
-from jaxgan.run.progress import Progress
+from jaxgan.run.progress import Progress, closing, opening, scores_line
 from jaxgan.run.scores import protocol_of, save_scores
 from jaxgan.run.writers import MetricWriter, read_metrics
 from jaxgan.state import GanState, all_finite
@@ -90,6 +90,7 @@ def train(config: ConfigDict, directory: Path) -> int:
 def train_here(config: ConfigDict, directory: Path) -> int:
     """This process's part of `train`."""
     parallel.check_batch(config)
+    distributed.log_once(f"reading {config.data.name}")
     dataset = data.as_recorded(data.load(config.data), workdir.digest_in(directory))
     gan = build_for(config, dataset)
     evaluate = evaluator(config, gan, dataset)
@@ -120,6 +121,7 @@ def train_here(config: ConfigDict, directory: Path) -> int:
             still_mine=still_mine,
         )
         steps = parallel.trainer(gan)
+        distributed.log_once(opening(config, dataset, jax.eval_shape(jax.jit(gan.init), run.hparams), directory))
         state, sums = newest(run)
         restores = int(state.restores)
         while True:
@@ -140,6 +142,7 @@ def newest(run: Run) -> tuple[GanState, MetricSums]:
     init = jax.jit(run.gan.init)
     found = run.checkpoints.restore(jax.eval_shape(init, run.hparams))
     if found is None:
+        distributed.log_once("compiling the initialization")
         state = jax.block_until_ready(init(run.hparams))  # here a lack of memory shows
         state = warm_start.initialize(run.config, state, run.facts["initialized_from"])
         return parallel.replicate(state), MetricSums(0, None)
@@ -176,7 +179,7 @@ def train_loop(run: Run, steps: Callable, state: GanState, since: MetricSums) ->
     Raises:
       Diverged: before anything is saved that is not finite.
     """
-    config, step = run.config, int(state.step)
+    config, step, begun = run.config, int(state.step), time.perf_counter()
     if step > config.train.steps:
         raise UserError(
             f"{run.workdir} is at step {step} already, beyond train.steps={config.train.steps}; raise train.steps "
@@ -199,37 +202,69 @@ def train_loop(run: Run, steps: Callable, state: GanState, since: MetricSums) ->
             progress = stack.enter_context(Progress(config.train.steps, config.train.batch_size))
             if step:
                 progress.log(f"resuming from step {step} of {config.train.steps} in {run.workdir}")
+            progress.log("compiling the training step")
         pieces = pace(step=step, config=config, dispatch=dispatch, signals=run.signals, sync=distributed.sync_hosts)
         done, seconds = 0, 0.0
         for reached in pieces:
             step, done, seconds = reached.step, done + reached.steps, seconds + reached.seconds
             numbers = means(reached.handle, step) if reached.line else {}
+            if progress:
+                progress.update(step, numbers or running_means(reached.handle), done / seconds)
             started = time.perf_counter()
-            scores = run.evaluate(run.hparams, state) if reached.evaluation else {}
+            scores = evaluate(run, state, progress) if reached.evaluation else {}
             if writer and reached.line:
                 run.still_mine()
                 speed = {"images_per_second": done / seconds * config.train.batch_size}
                 speed |= {"evaluation_seconds": time.perf_counter() - started} if scores else {}
                 writer.write(step, numbers | speed | scores)
-                progress.update(step, numbers, done / seconds)
                 done, seconds = 0, 0.0
+            if progress and reached.samples:
+                progress.log(f"drawing {run.workdir / 'samples' / f'{step:09d}.png'}")
             if reached.samples or reached.evaluation or reached.checkpoint or reached.stop:
                 keep(run, state, reached, scores, writer)
         run.checkpoints.close()  # wait for the disk before promising anything
     if step == config.train.steps:
-        if distributed.is_primary_host():
-            report.write(
-                run.workdir,
-                gan=run.gan,
-                hparams=run.hparams,
-                state=state,
-                dataset=run.dataset,
-                samples=fixed_samples(run, state),
-            )
-        distributed.log_once(f"finished {step} steps; everything is in {run.workdir}")
+        finish(run, state, begun)
         return 0
     distributed.log_once(f"stopped at step {step} of {config.train.steps}, saved; repeat the command to resume")
     return 128 + (run.signals[0] if run.signals else signal.SIGTERM)
+
+
+def evaluate(run: Run, state: GanState, progress: Progress | None) -> dict[str, float]:
+    """The scores of `state`, announced before they are computed and printed after."""
+    metrics, step = run.config.evaluate.metrics, int(state.step)
+    if progress and metrics:
+        progress.log(f"evaluating {', '.join(metrics)} on {run.config.evaluate.samples:,} samples")
+    scores = run.evaluate(run.hparams, state)
+    if progress and (line := scores_line(scores)):
+        progress.log(f"step {step}: {line}")
+    return scores
+
+
+def finish(run: Run, state: GanState, begun: float) -> None:
+    """Writes the report of a finished run, and prints how the run ended and what to open.
+
+    Args:
+      begun: when this call began to train, by `time.perf_counter`.
+    """
+    if not distributed.is_primary_host():
+        return
+    path = run.workdir / report.REPORT
+    print(f"writing {path}", flush=True)
+    report.write(
+        run.workdir,
+        gan=run.gan,
+        hparams=run.hparams,
+        state=state,
+        dataset=run.dataset,
+        samples=fixed_samples(run, state),
+    )
+    print(closing(run.workdir, int(state.step), time.perf_counter() - begun), flush=True)
+
+
+def running_means(told: MetricSums) -> dict[str, float]:
+    """The means since the last line of metrics, for the display: unlike `means` it accepts numbers of any kind."""
+    return {name: float(total) / told.steps for name, total in (told.sums or {}).items()}
 
 
 def means(told: MetricSums, step: int) -> dict[str, float]:

@@ -2,6 +2,8 @@
 
 import importlib
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -160,6 +162,41 @@ def test_a_config_file_that_is_none(tmp_path):
     (tmp_path / "empty.py").write_text("")
     with pytest.raises(UserError, match="defines no get_config"):
         F.read(str(tmp_path / "empty.py"))
+
+
+def test_a_name_finds_a_file_of_configs_here_and_in_the_checkout(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("digits", "digits.py", "configs/digits.py", ROOT / "configs" / "digits.py"):
+        assert F.find(name) == ROOT / "configs" / "digits.py"
+    (tmp_path / "configs").mkdir()
+    for name in ("digits.py", "mine.py"):
+        (tmp_path / "configs" / name).write_text("")
+    assert F.find("digits") == Path("configs/digits.py")  # the nearer one
+    assert {"mine", "mnist"} < {path.stem for path in F.shipped()}
+    (tmp_path / "digits").mkdir()
+    assert F.find("digits").name == "digits.py"
+    with pytest.raises(UserError, match="the --config file minst cannot be read: No such file; did you mean mnist"):
+        F.find("minst")
+    with pytest.raises(UserError, match=r"nowhere/digits\.py cannot be read: No such file"):
+        F.find("nowhere/digits.py")
+
+
+def test_a_file_outside_the_checkout_imports_its_configs(tmp_path):
+    """From a folder in which there is no package `configs`, and without leaving a trace in the search path."""
+    (tmp_path / "mine.py").write_text(
+        "from configs import ring8\n"
+        "from jaxgan.config import update\n"
+        "def get_config(): return update(ring8.get_config(), {'train.steps': 7})\n"
+    )
+    code = "import sys; sys.path.pop(0); sys.path.append(sys.argv[1]); before = list(sys.path)\n"
+    code += "from jaxgan.config import files; c = files.read('mine.py'); print(c.train.steps, c.data.name)\n"
+    code += "assert sys.path == before"
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "jaxgan").symlink_to(ROOT / "jaxgan")  # the package alone is on the path
+    code = code.replace("sys.path.append(sys.argv[1])", "sys.path.append('site')")
+    found = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (found.returncode, found.stdout) == (0, "7 mixture:ring8\n"), found.stderr
 
 
 @pytest.mark.parametrize(

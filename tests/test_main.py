@@ -77,6 +77,16 @@ def test_train_with_a_config_and_changes(call, tmp_path, monkeypatch):
     assert code == 0 and "resuming from step 4 of 6 in runs/mine" in out
 
 
+def test_a_work_directory_alone_resumes_with_what_it_stores(call, work):
+    """And further changes on top, which it then stores."""
+    code, out, _ = call(f"--workdir={work}", "--config.train.steps=12")
+    assert code == 0 and f"resuming from step 10 of 12 in {work}" in out and "finished 12 steps" in out
+    config = json.loads((work / "config.json").read_text())
+    assert (config["train"]["steps"], config["generator"]["irange"], config["conditional"]) == (12, 1.0, "label")
+    code, out, _ = call(f"--workdir={work}")
+    assert code == 0 and "finished 12 steps" in out
+
+
 def test_evaluate_measures_the_newest_checkpoint(call, work):
     before = json.loads((work / "evaluation.json").read_text())
     (work / "evaluation.json").unlink()
@@ -266,8 +276,13 @@ def test_a_config_names_the_workdir_of_every_mode(call, work, tmp_path, monkeypa
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "give --config=configs/NAME.py, or --workdir=DIR with --mode"),
-        (["--workdir=WORK"], "give --config"),
+        ([], "give --config=NAME (--list=configs prints the names), or --workdir=DIR of a run"),
+        (["--workdir=gone"], "gone is not a work directory"),
+        (
+            ["--workdir=WORK", "--config.train.batch_size=5"],
+            "another configuration (train.batch_size was 8 and is now 5)",
+        ),
+        (["--config=digit", "--workdir=WORK"], "digit cannot be read: No such file; did you mean digits?"),
         (["--mode=evaluate"], "give --config"),
         (["--mode=evaluate", "--workdir=WORK", "--config.train.steps=5"], "leave out --config.train.steps=5"),
         (["--mode=evaluate", "--workdir=WORK", "--config.evaluate.metrics=fame"], "not 'fame'"),
@@ -294,4 +309,18 @@ def test_refusals_are_one_sentence_and_write_nothing(call, finished, arguments, 
 
 
 def test_main_stays_short():
-    assert len((ROOT / "jaxgan/main.py").read_text().splitlines()) <= 60
+    assert len((ROOT / "jaxgan/main.py").read_text().splitlines()) <= 75
+
+
+def test_what_can_be_set_is_printed(call, work):
+    code, out, err = call("--mode=config", "--config=digits", "--config.train.steps=7")
+    assert (code, err) == (
+        0,
+        "",
+    ) and "\ntrain.steps=7  # iterations of Algorithm 1's outer loop; default: 20000\n" in out
+    code, out, err = call("--mode=config", f"--workdir={work}")
+    assert (code, err) == (0, "") and "\ngenerator.irange=1.0  #" in out
+    code, out, err = call("--list=penalties")
+    assert (code, err) == (0, "") and out.startswith("r1 ")
+    _, out, _ = call("--help")
+    assert "--mode=config" in out and "--list=configs|losses|penalties" in out

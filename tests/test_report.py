@@ -144,6 +144,37 @@ def test_smaller_is_better_where_the_metric_says_so(tmp_path):
     assert (tmp_path / "plots" / "samples.png").stat().st_size > 10_000
 
 
+def test_without_a_difference_the_headline_says_so_first(tmp_path):
+    finals = [[{PARZEN: x, SELECTION: x} for x in row] for row in ([1.0, 2.0, 3.0, 4.0], [2.0, 1.0, 4.0, 3.5])]
+    settings = plan.over("objective.loss", ["minimax", "non_saturating"])
+    write_sweep(tmp_path, settings, base={"evaluate.metrics": ("parzen",)}, finals=finals)
+    report.write(tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    headline = re.search(r"^- (By .*)$", text, re.MULTILINE)[1]
+    # Differences -1, 1, -1, .5: t(3) = -.125 / (1.0308 / 2) = .2425 in size, two-sided p = .824.
+    assert headline == (
+        "By Parzen validation log-likelihood (nats) (the selection metric): no difference found between the 2 settings "
+        f"(p ≥ 0.824); the best mean is that of loss=non_saturating, {row(text, 'loss=non_saturating')[5]}."
+    )
+    assert row(text, "loss=minimax")[1] == "not distinguishable (p = 0.824)"
+
+
+def test_the_table_has_the_selection_metric_and_another_table_the_others(tmp_path):
+    names = (PARZEN, TEST, "fid", "kid", "precision", "recall")
+    finals = [[dict.fromkeys(names, float(seed + i)) | {SELECTION: 0.0} for seed in range(3)] for i in range(2)]
+    settings = plan.over("objective.loss", ["minimax", "non_saturating"])
+    write_sweep(tmp_path, settings, base={"evaluate.metrics": ("parzen",)}, finals=finals)
+    report.write(tmp_path)
+    text, page = (tmp_path / "report.md").read_text(), (tmp_path / "report.html").read_text()
+    assert len(row(text, "setting")) == 7
+    others = text.partition("## Other metrics")[2]
+    assert [line.split("|")[1:4:2] for line in others.splitlines() if line.startswith(("| FID", "| KID"))] == [
+        [" FID ", " 1.00 [-1.48, 3.48] "], [" FID ", " 2.00 [-0.48, 4.48] "],
+        [" KID ", " 1.00000 [-1.48414, 3.48414] "], [" KID ", " 2.00000 [-0.48414, 4.48414] "],
+    ]  # fmt: skip
+    assert "<summary>Other metrics</summary>" in page
+
+
 def test_under_three_seeds_there_is_no_verdict(tmp_path):
     finals = [[{PARZEN: x, SELECTION: x} for x in row] for row in ([1.0, 2.0], [100.0, 101.0])]
     settings = plan.over("objective.loss", ["minimax", "non_saturating"])

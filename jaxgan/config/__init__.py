@@ -3,7 +3,8 @@
 A section such as `generator` names a choice (`generator.name`) and holds that choice's fields beside those listed
 here: the attributes of `networks/mlp.py: Generator`, with their defaults and comments, are the fields of
 `generator.name=mlp`. Naming another choice replaces them by its defaults. A file in `configs/` starts from
-`default()` and sets what it changes. The result is locked: an unknown field is an error that names the nearest one.
+`default()` and sets what it changes. The result is locked: an unknown field is an error that names the nearest one, or
+what there is.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from jaxgan.config.fields import (
     flatten,
     get,
     keywords,
-    nearest,
+    nearby,
     not_a_choice,
 )
+from jaxgan.config.pytorch_words import translate
 from jaxgan.errors import UserError
 from jaxgan.networks import DISCRIMINATORS, GENERATORS
 from jaxgan.objectives.adjustments import ADJUSTMENTS
@@ -227,7 +229,7 @@ def update(config: ConfigDict, changes: dict[str, Any]) -> ConfigDict:
     by the new one's defaults.
 
     Raises:
-      UserError: an unknown field (the nearest one is named), a field of another choice, or a value of another type.
+      UserError: an unknown field (see `_advice`), a field of another choice, or a value of another type.
     """
     copy = config.copy_and_resolve_references().unlock()
     for path, section in SECTIONS.items():
@@ -263,7 +265,26 @@ def unknown_field(config: ConfigDict, key: str) -> str:
         if field != key and owners:
             now = f"{path}.{section.key}={get(config, path)[section.key]}"
             return f"{key} is a field of {path}.{section.key}={' or '.join(owners)}, not of {now}; set that too."
-    return f"the config has no field {key!r}; the nearest is {nearest(key, flatten(config))!r}."
+    return f"the config has no field {key!r}; {_advice(config, key)}."
+
+
+def _advice(config: ConfigDict, key: str) -> str:
+    """What may have been meant by an unknown field: a misspelling, a word of PyTorch code, or else what there is."""
+    section, _, last = key.rpartition(".")
+    fields = flatten(config)
+    inside = [field for field in fields if field.startswith(f"{section}.")]
+    if near := nearby(last, [field.removeprefix(f"{section}.") for field in inside]):
+        return f"the nearest is {f'{section}.{near[0]}'!r}"
+    if text := translate(key):
+        return f"what PyTorch code calls {last!r} is here: {text} (docs/from_pytorch.md)"
+    elsewhere = [field for field in fields if field.rpartition(".")[2] == last] or nearby(key, fields, cutoff=0.8)
+    if elsewhere and not inside:
+        return f"the nearest is {elsewhere[0]!r}"
+    while section and not inside:
+        section = section.rpartition(".")[0]
+        inside = [field for field in fields if field.startswith(f"{section}.")]
+    names = dict.fromkeys(field.removeprefix(f"{section}.").partition(".")[0] for field in inside or fields)
+    return f"{section or 'it'} has {', '.join(names)}; --mode=config prints the meaning of each"
 
 
 def chosen(config: ConfigDict, path: str, **given: Any) -> Any:

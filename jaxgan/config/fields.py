@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
+from jaxgan.config.pytorch_words import translate
 from jaxgan.errors import UserError
 
 _KIND = {bool: "truth value", int: "whole number", float: "number", str: "word", list: "list"}
@@ -84,10 +85,21 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return difflib.get_close_matches(name, list(known), n=1, cutoff=0.0)[0]
 
 
+def nearby(name: str, known: Iterable[str], cutoff: float = 0.6) -> list[str]:
+    """The known name of which `name` may be a misspelling; [] for none.
+
+    Args:
+      cutoff: in [0, 1], how alike they must be.
+    """
+    return difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)
+
+
 def not_a_choice(key: str, value: Any, choices: Iterable[str]) -> UserError:
     """The error of a field whose value is none of its choices."""
-    near = difflib.get_close_matches(str(value), list(choices), n=1)
+    near = nearby(str(value), choices)
     hint = f"; did you mean {near[0]!r}?" if near else "."
+    if text := translate(str(value)):
+        hint = f"; what PyTorch code calls {value!r} is here: {text} (docs/from_pytorch.md)."
     return UserError(f"{key} must be one of {', '.join(choices)}, not {value!r}{hint}")
 
 

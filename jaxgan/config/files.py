@@ -15,12 +15,14 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from jaxgan.config import SECTIONS, default, unknown_field, update
-from jaxgan.config.fields import flatten, get
+from jaxgan.config.fields import flatten, get, nearby
 from jaxgan.errors import UserError
 
 # The format of config.json. A field that it lacks takes its default, so a new field needs no new format; one that a
 # later version gives another meaning does.
 FORMAT = 1
+
+CHECKOUT = Path(__file__).resolve().parents[2]  # what holds the package and, in a checkout, configs/
 
 
 def to_json(config: ConfigDict) -> str:
@@ -61,20 +63,18 @@ def importable(path: Path) -> Iterator[None]:
     """Has a file find the packages that it is part of, such as `configs`, from whatever folder the command runs in.
 
     While the block runs, what holds its outermost package is the first place where modules are looked for. A file in
-    no package finds what the command itself would.
+    no package finds what the command itself would and, after that, the `configs` of the checkout.
     """
     package = path.resolve().parent
     while (package.parent / "__init__.py").is_file():
         package = package.parent
-    if not (package / "__init__.py").is_file():
-        yield
-        return
-    root = str(package.parent)
-    sys.path.insert(0, root)
+    in_package = (package / "__init__.py").is_file()
+    root = str(package.parent if in_package else CHECKOUT)
+    sys.path.insert(0 if in_package else len(sys.path), root)
     try:
         yield
     finally:
-        sys.path.remove(root)
+        del sys.path[sys.path.index(root) if in_package else len(sys.path) - 1 - sys.path[::-1].index(root)]
 
 
 def functions(path: str | os.PathLike[str], flag: str, like: str, *names: str) -> dict[str, Any]:
@@ -100,12 +100,39 @@ def functions(path: str | os.PathLike[str], flag: str, like: str, *names: str) -
     return found
 
 
-def read(path: str | os.PathLike[str]) -> ConfigDict:
+def shipped() -> list[Path]:
+    """The files of configs/, of the current folder and of the checkout, each name once."""
+    folders = (CHECKOUT / "configs", Path("configs"))
+    files = {path.stem: path for folder in folders for path in folder.glob("*.py") if path.stem != "__init__"}
+    return [files[name] for name in sorted(files)]
+
+
+def find(name: str | os.PathLike[str]) -> Path:
+    """The file that --config names: a path, from here or from the checkout, or the name of a file in configs/.
+
+    Raises:
+      UserError: there is none.
+    """
+    path, known = Path(name), {path.stem: path for path in shipped()}
+    if found := next((p for p in (path, CHECKOUT / path) if p.is_file()), None):
+        return found
+    if path.name == str(path) and path.stem in known:
+        return known[path.stem]
+    near = nearby(path.stem, known)
+    hint = f"did you mean {near[0]}?" if near else "give the path of a file, or a name that --list=configs prints."
+    raise UserError(f"the --config file {name} cannot be read: No such file; {hint}")
+
+
+def read(name: str | os.PathLike[str]) -> ConfigDict:
     """What `get_config()` of a Python file returns, with defaults for what it leaves out.
+
+    Args:
+      name: as `find` takes it.
 
     Raises:
       UserError: no such file, no `get_config` in it, or what `returned` refuses.
     """
+    path = find(name)
     return returned(functions(path, "--config", "configs/digits.py", "get_config"), path)
 
 

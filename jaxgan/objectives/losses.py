@@ -91,7 +91,14 @@ def cross_entropy_posterior(logits: Array, *, real_target: ArrayLike = 1.0) -> A
 def least_squares_discriminator(
     real_logits: Array, fake_logits: Array, *, a: ArrayLike = 0.0, b: ArrayLike = 1.0, c: ArrayLike = 1.0
 ) -> Array:
-    """(D(x) - b)^2 / 2 + (D(G(z)) - a)^2 / 2, on the raw output; (b - a)^2 / 4 for an optimal D at p = q."""
+    """(D(x) - b)^2 / 2 + (D(G(z)) - a)^2 / 2, on the raw output; (b - a)^2 / 4 for an optimal D at p = q.
+
+    Args:
+      real_logits, fake_logits: [n] float.
+      a: the target of samples in D's loss.
+      b: the target of data in D's loss.
+      c: the target of samples in G's loss.
+    """
     real_error = real_logits - _number(b, real_logits)
     fake_error = fake_logits - _number(a, fake_logits)
     return 0.5 * jnp.square(real_error) + 0.5 * jnp.square(fake_error)

@@ -1,15 +1,33 @@
-"""How a run goes, for the person who watches it."""
+"""What a run prints: what is trained, how far it is, its scores, and what to open at the end."""
 
 from __future__ import annotations
 
 import math
 import time
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
+import jax
+from ml_collections import ConfigDict
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.text import Text
+
+from jaxgan import data
+from jaxgan.data import Dataset
+from jaxgan.evaluate import SELECTION
+from jaxgan.metrics import SHOWN
+from jaxgan.run.report import REPORT
+from jaxgan.run.writers import read_metrics
+from jaxgan.state import GanState
+
+# What is shown of the training metrics: the first of these groups that a run has.
+GAME = (
+    {"value": "V", "d_real": "D(x)", "d_fake": "D(G(z))"},
+    {"d_loss": "D loss", "g_loss": "G loss", "real_logit": "logit(x)", "fake_logit": "logit(G(z))"},
+)
 
 
 class Progress:
@@ -42,11 +60,11 @@ class Progress:
             self.log(self._line)
 
     def update(self, step: int, metrics: dict[str, float], steps_per_second: float) -> None:
-        """Shows the newest metrics of the game: `value`, `d_real` and `d_fake`, where there are any."""
+        """Shows the step, the speed, and the metrics of `GAME`: V and D's probabilities, or losses and logits."""
         left = timedelta(seconds=round((self._total - step) / steps_per_second))
         images = steps_per_second * self._batch_size
         speed = f"step {step}/{self._total}  {steps_per_second:.1f} steps/s  {images:.0f} images/s  {left} left"
-        words = {"value": "V", "d_real": "D(x)", "d_fake": "D(G(z))"}
+        words = next((words for words in GAME if words.keys() & metrics.keys()), {})
         game = "  ".join(f"{word} {metrics[name]:.3f}" for name, word in words.items() if name in metrics)
         now = time.monotonic()
         late = now - self._shown > (0.1 if self._live else self.QUIET)
@@ -64,3 +82,58 @@ class Progress:
     def log(self, message: str) -> None:
         """Prints a line, above the live display if there is one."""
         print(message, flush=True)
+
+
+def opening(config: ConfigDict, dataset: Dataset, state: GanState, workdir: Path) -> str:
+    """Describes a run before its first step, a line per subject.
+
+    Args:
+      state: of the players, or its shapes.
+    """
+
+    def player(name: str, params: Any) -> str:
+        return f"{config[name].name}, {sum(x.size for x in jax.tree.leaves(params)):,} parameters"
+
+    t, n = config.train, jax.device_count()
+    g_params, d_params = state.generator.params, state.discriminator.params
+    classes = f", conditioned on {dataset.classes} classes" if config.conditional == "label" else ""
+    shape = "x".join(map(str, dataset.shape))
+    lines = {
+        "data": data.describe(dataset),
+        "G": f"{player('generator', g_params)}: z of dimension {config.prior.size} to {shape}{classes}",
+        "D": f"{player('discriminator', d_params)}",
+        "loss": f"{config.objective.loss}, {t['update']} updates, {t.d_steps} of D per step",
+        "train": f"{t.steps:,} steps of {t.batch_size} examples on {n} {jax.default_backend().upper()} "
+        f"device{'s' * (n != 1)} ({jax.devices()[0].device_kind})",
+        "workdir": f"{workdir}",
+    }
+    return _table(lines)
+
+
+def scores_line(scores: dict[str, float | None]) -> str:
+    """Scores in words, as "FID: 12.31; precision: 0.713"; "" for none.
+
+    Scores of which neither larger nor smaller is better are left out. One that could not be computed is "nan".
+    """
+    parts = []
+    for name, score in scores.items():
+        if name in SHOWN and SHOWN[name].better:
+            parts.append(f"{SHOWN[name].words}: {math.nan if score is None else score:.{SHOWN[name].digits}f}")
+    return "; ".join(parts)
+
+
+def closing(workdir: Path, step: int, seconds: float) -> str:
+    """Says that a run is finished, with its last scores, the step of the best ones, and the report to open."""
+    lines = {"time": f"{timedelta(seconds=round(seconds))}"}
+    scored = [record for record in read_metrics(workdir) if scores_line(record)]
+    if scored:
+        ranked = [record for record in scored if record.get(SELECTION) is not None]
+        best = max(ranked, key=lambda record: record[SELECTION])["step"] if ranked else scored[-1]["step"]
+        where = "" if best == scored[-1]["step"] else f" (best on validation: step {best})"
+        lines["scores"] = f"{scores_line(scored[-1])}, at step {scored[-1]['step']}{where}"
+    lines["report"] = f"{workdir / REPORT}"
+    return f"finished {step} steps; everything is in {workdir}\n{_table(lines)}"
+
+
+def _table(lines: dict[str, str]) -> str:
+    return "\n".join(f"{name:8s} {text}" for name, text in lines.items())

@@ -16,7 +16,7 @@ from jaxgan.run import page
 from jaxgan.run.files import write_atomically
 from jaxgan.run.writers import read_metrics
 from jaxgan.sweep import figures
-from jaxgan.sweep.settings import Swept, read_settings
+from jaxgan.sweep.settings import Setting, Swept, read_settings
 from jaxgan.sweep.statistics import BEST, MIN_SEEDS, SAME, UNKNOWN, WORSE, Verdict, compare, mean_interval
 
 CAPTIONS = {
@@ -47,6 +47,16 @@ class Table(NamedTuple):
     marks: list[str]  # a word a row: its verdict
 
 
+class Parts(NamedTuple):
+    """What both files hold beside pictures."""
+
+    findings: list[str]
+    scores: Table
+    note: str  # what is to know about the table of scores
+    others: Table  # scores by the other metrics
+    runs: Table
+
+
 def write(workdir: Path) -> None:
     """Writes report.md, report.html and plots/ from the results in `workdir`.
 
@@ -56,12 +66,14 @@ def write(workdir: Path) -> None:
     swept = read_settings(workdir)
     verdicts = {name: judge(swept, name) for name in swept.metrics}
     sentences, table, runs = findings(swept, verdicts), score_table(swept, verdicts), run_table(swept)
+    others = metric_table(swept)
     note = NOTE.format(selection=SHOWN[swept.selection].words if swept.selection else "the setting's own metric")
     pictures = draw(workdir, swept)
     for name, picture in pictures.items():
         write_atomically(workdir / "plots" / f"{name}.png", picture)
-    write_atomically(workdir / "report.md", markdown(swept, sentences, table, note, list(pictures)).encode())
-    write_atomically(workdir / "report.html", webpage(swept, sentences, table, note, pictures, runs))
+    page_parts = Parts(sentences, table, note, others, runs)
+    write_atomically(workdir / "report.md", markdown(swept, page_parts, list(pictures)).encode())
+    write_atomically(workdir / "report.html", webpage(swept, page_parts, pictures))
 
 
 def draw(workdir: Path, swept: Swept) -> dict[str, bytes]:
@@ -118,10 +130,15 @@ def _sentence(swept: Swept, metric: str, verdicts: list[Verdict]) -> str:
     named = list(zip(swept.settings, verdicts, strict=True))
     best = next(setting for setting, verdict in named if verdict.verdict == BEST)
     mean = mean_interval(list(best.scores("final", metric).values())).text(digits)
-    parts = [
-        f"By {words}{' (the selection metric)' if metric == swept.selection else ''}: best is {best.label}, {mean}"
-    ]
+    by = f"By {words}{' (the selection metric)' if metric == swept.selection else ''}"
     same = [setting.label for setting, verdict in named if verdict.verdict == SAME]
+    if same and not any(verdict.verdict == WORSE for _, verdict in named):
+        p = min(verdict.p for _, verdict in named if verdict.verdict == SAME)
+        return (
+            f"{by}: no difference found between the {len(same) + 1} settings (p ≥ {p:.3f}); the best mean is that of "
+            f"{best.label}, {mean}."
+        )
+    parts = [f"{by}: best is {best.label}, {mean}"]
     if same:
         more = f" and {len(same) - LISTED} more" if len(same) > LISTED else ""
         parts.append(f"not distinguishable from it: {' | '.join(same[:LISTED])}{more}")
@@ -163,11 +180,11 @@ def _p(p: float, *, at_most: bool = False) -> str:
 
 
 def score_table(swept: Swept, verdicts: dict[str, list[Verdict]]) -> Table:
-    """A row a setting; the verdict is by the selection metric."""
+    """A row per setting, by the first metric alone, so that it fits a page; the selection metric, if any, is first."""
     by = swept.selection if swept.selection in verdicts else None
     head = ["setting", *([f"verdict by {SHOWN[by].words}, last", "behind the best by"] if by else [])]
     head += ["runs", "diverged"]
-    head += [f"{SHOWN[name].words}, {when}" for name in swept.metrics for when in ("last", "best")]
+    head += [f"{SHOWN[name].words}, {when}" for name in swept.metrics[:1] for when in ("last", "best")]
     rows, marks = [], []
     for place, setting in enumerate(swept.settings):
         verdict = verdicts[by][place] if by else None
@@ -176,14 +193,25 @@ def score_table(swept: Swept, verdicts: dict[str, list[Verdict]]) -> Table:
             p = f" ({_p(verdict.p)})" if verdict.verdict in (SAME, WORSE) else ""
             row += [(verdict.verdict or "—") + p, _behind(verdict, SHOWN[by].digits)]
         row += [str(len(setting.results)), str(setting.diverged)]
-        row += [
-            mean_interval(list(setting.scores(when, name).values())).text(SHOWN[name].digits)
-            for name in swept.metrics
-            for when in ("final", "best")
-        ]
+        row += [_interval(setting, name, when) for name in swept.metrics[:1] for when in ("final", "best")]
         rows.append(row)
         marks.append(verdict.verdict if verdict else UNKNOWN)
     return Table(head, rows, marks)
+
+
+def metric_table(swept: Swept) -> Table:
+    """A row per metric and setting, of the metrics that `score_table` leaves out."""
+    rows = [
+        [SHOWN[name].words, setting.label, _interval(setting, name, "final"), _interval(setting, name, "best")]
+        for name in swept.metrics[1:]
+        for setting in swept.settings
+    ]
+    return Table(["metric", "setting", "last", "best"], rows, [""] * len(rows))
+
+
+def _interval(setting: Setting, metric: str, when: str) -> str:
+    """The mean over a setting's runs and its interval."""
+    return mean_interval(list(setting.scores(when, metric).values())).text(SHOWN[metric].digits)
 
 
 def run_table(swept: Swept) -> Table:
@@ -205,14 +233,13 @@ def run_table(swept: Swept) -> Table:
 # --- Files ------------------------------------------------------------------------------------------------------------
 
 
-def markdown(swept: Swept, sentences: Sequence[str], table: Table, note: str, pictures: Sequence[str]) -> str:
+def markdown(swept: Swept, found: Parts, pictures: Sequence[str]) -> str:
     """report.md."""
-    parts = [f"# {_inline(swept.title)}", swept.about, "\n".join(f"- {_inline(sentence)}" for sentence in sentences)]
-    if table.rows:
-        cells = [table.head, *table.rows]
-        lines = ["| " + " | ".join(_inline(cell).replace("|", "\\|") for cell in row) + " |" for row in cells]
-        lines.insert(1, "|---" * len(table.head) + "|")
-        parts += ["\n".join(lines), note]
+    parts = [f"# {_inline(swept.title)}", swept.about, "\n".join(f"- {_inline(finding)}" for finding in found.findings)]
+    if found.scores.rows:
+        parts += [_markdown_table(found.scores), found.note]
+    if found.others.rows:
+        parts += ["## Other metrics", _markdown_table(found.others)]
     parts += [f"![{name}](plots/{name}.png)\n\n{CAPTIONS[name]}" for name in pictures]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -222,21 +249,29 @@ def _inline(text: str) -> str:
     return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", " ".join(text.split())).replace("$", r"\$")
 
 
-def webpage(
-    swept: Swept, sentences: Sequence[str], table: Table, note: str, pictures: dict[str, bytes], runs: Table
-) -> bytes:
+def _markdown_table(table: Table) -> str:
+    cells = [table.head, *table.rows]
+    lines = ["| " + " | ".join(_inline(cell).replace("|", "\\|") for cell in row) + " |" for row in cells]
+    lines.insert(1, "|---" * len(table.head) + "|")
+    return "\n".join(lines)
+
+
+def webpage(swept: Swept, found: Parts, pictures: dict[str, bytes]) -> bytes:
     """report.html."""
     body = [
         f"<h1>{page.escape(swept.title)}</h1>",
-        f'<ul class="findings">{"".join(f"<li>{page.escape(sentence)}</li>" for sentence in sentences)}</ul>',
+        f'<ul class="findings">{"".join(f"<li>{page.escape(sentence)}</li>" for sentence in found.findings)}</ul>',
     ]
-    if table.rows:
+    if (table := found.scores).rows:
         marks = [mark.replace(" ", "-") for mark in table.marks]
-        body += [page.table(table.head, table.rows, classes=marks), f'<p class="note">{page.escape(note)}</p>']
+        body += [page.table(table.head, table.rows, classes=marks), f'<p class="note">{page.escape(found.note)}</p>']
+    if found.others.rows:
+        every = page.table(found.others.head, found.others.rows)
+        body.append(f"<details><summary>Other metrics</summary>{every}</details>")
     titles = {"scores": "Scores", "curves": "Curves", "samples": "Samples"}
     body += [f"<h2>{titles[name]}</h2>{page.figure(picture, CAPTIONS[name])}" for name, picture in pictures.items()]
-    if runs.rows:
-        every = page.table(runs.head, runs.rows)
+    if found.runs.rows:
+        every = page.table(found.runs.head, found.runs.rows)
         body.append(f"<details><summary>Every run ({swept.finished} of {swept.planned})</summary>{every}</details>")
     if swept.about:
         body.append(f"<h2>The question</h2>{page.paragraphs(swept.about)}")

@@ -1,0 +1,217 @@
+"""What can be set, for `--mode=config` and `--list`: every text is a comment or a docstring of the source."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import io
+import tokenize
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from jaxgan import config as fields
+from jaxgan.augment import AUGMENTS
+from jaxgan.config import CHOICES, SECTIONS, files
+from jaxgan.config.fields import fields_of, flatten, get, not_a_choice
+from jaxgan.data import images, mixture, stacked, tfd, tfds
+from jaxgan.metrics import METRICS
+from jaxgan.networks import FAMILIES
+from jaxgan.objectives import losses
+from jaxgan.objectives.losses import LOSSES
+from jaxgan.objectives.penalties import PENALTIES
+from jaxgan.optimizers import OPTIMIZERS
+
+PLAYERS = ("generator", "discriminator")
+DATA: dict[str, Any] = {
+    "digits": images.digits,
+    "npz:PATH": images.npz,
+    "folder:PATH": images.folder,
+    "tfds:NAME": tfds.load,
+    "tfd:PATH": tfd,
+    "mixture:NAME": mixture,
+    "stacked:NAME": stacked,
+}
+
+
+def describe(config: ConfigDict) -> str:
+    """Every field of `config`, a line each: 'KEY=VALUE  # meaning', as --config.KEY=VALUE takes it.
+
+    A section's meaning stands above its fields, and the choice that a section makes with what it is and all others.
+    """
+    changed, meaning, lines, section = files.changed_from_default(config), meanings(), [], ""
+    flat = flatten(config)
+    for key in sorted(flat, key=_place):
+        value = flat[key]
+        parents = [key[:i] for i, c in enumerate(key) if c == "."]
+        lines += [f"# {parent}: {meaning[parent]}" for parent in parents if parent in meaning and parent not in section]
+        section = key
+        notes = [text for text in (_meaning(config, key), *_choices(key, value)) if text]
+        notes += [f"default: {_typed(changed[key][0])}"] if key in changed else []
+        lines.append(f"{key}={_typed(value)}" + (f"  # {'; '.join(notes)}" if notes else ""))
+    return "\n".join(lines)
+
+
+def members(name: str) -> str:
+    """A line for each member of a list that --list prints: its name, and the first sentence about it.
+
+    Raises:
+      UserError: there is no such list.
+    """
+    if name not in LISTS:
+        raise not_a_choice("--list", name, LISTS)
+    lines = LISTS[name]()
+    width = max(map(len, lines))
+    return "\n".join(f"{member:{width}s}  {text}".rstrip() for member, text in lines.items())
+
+
+@cache
+def meanings() -> dict[str, str]:
+    """What the comments of `jaxgan/config/__init__.py` say of fields and sections: {'train.steps': ...}."""
+    source = inspect.getsource(fields)
+    texts = comments(source)
+    found: dict[str, str] = {}
+    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Assign) and node.lineno in texts]
+    for node in sorted(nodes, key=lambda node: node.lineno):
+        for target in node.targets:
+            found |= dict.fromkeys(_paths(ast.unparse(target)), texts[node.lineno])
+        if [*found][-1:] == ["objective.penalties"]:  # whose fields are the names in a table
+            found |= {f"objective.penalties.{name}": text for name, text in LISTS["penalties"]().items()}
+    return found
+
+
+def _paths(target: str) -> list[str]:
+    """The fields that a line of `default` sets: of 'c.seed' itself, of 'o.name' the optimizers of both players."""
+    root, _, path = target.partition(".")
+    if root == "o":
+        return [f"optimizer.{player}.{path}" for player in PLAYERS]
+    return [path] if root == "c" and path else []
+
+
+def comments(source: str) -> dict[int, str]:
+    """{line: its comment, or else the comment lines directly above it} of Python source."""
+    own: dict[int, str] = {}
+    alone: dict[int, str] = {}
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            whole = token.line.strip().startswith("#")
+            (alone if whole else own)[token.start[0]] = token.string.lstrip("# ")
+    above: dict[int, str] = {}
+    for line, text in sorted(alone.items()):
+        above[line + 1] = f"{above.pop(line, '')} {text}".strip()
+    return above | own
+
+
+@cache
+def attributes(choice: Any) -> dict[str, str]:
+    """The meaning of a choice's fields, where its source says one: a comment, or a line of Args in a docstring."""
+    found: dict[str, str] = {}
+    if isinstance(choice, type):
+        for owner in reversed([c for c in choice.__mro__ if c.__module__.startswith("jaxgan.")]):
+            source = inspect.getsource(owner)
+            texts = comments(source)
+            found |= {
+                ast.unparse(node.target): texts[node.lineno]
+                for node in ast.walk(ast.parse(source))
+                if isinstance(node, ast.AnnAssign) and node.lineno in texts
+            }
+        return found
+    for function in filter(callable, choice if isinstance(choice, tuple) else [choice]):
+        _, _, arguments = (inspect.getdoc(function) or "").partition("\nArgs:\n")
+        for line in arguments.partition("\n\n")[0].replace("\n    ", " ").splitlines():
+            names, _, text = line.strip().partition(": ")
+            found |= dict.fromkeys(names.split(", "), text)
+    return found
+
+
+def _meaning(config: ConfigDict, key: str) -> str:
+    meaning = meanings()
+    if key in meaning:
+        return meaning[key]
+    for path, section in SECTIONS.items():
+        field = key.removeprefix(f"{path}.")
+        choice = section.choices[get(config, path)[section.key]]
+        if field in fields_of(choice):
+            return attributes(choice).get(field, "")
+    return ""
+
+
+def _choices(key: str, value: Any) -> list[str]:
+    """What is chosen, and what else could be, where the meaning does not list that."""
+    for path, section in SECTIONS.items():
+        if key == f"{path}.{section.key}":
+            return [f"{value}: {_about(section.choices[value])}", f"one of {', '.join(section.choices)}"]
+    listed = all(choice in meanings()[key] for choice in CHOICES.get(key, ()))
+    return [] if listed else [f"one of {', '.join(CHOICES[key])}"]
+
+
+def _place(key: str) -> tuple[int, bool, int, bool]:
+    """Sorts fields as `default` declares them, those of a choice behind the field that makes it."""
+    declared = list(meanings())
+    found = key
+    while found not in declared:
+        found = found.rpartition(".")[0]
+        found = next((f"{path}.{section.key}" for path, section in SECTIONS.items() if path == found), found)
+    top = next(i for i, name in enumerate(declared) if name.partition(".")[0] == key.partition(".")[0])
+    return top, key.startswith("optimizer.discriminator."), declared.index(found), key != found
+
+
+def _typed(value: Any) -> str:
+    """A value as the command line takes it."""
+    if isinstance(value, list):
+        return ",".join(map(str, value)) if value else "()"
+    return str(value)
+
+
+def _about(thing: Any) -> str:
+    """The first sentence of the docstring of a function, class or module; of a loss, that of each player's part."""
+    if isinstance(thing, losses.Loss):
+        parts = {"D": _about(thing.discriminator), "G": _about(thing.generator)}
+        words = [f"{player}: {text}" for player, text in parts.items() if text]
+        return "; ".join([*words, f"logit of an optimal D: {thing.output}"])
+    return (inspect.getdoc(thing) or "").partition("\n")[0].removesuffix(".")
+
+
+def _options(key: str) -> dict[str, str]:
+    """The words that the comment of a field explains: 'none | label: what it means'."""
+    return {word: text for word, _, text in (part.partition(": ") for part in meanings()[key].split(" | "))}
+
+
+def _losses() -> dict[str, str]:
+    """Each loss; one made by `f_gan`, whose parts have no docstrings, by the comment above its line."""
+    source = inspect.getsource(losses)
+    texts = comments(source)
+    keys = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant) and node.value in LOSSES]
+    above = {
+        node.value: f"f-GAN, {texts[node.lineno]}; " for node in keys if texts.get(node.lineno, "").startswith("f(u)")
+    }
+    return {name: above.get(name, "") + _about(loss) for name, loss in LOSSES.items()}
+
+
+def _configs() -> dict[str, str]:
+    docs = {path.stem: ast.get_docstring(ast.parse(path.read_text())) or "" for path in files.shipped()}
+    return {name: text.strip().partition("\n")[0] for name, text in docs.items()}
+
+
+def _terms() -> dict[str, str]:
+    """Fields and sections of `objective` that add to a loss or choose what it is a mean of, beside the penalties."""
+    names = ("lecam", "consistency", "latent", "auxiliary", "adjustment", "top_k")
+    return {name: meanings()[f"objective.{name}"].removesuffix(", weights ...") for name in names}
+
+
+LISTS: dict[str, Callable[[], dict[str, str]]] = {
+    "configs": _configs,
+    "losses": _losses,
+    "penalties": lambda: {name: _about(penalty.function) for name, penalty in PENALTIES.items()},
+    "terms": _terms,
+    "networks": lambda: {name: _about(family) for name, family in FAMILIES.items()},
+    "optimizers": lambda: {name: _about(choice) for name, choice in OPTIMIZERS.items()},
+    "augments": lambda: {name: _about(choice) for name, choice in AUGMENTS.items()},
+    "metrics": lambda: {
+        name: "; ".join(shown.words for shown in metric.shown.values()) for name, metric in METRICS.items()
+    },
+    "conditions": lambda: _options("conditional"),
+    "data": lambda: {name: _about(reader) for name, reader in DATA.items()},
+}
