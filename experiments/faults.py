@@ -123,7 +123,13 @@ class Run:
         self._logs, processes = [], []
         for i in range(self._processes):
             mine = changes | ({"distributed.process": i} if self._processes > 1 else {})
-            command = [sys.executable, "-m", "jaxgan.main", "--config=configs/digits.py", f"--workdir={self.workdir}"]
+            command = [
+                sys.executable,
+                "-m",
+                "jaxgan.main",
+                "--config=configs/digits_2014.py",
+                f"--workdir={self.workdir}",
+            ]
             command += [f"--config.{key}={value}" for key, value in mine.items()]
             file, log = tempfile.mkstemp(".log", f"{self.workdir.name}-", self._out / "logs")
             self._logs.append(Path(log))

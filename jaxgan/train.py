@@ -316,9 +316,11 @@ def fixed_samples(run: Run, state: GanState) -> np.ndarray:
 
 
 def save_samples(run: Run, state: GanState, step: int, writer: MetricWriter) -> None:
-    """The samples at the run's fixed z, and the curves so far."""
-    samples = fixed_samples(run, state)
-    plots.save_samples(run.workdir / "samples" / f"{step:09d}.png", run.config, samples, run.gan.classes)
+    """Writes the samples at the run's fixed z, real examples beside them once, and the curves so far."""
+    samples, directory, classes = fixed_samples(run, state), run.workdir / "samples", run.gan.classes
+    plots.save_samples(directory / f"{step:09d}.png", run.config, samples, classes, run.dataset.class_names)
     if samples.ndim == 4:
-        writer.images(step, "samples", plots.sample_grid(run.config, samples, run.gan.classes))
+        writer.images(step, "samples", plots.sample_grid(run.config, samples, classes, run.dataset.class_names))
+        if not (directory / plots.REAL).exists():
+            plots.save_png(directory / plots.REAL, plots.real_grid(run.config, run.dataset, classes))
     plots.curves(run.workdir / "curves.png", read_metrics(run.workdir), run.config)

@@ -1,5 +1,6 @@
 """Pixels, the classifier that is trained here, and the cache."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -114,6 +115,40 @@ def test_the_weights_that_do_best_on_validation_images_are_kept(dataset, monkeyp
     kernels = [np.asarray(params["Dense_1"]["kernel"]) for params in seen]
     assert len(seen) == classifier.LOOKS and not np.array_equal(kernels[1], kernels[2])
     np.testing.assert_array_equal(found["Dense_1"]["kernel"], kernels[2])
+
+
+def test_small_data_sets_are_passed_over_forty_times():
+    """And MNIST is trained on as many examples as ever."""
+    assert [classifier.length_for(n) for n in (720, 7_500, 50_000)] == [28_800, 300_000, 300_000]
+
+
+def test_the_length_follows_from_the_data(dataset, monkeypatch):
+    given = {}
+    monkeypatch.setattr(classifier, "train", lambda *_, **kwargs: given.update(kwargs) or pytest.fail("enough"))
+    for examples, want in ((None, 24_000), (EXAMPLES, EXAMPLES)):
+        with pytest.raises(pytest.fail.Exception, match="enough"):
+            classifier.load_or_train(dataset, examples=examples)
+        assert given["examples"] == want
+
+
+def test_progress_is_shown_and_pieces_do_not_matter(dataset, monkeypatch, capsys):
+    """The weights are the same, bit for bit, however many steps the device is given at a time."""
+    found = []
+    for steps, quiet in ((1, 0.0), (100, 1e9)):
+        monkeypatch.setattr(classifier, "STEPS_AT_A_TIME", steps)
+        monkeypatch.setattr(classifier, "QUIET", quiet)
+        splits = (dataset.train, dataset.train_labels, dataset.validation, dataset.validation_labels)
+        found.append(classifier.train(*splits, classes=3, seed=0, examples=EXAMPLES))
+        lines = capsys.readouterr().out.splitlines()
+        assert len(lines) == (29 if quiet == 0 else 0)
+    assert jax.tree.all(jax.tree.map(np.array_equal, *found))
+    monkeypatch.setattr(classifier, "share_right", lambda *_: 0.5)
+    monkeypatch.setattr(classifier, "STEPS_AT_A_TIME", 2)
+    monkeypatch.setattr(classifier, "QUIET", 0.0)
+    classifier.train(*splits, classes=3, seed=0, examples=EXAMPLES)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "classifier: step 2 of 30"
+    assert "classifier: step 29 of 30, 50.0% of the validation images right" in lines
 
 
 def test_the_channels_of_a_stack_are_classified_alone(trained, dataset):

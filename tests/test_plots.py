@@ -11,60 +11,133 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from jaxgan.config import default, update
-from jaxgan.data import mixture
+from jaxgan.data import Dataset, mixture
 from jaxgan.errors import UserError
 from jaxgan.run import plots
 
 
 def test_a_grid_of_single_pixels():
-    """Five grey pixels in two rows: three columns, and a sixth cell that stays empty."""
-    images = np.array([0, 0.2, 0.4, 0.6, 1.5], np.float32).reshape(5, 1, 1, 1)
+    """Five grey pixels in two rows: two columns, and the fifth, which fills no row, is left out."""
+    images = np.array([0, 0.2, 0.4, 1.5, 0.7], np.float32).reshape(5, 1, 1, 1)
     picture = plots.grid(images, rows=2)
-    scale = math.ceil(500 / 3)
-    assert picture.shape == (2 * (scale + 1) + 1, 3 * (scale + 1) + 1, 1) and picture.dtype == np.uint8
-    for i, want in enumerate([0, 51, 102, 153, 255, plots.GAP]):
-        row, column = divmod(i, 3)
-        top, left = row * (scale + 1), column * (scale + 1)
-        assert (picture[top + 1 : top + 1 + scale, left + 1 : left + 1 + scale] == want).all()
-        assert (picture[top, left : left + scale] == plots.GAP).all()
-        assert (picture[top : top + scale, left] == plots.GAP).all()
-    assert (picture[-1] == plots.GAP).all() and (picture[:, -1] == plots.GAP).all()
+    side, gutter = 250, 8
+    assert picture.shape == (2 * side + 3 * gutter, 2 * side + 3 * gutter, 3) and picture.dtype == np.uint8
+    is_gutter = (picture == (214, 226, 245)).all(axis=-1)
+    bars = np.arange(len(picture)) % (side + gutter) < gutter
+    np.testing.assert_array_equal(is_gutter, bars[:, None] | bars[None, :])
+    for i, want in enumerate([0, 51, 102, 255]):
+        top, left = (gutter + place * (side + gutter) for place in divmod(i, 2))
+        assert (picture[top : top + side, left : left + side] == want).all()
 
 
-@pytest.mark.parametrize(("height", "width", "n", "rows"), [(8, 8, 100, 10), (28, 28, 100, 10), (7, 13, 6, 1)])
-def test_a_grid_is_wide_enough_to_see_and_keeps_every_pixel(height, width, n, rows):
+@pytest.mark.parametrize(
+    ("height", "width", "n", "rows", "scale"),
+    [(8, 8, 100, 10, 7), (28, 28, 100, 10, 2), (7, 13, 6, 1, 7), (8, 8, 2500, 50, 4), (1, 2, 900, 30, 16)],
+)
+def test_a_grid_is_wide_enough_to_see_and_keeps_every_pixel(height, width, n, rows, scale):
+    """Tiles are whole multiples of the images, and of 32 pixels or more however many there are."""
     images = np.random.default_rng(0).integers(0, 256, (n, height, width, 3), dtype=np.uint8)
     picture = plots.grid(images, rows)
     columns = n // rows
-    assert 500 <= picture.shape[1] < 500 + columns * (width + 1) + 2
-    scale = (picture.shape[1] - 1) // columns // width
-    last = picture[-1 - height * scale : -1 : scale, -1 - width * scale : -1 : scale]
+    assert picture.shape[1] >= 500 and scale * max(height, width) >= 32
+    gutter = max(2, min(8, scale * max(height, width) // 10))
+    assert picture.shape[:2] == tuple(k * (scale * s + gutter) + gutter for k, s in ((rows, height), (columns, width)))
+    last = picture[-gutter - height * scale : -gutter : scale, -gutter - width * scale : -gutter : scale]
     np.testing.assert_array_equal(last, images[-1])
+
+
+def test_gutters_have_a_colour_that_no_pixel_has():
+    """Where images have the usual one and its neighbour, that below them."""
+    images = np.zeros((4, 2, 2, 3), np.uint8)
+    images[0], images[3, 1, 1] = (214, 226, 245), (214, 226, 244)
+    picture = plots.grid(images, rows=2)
+    gutter = picture[0, 0]
+    assert gutter.tolist() == [214, 226, 243]
+    share = (picture == gutter).all(axis=-1).mean()
+    assert share == pytest.approx(1 - (2 * 250 / len(picture)) ** 2)
 
 
 def test_large_images_are_not_enlarged_and_odd_channels_are_averaged():
     images = np.zeros((4, 300, 400, 2), np.uint8)
     images[..., 1] = 100
     picture = plots.grid(images, rows=2)
-    assert picture.shape == (603, 803, 1)
-    assert (picture[1, 1] == 50).all()
+    assert picture.shape == (2 * 308 + 8, 2 * 408 + 8, 3)
+    assert (picture[8, 8] == 50).all()
 
 
 @pytest.mark.parametrize(
     ("n", "classes", "rows", "columns"),
-    [(100, 10, 10, 10), (64, 10, 10, 7), (400, 10, 20, 20), (100, 3, 9, 12), (100, 1000, 10, 10), (1, 1, 1, 1)],
-)
+    [(100, 10, 10, 10), (64, 10, 10, 6), (400, 10, 20, 20), (100, 3, 9, 11), (100, 1000, 10, 10), (1, 1, 1, 1),
+     (5, 5, 5, 1), (4, 3, 3, 1)],
+)  # fmt: skip
 def test_a_grid_has_a_class_per_row(n, classes, rows, columns):
     """All of them, whatever n, as soon as it is enough; then again from the first one."""
-    assert plots.rows_of(n, classes) == rows
+    assert plots.grid_rows(n, classes) == rows and n // rows == columns
     y = plots.row_classes(n, classes)
     assert (y.shape, y.dtype) == ((n,), np.int32)
-    cells = np.full(rows * columns, -1)
-    cells[:n] = y
-    for i, row in enumerate(cells.reshape(rows, columns)):
-        assert set(row.tolist()) <= {i % classes, -1}
-    assert set(y.tolist()) == set(range(min(rows, classes)))
-    assert plots.rows_of(n, 0) == int(np.ceil(np.sqrt(n)))
+    for i, row in enumerate(y[: rows * columns].reshape(rows, columns)):
+        assert set(row.tolist()) == {i % classes}
+
+
+@pytest.mark.parametrize(
+    ("n", "rows", "columns"), [(100, 10, 10), (9, 3, 3), (1, 1, 1), (2, 1, 2), (7, 1, 7), (6, 2, 3), (11, 2, 5)]
+)
+def test_rows_are_whole(n, rows, columns):
+    """A shape that leaves out as few samples as possible, none of up to ten."""
+    assert (plots.grid_rows(n, 0), n // plots.grid_rows(n, 0)) == (rows, columns)
+
+
+def test_the_class_stands_at_each_row():
+    """The grid itself is what it is without classes, with the texts at its left."""
+    images = np.random.default_rng(0).random((6, 4, 4, 1), np.float32)
+    bare = plots.grid(images, rows=3)
+    margins = {}
+    for names in ((), ("cat", "dog", "owl"), ("cat", "dog", "o" * 99)):
+        picture = plots.sample_grid(default(), images, 3, names)
+        margin = picture.shape[1] - bare.shape[1]
+        np.testing.assert_array_equal(picture[:, margin:], bare)
+        rows = np.split(picture[:, :margin], [k * len(bare) // 3 for k in (1, 2)])
+        dark = [int((row.min(axis=-1) < 60).sum()) for row in rows]
+        assert margin > 0 and min(dark) > 20  # there is text at every row
+        margins[names] = margin
+    assert margins[()] < margins["cat", "dog", "owl"] < margins["cat", "dog", "o" * 99] < 250
+
+
+def tiles(picture: np.ndarray, rows: int, columns: int, side: int) -> np.ndarray:
+    """The images of a grid without labels, in their own size: [rows, columns, side, side, 3]."""
+    gutter = next(i for i in range(1, 9) if (picture[i, 8] != picture[0, 0]).any())
+    scale = ((len(picture) - gutter) // rows - gutter) // side
+    step = scale * side + gutter
+    found = [
+        [picture[gutter + r * step :, gutter + c * step :][: scale * side : scale, : scale * side : scale]
+         for c in range(columns)] for r in range(rows)
+    ]  # fmt: skip
+    return np.array(found)
+
+
+def test_real_data_are_spread_over_the_training_set_or_over_each_class():
+    """Image i is of the constant value i; classes 0 and 1 have the even and the odd ones, class 2 none."""
+    values = np.arange(200, dtype=np.uint8)
+    images = np.broadcast_to(values[:, None, None, None], (200, 2, 2, 1))
+    dataset = Dataset("npz:x", images, images[:0], images[:0], None, (values % 2).astype(np.int32), classes=3)
+    config = update(default(), {"sample.rows": 3})
+    picture = plots.real_grid(config, dataset, 0)
+    shown = tiles(picture, 3, 3, 2)[..., 0, 0, 0]
+    assert shown.reshape(-1).tolist() == [i * 200 // 9 for i in range(9)]
+    labelled = plots.real_grid(config, dataset, 3)
+    shown = tiles(labelled[:, labelled.shape[1] - picture.shape[1] :], 3, 3, 2)[..., 0, 0, 0]
+    assert shown.tolist() == [[0, 66, 132], [1, 67, 133], [0, 0, 0]]
+    few = plots.real_grid(config, dataset._replace(train=images[:4]), 0)
+    assert tiles(few, 2, 2, 2)[..., 0, 0, 0].reshape(-1).tolist() == [0, 1, 2, 3]
+
+
+def test_real_stacks_hold_three_images():
+    values = np.arange(200, dtype=np.uint8)
+    images = np.broadcast_to(values[:, None, None, None], (200, 2, 2, 1))
+    dataset = Dataset("stacked:x", images, images[:0], images[:0], None, stack=3)
+    picture = plots.real_grid(update(default(), {"sample.rows": 2}), dataset, 0)
+    shown = tiles(picture, 2, 2, 2)[:, :, 0, 0].reshape(4, 3)
+    assert shown.tolist() == [[i * 200 // 12 for i in (k, 4 + k, 8 + k)] for k in range(4)]
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -1,6 +1,6 @@
 """One question a file: `python -m jaxgan.sweep --sweep=experiments/ablations/NAME.py`."""
 
-from configs import digits
+from configs import digits_2014
 from jaxgan.config import update
 
 SEEDS = range(5)
@@ -9,7 +9,7 @@ SEEDS = range(5)
 def small_digits():
     """The paper's recipe (maxout D, dropout, SGD) on scikit-learn's 8x8 digits with networks to match."""
     return update(
-        digits.get_config(),
+        digits_2014.get_config(),
         {
             "prior.size": 32,
             "generator.hidden": (128, 128),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,12 +14,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from jaxgan.config.fields import fields_of
 from jaxgan.data import Dataset
 from jaxgan.data import mixture as mixtures
-from jaxgan.data.decode import encode
+from jaxgan.data.decode import decode, encode
 from jaxgan.data.mixture import Mixture, log_density
 from jaxgan.gan import Gan
 from jaxgan.hparams import HParams
@@ -30,8 +30,10 @@ from jaxgan.objectives.penalties import PENALTIES
 from jaxgan.run.files import write_atomically
 from jaxgan.state import GanState, run_stream
 
-WIDTH = 500  # pixels that a grid has at least
-GAP = 128  # grey between the images of a grid
+WIDTH, TILE = 500, 32  # pixels that a grid, and the longer side of an image in it, have at least
+GUTTER = 0xD6E2F5  # 0xRRGGBB between the images of a grid: no grey, and another blue where an image has this one
+LABEL = 14  # characters of a class name beside a row
+REAL = "real.png"  # beside the grids of samples: training examples
 POINTS = 2500  # samples in a picture of points
 
 # The palette of Okabe and Ito, which the colour-blind tell apart.
@@ -64,40 +66,79 @@ TRAINING = {
 }
 
 
-def grid(images: np.ndarray, rows: int) -> np.ndarray:
-    """Images side by side, row by row, one pixel apart; small ones enlarged without smoothing.
+def grid(images: np.ndarray, rows: int, labels: Sequence[str] = ()) -> np.ndarray:
+    """Tiles images row by row, with gutters of a colour that none of their pixels has.
+
+    Small images are enlarged by an integer factor without smoothing, to `TILE` pixels and a grid of `WIDTH` at least.
 
     Args:
       images: [n, H, W, C] uint8, or float32 in [0, 1] (clipped). Other than 1 or 3 channels are averaged.
-      rows: of the grid; as many columns as n images need.
+      rows: number of rows, n // rows images in each. Images that do not fill a row are left out.
+      labels: a text at the left of each row; none if empty.
 
     Returns:
-      [H', W', 1 or 3] uint8.
+      [H', W', 3] uint8.
     """
     if images.dtype != np.uint8:
         images = np.round(255 * np.clip(images, 0, 1)).astype(np.uint8)
     if images.shape[-1] not in (1, 3):
         images = np.round(images.mean(axis=-1, keepdims=True)).astype(np.uint8)
-    n, height, width, channels = images.shape
-    columns = math.ceil(n / rows)
-    scale = math.ceil(WIDTH / (columns * width))
-    height, width = height * scale + 1, width * scale + 1
-    cells = np.full((rows * columns, height, width, channels), GAP, np.uint8)
-    cells[:n, 1:, 1:] = images.repeat(scale, axis=1).repeat(scale, axis=2)
-    picture = cells.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
-    picture = picture.reshape(rows * height, columns * width, channels)
-    return np.pad(picture, ((0, 1), (0, 1), (0, 0)), constant_values=GAP)
+    columns = len(images) // rows
+    _, height, width, _ = images.shape
+    images = np.broadcast_to(images[: rows * columns], (rows * columns, height, width, 3))
+    color = _absent_color(images)
+    scale = max(math.ceil(WIDTH / (columns * width)), math.ceil(TILE / max(height, width)))
+    gutter = min(max(2, scale * max(height, width) // 10), 8)
+    height, width = height * scale + gutter, width * scale + gutter
+    cells = np.broadcast_to(color, (rows * columns, height, width, 3)).copy()
+    cells[:, gutter:, gutter:] = images.repeat(scale, axis=1).repeat(scale, axis=2)
+    tiled = cells.reshape(rows, columns, height, width, 3).swapaxes(1, 2).reshape(rows * height, columns * width, 3)
+    picture = np.broadcast_to(color, (rows * height + gutter, columns * width + gutter, 3)).copy()
+    picture[: rows * height, : columns * width] = tiled
+    return _labelled(picture, labels, gutter, height) if labels else picture
 
 
-def rows_of(n: int, classes: int) -> int:
-    """Rows of a grid of n samples: about as many as columns, and with classes a multiple of them, if n is enough."""
-    rows = math.isqrt(n - 1) + 1
-    return rows if not 0 < classes <= n else classes * max(1, round(rows / classes))
+def _absent_color(images: np.ndarray) -> np.ndarray:
+    """The colour nearest below `GUTTER` that no pixel of images [..., 3] uint8 has: [3] uint8."""
+    codes = images.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
+    candidates = (GUTTER - np.arange(min(codes.size + 1, 1 << 24))) % (1 << 24)  # the pixels cannot have them all
+    code = int(candidates[np.argmin(np.isin(candidates, codes))])
+    return np.array([code >> 16, code >> 8 & 255, code & 255], np.uint8)
+
+
+def _labelled(picture: np.ndarray, labels: Sequence[str], gutter: int, height: int) -> np.ndarray:
+    """A grid with a text at the left of each row of `height` pixels."""
+    from matplotlib import get_data_path
+
+    font = ImageFont.truetype(Path(get_data_path(), "fonts/ttf/DejaVuSans.ttf"), size=min(max(10, height // 2), 20))
+    texts = [text if len(text) <= LABEL else f"{text[: LABEL - 1]}…" for text in labels]
+    margin = 2 * gutter + math.ceil(max(font.getlength(text) for text in texts))
+    color = tuple(picture[0, 0].tolist())
+    image = Image.new("RGB", (margin + picture.shape[1], picture.shape[0]), color)
+    image.paste(Image.fromarray(picture), (margin, 0))
+    draw = ImageDraw.Draw(image)
+    for row, text in enumerate(texts):
+        draw.text((margin - gutter, row * height + (height + gutter) // 2), text, "black", font, anchor="rm")
+    return np.asarray(image)
+
+
+def grid_rows(n: int, classes: int) -> int:
+    """The number of rows of a grid of n samples.
+
+    Without classes (0), about as many rows as columns: of up to twice as many columns those that leave out the fewest
+    samples. With classes a multiple of their number, if n is enough.
+    """
+    side = math.isqrt(n - 1) + 1
+    if 0 < classes <= n:
+        rows = classes * max(1, round(side / classes))
+        return rows if rows <= n else classes
+    columns = range(side, min(n, max(2 * side, 10)) + 1)
+    return n // min(columns, key=lambda count: (n % count, count))
 
 
 def row_classes(n: int, classes: int) -> np.ndarray:
     """The classes of n samples whose grid has one class per row, from 0 on and again: [n] int32."""
-    columns = math.ceil(n / rows_of(n, classes))
+    columns = n // grid_rows(n, classes)
     return (np.arange(n) // columns % classes).astype(np.int32)
 
 
@@ -127,29 +168,70 @@ def fixed_samples(
     return draw(hparams, state, run_stream(hparams, "sample"), n, y=y)
 
 
-def sample_grid(config: ConfigDict, samples: np.ndarray, classes: int = 0) -> np.ndarray:
-    """Images side by side: [H', W', 1 or 3] uint8.
+def sample_grid(config: ConfigDict, samples: np.ndarray, classes: int = 0, names: Sequence[str] = ()) -> np.ndarray:
+    """A grid of images, with the class at each row where there are classes: [H', W', 3] uint8.
 
     Args:
       samples: [n, H, W, C] in the range of the data.
-      classes: that the players are told, if these samples are of `row_classes`; 0 for any others.
+      classes: the number of classes, if the samples are of `row_classes`; 0 for any others.
+      names: one per class; empty if they have only numbers.
     """
-    return grid(encode(samples, config.data.gcn, config.data.low), rows=rows_of(len(samples), classes))
+    rows = grid_rows(len(samples), classes)
+    labels = [class_label(row % classes, names) for row in range(rows)] if classes else ()
+    return grid(encode(samples, config.data.gcn, config.data.low), rows, labels)
 
 
-def save_samples(path: Path, config: ConfigDict, samples: np.ndarray, classes: int = 0) -> None:
-    """A picture of samples: a grid of images, or points over the density of `mixture:NAME`.
+def class_label(y: int, names: Sequence[str]) -> str:
+    """The name of class y, or its number where classes have no names."""
+    return names[y] if names else str(y)
+
+
+def save_samples(
+    path: Path, config: ConfigDict, samples: np.ndarray, classes: int = 0, names: Sequence[str] = ()
+) -> None:
+    """Writes a picture of samples: a grid of images, or points over the density of `mixture:NAME`.
 
     Args:
-      samples, classes: as of `sample_grid`.
+      samples, classes, names: see `sample_grid`.
 
     Raises:
       UserError: it cannot be written.
     """
     if samples.ndim == 4:
-        save_png(path, sample_grid(config, samples, classes))
+        save_png(path, sample_grid(config, samples, classes, names))
     else:
         points(path, samples, mixtures.NAMED[config.data.name.removeprefix("mixture:")])
+
+
+def real_grid(config: ConfigDict, dataset: Dataset, classes: int) -> np.ndarray:
+    """A grid of training examples, for comparison with that of samples: [H', W', 3] uint8.
+
+    The examples are spread evenly over the training set, or, where the players are conditioned on the class, over each
+    of its classes. Three of them make an example of a stack; a class without examples is black.
+
+    Args:
+      dataset: images.
+      classes: the number of classes that the players are conditioned on; 0 without.
+    """
+    n, train, names = config.sample.rows**2, dataset.train, dataset.class_names
+    if dataset.stack > 1:
+        images = train[_spread(len(train), dataset.stack * n)].reshape(dataset.stack, n, *train.shape[1:3])
+        examples, classes = np.moveaxis(images, 0, -1), 0
+    elif classes:
+        y, examples = row_classes(n, classes), np.zeros((n, *train.shape[1:]), np.uint8)
+        for c in np.unique(y):
+            same = np.flatnonzero(dataset.train_labels == c)
+            if len(same):
+                examples[y == c] = train[same[_spread(len(same), np.count_nonzero(y == c))]]
+    else:
+        examples = train[_spread(len(train), min(n, len(train)))]
+    decoded = np.asarray(decode(jnp.asarray(examples), config.data.gcn, config.data.low))
+    return sample_grid(config, decoded, classes, names)
+
+
+def _spread(size: int, n: int) -> np.ndarray:
+    """n places in [0, size), from the first one on and as far apart as they can be: [n] int."""
+    return np.arange(n) * size // n
 
 
 def save_png(path: Path, picture: np.ndarray) -> None:

@@ -82,7 +82,9 @@ def render(
     sections = {
         "": page.paragraphs(_description(config, state, dataset))
         + _findings(config, records, numbers, state, _alike(config, dataset, samples), data_kl),
-        "Samples": page.side(_samples(workdir), _interpolation(config, gan, hparams, state, dataset)),
+        "Samples": page.side(
+            _samples(workdir), _real(config, gan, dataset), _interpolation(config, gan, hparams, state, dataset)
+        ),
         "Nearest training examples": _neighbours(config, dataset, samples),
         "Training": page.figure(_curves(workdir, config, records), _curves_caption(config)),
         "Scores": _scores(config, records, numbers, protocol),
@@ -196,6 +198,14 @@ def _samples(workdir: Path) -> str:
     return page.slider(frames, "Over training, of the same z throughout.")
 
 
+def _real(config: ConfigDict, gan: Gan, dataset: Dataset) -> str:
+    """Training examples, tiled as the samples are."""
+    if dataset.mixture is not None:
+        return ""
+    picture = plots.png(plots.real_grid(config, dataset, gan.classes))
+    return page.figure(shrink(picture, PICTURE_BYTES), "Real data: training examples, for comparison.")
+
+
 def shrink(picture: bytes, limit: int) -> bytes:
     """The picture, or, where it has more than `limit` bytes, a JPEG of it: smaller and coarser until it has not."""
     width, quality = 720, 85
@@ -290,6 +300,7 @@ def _interpolation(config: ConfigDict, gan: Gan, hparams: HParams, state: GanSta
     if dataset.shape == (1,):
         return ""
     along = ALONG if dataset.mixture is None else 200
+    classes = [row % gan.classes for row in range(PATHS)] if gan.classes else []
 
     @jax.jit
     def generate(hparams: HParams, state: GanState) -> jax.Array:
@@ -297,7 +308,7 @@ def _interpolation(config: ConfigDict, gan: Gan, hparams: HParams, state: GanSta
         draw = lambda i: gan.draw_z(hparams, jax.random.fold_in(jax.random.fold_in(key, i), 0))  # noqa: E731
         ends = jax.vmap(draw)(jnp.arange(2 * PATHS, dtype=jnp.uint32))
         z = interpolate(ends[:PATHS], ends[PATHS:], along, config.prior.name)
-        y = jnp.repeat(jnp.arange(PATHS, dtype=jnp.int32) % gan.classes, along) if gan.classes else None
+        y = jnp.repeat(jnp.asarray(classes, jnp.int32), along) if classes else None
         params = state.averages[0] if state.averages else state.generator.params
         stats = sampling_statistics(gan, hparams, params, state.generator.stats)
         return gan.G(params, stats, z.reshape(PATHS * along, -1), y)[0]
@@ -305,8 +316,11 @@ def _interpolation(config: ConfigDict, gan: Gan, hparams: HParams, state: GanSta
     x = np.asarray(generate(hparams, state))
     way = "a line" if config.prior.name == "uniform" else "a great circle"
     if dataset.mixture is None:
-        picture = shrink(plots.png(plots.grid(encode(x, config.data.gcn, config.data.low), rows=PATHS)), PICTURE_BYTES)
-        return page.figure(picture, f"Each row: G(z) along {way} from one z to another.", pixels=True)
+        labels = [plots.class_label(y, dataset.class_names) for y in classes]
+        picture = plots.png(plots.grid(encode(x, config.data.gcn, config.data.low), PATHS, labels))
+        return page.figure(
+            shrink(picture, PICTURE_BYTES), f"Each row: G(z) along {way} from one z to another.", pixels=True
+        )
     figure = plots.new_figure(6, 6)
     axis = figure.subplots()
     plots.plane(axis, dataset.mixture)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import math
 from collections.abc import Sequence
@@ -218,20 +219,32 @@ def _fit(axis, drawn: list[float]) -> None:
 
 
 def samples(workdir: Path, settings: Sequence[Setting], metric: str | None) -> bytes:
-    """Samples of one run of each setting: of that with the median score, a diverged run being the worst."""
-    columns = min(len(settings), 4)
-    rows = -(-len(settings) // columns)
+    """Samples of one run of each setting: of that with the median score, a diverged run being the worst.
+
+    Before them real examples, where all settings have the same.
+    """
+    runs = [_median(setting, metric) for setting in settings]
+    members = [workdir / "members" / setting.names[i] for setting, i in zip(settings, runs, strict=True)]
+    pictures = {path.read_bytes() if path.is_file() else b"" for path in (m / "samples" / plots.REAL for m in members)}
+    real = pictures.pop() if len(pictures) == 1 else b""
+    count = len(settings) + bool(real)
+    columns = min(count, 4)
+    rows = -(-count // columns)
     figure = plots.new_figure(3.2 * columns, 3.6 * rows)
-    axes = figure.subplots(rows, columns, squeeze=False).reshape(-1)
-    for axis, setting in zip(axes, settings, strict=False):
-        i = _median(setting, metric)
+    axes = list(figure.subplots(rows, columns, squeeze=False).reshape(-1))
+    for axis in axes[count:]:
+        axis.axis("off")
+    if real:
+        first = axes.pop(0)
+        _show(first, io.BytesIO(real))
+        first.set_title("real data", fontsize=9)
+        first.set(xticks=[], yticks=[])
+    for axis, setting, i, member in zip(axes, settings, runs, members, strict=False):
         result = setting.results[i]
-        _draw(axis, workdir / "members" / setting.names[i], result["steps"])
+        _draw(axis, member, result["steps"])
         state = ", diverged" if result["diverged"] else ""
         axis.set_title(f"{plots.plain(setting.label)}\n(seed {result['seed']}{state})".replace(", ", "\n"), fontsize=9)
         axis.set(xticks=[], yticks=[], xlabel="", ylabel="")
-    for axis in axes[len(settings) :]:
-        axis.axis("off")
     return plots.figure_png(figure)
 
 
@@ -249,18 +262,19 @@ def _median(setting: Setting, metric: str | None) -> int:
 
 
 def _draw(axis, member: Path, step: int) -> None:
-    """Images as a grid, points over their density; a member's picture if that is all it has; or nothing."""
+    """Draws points over their density, the picture of a run's images, or nothing."""
     arrays, picture = (member / "samples" / f"{step:09d}{kind}" for kind in (".npz", ".png"))
-    if arrays.is_file():
-        config = from_json((member / CONFIG).read_text())
+    config = from_json((member / CONFIG).read_text()) if arrays.is_file() else None
+    if config and config.data.name.startswith("mixture:"):
         with np.load(arrays) as file:
-            found = np.nan_to_num(file["samples"])
-        if found.ndim == 2:
-            plots.draw_points(axis, found, NAMED[config.data.name.removeprefix("mixture:")])
-        else:
-            axis.imshow(plots.sample_grid(config, found).squeeze(), cmap="gray", vmin=0, vmax=255)
+            samples = np.nan_to_num(file["samples"])
+        plots.draw_points(axis, samples, NAMED[config.data.name.removeprefix("mixture:")])
     elif picture.is_file():
-        with Image.open(picture) as file:
-            axis.imshow(file, cmap="gray")
+        _show(axis, picture)
     else:
         axis.text(0.5, 0.5, "no samples", ha="center", transform=axis.transAxes)
+
+
+def _show(axis, picture: Path | io.BytesIO) -> None:
+    with Image.open(picture) as file:
+        axis.imshow(file, cmap="gray")

@@ -65,7 +65,7 @@ def finish(directory: Path, trial: Trial, about: Program, made: Made) -> Result:
         if scored:
             protocol = protocol_of(trial.config, about.gan, about.dataset)
             save_scores(place, scored[-1]["step"], scores_of(about, scored[-1]), protocol)
-        draw(place, trial, made, step)
+        draw(place, trial, about, made)
     return result_of(trial, made)
 
 
@@ -75,12 +75,15 @@ def scores_of(about: Program, line: dict[str, Any]) -> dict[str, float]:
     return {name: number for name, number in line.items() if name not in trained and number is not None}
 
 
-def draw(place: Path, trial: Trial, made: Made, step: int) -> None:
-    """Writes the samples, as numbers and as a picture, and the curves."""
-    packed = io.BytesIO()
+def draw(place: Path, trial: Trial, about: Program, made: Made) -> None:
+    """Writes the samples, as numbers and as a picture, real examples beside them, and the curves."""
+    packed, step, classes = io.BytesIO(), int(made.state.step), about.gan.classes
     np.savez_compressed(packed, samples=made.samples)
     write_atomically(place / "samples" / f"{step:09d}.npz", packed.getvalue())
-    plots.save_samples(place / "samples" / f"{step:09d}.png", trial.config, made.samples)
+    names = about.dataset.class_names
+    plots.save_samples(place / "samples" / f"{step:09d}.png", trial.config, made.samples, classes, names)
+    if made.samples.ndim == 4:
+        plots.save_png(place / "samples" / plots.REAL, plots.real_grid(trial.config, about.dataset, classes))
     plots.curves(place / "curves.png", made.lines, trial.config)
 
 

@@ -17,6 +17,7 @@ from jaxgan.evaluate import draw, judging, measurer, scored_labels
 from jaxgan.gan import Gan, build_for, spec_of
 from jaxgan.hparams import HParams, traced
 from jaxgan.run import warm_start, workdir
+from jaxgan.run.plots import row_classes
 from jaxgan.state import GanState, run_stream
 from jaxgan.sweep import population
 from jaxgan.sweep.devices import MemberMap, Population, replicate, shard, take_turns
@@ -88,7 +89,7 @@ def _build(config: ConfigDict) -> Program:
         advance=MemberMap(partial(population.advance, gan, take_turns()), own=4, shared=2, donate=(1,)),
         close_line=MemberMap(population.close_line, own=4, donate=(0, 2)),
         draw_scored=draws("evaluate", config.evaluate.samples, scored_labels(config, dataset)),
-        draw_shown=draws("sample", shown),
+        draw_shown=draws("sample", shown, row_classes(shown, gan.classes) if gan.classes else None),
         judge=_judge(config, gan, dataset),
         measure=measurer(config, dataset),
     )
