@@ -105,6 +105,51 @@ def test_a_limit_keeps_the_first_training_examples_and_all_others():
         data.load(settings_for(name="digits", limit=1351))
 
 
+def test_padding_counts_as_memory_beside_the_images(tmp_path, monkeypatch):
+    """Ten images of 4x6 and ten of 8x10 pixels."""
+    np.savez(tmp_path / "x.npz", random_images(10, 4, 6))
+    load = lambda: data.load(settings_for(name=f"npz:{tmp_path / 'x.npz'}", validation=2, pad=2))  # noqa: E731
+    monkeypatch.setattr(images, "LIMIT", 10 * (24 + 80))
+    padded = load()
+    assert padded.train.shape == (6, 8, 10, 1) and padded.test.shape == (2, 8, 10, 1)
+    assert not padded.train[:, :2].any() and not padded.train[:, :, -2:].any() and padded.train[:, 2:-2, 2:-2].any()
+    monkeypatch.setattr(images, "LIMIT", 10 * (24 + 80) - 1)
+    with pytest.raises(UserError, match=r"padded images of npz:.*half of this machine's memory"):
+        load()
+
+
+def test_images_in_colour_after_grey_ones_count_as_memory_beside_these(tmp_path, monkeypatch):
+    for i in range(4):
+        write(tmp_path / f"{i}.png", random_images(10, 10, 3) if i == 3 else random_images(10, 10))
+    monkeypatch.setattr(images, "LIMIT", 4 * 100 * (1 + 3))
+    assert images.folder(tmp_path, 0).train.shape == (4, 10, 10, 3)
+    monkeypatch.setattr(images, "LIMIT", 4 * 100 * (1 + 3) - 1)
+    with pytest.raises(UserError, match=r"4 images like \S+3\.png.*half of this machine's memory"):
+        images.folder(tmp_path, 0)
+
+
+@pytest.mark.parametrize(
+    "prefix", ["npz:~/x.npz", "folder:~/x", "stacked:npz:~/x.npz", "stacked:folder:~/x", "tfds:mnist"]
+)
+def test_a_tilde_is_the_home(tmp_path, monkeypatch, prefix):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    x = random_images(8, 3, 3)
+    np.savez(tmp_path / "x.npz", x)
+    for i, pixels in enumerate(x):
+        write(tmp_path / "x" / f"{i}.png", pixels)
+    cached = images.Source(x[..., None], x[..., None])
+    tfds._keep(tmp_path / "archives" / "jaxgan" / "mnist.npz", cached)
+    d = data.load(settings_for(name=prefix, dir="~/archives", validation=1))
+    assert len(d.train) in (6, 7) and d.shape[:2] == (3, 3)
+
+
+@pytest.mark.parametrize("name", ["npz:~/no", "folder:~/no", "tfd:~/no"])
+def test_a_file_that_is_not_at_home_is_named_by_its_whole_path(tmp_path, monkeypatch, name):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(UserError, match=f"there is no (file|folder) {tmp_path}/no"):
+        data.load(settings_for(name=name))
+
+
 @pytest.mark.parametrize("test", [None, np.zeros(2)])
 def test_a_validation_set_that_leaves_nothing_to_train_on(test):
     with pytest.raises(UserError, match=r"data\.validation=8"):

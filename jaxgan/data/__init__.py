@@ -172,9 +172,12 @@ def _padded(dataset: Dataset, pad: int) -> Dataset:
     if dataset.mixture is not None:
         raise UserError(f"data.pad={pad} is for images, and {dataset.name} is not; set it to 0.")
     width = ((0, 0), (pad, pad), (pad, pad), (0, 0))
-    splits = ("train", "validation", "test")
-    images.check_bytes(sum(getattr(dataset, name).nbytes for name in splits), f"padded images of {dataset.name}")
-    return dataset._replace(**{name: np.pad(getattr(dataset, name), width) for name in splits})
+    splits = {name: getattr(dataset, name) for name, _ in _SPLITS}
+    _, height, breadth, channels = dataset.train.shape
+    n = sum(len(x) for x in splits.values())
+    both = n * channels * ((height + 2 * pad) * (breadth + 2 * pad) + height * breadth)
+    images.check_bytes(both, f"padded images of {dataset.name}, and the images themselves")
+    return dataset._replace(**{name: np.pad(x, width) for name, x in splits.items()})
 
 
 def _load(name: str, directory: str, held_out: int, size: int) -> Dataset:

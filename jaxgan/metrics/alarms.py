@@ -40,7 +40,7 @@ def alarms(
       data_kl: `data_class_kl`; 0 for data with equally many examples of each class.
     """
     found = []
-    finite = _finite(last)
+    finite = {name: number for name, number in last.items() if number is not None and math.isfinite(number)}
     missing = [name for name in last if name not in finite]
     if missing:
         found.append(f"{', '.join(missing)} could not be computed.")
@@ -59,16 +59,12 @@ def alarms(
             found.append(f"D(G(z)) is {number:.1e}: D has won, and G's gradient may have vanished.")
     if best and selection:
         name, sign = selection
-        now, then = finite.get(name), _finite(best).get(name)
+        now, then = finite.get(name), best.get(name)
         if now is not None and then is not None and sign * (then - now) > WORSE * abs(then):
             found.append(
                 f"{name} was {then:.4g} at step {best['step']:,} and is {now:.4g} now: take the best checkpoint."
             )
     return found
-
-
-def _finite(numbers: Mapping[str, float | None]) -> dict[str, float]:
-    return {name: number for name, number in numbers.items() if number is not None and math.isfinite(number)}
 
 
 def data_class_kl(dataset: Dataset, n: int) -> float:
