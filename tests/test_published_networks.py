@@ -41,7 +41,7 @@ def image(side: int, channels: int = 2, classes: int = 0) -> DataSpec:
 
 LABELED = image(8, classes=3)
 R3GAN = {"widths": (4, 6), "blocks": (1, 2), "groups": (2, 3)}
-MAXOUT_CONV = {"paddings": (2, 1), "pools": (3, 2), "strides": (2, 2), "conv_pieces": 2, "pieces": 3}
+MAXOUT_CONV = {"paddings": (2, 1), "pools": (4, 2), "strides": (2, 2), "conv_pieces": 2, "pieces": 3}
 WGAN_GP = {"kernel": 5, "bias": True, "norm": "none"}
 
 # In the order of network_references.py; sides of odd length as 28 pixels give them (28, 14, 7, 4).

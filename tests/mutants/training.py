@@ -10,13 +10,6 @@ B2 = "tests/test_schedules.py::test_b2_follows_its_schedule"
 
 MUTANTS = [
     # Optimizers.
-    Mutant(
-        OPTIMIZERS,
-        "/ jnp.maximum(self.momentum_epochs - 1.0, 1.0)",
-        "/ jnp.maximum(self.momentum_epochs, 1.0)",
-        PAPERS,
-        "the momentum arrives an epoch late",
-    ),
     Mutant(OPTIMIZERS, "jnp.minimum(ramp, 1.0))", "ramp)", PAPERS, "the momentum goes on rising"),
     Mutant(
         OPTIMIZERS,
@@ -24,13 +17,6 @@ MUTANTS = [
         "m, lr = momentum(state.count + 1), learning_rate(state.count + 1)",
         PAPERS,
         "the schedules are an update ahead",
-    ),
-    Mutant(
-        OPTIMIZERS,
-        "lambda v, g: m * v - lr * g",
-        "lambda v, g: m * v - (1 - m) * lr * g",
-        "tests/test_optimizers.py::test_sgd_with_momentum",
-        "momentum averages gradients",
     ),
     Mutant(
         OPTIMIZERS,
@@ -55,51 +41,13 @@ MUTANTS = [
     ),
     Mutant(
         OPTIMIZERS,
-        'units = p.ndim - (2 if path[-1].key == "transposed_kernel" else 1)',
-        "units = p.ndim - 1",
-        "tests/test_optimizers.py::test_transposed_kernels_have_their_units_on_the_last_axis_but_one",
-        "columns of transposed kernels are rows",
-    ),
-    Mutant(
-        OPTIMIZERS,
         "        return at(count).update(gradients, state, params)",
         "        return at(0 * count).update(gradients, state, params)",
         B2,
         "b2 stays at its start",
     ),
     # Schedules.
-    Mutant(
-        SCHEDULES,
-        "t.astype(jnp.float32)), self.minimum)",
-        "t.astype(jnp.float32)), 0 * self.minimum)",
-        RATE,
-        "the exponential has no floor",
-    ),
-    Mutant(SCHEDULES, "t.astype(jnp.float32) - self.start)", "t.astype(jnp.float32))", RATE, "linear starts at once"),
-    Mutant(SCHEDULES, "(1 - jnp.cos(jnp.pi * done)) / 2", "(1 - jnp.cos(jnp.pi * done / 2))", RATE, "a quarter cosine"),
-    Mutant(SCHEDULES, "    done = jnp.clip(done, 0.0, 1.0)\n", "", RATE, "schedules go on after their end"),
     # Averages of G.
-    Mutant(
-        EMA,
-        "** (average.number + 1.0)",
-        "** average.number",
-        "tests/test_ema.py::test_power_function_weights",
-        "the profile has an exponent less",
-    ),
-    Mutant(
-        EMA,
-        "return jnp.exp2(-m / jnp.maximum(half_life, 1e-8))",
-        "return jnp.exp(-m / jnp.maximum(half_life, 1e-8))",
-        "tests/test_ema.py::test_a_half_life_is_in_images",
-        "a half-life is a time constant",
-    ),
-    Mutant(
-        EMA,
-        "jnp.minimum(half_life, ramp * m * t)",
-        "jnp.minimum(half_life, ramp * t)",
-        "tests/test_ema.py::test_a_ramp_shortens_the_half_life_early_on",
-        "the ramp counts updates, not images",
-    ),
     Mutant(
         EMA,
         'between("cosine", 0.0, half_life, done=m * t / rise)',
@@ -108,13 +56,6 @@ MUTANTS = [
         "the half-life rises in a straight line",
     ),
     # Penalties.
-    Mutant(
-        PENALTIES,
-        "    return 0.5 * squared_slope(D, _points(x))\n",
-        "    return squared_slope(D, _points(x))\n",
-        "tests/test_penalties.py -k r1_and_r2",
-        "R1 without its half",
-    ),
     Mutant(
         PENALTIES,
         "    return 0.5 * squared_slope(D, _points(fake))\n",
@@ -131,30 +72,9 @@ MUTANTS = [
     ),
     Mutant(
         PENALTIES,
-        "    return jnp.square(jax.nn.relu(excess(squared_slope(D, interpolates(x, fake, key)), target)))\n",
-        "    return jnp.square(excess(squared_slope(D, interpolates(x, fake, key)), target))\n",
-        "tests/test_penalties.py -k one_sided_forgives",
-        "the one-sided penalty has two sides",
-    ),
-    Mutant(
-        PENALTIES,
         "    return jnp.sqrt(squared + EPSILON) / jnp.asarray(target, squared.dtype) - 1\n",
         "    return jnp.sqrt(squared) / jnp.asarray(target, squared.dtype) - 1\n",
         "tests/test_penalties.py -k finite_where_the_slope_is_zero",
         "the norm's gradient at 0 is not finite",
-    ),
-    Mutant(
-        PENALTIES,
-        "    return x + a * scale * u\n",
-        "    return x + scale * u\n",
-        "tests/test_penalties.py -k perturbed_data_follow",
-        "DRAGAN's points are not between the data and its perturbation",
-    ),
-    Mutant(
-        PENALTIES,
-        "    return squared * steepest * total / count\n",
-        "    return squared * steepest / count\n",
-        "tests/test_penalties.py -k steepest_example",
-        "the mean of the largest slope is an n-th of it",
     ),
 ]
