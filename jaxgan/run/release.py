@@ -150,8 +150,8 @@ def model_card(gan: Trained, title: str, scores: dict[str, Any]) -> str:
 def snippet(gan: Trained, values: str) -> str:
     """Python code that runs the exported program with jax and numpy."""
     prior, classes = gan.config.prior, gan.gan.classes
-    scale = "" if prior.scale == 1 else f"{prior.scale!r} * "
-    z = f"({scale}{PRIORS[prior.name].format(size=prior.size)}).astype(np.float32)"
+    z = PRIORS[prior.name].format(size=prior.size)
+    z = z if prior.scale == 1 else f"({prior.scale!r} * {z})"
     shape = ", ".join(map(str, ("n", *gan.facts.shape)))
     lines = [
         "import jax",
@@ -159,7 +159,7 @@ def snippet(gan: Trained, values: str) -> str:
         "",
         f'G = jax.export.deserialize(open("{PROGRAM}", "rb").read())',
         "n, rng = 16, np.random.default_rng(0)",
-        f"z = {z}",
+        f"z = {z}.astype(np.float32)",
         *([f"y = np.arange(n, dtype=np.int32) % {classes}"] if classes else []),
         f"x = np.asarray(G.call({'z, y' if classes else 'z'}))  # [{shape}] float32, in {values}",
     ]
