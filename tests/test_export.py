@@ -222,6 +222,10 @@ def test_onnx(tmp_path, name, changes):
     pytest.importorskip("jax2onnx")
     runtime = pytest.importorskip("onnxruntime")
     gan = untrained(name, **changes)
+    if changes.get("generator.upsample") == "bilinear":  # jax2onnx resizes only a known number of images
+        with pytest.raises(UserError, match="jax2onnx cannot convert this G"):
+            gan.export(tmp_path / "g.onnx")
+        return
     gan.export(tmp_path / "g.onnx")
     session = runtime.InferenceSession((tmp_path / "g.onnx").read_bytes())
     for n in (1, 5):

@@ -44,7 +44,7 @@ def write_onnx(path: Path, G: Callable[..., jax.Array], *, z_size: int, classes:
     """Writes `G` as ONNX, with inputs `z` and, if there are classes, `y`, and the output `x`; arguments as of `write`.
 
     Raises:
-      UserError: the converter is not installed, or the file cannot be written.
+      UserError: the converter is not installed or cannot convert this G, or the file cannot be written.
     """
     try:
         from jax2onnx import to_onnx
@@ -55,7 +55,13 @@ def write_onnx(path: Path, G: Callable[..., jax.Array], *, z_size: int, classes:
         ) from None
     names = ["z", "y"] if classes else ["z"]
     inputs = [jax.ShapeDtypeStruct(("n", z_size), jnp.float32), jax.ShapeDtypeStruct(("n",), jnp.int32)][: len(names)]
-    model = to_onnx(known_classes(G, classes), inputs, input_names=names, output_names=["x"])
+    try:
+        model = to_onnx(known_classes(G, classes), inputs, input_names=names, output_names=["x"])
+    except Exception as error:  # it fails in as many ways as it has operations
+        raise UserError(
+            f"jax2onnx cannot convert this G ({type(error).__name__}: {' '.join(str(error).split())[:100]}); write "
+            f"StableHLO instead, to a file of another ending than .onnx."
+        ) from error
     write_atomically(path, model.SerializeToString())
 
 
@@ -63,7 +69,7 @@ def known_classes(G: Callable[..., jax.Array], classes: int) -> Callable[..., ja
     """`G`, whose images of classes that it does not know are NaN: by itself it would clip or ignore them."""
 
     def function(z: jax.Array, *y: jax.Array) -> jax.Array:
-        x = G(z, *y)
+        x = G(z, *(jnp.clip(labels, 0, classes - 1) for labels in y))  # ONNX Runtime refuses indices out of range
         for labels in y:
             known = (labels >= 0) & (labels < classes)
             x = jnp.where(known.reshape(-1, *(1,) * (x.ndim - 1)), x, jnp.nan)

@@ -118,7 +118,7 @@ class Trained:
           ema: as of `sample`.
 
         Raises:
-          UserError: an unknown average, no converter to ONNX is installed, or the file cannot be written.
+          UserError: an unknown average, ONNX without a converter that can do it, or the file cannot be written.
         """
         params, stats = self.generator_variables(ema)
         z_size, classes = self.config.prior.size, self.gan.classes
