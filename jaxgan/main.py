@@ -6,6 +6,7 @@
     python -m jaxgan.main --mode=sample --workdir=DIR [--samples=N] [--seed=S] [--label=Y]
     python -m jaxgan.main --mode=config --config=digits       (prints every field, its value, meaning and choices)
     python -m jaxgan.main --list=configs|losses|penalties|terms|networks|optimizers|augments|metrics|conditions|data
+    python -m jaxgan.main --mode=export --workdir=DIR [--out=FOLDER]
 
 Everything is written to the work directory; the same command again resumes where it stopped.
 """
@@ -25,11 +26,12 @@ def arguments() -> argparse.ArgumentParser:
     parser.error = errors.usage_error
     parser.add_argument("--config", help="NAME of a configs/NAME.py, or a path; --config.KEY=VALUE changes a field")
     parser.add_argument("--workdir", type=Path, help="where everything is written; default: runs/<config name>")
-    parser.add_argument("--mode", choices=["train", "evaluate", "sample", "config"], default="train")
+    parser.add_argument("--mode", choices=["train", "evaluate", "sample", "export", "config"], default="train")
     parser.add_argument("--list", help="print what there is to choose from, and end")
     parser.add_argument("--samples", type=int, default=100, help="how many --mode=sample draws (default: 100)")
     parser.add_argument("--seed", type=int, default=0, help="which ones --mode=sample draws (default: 0)")
     parser.add_argument("--label", type=int, help="the class that --mode=sample draws (default: all)")
+    parser.add_argument("--out", type=Path, help="the folder that --mode=export writes (default: DIR/export)")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
 
@@ -57,6 +59,10 @@ def main() -> int:
         raise errors.UserError(f"--mode={flags.mode} uses the work directory's configuration; leave out {refused[0]}.")
     if flags.mode == "evaluate":
         return trained.evaluate(workdir, changes)
+    if flags.mode == "export":
+        from jaxgan.run import release
+
+        return release.release(workdir, flags.out)
     return trained.draw(workdir, flags.samples, flags.seed, flags.label)
 
 

@@ -1,4 +1,4 @@
-"""G as a file of StableHLO, the portable form of compiled JAX programs.
+"""G as a file of StableHLO, the portable form of JAX programs, or of ONNX.
 
     import jax, numpy as np
     G = jax.export.deserialize(open("g.stablehlo", "rb").read())
@@ -16,6 +16,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
+from jaxgan.errors import UserError
 from jaxgan.run.files import write_atomically
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
@@ -35,13 +36,43 @@ def write(path: Path, G: Callable[..., jax.Array], *, z_size: int, classes: int)
     arguments = [jax.ShapeDtypeStruct((n, z_size), jnp.float32)]
     if classes:
         arguments.append(jax.ShapeDtypeStruct((n,), jnp.int32))
+    exported = jax.export.export(jax.jit(known_classes(G, classes)), platforms=PLATFORMS)(*arguments)
+    write_atomically(path, bytes(exported.serialize()))
+
+
+def write_onnx(path: Path, G: Callable[..., jax.Array], *, z_size: int, classes: int) -> None:
+    """Writes `G` as ONNX, with inputs `z` and, if there are classes, `y`, and the output `x`; arguments as of `write`.
+
+    Raises:
+      UserError: the converter is not installed or cannot convert this G, or the file cannot be written.
+    """
+    try:
+        from jax2onnx import to_onnx
+    except ImportError as error:
+        raise UserError(
+            f"ONNX is written by jax2onnx, which is not installed ({error}): pip install -e '.[onnx]', then pip "
+            f"install --no-deps jax2onnx; a file of another ending than .onnx is StableHLO and needs neither."
+        ) from None
+    names = ["z", "y"] if classes else ["z"]
+    inputs = [jax.ShapeDtypeStruct(("n", z_size), jnp.float32), jax.ShapeDtypeStruct(("n",), jnp.int32)][: len(names)]
+    try:
+        model = to_onnx(known_classes(G, classes), inputs, input_names=names, output_names=["x"])
+    except Exception as error:  # it fails in as many ways as it has operations
+        raise UserError(
+            f"jax2onnx cannot convert this G ({type(error).__name__}: {' '.join(str(error).split())[:100]}); write "
+            f"StableHLO instead, to a file of another ending than .onnx."
+        ) from error
+    write_atomically(path, model.SerializeToString())
+
+
+def known_classes(G: Callable[..., jax.Array], classes: int) -> Callable[..., jax.Array]:
+    """`G`, whose images of classes that it does not know are NaN: by itself it would clip or ignore them."""
 
     def function(z: jax.Array, *y: jax.Array) -> jax.Array:
-        x = G(z, *y)
-        for labels in y:  # G itself would clip or ignore them, and return some image
+        x = G(z, *(jnp.clip(labels, 0, classes - 1) for labels in y))  # ONNX Runtime refuses indices out of range
+        for labels in y:
             known = (labels >= 0) & (labels < classes)
             x = jnp.where(known.reshape(-1, *(1,) * (x.ndim - 1)), x, jnp.nan)
         return x
 
-    exported = jax.export.export(jax.jit(function), platforms=PLATFORMS)(*arguments)
-    write_atomically(path, bytes(exported.serialize()))
+    return function

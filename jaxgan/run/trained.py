@@ -113,23 +113,24 @@ class Trained:
             raise UserError(f"G takes z of shape (n, {self.config.prior.size}), not {z.shape}; reshape it.")
         if self.gan.classes and y is None:
             raise UserError(f"this G was told {self.gan.classes} classes; give y, the class of each z.")
-        params, stats = self._generator(ema)
+        params, stats = self.generator_variables(ema)
         return np.asarray(self._generate(params, stats, jnp.asarray(z, jnp.float32), self._classes(y, len(z))))
 
     @pinned()
     def export(self, path: str | Path, ema: bool | str = True) -> None:
-        """Writes G with its parameters as StableHLO, which runs without this package: see `jaxgan.run.export`.
+        """Writes G with its parameters as a program that runs without this package: see `jaxgan.run.export`.
 
         Args:
-          path: of the file.
+          path: of the file: ONNX if it ends in .onnx, else StableHLO.
           ema: as of `sample`.
 
         Raises:
-          UserError: an unknown average, or the file cannot be written.
+          UserError: an unknown average, ONNX without a converter that can do it, or the file cannot be written.
         """
-        params, stats = self._generator(ema)
+        params, stats = self.generator_variables(ema)
         z_size, classes = self.config.prior.size, self.gan.classes
-        export.write(Path(path), lambda *args: self.gan.G(params, stats, *args)[0], z_size=z_size, classes=classes)
+        write = export.write_onnx if Path(path).suffix == ".onnx" else export.write
+        write(Path(path), lambda *args: self.gan.G(params, stats, *args)[0], z_size=z_size, classes=classes)
 
     @pinned()
     def discriminate(self, x: Any, y: Any = None) -> np.ndarray:
@@ -155,8 +156,8 @@ class Trained:
         logits = self._discriminate(D.params, D.stats, x, self._classes(y, len(x)))
         return np.asarray(jax.nn.sigmoid(logits) if self.gan.loss.probability else logits)
 
-    def _generator(self, ema: bool | str) -> tuple[Any, Any]:
-        """G's parameters and the statistics with which it is sampled."""
+    def generator_variables(self, ema: bool | str = True) -> tuple[Any, Any]:
+        """G's parameters and the statistics with which it samples, as nested dictionaries of arrays."""
         place = self._place(ema)
         params = self.state.averages[place] if place is not None else self.state.generator.params
         return params, self._statistics(params, self.state.generator.stats)
