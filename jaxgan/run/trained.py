@@ -6,7 +6,7 @@ import io
 import math
 import operator
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -236,16 +236,20 @@ def _array(values: Any, name: str) -> np.ndarray:
 
 
 @pinned()
-def load(workdir: str | Path, step: int | None = None, width: float | None = None) -> Trained:
+def load(workdir: str | Path, step: int | str | None = None, width: float | None = None) -> Trained:
     """The GAN trained in `workdir`: its newest intact checkpoint, or that of `step`.
 
     Args:
+      step: None for the newest; a number; or "best", for the one with the best score (`evaluate.best`) of those kept.
       width: the first average, which draws samples, becomes the power-function EMA of this relative width, put together
         from those in all checkpoints up to that one (`jaxgan.ema`); two of them at 16 steps reach .02 to .25.
 
     Raises:
-      UserError: no work directory, no checkpoint, or none that is intact; averages that do not reach the width.
+      UserError: no work directory, no checkpoint of this step, or none that is intact or scored; averages that do not
+        reach the width.
     """
+    if not (step is None or step == "best" or (isinstance(step, int | np.integer) and not isinstance(step, bool))):
+        raise UserError(f'step is None, a whole number or "best", not {step!r}.')
     distributed.check_devices()
     config, facts = read_run(Path(workdir))
     gan = build(config, facts.spec, facts.examples, label_classes=facts.label_classes, stack=facts.stack)
@@ -257,9 +261,7 @@ def load(workdir: str | Path, step: int | None = None, width: float | None = Non
             raise UserError(f"{workdir} holds no checkpoint yet; train it first.")
         state = found[1]
         if width is not None:
-            kept = [n for n in checkpoints.steps() if n <= found[0]]
-            states = ((n, checkpoints.restore(like, step=n)[1]) for n in kept)
-            gan, state = _with_width(gan, state, states, step=found[0], width=width)
+            gan, state = _with_width(gan, state, _states(checkpoints, like, found[0]), step=found[0], width=width)
     return Trained(
         config=config,
         step=found[0],
@@ -269,6 +271,19 @@ def load(workdir: str | Path, step: int | None = None, width: float | None = Non
         hparams=hparams,
         facts=facts,
     )
+
+
+def _states(checkpoints: Checkpoints, like: GanState, last: int) -> Iterator[tuple[int, GanState]]:
+    """The steps and states of all checkpoints up to `last` that another process, which trains, does not delete."""
+    for n in checkpoints.steps():
+        if n <= last:
+            try:
+                restored = checkpoints.restore(like, step=n)
+            except UserError:
+                if n in checkpoints.steps():
+                    raise
+                continue
+            yield n, restored[1]
 
 
 def _with_width(
