@@ -14,8 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import jaxgan
 from jaxgan.errors import UserError
 from jaxgan.run.checkpoints import Checkpoints, _named
+from jaxgan.sweep import results
+from jaxgan.train import train
 
 
 def state(seed: int) -> dict:
@@ -96,6 +99,17 @@ def test_one_that_is_asked_for_and_deleted_while_it_is_read(tmp_path, monkeypatc
     with opened(tmp_path) as checkpoints, pytest.raises(UserError, match=r"no checkpoint of step 2; it has \[4\]"):
         checkpoints.restore(state(0), step=2)
     assert capsys.readouterr().err == ""
+
+
+def test_a_name_that_is_not_utf8_is_refused_before_training(tiny_config, tmp_path):
+    for use in (lambda path: train(tiny_config(), path), jaxgan.load):
+        place = tmp_path / "x\udcff"
+        with pytest.raises(UserError, match="whose name is not UTF-8" if use != jaxgan.load else "work directory"):
+            use(place)
+        assert not place.exists()
+    with pytest.raises(UserError, match="whose name is not UTF-8"), results.open_sweep(place, "x", "", []):
+        pass
+    assert not place.exists()
 
 
 def test_the_best_one(tmp_path):

@@ -39,9 +39,13 @@ class Checkpoints:
       directory: made when the first checkpoint is saved.
       keep: how many of the newest stay.
       best_key: the metric, larger is better, whose best checkpoint stays too.
+
+    Raises:
+      UserError: what `check_name` refuses.
     """
 
     def __init__(self, directory: Path, *, keep: int, best_key: str) -> None:
+        check_name(directory)
         self.directory = Path(directory).absolute()
         self._keep = keep
         self._best_key = best_key
@@ -258,6 +262,16 @@ class Checkpoints:
                 f"a checkpoint could not be written to {self.directory} ({reason}); the last good one is "
                 f"{last}; make room or fix the directory, then repeat the command to resume from there."
             ) from error
+
+
+def check_name(directory: Path) -> None:
+    """Raises UserError where a directory's name is not UTF-8, which TensorStore can neither write nor read."""
+    try:
+        str(directory.absolute()).encode()
+    except UnicodeEncodeError:
+        raise UserError(
+            f"no checkpoint can be kept in {directory}, whose name is not UTF-8; rename it or choose another --workdir."
+        ) from None
 
 
 class _NewestAndBest:

@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from jaxgan.config import SECTIONS, default, flatten, update
 from jaxgan.errors import UserError
 from jaxgan.run import warm_start
+from jaxgan.run.checkpoints import check_name
 from jaxgan.run.files import draft, write_atomically
 from jaxgan.run.lock import LOCK, lock
 from jaxgan.sweep.plan import Trial
@@ -196,6 +197,7 @@ def open_sweep(workdir: Path, name: str, about: str, trials: list[Trial]) -> Ite
     Raises:
       UserError: it is in use, or what `match_existing` refuses.
     """
+    check_name(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
     with lock(workdir):
         trials = match_existing(workdir, trials)
