@@ -82,7 +82,7 @@ def train(config: ConfigDict, directory: Path) -> int:
     validate(config)
     distributed.initialize(config)
     with distributed.exit_without_peers():
-        return train_here(config, directory)
+        return train_here(config, Path(directory).expanduser())
 
 
 @forgiving_output()

@@ -39,12 +39,28 @@ def protocol_of(config: ConfigDict, gan: Gan, dataset: Dataset) -> dict[str, Any
     }
 
 
-def save_scores(workdir: Path, step: int, numbers: dict[str, float], protocol: dict[str, Any]) -> None:
+def save_scores(workdir: Path, step: int, numbers: dict[str, float], protocol: dict[str, Any]) -> bool:
     """Writes evaluation.json: {"step": step, **numbers, "protocol": protocol}; a number that is not finite as null.
+
+    Scores of a later step stay.
+
+    Returns:
+      Whether it was written.
 
     Raises:
       UserError: it cannot be written.
     """
     finite = {name: number if math.isfinite(number) else None for name, number in numbers.items()}
     content = {"step": step, **finite, "protocol": protocol}
+    if _step_of(workdir / EVALUATION) > step:
+        return False
     write_atomically(workdir / EVALUATION, (json.dumps(content, indent=2) + "\n").encode())
+    return True
+
+
+def _step_of(path: Path) -> int:
+    """The step of the scores in a file; -1 where it is missing or damaged."""
+    try:
+        return int(json.loads(path.read_bytes())["step"])
+    except (OSError, ValueError, TypeError, LookupError, RecursionError, OverflowError):
+        return -1

@@ -40,6 +40,7 @@ class DataFacts(NamedTuple):
     classes: int  # that the players are told; 0 = none
     label_classes: int  # of the data's labels
     stack: int  # stored images in an example
+    class_names: tuple[str, ...] = ()  # one per class of the data's labels, or () if they have none
 
     @property
     def spec(self) -> DataSpec:
@@ -57,6 +58,7 @@ def facts_of(config: ConfigDict, dataset: Dataset, spec: DataSpec) -> dict[str, 
         classes=spec.classes,
         label_classes=dataset.classes,
         stack=dataset.stack,
+        class_names=dataset.class_names,
     )
     return {
         "format": 1,
@@ -200,11 +202,18 @@ def read_config(path: Path) -> ConfigDict:
 def facts_in(path: Path, run: dict[str, Any]) -> DataFacts:
     """The data that run.json tells of, whatever later versions add to it."""
     try:
-        facts = {name: run["data"][name] for name in DataFacts._fields}
+        facts = {name: run["data"][name] for name in DataFacts._fields if name not in DataFacts._field_defaults}
+        class_names = tuple(run["data"].get("class_names", ()))  # which older runs have not
+        if not all(isinstance(name, str) for name in class_names) or len(class_names) not in (
+            0,
+            facts["label_classes"],
+        ):
+            raise ValueError("it does not give a name for each class")
         if not all(type(n) is int and n > 0 for n in (*facts["shape"], facts["examples"], facts["stack"])):
             raise ValueError("it gives no shape and no number of examples")
         bounds = facts["bounds"]
-        return DataFacts(**facts | {"shape": tuple(facts["shape"]), "bounds": bounds and tuple(bounds)})
+        facts |= {"shape": tuple(facts["shape"]), "bounds": bounds and tuple(bounds), "class_names": class_names}
+        return DataFacts(**facts)
     except (ValueError, TypeError, LookupError) as error:
         raise UserError(f"{path / RUN} cannot be used ({error}); restore it from a backup.") from error
 

@@ -49,7 +49,7 @@ class MetricWriter:
             kept = {record["step"]: line for line, record in _parse(found) if record["step"] <= resume_step}
             if b"".join(kept.values()) != found:
                 write_atomically(self._path, b"".join(kept.values()))
-            self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         except OSError as error:
             raise self._failed(error) from error
         self._board = _Board(workdir / TENSORBOARD, resume_step)
