@@ -1,5 +1,7 @@
 """Pixels, the classifier that is trained here, and the cache."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -189,6 +191,30 @@ def test_images_become_bytes_as_the_field_has_them():
     np.testing.assert_array_equal(space.to_bytes(x), np.clip(127.5 * (2 * x - 1) + 128, 0, 255).astype(np.uint8))
     with pytest.raises(UserError, match="1 of 2 pixels are not finite"):
         space.to_bytes(np.array([0.5, np.nan]))
+
+
+def test_what_is_kept_follows_the_umask(tmp_path):
+    before = os.umask(0o002)
+    try:
+        cache.write("a", {"x": np.arange(3)})
+        cache.write("a", {"x": np.arange(4)})  # again
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "cache", tmp_path / "cache/a.npz")}
+    assert modes == {"cache": 0o775, "a.npz": 0o664}
+
+
+def test_a_user_without_a_home_has_no_cache(monkeypatch, capsys):
+    monkeypatch.delenv("JAXGAN_CACHE")
+
+    def home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(cache.Path, "home", home)
+    assert cache.read("a") is None
+    cache.write("a", {"x": np.arange(3)})
+    said = capsys.readouterr().err
+    assert said.startswith("warning: ") and said.endswith("set JAXGAN_CACHE\n") and said.count("\n") == 1
 
 
 def test_the_cache_keeps_arrays_and_survives_a_missing_directory(tmp_path, monkeypatch, capsys):

@@ -11,7 +11,7 @@ import io
 import json
 import os
 import sys
-import tempfile
+import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -53,16 +53,15 @@ def read(name: str) -> dict[str, np.ndarray] | None:
 
 def write(name: str, arrays: Mapping[str, Any]) -> None:
     """Keeps arrays, whole or not at all; where that is impossible, says so on stderr."""
-    path, packed, unfinished = directory() / f"{name}.npz", io.BytesIO(), ""
+    path, packed = directory() / f"{name}.npz", io.BytesIO()
     np.savez(packed, **arrays)
+    # A name of its own: several processes may write the same thing at once. Not `tempfile`: its files ignore the umask.
+    unfinished = path.with_name(f".{name}.{uuid.uuid4().hex}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # A name of its own: several processes may write the same thing at once.
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{name}.", delete=False) as file:
-            unfinished = file.name
-            file.write(packed.getbuffer())
+        unfinished.write_bytes(packed.getbuffer())
         os.replace(unfinished, path)
     except OSError as error:
         with suppress(OSError):
-            os.unlink(unfinished)
+            unfinished.unlink()
         print(f"warning: {path} could not be kept ({error.strerror}); set JAXGAN_CACHE", file=sys.stderr)

@@ -8,6 +8,7 @@ import platform
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +28,19 @@ from jaxgan.state import PRNG
 CONFIG = "config.json"  # the whole configuration
 RUN = "run.json"  # see `facts_of`
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+
+
+# What a directory may hold that is empty otherwise: what the shell or SLURM writes of the very command that is to make
+# it a work directory, and what file browsers and file systems leave.
+BYSTANDERS = (
+    *("nohup.out", "log", "log.txt", "*.log", "stdout*", "stderr*", "slurm-*.out", "slurm-*.err"),
+    *(".DS_Store", "._*", "Thumbs.db", "desktop.ini", ".directory", ".nfs*", "lost+found"),
+)
+
+
+def is_bystander(name: str) -> bool:
+    """Whether an entry of a directory, by its name, makes it none of somebody else's: see `BYSTANDERS`."""
+    return any(fnmatchcase(name, pattern) for pattern in BYSTANDERS)
 
 
 class DataFacts(NamedTuple):
@@ -102,7 +116,7 @@ def claim(path: Path) -> Iterator[Callable[[], None]]:
     Creates the directory and locks it; writes nothing else. In a distributed run only process 0 claims.
 
     Args:
-      path: a new or empty directory, or a work directory.
+      path: a new or empty directory, but for bystanders, or a work directory.
 
     Yields:
       What `lock` yields.
@@ -115,7 +129,8 @@ def claim(path: Path) -> Iterator[Callable[[], None]]:
         found = {entry.name for entry in path.iterdir()}
     except OSError as error:
         raise UserError(f"{path} cannot be the work directory ({error.strerror}); choose another --workdir.") from error
-    if CONFIG not in found and found - {LOCK, RUN, draft(path / RUN).name, draft(path / CONFIG).name}:
+    foreign = found - {LOCK, RUN, draft(path / RUN).name, draft(path / CONFIG).name}
+    if CONFIG not in found and not all(map(is_bystander, foreign)):
         raise UserError(
             f"{path} is not empty and has no {CONFIG}, so it is not a work directory; choose another --workdir."
         )

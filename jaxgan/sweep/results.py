@@ -17,6 +17,7 @@ from jaxgan.run import warm_start
 from jaxgan.run.checkpoints import check_name
 from jaxgan.run.files import draft, write_atomically
 from jaxgan.run.lock import LOCK, lock
+from jaxgan.run.workdir import is_bystander
 from jaxgan.sweep.plan import Trial
 
 # {"name", "about": the sweep file's docstring, "members": see `records`, "common": the fields that all members share}
@@ -141,7 +142,8 @@ def match_existing(workdir: Path, trials: list[Trial]) -> list[Trial]:
     """
     path = workdir / SWEEP
     if not path.exists():
-        if workdir.exists() and {entry.name for entry in workdir.iterdir()} - {LOCK, draft(path).name}:
+        names = {entry.name for entry in workdir.iterdir()} if workdir.exists() else set()
+        if not all(map(is_bystander, names - {LOCK, draft(path).name})):
             raise UserError(f"{workdir} is not empty and has no {SWEEP}; choose another --workdir.")
         return trials
     sweep = read_sweep(workdir)
