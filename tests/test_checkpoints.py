@@ -88,6 +88,19 @@ def test_one_that_a_training_process_deletes_while_it_is_read_is_no_damage(tmp_p
     assert capsys.readouterr().err == ""
 
 
+def test_the_only_one_is_replaced_while_they_are_listed(tmp_path, monkeypatch):
+    saved(tmp_path, 4)
+    listed, steps = [], Checkpoints.steps
+
+    def late(self):
+        listed.append(steps(self) if listed else [])
+        return listed[-1]
+
+    monkeypatch.setattr(Checkpoints, "steps", late)
+    with opened(tmp_path) as checkpoints:
+        assert_is(checkpoints.restore(state(0)), 4)
+
+
 def test_one_that_is_asked_for_and_deleted_while_it_is_read(tmp_path, monkeypatch, capsys):
     place, read = saved(tmp_path, 2, 4), Checkpoints._read
 

@@ -143,6 +143,9 @@ class Checkpoints:
         None where checkpoints came or went meanwhile, and one could not be read: there is something newer to try.
         """
         here = self.steps()
+        if not here and self.directory.is_dir():  # the only one may have been replaced while they were listed
+            time.sleep(DELETION_SECONDS)
+            here = self.steps()
         steps = here if step is None else self._only(step, here)
         self._damaged, self.metrics, self.sha256 = set(), {}, ""
         for candidate in reversed(steps):
