@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from typing import TypeVar
@@ -19,10 +20,11 @@ class UserError(Exception):
 def run_cli(command: Callable[[], T]) -> T:
     """Calls `command`; an error becomes one line on stderr and exit code 2 (130 for Ctrl-C).
 
-    With --debug among the arguments, of which it is taken out, a traceback.
+    With --debug among the arguments, of which it is taken out, a traceback. In --NAME=~/PATH, which shells leave as it
+    is, ~ is the home directory.
     """
     debug = "--debug" in sys.argv
-    sys.argv = [argument for argument in sys.argv if argument != "--debug"]
+    sys.argv = [_at_home(argument) for argument in sys.argv if argument != "--debug"]
     try:
         return command()
     except KeyboardInterrupt:
@@ -35,6 +37,11 @@ def run_cli(command: Callable[[], T]) -> T:
             raise
         print(f"error: {describe(error)}", file=sys.stderr)
         sys.exit(2)
+
+
+def _at_home(argument: str) -> str:
+    name, sign, path = argument.partition("=") if argument.startswith("--") else ("", "", argument)
+    return name + sign + (os.path.expanduser(path) if path == "~" or path.startswith("~/") else path)
 
 
 def describe(error: Exception) -> str:

@@ -2,8 +2,8 @@
 
     python -m jaxgan.main --config=digits [--config.KEY=VALUE ...] [--workdir=DIR]    (trains, in runs/digits)
     python -m jaxgan.main --workdir=DIR [--config.KEY=VALUE ...]                      (resumes, with what DIR stores)
-    python -m jaxgan.main --mode=evaluate --workdir=DIR [--config.evaluate.KEY=VALUE] [--config.data.KEY=VALUE]
-    python -m jaxgan.main --mode=sample --workdir=DIR [--samples=N] [--seed=S] [--label=Y]
+    python -m jaxgan.main --mode=evaluate --workdir=DIR [--step=N|best] [--config.evaluate.KEY=VALUE] [--config.data...]
+    python -m jaxgan.main --mode=sample --workdir=DIR [--step=N|best] [--samples=N] [--seed=S] [--label=Y]
     python -m jaxgan.main --mode=config --config=digits       (prints every field, its value, meaning and choices)
     python -m jaxgan.main --list=configs|losses|penalties|terms|networks|optimizers|augments|metrics|conditions|data
     python -m jaxgan.main --mode=export --workdir=DIR [--out=FOLDER]
@@ -30,8 +30,9 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--list", help="print what there is to choose from, and end")
     parser.add_argument("--samples", type=int, default=100, help="how many --mode=sample draws (default: 100)")
     parser.add_argument("--seed", type=int, default=0, help="which ones --mode=sample draws (default: 0)")
-    parser.add_argument("--label", type=int, help="the class that --mode=sample draws (default: all)")
     parser.add_argument("--out", type=Path, help="the folder that --mode=export writes (default: DIR/export)")
+    parser.add_argument("--label", help="number or name of the class that --mode=sample draws (default: all)")
+    parser.add_argument("--step", help="of the checkpoint to evaluate or sample, or best (default: the newest)")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
 
@@ -50,6 +51,8 @@ def main() -> int:
         print("starting: importing JAX", flush=True)  # a second or, on a busy machine, many
         from jaxgan import train
 
+        if flags.step:
+            raise errors.UserError("--step is for --mode=evaluate and --mode=sample; training resumes from the newest.")
         return train.train(resolve(flags.config, workdir, changes), workdir)
 
     from jaxgan.run import trained
@@ -58,12 +61,12 @@ def main() -> int:
     if refused := [change for change in changes if not change.startswith(allowed)]:
         raise errors.UserError(f"--mode={flags.mode} uses the work directory's configuration; leave out {refused[0]}.")
     if flags.mode == "evaluate":
-        return trained.evaluate(workdir, changes)
+        return trained.evaluate(workdir, changes, trained.step_named(flags.step))
     if flags.mode == "export":
         from jaxgan.run import release
 
         return release.release(workdir, flags.out)
-    return trained.draw(workdir, flags.samples, flags.seed, flags.label)
+    return trained.draw(workdir, flags.samples, flags.seed, flags.label, trained.step_named(flags.step))
 
 
 def resolve(name: str | None, workdir: Path, changes: list[str]):

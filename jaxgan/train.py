@@ -82,7 +82,7 @@ def train(config: ConfigDict, directory: Path) -> int:
     validate(config)
     distributed.initialize(config)
     with distributed.exit_without_peers():
-        return train_here(config, directory)
+        return train_here(config, Path(directory).expanduser())
 
 
 @forgiving_output()
@@ -96,9 +96,10 @@ def train_here(config: ConfigDict, directory: Path) -> int:
     evaluate = evaluator(config, gan, dataset)
     facts = workdir.facts_of(config, dataset, spec_of(config, dataset))
     primary = distributed.is_primary_host()
+    checkpoints = Checkpoints(directory / "checkpoints", keep=config.checkpoint.keep, best_key=SELECTION)
     with (
         workdir.claim(directory) if primary else nullcontext(lambda: None) as still_mine,
-        Checkpoints(directory / "checkpoints", keep=config.checkpoint.keep, best_key=SELECTION) as checkpoints,
+        checkpoints,
         interruptions() as signals,
     ):
         if primary:

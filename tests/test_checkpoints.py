@@ -14,8 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import jaxgan
 from jaxgan.errors import UserError
-from jaxgan.run.checkpoints import Checkpoints
+from jaxgan.run.checkpoints import Checkpoints, _named
+from jaxgan.sweep import results
+from jaxgan.train import train
 
 
 def state(seed: int) -> dict:
@@ -64,6 +67,74 @@ def test_nothing_is_restored_from_nothing_and_nothing_is_written(tmp_path):
         assert checkpoints.restore(state(0)) is None
         assert checkpoints.steps() == [] and checkpoints.best_step() is None
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("gone", ["4", "4/state"])
+def test_one_that_a_training_process_deletes_while_it_is_read_is_no_damage(tmp_path, monkeypatch, capsys, gone):
+    place, read, tried = saved(tmp_path, 2, 4), Checkpoints._read, []
+
+    def late(self, step):
+        tried.append(step)
+        if step == 4:
+            (place / "6").mkdir()
+            shutil.rmtree(place / gone)
+            return read(self, step)
+        return {name: np.asarray(x) for name, x in _named(state(6)).items()}, {}, "digest"
+
+    monkeypatch.setattr(Checkpoints, "_read", late)
+    with opened(tmp_path) as checkpoints:
+        assert_is(checkpoints.restore(state(0)), 6)
+    assert tried == [4, 6]
+    assert capsys.readouterr().err == ""
+
+
+def test_the_only_one_is_replaced_while_they_are_listed(tmp_path, monkeypatch):
+    saved(tmp_path, 4)
+    listed, steps = [], Checkpoints.steps
+
+    def late(self):
+        listed.append(steps(self) if listed else [])
+        return listed[-1]
+
+    monkeypatch.setattr(Checkpoints, "steps", late)
+    with opened(tmp_path) as checkpoints:
+        assert_is(checkpoints.restore(state(0)), 4)
+
+
+def test_one_that_is_asked_for_and_deleted_while_it_is_read(tmp_path, monkeypatch, capsys):
+    place, read = saved(tmp_path, 2, 4), Checkpoints._read
+
+    def late(self, step):
+        shutil.rmtree(place / "2")
+        return read(self, step)
+
+    monkeypatch.setattr(Checkpoints, "_read", late)
+    with opened(tmp_path) as checkpoints, pytest.raises(UserError, match=r"no checkpoint of step 2; it has \[4\]"):
+        checkpoints.restore(state(0), step=2)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_name_that_is_not_utf8_is_refused_before_training(tiny_config, tmp_path):
+    for use in (lambda path: train(tiny_config(), path), jaxgan.load):
+        place = tmp_path / "x\udcff"
+        with pytest.raises(UserError, match="whose name is not UTF-8" if use != jaxgan.load else "work directory"):
+            use(place)
+        assert not place.exists()
+    with pytest.raises(UserError, match="whose name is not UTF-8"), results.open_sweep(place, "x", "", []):
+        pass
+    assert not place.exists()
+
+
+def test_the_best_one(tmp_path):
+    saved(tmp_path, 1)
+    with opened(tmp_path) as checkpoints:
+        with pytest.raises(UserError, match="was evaluated, so none is the best; name a step"):
+            checkpoints.restore(state(0), step="best")
+        checkpoints.restore(state(0))
+        for step, score in {2: 1.0, 3: 5.0, 4: 2.0, 5: 3.0}.items():
+            checkpoints.save(step, state(step), metrics={"score": score})
+        checkpoints.close()
+        assert_is(checkpoints.restore(state(0), step="best"), 3)
 
 
 def test_close_waits_and_saving_may_go_on(tmp_path):

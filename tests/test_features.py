@@ -1,5 +1,7 @@
 """Pixels, the classifier that is trained here, and the cache."""
 
+import os
+
 import jax
 import numpy as np
 import pytest
@@ -264,6 +266,30 @@ def test_a_whole_file_of_the_cache_without_the_arrays_is_computed_again(tmp_path
     np.testing.assert_array_equal(space.features_of_data(slow, x), x + 1)
     np.testing.assert_array_equal(space.features_of_data(slow, x), x + 1)
     assert calls == [5, 5]
+
+
+def test_what_is_kept_follows_the_umask(tmp_path):
+    before = os.umask(0o002)
+    try:
+        cache.write("a", {"x": np.arange(3.0)})
+        cache.write("a", {"x": np.arange(4.0)})  # again
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "cache", tmp_path / "cache/a.npz")}
+    assert modes == {"cache": 0o775, "a.npz": 0o664}
+
+
+def test_a_user_without_a_home_has_no_cache(monkeypatch, capsys):
+    monkeypatch.delenv("JAXGAN_CACHE")
+
+    def home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(cache.Path, "home", home)
+    assert cache.read("a", {"x": (3,)}) is None
+    cache.write("a", {"x": np.arange(3.0)})
+    said = capsys.readouterr().err
+    assert said.startswith("warning: ") and said.endswith("set JAXGAN_CACHE\n") and said.count("\n") == 1
 
 
 def test_the_cache_keeps_arrays_and_survives_a_missing_directory(tmp_path, monkeypatch, capsys):

@@ -15,6 +15,7 @@ from PIL import Image
 
 import jaxgan
 from jaxgan import errors, main
+from jaxgan.config import update
 from jaxgan.evaluate import sampler
 from jaxgan.run import plots, report, scores, trained
 from jaxgan.run.workdir import read_config
@@ -49,6 +50,7 @@ def finished(tiny_config, tmp_path_factory):
         place / "images.npz",
         train=rng.integers(0, 256, (100, 8, 8)).astype(np.uint8),
         train_labels=np.arange(100) % 3,
+        class_names=["cat", "dog", "10"],
     )
     changes = {"data.name": f"npz:{place / 'images.npz'}", "data.validation": 10, "conditional": "label"}
     assert train(tiny_config(**changes, **{"train.steps": 10, "generator.irange": 1.0}), place / "work") == 0
@@ -266,6 +268,71 @@ def test_sample_of_a_class(call, work):
     assert not np.array_equal(jaxgan.load(work).sample(4, y=2), jaxgan.load(work).sample(4, y=1))
 
 
+def test_sample_of_a_class_by_its_name(call, work):
+    assert jaxgan.load(work).facts.class_names == ("cat", "dog", "10")
+    code, out, err = call("--mode=sample", f"--workdir={work}", "--samples=4", "--label=dog")
+    assert (code, err) == (0, "") and "4 samples of class 1 (dog) of step 10" in out
+    with np.load(work / "samples/step_10_seed_0_n_4_label_1.npz") as file:
+        np.testing.assert_array_equal(file["samples"], jaxgan.load(work).sample(4, y=1))
+    gan = jaxgan.load(work)
+    np.testing.assert_array_equal(gan.sample(3, y=["10", "cat", "dog"]), gan.sample(3, y=[2, 0, 1]))
+    with pytest.raises(errors.UserError, match="no class 'bird'; the nearest"):
+        gan.sample(2, y=["cat", "bird"])
+
+
+def test_a_run_without_class_names_is_read(call, work):
+    """As older versions wrote them."""
+    run = json.loads((work / "run.json").read_text())
+    assert run["data"].pop("class_names") == ["cat", "dog", "10"]
+    (work / "run.json").write_text(json.dumps(run))
+    code, _, err = call("--mode=sample", f"--workdir={work}", "--samples=4", "--label=cat")
+    assert code == 2 and "no class 'cat'; its classes have no names, and classes go from 0 to 2" in err
+    run["data"]["class_names"] = ["cat"]
+    (work / "run.json").write_text(json.dumps(run))
+    with pytest.raises(errors.UserError, match="a name for each class"):
+        jaxgan.load(work)
+
+
+def test_scores_of_an_older_step_do_not_replace_newer_ones(call, work, tiny_config):
+    config = jaxgan.load(work).config
+    assert train(update(config, {"train.steps": 20}), work) == 0
+    before = (work / "evaluation.json").read_bytes()
+    code, out, _ = call("--mode=evaluate", f"--workdir={work}", "--step=10")
+    assert code == 0 and "step 10 of" in out and "test_log_likelihood" in out
+    assert "evaluation.json has the scores of a later step and stays as it is" in out
+    assert (work / "evaluation.json").read_bytes() == before
+    best = jaxgan.load(work, step="best").step
+    code, out, _ = call("--mode=evaluate", f"--workdir={work}", "--step=best")
+    assert code == 0 and f"step {best} of" in out
+    assert call("--mode=sample", f"--workdir={work}", "--samples=2", "--step=10")[0] == 0
+    assert (work / "samples/step_10_seed_0_n_2.npz").exists()
+    with pytest.raises(errors.UserError, match='a whole number or "best", not'):
+        jaxgan.load(work, step="newest")
+
+
+def test_scores_that_cannot_be_saved_are_printed(call, work):
+    (work / "evaluation.json").unlink()
+    (work / "evaluation.json").mkdir()  # root may write in a directory that is read-only
+    code, out, err = call("--mode=evaluate", f"--workdir={work}")
+    assert code == 0 and "test_log_likelihood" in out
+    assert err.startswith("warning: the scores are not saved: ") and err.count("\n") == 1
+
+
+def test_a_tilde_is_the_home(call, work, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(ROOT)
+    assert call("--mode=sample", "--workdir=~/work", "--samples=1")[0] == 0
+    assert (work / "samples/step_10_seed_0_n_1.png").exists()
+    gan = jaxgan.load("~/work")
+    gan.export("~/g.stablehlo")
+    assert (tmp_path / "g.stablehlo").exists()
+    assert call("--mode=sample", "--workdir=~", "--samples=1")[2].startswith(
+        f"error: {tmp_path} is not a work directory"
+    )
+    assert train(update(gan.config, {"train.steps": 12}), Path("~/work")) == 0
+    assert not (ROOT / "~").exists()
+
+
 def test_a_config_names_the_workdir_of_every_mode(call, work, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").mkdir()
@@ -292,7 +359,10 @@ def test_a_config_names_the_workdir_of_every_mode(call, work, tmp_path, monkeypa
         (["--mode=sample", "--workdir=WORK", "--config.data.dir=x"], "leave out --config.data.dir=x"),
         (["--mode=sample", "--workdir=WORK", "--label=3"], "there is no class 3; classes go from 0 to 2"),
         (["--mode=sample", "--workdir=WORK", "--label=-1"], "there is no class -1; classes go from 0 to 2"),
-        (["--mode=sample", "--workdir=WORK", "--label=two"], "invalid int value: 'two'"),
+        (["--mode=sample", "--workdir=WORK", "--label=cta"], "no class 'cta'; the nearest of its 3 is 'cat'"),
+        (["--mode=sample", "--workdir=WORK", "--step=7"], "no checkpoint of step 7; it has [10]"),
+        (["--mode=evaluate", "--workdir=WORK", "--step=last"], "--step=last is neither the step of a checkpoint nor"),
+        (["--config=configs/digits.py", "--workdir=WORK", "--step=10"], "--step is for --mode=evaluate and"),
         (["--mode=sample", "--workdir=WORK", "--samples=0"], "n=0"),
         (["--mode=sample", "--workdir=WORK", "--samples=1000000"], "at most 100000"),
         (["--mode=sample", "--workdir=WORK", "--seed=-1"], "seed=-1"),

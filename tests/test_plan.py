@@ -1,7 +1,9 @@
 """Sweeps: what the combinators combine, what shares a program, and every mistake one sentence."""
 
 import json
+from types import SimpleNamespace
 
+import jax
 import numpy as np
 import pytest
 from hypothesis import given
@@ -152,6 +154,21 @@ def test_memory(tiny_config, monkeypatch):
     monkeypatch.setattr(cost.devices, "threads", lambda: 2)
     assert cost.max_members(trial, 1) == 9
     assert cost.max_members(trial, 10**6) == 1
+
+
+def test_memory_of_a_backend_that_does_not_tell(tiny_config, monkeypatch):
+    (trial,) = plan.trials(tiny_config(**{"evaluate.metrics": ()}), [{}])
+    member = cost.memory(trial).member
+    monkeypatch.setattr(jax.stages.Compiled, "memory_analysis", lambda _: None)
+    assert cost.memory(trial).step == cost.memory(trial).member == member
+    assert cost.describe([[trial]], 1, timed=False).endswith(" MB")
+    for stats in (None, {}, {"bytes_in_use": 5}):
+        monkeypatch.setattr(cost.devices, "take_turns", lambda: False)
+        monkeypatch.setattr(
+            cost.jax, "local_devices", lambda stats=stats: [SimpleNamespace(memory_stats=lambda: stats)]
+        )
+        monkeypatch.setattr(cost, "memory", lambda _: cost.Memory(1, 1, 1))
+        assert cost.max_members(trial, 1) == cost.jax.local_device_count()
 
 
 def test_values_may_come_from_numpy():

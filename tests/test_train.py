@@ -64,6 +64,18 @@ def test_a_run_leaves_what_the_readme_promises(finished):
     assert evaluation[SELECTION] == evaluation["validation_log_likelihood"]
 
 
+def test_the_files_of_a_run_follow_the_umask(tiny_config, tmp_path):
+    """So that a group can share a run: all kinds of files that a run writes."""
+    before = os.umask(0o002)
+    try:
+        assert train(tiny_config(**{"sample.every": 10}), tmp_path / "work") == 0
+    finally:
+        os.umask(before)
+    modes = {path: path.stat().st_mode & 0o777 for path in [tmp_path / "work", *(tmp_path / "work").rglob("*")]}
+    assert {".lock", "metrics.jsonl", "run.json", "report.html", "curves.png"} <= {path.name for path in modes}
+    assert [path for path, mode in modes.items() if mode != (0o775 if path.is_dir() else 0o664)] == []
+
+
 def test_a_score_carries_its_protocol(finished):
     protocol = json.loads((finished / "evaluation.json").read_text())["protocol"]
     versions = protocol.pop("versions")

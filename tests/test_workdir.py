@@ -18,6 +18,7 @@ from jaxgan.data import Dataset
 from jaxgan.errors import UserError
 from jaxgan.gan import spec_of
 from jaxgan.run.workdir import DataFacts, check, claim, facts_of, read_run, record
+from jaxgan.sweep import results
 
 
 def dataset(n: int = 5, shape: tuple[int, ...] = (8, 8, 1), value: int = 0) -> Dataset:
@@ -184,6 +185,25 @@ def test_a_directory_of_something_else_is_left_alone(tmp_path):
     assert contents(tmp_path) == {"thesis.tex": b"x"}
     with pytest.raises(UserError, match="not a work directory"):
         read_run(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["nohup.out", "train.log", "log.txt", "slurm-17.out", ".DS_Store", "._x", "Thumbs.db"])
+def test_the_log_of_the_command_makes_no_directory_somebody_elses(tmp_path, name):
+    (tmp_path / name).write_text("x")
+    assert results.match_existing(tmp_path, []) == []
+    with begun(tmp_path, default(), dataset()):
+        assert read_run(tmp_path)[1].examples == 5
+    assert (tmp_path / name).read_text() == "x"
+
+
+@pytest.mark.parametrize("name", ["logs.tex", "log.py", "data.npz", "thumbs"])
+def test_other_files_beside_the_log_are_somebody_elses(tmp_path, name):
+    (tmp_path / "train.log").write_text("x")
+    (tmp_path / name).write_text("x")
+    with pytest.raises(UserError, match="not a work directory"), begun(tmp_path, default(), dataset()):
+        pass
+    with pytest.raises(UserError, match="is not empty"):
+        results.match_existing(tmp_path, [])
 
 
 @pytest.mark.parametrize("writer", ["", ".17-0123abcd"])  # of earlier versions, and of this one

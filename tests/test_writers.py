@@ -169,6 +169,26 @@ def test_metrics_that_cannot_be_written(tmp_path):
         MetricWriter(tmp_path, resume_step=0)
 
 
+@pytest.mark.parametrize("clock", [1.7e18, 1.8e18 - 1, 1.8e18, 3e9])
+def test_a_clock_that_was_set_back_hides_no_steps(tmp_path, monkeypatch, clock):
+    """The events of a later start are read later, by their names."""
+    monkeypatch.setattr(writers.time, "time_ns", lambda: int(1.8e18))
+    write(tmp_path, 1, 2)
+    monkeypatch.setattr(writers.time, "time_ns", lambda: int(clock))
+    write(tmp_path, 3, resume_step=2)
+    write(tmp_path, 4, resume_step=3)
+    assert [event.step for event in events(tmp_path) if event.summary.value and event.step] == [1, 1, 2, 2, 3, 3, 4, 4]
+    assert len(list((tmp_path / "tensorboard").iterdir())) == 3
+
+
+def test_a_clock_that_begins_at_1970(tmp_path, monkeypatch):
+    monkeypatch.setattr(writers.time, "time_ns", lambda: int(3e9))
+    write(tmp_path, 1)
+    monkeypatch.setattr(writers.time, "time_ns", lambda: int(1.8e18))
+    write(tmp_path, 2, resume_step=1)
+    assert [event.step for event in events(tmp_path) if event.summary.value] == [1, 1, 2, 2]
+
+
 def test_tensorboard_has_scalars_and_pictures_and_hides_steps_done_twice(tmp_path):
     grey = np.arange(12, dtype=np.uint8).reshape(3, 4, 1)
     with MetricWriter(tmp_path, resume_step=0) as writer:

@@ -23,7 +23,12 @@ from jaxgan.files import open_atomically
 
 def directory() -> Path:
     """Where arrays are kept."""
-    return Path(os.environ.get("JAXGAN_CACHE") or Path.home() / ".cache" / "jaxgan")
+    if place := os.environ.get("JAXGAN_CACHE"):
+        return Path(place).expanduser()
+    try:
+        return Path.home() / ".cache" / "jaxgan"
+    except RuntimeError:  # this user has no home: nothing is there, and nothing can be written, as `write` says
+        return Path(os.devnull, "jaxgan")
 
 
 def digest(*parts: Any) -> str:

@@ -300,7 +300,7 @@ def load(path: str | Path) -> Inception:
     Raises:
       UserError: no such file, a damaged one, or another network's.
     """
-    arrays, sha256 = inception_weights.load(Path(path), shapes())
+    arrays, sha256 = inception_weights.load(Path(path).expanduser(), shapes())
     return Inception(jax.tree.map(jnp.asarray, unflatten_dict(arrays, sep="/")), sha256)
 
 

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,6 +22,8 @@ from jax.experimental import multihost_utils
 
 from jaxgan.errors import UserError
 from jaxgan.run.quiet import collected, quiet
+
+DELETION_SECONDS = 0.2  # after which a checkpoint that is being deleted is gone
 
 
 class Checkpoints:
@@ -36,9 +39,13 @@ class Checkpoints:
       directory: made when the first checkpoint is saved.
       keep: how many of the newest stay.
       best_key: the metric, larger is better, whose best checkpoint stays too.
+
+    Raises:
+      UserError: what `check_name` refuses.
     """
 
     def __init__(self, directory: Path, *, keep: int, best_key: str) -> None:
+        check_name(directory)
         self.directory = Path(directory).absolute()
         self._keep = keep
         self._best_key = best_key
@@ -95,52 +102,75 @@ class Checkpoints:
             items = ocp.args.Composite(state=ocp.args.StandardSave(arrays), about=ocp.args.JsonSave(about))
             self._manager.save(step, args=items, force=True)
 
-    def restore(self, like: Any, *, step: int | None = None) -> tuple[int, Any] | None:
+    def restore(self, like: Any, *, step: int | str | None = None) -> tuple[int, Any] | None:
         """The newest intact checkpoint, or that of `step`; a later `save` continues from it.
 
         A damaged one (it cannot be read, or its bytes are not those of its digest) is named on stderr
-        with the reason, and the next older one is tried.
+        with the reason, and the next older one is tried. One that another process, which trains, has deleted while it
+        was read is no damage: the newest one is read then.
 
         Args:
+          step: None for the newest one; "best" for that of `best_step`.
           like: a pytree of arrays or `jax.ShapeDtypeStruct`s: what the state has to look like.
 
         Returns:
           Its step and its state (as `like`, of NumPy arrays), or None where there is no checkpoint.
 
         Raises:
-          UserError: there are checkpoints but none is intact, there is none of this step, its arrays have
-            other names, shapes or dtypes than `like`, or the pending save failed.
+          UserError: there are checkpoints but none is intact, there is none of this step or none with a score, its
+            arrays have other names, shapes or dtypes than `like`, or the pending save failed.
         """
         self.close()
-        steps = self.steps()
-        if step is not None:
-            if step not in steps:
-                raise UserError(f"{self.directory} has no checkpoint of step {step}; it has {steps or 'none'}.")
-            steps = [step]
-        self._damaged = set()
-        arrays: dict[str, np.ndarray] = {}
-        found, self.metrics, self.sha256 = -1, {}, ""
+        while (tried := self._newest_intact(step)) is None:
+            pass
+        steps, found, arrays = tried
+        _sync_found(found)
+        if steps and found < 0:
+            raise UserError(
+                f"no checkpoint in {self.directory} is intact (tried {', '.join(map(str, steps))}); restore "
+                f"one from a backup, or train anew in another --workdir."
+            )
+        state = self._fit(found, arrays, like) if steps else None
+        self._last = found
+        return (found, state) if steps else None
+
+    def _newest_intact(self, step: int | str | None) -> tuple[list[int], int, dict[str, np.ndarray]] | None:
+        """What `restore` tries, the step of the one that is intact (-1 for none) and its arrays, by name.
+
+        None where checkpoints came or went meanwhile, and one could not be read: there is something newer to try.
+        """
+        here = self.steps()
+        if not here and self.directory.is_dir():  # the only one may have been replaced while they were listed
+            time.sleep(DELETION_SECONDS)
+            here = self.steps()
+        steps = here if step is None else self._only(step, here)
+        self._damaged, self.metrics, self.sha256 = set(), {}, ""
         for candidate in reversed(steps):
-            why = None
+            why = ""
             with collected():
                 try:
                     arrays, self.metrics, self.sha256 = self._read(candidate)
                 except Exception as error:  # damaged files make Orbax raise errors of all kinds
                     why = _line(error)
-            if why is None:
-                found = candidate
-                break
+            if not why:
+                return steps, candidate, arrays
+            time.sleep(DELETION_SECONDS)
+            if self.steps() != here:
+                return None
             self._damaged.add(candidate)
             print(f"warning: checkpoint {candidate} in {self.directory} is damaged: {why}", file=sys.stderr)
-        _sync_found(found)
-        if steps and found < 0:
-            raise UserError(
-                f"no checkpoint in {self.directory} is intact (tried {', '.join(map(str, steps))}); restore "
-                f"one from a backup, or remove the directory to start from step 0."
-            )
-        state = self._fit(found, arrays, like) if steps else None
-        self._last = found
-        return (found, state) if steps else None
+        return steps, -1, {}
+
+    def _only(self, step: int | str, here: list[int]) -> list[int]:
+        """The one checkpoint that is asked for."""
+        if step == "best":
+            best = self.best_step()
+            if best is None:
+                raise UserError(f"no checkpoint in {self.directory} was evaluated, so none is the best; name a step.")
+            return [best]
+        if step not in here:
+            raise UserError(f"{self.directory} has no checkpoint of step {step}; it has {here or 'none'}.")
+        return [int(step)]
 
     def close(self) -> None:
         """Waits for the pending save and frees its threads.
@@ -232,6 +262,16 @@ class Checkpoints:
                 f"a checkpoint could not be written to {self.directory} ({reason}); the last good one is "
                 f"{last}; make room or fix the directory, then repeat the command to resume from there."
             ) from error
+
+
+def check_name(directory: Path) -> None:
+    """Raises UserError where a directory's name is not UTF-8, which TensorStore can neither write nor read."""
+    try:
+        str(directory.absolute()).encode()
+    except UnicodeEncodeError:
+        raise UserError(
+            f"no checkpoint can be kept in {directory}, whose name is not UTF-8; rename it or choose another --workdir."
+        ) from None
 
 
 class _NewestAndBest:

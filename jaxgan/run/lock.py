@@ -39,7 +39,7 @@ def lock(path: Path) -> Iterator[Callable[[], None]]:
     """
     me = {"host": socket.gethostname(), "pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
     try:
-        file = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+        file = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error.strerror}); choose another --workdir.") from error
     try:

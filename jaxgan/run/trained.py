@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import math
 import operator
+import re
+import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from ml_collections import ConfigDict
 
 from jaxgan import data, distributed, ema
 from jaxgan.config import validate
+from jaxgan.config.fields import nearest
 from jaxgan.config.files import override
 from jaxgan.errors import UserError
 from jaxgan.evaluate import SELECTION, evaluator, sampler
@@ -80,7 +83,8 @@ class Trained:
         """`n` samples of p_g: [n, *shape] float32 in the range of the data; the first ones of any larger n.
 
         Args:
-          y: the class of each, [n] integers, or one for all; None draws them, where the players were told any.
+          y: the class of each, [n] integers or names of classes, or one for all; None draws them, where the players
+            were told any.
           ema: True for the first of `averages` (theta_g itself where there is none), False for theta_g itself, or
             the name of one.
 
@@ -130,7 +134,9 @@ class Trained:
         params, stats = self.generator_variables(ema)
         z_size, classes = self.config.prior.size, self.gan.classes
         write = export.write_onnx if Path(path).suffix == ".onnx" else export.write
-        write(Path(path), lambda *args: self.gan.G(params, stats, *args)[0], z_size=z_size, classes=classes)
+        write(
+            Path(path).expanduser(), lambda *args: self.gan.G(params, stats, *args)[0], z_size=z_size, classes=classes
+        )
 
     @pinned()
     def discriminate(self, x: Any, y: Any = None) -> np.ndarray:
@@ -203,12 +209,21 @@ class Trained:
         if not self.gan.classes:
             raise UserError("this GAN was trained without classes (conditional=none); leave y out.")
         y = np.asarray(y)
+        if y.dtype.kind == "U" and y.size:
+            y = np.vectorize(self._class_named, otypes=[np.int32])(y)
         if y.dtype.kind not in "iu" or y.shape not in ((), (n,)):
             raise UserError(f"y is one class or {n} of them, whole numbers, not {y.tolist()!r:.60}.")
         if y.size and not (y.min() >= 0 and y.max() < self.gan.classes):
             wrong = int(y.min()) if y.min() < 0 else int(y.max())
             raise UserError(f"there is no class {wrong}; classes go from 0 to {self.gan.classes - 1}.")
         return jnp.asarray(np.broadcast_to(y, (n,)), jnp.int32)
+
+    def _class_named(self, name: str) -> int:
+        names = self.facts.class_names
+        if name in names:
+            return names.index(name)
+        known = f"the nearest of its {len(names)} is {nearest(name, names)!r}" if names else "its classes have no names"
+        raise UserError(f"there is no class {str(name)!r}; {known}, and classes go from 0 to {self.gan.classes - 1}.")
 
 
 def _user_stream(n: int, seed: int) -> jax.Array:
@@ -237,30 +252,33 @@ def _array(values: Any, name: str) -> np.ndarray:
 
 
 @pinned()
-def load(workdir: str | Path, step: int | None = None, width: float | None = None) -> Trained:
+def load(workdir: str | Path, step: int | str | None = None, width: float | None = None) -> Trained:
     """The GAN trained in `workdir`: its newest intact checkpoint, or that of `step`.
 
     Args:
+      step: None for the newest; a number; or "best", for the one with the best score (`evaluate.best`) of those kept.
       width: the first average, which draws samples, becomes the power-function EMA of this relative width, put together
         from those in all checkpoints up to that one (`jaxgan.ema`); two of them at 16 steps reach .02 to .25.
 
     Raises:
-      UserError: no work directory, no checkpoint, or none that is intact; averages that do not reach the width.
+      UserError: no work directory, no checkpoint of this step, or none that is intact or scored; averages that do not
+        reach the width.
     """
+    if not (step is None or step == "best" or (isinstance(step, int | np.integer) and not isinstance(step, bool))):
+        raise UserError(f'step is None, a whole number or "best", not {step!r}.')
     distributed.check_devices()
-    config, facts = read_run(Path(workdir))
+    workdir = Path(workdir).expanduser()
+    config, facts = read_run(workdir)
     gan = build(config, facts.spec, facts.examples, label_classes=facts.label_classes, stack=facts.stack)
     hparams = traced(config)
-    with Checkpoints(Path(workdir) / "checkpoints", keep=config.checkpoint.keep, best_key=SELECTION) as checkpoints:
+    with Checkpoints(workdir / "checkpoints", keep=config.checkpoint.keep, best_key=SELECTION) as checkpoints:
         like = jax.eval_shape(gan.init, hparams)
         found, sha256 = checkpoints.restore(like, step=step), checkpoints.sha256
         if found is None:
             raise UserError(f"{workdir} holds no checkpoint yet; train it first.")
         state = found[1]
         if width is not None:
-            kept = [n for n in checkpoints.steps() if n <= found[0]]
-            states = ((n, checkpoints.restore(like, step=n)[1]) for n in kept)
-            gan, state = _with_width(gan, state, states, step=found[0], width=width)
+            gan, state = _with_width(gan, state, _states(checkpoints, like, found[0]), step=found[0], width=width)
     return Trained(
         config=config,
         step=found[0],
@@ -270,6 +288,19 @@ def load(workdir: str | Path, step: int | None = None, width: float | None = Non
         hparams=hparams,
         facts=facts,
     )
+
+
+def _states(checkpoints: Checkpoints, like: GanState, last: int) -> Iterator[tuple[int, GanState]]:
+    """The steps and states of all checkpoints up to `last` that another process, which trains, does not delete."""
+    for n in checkpoints.steps():
+        if n <= last:
+            try:
+                restored = checkpoints.restore(like, step=n)
+            except UserError:
+                if n in checkpoints.steps():
+                    raise
+                continue
+            yield n, restored[1]
 
 
 def _with_width(
@@ -296,18 +327,32 @@ def _with_width(
     return gan._replace(averages=(average, *gan.averages)), state._replace(averages=(params, *state.averages))
 
 
+def step_named(text: str | None) -> int | str | None:
+    """What --step=N|best asks `load` for.
+
+    Raises:
+      UserError: neither a number nor "best".
+    """
+    if text is None or text == "best":
+        return text
+    if not (text.isascii() and text.isdecimal()):
+        raise UserError(f"--step={text} is neither the step of a checkpoint nor best; take one of these.")
+    return int(text)
+
+
 @pinned()
-def evaluate(workdir: Path, arguments: list[str]) -> int:
-    """`--mode=evaluate`: measures the newest checkpoint, prints it, and writes evaluation.json and, where the run is
-    finished and has one, report.html. What training wrote of a later step in the meantime stays.
+def evaluate(workdir: Path, arguments: list[str], step: int | str | None = None) -> int:
+    """`--mode=evaluate`: measures a checkpoint, prints it, and writes evaluation.json and, where the run is finished
+    and has one, report.html. Those of a later step stay, and what cannot be written is a warning.
 
     Args:
+      step: as of `load`.
       arguments: --config.KEY=VALUE of `data` and `evaluate`: where the data are now, and what is measured.
 
     Raises:
       UserError: other data than the run was trained on, or what cannot be measured.
     """
-    gan = load(workdir)
+    gan = load(workdir, step)
     config = override(gan.config, arguments)
     validate(config)
     for field in ("low", "gcn", "pad", "size"):
@@ -322,13 +367,6 @@ def evaluate(workdir: Path, arguments: list[str]) -> int:
     why: dict[str, str] = {}
     started = time.perf_counter()
     numbers = evaluator(config, gan.gan, dataset)(gan.hparams, gan.state, why=why)
-    if not save_scores(workdir, gan.step, numbers, protocol_of(config, gan.gan, dataset)):
-        print(f"{workdir / EVALUATION} has the scores of a later step by now and stays as it is")
-    if (workdir / report.REPORT).exists():
-        players = {"gan": gan.gan, "hparams": gan.hparams, "state": gan.state, "dataset": dataset}
-        samples = plots.fixed_samples(gan._draw, config=gan.config, **players)
-        if not report.write(workdir, samples=samples, **players):
-            print(f"{workdir / report.REPORT} stays as it is")
     for name, number in numbers.items():
         print(f"{name:28s} {number:.4f}")
     for name, reason in why.items():
@@ -337,30 +375,47 @@ def evaluate(workdir: Path, arguments: list[str]) -> int:
     for sentence in alarms({name: x for name, x in numbers.items() if math.isfinite(x)}, data_kl=data_kl):
         print(sentence)
     print(f"{time.perf_counter() - started:.1f} s")
+    try:
+        saved = save_scores(workdir, gan.step, numbers, protocol_of(config, gan.gan, dataset))
+    except UserError as error:
+        print(f"warning: the scores are not saved: {error}", file=sys.stderr)
+        return 0
+    if not saved:
+        print(f"{workdir / EVALUATION} has the scores of a later step and stays as it is")
+    elif (workdir / report.REPORT).exists():
+        players = {"gan": gan.gan, "hparams": gan.hparams, "state": gan.state, "dataset": dataset}
+        samples = plots.fixed_samples(gan._draw, config=gan.config, **players)
+        if not report.write(workdir, samples=samples, **players):
+            print(f"{workdir / report.REPORT} stays as it is")
     return 0
 
 
-def draw(workdir: Path, n: int, seed: int, label: int | None) -> int:
-    """`--mode=sample`: `n` samples of the newest checkpoint as a picture and as a NumPy file, with their classes.
+def draw(workdir: Path, n: int, seed: int, label: str | None, step: int | str | None = None) -> int:
+    """`--mode=sample`: `n` samples of a checkpoint as a picture and as a NumPy file, with their classes.
 
-    Without a label a class for each row of the picture, where there are classes.
+    Args:
+      label: the number or the name of a class; None for a class for each row of the picture, where there are classes.
+      step: as of `load`.
     """
     if n > MAX_SAMPLES:
         raise UserError(
             f"--samples={n} is more than one call draws; ask for at most {MAX_SAMPLES}, with another --seed each."
         )
-    gan = load(workdir)
+    gan = load(workdir, step)
     if label is not None and not gan.gan.classes:
         raise UserError(f"--label={label}: this GAN was trained without classes (conditional=none); leave it out.")
     classes = gan.gan.classes if label is None else 0
-    y = plots.row_classes(n, classes) if classes and n > 0 else label
+    y: Any = plots.row_classes(n, classes) if classes and n > 0 else None
+    if label is not None:
+        y = int(label) if re.fullmatch(r"-?[0-9]+", label) else gan._class_named(label)
     samples = gan.sample(n, seed, y=y)
-    name = f"step_{gan.step}_seed_{seed}_n_{n}" + ("" if label is None else f"_label_{label}")
+    name = f"step_{gan.step}_seed_{seed}_n_{n}" + ("" if label is None else f"_label_{y}")
     path = workdir / "samples" / f"{name}.png"
     plots.save_samples(path, gan.config, samples, classes)
     packed = io.BytesIO()
     told = {} if y is None else {"y": np.broadcast_to(np.int32(y), (n,))}
     np.savez_compressed(packed, samples=samples, **told)
     write_atomically(path.with_suffix(".npz"), packed.getvalue())
-    print(f"{n} samples of step {gan.step}: {path} and {path.with_suffix('.npz').name}")
+    named = f" of class {y} ({gan.facts.class_names[y]})" if label is not None and gan.facts.class_names else ""
+    print(f"{n} samples{named} of step {gan.step}: {path} and {path.with_suffix('.npz').name}")
     return 0

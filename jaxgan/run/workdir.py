@@ -8,6 +8,7 @@ import platform
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +30,19 @@ RUN = "run.json"  # see `facts_of`
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
+# What a directory may hold that is empty otherwise: what the shell or SLURM writes of the very command that is to make
+# it a work directory, and what file browsers and file systems leave.
+BYSTANDERS = (
+    *("nohup.out", "log", "log.txt", "*.log", "stdout*", "stderr*", "slurm-*.out", "slurm-*.err"),
+    *(".DS_Store", "._*", "Thumbs.db", "desktop.ini", ".directory", ".nfs*", "lost+found"),
+)
+
+
+def is_bystander(name: str) -> bool:
+    """Whether an entry of a directory, by its name, makes it none of somebody else's: see `BYSTANDERS`."""
+    return any(fnmatchcase(name, pattern) for pattern in BYSTANDERS)
+
+
 class DataFacts(NamedTuple):
     """What run.json keeps of the training data."""
 
@@ -40,6 +54,7 @@ class DataFacts(NamedTuple):
     classes: int  # that the players are told; 0 = none
     label_classes: int  # of the data's labels
     stack: int  # stored images in an example
+    class_names: tuple[str, ...] = ()  # one per class of the data's labels, or () if they have none
 
     @property
     def spec(self) -> DataSpec:
@@ -57,6 +72,7 @@ def facts_of(config: ConfigDict, dataset: Dataset, spec: DataSpec) -> dict[str, 
         classes=spec.classes,
         label_classes=dataset.classes,
         stack=dataset.stack,
+        class_names=dataset.class_names,
     )
     return {
         "format": 1,
@@ -100,7 +116,7 @@ def claim(path: Path) -> Iterator[Callable[[], None]]:
     Creates the directory and locks it; writes nothing else. In a distributed run only process 0 claims.
 
     Args:
-      path: a new or empty directory, or a work directory.
+      path: a new or empty directory, but for bystanders, or a work directory.
 
     Yields:
       What `lock` yields.
@@ -114,7 +130,7 @@ def claim(path: Path) -> Iterator[Callable[[], None]]:
     except OSError as error:
         raise UserError(f"{path} cannot be the work directory ({error.strerror}); choose another --workdir.") from error
     foreign = [name for name in names - {LOCK, RUN} if not is_draft(name, RUN) and not is_draft(name, CONFIG)]
-    if CONFIG not in names and foreign:
+    if CONFIG not in names and not all(map(is_bystander, foreign)):
         raise UserError(
             f"{path} is not empty and has no {CONFIG}, so it is not a work directory; choose another --workdir."
         )
@@ -211,11 +227,18 @@ def read_config(path: Path) -> ConfigDict:
 def facts_in(path: Path, run: dict[str, Any]) -> DataFacts:
     """The data that run.json tells of, whatever later versions add to it."""
     try:
-        facts = {name: run["data"][name] for name in DataFacts._fields}
+        facts = {name: run["data"][name] for name in DataFacts._fields if name not in DataFacts._field_defaults}
+        class_names = tuple(run["data"].get("class_names", ()))  # which older runs have not
+        if not all(isinstance(name, str) for name in class_names) or len(class_names) not in (
+            0,
+            facts["label_classes"],
+        ):
+            raise ValueError("it does not give a name for each class")
         if not all(type(n) is int and n > 0 for n in (*facts["shape"], facts["examples"], facts["stack"])):
             raise ValueError("it gives no shape and no number of examples")
         bounds = facts["bounds"]
-        return DataFacts(**facts | {"shape": tuple(facts["shape"]), "bounds": bounds and tuple(bounds)})
+        facts |= {"shape": tuple(facts["shape"]), "bounds": bounds and tuple(bounds), "class_names": class_names}
+        return DataFacts(**facts)
     except (ValueError, TypeError, LookupError) as error:
         raise UserError(f"{path / RUN} cannot be used ({error}); restore it from a backup.") from error
 

@@ -49,7 +49,7 @@ class MetricWriter:
             kept = {record["step"]: line for line, record in _parse(found) if record["step"] <= resume_step}
             if b"".join(kept.values()) != found:
                 write_atomically(self._path, b"".join(kept.values()))
-            self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         except OSError as error:
             raise self._failed(error) from error
         self._board = _Board(workdir / TENSORBOARD, resume_step)
@@ -124,6 +124,12 @@ def _parse(text: bytes) -> list[tuple[bytes, dict]]:
     return found
 
 
+def _next_number(directory: Path) -> int:
+    """The time, or, where the clock has been set back, a number above that of every file of events so far."""
+    names = (path.name.removeprefix("events.out.tfevents.") for path in directory.glob("events.out.tfevents.*"))
+    return max([time.time_ns(), *(int(name) + 1 for name in names if name.isdecimal())])
+
+
 class _Board:
     """TensorBoard's events, written by a thread that neither delays nor fails the run."""
 
@@ -168,7 +174,7 @@ class _Board:
 
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            path = directory / f"events.out.tfevents.{time.time_ns()}"  # read in the order of their names
+            path = directory / f"events.out.tfevents.{_next_number(directory):019d}"  # read in the order of their names
             flushed = -math.inf
             with closing(RecordWriter(str(path))) as records:
                 for event in events():

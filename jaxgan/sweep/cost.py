@@ -40,7 +40,8 @@ def memory(trial: Trial) -> Memory:
     if not devices.take_turns():  # a copy of the member on each device
         state //= jax.local_device_count()
     shared = sum(x.nbytes for x in jax.tree.leaves(data))
-    return Memory(COPIES * state, int(analysis.temp_size_in_bytes), shared)
+    step = int(analysis.temp_size_in_bytes) if analysis else COPIES * state  # a guess where the backend doesn't say
+    return Memory(COPIES * state, step, shared)
 
 
 def max_members(trial: Trial, slots: int) -> int:
@@ -49,9 +50,11 @@ def max_members(trial: Trial, slots: int) -> int:
     if devices.take_turns():  # slots share the memory
         half = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // slots // 2
         return max(1, (half - needs.shared - needs.step * devices.threads()) // needs.member)
-    stats = jax.local_devices()[0].memory_stats()
-    half = (stats["bytes_limit"] - stats["bytes_in_use"]) // 2
     at_hand = jax.local_device_count() if slots == 1 else 1  # one for each of several slots: see `launchers.ray`
+    stats = jax.local_devices()[0].memory_stats() or {}
+    if "bytes_limit" not in stats:  # the backend doesn't say
+        return at_hand
+    half = (stats["bytes_limit"] - stats.get("bytes_in_use", 0)) // 2
     return at_hand * max(1, (half - needs.shared) // (needs.member + needs.step))
 
 

@@ -14,8 +14,10 @@ from ml_collections import ConfigDict
 from jaxgan.config import SECTIONS, default, flatten, update
 from jaxgan.errors import UserError
 from jaxgan.run import warm_start
+from jaxgan.run.checkpoints import check_name
 from jaxgan.run.files import is_draft, write_atomically
 from jaxgan.run.lock import LOCK, lock
+from jaxgan.run.workdir import is_bystander
 from jaxgan.sweep.plan import Trial
 
 # {"name", "about": the sweep file's docstring, "members": see `records`, "common": the fields that all members share}
@@ -141,7 +143,7 @@ def match_existing(workdir: Path, trials: list[Trial]) -> list[Trial]:
     path = workdir / SWEEP
     if not path.exists():
         names = {entry.name for entry in workdir.iterdir()} if workdir.exists() else set()
-        if any(name != LOCK and not is_draft(name, SWEEP) for name in names):
+        if not all(name == LOCK or is_draft(name, SWEEP) or is_bystander(name) for name in names):
             raise UserError(f"{workdir} is not empty and has no {SWEEP}; choose another --workdir.")
         return trials
     sweep = read_sweep(workdir)
@@ -197,6 +199,7 @@ def open_sweep(workdir: Path, name: str, about: str, trials: list[Trial]) -> Ite
     Raises:
       UserError: it is in use, or what `match_existing` refuses.
     """
+    check_name(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
     with lock(workdir):
         trials = match_existing(workdir, trials)
