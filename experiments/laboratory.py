@@ -34,6 +34,8 @@ VERDICTS = {
     "holds": ("holds", "hold"),
     "holds partly": ("partly", "hold partly"),
     "does not hold": ("fails", "do not hold"),
+    "not reproduced": ("unreproduced", "not reproduced"),
+    "undecided": ("undecided", "undecided"),
     OPEN: ("open", "not distinguishable"),
 }
 
@@ -58,7 +60,7 @@ td:nth-child(5) { min-width: 6rem } td:nth-child(6) { width: 17% }
 tr:target { background: var(--target) }
 .of { display: block; color: var(--faint); font-size: .85em }
 .holds { color: var(--holds) } .partly { color: var(--partly) }
-.fails { color: var(--fails) } .open { color: var(--open) }
+.fails { color: var(--fails) } .open, .unreproduced, .undecided { color: var(--open) }
 .filter { max-width: none; font-size: 1.05rem } .filter label { margin-right: 1rem; white-space: nowrap }
 .filter input[type=search] { font: inherit; min-width: 14rem }
 .address { text-decoration: none; color: var(--faint); visibility: hidden } tr:hover .address { visibility: visible }

@@ -90,7 +90,7 @@ from jaxgan.metrics import (
     prdc,
 )
 from jaxgan.run import plots
-from jaxgan.run.files import write_atomically
+from jaxgan.run.files import exclusive, write_atomically
 from jaxgan.state import run_stream
 from jaxgan.sweep.statistics import LEVEL, MIN_SEEDS, Mean, holm, mean_interval, paired_difference
 from jaxgan.train import on_device
@@ -274,21 +274,28 @@ def damaged(images: data.Dataset, rows: np.ndarray, name: str, strength: float, 
 
 
 class Store:
-    """scores.json: scores by name, kept as soon as they are known."""
+    """scores.json: scores by name, kept as soon as they are known, by one command or several."""
 
     def __init__(self, path: Path, about: dict[str, Any]):
         """Raises a UserError where the file holds scores of other samples than `about` tells."""
-        self.path, self.about, self.found = path, about, {}
-        if path.exists():
-            kept = json.loads(path.read_text())
-            if kept["about"] != about:
-                raise UserError(f"{path} holds scores of {kept['about']}, not of {about}; take another --out.")
-            self.found = kept["scores"]
+        self.path, self.about = path, about
+        self.found = self._read()
+
+    def _read(self) -> dict[str, dict[str, float]]:
+        if not self.path.exists():
+            return {}
+        kept = json.loads(self.path.read_text())
+        if kept["about"] != self.about:
+            raise UserError(f"{self.path} holds scores of {kept['about']}, not of {self.about}; take another --out.")
+        return kept["scores"]
 
     def add(self, key: str, numbers: dict[str, float]) -> None:
-        self.found[key] = numbers
-        text = json.dumps({"about": self.about, "scores": self.found}, indent=1)
-        write_atomically(self.path, text.encode())
+        """Keeps scores beside those in the file, which another command may have added to."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with exclusive(self.path):
+            self.found = self._read() | {key: numbers}
+            text = json.dumps({"about": self.about, "scores": self.found}, indent=1)
+            write_atomically(self.path, text.encode())
 
 
 def measure_damage(

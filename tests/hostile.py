@@ -1,6 +1,6 @@
 """Small files that ask a reader for much memory or time, and a program that measures what reading them costs.
 
-`python tests/hostile.py` reads each with `jaxgan.features.torch_file` and prints a JSON object per file: its name and
+`python tests/hostile.py` reads each as released weights of Inception-v3 and prints a JSON object per file: its name and
 bytes, the seconds of CPU time, the growth of the process in bytes, and the sentence that refused it.
 """
 
@@ -12,12 +12,15 @@ import pickle
 import resource
 import struct
 import sys
+import tarfile
 import time
 import zipfile
+import zlib
 from collections.abc import Iterator
+from pathlib import Path
 
 from jaxgan.errors import UserError
-from jaxgan.features import torch_file
+from jaxgan.features import inception_weights, torch_file
 
 MEGABYTE = 2**20
 N = 100_000
@@ -121,18 +124,47 @@ def files() -> Iterator[tuple[str, bytes]]:
     bomb.compress_type = zipfile.ZIP_DEFLATED
     yield "a compressed member", archive_with([bomb])
     yield "a directory of extra fields", directory_of_extras()
+    yield "a graph of many nodes", b"\n\0" * million
+    yield "a node of many attributes", graph(b"\x12\5Const" + b"\x2a\0" * million)
+    tensor_of_sides = field(2, b"\x12\0" * million)
+    attribute = field(1, b"value") + field(2, field(8, b"\x08\1" + tensor_of_sides))
+    yield "a tensor of many sides", graph(b"\x12\5Const" + field(5, attribute))
+    yield "a compressed graph", gzipped(bytes(MEGABYTE), times=600)
+    member = tarfile.TarInfo("x").tobuf()
+    yield "an archive of many members", gzipped(member * 1000, times=200)
+
+
+def field(number: int, content: bytes) -> bytes:
+    """A field of a protocol buffer's message, of bytes."""
+    size, rest = b"", len(content)
+    while rest > 127:
+        size, rest = size + bytes([rest & 127 | 128]), rest >> 7
+    return bytes([number << 3 | 2]) + size + bytes([rest]) + content
+
+
+def graph(node: bytes) -> bytes:
+    return field(1, node)
+
+
+def gzipped(part: bytes, times: int) -> bytes:
+    pack = zlib.compressobj(wbits=31)
+    return b"".join([*(pack.compress(part) for _ in range(times)), pack.flush()])
+
+
+def read(data: bytes) -> None:
+    if data[:2] == b"\x1f\x8b" or data[:1] == b"\n":
+        inception_weights._read_graph(data, Path("FILE"))
+    else:
+        torch_file.read(data, "FILE")
 
 
 def main() -> None:
-    import numpy as np
-
-    np.frombuffer(bytes(8), "<f4").sum()
     for limit, bound in ((resource.RLIMIT_AS, 6 * 2**30), (resource.RLIMIT_CPU, 120)):  # for the machine's sake
         resource.setrlimit(limit, (bound, bound))
     for name, data in files():
         before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
         try:
-            torch_file.read(data, "FILE")
+            read(data)
             words = ""
         except UserError as error:
             words = str(error)

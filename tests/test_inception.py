@@ -344,6 +344,27 @@ def test_damaged_and_other_files_are_refused(tmp_path):
         inception_weights.read(tmp_path / "none.pth", SMALL, SCOPES)
 
 
+def test_a_file_larger_than_any_released_one_is_not_read(tmp_path):
+    path = tmp_path / "weights.pth"
+    with path.open("wb") as file:
+        file.truncate(inception_weights.MAX_BYTES + 1)  # of holes
+    with pytest.raises(UserError, match="has 268435457 bytes, more than any released file"):
+        inception_weights.read(path, SMALL, SCOPES)
+
+
+def test_fields_of_a_message_by_hand():
+    """protobuf.dev/programming-guides/encoding: 150 is 96 01, "testing" has its length before it."""
+    message = b"\x08\x96\x01" + b"\x12\x07testing" + b"\x1d\0\0\x80\x3f" + b"\x21" + bytes(8) + b"\x12\x01x"
+    fields = inception_weights.Fields(memoryview(message), [5])
+    assert [(number, x if isinstance(x, int) else bytes(x)) for number, x in fields] == [
+        (1, 150), (2, b"testing"), (3, b"\0\0\x80\x3f"), (4, bytes(8)), (2, b"x"),
+    ]  # fmt: skip
+    assert inception_weights.Fields(memoryview(message), [5]).last(2, b"") == b"x"
+    for damaged, budget in ((message, 4), (message[:-1], 9), (b"\x0b", 9), (b"\x08" + b"\xff" * 11, 9)):
+        with pytest.raises(ValueError, match=r"field|integer"):
+            list(inception_weights.Fields(memoryview(damaged), [budget]))
+
+
 def test_the_command_ends_with_one_sentence_and_overwrites_nothing(tmp_path):
     out = tmp_path / "inception.npz"
     out.write_bytes(b"mine")

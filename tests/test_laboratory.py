@@ -302,6 +302,14 @@ def test_modes_packing_is_compared_by_seed_and_the_swing_is_not():
     assert gained["ours"][1] < 3 < 20 < gained["ours"][2]  # far wider than a paired interval
     held = modes.verdicts(rows, swung)
     assert held["PacGAN2, grid: more modes than the GAN"]
+    overlapping = [gained | {"ours": (12.0, low, high)} for low, high in ((-1.0, 25.0), (math.nan, math.nan))]
+    assert [modes.verdicts([], [one]) for one in overlapping] == [
+        {"GAN, grid: more modes by PacGAN's protocol": None}
+    ] * 2
+    (fewer,) = modes.verdicts([], [gained | {"ours": (-12.0, -20.0, -4.0)}]).values()
+    assert fewer is False
+    unclear = rows[2] | {"modes": packed | {"paired": (-3.0, -8.0, 2.0), "p": 0.3}}
+    assert modes.verdicts([unclear], []) == {"PacGAN2, grid: more modes than the GAN": None}
 
 
 def test_modes_success_rates_by_hand():

@@ -312,6 +312,15 @@ def test_scores_are_kept_and_not_mixed(tmp_path):
         Store(path, {"samples": 6})
 
 
+def test_two_commands_with_one_out_keep_the_scores_of_both(tmp_path):
+    path = tmp_path / "out" / "scores.json"
+    first, second = Store(path, {}), Store(path, {})
+    first.add("a", {"FID": 1.0})
+    second.add("b", {"FID": 2.0})
+    first.add("c", {"FID": 3.0})
+    assert first.found == Store(path, {}).found == {"a": {"FID": 1.0}, "b": {"FID": 2.0}, "c": {"FID": 3.0}}
+
+
 def test_draws_are_disjoint_and_nothing_is_scored_twice(tmp_path, images, monkeypatch):
     seen = []
     monkeypatch.setattr(metric_agreement, "scores", lambda real, fake: seen.append(fake) or {"FID": 0.0})

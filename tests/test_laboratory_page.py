@@ -29,6 +29,14 @@ class Elements(HTMLParser):
         self.found.append((tag, dict(attrs)))
 
 
+def test_verdicts_of_what_a_small_game_cannot_decide():
+    assert laboratory.verdict_of("**not reproduced** in this toy (25 Gaussians)") == "not reproduced"
+    assert laboratory.verdict_of("**undecided** at this size") == "undecided"
+    assert laboratory.verdict_of("**holds** for 3,000 steps, **undecided** for more") == "holds partly"
+    marks = [mark for mark, _ in laboratory.VERDICTS.values()]
+    assert len(set(marks)) == len(marks) and all(f".{mark}" in laboratory.STYLE for mark in marks)
+
+
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.name)
 def test_a_claim_has_a_verdict_a_number_and_a_command_that_exists(claim):
     assert claim.verdict in laboratory.VERDICTS

@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 
 import numpy as np
 import pytest
@@ -238,6 +239,28 @@ def test_the_page_needs_no_network(workdir):
     assert len(pictures) == 3
     for picture in pictures:
         assert (workdir / picture).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_report_waits_for_the_one_that_read_fewer_results(workdir, monkeypatch):
+    """Else the report that read first and wrote last would replace that of more runs."""
+    results_before = (workdir / results.RESULTS).read_bytes()
+    lines = results_before.splitlines(keepends=True)
+    (workdir / results.RESULTS).write_bytes(b"".join(lines[:3]))
+    read, threads = report.read_settings, []
+
+    def slow(path):
+        swept = read(path)
+        if not threads:
+            (workdir / results.RESULTS).write_bytes(results_before)
+            threads.append(threading.Thread(target=report.write, args=(workdir,)))
+            threads[0].start()
+            threads[0].join(2)
+        return swept
+
+    monkeypatch.setattr(report, "read_settings", slow)
+    report.write(workdir)
+    threads[0].join()
+    assert "runs are finished so far" not in (workdir / "report.md").read_text()
 
 
 HOSTILE = [

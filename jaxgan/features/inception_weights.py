@@ -6,12 +6,16 @@ inception-2015-12-05.tgz, classify_image_graph_def.pb                           
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
+import math
 import re
 import tarfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +24,10 @@ from jaxgan.features import torch_file
 from jaxgan.files import open_atomically
 
 GRAPH = "classify_image_graph_def.pb"
-MAX_GRAPH_BYTES = 2**28  # it has 96 MB; an archive may claim anything
+MAX_BYTES = 2**28  # of a released file: they have up to 96 MB
+MAX_GRAPH_BYTES = 2**27  # and so has the graph; an archive may claim anything
+MAX_MEMBERS = 100  # of the archive, which has five
+MAX_FIELDS = 300_000  # of the graph, which has about a thousand nodes
 FORMAT = 1  # of our .npz
 
 # The last two names of an array here, and what torch and TensorFlow call it within its layer.
@@ -78,6 +85,8 @@ def read_checked(path: Path) -> tuple[bytes, str]:
       UserError: it cannot be read, or the name has other digits.
     """
     try:
+        if path.stat().st_size > MAX_BYTES:
+            raise UserError(f"{path} has {path.stat().st_size} bytes, more than any released file; give one of those.")
         data = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}); give the file of released weights.") from error
@@ -158,33 +167,95 @@ def _from_torch(array: np.ndarray) -> np.ndarray:
 
 def _read_graph(data: bytes, path: Path) -> dict[str, np.ndarray]:
     """The float constants of a GraphDef, or of the one in a .tgz, by node name."""
-    # TensorFlow's message types without TensorFlow.
-    from google.protobuf.message import DecodeError
-    from tensorboardX.proto.graph_pb2 import GraphDef
-
     try:
         if data[:2] == b"\x1f\x8b":
-            with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-                data = _member(archive, path)
-        nodes = GraphDef.FromString(data).node
-    except (DecodeError, tarfile.TarError, EOFError, OSError, ValueError) as error:
+            data = _member(data, path)
+        return dict(_constants(Fields(memoryview(data), [MAX_FIELDS])))
+    except UserError:
+        raise
+    except Exception as error:  # of any kind: the bytes are anybody's
         raise UserError(f"{path} is damaged ({type(error).__name__}); download it again.") from error
-    return dict(_constants(nodes))
 
 
-def _member(archive: tarfile.TarFile, path: Path) -> bytes:
-    for info in archive:
-        if Path(info.name).name == GRAPH and info.isfile() and info.size <= MAX_GRAPH_BYTES:
-            return archive.extractfile(info).read()
+def _member(data: bytes, path: Path) -> bytes:
+    with gzip.open(io.BytesIO(data)) as file:
+        data = file.read(MAX_GRAPH_BYTES + 1)
+    if len(data) > MAX_GRAPH_BYTES:
+        raise ValueError("the archive holds more than the released one")
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        for info in islice(archive, MAX_MEMBERS):
+            if Path(info.name).name == GRAPH and info.isfile():
+                return archive.extractfile(info).read()
     raise UserError(f"{path} holds no {GRAPH}; use inception-2015-12-05.tgz.")
 
 
-def _constants(nodes: Iterable) -> Iterable[tuple[str, np.ndarray]]:
-    for node in nodes:
-        tensor = node.attr["value"].tensor if node.op == "Const" else None
-        if tensor is None or tensor.dtype != 1:  # DT_FLOAT
+class Fields:
+    """The fields of a protocol buffer's message, read one by one, without building anything.
+
+    Args:
+      data: the message.
+      budget: one number: how many fields may still be read, of it and of the messages in it.
+    """
+
+    def __init__(self, data: memoryview, budget: list[int]) -> None:
+        self.data, self.budget = data, budget
+
+    def inside(self, data: memoryview) -> Fields:
+        """Those of a message that is a field of this one, on the same budget."""
+        return Fields(data, self.budget)
+
+    def __iter__(self) -> Iterator[tuple[int, Any]]:
+        """The number of each field and its value: an int, or bytes."""
+        at = 0
+        while at < len(self.data):
+            self.budget[0] -= 1
+            if self.budget[0] < 0:
+                raise ValueError("more fields than the released graph has")
+            key, at = self._varint(at)
+            match key & 7:
+                case 0:
+                    value, at = self._varint(at)
+                    yield key >> 3, value
+                    continue
+                case 1 | 5 as kind:
+                    size = 8 if kind == 1 else 4
+                case 2:
+                    size, at = self._varint(at)
+                case _:
+                    raise ValueError("a field of an unknown kind")
+            if at + size > len(self.data):
+                raise ValueError("a field is longer than its message")
+            yield key >> 3, self.data[at : at + size]
+            at += size
+
+    def _varint(self, at: int) -> tuple[int, int]:
+        """An integer of 7 bits a byte, and where it ends."""
+        value = 0
+        for shift in range(0, 70, 7):
+            byte = self.data[at]
+            value, at = value | (byte & 127) << shift, at + 1
+            if byte < 128:
+                return value, at
+        raise ValueError("an integer of more than 64 bits")
+
+    def last(self, number: int, default: Any) -> Any:
+        """The value of the last field of this number, which is the one that counts."""
+        return dict(self).get(number, default)
+
+
+def _constants(graph: Fields) -> Iterator[tuple[str, np.ndarray]]:
+    """The float constants: tensorflow/core/framework/graph.proto, node_def.proto, attr_value.proto, tensor.proto."""
+    for number, message in graph:
+        node = list(graph.inside(message)) if number == 1 else []
+        if dict(node).get(2) != b"Const":
             continue
-        content = np.frombuffer(tensor.tensor_content, "<f4") if tensor.tensor_content else tensor.float_val
-        values, shape = np.asarray(content, np.float32), tuple(dim.size for dim in tensor.tensor_shape.dim)
-        if np.prod(shape, dtype=float) == values.size:  # one value may stand for many, but not in weights
-            yield node.name, values.reshape(shape)
+        attributes = [dict(graph.inside(message)) for number, message in node if number == 5]
+        value = next((attribute[2] for attribute in attributes if attribute.get(1) == b"value"), b"")
+        tensor = dict(graph.inside(graph.inside(memoryview(value)).last(8, memoryview(b""))))
+        if tensor.get(1) != 1:  # DT_FLOAT
+            continue
+        values = np.frombuffer(tensor.get(4) or tensor.get(5, b""), "<f4")  # as bytes, or as packed floats
+        dims = [dim for number, dim in graph.inside(memoryview(tensor.get(2, b""))) if number == 2]
+        shape = tuple(graph.inside(dim).last(1, 0) for dim in dims)
+        if math.prod(shape) == values.size:  # one value may stand for many, but not in weights
+            yield bytes(dict(node)[1]).decode(), values.reshape(shape)

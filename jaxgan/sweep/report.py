@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from jaxgan.metrics import SHOWN
 from jaxgan.run import page
-from jaxgan.run.files import write_atomically
+from jaxgan.run.files import exclusive, write_atomically
 from jaxgan.run.writers import read_metrics
 from jaxgan.sweep import figures
 from jaxgan.sweep.settings import Setting, Swept, read_settings
@@ -60,9 +60,16 @@ class Parts(NamedTuple):
 def write(workdir: Path) -> None:
     """Writes report.md, report.html and plots/ from the results in `workdir`.
 
+    Another process that reports on the same sweep waits, so that the last report has the latest results.
+
     Raises:
       UserError: a file is damaged, or cannot be written.
     """
+    with exclusive(workdir / "report.html"):
+        _write(workdir)
+
+
+def _write(workdir: Path) -> None:
     swept = read_settings(workdir)
     verdicts = {name: judge(swept, name) for name in swept.metrics}
     sentences, table, runs = findings(swept, verdicts), score_table(swept, verdicts), run_table(swept)
