@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxgan.config import default
+from jaxgan.config import default, update
 from jaxgan.errors import UserError
 from jaxgan.sweep import chain, chunk, cost, fixed, over, plan, product, results, zipped
 
@@ -136,6 +136,29 @@ def test_description(tiny_config, tmp_path):
     words = cost.describe(chunks, 2, timed=False)
     assert words.startswith("10 runs -> 2 programs, 3 members a chunk, ") and words.endswith(" MB")
     assert cost.describe([planned[:1]], 1, timed=False).startswith("1 run -> 1 program, 1 member a chunk, ")
+
+
+def test_the_time_of_a_plan_counts_start_compilation_training_and_pictures(tiny_config, monkeypatch):
+    """By hand, two slots: 30 s + (2 chunks of 6 + 240 + 18 s) / 2 = 294 s."""
+    planned = plan.trials(tiny_config(), over("seed", range(4)))
+    monkeypatch.setattr(cost, "seconds", lambda chunk: cost.Seconds(6.0, 240.0, 18.0))
+    monkeypatch.setattr(cost, "bytes_of", lambda chunk: 4e6)
+    monkeypatch.setattr(cost.time, "process_time", lambda: 30.0)
+    words = cost.describe([planned[:2], planned[2:]], 2, timed=True)
+    parts = "start 30 s, compilation 12 s, training 480 s, pictures 36 s; without evaluations"
+    assert words == f"4 runs -> 1 program, 2 members a chunk, about 4.9 minutes ({parts}), 4 MB"
+
+
+@pytest.mark.slow
+def test_measured_seconds(tiny_config):
+    """Training grows with the steps, pictures with the members, and nothing is left behind."""
+    base = tiny_config(**{"train.steps": 1000, "log.every": 500})
+    trials = plan.trials(base, over("seed", range(3)))
+    one, three = cost.seconds(trials[:1]), cost.seconds(trials)
+    longer = cost.seconds(plan.trials(update(base, {"train.steps": 100_000}), [{}]))
+    assert all(x > 0 for found in (one, three, longer) for x in found)
+    assert longer.training > 10 * one.training
+    assert three.pictures > 1.5 * cost.seconds(trials[:1]).pictures  # whose first picture is no longer the first of all
 
 
 def test_memory(tiny_config, monkeypatch):
