@@ -10,7 +10,7 @@ from jaxgan.config import default, flatten, update
 from jaxgan.config.files import to_json
 from jaxgan.evaluate import SELECTION
 from jaxgan.run.files import write_atomically
-from jaxgan.sweep import plan, report, results
+from jaxgan.sweep import figures, plan, report, results
 from jaxgan.sweep.figures import mean_curve
 from jaxgan.sweep.settings import read_settings, varying_fields
 
@@ -201,6 +201,20 @@ def test_a_sweep_in_which_everything_diverged(tmp_path, early):
     text = (tmp_path / "report.md").read_text()
     assert (tmp_path / "plots" / "curves.png").exists() == ("curves.png" in text) == (not early)
     assert "6 of 6 runs diverged" in text and "No run that ended well has a score." in text
+
+
+@pytest.mark.parametrize("crossed", [True, False])
+def test_each_field_has_a_legend_of_the_others_where_there_are_any(tmp_path, monkeypatch, crossed):
+    settings = plan.over("objective.loss", ["minimax", "non_saturating"])
+    settings = plan.product(settings, plan.over("train.d_steps", [1, 2, 3])) if crossed else settings
+    finals = [[{PARZEN: float(seed), SELECTION: 0.0} for seed in range(3)] for _ in settings]
+    write_sweep(tmp_path, settings, base={"evaluate.metrics": ("parzen",)}, finals=finals)
+    swept = read_settings(tmp_path)
+    monkeypatch.setattr(figures.plots, "figure_png", lambda figure: figure)
+    figure = figures.scores(swept.fields, swept.settings, swept.metrics)
+    legends = [[text.get_text() for text in legend.get_texts()] for part in figure.subfigs for legend in part.legends]
+    both = [["d_steps=1", "d_steps=2", "d_steps=3"], ["loss=minimax", "loss=non_saturating"]]
+    assert legends == (both if crossed else [])
 
 
 def test_a_mean_curve_counts_the_runs_that_are_left():

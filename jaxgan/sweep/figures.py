@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from jaxgan.sweep.settings import Field, Setting, label, not_diverged, word
 from jaxgan.sweep.statistics import MIN_SEEDS, mean_interval
 
 COLUMNS = 3  # panels of curves side by side
+LABEL = 30  # characters of a line beside a y axis
 MEMBER_LINES = 60  # with more runs than this, curves show means and bands only
 
 # The lines of a member's metrics.jsonl.
@@ -64,19 +66,31 @@ def _axis_of(field: Field, settings: Sequence[Setting]) -> Axis:
 
 
 def scores(fields: Sequence[Field], settings: Sequence[Setting], metrics: Sequence[str]) -> bytes:
-    """Each metric, last, against each field that varies; a colour for each combination of the other fields."""
-    parts = list(itertools.product(fields, metrics))
-    columns = min(COLUMNS, len(parts))
-    rows = -(-len(parts) // columns)
-    figure = plots.new_figure(4.2 * columns, 3.4 * rows)
-    axes = figure.subplots(rows, columns, squeeze=False).reshape(-1)
-    for axis, (field, metric) in zip(axes, parts, strict=False):
-        _scores_panel(axis, field, metric, [other for other in fields if other != field], settings)
-        if metric == metrics[0] and len(fields) > 1:
-            axis.legend(frameon=False, fontsize=8)
-    for axis in axes[len(parts) :]:
-        axis.axis("off")
+    """Each metric, last, against each field that varies; a colour for each combination of the other fields.
+
+    A field's panels stand together, above the legend of their colours.
+    """
+    columns = min(COLUMNS, len(metrics))
+    rows = -(-len(metrics) // columns)
+    figure = plots.new_figure(max(4.2 * columns, 5.0), (3.4 * rows + 0.4) * len(fields))
+    for part, field in zip(np.atleast_1d(figure.subfigures(len(fields), 1)), fields, strict=True):
+        axes = part.subplots(rows, columns, squeeze=False).reshape(-1)
+        named: dict[str, Any] = {}
+        for axis, metric in zip(axes, metrics, strict=False):
+            _scores_panel(axis, field, metric, [other for other in fields if other != field], settings)
+            handles, labels = axis.get_legend_handles_labels()
+            named |= dict(zip(labels, handles, strict=True))
+        for axis in axes[len(metrics) :]:
+            axis.axis("off")
+        if len(fields) > 1:
+            _legend_below(part, named, width=45 * columns)
     return plots.figure_png(figure)
+
+
+def _legend_below(figure, named: dict[str, Any], *, width: int) -> None:
+    """Puts a legend of {label: handle} below all panels, in as many columns as fit into `width` characters."""
+    columns = max(1, min(len(named), width // (max(map(len, named), default=0) + 6)))
+    figure.legend(named.values(), named, loc="outside lower center", ncols=columns, frameon=False)
 
 
 def _scores_panel(axis, field: Field, metric: str, others: Sequence[Field], settings: Sequence[Setting]) -> None:
@@ -90,7 +104,7 @@ def _scores_panel(axis, field: Field, metric: str, others: Sequence[Field], sett
         at = [place.at[place.values.index(field.value(setting.setting))] + shift for setting in line]
         points = sorted(zip(at, line, strict=True), key=lambda point: point[0])
         _scores_line(axis, points, metric, color=color, words=words, joined=place.numeric, number=number)
-    axis.set(ylabel=f"{SHOWN[metric].words}, last", xlabel=field.label)
+    axis.set(ylabel=textwrap.fill(f"{SHOWN[metric].words}, last", LABEL), xlabel=field.label)
     axis.set_xticks(place.at, [word(value) for value in place.values])
     if not place.numeric:
         axis.set_xlim(-0.5, len(place.values) - 0.5)
@@ -144,22 +158,19 @@ def curves(settings: Sequence[Setting], histories: dict[str, History]) -> bytes:
     axes = figure.subplots(rows, COLUMNS, squeeze=False).reshape(-1)
     for (name, words), axis in zip(shown.items(), axes, strict=False):
         drawn: list[float] = []
-        handles = []
+        named = {}
         for color, setting in zip(colors(len(settings)), settings, strict=True):
             members = [histories[member] for member in setting.names]
             handle, numbers = _curve(axis, members, name, color=color, thin=len(histories) <= MEMBER_LINES)
             ended = f" ({setting.diverged} of {len(members)} diverged)" if setting.diverged else ""
-            handle.set_label(setting.label + ended)
-            handles.append(handle)
+            named[setting.label + ended] = handle
             drawn += numbers
         _fit(axis, drawn)
-        axis.set(ylabel=words, xlabel="step")
+        axis.set(ylabel=textwrap.fill(words, LABEL), xlabel="step")
         axis.grid(alpha=0.3)
     for axis in axes[len(shown) :]:
         axis.axis("off")
-    longest = max(len(setting.label) for setting in settings)
-    columns = max(1, min(len(settings), 130 // (longest + 6)))
-    figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
+    _legend_below(figure, named, width=130)
     return plots.figure_png(figure)
 
 
