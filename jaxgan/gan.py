@@ -19,7 +19,7 @@ from jaxgan import ema
 from jaxgan.augment import Nothing
 from jaxgan.config import chosen, whole_minibatch
 from jaxgan.config.fields import keywords
-from jaxgan.data import Dataset, value_range
+from jaxgan.data import Dataset, check_classes, value_range
 from jaxgan.data.decode import decode
 from jaxgan.errors import UserError
 from jaxgan.hparams import HParams, of, traced
@@ -128,7 +128,8 @@ def build_for(config: ConfigDict, dataset: Dataset) -> Gan:
     """The game that `config` describes, ready to start on this data.
 
     Raises:
-      UserError: fewer training examples than a minibatch has, or what a part of the game refuses.
+      UserError: fewer training examples than a minibatch has, a class without one that the players are told, or what
+        a part of the game refuses.
     """
     m, n = config.train.batch_size, len(dataset.train)
     if m > n and dataset.stack == 1:
@@ -136,6 +137,8 @@ def build_for(config: ConfigDict, dataset: Dataset) -> Gan:
             f"train.batch_size={m} is larger than the training set of {n} examples ({config.data.name}); make it "
             f"smaller."
         )
+    if config.conditional == "label":
+        check_classes(dataset)
     mean = np.tile(mean_example(dataset.train, config.data.gcn, config.data.low), dataset.stack)
     spec = spec_of(config, dataset)._replace(mean=mean)
     return build(config, spec, n, label_classes=dataset.classes, stack=dataset.stack)

@@ -87,7 +87,7 @@ def train_here(config: ConfigDict, directory: Path) -> int:
     """This process's part of `train`."""
     parallel.check_batch(config)
     distributed.log_once(f"reading {config.data.name}")
-    dataset = data.load(config.data)
+    dataset = data.as_recorded(data.load(config.data), workdir.digest_in(directory))
     gan = build_for(config, dataset)
     evaluate = evaluator(config, gan, dataset)
     facts = workdir.facts_of(config, dataset, spec_of(config, dataset))

@@ -8,12 +8,16 @@ import http.server
 import io
 import os
 import shutil
+import socket
 import struct
 import subprocess
 import sys
 import tarfile
+import tempfile
 import threading
+import tracemalloc
 import zipfile
+import zlib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -27,9 +31,13 @@ from ml_collections import ConfigDict
 from PIL import Image, ImageFile
 
 from jaxgan import data
+from jaxgan.config import default, update
 from jaxgan.data import Dataset, images, tfds
 from jaxgan.data.decode import decode, encode
 from jaxgan.errors import UserError
+from jaxgan.gan import build_for
+from jaxgan.run import trained
+from jaxgan.train import train
 
 RNG = np.random.default_rng(0)
 
@@ -97,6 +105,51 @@ def test_a_limit_keeps_the_first_training_examples_and_all_others():
         data.load(settings_for(name="digits", limit=1351))
 
 
+def test_padding_counts_as_memory_beside_the_images(tmp_path, monkeypatch):
+    """Ten images of 4x6 and ten of 8x10 pixels."""
+    np.savez(tmp_path / "x.npz", random_images(10, 4, 6))
+    load = lambda: data.load(settings_for(name=f"npz:{tmp_path / 'x.npz'}", validation=2, pad=2))  # noqa: E731
+    monkeypatch.setattr(images, "LIMIT", 10 * (24 + 80))
+    padded = load()
+    assert padded.train.shape == (6, 8, 10, 1) and padded.test.shape == (2, 8, 10, 1)
+    assert not padded.train[:, :2].any() and not padded.train[:, :, -2:].any() and padded.train[:, 2:-2, 2:-2].any()
+    monkeypatch.setattr(images, "LIMIT", 10 * (24 + 80) - 1)
+    with pytest.raises(UserError, match=r"padded images of npz:.*half of this machine's memory"):
+        load()
+
+
+def test_images_in_colour_after_grey_ones_count_as_memory_beside_these(tmp_path, monkeypatch):
+    for i in range(4):
+        write(tmp_path / f"{i}.png", random_images(10, 10, 3) if i == 3 else random_images(10, 10))
+    monkeypatch.setattr(images, "LIMIT", 4 * 100 * (1 + 3))
+    assert images.folder(tmp_path, 0).train.shape == (4, 10, 10, 3)
+    monkeypatch.setattr(images, "LIMIT", 4 * 100 * (1 + 3) - 1)
+    with pytest.raises(UserError, match=r"4 images like \S+3\.png.*half of this machine's memory"):
+        images.folder(tmp_path, 0)
+
+
+@pytest.mark.parametrize(
+    "prefix", ["npz:~/x.npz", "folder:~/x", "stacked:npz:~/x.npz", "stacked:folder:~/x", "tfds:mnist"]
+)
+def test_a_tilde_is_the_home(tmp_path, monkeypatch, prefix):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    x = random_images(8, 3, 3)
+    np.savez(tmp_path / "x.npz", x)
+    for i, pixels in enumerate(x):
+        write(tmp_path / "x" / f"{i}.png", pixels)
+    cached = images.Source(x[..., None], x[..., None])
+    tfds._keep(tmp_path / "archives" / "jaxgan" / "mnist.npz", cached)
+    d = data.load(settings_for(name=prefix, dir="~/archives", validation=1))
+    assert len(d.train) in (6, 7) and d.shape[:2] == (3, 3)
+
+
+@pytest.mark.parametrize("name", ["npz:~/no", "folder:~/no", "tfd:~/no"])
+def test_a_file_that_is_not_at_home_is_named_by_its_whole_path(tmp_path, monkeypatch, name):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(UserError, match=f"there is no (file|folder) {tmp_path}/no"):
+        data.load(settings_for(name=name))
+
+
 @pytest.mark.parametrize("test", [None, np.zeros(2)])
 def test_a_validation_set_that_leaves_nothing_to_train_on(test):
     with pytest.raises(UserError, match=r"data\.validation=8"):
@@ -151,6 +204,42 @@ def test_the_digest_tells_training_data_apart_and_sees_nothing_else():
     assert len({data.digest(other) for other in [d, *others]}) == 1 + len(others)
     same = d._replace(name="b", train=np.asfortranarray(x), validation=changed, test=x[:1], classes=5)
     assert data.digest(same) == data.digest(d)
+
+
+def test_a_run_keeps_the_order_of_classes_that_it_began_with(tmp_path):
+    """Before numbers were counted the order was alphabetical: 1, 10, 2."""
+    labeled_folder(tmp_path, ["1", "2", "10"])
+    now = data.load(settings_for(name=f"folder:{tmp_path}", validation=1))
+    assert now.class_names == ("1", "2", "10")
+    order = np.array([0, 2, 1])  # where 1, 2 and 10 were
+    labels = {f"{split}_labels": getattr(now, f"{split}_labels") for split in ("train", "validation", "test")}
+    then = now._replace(**{name: order[y].astype(np.int32) for name, y in labels.items()}, class_names=("1", "10", "2"))
+    assert data.digest(then) != data.digest(now)
+    found = data.as_recorded(now, data.digest(then))
+    for field in Dataset._fields:
+        np.testing.assert_array_equal(getattr(found, field), getattr(then, field))
+    assert found.train_labels.dtype == np.int32
+    for sha256 in (data.digest(now), "another", None):
+        assert data.as_recorded(now, sha256) is now
+    unlabeled = data.load(settings_for(name="mixture:ring8"))
+    assert data.as_recorded(unlabeled, "another") is unlabeled
+
+
+@pytest.mark.slow
+def test_a_run_of_the_alphabetical_order_is_resumed_and_evaluated(tmp_path, tiny_config, monkeypatch, capsys):
+    labeled_folder(tmp_path / "images", [str(i) for i in range(1, 11)])
+    config = tiny_config(
+        data__name=f"folder:{tmp_path / 'images'}", data__validation=1, train__steps=5, evaluate__samples=8
+    )
+    with monkeypatch.context() as alphabetical:
+        alphabetical.setattr(images, "counted", lambda name: name)
+        assert train(config, tmp_path / "run") == 0
+    assert train(update(config, {"train.steps": 10}), tmp_path / "run") == 0
+    assert trained.evaluate(tmp_path / "run", []) == 0
+    assert "step 10 of" in capsys.readouterr().out
+    write(tmp_path / "images" / "2" / "1.png", np.full((2, 2), 77, np.uint8))
+    with pytest.raises(UserError, match=r"on other data \(sha256 was"):
+        train(update(config, {"train.steps": 15}), tmp_path / "run")
 
 
 # --- describe ---
@@ -287,6 +376,93 @@ def test_npz_in_fortran_order(tmp_path):
 )
 def test_npz_of_something_else_is_refused(tmp_path, array, message):
     np.savez(tmp_path / "x.npz", array)
+    with pytest.raises(UserError, match=message):
+        images.npz(tmp_path / "x.npz")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize("shape", [(9, 3, 16, 16), (9, 1, 28, 28), (9, 3, 4, 4), (9, 1, 2, 2), (9, 8, 8, 5)])
+def test_npz_with_channels_in_another_place_is_refused(tmp_path, shape, dtype):
+    np.savez(tmp_path / "x.npz", np.zeros(shape, dtype))
+    with pytest.raises(UserError, match=r"save images \[n, C, H, W\] as x\.transpose\(0, 2, 3, 1\)"):
+        images.npz(tmp_path / "x.npz")
+
+
+@pytest.mark.parametrize("shape", [(9, 3, 3, 3), (9, 3, 8, 1), (9, 1, 5, 3), (9, 8, 8, 4), (9, 4, 4, 2)])
+def test_npz_images_whose_last_axis_may_be_channels(tmp_path, shape):
+    x = random_images(*shape)
+    np.savez(tmp_path / "x.npz", x)
+    np.testing.assert_array_equal(images.npz(tmp_path / "x.npz").train, x)
+
+
+@pytest.mark.parametrize("key", ["test", "x_test"])
+def test_npz_test_images_are_checked_like_training_images(tmp_path, key):
+    np.savez(tmp_path / "x.npz", train=random_images(4, 16, 16, 3), **{key: random_images(4, 3, 16, 16)})
+    with pytest.raises(UserError, match=rf"\[{key}\] has shape \(4, 3, 16, 16\)"):
+        images.npz(tmp_path / "x.npz")
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
+def test_npz_is_read_within_the_memory_that_is_checked(tmp_path, monkeypatch, dtype, order):
+    """What is checked is a byte per pixel (two in Fortran order), and no more is taken but the part being read."""
+    monkeypatch.setattr(images, "PART", 10_000)
+    n = 3 * 512 * 256
+    x = (np.arange(n) % 256).astype(np.uint8).reshape(3, 512, 256)
+    np.savez(tmp_path / "x.npz", np.asarray(x / 255 if dtype != np.uint8 else x, dtype, order=order))
+    checked = n * (2 if order == "F" else 1)
+    monkeypatch.setattr(images, "LIMIT", checked)
+    tracemalloc.start()
+    found = images.npz(tmp_path / "x.npz").train
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_array_equal(found[..., 0], x)
+    assert peak < checked + 500_000
+    monkeypatch.setattr(images, "LIMIT", checked - 1)
+    with pytest.raises(UserError, match="half of this machine's memory"):
+        images.npz(tmp_path / "x.npz")
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_npz_with_another_checksum_is_refused(tmp_path, save):
+    save(tmp_path / "x.npz", np.zeros((40, 30, 30), np.uint8))
+    content = bytearray((tmp_path / "x.npz").read_bytes())
+    content[content.index(b"PK\1\2") + 16] ^= 1  # CRC-32 in the central directory
+    (tmp_path / "x.npz").write_bytes(content)
+    with pytest.raises(UserError, match="Bad CRC-32"):
+        images.npz(tmp_path / "x.npz")
+
+
+def test_a_number_out_of_range_in_any_part_is_found(tmp_path, monkeypatch):
+    monkeypatch.setattr(images, "PART", 10)
+    for place, number in ((0, -1.0), (17, 2.0), (35, np.nan)):
+        x = np.full((4, 3, 3), 0.5)
+        x.reshape(-1)[place] = number
+        np.savez(tmp_path / "x.npz", x)
+        low, high = (f"{bound(number, 0.5):g}" for bound in (np.minimum, np.maximum))
+        with pytest.raises(UserError, match=f"with values from {low} to {high}; rescale"):
+            images.npz(tmp_path / "x.npz")
+
+
+def test_npz_of_a_pipe_does_not_wait(tmp_path):
+    os.mkfifo(tmp_path / "x.npz")
+    with pytest.raises(UserError, match="no regular file"):
+        images.npz(tmp_path / "x.npz")
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"x_test": 4, "y_test": 4}, "holds y_test but no training labels to go with it; add 'train_labels'"),
+        ({"y_test": 4}, "holds y_test but no images to go with it; add 'test', or remove it"),
+        ({"y_train": 6, "test_labels": 4}, "holds test_labels but no images"),
+        ({"y_train": 4}, r"\[y_train\] has shape \(4,\).*labels of 6 images are 6 integers"),
+        ({"x_test": 4, "y_train": 6, "y_test": 6}, r"\[y_test\] has shape \(6,\).*of 4 images are 4 integers"),
+    ],
+)
+def test_npz_labels_without_their_counterpart_are_refused(tmp_path, arrays, message):
+    made = {name: random_images(n, 2, 2) if name[0] == "x" else np.arange(n) % 2 for name, n in arrays.items()}
+    np.savez(tmp_path / "x.npz", x_train=random_images(6, 2, 2), **made)
     with pytest.raises(UserError, match=message):
         images.npz(tmp_path / "x.npz")
 
@@ -445,6 +621,76 @@ def test_npz_names_that_do_not_fit_the_labels_are_refused(tmp_path, names):
         images.npz(tmp_path / "x.npz")
 
 
+@pytest.mark.parametrize(
+    ("labels", "test_labels", "message"),
+    [
+        (range(1, 11), None, "no training example of class 0; give every class some, or leave it out: numpy.unique"),
+        ([0, 2, 3, 5], [0, 2], r"of class 1, 4; give"),
+        ([0, 1, 0, 1], [0, 1, 2], "of class 2, which the test set has; give"),
+        ([9], None, r"of class 0, 1, 2 and 6 more; give"),
+    ],
+)
+def test_classes_without_training_examples_are_refused(tmp_path, labels, test_labels, message):
+    arrays = {"x_train": random_images(len(labels), 2, 2), "y_train": np.asarray(labels)}
+    if test_labels is not None:
+        arrays |= {"x_test": random_images(len(test_labels), 2, 2), "y_test": np.asarray(test_labels)}
+    np.savez(tmp_path / "x.npz", **arrays)
+    with pytest.raises(UserError, match=message):
+        data.load(settings_for(name=f"npz:{tmp_path / 'x.npz'}", validation=0))
+
+
+def test_a_class_whose_name_has_no_example_is_refused_by_its_name(tmp_path):
+    np.savez(tmp_path / "x.npz", x=random_images(3, 2, 2), labels=np.arange(3), class_names=np.array(list("abcd")))
+    with pytest.raises(UserError, match=r"no training example of class 3 \(d\)"):
+        data.load(settings_for(name=f"npz:{tmp_path / 'x.npz'}", validation=0))
+
+
+def test_a_folder_with_a_class_only_in_its_test_set_is_refused(tmp_path):
+    labeled_folder(tmp_path / "train", ["a", "b"])
+    labeled_folder(tmp_path / "test", ["a", "b", "c"])
+    with pytest.raises(UserError, match=r"of class 2 \(c\), which the test set has; .* or leave it out\."):
+        data.load(settings_for(name=f"folder:{tmp_path}", validation=0))
+
+
+@pytest.mark.parametrize(
+    ("test_labels", "expected"),
+    [([1, 3, 3], [0, 1, 1]), ([1, 2, 3], None), (None, None)],
+    ids=["both", "other", "none"],
+)
+def test_classes_of_tfds_that_do_not_occur_are_left_out(monkeypatch, test_labels, expected):
+    """`emnist/letters` has 37 classes, of which 1 to 26 occur; `omniglot` tests on other classes."""
+    x, y = random_images(6, 2, 2, 1), np.array([3, 1, 3, 1, 5, 5], np.int32)
+    y_test = None if test_labels is None else np.array(test_labels, np.int32)
+    source = images.Source(x, random_images(3, 2, 2, 1), y, y_test, tuple("abcdef"), 6)
+    monkeypatch.setattr(tfds, "load", lambda *_: source)
+    d = data.load(settings_for(name="tfds:any", validation=0))
+    assert d.classes == 3 and d.class_names == ("b", "d", "f")
+    np.testing.assert_array_equal(d.train_labels, [1, 0, 1, 0, 2, 2])
+    assert d.train_labels.dtype == np.int32
+    assert d.test_labels is None if expected is None else d.test_labels.tolist() == expected
+
+
+def test_test_labels_without_training_labels_make_no_classes(monkeypatch):
+    source = images.Source(random_images(6, 2, 2, 1), random_images(1, 2, 2, 1), None, np.zeros(1, np.int32), ("a",), 1)
+    monkeypatch.setattr(tfds, "load", lambda *_: source)
+    d = data.load(settings_for(name="tfds:any", validation=0))
+    assert d.classes == 0 and d.class_names == () and d.test_labels is None
+
+
+def test_a_conditional_gan_needs_an_example_of_every_class_that_is_left():
+    """The first nine digits are 0 to 8."""
+    changes = {"data.limit": 9, "train.batch_size": 4, "conditional": "label"}
+    config = update(default(), changes)
+    with pytest.raises(UserError, match=r"none of the 9 training examples of digits is of class 9 \(9\)"):
+        build_for(config, data.load(config.data))
+    for more in ({"data.limit": 10}, {"conditional": "none"}):
+        config = update(default(), changes | more)
+        build_for(config, data.load(config.data))
+    with pytest.raises(UserError, match="is of class 9;"):
+        data.check_classes(data.load(settings_for(name="stacked:digits", limit=9)))
+    data.check_classes(data.load(settings_for(name="stacked:digits", limit=10)))
+
+
 def test_npz_labels_count_as_memory(tmp_path, monkeypatch):
     np.savez_compressed(tmp_path / "x.npz", train=random_images(2, 2, 2), y_train=np.zeros(1_000_000, np.int64))
     monkeypatch.setattr(images, "LIMIT", 1_000_000)
@@ -506,13 +752,18 @@ def labeled_folder(root, classes):
 def test_sub_folders_are_the_classes_in_the_order_of_their_names(tmp_path):
     labeled_folder(tmp_path, ["10", "9", "cat/black", "cat/white", "dog"])
     found = images.folder(tmp_path, 0)
-    assert found.class_names == ("10", "9", "cat", "dog") and found.classes == 4
+    assert found.class_names == ("9", "10", "cat", "dog") and found.classes == 4
     assert found.train_labels.dtype == np.int32 and found.test_labels is None
-    expected = np.array([0, 1, 2, 2, 3])[found.train[:, 0, 0, 0]]
+    expected = np.array([1, 0, 2, 2, 3])[found.train[:, 0, 0, 0]]
     np.testing.assert_array_equal(found.train_labels, expected)
     d = data.load(settings_for(name=f"folder:{tmp_path}", validation=2))
     for x, y in ((d.train, d.train_labels), (d.validation, d.validation_labels), (d.test, d.test_labels)):
-        np.testing.assert_array_equal(y, np.array([0, 1, 2, 2, 3])[x[:, 0, 0, 0]])
+        np.testing.assert_array_equal(y, np.array([1, 0, 2, 2, 3])[x[:, 0, 0, 0]])
+
+
+def test_people_count_numbers_in_names():
+    names = ["1", "01", "2", "10", "a", "a2b", "a2c1", "a10", "b"]
+    assert sorted(sorted(names[::-1]), key=images.counted) == ["01", *names[:1], *names[2:]]
 
 
 @pytest.mark.parametrize("names", [["all"], ["cat", "."], ["."]])
@@ -556,14 +807,133 @@ def test_palettes_and_alpha_are_resized_as_colours(tmp_path):
         np.testing.assert_allclose(x[0, 0], [127.5, 0, 127.5], atol=1)
 
 
-def test_a_photograph_that_lies_on_its_side_is_turned_upright(tmp_path):
-    pixels = np.zeros((8, 12), np.uint8)
-    pixels[:, :6] = 250  # the left half; by orientation 6 a viewer turns it clockwise: the left comes on top
+# What a viewer does to the stored rows and columns, by the EXIF standard's table of orientations.
+UPRIGHT = {
+    1: lambda x: x,
+    2: lambda x: x[:, ::-1],
+    3: lambda x: x[::-1, ::-1],
+    4: lambda x: x[::-1],
+    5: lambda x: x.T,
+    6: lambda x: np.rot90(x, -1),
+    7: lambda x: x[::-1, ::-1].T,
+    8: lambda x: np.rot90(x),
+}
+
+
+@pytest.mark.parametrize("ending", ["png", "tif", "webp"])
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_a_photograph_is_turned_upright_resized_or_not(tmp_path, orientation, ending):
+    pixels = random_images(4, 6)
     exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.fromarray(pixels).save(tmp_path / "x.png", exif=exif)
-    x = images.folder(tmp_path, 2).train[0, :, :, 0]
-    assert x[0].min() > 200 and x[1].max() < 50
+    exif[0x0112] = orientation
+    Image.fromarray(np.stack([pixels] * 3, -1)).save(tmp_path / f"x.{ending}", exif=exif, lossless=True)
+    np.testing.assert_array_equal(images.folder(tmp_path, 0).train[0, ..., 0], UPRIGHT[orientation](pixels))
+    middle = UPRIGHT[orientation](pixels)
+    middle = middle[:, 1:-1] if middle.shape == (4, 6) else middle[1:-1]
+    np.testing.assert_array_equal(images.folder(tmp_path, 4).train[0, ..., 0], middle)
+
+
+def test_photographs_are_of_one_size_when_upright(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    write(tmp_path / "a.png", random_images(6, 4))
+    Image.fromarray(random_images(4, 6)).save(tmp_path / "b.png", exif=exif)
+    assert images.folder(tmp_path, 0).train.shape == (2, 6, 4, 1)
+
+
+@pytest.mark.parametrize("exif", [b"", b"Exif\0\0", b"Exif\0\0nonsense", b"Exif\0\0II*\0\x08\0\0\0\xff\xff"])
+def test_exif_data_that_cannot_be_read_say_nothing(tmp_path, exif):
+    pixels = np.full((4, 6), 99, np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "x.jpg", exif=exif)
+    for size, shape in ((0, (4, 6)), (2, (2, 2))):
+        np.testing.assert_array_equal(images.folder(tmp_path, size).train[0, ..., 0], np.full(shape, 99))
+
+
+# --- transparency ---
+
+
+def png(colour, depth, row, **chunks):
+    """A PNG of one row by hand (PNG specification, section 5), with chunks such as tRNS."""
+
+    def chunk(name, content):
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    width = len(row) * 8 // depth // {0: 1, 2: 3, 3: 1}[colour]
+    header = struct.pack(">2I5B", width, 1, depth, colour, 0, 0, 0)
+    parts = {"IHDR": header, **chunks, "IDAT": zlib.compress(b"\0" + row), "IEND": b""}
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(name.encode(), content) for name, content in parts.items())
+
+
+def drawn(content, size=0, ending="png"):
+    """What is read of one image file: [H, W, C]."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / f"x.{ending}").write_bytes(content)
+        return images.folder(folder, size).train[0]
+
+
+def stored(image, ending, **options):
+    file = io.BytesIO()
+    image.save(file, ending, **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("size", [0, 1])
+@pytest.mark.parametrize(("mode", "ending"), [("RGBA", "png"), ("RGBA", "webp"), ("RGBA", "tiff"), ("LA", "png"),
+                                              ("PA", "tiff"), ("LA", "tiff")])  # fmt: skip
+def test_alpha_is_composited_on_white(mode, ending, size):
+    """An invisible pixel is white, an opaque one itself, one of alpha 51 (a fifth) a fifth of the way."""
+    for alpha, expected in ((0, 255), (51, 255 - 51 + 10), (255, 50)):
+        image = Image.new("RGBA", (1, 1), (50, 50, 50, alpha))
+        if mode == "PA":
+            image = Image.new("PA", (1, 1), (0, alpha))
+            image.putpalette([50, 50, 50])
+        options = {"lossless": True, "exact": True} if ending == "webp" else {}
+        x = drawn(stored(image.convert(mode), ending, **options), size, ending)
+        assert x.shape == (1, 1, 1 if mode == "LA" else 3)
+        np.testing.assert_allclose(x.astype(int), expected, atol=1)
+        if alpha in (0, 255):
+            np.testing.assert_array_equal(x, expected)
+
+
+def test_one_transparent_colour_of_a_png_becomes_white():
+    """tRNS names a grey level or a colour, in as many bits as the pixels have; a palette has an alpha per entry."""
+    for depth, row in ((1, b"\x40"), (2, b"\x1b"), (4, b"\x5f"), (8, b"\x5f\x11")):
+        bits = "".join(f"{byte:08b}" for byte in row)
+        levels = [int(bits[i : i + depth], 2) for i in range(0, len(bits), depth)]
+        shown = [level * 255 // (2**depth - 1) for level in levels]
+        for level in levels:
+            expected = [255 if other == level else grey for other, grey in zip(levels, shown, strict=True)]
+            assert drawn(png(0, depth, row, tRNS=struct.pack(">H", level)))[0, :, 0].tolist() == expected
+    colour = drawn(png(2, 8, b"\1\2\3\4\5\6", tRNS=b"\0\1\0\2\0\3"))
+    assert colour.tolist() == [[[255, 255, 255], [4, 5, 6]]]
+    deep = png(
+        2, 16, struct.pack(">6H", 0x1234, 0x2345, 0x3456, 0x1134, 0, 0), tRNS=struct.pack(">3H", 0x1234, 0x2345, 0x3456)
+    )
+    assert drawn(deep).tolist() == [[[255, 255, 255], [0x11, 0, 0]]]
+    palette = drawn(png(3, 8, b"\0\1", PLTE=bytes([9, 8, 7, 6, 5, 4]), tRNS=b"\0"))
+    assert palette.tolist() == [[[255, 255, 255], [6, 5, 4]]]
+    half = drawn(png(3, 8, b"\0\1", PLTE=bytes([0, 0, 0, 6, 5, 4]), tRNS=b"\x33\xff"))
+    assert half.tolist() == [[[204, 204, 204], [6, 5, 4]]]
+
+
+def test_the_transparent_colour_of_a_gif_becomes_white():
+    image = Image.fromarray(np.array([[0, 1]], np.uint8), "P")
+    image.putpalette([200, 0, 0, 0, 0, 200])
+    assert drawn(stored(image, "gif", transparency=0), ending="gif").tolist() == [[[255, 255, 255], [0, 0, 200]]]
+
+
+def test_invisible_colours_do_not_bleed_into_what_is_resized():
+    pixels = np.zeros((8, 8, 4), np.uint8)
+    pixels[..., 1] = 255  # invisible green
+    np.testing.assert_array_equal(drawn(stored(Image.fromarray(pixels), "png"), 2), np.full((2, 2, 3), 255))
+
+
+def test_opaque_alpha_changes_no_pixel():
+    x = np.arange(768, dtype=np.int64).reshape(16, 16, 3).astype(np.uint8)
+    for mode in ("RGBA", "LA"):
+        plain = Image.fromarray(x).convert({"RGBA": "RGB", "LA": "L"}[mode])
+        expected = np.asarray(plain).reshape(16, 16, -1)
+        np.testing.assert_array_equal(drawn(stored(plain.convert(mode), "png")), expected)
 
 
 def test_resized_images_that_do_not_fit_are_refused_before_they_are_decoded(tmp_path, monkeypatch):
@@ -598,8 +968,158 @@ def test_folder_with_splits_and_links(tmp_path):
 def test_folder_with_splits_and_something_else_is_ambiguous(tmp_path):
     for name in ("train", "test", "val"):
         write(tmp_path / name / "0.png", random_images(2, 2))
-    with pytest.raises(UserError, match="holds train/ beside val"):
+    with pytest.raises(UserError, match="holds train/ beside val:"):
         images.folder(tmp_path, 0)
+
+
+@pytest.mark.parametrize(("train", "test"), [("Train", "Test"), ("TRAIN", "test"), ("training", "Testing")])
+def test_splits_have_their_names_in_any_case(tmp_path, train, test):
+    x, y = random_images(3, 2, 2), random_images(2, 2, 2)
+    for name, pictures in ((train, x), (test, y)):
+        for i, pixels in enumerate(pictures):
+            write(tmp_path / name / f"{i}.png", pixels)
+    found = images.folder(tmp_path, 0)
+    assert as_set(found.train) == as_set(x) and as_set(found.test) == as_set(y) and found.classes == 0
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["Train", "Validation"], "holds Train/ beside Validation: "),
+        (["Train", "Test", "VAL"], "holds Train/ beside VAL: "),
+        (["Train", "Test", "train"], "holds Train/ beside train: "),
+        (["train", "Test", "test"], "holds train/ beside test: "),
+        (["train", "cat"], "holds train/ beside cat: .*for classes rename train/"),
+        (["Test", "cat"], "holds Test/ but no train/"),
+        (["test", "valid"], "holds test/ but no train/"),
+        (["cat", "Validation"], "holds Validation/ but no train/"),
+        (["data/Train", "data/Test"], "data holds splits; give that folder itself"),
+        (["cat/train", "cat/val", "dog/train", "dog/val"], "(cat|dog) holds splits"),
+    ],
+)
+def test_folders_that_may_be_splits_or_classes_are_refused(tmp_path, names, message):
+    labeled_folder(tmp_path, names)
+    with pytest.raises(UserError, match=message):
+        images.folder(tmp_path, 0)
+
+
+def test_valid_and_invalid_are_classes(tmp_path):
+    labeled_folder(tmp_path, ["invalid", "valid"])
+    assert images.folder(tmp_path, 0).class_names == ("invalid", "valid")
+
+
+def test_what_macos_leaves_behind_is_no_split_and_no_image(tmp_path):
+    for name in ("train", "test", "__MACOSX/train", ".hidden"):
+        write(tmp_path / name / "0.png", random_images(2, 2))
+    for name in ("._0.png", ".DS_Store", "train/._0.png", "train/.DS_Store"):
+        (tmp_path / name).write_bytes(b"\0\5\x16\7")
+    found = images.folder(tmp_path, 0)
+    assert len(found.train) == len(found.test) == 1 and found.left_out == ()
+
+
+def test_links_lead_to_each_image_once(tmp_path):
+    """Links to a folder itself, to one that contains it, beside it or elsewhere; and each image keeps its class."""
+    root = tmp_path / "root"
+    x = random_images(5, 2, 2)
+    for place, pixels in zip(("b/0", "b/1", "c/2", "c/deep/3"), x, strict=False):
+        write(root / f"{place}.png", pixels)
+    write(tmp_path / "elsewhere" / "4.png", x[4])
+    for link, target in {
+        "b/self": ".",
+        "c/up": "..",
+        "out": "../..",
+        "a": "b",
+        "c/deep/b": "../../b",
+        "d": "../elsewhere",
+        "e": "../elsewhere",
+        "d/back": "../root/d",
+        "b/again.png": "1.png",
+        "a0/again.png": "../c/2.png",
+        "round": "about",
+        "about": "round",
+        "c/lost": "nowhere",
+    }.items():
+        (root / link).parent.mkdir(exist_ok=True)
+        (root / link).symlink_to(target)
+    found = images.folder(root, 0)
+    assert as_set(found.train[..., 0]) == as_set(x)
+    assert found.class_names == ("b", "c", "d")
+    for pixels, number in zip(x, (0, 0, 1, 1, 2), strict=True):
+        (where,) = np.flatnonzero((found.train[..., 0] == pixels).all(axis=(1, 2)))
+        assert found.train_labels[where] == number
+    assert dict(found.left_out) == {"links to images": 2, "without an ending": 3}
+
+
+def test_a_folder_of_links_is_read_as_the_files_would_be(tmp_path):
+    x = random_images(6, 2, 2)
+    for i, pixels in enumerate(x):
+        write(tmp_path / "store" / f"{i}.png", pixels)
+        write(tmp_path / "files" / "ab"[i % 2] / f"{i}.png", pixels)
+        (tmp_path / "links" / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "links" / "ab"[i % 2] / f"{i}.png").symlink_to(tmp_path / "store" / f"{i}.png")
+    files, links = (images.folder(tmp_path / name, 0) for name in ("files", "links"))
+    np.testing.assert_array_equal(files.train, links.train)
+    np.testing.assert_array_equal(files.train_labels, links.train_labels)
+
+
+@pytest.mark.parametrize("link", ["Test", "Test/0.png"])
+def test_an_image_in_both_splits_is_refused(tmp_path, link):
+    write(tmp_path / "Train" / "0.png", random_images(2, 2))
+    (tmp_path / link).parent.mkdir(exist_ok=True)
+    (tmp_path / link).symlink_to(tmp_path / "Train" / ("0.png" if "/" in link else ""))
+    with pytest.raises(UserError, match=r"Train/0\.png and \S+Test/0\.png are one file; remove it"):
+        images.folder(tmp_path, 0)
+
+
+def test_a_link_that_leads_nowhere_is_an_image_that_cannot_be_read(tmp_path):
+    write(tmp_path / "a.png", random_images(2, 2))
+    (tmp_path / "b.png").symlink_to("nowhere.png")
+    with pytest.raises(UserError, match=r"b\.png cannot be read as an image"):
+        images.folder(tmp_path, 0)
+
+
+def test_what_is_no_file_does_not_wait(tmp_path):
+    write(tmp_path / "a.png", random_images(2, 2))
+    os.mkfifo(tmp_path / "b.png")
+    (tmp_path / "c.png").symlink_to("/dev/zero")
+    with socket.socket(socket.AF_UNIX) as server:
+        here = os.open(tmp_path, os.O_RDONLY)
+        server.bind(f"/proc/self/fd/{here}/d.png")  # the path of a socket has at most 107 bytes
+        os.close(here)
+        found = images.folder(tmp_path, 0)
+    assert len(found.train) == 1 and found.left_out == (("special files", 3),)
+
+
+def test_endings_are_those_that_pillow_gives_the_formats():
+    """But .pfm, whose pixels are floats."""
+    known = {ending for ending, name in Image.registered_extensions().items() if name in images.FORMATS}
+    assert set(images.SUFFIXES) == known - {".pfm"} and len(images.SUFFIXES) == len(set(images.SUFFIXES))
+
+
+@pytest.mark.parametrize(
+    "ending", [".jfif", ".jpe", ".JPE", ".tif", ".TIFF", ".webp", ".apng", ".pnm", ".jp2", ".avif"]
+)
+def test_files_with_less_common_endings_are_read(tmp_path, ending):
+    Image.fromarray(np.full((16, 16, 3), 77, np.uint8)).save(tmp_path / f"x{ending}")
+    np.testing.assert_allclose(images.folder(tmp_path, 0).train, 77, atol=1)
+
+
+@pytest.mark.parametrize("splits", [False, True])
+def test_what_is_left_out_of_a_folder_is_counted(tmp_path, splits):
+    root = tmp_path / "train" if splits else tmp_path
+    write(root / "a" / "0.png", random_images(2, 2))
+    write(root / "a" / "1.PNG", random_images(2, 2))
+    for name in ("labels.csv", "a/1.txt", "a/2.TXT", "a/3.heic", "README"):
+        (tmp_path / name if "/" not in name else root / name).write_text("not an image")
+    d = data.load(settings_for(name=f"folder:{tmp_path}", validation=0))
+    assert dict(d.left_out) == {".txt": 2, ".csv": 1, ".heic": 1, "without an ending": 1}
+    assert data.describe(d).endswith(
+        "images 2x2x1, 5 other files left out (2 .txt, 1 .csv, 1 .heic, 1 without an ending)"
+    )
+    for i in range(6):
+        (root / f"x.{i}").write_text("")
+    d = data.load(settings_for(name=f"folder:{tmp_path}", validation=0))
+    assert data.describe(d).endswith("11 other files left out (2 .txt, 1 .0, 1 .1, 1 .2, 1 .3, ...)")
 
 
 @pytest.mark.parametrize("colour_at", [0, 1, 2])
@@ -831,7 +1351,7 @@ def test_cifar10_comes_in_the_order_of_its_archive(tmp_path, official):
 
     train, test = write_cifar10(tmp_path / "downloads" / "manual")
     official(tmp_path / "downloads" / "manual")
-    loaded, loaded_test, labels, test_labels, names, classes = tfds.load("cifar10", str(tmp_path))
+    loaded, loaded_test, labels, test_labels, names, classes = tfds.load("cifar10", str(tmp_path))[:6]
     np.testing.assert_array_equal(loaded, train)
     np.testing.assert_array_equal(loaded_test, test)
     np.testing.assert_array_equal(np.concatenate([labels, test_labels]), np.arange(48) % 10)

@@ -14,7 +14,7 @@ from jaxgan.errors import UserError
 from jaxgan.evaluate import check_metrics, draw, evaluator, judging, protocol, scored_labels
 from jaxgan.hparams import traced
 from jaxgan.metrics import birthday, overfitting, slopes, spectra
-from jaxgan.metrics.alarms import alarms
+from jaxgan.metrics.alarms import alarms, data_class_kl
 from jaxgan.networks import spectral
 from jaxgan.state import run_stream
 from jaxgan.sweep.program import _build
@@ -102,6 +102,40 @@ def test_alarms():
     (sentence,) = alarms({"precision": 0.5}, {"precision": 0.6, "step": 1}, ("precision", 1))
     assert "was 0.6 at step 1 and is 0.5" in sentence
     assert alarms({"log_likelihood": -100.0}, {"log_likelihood": -95.0, "step": 1}, ("log_likelihood", 1)) == []
+
+
+def test_alarms_of_numbers_that_are_not_there():
+    best = {"fid": None, "step": 1200}
+    assert alarms({"fid": 10.0}, best, ("fid", -1)) == alarms({"kid": 1.0}, {"fid": 8.0, "step": 1}, ("fid", -1)) == []
+    for number in (None, math.nan, math.inf):
+        assert alarms({"fid": number}, {"fid": 8.0, "step": 1}, ("fid", -1)) == ["fid could not be computed."]
+        assert alarms({"fid": 10.0}, {"fid": number, "step": 1}, ("fid", -1)) == []
+        for name in ("pixels_diversity", "class_kl", "near_duplicates", "d_fake"):
+            assert alarms({name: number}) == [f"{name} could not be computed."]
+
+
+def test_no_alarm_of_classes_that_the_data_themselves_would_raise():
+    """Shares of .91 and nine times .01: log 10 - .500 = 1.80 nats from uniform, more than log 2, and so are samples."""
+    labels = np.repeat(np.arange(10, dtype=np.int32), [910] + [10] * 9)
+    x = np.zeros((1000, 2, 2, 1), np.uint8)
+    dataset = Dataset("any", x, x[:0], x[:0], None, labels, classes=10)
+    shares = np.array([0.91] + [0.01] * 9)
+    assert data_class_kl(dataset, 100_000) == pytest.approx(np.sum(shares * np.log(10 * shares)), abs=0.02)
+    unbalanced = data_class_kl(dataset, 2000)
+    assert alarms({"class_kl": 1.9}, data_kl=unbalanced) == [] and alarms({"class_kl": 1.9}) != []
+    (sentence,) = alarms({"class_kl": 2.6}, data_kl=unbalanced)
+    assert f"2.60 nats from uniform, the data's {unbalanced:.2f} (class_kl)" in sentence
+    assert data_class_kl(dataset._replace(train_labels=np.arange(1000, dtype=np.int32) % 10), 100_000) < 1e-3
+    assert data_class_kl(dataset._replace(train_labels=None, classes=0), 2000) == 0
+
+
+def test_few_samples_of_many_classes_are_compared_with_as_few_examples():
+    """64 of 1,000 classes: at most 64 occur, so that KL is at least log(1000 / 64) = 2.75 nats."""
+    labels = np.arange(1000, dtype=np.int32) % 10
+    x = np.zeros((1000, 2, 2, 1), np.uint8)
+    dataset = Dataset("any", x, x[:0], x[:0], None, labels, classes=1000, stack=3)
+    assert -1e-9 < data_class_kl(dataset, 64) - math.log(1000 / 64) < 0.1
+    assert data_class_kl(dataset, 200_000) == pytest.approx(999 / 400_000, rel=0.2)
 
 
 # --- Kernels ----------------------------------------------------------------------------------------------------------

@@ -164,7 +164,7 @@ def test_colours_too_many_classes_and_too_many_bytes(tmp_path, monkeypatch):
     np.savez(tmp_path / "x.npz", np.zeros((40, 2, 2, 3), np.uint8))
     with pytest.raises(UserError, match="holds images of 3 channels; use a data set in grey"):
         load(f"stacked:npz:{tmp_path / 'x.npz'}")
-    np.savez(tmp_path / "x.npz", train=np.zeros((40, 2, 2), np.uint8), labels=np.full(40, 1290))
+    np.savez(tmp_path / "x.npz", train=np.zeros((1291, 2, 2), np.uint8), labels=np.arange(1291))
     with pytest.raises(UserError, match=r"1291\^3 classes"):
         load(f"stacked:npz:{tmp_path / 'x.npz'}")
     monkeypatch.setattr(images, "LIMIT", 1_000_000)

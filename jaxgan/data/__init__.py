@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -49,6 +50,7 @@ class Dataset(NamedTuple):
     classes: int = 0  # number of classes; 0 without labels
     class_names: tuple[str, ...] = ()  # one per class, or () if classes have no names
     stack: int = 1  # base images in an example
+    left_out: tuple[tuple[str, int], ...] = ()  # endings of a folder's files that were not read, and how many
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -81,9 +83,24 @@ def digest(dataset: Dataset) -> str:
     return found.hexdigest()
 
 
+def as_recorded(dataset: Dataset, sha256: str | None) -> Dataset:
+    """The data set with its classes in the order in which the run with the digest `sha256` had them.
+
+    Folders were once sorted alphabetically, 10 before 2. What else may differ is left as it is.
+    """
+    if list(dataset.class_names) == sorted(dataset.class_names) or sha256 in (None, digest(dataset)):
+        return dataset
+    names = tuple(sorted(dataset.class_names))
+    number = np.array([names.index(name) for name in dataset.class_names], np.int32)
+    labels = {name: getattr(dataset, name) for name in ("train_labels", "validation_labels", "test_labels")}
+    renumbered = {name: None if y is None else number[y] for name, y in labels.items()}
+    earlier = dataset._replace(class_names=names, **renumbered)
+    return earlier if digest(earlier) == sha256 else dataset
+
+
 def describe(dataset: Dataset) -> str:
     """Describes a data set in one line, as "folder:cats: 480 training, 60 validation, 60 test images 64x64x3, 3 classes
-    (cat, dog, owl)".
+    (cat, dog, owl), 2 other files left out (2 .txt)".
 
     Of more than ten class names the first three and the last are given. What a terminal cannot show is a "?".
     """
@@ -97,6 +114,10 @@ def describe(dataset: Dataset) -> str:
         parts.append(f"{dataset.classes:,} classes" + (f" ({listed})" if names else ""))
     if dataset.stack > 1:
         parts.append(f"training on random stacks of {dataset.stack} of the {len(dataset.train):,}")
+    if dataset.left_out:
+        counts = [f"{n:,} {ending}" for ending, n in dataset.left_out]
+        total = sum(n for _, n in dataset.left_out)
+        parts.append(f"{total:,} other files left out ({', '.join(counts[:5] + ['...'] * (len(counts) > 5))})")
     return "".join(c if c.isprintable() else "?" for c in ", ".join(parts))
 
 
@@ -151,9 +172,12 @@ def _padded(dataset: Dataset, pad: int) -> Dataset:
     if dataset.mixture is not None:
         raise UserError(f"data.pad={pad} is for images, and {dataset.name} is not; set it to 0.")
     width = ((0, 0), (pad, pad), (pad, pad), (0, 0))
-    splits = ("train", "validation", "test")
-    images.check_bytes(sum(getattr(dataset, name).nbytes for name in splits), f"padded images of {dataset.name}")
-    return dataset._replace(**{name: np.pad(getattr(dataset, name), width) for name in splits})
+    splits = {name: getattr(dataset, name) for name, _ in _SPLITS}
+    _, height, breadth, channels = dataset.train.shape
+    n = sum(len(x) for x in splits.values())
+    both = n * channels * ((height + 2 * pad) * (breadth + 2 * pad) + height * breadth)
+    images.check_bytes(both, f"padded images of {dataset.name}, and the images themselves")
+    return dataset._replace(**{name: np.pad(x, width) for name, x in splits.items()})
 
 
 def _load(name: str, directory: str, held_out: int, size: int) -> Dataset:
@@ -183,7 +207,62 @@ def _load(name: str, directory: str, held_out: int, size: int) -> Dataset:
                 f"data.name must be digits, tfds:NAME, npz:PATH, folder:PATH, tfd:PATH, mixture:NAME or "
                 f"stacked:NAME of one of these, not {name!r}; the nearest is {near!r}."
             )
-    return _split(name, source, held_out)
+    return _split(name, _with_classes(name, source), held_out)
+
+
+def _with_classes(name: str, source: Source) -> Source:
+    """A source of which every class has training examples; test labels without training labels are left out.
+
+    TFDS's classes that do not occur are left out, and the others keep their order: in `emnist/letters` they start at 1.
+    Test labels are left out if one of them is of a class without training examples, as in `omniglot`.
+
+    Raises:
+      UserError: a class of other data has no training example.
+    """
+    y, y_test = source.train_labels, source.test_labels
+    if y is None:
+        return source._replace(test_labels=None, class_names=(), classes=0)
+    occurring = np.unique(y)
+    if len(occurring) == source.classes:
+        return source
+    if not name.startswith("tfds:"):
+        missing = np.setdiff1d(np.arange(source.classes), occurring)
+        only_test = y_test is not None and np.isin(missing, y_test).any()
+        where = ", which the test set has" if only_test else ""
+        how = ": numpy.unique(labels, return_inverse=True)[1] numbers the others" if name.startswith("npz:") else ""
+        raise UserError(
+            f"{name} has no training example of {_listed(missing, source.class_names)}{where}; give every class some, "
+            f"or leave it out{how}."
+        )
+    kept = y_test is not None and np.isin(y_test, occurring).all()
+    return source._replace(
+        train_labels=np.searchsorted(occurring, y).astype(np.int32),
+        test_labels=np.searchsorted(occurring, y_test).astype(np.int32) if kept else None,
+        class_names=tuple(source.class_names[i] for i in occurring),
+        classes=len(occurring),
+    )
+
+
+def _listed(classes: Sequence[int] | np.ndarray, names: Sequence[str]) -> str:
+    """The first three of the classes in words: "class 3 (cat), 4 (dog), 7 (owl) and 2 more"."""
+    words = [f"{i} ({names[i]})" if names else str(i) for i in classes[:3]]
+    return f"class {', '.join(words)}" + (f" and {len(classes) - 3} more" if len(classes) > 3 else "")
+
+
+def check_classes(dataset: Dataset) -> None:
+    """Checks that a player that is told the class sees each: one may be missing once sets and a limit are cut off.
+
+    Raises:
+      UserError: a class has no training example.
+    """
+    base = round(dataset.classes ** (1 / dataset.stack))
+    missing = np.setdiff1d(np.arange(base), dataset.train_labels)
+    if len(missing):
+        raise UserError(
+            f"none of the {len(dataset.train):,} training examples of {dataset.name} is of "
+            f"{_listed(missing, dataset.class_names)}; lower data.validation, change data.limit or set "
+            f"conditional=none."
+        )
 
 
 def _split(name: str, source: Source, held_out: int) -> Dataset:
@@ -194,7 +273,19 @@ def _split(name: str, source: Source, held_out: int) -> Dataset:
         y_test = y_cut if source.test is None else y_test
     else:
         y_validation = None
-    return Dataset(name, train, validation, test, None, y, y_validation, y_test, source.classes, source.class_names)
+    return Dataset(
+        name=name,
+        train=train,
+        validation=validation,
+        test=test,
+        mixture=None,
+        train_labels=y,
+        validation_labels=y_validation,
+        test_labels=y_test,
+        classes=source.classes,
+        class_names=source.class_names,
+        left_out=source.left_out,
+    )
 
 
 def _stacked(name: str, base: Dataset) -> Dataset:

@@ -81,7 +81,9 @@ def load(name: str, directory: str) -> Source:
     held_out = next((split for split in ("test", "validation") if split in splits), None)
     test, test_labels = (None, None) if held_out is None else _read(builder, held_out)
     names: tuple[str, ...] = ()
-    if train_labels is not None or test_labels is not None:
+    if train_labels is None:
+        test_labels = None
+    else:
         names = tuple(builder.info.features[_label(builder)].names)
     source = Source(train, test, train_labels, test_labels, names, len(names))
     with contextlib.suppress(OSError):  # a folder that cannot be written only makes the next call slower

@@ -24,7 +24,7 @@ from jaxgan.evaluate import SELECTION, selection
 from jaxgan.gan import Gan, sampling_statistics
 from jaxgan.hparams import HParams
 from jaxgan.metrics import SHOWN
-from jaxgan.metrics.alarms import alarms
+from jaxgan.metrics.alarms import alarms, data_class_kl
 from jaxgan.run import page, plots
 from jaxgan.run.files import write_atomically
 from jaxgan.run.scores import EVALUATION
@@ -66,9 +66,10 @@ def render(
     config, records = read_config(workdir), read_metrics(workdir)
     run = _json(workdir / RUN)
     numbers, protocol = _evaluation(workdir)
+    data_kl = data_class_kl(dataset, protocol.get("samples", config.evaluate.samples))
     sections = {
         "": page.paragraphs(_description(config, state, dataset))
-        + _findings(config, records, numbers, state, _alike(config, dataset, samples)),
+        + _findings(config, records, numbers, state, _alike(config, dataset, samples), data_kl),
         "Samples": page.side(_samples(workdir), _interpolation(config, gan, hparams, state, dataset)),
         "Nearest training examples": _neighbours(config, dataset, samples),
         "Training": page.figure(_curves(workdir, config, records), _curves_caption(config)),
@@ -101,7 +102,12 @@ def _description(config: ConfigDict, state: GanState, dataset: Dataset) -> str:
 
 
 def _findings(
-    config: ConfigDict, records: list[dict[str, Any]], numbers: dict[str, Any], state: GanState, alike: bool
+    config: ConfigDict,
+    records: list[dict[str, Any]],
+    numbers: dict[str, Any],
+    state: GanState,
+    alike: bool,
+    data_kl: float,
 ) -> str:
     """The outcome in a few sentences; of a score, what was measured last, which evaluation.json has (`numbers`)."""
     found = []
@@ -115,7 +121,7 @@ def _findings(
             f"{words[0].upper()}{words[1:]}: {a} at step {last['step']:,}; best: {b} at step {best['step']:,}."
         )
     final = {name: x for name, x in (records[-1] if records else {}).items() if name != SELECTION}
-    found += alarms({**(last or {}), **final, **measured}, best, chosen)
+    found += alarms({**(last or {}), **final, **measured}, best, chosen, data_kl)
     if alike:
         found.append("The samples hardly differ from each other: G has collapsed, or has not begun to learn.")
     ends = plots.equilibrium(config)

@@ -22,7 +22,7 @@ from jaxgan.errors import UserError
 from jaxgan.evaluate import SELECTION, evaluator, sampler
 from jaxgan.gan import Gan, build, sampling_statistics, spec_of, verdict
 from jaxgan.hparams import HParams, traced
-from jaxgan.metrics.alarms import alarms
+from jaxgan.metrics.alarms import alarms, data_class_kl
 from jaxgan.run import export, plots, report
 from jaxgan.run.checkpoints import Checkpoints
 from jaxgan.run.files import write_atomically
@@ -271,7 +271,7 @@ def evaluate(workdir: Path, arguments: list[str]) -> int:
             raise UserError(
                 f"{workdir} was trained with data.{field}={gan.config.data[field]:g}; leave out data.{field}."
             )
-    dataset = data.load(config.data)
+    dataset = data.as_recorded(data.load(config.data), gan.facts.sha256)
     now = facts_of(config, dataset, spec_of(config, dataset))["data"]
     check_data(workdir, gan.facts, DataFacts(**now))
     print(f"step {gan.step} of {workdir}, {config.data.name}")
@@ -287,7 +287,8 @@ def evaluate(workdir: Path, arguments: list[str]) -> int:
         print(f"{name:28s} {number:.4f}")
     for name, reason in why.items():
         print(f"{name} could not be computed: {reason}")
-    for sentence in alarms({name: x for name, x in numbers.items() if math.isfinite(x)}):
+    data_kl = data_class_kl(dataset, config.evaluate.samples)
+    for sentence in alarms({name: x for name, x in numbers.items() if math.isfinite(x)}, data_kl=data_kl):
         print(sentence)
     print(f"{time.perf_counter() - started:.1f} s")
     return 0

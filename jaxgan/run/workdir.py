@@ -151,13 +151,23 @@ def check_data(path: Path, before: DataFacts, now: DataFacts) -> None:
         if json.dumps(old) != json.dumps(new):
             raise UserError(
                 f"{path} belongs to a run on other data ({name} was {old} and is now {new}); bring back the data "
-                f"that data.name={before.name} was, or choose another --workdir."
+                f"that data.name={before.name} was, or the jaxgan that read them if they are the same, or choose "
+                f"another --workdir."
             )
 
 
 def source_in(path: Path) -> dict[str, Any] | None:
     """The checkpoint that the run in `path` began with, as `warm_start.source_of` returned it; None for none."""
     return _read_run(path).get("initialized_from")
+
+
+def digest_in(path: Path) -> str | None:
+    """The digest of the data that the run in `path` began with; None if none has begun, or run.json is damaged."""
+    if not (path / CONFIG).exists():
+        return None
+    with suppress(UserError):  # `check` says what is wrong with it
+        return facts_in(path, _read_run(path)).sha256
+    return None
 
 
 def record(path: Path, config: ConfigDict, facts: dict[str, Any]) -> None:
