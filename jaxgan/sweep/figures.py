@@ -75,26 +75,28 @@ def scores(fields: Sequence[Field], settings: Sequence[Setting], metrics: Sequen
     figure = plots.new_figure(max(4.2 * columns, 5.0), (3.4 * rows + 0.4) * len(fields))
     for part, field in zip(np.atleast_1d(figure.subfigures(len(fields), 1)), fields, strict=True):
         axes = part.subplots(rows, columns, squeeze=False).reshape(-1)
-        named: dict[str, Any] = {}
+        handles: dict[str, Any] = {}
         for axis, metric in zip(axes, metrics, strict=False):
-            _scores_panel(axis, field, metric, [other for other in fields if other != field], settings)
-            handles, labels = axis.get_legend_handles_labels()
-            named |= dict(zip(labels, handles, strict=True))
+            handles |= _scores_panel(axis, field, metric, [other for other in fields if other != field], settings)
         for axis in axes[len(metrics) :]:
             axis.axis("off")
         if len(fields) > 1:
-            _legend_below(part, named, width=45 * columns)
+            _legend_below(part, list(handles.values()), width=45 * columns)
     return plots.figure_png(figure)
 
 
-def _legend_below(figure, named: dict[str, Any], *, width: int) -> None:
-    """Puts a legend of {label: handle} below all panels, in as many columns as fit into `width` characters."""
-    columns = max(1, min(len(named), width // (max(map(len, named), default=0) + 6)))
-    figure.legend(named.values(), named, loc="outside lower center", ncols=columns, frameon=False)
+def _legend_below(figure, handles: Sequence[Any], *, width: int) -> None:
+    """Puts a legend of labelled artists below all panels, in as many columns as fit into `width` characters."""
+    longest = max((len(handle.get_label()) for handle in handles), default=0)
+    columns = max(1, min(len(handles), width // (longest + 6)))
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
 
 
-def _scores_panel(axis, field: Field, metric: str, others: Sequence[Field], settings: Sequence[Setting]) -> None:
-    """One metric against one field."""
+def _scores_panel(
+    axis, field: Field, metric: str, others: Sequence[Field], settings: Sequence[Setting]
+) -> dict[str, Any]:
+    """Draws one metric against one field; returns what has to be in a legend, by the values of the other fields."""
+    handles: dict[str, Any] = {}
     lines: dict[str, list[Setting]] = {}
     for setting in settings:
         lines.setdefault(label(others, setting.setting), []).append(setting)
@@ -103,18 +105,23 @@ def _scores_panel(axis, field: Field, metric: str, others: Sequence[Field], sett
         shift = place.spread * 0.015 * (number - (len(lines) - 1) / 2)
         at = [place.at[place.values.index(field.value(setting.setting))] + shift for setting in line]
         points = sorted(zip(at, line, strict=True), key=lambda point: point[0])
-        _scores_line(axis, points, metric, color=color, words=words, joined=place.numeric, number=number)
+        handle = _scores_line(axis, points, metric, color=color, words=words, joined=place.numeric, number=number)
+        handles |= {words: handle} if handle else {}
     axis.set(ylabel=textwrap.fill(f"{SHOWN[metric].words}, last", LABEL), xlabel=field.label)
     axis.set_xticks(place.at, [word(value) for value in place.values])
     if not place.numeric:
         axis.set_xlim(-0.5, len(place.values) - 0.5)
     axis.grid(alpha=0.3)
+    return handles
 
 
 def _scores_line(
     axis, points: list[tuple[float, Setting]], name: str, *, color, words: str, joined: bool, number: int
-) -> None:
-    """The runs as dots, their means and intervals, and at the edge how many diverged; `number` of several lines."""
+) -> Any | None:
+    """The runs as dots, their means and intervals, and at the edge how many diverged; `number` of several lines.
+
+    Returns the means for a legend, or None where all runs diverged.
+    """
     step = 0.03 + 0.06 * (number % 8)
     worst = 1 - step if SHOWN[name].better < 0 else step
     shown = []
@@ -130,13 +137,14 @@ def _scores_line(
             )
         if alive:
             shown.append((x, mean_interval(alive)))
-    if shown:
-        # Of under 3 runs an interval is so wide that nothing else could be seen.
-        half = [m.high - m.mean if m.n >= MIN_SEEDS else 0.0 for _, m in shown]
-        axis.errorbar(
-            [x for x, _ in shown], [m.mean for _, m in shown], half, color=color, marker="s", markersize=6, capsize=4,
-            linestyle="-" if joined else "", label=words,
-        )  # fmt: skip
+    if not shown:
+        return None
+    # Of under 3 runs an interval is so wide that nothing else could be seen.
+    half = [m.high - m.mean if m.n >= MIN_SEEDS else 0.0 for _, m in shown]
+    return axis.errorbar(
+        [x for x, _ in shown], [m.mean for _, m in shown], half, color=color, marker="s", markersize=6, capsize=4,
+        linestyle="-" if joined else "", label=words,
+    )  # fmt: skip
 
 
 # --- Curves -----------------------------------------------------------------------------------------------------------
@@ -158,19 +166,20 @@ def curves(settings: Sequence[Setting], histories: dict[str, History]) -> bytes:
     axes = figure.subplots(rows, COLUMNS, squeeze=False).reshape(-1)
     for (name, words), axis in zip(shown.items(), axes, strict=False):
         drawn: list[float] = []
-        named = {}
+        handles = []
         for color, setting in zip(colors(len(settings)), settings, strict=True):
             members = [histories[member] for member in setting.names]
             handle, numbers = _curve(axis, members, name, color=color, thin=len(histories) <= MEMBER_LINES)
             ended = f" ({setting.diverged} of {len(members)} diverged)" if setting.diverged else ""
-            named[setting.label + ended] = handle
+            handle.set_label(setting.label + ended)
+            handles.append(handle)
             drawn += numbers
         _fit(axis, drawn)
         axis.set(ylabel=textwrap.fill(words, LABEL), xlabel="step")
         axis.grid(alpha=0.3)
     for axis in axes[len(shown) :]:
         axis.axis("off")
-    _legend_below(figure, named, width=130)
+    _legend_below(figure, handles, width=130)
     return plots.figure_png(figure)
 
 
