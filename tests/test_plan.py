@@ -140,6 +140,35 @@ def test_description(tiny_config, tmp_path):
     assert cost.describe([planned[:1]], 1, timed=False).startswith("1 run -> 1 program, 1 member a chunk, ")
 
 
+def test_the_time_of_a_plan_counts_start_compilation_training_and_pictures(tiny_config, monkeypatch):
+    """By hand, two slots: 30 s + (2 chunks of 6 + 240 + 18 s) / 2 = 294 s."""
+    planned = plan.trials(tiny_config(), over("seed", range(4)))
+    monkeypatch.setattr(cost, "seconds", lambda chunk: cost.Seconds(6.0, 240.0, 18.0))
+    monkeypatch.setattr(cost, "bytes_of", lambda chunk: 4e6)
+    monkeypatch.setattr(cost.time, "process_time", lambda: 30.0)
+    words = cost.describe([planned[:2], planned[2:]], 2, timed=True)
+    parts = "start 30 s, compilation 12 s, training 480 s, pictures 36 s; without evaluations"
+    assert words == f"4 runs -> 1 program, 2 members a chunk, about 4.9 minutes ({parts}), 4 MB"
+
+
+@pytest.mark.slow
+def test_the_seconds_of_a_chunk(tiny_config, monkeypatch):
+    """With steps of 10 ms, a first member that takes 5 s to leave its files and later ones that take 2 s."""
+    trials = plan.trials(tiny_config(**{"train.steps": 1000, "log.every": 500}), over("seed", range(3)))
+    measured, finish = [], cost.seconds_to_finish
+    monkeypatch.setattr(cost, "_runner", lambda *_: lambda steps: 0.01 * steps)
+
+    def timed(*arguments):
+        measured.append(finish(*arguments))
+        return (5.0, 2.0)[len(measured) - 1]
+
+    monkeypatch.setattr(cost, "seconds_to_finish", timed)
+    found = cost.seconds(trials)
+    assert found.training == pytest.approx(10.0)
+    assert found.pictures == 9.0
+    assert found.compilation > 0 and min(measured) > 0 and len(measured) == 2
+
+
 def test_memory(tiny_config, monkeypatch):
     """Three copies of parameters and Adam's moments; the step's own from the compiled program."""
     base = tiny_config(**{"data.name": "mixture:ring8", "generator.output": "linear", "evaluate.metrics": ("modes",)})

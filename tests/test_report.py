@@ -207,6 +207,20 @@ def test_a_sweep_in_which_everything_diverged(tmp_path, early):
     assert "6 of 6 runs diverged" in text and "No run that ended well has a score." in text
 
 
+@pytest.mark.parametrize("crossed", [True, False])
+def test_each_field_has_a_legend_of_the_others_where_there_are_any(tmp_path, monkeypatch, crossed):
+    settings = plan.over("objective.loss", ["minimax", "non_saturating"])
+    settings = plan.product(settings, plan.over("train.d_steps", [1, 2, 3])) if crossed else settings
+    finals = [[{PARZEN: float(seed), SELECTION: 0.0} for seed in range(3)] for _ in settings]
+    write_sweep(tmp_path, settings, base={"evaluate.metrics": ("parzen",)}, finals=finals)
+    swept = read_settings(tmp_path)
+    monkeypatch.setattr(figures.plots, "figure_png", lambda figure: figure)
+    figure = figures.scores(swept.fields, swept.settings, swept.metrics)
+    legends = [[text.get_text() for text in legend.get_texts()] for part in figure.subfigs for legend in part.legends]
+    both = [["d_steps=1", "d_steps=2", "d_steps=3"], ["loss=minimax", "loss=non_saturating"]]
+    assert legends == (both if crossed else [])
+
+
 def test_a_mean_curve_counts_the_runs_that_are_left():
     members = [[{"step": 1, "x": a}, {"step": 2, "x": b}] for a, b in ((1.0, 4.0), (2.0, None), (3.0, 6.0))]
     steps, found = mean_curve([*members, [{"step": 2, "y": 0.0}]], "x")

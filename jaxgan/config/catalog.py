@@ -122,7 +122,7 @@ def attributes(choice: Any) -> dict[str, str]:
         _, _, arguments = (inspect.getdoc(function) or "").partition("\nArgs:\n")
         for line in arguments.partition("\n\n")[0].replace("\n    ", " ").splitlines():
             names, _, text = line.strip().partition(": ")
-            found |= dict.fromkeys(names.split(", "), text)
+            found |= dict.fromkeys(names.split(", "), text.removesuffix("."))
     return found
 
 
@@ -148,13 +148,13 @@ def _choices(key: str, value: Any) -> list[str]:
 
 
 def _place(key: str) -> tuple[int, bool, int, bool]:
-    """Sorts fields as `default` declares them, those of a choice behind the field that makes it."""
-    declared = list(meanings())
+    """Sorts fields as `default` declares them, those of a choice behind the field that makes it; unknown ones last."""
+    declared = [*meanings(), ""]
     found = key
     while found not in declared:
         found = found.rpartition(".")[0]
         found = next((f"{path}.{section.key}" for path, section in SECTIONS.items() if path == found), found)
-    top = next(i for i, name in enumerate(declared) if name.partition(".")[0] == key.partition(".")[0])
+    top = next((i for i, name in enumerate(declared) if name.partition(".")[0] == key.partition(".")[0]), len(declared))
     return top, key.startswith("optimizer.discriminator."), declared.index(found), key != found
 
 

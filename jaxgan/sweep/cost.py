@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
 import numpy as np
 
-from jaxgan.sweep import devices
+from jaxgan.state import GanState
+from jaxgan.sweep import devices, finish
 from jaxgan.sweep.plan import Trial, group_by, program_key
-from jaxgan.sweep.program import program, start_members
+from jaxgan.sweep.program import Program, program, start_members
 from jaxgan.train import on_device
 
 COPIES = 3  # of a member's state at a time: before or after a step, of the last line, on its way to the disk
+
+
+class Seconds(NamedTuple):
+    """What a chunk takes, but for evaluations."""
+
+    compilation: float
+    training: float
+    pictures: float  # and all else that members leave
 
 
 class Memory(NamedTuple):
@@ -66,10 +77,16 @@ def bytes_of(chunk: Sequence[Trial]) -> int:
 
 
 def describe(chunks: list[list[Trial]], slots: int, *, timed: bool) -> str:
-    """'72 runs -> 3 programs, 24 members a chunk, about 5 minutes, 40 MB'; the time is measured, if asked for."""
+    """'72 runs -> 3 programs, 24 members a chunk, about 5 minutes (...), 40 MB'; the time is measured, if asked for."""
+    start = time.process_time()  # imports, data, and programs that were compiled to learn what memory they need
     runs, programs = sum(map(len, chunks)), len(group_by([chunk[0] for chunk in chunks], program_key))
     largest = max(map(len, chunks))
-    minutes = f"about {sum(map(seconds, chunks)) / slots / 60:.1f} minutes of training, " if timed else ""
+    minutes = ""
+    if timed:
+        parts = Seconds(*map(sum, zip(*map(seconds, chunks), strict=True)))
+        total = start + sum(parts) / slots
+        listed = "".join(f", {name} {x:.0f} s" for name, x in parts._asdict().items())
+        minutes = f"about {total / 60:.1f} minutes (start {start:.0f} s{listed}; without evaluations), "
     size = f"{_count(largest, 'member')} a chunk, {minutes}{max(map(bytes_of, chunks)) / 1e6:.0f} MB"
     return f"{_count(runs, 'run')} -> {_count(programs, 'program')}, {size}"
 
@@ -78,20 +95,31 @@ def _count(n: int, what: str) -> str:
     return f"{n} {what}" + "s" * (n != 1)
 
 
-def seconds(chunk: Sequence[Trial]) -> float:
-    """How long a chunk takes here; evaluations are not counted."""
-    compilation, step = seconds_per_step(chunk)
-    return compilation + chunk[0].config.train.steps * step
-
-
-def seconds_per_step(chunk: Sequence[Trial]) -> tuple[float, float]:
-    """Of a chunk's compilation, and of one step of all its members, from a few of them."""
-    about = program(chunk[0])
+def seconds(chunk: Sequence[Trial]) -> Seconds:
+    """Measures how long a chunk takes here, from a few steps and from what one member leaves."""
+    about, clock = program(chunk[0]), time.perf_counter()
     hparams, group = start_members(about, [trial.config for trial in chunk])
+    states = [member.state for member in group]
+    samples = devices.gather(about.draw_shown(hparams, states), len(chunk))[0]
+    state = jax.tree.map(lambda x: np.array(x[0]), devices.gather(states, len(chunk)))  # a copy: steps donate theirs
     run = _runner(about, hparams, group, devices.replicate(on_device(about.gan, about.dataset)))
-    compilation, few = run(1), run(2)
+    run(1)
+    compilation, few = time.perf_counter() - clock, run(2)
     steps = max(2, int(2 * 2 / few))  # two seconds of them
-    return compilation, run(steps) / steps
+    training = chunk[0].config.train.steps * run(steps) / steps
+    first, later = (seconds_to_finish(chunk[0], about, state, samples) for _ in range(2))
+    return Seconds(compilation, training, first + (len(chunk) - 1) * later)
+
+
+def seconds_to_finish(trial: Trial, about: Program, state: GanState, samples: np.ndarray) -> float:
+    """How long a member takes to leave its work directory: pictures, metrics and a checkpoint."""
+    every = trial.config.log.every
+    steps = range(every, trial.config.train.steps + 1, every)
+    lines = [{"step": step} | dict.fromkeys(about.sums, 0.0) for step in steps]
+    with tempfile.TemporaryDirectory() as place:
+        clock = time.perf_counter()
+        finish.finish(Path(place), trial, about, finish.Made(state=state, alive=True, lines=lines, samples=samples))
+        return time.perf_counter() - clock
 
 
 def _runner(about, hparams, group, data) -> Callable[[int], float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import math
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +24,7 @@ from jaxgan.sweep.statistics import MIN_SEEDS, mean_interval
 
 COLUMNS = 3  # panels of curves side by side
 TICK = 30  # characters of a value on an axis
+LABEL = 30  # characters of a line beside a y axis
 MEMBER_LINES = 60  # with more runs than this, curves show means and bands only
 
 # The lines of a member's metrics.jsonl.
@@ -66,23 +68,37 @@ def _axis_of(field: Field, settings: Sequence[Setting]) -> Axis:
 
 
 def scores(fields: Sequence[Field], settings: Sequence[Setting], metrics: Sequence[str]) -> bytes:
-    """Each metric, last, against each field that varies; a colour for each combination of the other fields."""
-    parts = list(itertools.product(fields, metrics))
-    columns = min(COLUMNS, len(parts))
-    rows = -(-len(parts) // columns)
-    figure = plots.new_figure(4.2 * columns, 3.4 * rows)
-    axes = figure.subplots(rows, columns, squeeze=False).reshape(-1)
-    for axis, (field, metric) in zip(axes, parts, strict=False):
-        _scores_panel(axis, field, metric, [other for other in fields if other != field], settings)
-        if metric == metrics[0] and len(fields) > 1:
-            axis.legend(frameon=False, fontsize=8)
-    for axis in axes[len(parts) :]:
-        axis.axis("off")
+    """Each metric, last, against each field that varies; a colour for each combination of the other fields.
+
+    A field's panels stand together, above the legend of their colours.
+    """
+    columns = min(COLUMNS, len(metrics))
+    rows = -(-len(metrics) // columns)
+    figure = plots.new_figure(max(4.2 * columns, 5.0), (3.4 * rows + 0.4) * len(fields))
+    for part, field in zip(np.atleast_1d(figure.subfigures(len(fields), 1)), fields, strict=True):
+        axes = part.subplots(rows, columns, squeeze=False).reshape(-1)
+        handles: dict[str, Any] = {}
+        for axis, metric in zip(axes, metrics, strict=False):
+            handles |= _scores_panel(axis, field, metric, [other for other in fields if other != field], settings)
+        for axis in axes[len(metrics) :]:
+            axis.axis("off")
+        if len(fields) > 1:
+            _legend_below(part, list(handles.values()), width=45 * columns)
     return plots.figure_png(figure)
 
 
-def _scores_panel(axis, field: Field, metric: str, others: Sequence[Field], settings: Sequence[Setting]) -> None:
-    """One metric against one field."""
+def _legend_below(figure, handles: Sequence[Any], *, width: int) -> None:
+    """Puts a legend of labelled artists below all panels, in as many columns as fit into `width` characters."""
+    longest = max((len(handle.get_label()) for handle in handles), default=0)
+    columns = max(1, min(len(handles), width // (longest + 6)))
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
+
+
+def _scores_panel(
+    axis, field: Field, metric: str, others: Sequence[Field], settings: Sequence[Setting]
+) -> dict[str, Any]:
+    """Draws one metric against one field; returns what has to be in a legend, by the values of the other fields."""
+    handles: dict[str, Any] = {}
     lines: dict[str, list[Setting]] = {}
     for setting in settings:
         lines.setdefault(label(others, setting.setting), []).append(setting)
@@ -91,18 +107,25 @@ def _scores_panel(axis, field: Field, metric: str, others: Sequence[Field], sett
         shift = place.spread * 0.015 * (number - (len(lines) - 1) / 2)
         at = [place.at[place.values.index(field.value(setting.setting))] + shift for setting in line]
         points = sorted(zip(at, line, strict=True), key=lambda point: point[0])
-        _scores_line(axis, points, metric, color=color, words=plots.plain(words), joined=place.numeric, number=number)
-    axis.set(ylabel=f"{SHOWN[metric].words}, last", xlabel=field.label)
+        handle = _scores_line(
+            axis, points, metric, color=color, words=plots.plain(words), joined=place.numeric, number=number
+        )
+        handles |= {plots.plain(words): handle} if handle else {}
+    axis.set(ylabel=textwrap.fill(f"{SHOWN[metric].words}, last", LABEL), xlabel=field.label)
     axis.set_xticks(place.at, [plots.plain(word(value), TICK) for value in place.values])
     if not place.numeric:
         axis.set_xlim(-0.5, len(place.values) - 0.5)
     axis.grid(alpha=0.3)
+    return handles
 
 
 def _scores_line(
     axis, points: list[tuple[float, Setting]], name: str, *, color, words: str, joined: bool, number: int
-) -> None:
-    """The runs as dots, their means and intervals, and at the edge how many diverged; `number` of several lines."""
+) -> Any | None:
+    """The runs as dots, their means and intervals, and at the edge how many diverged; `number` of several lines.
+
+    Returns the means for a legend, or None where all runs diverged.
+    """
     step = 0.03 + 0.06 * (number % 8)
     worst = 1 - step if SHOWN[name].better < 0 else step
     shown = []
@@ -118,13 +141,14 @@ def _scores_line(
             )
         if alive:
             shown.append((x, mean_interval(alive)))
-    if shown:
-        # Of under 3 runs an interval is so wide that nothing else could be seen.
-        half = [m.high - m.mean if m.n >= MIN_SEEDS else 0.0 for _, m in shown]
-        axis.errorbar(
-            [x for x, _ in shown], [m.mean for _, m in shown], half, color=color, marker="s", markersize=6, capsize=4,
-            linestyle="-" if joined else "", label=words,
-        )  # fmt: skip
+    if not shown:
+        return None
+    # Of under 3 runs an interval is so wide that nothing else could be seen.
+    half = [m.high - m.mean if m.n >= MIN_SEEDS else 0.0 for _, m in shown]
+    return axis.errorbar(
+        [x for x, _ in shown], [m.mean for _, m in shown], half, color=color, marker="s", markersize=6, capsize=4,
+        linestyle="-" if joined else "", label=words,
+    )  # fmt: skip
 
 
 # --- Curves -----------------------------------------------------------------------------------------------------------
@@ -155,13 +179,11 @@ def curves(settings: Sequence[Setting], histories: dict[str, History]) -> bytes:
             handles.append(handle)
             drawn += numbers
         _fit(axis, drawn)
-        axis.set(ylabel=words, xlabel="step")
+        axis.set(ylabel=textwrap.fill(words, LABEL), xlabel="step")
         axis.grid(alpha=0.3)
     for axis in axes[len(shown) :]:
         axis.axis("off")
-    longest = max(len(plots.plain(setting.label)) for setting in settings)
-    columns = max(1, min(len(settings), 130 // (longest + 6)))
-    figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
+    _legend_below(figure, handles, width=130)
     return plots.figure_png(figure)
 
 
