@@ -25,7 +25,6 @@ def get_config():
         "train.steps": 10_000,
         "sample.every": 1_000,
         "evaluate.every": 1_000,
-        "evaluate.metrics": ("parzen", "prdc"),
         "checkpoint.every": 2_500,
     }
     for player in ("generator", "discriminator"):

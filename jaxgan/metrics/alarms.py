@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from jaxgan.metrics import label
 from jaxgan.metrics.protocol import VALIDATION
 
 ALIKE = 0.5  # of `diversity`
@@ -35,17 +36,17 @@ def alarms(
     found = []
     missing = [name for name, number in last.items() if number is None or not math.isfinite(number)]
     if missing:
-        found.append(f"{', '.join(missing)} could not be computed.")
+        found.append(f"{', '.join(map(label, missing))} could not be computed.")
     for name, number in last.items():
         own = name.removeprefix(VALIDATION)
         if name in missing:
             continue
         if own.endswith("diversity") and number < ALIKE:
-            found.append(f"Samples are {number:.2f} times as far apart as data ({name}): G has collapsed, or nearly.")
+            found.append(f"Samples are {number:.2f} times as far apart as data: G has collapsed, or nearly.")
         elif own == "class_kl" and number > math.log(2):
-            found.append(f"The samples' classes are {number:.2f} nats from uniform (class_kl): classes are missing.")
+            found.append(f"The samples' classes are {number:.2f} nats from uniform: classes are missing.")
         elif own.endswith("near_duplicates") and number >= 1:
-            found.append(f"A sample has {number:.1f} near-duplicates ({name}): G repeats itself.")
+            found.append(f"A sample has {number:.1f} near-duplicates: G repeats itself.")
         elif name == "d_fake" and number < math.exp(-SATURATED):
             found.append(f"D(G(z)) is {number:.1e}: D has won, and G's gradient may have vanished.")
     if best and selection:
@@ -53,6 +54,6 @@ def alarms(
         now, then = last.get(name), best.get(name)
         if now is not None and then is not None and sign * (then - now) > WORSE * abs(then):
             found.append(
-                f"{name} was {then:.4g} at step {best['step']:,} and is {now:.4g} now: take the best checkpoint."
+                f"{label(name)} was {then:.4g} at step {best['step']:,} and is {now:.4g} now: take the best checkpoint."
             )
     return found
