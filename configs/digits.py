@@ -25,6 +25,7 @@ def get_config():
         "train.steps": 10_000,
         "sample.every": 1_000,
         "evaluate.every": 1_000,
+        "evaluate.samples": 1_350,  # as many as training examples, so that scores of real data compare
         "checkpoint.every": 2_500,
     }
     for player in ("generator", "discriminator"):

@@ -47,7 +47,7 @@ SHOWN: dict[str, Shown] = {
 # Numbers that stand beside a metric's own in tables and are compared nowhere.
 DETAILS: dict[str, Shown] = {
     "parzen_sigma": Shown("width of the Parzen window, by validation examples", 3, 0),
-    "parzen_sigma_at_edge": Shown("whether that is an end of the range tried (1: yes)", 0, 0),
+    "parzen_sigma_at_edge": Shown("Parzen window at an end of the range tried (1: yes)", 0, 0),
     "test_standard_error": Shown("standard error of the Parzen test log-likelihood (nats)", 1, 0),
 }
 

@@ -354,7 +354,7 @@ def _scores(
     if not numbers:
         return page.paragraphs("Nothing was evaluated (evaluate.metrics).")
     order = [*SHOWN, *DETAILS]
-    names = [name for name in numbers if name not in ("step", SELECTION)]
+    names = [name for name in numbers if name not in ("step", SELECTION, "parzen_sigma_at_edge")]  # a caution tells
     names.sort(key=lambda name: order.index(name) if name in order else len(order))
     head, columns = ["", f"last (step {numbers['step']:,})"], [numbers]
     if best:
@@ -375,13 +375,15 @@ def _scores(
             note += f" The best was measured on {config.evaluate.samples:,} samples, the last as below."
     if real[1]:
         note += " Real data: training examples in place of samples, what a G scores whose samples are the data."
+        if real[0] < protocol.get("samples", 0):
+            note += f" There are fewer of them than samples ({protocol['samples']:,}), which alone changes some scores."
     protocol = protocol or {"metrics": list(config.evaluate.metrics), "samples": config.evaluate.samples}
     about = [[name.replace("_", " "), _plain(x)] for name, x in protocol.items() if name != "versions"]
     return (
         page.table(head, rows)
         + page.paragraphs(note)
         + _course(records, numbers, real[1])
-        + page.table(["how it was measured", ""], about)
+        + page.table(["measured on", ""], about)
     )
 
 

@@ -284,7 +284,8 @@ def evaluate(workdir: Path, arguments: list[str]) -> int:
         samples = plots.fixed_samples(gan._draw, config=gan.config, **players)
         report.write(workdir, samples=samples, **players)
     for name, number in numbers.items():
-        print(f"{name:28s} {number:.4f}")
+        if name != SELECTION:
+            print(f"{name:28s} {number:.4f}")
     for name, reason in why.items():
         print(f"{name} could not be computed: {reason}")
     for sentence in alarms({name: x for name, x in numbers.items() if math.isfinite(x)}):
