@@ -82,7 +82,9 @@ def render(
         "Training": page.figure(_curves(workdir, config, records), _curves_caption(config)),
         "Scores": _scores(config, records, numbers, protocol, real),
         "Configuration": _changes(config),
-        "Versions and data": page.table(["", ""], [[name, _plain(x)] for name, x in run.items() if name != "format"]),
+        "Versions and data": page.table(
+            ["", ""], [[_words(name), _plain(x)] for name, x in run.items() if name != "format"]
+        ),
         "How to repeat it": _recipe(config, run, workdir.name),
     }
     title = workdir.resolve().name
@@ -139,8 +141,8 @@ def _findings(
     if game:
         parts = [f"{plots.TRAINING[name].words} = {final[name]:.3f}" for name in game]
         theory = (
-            " Where p_g = p_data it is −log 4 = −1.386, 1/2 and 1/2: necessary, not sufficient, since a weak D gives "
-            "them too."
+            " Where p_g = p_data they are −log 4 = −1.386, 1/2 and 1/2: necessary, not sufficient, since a weak D "
+            "gives them too."
             if ends and "value" in game
             else ""
         )
@@ -198,7 +200,7 @@ def _samples(workdir: Path) -> str:
     chosen = sorted({round(i) for i in np.linspace(0, len(paths) - 1, FRAMES)})
     limit = FRAMES_BYTES // len(chosen)
     frames = [(f"step {int(paths[i].stem):,}", shrink(paths[i].read_bytes(), limit)) for i in chosen]
-    return page.slider(frames, "Over training, of the same z throughout.")
+    return page.slider(frames, "Samples of G over training, of the same z throughout.")
 
 
 def _real(config: ConfigDict, gan: Gan, dataset: Dataset) -> str:
@@ -378,12 +380,12 @@ def _scores(
         if real[0] < protocol.get("samples", 0):
             note += f" There are fewer of them than samples ({protocol['samples']:,}), which alone changes some scores."
     protocol = protocol or {"metrics": list(config.evaluate.metrics), "samples": config.evaluate.samples}
-    about = [[name.replace("_", " "), _plain(x)] for name, x in protocol.items() if name != "versions"]
+    about = [[_words(name), _plain(x)] for name, x in protocol.items() if name != "versions"]
     return (
         page.table(head, rows)
         + page.paragraphs(note)
         + _course(records, numbers, real[1])
-        + page.table(["measured on", ""], about)
+        + page.table(["evaluation", ""], about)
     )
 
 
@@ -436,12 +438,16 @@ def _number(name: str, x: Any) -> str:
 def _plain(x: Any) -> str:
     """A value of a configuration or of JSON as people write it."""
     if isinstance(x, dict):
-        return ", ".join(f"{name} {_plain(value)}" for name, value in x.items())
+        return ", ".join(f"{_words(name)} {_plain(value)}" for name, value in x.items())
     if isinstance(x, list | tuple):
         return "(" + ", ".join(map(_plain, x)) + ")" if x else "()"
     if isinstance(x, float):
         return f"{x:g}"
     return "none" if x is None else str(x) if x != "" else "''"
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _json(path: Path) -> dict[str, Any]:
