@@ -87,8 +87,7 @@ def grid(images: np.ndarray, rows: int, labels: Sequence[str] = ()) -> np.ndarra
     _, height, width, _ = images.shape
     images = np.broadcast_to(images[: rows * columns], (rows * columns, height, width, 3))
     color = _absent_color(images)
-    scale = max(math.ceil(WIDTH / (columns * width)), math.ceil(TILE / max(height, width)))
-    gutter = min(max(2, scale * max(height, width) // 10), 8)
+    scale, gutter = tiling(height, width, columns)
     height, width = height * scale + gutter, width * scale + gutter
     cells = np.broadcast_to(color, (rows * columns, height, width, 3)).copy()
     cells[:, gutter:, gutter:] = images.repeat(scale, axis=1).repeat(scale, axis=2)
@@ -96,6 +95,12 @@ def grid(images: np.ndarray, rows: int, labels: Sequence[str] = ()) -> np.ndarra
     picture = np.broadcast_to(color, (rows * height + gutter, columns * width + gutter, 3)).copy()
     picture[: rows * height, : columns * width] = tiled
     return _labelled(picture, labels, gutter, height) if labels else picture
+
+
+def tiling(height: int, width: int, columns: int) -> tuple[int, int]:
+    """The factor by which `grid` enlarges images of this size, and the pixels of a gutter."""
+    scale = max(math.ceil(WIDTH / (columns * width)), math.ceil(TILE / max(height, width)))
+    return scale, min(max(2, scale * max(height, width) // 10), 8)
 
 
 def _absent_color(images: np.ndarray) -> np.ndarray:
