@@ -3,10 +3,15 @@
     python -m jaxgan.main --config=configs/digits.py
 
 The defaults (multilayer perceptrons of two layers of 256 units, the non-saturating loss, Adam) with larger initial
-weights and learning rates, batches of 128, R1 (arXiv:1801.04406) and samples from an EMA of G. It learns from the first
-step on; by step 1,000 samples are digits, which then get sharper. 10.5 steps are an epoch.
+weights and learning rates, leaky ReLU in G, batches of 128, R1 (arXiv:1801.04406) and samples from an EMA of G. It
+learns from the first step on; by step 1,000 samples are digits, which then get sharper. 10.5 steps are an epoch.
 
 The paper's own recipe on these data: `digits_2014.py`; digits of a class that one asks for: `digits_conditional.py`.
+
+Expected: no published score. Measured, seed 0, 2026-11-28, two cores of an AMD EPYC with AVX-512: 71 s of CPU time for
+the whole command. Parzen log-likelihood of validation images 20.9 nats at step 1,000, 28.4 at the end, of test images
+17.9 +- 1.4; the 1,350 training images in place of samples score 31.1 and 19.2. The settings were chosen on seed 1 by
+validation images.
 """
 
 from jaxgan.config import default, update
@@ -25,7 +30,7 @@ def get_config():
         "train.steps": 10_000,
         "sample.every": 1_000,
         "evaluate.every": 1_000,
-        "evaluate.metrics": ("parzen", "prdc"),
+        "evaluate.samples": 1_350,  # as many as training examples, so that scores of real data compare
         "checkpoint.every": 2_500,
     }
     for player in ("generator", "discriminator"):

@@ -62,9 +62,9 @@ def picture(samples: np.ndarray, neighbours: np.ndarray, rows: int) -> np.ndarra
     """
     both = np.concatenate([samples.reshape(rows, -1, *samples.shape[1:]), neighbours[:, None]], axis=1)
     grid = plots.grid(both.reshape(-1, *samples.shape[1:]), rows)
-    grid = np.broadcast_to(grid, (*grid.shape[:2], 3))
-    cell = (grid.shape[1] - 1) // both.shape[1]  # an image and the line left of it
-    left, right = grid[:, : -cell - 1], grid[:, -cell - 1 :]
+    scale, gutter = plots.tiling(*samples.shape[1:3], both.shape[1])
+    last = scale * samples.shape[2] + 2 * gutter  # pixels of the last column, with the gutters beside it
+    left, right = grid[:, :-last], grid[:, -last:]
     framed = np.tile(FRAME, (right.shape[0] + 2 * EDGE, right.shape[1] + 2 * EDGE, 1))
     framed[EDGE:-EDGE, EDGE:-EDGE] = right
     return np.concatenate([np.pad(left, ((EDGE, EDGE), (0, 0), (0, 0)), constant_values=255), framed], axis=1)

@@ -68,7 +68,7 @@ def exclusive(path: Path) -> Iterator[None]:
     # Not removed at the end: two processes could then each lock a file of this name.
     lock = path.with_name(f".{path.name}.lock")
     try:
-        file = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
+        file = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
         raise UserError(f"{lock} could not be written ({error.strerror}); fix its directory.") from error
     try:

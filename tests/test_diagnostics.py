@@ -86,18 +86,18 @@ def test_alarms():
     healthy = {"pixels_diversity": 0.9, "class_kl": 0.1, "classifier_near_duplicates": 0.01, "d_fake": 0.4, "fid": 10.0}
     assert alarms(healthy, healthy | {"step": 5}, ("fid", -1)) == []
     for changed, words in (
-        ({"validation_pixels_diversity": 0.4}, r"0.40 times as far apart as data \(validation_pixels_diversity\)"),
+        ({"validation_pixels_diversity": 0.4}, "0.40 times as far apart as data: G has collapsed"),
         ({"class_kl": 0.7}, "0.70 nats from uniform"),
         ({"classifier_near_duplicates": 3.0}, "3.0 near-duplicates"),
         ({"d_fake": 1e-5}, "D has won"),
-        ({"kid": None}, "kid could not be computed"),
-        ({"kid": math.nan}, "kid could not be computed"),
+        ({"kid": None}, "KID could not be computed"),
+        ({"kid": math.nan}, "KID could not be computed"),
     ):
         (sentence,) = alarms(healthy | changed)
-        assert words.replace("\\", "") in sentence
+        assert words in sentence
     best = {"fid": 8.0, "step": 1200}
     (sentence,) = alarms(healthy, best, ("fid", -1))
-    assert "fid was 8 at step 1,200 and is 10 now" in sentence
+    assert "FID was 8 at step 1,200 and is 10 now" in sentence
     assert alarms(healthy | {"fid": 8.7}, best, ("fid", -1)) == []
     (sentence,) = alarms({"precision": 0.5}, {"precision": 0.6, "step": 1}, ("precision", 1))
     assert "was 0.6 at step 1 and is 0.5" in sentence

@@ -28,7 +28,7 @@ from jaxgan.metrics import neighbours, parzen
 from jaxgan.metrics.neighbours import Neighbours
 from jaxgan.metrics.parzen import SIGMAS, Estimate
 from jaxgan.networks.layers import DataSpec
-from jaxgan.run import warm_start
+from jaxgan.run import plots, warm_start
 from jaxgan.run.writers import read_metrics
 from jaxgan.train import train
 
@@ -154,11 +154,12 @@ def test_figure2_shows_samples_and_framed_neighbours(workdir, tmp_path, monkeypa
     left = int(yellow[0].argmax())
     assert yellow[0, left:].all() and not yellow[edge + 1, : left - 1].any()
     inside = picture[edge:-edge, left + edge : -edge, 0]
-    height = (inside.shape[0] - 1) // 2
+    scale, gutter = plots.tiling(8, 8, 4)
+    height = 8 * scale + gutter
+    assert inside.shape == (2 * height + gutter, height + gutter)
     for row, sample in enumerate(gan.sample(1000)[[2, 5]]):
         squares = ((sample[None] - train_set / 255) ** 2).sum(axis=(1, 2, 3))
-        cell = inside[row * height + 1 : (row + 1) * height, 1:-1]
-        scale = cell.shape[0] // 8
+        cell = inside[row * height + gutter : (row + 1) * height, gutter:-gutter]
         np.testing.assert_array_equal(cell[::scale, ::scale], train_set[squares.argmin(), ..., 0])
     assert "test images to the nearest training image" in capsys.readouterr().out
 
@@ -188,13 +189,14 @@ def test_figure3_ends_in_samples(workdir, tmp_path, monkeypatch):
     half = (picture.shape[0] - figure3.LINE) // 2
     assert (picture[half : half + figure3.LINE] == 255).all()
     top, below = picture[:half], picture[half + figure3.LINE :]
-    width = (picture.shape[1] - 1) // 4
+    scale, gutter = plots.tiling(8, 8, 4)
+    width = 8 * scale + gutter
     ends = [np.round(255 * x[..., 0]) for x in jaxgan.load(workdir).sample(2)]
     for rows in (top, below):
         for column, end in ((0, ends[0]), (3, ends[1])):
-            cell = rows[1:-1, column * width + 1 : (column + 1) * width]
-            scale = cell.shape[0] // 8
-            np.testing.assert_allclose(cell[::scale, ::scale].astype(float), end, atol=1)
+            cell = rows[gutter:-gutter, column * width + gutter : (column + 1) * width]
+            for channel in np.moveaxis(cell[::scale, ::scale], -1, 0):
+                np.testing.assert_allclose(channel.astype(float), end, atol=1)
     with pytest.raises(UserError, match="--points=1"):
         run(figure3, f"--workdir={workdir}", "--points=1", monkeypatch=monkeypatch)
 

@@ -7,6 +7,7 @@ import sys
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 import jaxgan
 from jaxgan import train
@@ -14,6 +15,7 @@ from jaxgan.config import update
 from jaxgan.errors import UserError
 from jaxgan.run import pacer
 from jaxgan.run.writers import read_metrics
+from jaxgan.state import run_stream
 from jaxgan.sweep import chain, chunk, devices, fixed, over, plan, product
 from jaxgan.sweep.program import program
 
@@ -79,6 +81,26 @@ def test_images_are_scored_as_alone(tiny_config, tmp_path):
     assert {name: result["final"][name] for name in names} == {name: alone[name] for name in names}
     with np.load(place / "samples/000000010.npz") as file:
         assert file["samples"].shape == (100, 8, 8, 1)
+
+
+def test_a_member_told_classes_leaves_a_grid_of_one_class_per_row(tiny_config, tmp_path):
+    """The same picture as the run alone, and the same real data beside it."""
+    config = tiny_config(**{
+        "train.steps": 10, "evaluate.metrics": (), "conditional": "label", "sample.every": 10, "sample.rows": 10,
+    })  # fmt: skip
+    (trial,) = plan.trials(config, [{}])
+    chunk.train(tmp_path / "sweep", [trial], [])
+    train.train(config, tmp_path / "alone")
+    places = (tmp_path / "alone/samples", tmp_path / "sweep/members" / trial.name / "samples")
+    for name in ("real.png", "000000010.png"):
+        alone, ours = (np.asarray(Image.open(place / name), np.int16) for place in places)
+        assert alone.shape == ours.shape and np.abs(alone - ours).max() <= 1
+    gan = jaxgan.load(tmp_path / "alone")
+    with np.load(places[1] / "000000010.npz") as file:
+        drawn = gan._draw(
+            gan.hparams, gan.state, run_stream(gan.hparams, "sample"), 100, y=np.repeat(np.arange(10), 10)
+        )
+        np.testing.assert_allclose(file["samples"], drawn, atol=1e-5)
 
 
 def test_results_hold_the_last_and_the_best_evaluation(base, tmp_path):

@@ -15,6 +15,7 @@ from jaxgan.evaluate import SELECTION
 from jaxgan.run import plots
 from jaxgan.run.files import write_atomically
 from jaxgan.sweep import figures, plan, report, results
+from jaxgan.sweep.cautions import cautions
 from jaxgan.sweep.figures import mean_curve
 from jaxgan.sweep.settings import read_settings, varying_fields
 
@@ -344,3 +345,33 @@ def test_real_data_stand_before_the_samples_where_all_settings_have_the_same(wor
     first, *others = figure[0].axes
     assert (first.get_images()[0].get_array() == 0).all()
     assert all((axis.get_images()[0].get_array() == 200).all() for axis in others)
+
+
+@pytest.mark.parametrize(
+    ("scores", "words"),
+    [
+        ([[0.5, 0.5, 0.52], [0.4, 0.41, 0.4]], ()),
+        ([[0.99, 0.9, 1.0], [0.4, 0.41, 0.4]], ("intervals reach outside of 0 to 1",)),  # .963 + 4.3 * .055 / 3^.5
+        ([[0.0, 0.0, 0.0], [0.01, 0.011, 0.012]], ("all settings are at 0, the level of chance",)),
+        ([[0.0, 0.0, 0.0], [0.2, 0.2, 0.2]], ()),
+    ],
+)
+def test_when_the_scores_of_a_sweep_say_little(tmp_path, scores, words):
+    name = "validation_pixels_precision"
+    finals = [[{name: x, SELECTION: x} for x in row] for row in scores]
+    settings = plan.over("objective.loss", ["minimax", "non_saturating"])
+    base = {"evaluate.metrics": ("prdc",), "evaluate.best": name}
+    write_sweep(tmp_path, settings, base=base, finals=finals)
+    found = cautions(read_settings(tmp_path))
+    assert len(found) == len(words) and all(word in sentence for word, sentence in zip(words, found, strict=True))
+    report.write(tmp_path)
+    assert all(sentence in (tmp_path / "report.md").read_text() for sentence in found)
+
+
+def test_a_score_without_an_upper_end_has_a_lower_one(tmp_path):
+    finals = [[{"validation_fid": x, SELECTION: -x} for x in row] for row in ([1.0, 9.0], [5.0, 5.1])]
+    settings = plan.over("objective.loss", ["minimax", "non_saturating"])
+    base = {"evaluate.metrics": ("fid",), "evaluate.features": "inception:x.npz"}
+    write_sweep(tmp_path, settings, base=base, finals=finals)
+    (sentence,) = cautions(read_settings(tmp_path))
+    assert sentence.startswith("FID, validation: intervals reach below 0")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -32,6 +33,12 @@ def name_of(features: str) -> str:
     if features not in ("pixels", "classifier") and not (name == "inception" and rest):
         raise UserError(f"evaluate.features must be pixels, classifier or inception:FILE.npz, not {features!r}.")
     return name
+
+
+def dimensions(features: str, dataset: Dataset) -> int:
+    """The number of features of an example, without the network itself."""
+    single = {"pixels": math.prod(dataset.shape), "classifier": classifier.FEATURES * dataset.stack}
+    return single.get(name_of(features), inception.FEATURES)
 
 
 def load(features: str, dataset: Dataset, gcn: float) -> Space:

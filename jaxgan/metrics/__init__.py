@@ -43,3 +43,16 @@ METRICS: dict[str, Metric] = {
 SHOWN: dict[str, Shown] = {
     name: shown for metric in METRICS.values() for space in SPACES for name, shown in metric.shown_in(space).items()
 }
+
+# Numbers that stand beside a metric's own in tables and are compared nowhere.
+DETAILS: dict[str, Shown] = {
+    "parzen_sigma": Shown("width of the Parzen window, by validation examples", 3, 0),
+    "parzen_sigma_at_edge": Shown("Parzen window at an end of the range tried (1: yes)", 0, 0),
+    "test_standard_error": Shown("standard error of the Parzen test log-likelihood (nats)", 1, 0),
+}
+
+
+def label(name: str) -> str:
+    """What people read for a number of an evaluation."""
+    known = SHOWN.get(name) or DETAILS.get(name)
+    return known.words if known else name.replace("_", " ")

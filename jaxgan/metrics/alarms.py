@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxgan.data import Dataset
 from jaxgan.data.stacked import gather_labels
+from jaxgan.metrics import label
 from jaxgan.metrics.modes import count_classes
 from jaxgan.metrics.protocol import VALIDATION
 
@@ -43,18 +44,16 @@ def alarms(
     finite = {name: number for name, number in last.items() if number is not None and math.isfinite(number)}
     missing = [name for name in last if name not in finite]
     if missing:
-        found.append(f"{', '.join(missing)} could not be computed.")
+        found.append(f"{', '.join(map(label, missing))} could not be computed.")
     for name, number in finite.items():
         own = name.removeprefix(VALIDATION)
         if own.endswith("diversity") and number < ALIKE:
-            found.append(f"Samples are {number:.2f} times as far apart as data ({name}): G has collapsed, or nearly.")
+            found.append(f"Samples are {number:.2f} times as far apart as data: G has collapsed, or nearly.")
         elif own == "class_kl" and number > math.log(2) + data_kl:
             data = f", the data's {data_kl:.2f}" if data_kl else ""
-            found.append(
-                f"The samples' classes are {number:.2f} nats from uniform{data} (class_kl): classes are missing."
-            )
+            found.append(f"The samples' classes are {number:.2f} nats from uniform{data}: classes are missing.")
         elif own.endswith("near_duplicates") and number >= 1:
-            found.append(f"A sample has {number:.1f} near-duplicates ({name}): G repeats itself.")
+            found.append(f"A sample has {number:.1f} near-duplicates: G repeats itself.")
         elif name == "d_fake" and number < math.exp(-SATURATED):
             found.append(f"D(G(z)) is {number:.1e}: D has won, and G's gradient may have vanished.")
     if best and selection:
@@ -62,7 +61,7 @@ def alarms(
         now, then = finite.get(name), best.get(name)
         if now is not None and then is not None and sign * (then - now) > WORSE * abs(then):
             found.append(
-                f"{name} was {then:.4g} at step {best['step']:,} and is {now:.4g} now: take the best checkpoint."
+                f"{label(name)} was {then:.4g} at step {best['step']:,} and is {now:.4g} now: take the best checkpoint."
             )
     return found
 

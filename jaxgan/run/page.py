@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
 h1 { margin-bottom: .2rem } h2 { margin-top: 2.5rem; border-bottom: 1px solid #ddd; font-size: 1.25rem }
-p { max-width: 52rem } .lead { font-size: 1.1rem; margin-top: 0 }
+p, li { overflow-wrap: anywhere } p { max-width: 52rem } .lead { font-size: 1.1rem; margin-top: 0 }
 pre { background: #f5f5f5; padding: .5rem 1rem; overflow-x: auto; font-size: .85rem }
 .findings { font-size: 1.05rem; border-left: 4px solid #0072B2; padding: .2rem 2rem; max-width: 56rem }
 .findings li:first-child { font-weight: 600 }

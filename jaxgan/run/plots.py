@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -87,8 +87,7 @@ def grid(images: np.ndarray, rows: int, labels: Sequence[str] = ()) -> np.ndarra
     _, height, width, _ = images.shape
     images = np.broadcast_to(images[: rows * columns], (rows * columns, height, width, 3))
     color = _absent_color(images)
-    scale = max(math.ceil(WIDTH / (columns * width)), math.ceil(TILE / max(height, width)))
-    gutter = min(max(2, scale * max(height, width) // 10), 8)
+    scale, gutter = tiling(height, width, columns)
     height, width = height * scale + gutter, width * scale + gutter
     cells = np.broadcast_to(color, (rows * columns, height, width, 3)).copy()
     cells[:, gutter:, gutter:] = images.repeat(scale, axis=1).repeat(scale, axis=2)
@@ -96,6 +95,12 @@ def grid(images: np.ndarray, rows: int, labels: Sequence[str] = ()) -> np.ndarra
     picture = np.broadcast_to(color, (rows * height + gutter, columns * width + gutter, 3)).copy()
     picture[: rows * height, : columns * width] = tiled
     return _labelled(picture, labels, gutter, height) if labels else picture
+
+
+def tiling(height: int, width: int, columns: int) -> tuple[int, int]:
+    """The factor by which `grid` enlarges images of this size, and the pixels of a gutter."""
+    scale = max(math.ceil(WIDTH / (columns * width)), math.ceil(TILE / max(height, width)))
+    return scale, min(max(2, scale * max(height, width) // 10), 8)
 
 
 def _absent_color(images: np.ndarray) -> np.ndarray:
@@ -318,6 +323,33 @@ def curves_png(records: list[dict[str, Any]], config: ConfigDict) -> bytes:
         for axis, panel in zip(figure.axes, parts, strict=True):
             _fill(axis, panel, records, ends=_ends(panel, theory))
         return figure_png(figure)
+
+
+def scores_png(records: list[dict[str, Any]], names: Sequence[str], real: Mapping[str, float]) -> bytes:
+    """The course of scores over training, a panel each, as the bytes of a PNG file.
+
+    Args:
+      records: the lines of metrics.jsonl. What is missing or null is left out.
+      names: of the scores.
+      real: by name, what real examples score in place of samples: a dashed line.
+    """
+    columns = min(2, len(names))
+    rows = -(-len(names) // columns)
+    figure = new_figure(3.75 * columns if columns > 1 else 5, 2.3 * rows)
+    axes = figure.subplots(rows, columns, squeeze=False).reshape(-1)
+    for axis, name in zip(axes, names, strict=False):
+        points = np.array([(r["step"], r[name]) for r in records if r.get(name) is not None]).reshape(-1, 2)
+        axis.plot(*points.T, color=BLUE, marker="o" if len(points) < 30 else "", markersize=3, linewidth=1.4)
+        if math.isfinite(real.get(name, math.nan)):
+            axis.axhline(real[name], color="black", linestyle="--", linewidth=1, label="real data")
+            axis.legend(frameon=False, fontsize=8)
+        axis.set_title(SHOWN[name].words, fontsize=9)
+        axis.locator_params(nbins=4)
+        axis.grid(axis="y", alpha=0.3)
+        axis.set_xlabel("step", fontsize=9)
+    for axis in axes[len(names) :]:
+        axis.axis("off")
+    return figure_png(figure)
 
 
 _drawing = threading.Lock()  # the figure of `_empty_curves`

@@ -22,14 +22,16 @@ from jaxgan.data import Dataset
 from jaxgan.data.decode import decode, encode
 from jaxgan.errors import describe
 from jaxgan.evaluate import SELECTION, selection
+from jaxgan.features.space import dimensions
 from jaxgan.gan import Gan, sampling_statistics
 from jaxgan.hparams import HParams
-from jaxgan.metrics import SHOWN
+from jaxgan.metrics import DETAILS, SHOWN, label
 from jaxgan.metrics.alarms import alarms, data_class_kl
+from jaxgan.metrics.cautions import cautions
 from jaxgan.run import page, plots
 from jaxgan.run.checkpoints import saved_steps
 from jaxgan.run.files import exclusive, write_atomically
-from jaxgan.run.scores import EVALUATION
+from jaxgan.run.scores import EVALUATION, real_scores
 from jaxgan.run.workdir import RUN, read_config
 from jaxgan.run.writers import read_metrics
 from jaxgan.state import GanState, run_stream
@@ -37,6 +39,7 @@ from jaxgan.state import GanState, run_stream
 REPORT = "report.html"
 FRAMES, FRAMES_BYTES = 24, 2_500_000  # pictures of samples in the slider, and what they take together
 PICTURE_BYTES = 400_000  # that another picture takes
+PANELS = 6  # scores whose course is shown, at most
 NEIGHBOURS = 24  # samples at most that are shown with their nearest training example, in two rows
 PATHS, ALONG = 6, 10  # straight or circular paths between two z, and how many z of each are drawn
 CHUNK = 2000  # training examples whose distances are computed at once
@@ -78,24 +81,33 @@ def render(
     config, records = read_config(workdir), read_metrics(workdir)
     run = _json(workdir / RUN)
     numbers, protocol = _evaluation(workdir)
+    real, alike = real_scores(config, dataset) if numbers else (0, {}), _alike(config, dataset, samples)
+    features = dimensions(config.evaluate.features, dataset)
     data_kl = data_class_kl(dataset, protocol.get("samples", config.evaluate.samples))
+    findings = _findings(config, records, numbers, state, alike=alike, real=real, data_kl=data_kl)
+    findings += cautions(numbers, protocol, dimensions=features, collapsed=alike)
     sections = {
-        "": page.paragraphs(_description(config, state, dataset))
-        + _findings(config, records, numbers, state, _alike(config, dataset, samples), data_kl),
+        "": page.paragraphs(_description(config, state, dataset)) + _bullets(findings),
         "Samples": page.side(
             _samples(workdir), _real(config, gan, dataset), _interpolation(config, gan, hparams, state, dataset)
         ),
         "Nearest training examples": _neighbours(config, dataset, samples),
         "Training": page.figure(_curves(workdir, config, records), _curves_caption(config)),
-        "Scores": _scores(config, records, numbers, protocol),
+        "Scores": _scores(config, records, numbers, protocol, real),
         "Configuration": _changes(config),
-        "Versions and data": page.table(["", ""], [[name, _plain(x)] for name, x in run.items() if name != "format"]),
+        "Versions and data": page.table(
+            ["", ""], [[_words(name), _plain(x)] for name, x in run.items() if name != "format"]
+        ),
         "How to repeat it": _recipe(config, run, workdir.resolve().name),
     }
     title = workdir.resolve().name
     body = [f"<h1>{page.escape(title)}</h1>"]
     body += [f"<h2>{name}</h2>{part}" if name else part for name, part in sections.items() if part]
     return page.page(f"{title}: {config.data.name}", body, script=page.SLIDER)
+
+
+def _bullets(findings: list[str]) -> str:
+    return f'<ul class="findings">{"".join(f"<li>{page.escape(sentence)}</li>" for sentence in findings)}</ul>'
 
 
 # --- What it was, and how it went -------------------------------------------------------------------------------------
@@ -120,9 +132,11 @@ def _findings(
     records: list[dict[str, Any]],
     numbers: dict[str, Any],
     state: GanState,
+    *,
     alike: bool,
+    real: tuple[int, dict[str, float]],
     data_kl: float,
-) -> str:
+) -> list[str]:
     """The outcome in a few sentences; of a score, what was measured last, which evaluation.json has (`numbers`)."""
     found = []
     chosen, best = selection(config), _best(records)
@@ -131,11 +145,13 @@ def _findings(
     if chosen and last and best:
         words = SHOWN[chosen[0]].words
         a, b = (_number(chosen[0], record.get(chosen[0])) for record in (last, best))
-        found.append(
-            f"{words[0].upper()}{words[1:]}: {a} at step {last['step']:,}; best: {b} at step {best['step']:,}."
-        )
+        score = f"{words[0].upper()}{words[1:]}: {a} at step {last['step']:,}; best: {b} at step {best['step']:,}"
+        if chosen[0] in real[1]:
+            score += f"; {real[0]:,} training examples in place of samples: {_number(chosen[0], real[1][chosen[0]])}"
+        found.append(f"{score}.")
     final = {name: x for name, x in (records[-1] if records else {}).items() if name != SELECTION}
-    found += alarms({**(last or {}), **final, **measured}, best, chosen, data_kl)
+    known = {**(last or {}), **final, **measured}
+    found += alarms({name: x for name, x in known.items() if name != SELECTION}, best, chosen, data_kl)
     if alike:
         found.append("The samples hardly differ from each other: G has collapsed, or has not begun to learn.")
     ends = plots.equilibrium(config)
@@ -143,7 +159,10 @@ def _findings(
     if game:
         parts = [f"{plots.TRAINING[name].words} = {final[name]:.3f}" for name in game]
         theory = (
-            " Where p_g = p_data it is −log 4 = −1.386, 1/2 and 1/2." if ends and "value" in game and not alike else ""
+            " Where p_g = p_data they are −log 4 = −1.386, 1/2 and 1/2: necessary, not sufficient, since a weak D "
+            "gives them too."
+            if ends and "value" in game
+            else ""
         )
         found.append(f"At the end {', '.join(parts)}.{theory}")
     speeds = [record["images_per_second"] for record in records if record.get("images_per_second")]
@@ -151,7 +170,7 @@ def _findings(
         found.append(f"{statistics.median(speeds):,.0f} images per second (median).")
     if int(state.restores):
         found.append(f"It diverged and went back to a checkpoint {int(state.restores)} times.")
-    return f'<ul class="findings">{"".join(f"<li>{page.escape(sentence)}</li>" for sentence in found)}</ul>'
+    return found
 
 
 def _alike(config: ConfigDict, dataset: Dataset, samples: np.ndarray) -> bool:
@@ -168,7 +187,10 @@ def _curves(workdir: Path, config: ConfigDict, records: list[dict[str, Any]]) ->
 
 def _curves_caption(config: ConfigDict) -> str:
     if plots.equilibrium(config):
-        return "Each point is the mean since the point before. Dashed: Theorem 1's end of the game, p_g = p_data."
+        return (
+            "Each point is the mean since the point before. Dashed: Theorem 1's end of the game, p_g = p_data. To be "
+            "there is necessary, not sufficient: a D that is too weak to tell data from samples is there as well."
+        )
     return (
         f"Each point is the mean since the point before. With the loss {config.objective.loss} as configured, D's "
         f"output is not the probability of Theorem 1, which says nothing of these numbers."
@@ -195,7 +217,7 @@ def _samples(workdir: Path) -> str:
     chosen = sorted({round(i) for i in np.linspace(0, len(paths) - 1, FRAMES)})
     limit = FRAMES_BYTES // len(chosen)
     frames = [(f"step {int(paths[i].stem):,}", shrink(paths[i].read_bytes(), limit)) for i in chosen]
-    return page.slider(frames, "Over training, of the same z throughout.")
+    return page.slider(frames, "Samples of G over training, of the same z throughout.")
 
 
 def _real(config: ConfigDict, gan: Gan, dataset: Dataset) -> str:
@@ -340,22 +362,27 @@ def _evaluation(workdir: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _scores(
-    config: ConfigDict, records: list[dict[str, Any]], numbers: dict[str, Any], protocol: dict[str, Any]
+    config: ConfigDict,
+    records: list[dict[str, Any]],
+    numbers: dict[str, Any],
+    protocol: dict[str, Any],
+    real: tuple[int, dict[str, float]],
 ) -> str:
-    """The last and the best scores side by side, and how they were measured."""
+    """The last and the best scores beside those of real data, their course, and how they were measured."""
     best = _best(records)
     if not numbers:
         return page.paragraphs("Nothing was evaluated (evaluate.metrics).")
-    names = [name for name in numbers if name not in ("step", SELECTION)]
-    names.sort(key=lambda name: (name not in SHOWN, list(SHOWN).index(name) if name in SHOWN else 0))
+    order = [*SHOWN, *DETAILS]
+    names = [name for name in numbers if name not in ("step", SELECTION, "parzen_sigma_at_edge")]  # a caution tells
+    names.sort(key=lambda name: order.index(name) if name in order else len(order))
     head, columns = ["", f"last (step {numbers['step']:,})"], [numbers]
     if best:
         head.append(f"best (step {best['step']:,})")
         columns.append(best)
-    rows = [
-        [SHOWN[name].words if name in SHOWN else name, *(_number(name, column.get(name)) for column in columns)]
-        for name in names
-    ]
+    if real[1]:
+        head.append(f"real data ({real[0]:,} training examples)")
+        columns.append(real[1])
+    rows = [[label(name), *(_number(name, column.get(name)) for column in columns)] for name in names]
     chosen = selection(config)
     note = ""
     if chosen and best:
@@ -365,9 +392,27 @@ def _scores(
         )
         if protocol.get("samples", config.evaluate.samples) != config.evaluate.samples:
             note += f" The best was measured on {config.evaluate.samples:,} samples, the last as below."
+    if real[1]:
+        note += " Real data: training examples in place of samples, what a G scores whose samples are the data."
+        if real[0] < protocol.get("samples", 0):
+            note += f" There are fewer of them than samples ({protocol['samples']:,}), which alone changes some scores."
     protocol = protocol or {"metrics": list(config.evaluate.metrics), "samples": config.evaluate.samples}
-    about = [[name.replace("_", " "), _plain(x)] for name, x in protocol.items() if name != "versions"]
-    return page.table(head, rows) + page.paragraphs(note) + page.table(["protocol", ""], about)
+    about = [[_words(name), _plain(x)] for name, x in protocol.items() if name != "versions"]
+    return (
+        page.table(head, rows)
+        + page.paragraphs(note)
+        + _course(records, numbers, real[1])
+        + page.table(["evaluation", ""], about)
+    )
+
+
+def _course(records: list[dict[str, Any]], numbers: dict[str, Any], real: dict[str, float]) -> str:
+    """The scores over training, where they were measured more than once."""
+    times = {name: sum(record.get(name) is not None for record in records) for name in numbers}
+    names = [name for name, how in SHOWN.items() if how.better and times.get(name, 0) > 1][:PANELS]
+    if not names:
+        return ""
+    return page.figure(plots.scores_png(records, names, real), "The scores over training.")
 
 
 def _changes(config: ConfigDict) -> str:
@@ -404,18 +449,23 @@ def _recipe(config: ConfigDict, run: dict[str, Any], name: str) -> str:
 def _number(name: str, x: Any) -> str:
     if not isinstance(x, int | float):
         return "—"
-    return f"{x:.{SHOWN[name].digits}f}" if name in SHOWN else f"{x:.4g}"
+    known = SHOWN.get(name) or DETAILS.get(name)
+    return f"{x:.{known.digits}f}" if known else f"{x:.4g}"
 
 
 def _plain(x: Any) -> str:
     """A value of a configuration or of JSON as people write it."""
     if isinstance(x, dict):
-        return ", ".join(f"{name} {_plain(value)}" for name, value in x.items())
+        return ", ".join(f"{_words(name)} {_plain(value)}" for name, value in x.items())
     if isinstance(x, list | tuple):
         return "(" + ", ".join(map(_plain, x)) + ")" if x else "()"
     if isinstance(x, float):
         return f"{x:g}"
     return "none" if x is None else str(x) if x != "" else "''"
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -8,12 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from ml_collections import ConfigDict
 
+from jaxgan.config import update
 from jaxgan.data import Dataset
-from jaxgan.evaluate import protocol
+from jaxgan.data.decode import decode
+from jaxgan.errors import UserError
+from jaxgan.evaluate import measurer, protocol
+from jaxgan.features.space import name_of
 from jaxgan.gan import STATISTICS_BATCHES, Gan
 from jaxgan.hparams import traced
+from jaxgan.metrics import METRICS
 from jaxgan.networks.norms import STATISTICS
 from jaxgan.run.files import exclusive, write_atomically
 from jaxgan.run.workdir import versions
@@ -37,6 +44,29 @@ def protocol_of(config: ConfigDict, gan: Gan, dataset: Dataset) -> dict[str, Any
         "seed": config.seed,
         "versions": versions(),
     }
+
+
+def real_scores(config: ConfigDict, dataset: Dataset) -> tuple[int, dict[str, float]]:
+    """Scores the first training examples in place of samples, which shows what perfect samples would score.
+
+    Left out are metrics that need the players, the classes of samples, or other training examples, and all of them
+    where their features take minutes (Inception), or training examples are not stored (stacks).
+
+    Returns:
+      The number of examples, as many as samples if there are so many, and the scores by name; 0 and {} without any.
+    """
+    unfit = ("fake_labels", "train_features")
+    metrics = {name: METRICS[name] for name in config.evaluate.metrics}
+    fit = [name for name, metric in metrics.items() if not metric.of_players and not {*unfit} & {*metric.needs}]
+    count = min(config.evaluate.samples, len(dataset.train))
+    if not fit or dataset.stack > 1 or name_of(config.evaluate.features) == "inception":
+        return 0, {}
+    changes = {"evaluate.metrics": tuple(fit), "evaluate.best": "", "evaluate.samples": count}
+    examples = np.asarray(decode(jnp.asarray(dataset.train[:count]), config.data.gcn, config.data.low))
+    try:
+        return count, measurer(update(config, changes), dataset)(examples)
+    except UserError:  # too few training examples for a metric
+        return 0, {}
 
 
 def save_scores(workdir: Path, step: int, numbers: dict[str, float], protocol: dict[str, Any]) -> bool:

@@ -368,7 +368,8 @@ def evaluate(workdir: Path, arguments: list[str], step: int | str | None = None)
     started = time.perf_counter()
     numbers = evaluator(config, gan.gan, dataset)(gan.hparams, gan.state, why=why)
     for name, number in numbers.items():
-        print(f"{name:28s} {number:.4f}")
+        if name != SELECTION:
+            print(f"{name:28s} {number:.4f}")
     for name, reason in why.items():
         print(f"{name} could not be computed: {reason}")
     data_kl = data_class_kl(dataset, config.evaluate.samples)

@@ -16,6 +16,7 @@ from jaxgan.run import page
 from jaxgan.run.files import exclusive, write_atomically
 from jaxgan.run.writers import read_metrics
 from jaxgan.sweep import figures
+from jaxgan.sweep.cautions import cautions
 from jaxgan.sweep.settings import Setting, Swept, read_settings
 from jaxgan.sweep.statistics import BEST, MIN_SEEDS, SAME, UNKNOWN, WORSE, Verdict, compare, mean_interval
 
@@ -122,6 +123,7 @@ def findings(swept: Swept, verdicts: dict[str, list[Verdict]]) -> list[str]:
         found.append(_why_no_verdict(swept, verdicts))
     if not swept.metrics and swept.settings:
         found.append("No run that ended well has a score.")
+    found += cautions(swept)
     if swept.diverged:
         where = [
             f"{setting.diverged} of {len(setting.results)} with {setting.label}"

@@ -1,0 +1,63 @@
+"""Reasons why the scores of a sweep say little: intervals that leave the range of a score, and nothing but chance."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from jaxgan.metrics import METRICS, SHOWN
+from jaxgan.metrics.protocol import SPACES
+from jaxgan.sweep.settings import Swept
+from jaxgan.sweep.statistics import mean_interval
+
+NEAR = 0.02  # of the range: so near to what chance gives, a score is at chance level
+
+
+class Range(NamedTuple):
+    """What a score can be."""
+
+    low: float
+    high: float
+    chance: float | None = None  # the score of a G that has learned nothing
+
+
+_SHARE = Range(0, 1, 0)
+_RANGES = {
+    **dict.fromkeys(("precision", "recall", "coverage", "high_quality", "prd_f8", "prd_f1_8"), _SHARE),
+    **dict.fromkeys(("fid", "mode_kl", "class_kl", "high_quality_kl", "modes", "class_modes"), Range(0, math.inf)),
+    "label_accuracy": Range(0, 1),
+    "neighbours_accuracy": Range(0, 1, 1),
+    "neighbours_excess": Range(0, 0.5, 0.5),
+    "jsd": Range(0, math.log(2), math.log(2)),
+    "diversity": Range(0, math.inf),
+    "inception_score": Range(1, math.inf),
+}
+RANGES = {
+    metric.full_name(name, space, validation=validation): _RANGES[name]
+    for metric in METRICS.values()
+    for name in metric.shown
+    if name in _RANGES
+    for space in SPACES
+    for validation in (False, True)
+}
+
+
+def cautions(swept: Swept) -> list[str]:
+    """Sentences, one per reason and score; [] without any. The scores are the last ones."""
+    found = []
+    for name in (name for name in swept.metrics if name in RANGES):
+        low, high, chance = RANGES[name]
+        scores = [list(setting.scores("final", name).values()) for setting in swept.settings]
+        means = [mean for mean in map(mean_interval, scores) if mean.n]
+        if any(mean.n > 1 and (mean.low < low or mean.high > high) for mean in means):
+            limits = f"below {low:g}" if math.isinf(high) else f"outside of {low:g} to {high:.3g}"
+            found.append(
+                f"{SHOWN[name].words}: intervals reach {limits}, where the score cannot be; so few seeds, or scores so "
+                f"near an end of the range, give only a rough interval."
+            )
+        if means and chance is not None and all(abs(m.mean - chance) <= NEAR * (high - low) for m in means):
+            found.append(
+                f"{SHOWN[name].words}: all settings are at {chance:.3g}, the level of chance, so differences between "
+                f"them say nothing; train longer, or take another score."
+            )
+    return found
