@@ -247,3 +247,17 @@ def test_a_setting_that_always_diverges_is_worse(fine):
     # A single divergence in five makes no verdict, but the best setting is the one without.
     once = good | {0: None}
     assert [v.verdict for v in compare({"once": once, "good": good})] == ["not distinguishable", "best"]
+
+
+def test_no_setting_is_worse_than_one_that_it_beats():
+    """The best of three may owe that to how much a third setting makes a diverged run weigh.
+
+    Between 5 and 10 alone a diverged run counts as 0; beside scores of -100 it counts as -210.
+    """
+    steady, better_but_once = dict.fromkeys(range(20), 5.0), dict.fromkeys(range(20), 10.0) | {0: None}
+    poor = dict.fromkeys(range(20), -100.0)
+    assert (
+        paired_difference(list(steady.values()), list(better_but_once.values())).p < 1e-6
+    )  # told apart, the other way
+    found = compare({"steady": steady, "better but once": better_but_once, "poor": poor})
+    assert [v.verdict for v in found] == ["best", "not distinguishable", "worse"]
