@@ -110,7 +110,17 @@ def trained(gan, hparams, state, steps: int) -> list[Snapshot]:
 def test_iterations_written_out(name):
     changes, steps = CASES[name]
     config, gan, hparams, state = game(changes)
-    found, expected = trained(gan, hparams, state, steps), play(config, state, steps)
+    compare(trained(gan, hparams, state, steps), play(config, state, steps))
+
+
+def test_after_a_divergence_all_streams_are_others():
+    """Data of both players, classes and noise, after two returns to a checkpoint."""
+    config, gan, hparams, state = game(LABELS | RELATIVISTIC)
+    state = state._replace(restores=jnp.uint32(2))
+    compare(trained(gan, hparams, state, 2), play(config, state, 2, restores=2))
+
+
+def compare(found: list[Snapshot], expected: list[Snapshot]) -> None:
     for s, (ours, theirs) in enumerate(zip(found, expected, strict=True)):
         assert set(theirs.metrics) <= set(ours.metrics)
         ours = ours._replace(metrics={key: ours.metrics[key] for key in theirs.metrics})

@@ -1,0 +1,5 @@
+"""x."""
+
+from . import Mutant
+
+MUTANTS: list[Mutant] = []
