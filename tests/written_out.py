@@ -99,8 +99,10 @@ def draw(theta, z, y):
     return (h @ theta["output"]["kernel"] + theta["output"]["bias"][None]).reshape(-1, *SHAPE)
 
 
-def judge(theta, u, x, y, *, moves: bool = False):
+def judge(f: Fields, theta, u, x, y, *, moves: bool = False):
     """D's logits [m], those of its classifier [m, classes] or [m, 0], and its spectral vectors after this pass."""
+    p = f["discriminator.packing"]  # examples that are judged together, side by side as channels
+    x = jnp.concatenate([x[i::p] for i in range(p)], axis=-1)
     h, after = jnp.concatenate([x.reshape(len(x), -1), *row(y)], axis=1), {}
     for layer in ("Dense_0", "output"):
         W, moved = kernel_over_its_norm(theta[layer]["kernel"], u[layer]["u"] if u else None, moves)
@@ -170,7 +172,7 @@ def penalties(f: Fields, theta_d, u, batch: Batch, fake, t: int) -> tuple[jax.Ar
         weight = f[f"objective.penalties.{name}"]
         if not weight:
             continue
-        slopes = squared_slopes(lambda x: judge(theta_d, u, x, y)[0], points)
+        slopes = squared_slopes(lambda x: judge(f, theta_d, u, x, y)[0], points)
         means[name] = every * jnp.mean(slopes) / 2 if t % every == 0 else jnp.zeros(())
         total += weight * factor * means[name]
     return total, means
@@ -180,7 +182,7 @@ def terms_d(f: Fields, theta_d, D: Player, u, G: Player, batch: Batch, fake, t: 
     """LeCam, consistency, zCR and the auxiliary classifier, each weighted, and the anchors after them."""
     real_logits, fake_logits, real_classes, fake_classes = judged
     means, anchors, y = {}, D.anchors, told(f, batch.y)
-    logit = lambda x: judge(theta_d, u, x, y)[0]  # noqa: E731
+    logit = lambda x: judge(f, theta_d, u, x, y)[0]  # noqa: E731
     if weight := f["objective.lecam.weight"]:
         stay = f["objective.lecam.decay"] if t >= f["objective.lecam.start"] else 0.0
         now = [jax.lax.stop_gradient(jnp.mean(logits)) for logits in (real_logits, fake_logits)]
@@ -211,8 +213,8 @@ def gradient_d(f: Fields, G: Player, D: Player, batch: Batch, t: int, theta_d=No
 
     def total(theta_d):
         both = jnp.concatenate([batch.x, fake])
-        logits, classes, u = judge(theta_d, D.u, both, None if y is None else jnp.concatenate([y, y]), moves=True)
-        m = len(fake)
+        logits, classes, u = judge(f, theta_d, D.u, both, None if y is None else jnp.concatenate([y, y]), moves=True)
+        m = len(fake) // f["discriminator.packing"]
         judged = (logits[:m], logits[m:], classes[:m], classes[m:])
         d_loss = f["objective.d_scale"] * jnp.mean(loss_d(f, *judged[:2]))
         penalty, means = penalties(f, theta_d, u, batch, fake, t)
@@ -228,8 +230,8 @@ def gradient_g(f: Fields, G: Player, D: Player, batch: Batch, theta_g=None):
     y = told(f, batch.y)
 
     def total(theta_g):
-        fake_logits, classes, _ = judge(D.theta, D.u, draw(theta_g, batch.z, batch.y), y)
-        each = loss_g(f, judge(D.theta, D.u, batch.x, y)[0], fake_logits)
+        fake_logits, classes, _ = judge(f, D.theta, D.u, draw(theta_g, batch.z, batch.y), y)
+        each = loss_g(f, judge(f, D.theta, D.u, batch.x, y)[0], fake_logits)
         if f["objective.top_k"] < 1:  # those that D holds for the most real
             best = jnp.argsort(-jax.lax.stop_gradient(fake_logits))
             each = each[best[: int(f["objective.top_k"] * len(best))]]

@@ -39,7 +39,9 @@ def run_tests(tree: str, tests: str, log: str) -> None:
     os.dup2(out, 2)
     sys.path[:] = [tree, *(path for path in sys.path if path not in ("", str(ROOT)))]
     os.environ["PYTHONPATH"] = tree
-    options = ["-x", "-n", "0", "-m", "", "--tb=line", "-p", "no:cacheprovider", "--rootdir", tree]
+    sys.dont_write_bytecode = False  # files that are not mutated are compiled once
+    plugins = [part for name in ("cacheprovider", "xdist", "hypothesispytest") for part in ("-p", f"no:{name}")]
+    options = ["-x", "-o", "addopts=", "--tb=line", *plugins, "--rootdir", tree]
     os._exit(PYTEST + pytest.main([*options, *shlex.split(tests)]))
 
 
