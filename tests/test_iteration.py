@@ -129,3 +129,10 @@ def compare(found: list[Snapshot], expected: list[Snapshot]) -> None:
             lambda path, a, b, s=s: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-6, err_msg=f"{s} {path}"),
             ours, theirs,
         )  # fmt: skip
+
+
+def test_the_players_begin_from_different_numbers():
+    """Two first layers of one shape and range would else be the same matrix."""
+    *_, state = game({"prior.size": 64, "generator.hidden": (5,), "generator.irange": 0.5})
+    g, d = (np.asarray(player.params["Dense_0"]["kernel"]) for player in (state.generator, state.discriminator))
+    assert g.shape == d.shape == (64, 5) and abs(np.corrcoef(g.ravel(), d.ravel())[0, 1]) < 0.3

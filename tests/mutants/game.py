@@ -162,6 +162,6 @@ MUTANTS = [
            "per_update = config.train.batch_size", "tests/test_optimizers.py -k papers_sgd",
            "G's epochs without the k minibatches of D"),
     Mutant(GAN, 'key_g, key_d = jax.random.split(run_stream(hparams, "init"))',
-           'key_g = key_d = run_stream(hparams, "init")', "tests/test_algorithm1.py tests/test_networks.py -k streams",
+           'key_g = key_d = run_stream(hparams, "init")', "tests/test_iteration.py -k begin_from",
            "G and D begin from one key"),
 ]  # fmt: skip
