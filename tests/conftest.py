@@ -34,6 +34,7 @@ SLOW = {
     "test_formats",
     "test_fuzz",
     "test_inception",
+    "test_iteration",
     "test_laboratory_adjustment",
     "test_laboratory_agreement",
     "test_laboratory_critics",

@@ -72,6 +72,7 @@ def test_birthdays_by_hand():
     real = np.array([[0.0], [1.0], [3.0], [7.0]])
     assert birthday.evaluate(real, [[0.0], [0.5], [1.5], [9.0]]) == {"near_duplicates": 1, "support": 3}
     assert birthday.evaluate(real, [[0.0], [5.0], [10.0], [15.0]]) == {"near_duplicates": 0, "support": 6}
+    assert birthday.evaluate(real, [[0.0], [1.2], [10.0], [15.0]])["near_duplicates"] == 0  # a little too far
 
 
 def test_birthdays_tell_how_many_there_are():

@@ -55,6 +55,17 @@ def test_it_learns_the_labels(trained, dataset):
     np.testing.assert_array_equal(trained.logits(dataset.test), logits)
 
 
+def test_its_accuracy_is_that_on_the_test_set(dataset, trained):
+    """Of what the network says of the test images, not of the validation images that chose the weights."""
+    wrong = dataset.test_labels.copy()
+    wrong[:30] = (wrong[:30] + 1) % 3
+    found = classifier.load_or_train(dataset._replace(test_labels=wrong), examples=EXAMPLES)
+    assert found.accuracy == pytest.approx(60 / 90)
+    np.testing.assert_array_equal(found.logits(dataset.test), trained.logits(dataset.test))
+    none = dataset._replace(test=dataset.test[:0], test_labels=dataset.test_labels[:0])
+    assert classifier.load_or_train(none, examples=EXAMPLES).accuracy == 1
+
+
 def test_bytes_and_numbers_give_the_same_and_batches_do_not_matter(trained, dataset):
     images = np.concatenate([dataset.train, dataset.test])[:270]  # more than one pass, the last one not full
     whole = trained.features(images)

@@ -13,6 +13,7 @@ from experiments.metric_agreement import DAMAGES, SCORES, Response, Store
 from jaxgan.data import Dataset
 from jaxgan.errors import UserError
 from jaxgan.features import classifier
+from jaxgan.metrics import prdc
 from jaxgan.sweep.statistics import Mean
 
 RANDOM = np.random.default_rng(0)
@@ -126,6 +127,18 @@ def test_scores_of_fresh_images_copies_and_one_point(images, real):
     few = metric_agreement.scores(real, np.repeat(images.validation[:10], 10, axis=0))
     assert few["near-duplicates"] == 9 and few["diversity"] < fresh["diversity"] and few["recall"] < fresh["recall"]
     assert all(math.isnan(x) for x in metric_agreement.scores(real, np.zeros((50, 8, 8, 1), np.uint8)).values())
+
+
+def test_each_score_has_its_published_number_of_neighbours(images, real):
+    """3 for precision and recall (arXiv:1904.06991), 5 for density and coverage (arXiv:2002.09797)."""
+    fake = metric_agreement.noisy(images.validation[:100], 0.15, np.random.default_rng(0))
+    found = metric_agreement.scores(real, fake)
+    data, samples = (real.network.features(x) for x in (images.test, fake))
+    three, five = (prdc.evaluate(data, samples, k) for k in (3, 5))
+    for name, of_k, other in (
+        ("precision", three, five), ("recall", three, five), ("density", five, three), ("coverage", five, three),
+    ):  # fmt: skip
+        assert found[name] == pytest.approx(of_k[name]) and of_k[name] != other[name], name
 
 
 def test_scores_are_turned_so_that_higher_is_better():

@@ -24,6 +24,16 @@ def test_it_is_mann_whitneys_statistic():
     assert memorization.evaluate(train, real, fake) == pytest.approx(expected, abs=1e-9)
 
 
+def test_ties_count_half_on_both_sides():
+    """Of a sample as far as a held-out example half is the farther one: data of few values are no copies."""
+    held_out, samples = np.array([1.0, 1.0, 2.0]), np.array([1.0, 2.0, 2.0])
+    # The sample 1 ties twice; each 2 is beyond two and ties once: 1 + 2 (2 + 1/2) of nine pairs. Mean 9/2.
+    expected = (6 - 4.5) / np.sqrt(3 * 3 * 7 / 12)
+    assert memorization.z_u(held_out, samples) == pytest.approx(expected)
+    assert memorization.z_u(samples, held_out) == pytest.approx(-expected)
+    assert memorization.z_u(np.ones(50), np.ones(70)) == 0
+
+
 def test_copies_are_far_below_and_blur_far_above():
     random = np.random.RandomState(1)
     train, real, honest = (random.normal(size=(300, 8)) for _ in range(3))

@@ -247,3 +247,31 @@ def test_a_setting_that_always_diverges_is_worse(fine):
     # A single divergence in five makes no verdict, but the best setting is the one without.
     once = good | {0: None}
     assert [v.verdict for v in compare({"once": once, "good": good})] == ["not distinguishable", "best"]
+
+
+def test_no_setting_is_worse_than_one_that_it_beats():
+    """The best of three may owe that to how much a third setting makes a diverged run weigh.
+
+    Between 5 and 10 alone a diverged run counts as 0; beside scores of -100 it counts as -210.
+    """
+    steady, better_but_once = dict.fromkeys(range(20), 5.0), dict.fromkeys(range(20), 10.0) | {0: None}
+    poor = dict.fromkeys(range(20), -100.0)
+    assert (
+        paired_difference(list(steady.values()), list(better_but_once.values())).p < 1e-6
+    )  # told apart, the other way
+    found = compare({"steady": steady, "better but once": better_but_once, "poor": poor})
+    assert [v.verdict for v in found] == ["best", "not distinguishable", "worse"]
+
+
+def test_the_permutation_test_alone_decides_where_differences_are_equal():
+    """Three settings in one order under three seeds: 6 of 6^3 arrangements have as large a range, and t is infinite."""
+    scores = np.array([[3.0, 2.0, 1.0], [4.0, 3.0, 2.0], [9.0, 8.0, 7.0]])
+    best, p = p_values(scores[None], draws=20_000)
+    assert best.tolist() == [0] and p[0, 2] == pytest.approx(6 / 216, abs=0.004)
+
+
+def test_the_best_setting_is_never_removed():
+    """It may owe its mean to one score and have the lowest ranks: others are removed by their tests against it."""
+    scores = np.array([[100.0, 1.0, 2.0], [0.0, 1.1, 2.1], [0.1, 0.9, 2.3], [0.2, 1.2, 1.9], [0.1, 1.0, 2.2]])
+    best, p = p_values(scores[None])
+    assert best.tolist() == [0] and np.nanmax(p) < 0.5  # .37, that of the t-test; with itself it would be 1
