@@ -63,18 +63,21 @@ import optax
 
 from experiments.dynamics import PLAYERS, kept, timed, write_result
 from jaxgan import errors
-from jaxgan.algorithm1 import Data, accumulate_steps, zero_metrics
+from jaxgan.algorithm1 import accumulate_steps, zero_metrics
 from jaxgan.config import default, update
 from jaxgan.config.fields import not_a_choice
 from jaxgan.data.mixture import Mixture
 from jaxgan.errors import UserError
-from jaxgan.gan import Gan, build, sample
-from jaxgan.hparams import HParams, traced
+from jaxgan.files import write_atomically
+from jaxgan.game.batches import TrainingSet
+from jaxgan.game.build import build
+from jaxgan.game.gan import Gan
+from jaxgan.game.hparams import HParams, traced
+from jaxgan.game.sampling import sample
+from jaxgan.game.state import GanState, Player, run_stream
 from jaxgan.metrics.modes import coverage
 from jaxgan.networks.layers import DataSpec
-from jaxgan.run.files import write_atomically
 from jaxgan.run.plots import BLUE, GREEN, LINES, ORANGE, figure_png, new_figure
-from jaxgan.state import GanState, Player, run_stream
 from jaxgan.sweep import devices
 from jaxgan.sweep.statistics import mean_interval, paired_difference, rate_interval
 
@@ -168,7 +171,7 @@ def train(gan: Gan, hparams: HParams, *, data: np.ndarray, steps: int, seeds: in
       [seeds, LOOKS]; samples [seeds, SAMPLES, 2] of the last look.
     """
 
-    def advance(hparams: HParams, state: GanState, data: Data, n: jax.Array):
+    def advance(hparams: HParams, state: GanState, data: TrainingSet, n: jax.Array):
         sums = zero_metrics(gan, hparams, state, data)
         state, sums = accumulate_steps(gan=gan, hparams=hparams, state=state, sums=sums, data=data, n=n)
         losses = {name: sums[name] / n.astype(jnp.float32) for name in ("d_loss", "g_loss")}
@@ -177,7 +180,7 @@ def train(gan: Gan, hparams: HParams, *, data: np.ndarray, steps: int, seeds: in
 
     population = {key: np.stack([value] * seeds) for key, value in hparams.items()}
     members = devices.shard(population | {"seed": FIRST_SEED + np.arange(seeds, dtype=np.uint32)}, seeds)
-    examples, n = devices.replicate(Data(data)), devices.replicate(np.uint32(steps // LOOKS))
+    examples, n = devices.replicate(TrainingSet(data)), devices.replicate(np.uint32(steps // LOOKS))
     states = devices.MemberMap(lambda hparams: begin(gan, hparams), own=1)(members)
     walk = devices.MemberMap(advance, own=2, shared=2, donate=(1,))
     looks = []

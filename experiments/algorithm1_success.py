@@ -44,8 +44,8 @@ from jaxgan import errors
 from jaxgan.config import update
 from jaxgan.config.fields import not_a_choice
 from jaxgan.errors import UserError
+from jaxgan.files import write_atomically
 from jaxgan.run import plots
-from jaxgan.run.files import write_atomically
 from jaxgan.sweep.settings import Setting
 from jaxgan.sweep.statistics import mean_interval, paired_rates, rate_interval
 

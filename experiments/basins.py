@@ -14,7 +14,7 @@ sit on one cluster, D's loss on a plateau; RpGAN goes straight.
    expectation of what random pairs in a minibatch, ours and everyone's, descend.
 2. A Proposition 1 for RpGAN. For p_data = p and p_g = q, log 2 - min_D E softplus(D(y) - D(x)) is the Jensen-Shannon
    divergence of p x q from q x p, and D* = log p/q + constant (derived in this project's notes). D is a table over a
-   finite space, trained by `algorithm1.discriminator_step` on minibatches that hold each pair in proportion. For q near
+   finite space, trained by `game.step.discriminator_step` on minibatches that hold each pair in proportion. For q near
    p the value is 2 JSD(p || q).
 3. Two clusters, by `algorithm1.train_step`: 100 points, uniform on [0, .3] and [4, 4.3]; z uniform on [-5, 5]; G
    1-5-5-1 tanh, D 1-10-10-1 sigmoid, SGD 1e-2 with momentum .9. The authors' iterations are 10 steps of D and then 10
@@ -48,17 +48,20 @@ import numpy as np
 import optax
 
 from experiments.dynamics import write_result
-from jaxgan import algorithm1, errors
-from jaxgan.algorithm1 import Data, accumulate_steps, zero_metrics
+from jaxgan import errors
+from jaxgan.algorithm1 import accumulate_steps, zero_metrics
 from jaxgan.config import default, update
 from jaxgan.errors import UserError
-from jaxgan.gan import build, sample
-from jaxgan.hparams import traced
+from jaxgan.files import write_atomically
+from jaxgan.game.batches import Batch, Frame, TrainingSet, local_indices, sample_noise
+from jaxgan.game.build import build
+from jaxgan.game.hparams import traced
+from jaxgan.game.sampling import sample
+from jaxgan.game.state import Player, run_stream
+from jaxgan.game.step import discriminator_step
 from jaxgan.networks.layers import DataSpec
 from jaxgan.objectives.losses import LOSSES
-from jaxgan.run.files import write_atomically
 from jaxgan.run.plots import BLUE, GREEN, ORANGE, figure_png, new_figure
-from jaxgan.state import Player, run_stream
 
 EXACT = 1e-4  # nats
 GAMES = ("gan", "rpgan, fixed pairs", "rpgan, all pairs")
@@ -214,13 +217,11 @@ def trained_values(p: np.ndarray, q: np.ndarray, *, count: int, steps: int) -> t
     @jax.vmap
     def train(real: jax.Array, fake: jax.Array) -> tuple[jax.Array, jax.Array]:
         start = gan.init(hparams)
-        keys = algorithm1.sample_noise(
-            gan, hparams, run_stream(hparams, "train"), algorithm1.local_indices(gan.m, None)
-        )
+        keys = sample_noise(gan, hparams, run_stream(hparams, "train"), local_indices(gan.batch_size, None))
         noise, G = keys._replace(z=fake), Player({}, {}, optax.EmptyState())
-        step = partial(algorithm1.discriminator_step, gan=gan, hparams=hparams, G=G, x=real, y=None, noise=noise)
-        D = jax.lax.fori_loop(0, steps, lambda i, D: step(D=D, count=jnp.uint32(i))[0], start.discriminator)
-        return math.log(2) - step(D=D, count=jnp.uint32(steps))[1]["d_loss"], D.params["psi"]
+        step = lambda D, i: discriminator_step(Frame(gan, hparams), G, D, Batch(real, None, noise, jnp.uint32(i)))  # noqa: E731
+        D = jax.lax.fori_loop(0, steps, lambda i, D: step(D, i)[0], start.discriminator)
+        return math.log(2) - step(D, steps)[1]["d_loss"], D.params["psi"]
 
     values, D = train(real, fake)
     return np.asarray(values, np.float64), np.asarray(D, np.float64)
@@ -271,11 +272,11 @@ def clusters(loss: str, *, steps: int, seeds: int, looks: int = 20) -> dict[str,
     gan, hparams = build(config, DataSpec((1,)), 100), traced(config)
     draw = np.random.default_rng(0)
     points = np.concatenate([draw.uniform(0, 0.3, 50), draw.uniform(4, 4.3, 50)]).astype(np.float32)[:, None]
-    data, n = Data(jnp.asarray(points)), steps // looks
+    data, n = TrainingSet(jnp.asarray(points)), steps // looks
 
     @jax.jit
     @partial(jax.vmap, in_axes=(0, None))
-    def run(seed: jax.Array, data: Data):
+    def run(seed: jax.Array, data: TrainingSet):
         mine = hparams | {"seed": seed}
 
         def look(state, _):

@@ -39,10 +39,10 @@ from ml_collections import ConfigDict
 
 from configs import dcgan_mnist, mnist, wgan_gp_mnist
 from jaxgan import errors, parallel
-from jaxgan.algorithm1 import Data
 from jaxgan.config import update
-from jaxgan.gan import build, mean_example
-from jaxgan.hparams import traced
+from jaxgan.game.batches import TrainingSet
+from jaxgan.game.build import build, mean_example
+from jaxgan.game.hparams import traced
 from jaxgan.metrics import parzen
 from jaxgan.networks.layers import DataSpec
 
@@ -76,7 +76,7 @@ def jaxgan_chunk(config: ConfigDict, data: np.ndarray) -> Callable[[int], None]:
     gan = build(config, DataSpec(data.shape[1:], bounds=(low, 1.0), mean=mean_example(data, 0, low)), len(data))
     hparams = parallel.replicate(traced(config))
     state = parallel.replicate(jax.jit(gan.init)(hparams))
-    examples = parallel.replicate(Data(data))
+    examples = parallel.replicate(TrainingSet(data))
     steps = parallel.trainer(gan)
 
     def chunk(n: int) -> None:

@@ -45,7 +45,7 @@ from experiments import dynamics
 from experiments.dynamics import Game, sgd
 from jaxgan import errors
 from jaxgan.errors import UserError
-from jaxgan.run.files import write_atomically
+from jaxgan.files import write_atomically
 from jaxgan.run.plots import BLUE, GREEN, LINES, ORANGE, figure_png, new_figure
 
 LIMIT = 1e-6

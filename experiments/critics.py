@@ -13,7 +13,7 @@ The pair. u(x) = min_n |x - a_n| + b_n, with N centres a_n uniform in the cube [
 is uniform in the cube. p is q with each point moved down its ray of u: from the share t of the ray, which begins at the
 centre and ends at another funnel or the cube's face, to the share t^8. Every move is down a line on which u has slope
 1, so -u is an optimal critic, its gradient is known, and W1 is the mean move. D sees p as data and q as fakes: G is the
-identity, z is uniform, and D alone is trained, by `algorithm1.discriminator_step`. Two layers of max(2 d, 128) ReLU
+identity, z is uniform, and D alone is trained, by `game.step.discriminator_step`. Two layers of max(2 d, 128) ReLU
 units, started as PyTorch's, Adam 2e-4 (0, .9), Wasserstein loss; clip .04, penalties of weight 10, or spectral norm.
 
 Different from the released runs: our own centres, another draw per seed (theirs is one draw, of other centres, so that
@@ -70,17 +70,20 @@ import numpy as np
 import optax
 
 from experiments.dynamics import kept, write_result
-from jaxgan import algorithm1, errors
+from jaxgan import errors
 from jaxgan.config import default, update
 from jaxgan.config.fields import not_a_choice
 from jaxgan.errors import UserError
-from jaxgan.gan import Gan, build
-from jaxgan.hparams import HParams, traced
+from jaxgan.files import write_atomically
+from jaxgan.game.batches import Batch, Frame, local_indices, sample_noise
+from jaxgan.game.build import build
+from jaxgan.game.gan import Gan
+from jaxgan.game.hparams import HParams, traced
+from jaxgan.game.state import Player, run_stream
+from jaxgan.game.step import discriminator_step
 from jaxgan.networks.layers import DataSpec
 from jaxgan.optimizers import clip_weights
-from jaxgan.run.files import write_atomically
 from jaxgan.run.plots import LINES, figure_png, new_figure
-from jaxgan.state import Player, run_stream
 from jaxgan.sweep.statistics import mean_interval
 
 SIDE = 2.5  # half of the cube's
@@ -255,7 +258,7 @@ def train(method: str, pair: tuple[int, int], *, steps: int, batch_size: int, se
     In two dimensions with them `critic` and `u`, [seeds, n], on `plane`.
     """
     gan, hparams = game(method, pair[0], batch_size)
-    indices = algorithm1.local_indices(gan.m, None)
+    indices = local_indices(gan.batch_size, None)
 
     def run(seed: jax.Array, n: jax.Array) -> dict[str, jax.Array]:
         mine = hparams | {"seed": seed}
@@ -263,11 +266,11 @@ def train(method: str, pair: tuple[int, int], *, steps: int, batch_size: int, se
 
         def step(i: jax.Array, D: Player) -> Player:
             key = jax.random.fold_in(run_stream(mine, "train"), i)
-            noise = algorithm1.sample_noise(gan, mine, key, indices)
-            fresh = algorithm1.sample_noise(gan, mine, jax.random.fold_in(key, gan.m), indices).z
+            noise = sample_noise(gan, mine, key, indices)
+            fresh = sample_noise(gan, mine, jax.random.fold_in(key, gan.batch_size), indices).z
             x = jax.vmap(lambda x: moved(ray(funnels, x)))(fresh)
             G = Player({}, {}, optax.EmptyState())
-            return algorithm1.discriminator_step(gan=gan, hparams=mine, G=G, D=D, x=x, y=None, noise=noise, count=i)[0]
+            return discriminator_step(Frame(gan, mine), G, D, Batch(x, None, noise, i))[0]
 
         def look(D: Player, j: jax.Array) -> tuple[Player, dict[str, jax.Array]]:
             D = jax.lax.fori_loop(j * n, (j + 1) * n, step, D)

@@ -61,9 +61,9 @@ from experiments.dynamics import Game, sgd
 from jaxgan import errors
 from jaxgan.config.fields import not_a_choice
 from jaxgan.errors import UserError
-from jaxgan.hparams import HParams
+from jaxgan.files import write_atomically
+from jaxgan.game.hparams import HParams
 from jaxgan.objectives.penalties import PENALTIES
-from jaxgan.run.files import write_atomically
 from jaxgan.run.plots import BLUE, GREEN, ORANGE, figure_png, new_figure
 
 LIMIT = 1e-3

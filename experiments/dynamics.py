@@ -22,14 +22,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgan.algorithm1 import Data, train_step
+from jaxgan.algorithm1 import train_step
 from jaxgan.augment import Nothing
 from jaxgan.config import default, fingerprint, update
-from jaxgan.gan import Gan, build
-from jaxgan.hparams import HParams, traced
+from jaxgan.files import write_atomically
+from jaxgan.game.batches import TrainingSet
+from jaxgan.game.build import build
+from jaxgan.game.gan import Gan
+from jaxgan.game.hparams import HParams, traced
+from jaxgan.game.state import GanState
 from jaxgan.networks.layers import DataSpec
-from jaxgan.run.files import write_atomically
-from jaxgan.state import GanState
 
 PLAYERS = ("generator", "discriminator")
 RADIUS = 1e-3  # of the neighbourhood of the equilibrium in which a rate is measured
@@ -40,7 +42,7 @@ class Game(NamedTuple):
 
     gan: Gan
     hparams: HParams
-    data: Data
+    data: TrainingSet
     # Who moves in each part of a step. More than one part makes alternating steps of an update that has only
     # simultaneous ones, for optimizers without memory: who waits has learning rate 0.
     turns: tuple[tuple[str, ...], ...] = (PLAYERS,)
@@ -65,7 +67,7 @@ def dirac(changes: Mapping[str, Any], *, noise: bool = False, batch_size: int = 
     gan = build(config, DataSpec((1,)), batch_size)
     if noise:
         gan = gan._replace(augment=lambda hparams: QuantileNoise(deviation=hparams["noise"], count=batch_size))
-    return Game(gan, traced(config), Data(jnp.zeros((batch_size, 1))))
+    return Game(gan, traced(config), TrainingSet(jnp.zeros((batch_size, 1))))
 
 
 @dataclass(frozen=True)

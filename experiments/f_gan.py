@@ -55,16 +55,18 @@ from scipy.optimize import least_squares, minimize, root
 
 from experiments.dynamics import at_once, write_result
 from jaxgan import errors
-from jaxgan.algorithm1 import Data, accumulate_steps, zero_metrics
+from jaxgan.algorithm1 import accumulate_steps, zero_metrics
 from jaxgan.config import default, update
 from jaxgan.config.fields import not_a_choice
 from jaxgan.data import mixture
 from jaxgan.errors import UserError
-from jaxgan.gan import Gan, build
-from jaxgan.hparams import HParams, traced
+from jaxgan.files import write_atomically
+from jaxgan.game.batches import TrainingSet
+from jaxgan.game.build import build
+from jaxgan.game.gan import Gan
+from jaxgan.game.hparams import HParams, traced
 from jaxgan.networks.layers import DataSpec
 from jaxgan.objectives.losses import Loss
-from jaxgan.run.files import write_atomically
 from jaxgan.run.plots import LINES, figure_png, new_figure
 
 WEIGHTS, MEANS, VARIANCES = (0.67, 0.33), (2.0, -1.0), (2.0, 0.065)
@@ -198,7 +200,9 @@ def game(name: str, which: str, *, steps: int, batch_size: int = 1024) -> tuple[
         changes |= {f"optimizer.{player}.{key}": value for key, value in adam.items()}
     config = update(default(), changes)
     gan = build(config, DataSpec((1,)), mixture.TRAIN)
-    return gan._replace(loss=saddle(gan.loss)) if which == "saddle" else gan, traced(config)
+    if which == "saddle":
+        gan = gan._replace(objective=gan.objective._replace(loss=saddle(gan.objective.loss)))
+    return gan, traced(config)
 
 
 def training_set() -> np.ndarray:
@@ -230,7 +234,7 @@ def train(
         state = gan.init(mine)
         start = {"output": {"kernel": jnp.ones((1, 1)), "bias": jnp.zeros((1,))}}
         state = state._replace(generator=state.generator._replace(params=start))
-        examples = Data(data)
+        examples = TrainingSet(data)
         sums = zero_metrics(gan, mine, state, examples)
         state, _ = accumulate_steps(gan=gan, hparams=mine, state=state, sums=sums, data=examples, n=jnp.uint32(steps))
         theta_g, D = state.generator.params["output"], state.discriminator
@@ -239,7 +243,7 @@ def train(
     found = []
     for mu, sigma, logits in zip(*map(np.asarray, run(np.arange(seeds, dtype=np.uint32), data)), strict=True):
         q = normal(mu, sigma)
-        bound = value_bound(gan.loss, logits, P.astype(np.float32), q.astype(np.float32))
+        bound = value_bound(gan.objective.loss, logits, P.astype(np.float32), q.astype(np.float32))
         found.append({"mu": float(mu), "sigma": float(sigma), "F": float(bound), "D_f": divergence(name, mu, sigma)})
     return found
 

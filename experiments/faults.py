@@ -44,8 +44,8 @@ import jaxgan
 from jaxgan import errors
 from jaxgan.errors import UserError
 from jaxgan.evaluate import SELECTION
+from jaxgan.files import write_atomically
 from jaxgan.run.checkpoints import Checkpoints
-from jaxgan.run.files import write_atomically
 from jaxgan.run.writers import read_metrics
 
 ROOT = Path(__file__).parents[1]

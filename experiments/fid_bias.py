@@ -54,8 +54,8 @@ from scipy.special import ndtr
 from experiments.dynamics import write_result
 from jaxgan import errors
 from jaxgan.errors import UserError
+from jaxgan.files import write_atomically
 from jaxgan.metrics import fid
-from jaxgan.run.files import write_atomically
 from jaxgan.run.plots import BLUE, ORANGE, figure_png, new_figure
 
 PUBLISHED = {"P1": 1123.0, "P1, 50,000 samples": 1133.7, "deviation": 0.2}

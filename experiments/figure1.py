@@ -44,16 +44,18 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from jaxgan import errors
-from jaxgan.algorithm1 import Data, accumulate_steps, zero_metrics
+from jaxgan.algorithm1 import accumulate_steps, zero_metrics
 from jaxgan.config import default, update
 from jaxgan.data import mixture
-from jaxgan.gan import Gan, build
-from jaxgan.hparams import HParams, traced
+from jaxgan.files import write_atomically
+from jaxgan.game.batches import TrainingSet
+from jaxgan.game.build import build
+from jaxgan.game.gan import Gan
+from jaxgan.game.hparams import HParams, traced
+from jaxgan.game.state import GanState
 from jaxgan.networks.layers import DataSpec
 from jaxgan.objectives.theory import js_divergence
-from jaxgan.run.files import write_atomically
 from jaxgan.run.plots import BLUE, GREEN, figure_png, new_figure
-from jaxgan.state import GanState
 
 SEEDS = 5
 START = 1.0  # the mean of p_g at first; that of p_data is 0
@@ -155,7 +157,7 @@ def game(config: ConfigDict) -> tuple[Gan, np.ndarray, np.ndarray]:
 
 def train(gan: Gan, *, hparams: HParams, state: GanState, data: jax.Array, n: jax.Array) -> GanState:
     """The state after n iterations of Algorithm 1 on data [examples, 1]."""
-    examples = Data(data)
+    examples = TrainingSet(data)
     sums = zero_metrics(gan, hparams, state, examples)
     return accumulate_steps(gan=gan, hparams=hparams, state=state, sums=sums, data=examples, n=n)[0]
 

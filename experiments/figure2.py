@@ -27,9 +27,9 @@ import jaxgan
 from jaxgan import data, errors
 from jaxgan.data.decode import decode, encode
 from jaxgan.errors import UserError
+from jaxgan.files import write_atomically
 from jaxgan.metrics import distances
 from jaxgan.run import plots
-from jaxgan.run.files import write_atomically
 
 FRAME = np.array([255, 200, 0], np.uint8)  # the paper's yellow
 EDGE = 3  # pixels of the frame

@@ -26,8 +26,8 @@ import jaxgan
 from jaxgan import errors
 from jaxgan.data.decode import encode
 from jaxgan.errors import UserError
+from jaxgan.files import write_atomically
 from jaxgan.run import plots
-from jaxgan.run.files import write_atomically
 
 LINE = 6  # white pixels between the two kinds of paths
 
@@ -68,7 +68,11 @@ def main() -> None:
     if gan.config.data.name.startswith("mixture:"):
         raise UserError(f"{flags.workdir} was trained on points ({gan.config.data.name}); Figure 3 needs images.")
     # Where G is told a class, each path stays in one.
-    y = None if gan.config.conditional == "none" else np.repeat(np.arange(flags.paths) % gan.gan.classes, flags.points)
+    y = (
+        None
+        if gan.config.conditional == "none"
+        else np.repeat(np.arange(flags.paths) % gan.gan.num_classes, flags.points)
+    )
     ends = gan.noise(2 * flags.paths, flags.seed).reshape(flags.paths, 2, -1)
     t = np.linspace(0, 1, flags.points, dtype=np.float32)
     grids = []

@@ -22,8 +22,8 @@ from typing import NamedTuple
 
 from jaxgan import errors
 from jaxgan.errors import UserError
+from jaxgan.files import write_atomically
 from jaxgan.run import page
-from jaxgan.run.files import write_atomically
 
 SOURCE = Path(__file__).parents[1] / "docs" / "laboratory.md"
 COLUMNS = ("claim", "here", "number", "seeds", "cost, CPU", "command")

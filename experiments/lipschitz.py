@@ -50,13 +50,15 @@ from scipy.special import ndtr, ndtri
 
 from experiments.dynamics import kept, write_result
 from jaxgan import errors
-from jaxgan.algorithm1 import Data, accumulate_steps, zero_metrics
+from jaxgan.algorithm1 import accumulate_steps, zero_metrics
 from jaxgan.config import default, update
 from jaxgan.errors import UserError
-from jaxgan.gan import Gan, build
-from jaxgan.hparams import HParams, traced
+from jaxgan.files import write_atomically
+from jaxgan.game.batches import TrainingSet
+from jaxgan.game.build import build
+from jaxgan.game.gan import Gan
+from jaxgan.game.hparams import HParams, traced
 from jaxgan.networks.layers import DataSpec
-from jaxgan.run.files import write_atomically
 from jaxgan.run.plots import LINES, figure_png, new_figure
 from jaxgan.sweep.statistics import mean_interval
 
@@ -163,7 +165,7 @@ def trained(method: str, *, spectral: bool, steps: int, distances: np.ndarray, s
 
     def run(member: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
         m, scale, seed = member
-        mine, data = hparams | {"seed": seed, "prior.scale": scale}, Data(two_modes(m))
+        mine, data = hparams | {"seed": seed, "prior.scale": scale}, TrainingSet(two_modes(m))
         state = gan.init(mine)
         sums = zero_metrics(gan, mine, state, data)
         state, _ = accumulate_steps(gan=gan, hparams=mine, state=state, sums=sums, data=data, n=jnp.uint32(steps))

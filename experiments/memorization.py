@@ -51,9 +51,9 @@ from experiments.dynamics import write_result
 from jaxgan import data, errors
 from jaxgan.config import update
 from jaxgan.errors import UserError
+from jaxgan.files import write_atomically
 from jaxgan.metrics import distances, fid, memorization, neighbours, prdc
 from jaxgan.run import plots
-from jaxgan.run.files import write_atomically
 from jaxgan.sweep.settings import read_settings
 from jaxgan.sweep.statistics import mean_interval
 

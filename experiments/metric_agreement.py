@@ -73,8 +73,10 @@ from jaxgan.data.decode import encode
 from jaxgan.errors import UserError
 from jaxgan.evaluate import sampler
 from jaxgan.features import classifier
-from jaxgan.gan import build_for
-from jaxgan.hparams import traced
+from jaxgan.files import exclusive, write_atomically
+from jaxgan.game.build import build_for
+from jaxgan.game.hparams import traced
+from jaxgan.game.state import run_stream
 from jaxgan.metrics import (
     birthday,
     distances,
@@ -90,8 +92,6 @@ from jaxgan.metrics import (
     prdc,
 )
 from jaxgan.run import plots
-from jaxgan.run.files import exclusive, write_atomically
-from jaxgan.state import run_stream
 from jaxgan.sweep.statistics import LEVEL, MIN_SEEDS, Mean, holm, mean_interval, paired_difference
 from jaxgan.train import on_device
 

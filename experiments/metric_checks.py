@@ -44,8 +44,8 @@ from experiments.dynamics import kept, write_result
 from jaxgan import errors
 from jaxgan.config.fields import not_a_choice
 from jaxgan.errors import UserError
+from jaxgan.files import write_atomically
 from jaxgan.metrics import prdc
-from jaxgan.run.files import write_atomically
 from jaxgan.run.plots import LINES, figure_png, new_figure
 
 N = 1000

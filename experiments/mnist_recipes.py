@@ -37,7 +37,7 @@ from jaxgan.config.fields import not_a_choice
 from jaxgan.config.files import override
 from jaxgan.data.decode import decode, encode
 from jaxgan.evaluate import measurer
-from jaxgan.run.files import write_atomically
+from jaxgan.files import write_atomically
 from jaxgan.run.plots import figure_png, grid, new_figure
 from jaxgan.run.scores import EVALUATION
 from jaxgan.run.writers import read_metrics
@@ -112,7 +112,7 @@ def picture(workdirs: Mapping[str, Path]) -> bytes:
         figure.subplots(1, len(workdirs), squeeze=False)[0], workdirs.items(), strict=True
     ):
         gan = jaxgan.load(workdir)
-        y = np.arange(SIDE * SIDE) // SIDE if gan.gan.classes else None
+        y = np.arange(SIDE * SIDE) // SIDE if gan.gan.num_classes else None
         images = encode(gan.sample(SIDE * SIDE, seed=0, y=y), gan.config.data.gcn, gan.config.data.low)
         axis.imshow(grid(images, SIDE), cmap="gray", vmin=0, vmax=255)
         axis.set_title(f"{name}, step {gan.step:,}")

@@ -76,8 +76,8 @@ from jaxgan.config import default, flatten, update, validate
 from jaxgan.config.fields import not_a_choice
 from jaxgan.data.mixture import NAMED
 from jaxgan.errors import UserError
+from jaxgan.files import write_atomically
 from jaxgan.objectives.losses import LOSSES
-from jaxgan.run.files import write_atomically
 from jaxgan.run.plots import BLUE, GREEN, LINES, ORANGE, figure_png, new_figure
 from jaxgan.sweep import devices
 from jaxgan.sweep.plan import Trial

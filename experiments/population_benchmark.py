@@ -42,12 +42,14 @@ from ml_collections import ConfigDict
 
 from configs import ring8
 from jaxgan import data, errors, evaluate, parallel, state
-from jaxgan.algorithm1 import Data, accumulate_steps, zero_metrics
+from jaxgan.algorithm1 import accumulate_steps, zero_metrics
 from jaxgan.config import update
 from jaxgan.data import Dataset
-from jaxgan.gan import Gan, build_for
-from jaxgan.hparams import HParams, traced
-from jaxgan.state import GanState
+from jaxgan.game.batches import TrainingSet
+from jaxgan.game.build import build_for
+from jaxgan.game.gan import Gan
+from jaxgan.game.hparams import HParams, traced
+from jaxgan.game.state import GanState
 from jaxgan.sweep import devices
 
 LAYOUTS = ("one after another", "vmap", "turns", "sweep")
@@ -123,9 +125,9 @@ def population(configs: Sequence[ConfigDict], mapped: Mapped) -> Population:
     measure = evaluate.measurer(configs[0], dataset)
     all_hparams = [traced(config) for config in configs]
     hparams = mapped.shard({name: np.stack([one[name] for one in all_hparams]) for name in all_hparams[0]})
-    examples = mapped.replicate(Data(dataset.train))
+    examples = mapped.replicate(TrainingSet(dataset.train))
 
-    def advance(hparams: HParams, member: GanState, data: Data, steps: jax.Array):
+    def advance(hparams: HParams, member: GanState, data: TrainingSet, steps: jax.Array):
         sums = zero_metrics(gan, hparams, member, data)
         return accumulate_steps(gan=gan, hparams=hparams, state=member, sums=sums, data=data, n=steps)
 
@@ -146,7 +148,7 @@ def one_after_another(configs: Sequence[ConfigDict]) -> Population:
     """The members as single runs are trained, in turn."""
     gan, dataset = game(configs[0])
     steps, init, score = parallel.trainer(gan), jax.jit(gan.init), evaluate.evaluator(configs[0], gan, dataset)
-    examples = parallel.replicate(Data(dataset.train))
+    examples = parallel.replicate(TrainingSet(dataset.train))
     hparams = [parallel.replicate(traced(config)) for config in configs]
 
     def train(members: list, count: int) -> list:

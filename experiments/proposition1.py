@@ -2,7 +2,7 @@
 
     python -m experiments.proposition1 [--out=runs/proposition1]
 
-Claim (arXiv:1406.2661, section 4.1). D, an MLP trained by `algorithm1.discriminator_step` alone, knows no density:
+Claim (arXiv:1406.2661, section 4.1). D, an MLP trained by `game.step.discriminator_step` alone, knows no density:
 it sees minibatches of x and of G(z). Where either has mass, it still arrives at the ratio of the two densities.
 p_data is a mixture of two normal distributions; G(z) = 0.5 + 1.5 z of a normal z, so p_g = N(0.5, 1.5^2) exactly.
 The error is the mean of |D(x) - D*(x)| over x drawn from (p_data + p_g) / 2, by quadrature; five seeds.
@@ -28,17 +28,20 @@ import optax
 from jax.typing import ArrayLike
 from ml_collections import ConfigDict
 
-from jaxgan import algorithm1, errors
+from jaxgan import errors
 from jaxgan.config import default, update
 from jaxgan.data import mixture
 from jaxgan.data.mixture import Mixture, log_density
-from jaxgan.gan import Gan, build
-from jaxgan.hparams import HParams, traced
+from jaxgan.files import write_atomically
+from jaxgan.game.batches import Batch, Frame, TrainingSet, local_indices, sample_data, sample_noise
+from jaxgan.game.build import build
+from jaxgan.game.gan import Gan
+from jaxgan.game.hparams import HParams, traced
+from jaxgan.game.state import Player, run_stream
+from jaxgan.game.step import discriminator_step
 from jaxgan.networks.layers import DataSpec
 from jaxgan.objectives.theory import generator_criterion, optimal_discriminator
-from jaxgan.run.files import write_atomically
 from jaxgan.run.plots import BLUE, GREEN, ORANGE, figure_png, new_figure
-from jaxgan.state import Player, run_stream
 
 SEEDS, STEPS = 5, 8000
 LIMIT = 0.01
@@ -96,12 +99,12 @@ def train_discriminator(
       steps: scalar uint32.
     """
     order, key = run_stream(hparams, "order"), run_stream(hparams, "train")
-    indices = algorithm1.local_indices(gan.m, None)
+    indices = local_indices(gan.batch_size, None)
 
     def step(i: jax.Array, D: Player) -> Player:
-        x, y = algorithm1.sample_data(gan, order, algorithm1.Data(data), first=i * jnp.uint32(gan.m), indices=indices)
-        noise = algorithm1.sample_noise(gan, hparams, jax.random.fold_in(key, i), indices)
-        return algorithm1.discriminator_step(gan=gan, hparams=hparams, G=G, D=D, x=x, y=y, noise=noise)[0]
+        x, y = sample_data(gan, order, TrainingSet(data), first=i * jnp.uint32(gan.batch_size), indices=indices)
+        noise = sample_noise(gan, hparams, jax.random.fold_in(key, i), indices)
+        return discriminator_step(Frame(gan, hparams), G, D, Batch(x, y, noise))[0]
 
     return jax.lax.fori_loop(start, start + steps, step, D)
 

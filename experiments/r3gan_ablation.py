@@ -57,8 +57,8 @@ from jaxgan import errors
 from jaxgan.config import default, update
 from jaxgan.config.fields import not_a_choice
 from jaxgan.errors import UserError
+from jaxgan.files import write_atomically
 from jaxgan.run import plots
-from jaxgan.run.files import write_atomically
 from jaxgan.sweep.settings import Setting
 from jaxgan.sweep.statistics import compare, mean_interval, rate_interval
 

@@ -37,8 +37,8 @@ from experiments.dynamics import write_result
 from jaxgan import errors
 from jaxgan.config import update
 from jaxgan.errors import UserError
+from jaxgan.files import write_atomically
 from jaxgan.run import plots
-from jaxgan.run.files import write_atomically
 from jaxgan.sweep.settings import Setting
 from jaxgan.sweep.statistics import mean_interval, paired_difference
 

@@ -57,15 +57,15 @@ from jaxgan.data import Dataset, tfd
 from jaxgan.data.decode import decode
 from jaxgan.errors import UserError
 from jaxgan.evaluate import SELECTION, measurer, sampler
+from jaxgan.files import write_atomically
+from jaxgan.game.state import run_stream
 from jaxgan.metrics import neighbours, parzen
 from jaxgan.metrics.neighbours import Neighbours
 from jaxgan.metrics.parzen import Estimate
 from jaxgan.run.checkpoints import Checkpoints
-from jaxgan.run.files import write_atomically
 from jaxgan.run.plots import figure_png, new_figure
 from jaxgan.run.workdir import read_run
 from jaxgan.run.writers import read_metrics
-from jaxgan.state import run_stream
 from jaxgan.sweep.statistics import mean_interval
 
 

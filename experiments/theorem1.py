@@ -7,7 +7,7 @@ G(z) = shift + scale z of a normal z, so that p_g = N(shift, scale^2) exactly. T
 
 - over 1681 pairs of shift and scale, C(G) from its definition, eq. (4), is -log 4 + 2 JSD to 1e-5 nats;
 - its minimum over the family is at p_g = p_data, and is -log 4 there to 1e-5;
-- V(D, G) of a D trained by `algorithm1.discriminator_step` against each of 13 of these G, held fixed, never
+- V(D, G) of a D trained by `game.step.discriminator_step` against each of 13 of these G, held fixed, never
   exceeds C(G), and ends less than 0.002 below it. V is an integral here too, not a mean over a minibatch.
 
 All integrals are sums over one grid, so V <= C holds on it as exactly as in theory, but for float32.
@@ -36,11 +36,11 @@ from experiments.proposition1 import affine, fixed, normal, settings, train_disc
 from jaxgan import errors
 from jaxgan.data import mixture
 from jaxgan.data.mixture import log_density
-from jaxgan.gan import build
-from jaxgan.hparams import traced
+from jaxgan.files import write_atomically
+from jaxgan.game.build import build
+from jaxgan.game.hparams import traced
 from jaxgan.networks.layers import DataSpec
 from jaxgan.objectives.theory import generator_criterion, js_divergence
-from jaxgan.run.files import write_atomically
 from jaxgan.run.plots import BLUE, ORANGE, figure_png, new_figure
 
 EXACT = 1e-5  # nats

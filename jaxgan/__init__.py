@@ -4,16 +4,16 @@ Where the paper is:
 
     eq. (1), V(D, G)                     objectives/value.py
     section 3, both losses of G          objectives/losses.py, with every later loss
-    Algorithm 1                          algorithm1.py, with the other updates of both players
+    Algorithm 1                          algorithm1.py; the steps of D and G: game/step.py
     Proposition 1, D*; Theorem 1, C(G)   objectives/theory.py
     section 5, G and D                   networks/mlp.py, networks/maxout_conv.py; later families beside them
     section 5, SGD with momentum         optimizers.py, schedules.py
     Table 1, Parzen log-likelihood       metrics/parzen.py; later metrics beside it
     p_data                               data/
 
-Later: objectives/penalties.py (R1 to DRAGAN), objectives/regularizers.py (LeCam to the auxiliary classifier),
-objectives/adjustments.py (consensus optimization, symplectic adjustment), augment.py, ema.py.
-Around the game: config/ (what can be set), run/ (one run's directory), sweep/ (many runs), parallel.py (devices),
+Later: objectives/penalties.py (R1 to DRAGAN), objectives/terms/ (LeCam to the auxiliary classifier), game/updates.py
+(extragradient, lookahead) with objectives/adjustments.py (consensus optimization, symplectic adjustment), augment.py,
+ema.py. Around the game: config/ (the fields), run/ (one run's directory), sweep/ (many runs), parallel.py (devices),
 distributed.py (hosts).
 
 `load(workdir)` gives a trained GAN; `python -m jaxgan.main --config=configs/digits.py` trains one.

@@ -1,4 +1,4 @@
-"""Averages of theta_g over the steps, which draw better samples than theta_g itself; several at once.
+"""Exponential and power-function EMAs of theta_g, whose samples are better than those of theta_g itself.
 
 Each is a rule for how much of the old average an update keeps; one line does the rest. What a run keeps is in
 `generator.ema`; `gan.sample(..., ema=NAME)` draws from any of them. Of power-function averages, kept at several steps,
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -33,44 +34,60 @@ class Average(NamedTuple):
         return f"EMA of G with a half-life of {self.number:,.0f} images"
 
 
-def averages(ema: ConfigDict) -> tuple[Average, ...]:
-    """The averages that `generator.ema` asks for, in the order in which the state holds them."""
-    return tuple(
+class Averages(NamedTuple):
+    """The averages of theta_g that a run tracks."""
+
+    rules: tuple[Average, ...]  # in the order in which the state holds them
+    rampup: float  # a half-life is at most this times the images so far; 0 = no limit
+    warmup: float  # images over which half-lives rise from 0; 0 = none
+
+    def update(
+        self, old: tuple[optax.Params, ...], theta_g: optax.Params, step: jax.Array, *, m: int
+    ) -> tuple[optax.Params, ...]:
+        """The averages after update number `step` of G, counted from 1, each of `m` examples."""
+        decay = partial(ema_decay, t=step.astype(jnp.float32), m=m, rampup=self.rampup, warmup=self.warmup)
+        return tuple(update_ema(average, theta_g, decay(rule)) for rule, average in zip(self.rules, old, strict=True))
+
+
+def averages(ema: ConfigDict) -> Averages:
+    """The averages of the section `generator.ema`."""
+    rules = tuple(
         Average(f"{kind}={n!r}".removesuffix(".0"), kind, float(n))
         for kind in ("gamma", "half_life")
         for n in ema[kind]
     )
+    return Averages(rules, rampup=ema.ramp, warmup=ema.rise)
 
 
-def kept(average: Average, t: jax.Array, *, m: int, ramp: float, rise: float) -> jax.Array:
-    """The share of the old average that stays in update t.
+def ema_decay(rule: Average, t: jax.Array, *, m: int, rampup: float, warmup: float) -> jax.Array:
+    """The EMA decay at update t: the weight of the old average.
 
     Power-function: (1 - 1/t)^(gamma + 1), so that theta_g after step s weighs ~ s^gamma whatever the length of the
     run (arXiv:2312.02696, eq. 127 of its appendix; gamma 1 has the relative width .2357). Half of the weight lies on
-    the last 1 - 2^(-1/(gamma + 1)) of the steps. Half-life H: 2^(-m/H), H in images and at most `ramp` times the
-    images so far (ramp > 0), as in StyleGAN2-ADA; from 0 to H along half a cosine over the first `rise` images
-    (rise > 0), as in R3GAN.
+    the last 1 - 2^(-1/(gamma + 1)) of the steps. Half-life H: 2^(-m/H), H in images and at most `rampup` times the
+    images so far (rampup > 0), as in StyleGAN2-ADA; from 0 to H along half a cosine over the first `warmup` images
+    (warmup > 0), as in R3GAN.
 
     Args:
       t: float32 scalar, updates of G made, this one included.
       m: examples per update.
     """
-    if average.kind == "gamma":
-        return (1.0 - 1.0 / t) ** (average.number + 1.0)
-    half_life = jnp.asarray(average.number, jnp.float32)
-    if rise:
-        half_life = between("cosine", 0.0, half_life, done=m * t / rise)
-    if ramp:
-        half_life = jnp.minimum(half_life, ramp * m * t)
+    if rule.kind == "gamma":
+        return (1.0 - 1.0 / t) ** (rule.number + 1.0)
+    half_life = jnp.asarray(rule.number, jnp.float32)
+    if warmup:
+        half_life = between("cosine", 0.0, half_life, done=m * t / warmup)
+    if rampup:
+        half_life = jnp.minimum(half_life, rampup * m * t)
     return jnp.exp2(-m / jnp.maximum(half_life, 1e-8))
 
 
-def updated(average: optax.Params, theta_g: optax.Params, share: jax.Array) -> optax.Params:
-    """`share` of the old average and the rest of theta_g.
+def update_ema(average: optax.Params, theta_g: optax.Params, decay: jax.Array) -> optax.Params:
+    """decay * average + (1 - decay) * theta_g.
 
-    In float32 an average of w does not notice a theta_g nearer than about 6e-8 |w| / (1 - share).
+    In float32 an average of w does not notice a theta_g nearer than about 6e-8 |w| / (1 - decay).
     """
-    return jax.tree.map(lambda old, new: new + share * (old - new), average, theta_g)
+    return jax.tree.map(lambda old, new: new + decay * (old - new), average, theta_g)
 
 
 # --- Post-hoc reconstruction, arXiv:2312.02696, section 3.2 and appendix C ------------------------------------------

@@ -20,13 +20,14 @@ from jaxgan.data.decode import decode
 from jaxgan.errors import UserError
 from jaxgan.features.space import features_of_data, name_of
 from jaxgan.features.space import load as load_space
-from jaxgan.gan import Gan, sample, sampling_statistics
-from jaxgan.hparams import HParams
+from jaxgan.game.gan import Gan
+from jaxgan.game.hparams import HParams
+from jaxgan.game.sampling import sample, standing_statistics
+from jaxgan.game.state import GanState, run_stream
 from jaxgan.metrics import METRICS
 from jaxgan.metrics.protocol import OF_FEATURES, OF_PLAYERS
 from jaxgan.networks.spectral import kernels
 from jaxgan.spread import in_turn
-from jaxgan.state import GanState, run_stream
 
 # The number, larger is better, by which checkpoints and settings are compared: the one that `evaluate.best` names,
 # with its sign turned where smaller is better. It is never measured on the test set.
@@ -62,7 +63,7 @@ def draw(
 def source(gan: Gan, hparams: HParams, state: GanState, *, ema: int | None) -> tuple[optax.Params, Any]:
     """The parameters that draw samples, and the statistics with which they do."""
     params = state.averages[ema] if ema is not None and state.averages else state.generator.params
-    return params, sampling_statistics(gan, hparams, params, state.generator.stats)
+    return params, standing_statistics(gan, hparams, params, state.generator.stats)
 
 
 def sampler(gan: Gan) -> Callable[..., np.ndarray]:
@@ -153,7 +154,7 @@ def judging(config: ConfigDict, gan: Gan, dataset: Dataset) -> tuple[Callable[..
         "sample_labels": scored_labels(config, dataset),
     }
     others = {split: getattr(dataset, split)[:JUDGED] for split in ("train", "validation")}
-    others |= {name: y[:JUDGED] if gan.classes else None for name, y in labels.items()}
+    others |= {name: y[:JUDGED] if gan.num_classes else None for name, y in labels.items()}
     group = judged_together(config)
     return lambda state, samples, others: judge(gan, state, samples, others=others, group=group), others
 

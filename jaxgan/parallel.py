@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from jaxgan.algorithm1 import accumulate_steps, zero_metrics
 from jaxgan.errors import UserError
-from jaxgan.gan import Gan
+from jaxgan.game.gan import Gan
 
 AXIS = "data"
 

@@ -19,13 +19,15 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from jaxgan import data, distributed, parallel
-from jaxgan.algorithm1 import Data
 from jaxgan.config import validate
 from jaxgan.data import Dataset
 from jaxgan.errors import UserError
 from jaxgan.evaluate import SELECTION, evaluator, sampler
-from jaxgan.gan import Gan, build_for, spec_of
-from jaxgan.hparams import HParams, traced
+from jaxgan.game.batches import TrainingSet
+from jaxgan.game.build import build_for, data_spec
+from jaxgan.game.gan import Gan
+from jaxgan.game.hparams import HParams, traced
+from jaxgan.game.state import GanState, all_finite
 from jaxgan.numerics import pinned
 from jaxgan.output import forgiving_output
 from jaxgan.run import plots, report, warm_start, workdir
@@ -34,7 +36,6 @@ from jaxgan.run.pacer import Reached, interruptions, pace
 from jaxgan.run.progress import Progress, closing, opening, scores_line
 from jaxgan.run.scores import protocol_of, save_scores
 from jaxgan.run.writers import MetricWriter, read_metrics
-from jaxgan.state import GanState, all_finite
 
 
 class Diverged(Exception):
@@ -60,7 +61,7 @@ class Run(NamedTuple):
     gan: Gan
     hparams: HParams
     dataset: Dataset
-    data: Data  # its training set on the devices
+    data: TrainingSet  # its training set on the devices
     facts: dict[str, Any]  # of run.json
     protocol: dict[str, Any]  # of evaluation.json
     evaluate: Callable[..., dict[str, float]]
@@ -94,7 +95,7 @@ def train_here(config: ConfigDict, directory: Path) -> int:
     dataset = data.as_recorded(data.load(config.data), workdir.digest_in(directory))
     gan = build_for(config, dataset)
     evaluate = evaluator(config, gan, dataset)
-    facts = workdir.facts_of(config, dataset, spec_of(config, dataset))
+    facts = workdir.facts_of(config, dataset, data_spec(config, dataset))
     primary = distributed.is_primary_host()
     checkpoints = Checkpoints(directory / "checkpoints", keep=config.checkpoint.keep, best_key=SELECTION)
     with (
@@ -133,9 +134,9 @@ def train_here(config: ConfigDict, directory: Path) -> int:
                 state, sums = recover(run, trouble, restores)
 
 
-def on_device(gan: Gan, dataset: Dataset) -> Data:
+def on_device(gan: Gan, dataset: Dataset) -> TrainingSet:
     """The training set as the step takes it: labels only where the players are told them."""
-    return Data(dataset.train, dataset.train_labels if gan.classes else ())
+    return TrainingSet(dataset.train, dataset.train_labels if gan.num_classes else ())
 
 
 def newest(run: Run) -> tuple[GanState, MetricSums]:
@@ -318,7 +319,7 @@ def fixed_samples(run: Run, state: GanState) -> np.ndarray:
 
 def save_samples(run: Run, state: GanState, step: int, writer: MetricWriter) -> None:
     """Writes the samples at the run's fixed z, real examples beside them once, and the curves so far."""
-    samples, directory, classes = fixed_samples(run, state), run.workdir / "samples", run.gan.classes
+    samples, directory, classes = fixed_samples(run, state), run.workdir / "samples", run.gan.num_classes
     plots.save_samples(directory / f"{step:09d}.png", run.config, samples, classes, run.dataset.class_names)
     if samples.ndim == 4:
         writer.images(step, "samples", plots.sample_grid(run.config, samples, classes, run.dataset.class_names))

@@ -16,6 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxgan.game.batches import TrainingSet, local_indices, sample_noise
+
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
@@ -97,7 +99,13 @@ class Game(NamedTuple):
     gan: Any
     hparams: dict
     state: Any  # of step 0
-    data: Any  # algorithm1.Data
+    data: Any  # TrainingSet
+
+    @property
+    def frame(self):
+        from jaxgan.game.batches import Frame
+
+        return Frame(self.gan, self.hparams)
 
     def steps(self, n: int, state=None):
         """The state after n steps of `train_step`, and the metrics of the last one."""
@@ -112,10 +120,9 @@ class Game(NamedTuple):
         return state, metrics
 
     def noise(self, seed: int = 0):
-        from jaxgan import algorithm1
 
-        indices = algorithm1.local_indices(self.gan.m, None)
-        return algorithm1.sample_noise(self.gan, self.hparams, jax.random.key(seed), indices)
+        indices = local_indices(self.gan.batch_size, None)
+        return sample_noise(self.gan, self.hparams, jax.random.key(seed), indices)
 
 
 @pytest.fixture(scope="session")
@@ -123,10 +130,9 @@ def game(tiny_config):
     """A function: the game of `tiny_config` with changes, at step 0."""
     from zoo_games import compiled
 
-    from jaxgan import algorithm1
     from jaxgan.config import validate
-    from jaxgan.gan import build
-    from jaxgan.hparams import traced
+    from jaxgan.game.build import build
+    from jaxgan.game.hparams import traced
     from jaxgan.networks.layers import DataSpec
 
     def make(without: tuple[str, ...] = (), **changes) -> Game:
@@ -135,7 +141,7 @@ def game(tiny_config):
         classes = 5 if config.conditional == "label" else 0
         spec = DataSpec(SHAPE, classes, (0.0, 1.0), IMAGES.mean(axis=0) / 255)
         gan, hparams = build(config, spec, len(IMAGES), label_classes=5), traced(config)
-        data = algorithm1.Data(jnp.asarray(IMAGES), jnp.asarray(LABELS) if classes else ())
+        data = TrainingSet(jnp.asarray(IMAGES), jnp.asarray(LABELS) if classes else ())
         return Game(gan, hparams, compiled(gan.init)(hparams), data)
 
     return make

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import zoo_games as zoo
 
-from jaxgan.algorithm1 import AUGMENT, in_micro_batches, train_step
+from jaxgan.algorithm1 import AUGMENT, train_step
 from jaxgan.augment import Ada, Strength
 from jaxgan.config import default, update, validate
 from jaxgan.errors import UserError
-from jaxgan.gan import build
+from jaxgan.game.batches import Batch
+from jaxgan.game.build import build
+from jaxgan.game.step import accumulate_gradients
 from jaxgan.networks.layers import DataSpec
 from jaxgan.objectives.losses import LOSSES
 from jaxgan.objectives.penalties import PENALTIES
@@ -53,12 +55,12 @@ def test_parts_of_a_minibatch_make_the_update_of_the_whole(name, monkeypatch):
 
 
 def test_parts_are_consecutive_examples():
-    def function(x, y):
-        assert x.shape == (2, 3) and y is None
-        return {"mean": jnp.mean(x)}, jnp.max(x), x[:, 0]
+    def function(part):
+        assert part.x.shape == (2, 3) and part.y is None and part.count == 7
+        return {"mean": jnp.mean(part.x)}, jnp.max(part.x), part.x[:, 0]
 
     x = jnp.arange(18.0).reshape(6, 3)
-    means, last, each = in_micro_batches(3, function, x, None)
+    means, last, each = accumulate_gradients(3, function, Batch(x, None, (), jnp.uint32(7)))
     assert means["mean"] == 8.5 and last == 17
     np.testing.assert_array_equal(each, x[:, 0])
 

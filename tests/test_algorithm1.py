@@ -10,12 +10,17 @@ from conftest import IMAGES, LABELS
 from zoo_games import compiled
 
 from jaxgan import algorithm1
-from jaxgan.gan import Gan, build, sample
-from jaxgan.hparams import traced
+from jaxgan.game import step, updates
+from jaxgan.game.batches import Batch, Frame, TrainingSet, sample_data, sample_noise
+from jaxgan.game.build import build
+from jaxgan.game.gan import Gan
+from jaxgan.game.hparams import traced
+from jaxgan.game.sampling import sample
+from jaxgan.game.state import run_stream, stream
+from jaxgan.game.step import discriminator_step, generator_step
 from jaxgan.networks.layers import DataSpec, output_bias
 from jaxgan.objectives.losses import LOSSES
 from jaxgan.objectives.penalties import PENALTIES
-from jaxgan.state import run_stream, stream
 
 SGD = {
     f"optimizer.{player}.{field}": value
@@ -35,9 +40,9 @@ def close(a, b, **tolerance) -> None:
 def test_a_discriminator_step_moves_d_alone_and_uphill(game):
     gan, hparams, state, _ = g = game(**SGD)
     G, D = state.generator, state.discriminator
-    x = gan.decode(jnp.asarray(IMAGES[: gan.m]))
-    both = {"gan": gan, "G": G, "x": x, "y": None, "noise": g.noise(), "count": jnp.uint32(0)}
-    step = compiled(lambda D, hparams: algorithm1.discriminator_step(D=D, hparams=hparams, **both))
+    x = gan.decode(jnp.asarray(IMAGES[: gan.batch_size]))
+    batch = Batch(x, None, g.noise())
+    step = compiled(lambda D, hparams: discriminator_step(Frame(gan, hparams), G, D, batch))
     new, metrics = step(D, hparams)
     _, after = step(new, hparams)
     assert not equal(new.params, D.params)
@@ -49,26 +54,26 @@ def test_a_discriminator_step_moves_d_alone_and_uphill(game):
 
 
 def test_a_generator_step_lowers_its_loss(game):
-    gan, hparams, state, _ = g = game(**SGD | {"optimizer.generator.learning_rate": 1.0, "discriminator.irange": 0.5})
-    both = {"gan": gan, "hparams": hparams, "D": state.discriminator, "x": None, "y": None, "noise": g.noise()}
-    step = compiled(lambda G: algorithm1.generator_step(G=G, **both))
-    new, before = step(state.generator)
+    g = game(**SGD | {"optimizer.generator.learning_rate": 1.0, "discriminator.irange": 0.5})
+    step = compiled(lambda G: generator_step(g.frame, G, g.state.discriminator, Batch(None, None, g.noise())))
+    new, before = step(g.state.generator)
     _, after = step(new)
     assert after["g_loss"] < before["g_loss"]
 
 
 def recorded(gan: Gan, monkeypatch) -> list[tuple]:
-    """The steps of one iteration in order, with what each was given and gave."""
+    """The steps of one iteration in order, each with its players and its batch by name, and its result."""
     calls = []
     for name in ("discriminator_step", "generator_step"):
         original = getattr(algorithm1, name)
 
-        def wrapper(original=original, name=name, **given):
-            out = original(**given)
-            calls.append((name, given, out))
+        def wrapper(frame, G, D, batch, original=original, name=name):
+            out = original(frame, G, D, batch)
+            calls.append((name, {"G": G, "D": D, **batch._asdict()}, out))
             return out
 
-        monkeypatch.setattr(algorithm1, name, wrapper)
+        for module in (algorithm1, updates):
+            monkeypatch.setattr(module, name, wrapper)
     return calls
 
 
@@ -82,8 +87,8 @@ def test_k_ascents_with_fresh_data_and_noise_then_one_descent(game, monkeypatch,
     draws = [np.asarray(given["noise"].z) for _, given, _ in calls]
     assert len({z.tobytes() for z in draws}) == k + 1
     # No example twice within an epoch of 50.
-    rows = np.concatenate(batches).reshape(k * gan.m, -1)
-    assert len(np.unique(rows, axis=0)) == k * gan.m
+    rows = np.concatenate(batches).reshape(k * gan.batch_size, -1)
+    assert len(np.unique(rows, axis=0)) == k * gan.batch_size
     # Every D step sees the old G; the G step sees the newest D.
     for _, given, _ in calls[:k]:
         assert equal(given["G"].params, state.generator.params)
@@ -123,7 +128,7 @@ def test_the_2014_code_updates_both_players_at_the_same_point(game, monkeypatch,
     assert equal(g["D"].params, state.discriminator.params)
     assert equal(d["x"], g["x"])
     assert equal(d["noise"].z, g["noise"].z)
-    assert equal(jax.random.key_data(d["noise"].fake_dropout), jax.random.key_data(g["noise"].fake_dropout))
+    assert equal(jax.random.key_data(d["noise"].fake_dropout_keys), jax.random.key_data(g["noise"].fake_dropout_keys))
 
 
 def test_a_loss_that_needs_data_gets_fresh_ones_in_the_generators_step(game, monkeypatch, eagerly):
@@ -166,13 +171,13 @@ def test_one_iteration_against_the_paper_written_out(game, changes):
 
 def iteration_written_out(gan: Gan, hparams, state, data, changes) -> dict:
     """The parameters after an iteration at a learning rate of 0.1, both losses, and the norm of D's gradient."""
-    examples = jnp.arange(gan.m, dtype=jnp.uint32)
+    examples = jnp.arange(gan.batch_size, dtype=jnp.uint32)
     key = jax.random.fold_in(run_stream(hparams, "train"), 0)
     (x, y), (fresh_x, fresh_y) = (
-        algorithm1.sample_data(gan, run_stream(hparams, name), data, first=jnp.uint32(0), indices=examples)
+        sample_data(gan, run_stream(hparams, name), data, first=jnp.uint32(0), indices=examples)
         for name in ("order", "fresh")
     )
-    first, second = (algorithm1.sample_noise(gan, hparams, jax.random.fold_in(key, j), examples) for j in range(2))
+    first, second = (sample_noise(gan, hparams, jax.random.fold_in(key, j), examples) for j in range(2))
     theta_g, theta_d = state.generator.params, state.discriminator.params
     loss, scale = LOSSES[changes.get("objective.loss", "non_saturating")], changes.get("objective.d_scale", 1.0)
     numbers = {"a": -1.0, "c": 0.0} if "objective.a" in changes else {}
@@ -180,13 +185,13 @@ def iteration_written_out(gan: Gan, hparams, state, data, changes) -> dict:
     D = lambda theta, x, y, keys: gan.D(theta, {}, x, y, keys)[0]  # noqa: E731
 
     def d_loss(theta):
-        fake = D(theta, G(theta_g, first.z, y), y, first.fake_dropout)
-        return scale * jnp.mean(loss.discriminator(D(theta, x, y, first.real_dropout), fake, **numbers))
+        fake = D(theta, G(theta_g, first.z, y), y, first.fake_dropout_keys)
+        return scale * jnp.mean(loss.discriminator(D(theta, x, y, first.real_dropout_keys), fake, **numbers))
 
     def descended(theta):
         total = d_loss(theta)
         fakes = jax.lax.stop_gradient(G(theta_g, first.z, y))
-        for name, points, keys in (("r1", x, first.real_dropout), ("r2", fakes, first.fake_dropout)):
+        for name, points, keys in (("r1", x, first.real_dropout_keys), ("r2", fakes, first.fake_dropout_keys)):
             if weight := changes.get(f"objective.penalties.{name}"):
                 slope = jax.grad(lambda points, keys=keys: jnp.sum(D(theta, points, y, keys)))(points)
                 total += weight / 2 * jnp.mean(jnp.sum(jnp.square(slope), axis=(1, 2, 3)))
@@ -197,8 +202,8 @@ def iteration_written_out(gan: Gan, hparams, state, data, changes) -> dict:
     theta_d = jax.tree.map(lambda p, g: p - 0.1 * g, theta_d, jax.grad(descended)(theta_d))
 
     def g_loss(theta):
-        real = D(theta_d, fresh_x, fresh_y, second.real_dropout)
-        fake = D(theta_d, G(theta, second.z, fresh_y), fresh_y, second.fake_dropout)
+        real = D(theta_d, fresh_x, fresh_y, second.real_dropout_keys)
+        fake = D(theta_d, G(theta, second.z, fresh_y), fresh_y, second.fake_dropout_keys)
         return jnp.mean(loss.generator(real, fake, **numbers))
 
     last, slope = jax.value_and_grad(g_loss)(theta_g)
@@ -234,7 +239,7 @@ def test_both_players_are_told_the_class(game, monkeypatch, eagerly):
     calls = recorded(gan, monkeypatch)
     seen = []
     monkeypatch.setattr(
-        algorithm1, "look", lambda *a, original=algorithm1.look, **k: seen.append(a[4]) or original(*a, **k)
+        step, "discriminate", lambda *a, original=step.discriminate, **k: seen.append(a[3]) or original(*a, **k)
     )
     algorithm1.train_step(gan=gan, hparams=hparams, state=state, data=data)
     d, last = (given for _, given, _ in calls)
@@ -245,7 +250,7 @@ def test_both_players_are_told_the_class(game, monkeypatch, eagerly):
     assert np.array_equal(seen[0].y, [*labels, *labels])  # real, then fake
     assert np.array_equal(seen[1].y, last["y"])
     z = g.noise().z
-    a, b = (jnp.full(gan.m, label, jnp.int32) for label in (0, 3))
+    a, b = (jnp.full(gan.batch_size, label, jnp.int32) for label in (0, 3))
     theta_g, theta_d = (jax.tree.map(lambda p: p + 0.1, p.params) for p in (state.generator, state.discriminator))
     assert not np.array_equal(gan.G(theta_g, {}, z, a)[0], gan.G(theta_g, {}, z, b)[0])
     assert not np.array_equal(gan.D(theta_d, {}, d["x"], a, None)[0], gan.D(theta_d, {}, d["x"], b, None)[0])
@@ -308,7 +313,7 @@ def test_a_sample_does_not_depend_on_how_many_are_drawn(game):
 ])  # fmt: skip
 def test_priors_have_mean_0_and_variance_1(game, name, check):
     gan, hparams, _, _ = game(**{"prior.name": name})
-    z = np.asarray(jax.vmap(lambda k: gan.draw_z(hparams, k))(jax.random.split(jax.random.key(0), 4000)))
+    z = np.asarray(jax.vmap(lambda k: gan.sample_z(hparams, k))(jax.random.split(jax.random.key(0), 4000)))
     assert z.mean() == pytest.approx(0, abs=0.02)
     assert z.std() == pytest.approx(1, abs=0.02)
     assert check(z)
@@ -319,7 +324,7 @@ def test_precision_is_that_of_every_matrix_product(tiny_config, precision, means
     """Of the gradients', too."""
     config = tiny_config(**{"train.precision": precision})
     gan, hparams = build(config, DataSpec((8, 8, 1), bounds=(0.0, 1.0)), 100), traced(config)
-    data = algorithm1.Data(jnp.zeros((100, 8, 8, 1), jnp.uint8))
+    data = TrainingSet(jnp.zeros((100, 8, 8, 1), jnp.uint8))
     train = lambda h, s: algorithm1.train_step(gan=gan, hparams=h, state=s, data=data)  # noqa: E731
     step = str(jax.make_jaxpr(train)(hparams, jax.eval_shape(gan.init, hparams)))
     found = re.findall(r"precision=\(Precision.(\w+), Precision.(\w+)\)", step)

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from conftest import IMAGES
 
-from jaxgan import algorithm1
 from jaxgan.augment import AUGMENTS
 from jaxgan.errors import UserError
-from jaxgan.gan import build
+from jaxgan.game.batches import Batch, Frame
+from jaxgan.game.build import build
+from jaxgan.game.step import discriminator_step, generator_step
 from jaxgan.networks.layers import DataSpec
 
 FLIP = {"augment.name": "flip", "augment.probability": 0.25}
@@ -48,29 +49,25 @@ def test_data_and_fakes_go_through_one_law_in_both_steps_and_the_penalties(game)
         return g.gan.D(theta, stats, x - 1000.0, *args, **kwargs)
 
     gan = g.gan._replace(augment=Marked, D=D)
-    common = {"gan": gan, "hparams": g.hparams, "G": g.state.generator, "D": g.state.discriminator, "y": None}
-    x = gan.decode(jnp.asarray(IMAGES[: gan.m]))
-    algorithm1.discriminator_step(x=x, noise=g.noise(0), count=jnp.uint32(0), **common)
+    common = Frame(gan, g.hparams), g.state.generator, g.state.discriminator
+    x = gan.decode(jnp.asarray(IMAGES[: gan.batch_size]))
+    discriminator_step(*common, Batch(x, None, g.noise(0)))
     in_d = len(seen["view"])
-    algorithm1.generator_step(x=x, noise=g.noise(1), **common)
+    generator_step(*common, Batch(x, None, g.noise(1)))
     assert in_d == 2  # data with fakes, and the penalty's points
     assert len(seen["view"]) - in_d == 2  # data and fakes
     assert len(seen["view"]) == len(seen["D"])
     assert all(mark is not False for mark in seen["D"])
     assert {p for p, _ in seen["view"]} == {0.25}
     both = seen["view"][0][1]
-    assert len(np.unique(both, axis=0)) == 2 * gan.m  # data's are not the fakes'
+    assert len(np.unique(both, axis=0)) == 2 * gan.batch_size  # data's are not the fakes'
 
 
 def test_the_probability_is_traced(game):
     """One compiled program for all of its values: a flip that always happens is the step on mirrored images."""
     g = game(**FLIP)
-    step = jax.jit(
-        lambda h, D: algorithm1.discriminator_step(
-            gan=g.gan, hparams=h, G=g.state.generator, D=D, x=x, y=None, noise=noise, count=jnp.uint32(0)
-        )
-    )
-    x, noise = g.gan.decode(jnp.asarray(IMAGES[: g.gan.m])), g.noise()
+    step = jax.jit(lambda h, D: discriminator_step(Frame(g.gan, h), g.state.generator, D, Batch(x, None, noise)))
+    x, noise = g.gan.decode(jnp.asarray(IMAGES[: g.gan.batch_size])), g.noise()
     results = {
         p: step(g.hparams | {"augment.probability": np.float32(p)}, g.state.discriminator)[1] for p in (0.0, 1.0)
     }

@@ -7,13 +7,15 @@ import pytest
 import zoo_games as zoo
 from conftest import IMAGES, LABELS
 
-from jaxgan import algorithm1
 from jaxgan.config import default, update, validate
 from jaxgan.errors import UserError
-from jaxgan.gan import build, verdict
+from jaxgan.game.batches import Batch
+from jaxgan.game.build import build
+from jaxgan.game.gan import split_d_output
+from jaxgan.game.step import discriminator_step, generator_step
 from jaxgan.networks import DISCRIMINATORS
 from jaxgan.networks.layers import DataSpec
-from jaxgan.objectives.regularizers import class_error
+from jaxgan.objectives.terms.auxiliary import class_error
 
 WEIGHTS = {"objective.auxiliary.real": 1.0, "objective.auxiliary.fake": 0.5, "objective.auxiliary.generator": 0.25}
 
@@ -33,13 +35,13 @@ def test_class_errors_as_in_tf_gan():
 def test_both_steps_against_the_paper_written_out(game):
     """Gradients and SGD from gan.D's outputs with jax.grad alone; penalties are of D's own logit."""
     changes = {"conditional": "label", "objective.penalties.r1": 0.3, "discriminator.irange": 0.3}
-    gan, hparams, state, _ = g = game(**zoo.SGD, **changes, **WEIGHTS)
+    gan, _, state, _ = g = game(**zoo.SGD, **changes, **WEIGHTS)
     theta_g, theta_d = state.generator.params, state.discriminator.params
-    x, y, noise = gan.decode(jnp.asarray(IMAGES[: gan.m])), jnp.asarray(LABELS[: gan.m]), g.noise()
+    x, y, noise = gan.decode(jnp.asarray(IMAGES[: gan.batch_size])), jnp.asarray(LABELS[: gan.batch_size]), g.noise()
     outputs = lambda theta, x: gan.D(theta, {}, x, None, None)[0]  # noqa: E731
-    assert outputs(theta_d, x).shape == (gan.m, 6)
+    assert outputs(theta_d, x).shape == (gan.batch_size, 6)
     draw = lambda theta: gan.G(theta, {}, noise.z, y)[0]  # noqa: E731
-    error = lambda logits: -jnp.mean(jax.nn.log_softmax(logits)[jnp.arange(gan.m), y])  # noqa: E731
+    error = lambda logits: -jnp.mean(jax.nn.log_softmax(logits)[jnp.arange(gan.batch_size), y])  # noqa: E731
 
     def d_parts(theta):
         real, fake = outputs(theta, x), outputs(theta, draw(theta_g))
@@ -54,12 +56,8 @@ def test_both_steps_against_the_paper_written_out(game):
         fake = outputs(theta_d, draw(theta))
         return jnp.mean(jax.nn.softplus(-fake[:, 0])) + 0.25 * error(fake[:, 1:])
 
-    players = {"G": state.generator, "D": state.discriminator}
-    common = {"gan": gan, "hparams": hparams, "x": x, "y": y, "noise": noise, **players}
-    count = jnp.uint32(0)
-    (d, d_metrics), (g_, g_metrics) = zoo.compiled(
-        lambda: (algorithm1.discriminator_step(count=count, **common), algorithm1.generator_step(**common))
-    )()
+    common = g.frame, state.generator, state.discriminator, Batch(x, y, noise)
+    (d, d_metrics), (g_, g_metrics) = zoo.compiled(lambda: (discriminator_step(*common), generator_step(*common)))()
     for found, theta, total in ((d.params, theta_d, d_total), (g_.params, theta_g, g_total)):
         expected = jax.tree.map(lambda p, slope: p - 0.05 * slope, theta, zoo.compiled(jax.grad(total))(theta))
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), found, expected)
@@ -75,9 +73,9 @@ def test_d_is_not_told_what_it_is_asked(game):
     x = gan.decode(jnp.asarray(IMAGES[:3]))
     told = [gan.D(theta, {}, x, jnp.full(3, label, jnp.int32), None)[0] for label in (0, 4)]
     np.testing.assert_array_equal(*told)
-    said = verdict(told[0])
+    said = split_d_output(told[0])
     assert (said.logits.shape, said.classes.shape) == ((3,), (3, 5))
-    assert verdict(said.logits).classes is None
+    assert split_d_output(said.logits).classes is None
 
 
 @pytest.mark.parametrize("name", DISCRIMINATORS)
@@ -90,7 +88,7 @@ def test_families_can_be_asked(name):
             build(config, DataSpec(zoo.SHAPE, 3, (0.0, 1.0)), 100)
         return
     gan = build(config, DataSpec(zoo.SHAPE, 3, (0.0, 1.0)), 100)
-    assert gan.asked == 3
+    assert gan.num_aux_classes == 3
     state = jax.eval_shape(gan.init, zoo.traced(config))
     D, x = state.discriminator, jax.ShapeDtypeStruct((4, *zoo.SHAPE), jnp.float32)
     outputs, _ = jax.eval_shape(gan.D, D.params, D.stats, x)

@@ -52,7 +52,7 @@ def test_meanings_are_those_of_the_source():
     assert meaning["optimizer.generator.clip"].startswith("largest absolute value of a weight")
     assert meaning["train.update"].startswith("alternating: Algorithm 1 | simultaneous: the 2014 code | extra")
     assert meaning["objective.penalties.r1"].startswith("s^2 / 2 at the data")
-    assert meaning["objective.lecam"] == "D's logits stay near their running means (arXiv:2104.03310)"
+    assert meaning["objective.lecam"] == "D's logits stay near their moving averages (arXiv:2104.03310)"
 
 
 def test_lines_name_choices_their_fields_and_defaults():

@@ -35,7 +35,7 @@ from jaxgan.config import default, update
 from jaxgan.data import Dataset, images, tfds
 from jaxgan.data.decode import decode, encode
 from jaxgan.errors import UserError
-from jaxgan.gan import build_for
+from jaxgan.game.build import build_for
 from jaxgan.run import trained
 from jaxgan.train import train
 

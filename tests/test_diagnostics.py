@@ -12,11 +12,11 @@ from jaxgan import evaluate as evaluation
 from jaxgan.data import Dataset
 from jaxgan.errors import UserError
 from jaxgan.evaluate import check_metrics, draw, evaluator, judging, protocol, scored_labels
-from jaxgan.hparams import traced
+from jaxgan.game.hparams import traced
+from jaxgan.game.state import run_stream
 from jaxgan.metrics import birthday, overfitting, slopes, spectra
 from jaxgan.metrics.alarms import alarms, data_class_kl
 from jaxgan.networks import spectral
-from jaxgan.state import run_stream
 from jaxgan.sweep.program import _build
 
 RNG = np.random.default_rng(0)

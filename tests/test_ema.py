@@ -10,15 +10,15 @@ from jaxgan.algorithm1 import train_step
 from jaxgan.config import default, update
 from jaxgan.errors import UserError
 from jaxgan.evaluate import draw
-from jaxgan.gan import sample, sampling_statistics
-from jaxgan.state import run_stream
+from jaxgan.game.sampling import sample, standing_statistics
+from jaxgan.game.state import run_stream
 
 
 def weights(average: ema.Average, steps: int, m: int = 1, ramp: float = 0.0) -> np.ndarray:
     """What theta_g after each step weighs in the average after the last, by its own recursion, float64."""
     found = np.zeros(steps)
     for t in range(1, steps + 1):
-        share = float(ema.kept(average, jnp.float32(t), m=m, ramp=ramp, rise=0.0))
+        share = float(ema.ema_decay(average, jnp.float32(t), m=m, rampup=ramp, warmup=0.0))
         found *= share
         found[t - 1] = 1 - share
     return found
@@ -41,16 +41,18 @@ def test_power_function_weights(gamma):
 def test_a_half_life_is_in_images():
     """After H images what was there weighs half."""
     average = ema.Average("", "half_life", 1000.0)
-    assert float(ema.kept(average, jnp.float32(7), m=100, ramp=0.0, rise=0.0)) ** 10 == pytest.approx(0.5, rel=1e-5)
+    assert float(ema.ema_decay(average, jnp.float32(7), m=100, rampup=0.0, warmup=0.0)) ** 10 == pytest.approx(
+        0.5, rel=1e-5
+    )
     theta_g = average._replace(number=0.0)
-    assert float(ema.kept(theta_g, jnp.float32(7), m=100, ramp=0.0, rise=0.0)) == 0  # theta_g itself
+    assert float(ema.ema_decay(theta_g, jnp.float32(7), m=100, rampup=0.0, warmup=0.0)) == 0  # theta_g itself
 
 
 def test_a_ramp_shortens_the_half_life_early_on():
     """min(H, ramp * images so far): StyleGAN2-ADA's rule."""
     average = ema.Average("", "half_life", 1000.0)
     for t, half_life in ((1, 5.0), (20, 100.0), (200, 1000.0), (10_000, 1000.0)):
-        found = float(ema.kept(average, jnp.float32(t), m=100, ramp=0.05, rise=0.0))
+        found = float(ema.ema_decay(average, jnp.float32(t), m=100, rampup=0.05, warmup=0.0))
         assert found == pytest.approx(0.5 ** (100 / half_life), rel=1e-4)
 
 
@@ -58,18 +60,20 @@ def test_a_half_life_rises_along_half_a_cosine():
     """R3GAN's schedule: 0 at the start, half of H half way, H from `rise` images on; a ramp limits it still."""
     average = ema.Average("", "half_life", 1000.0)
     for t, half_life in ((5, 500.0), (10, 1000.0), (20, 1000.0), (2, 500 * (1 - np.cos(np.pi / 5)))):
-        found = float(ema.kept(average, jnp.float32(t), m=100, ramp=0.0, rise=1000.0))
+        found = float(ema.ema_decay(average, jnp.float32(t), m=100, rampup=0.0, warmup=1000.0))
         assert found == pytest.approx(0.5 ** (100 / half_life), rel=1e-4)
-    assert float(ema.kept(average, jnp.float32(20), m=100, ramp=0.05, rise=1000.0)) == pytest.approx(0.5, rel=1e-4)
+    assert float(ema.ema_decay(average, jnp.float32(20), m=100, rampup=0.05, warmup=1000.0)) == pytest.approx(
+        0.5, rel=1e-4
+    )
 
 
 def test_averages_have_names_in_the_order_of_the_state():
     config = update(default(), {"generator.ema.gamma": (1.0, 6.94), "generator.ema.half_life": (10_000,)})
-    averages = ema.averages(config.generator.ema)
+    averages = ema.averages(config.generator.ema).rules
     assert [a.name for a in averages] == ["gamma=1", "gamma=6.94", "half_life=10000"]
     assert averages[0].words == "power-function EMA of G, weights ~ step^1"
     assert averages[2].words == "EMA of G with a half-life of 10,000 images"
-    assert ema.averages(default().generator.ema) == ()
+    assert ema.averages(default().generator.ema).rules == ()
 
 
 @pytest.mark.parametrize(
@@ -150,7 +154,7 @@ def test_several_averages_at_once_and_each_can_be_sampled(game):
     for _ in range(n):
         state, other = one(state), same(other)
         past.append(jax.tree.leaves(state.generator.params))
-    for found, average in zip(state.averages, gan.averages, strict=True):
+    for found, average in zip(state.averages, gan.averages.rules, strict=True):
         if average.kind == "gamma":
             profile = np.diff((np.arange(n + 1) / n) ** 3)
         else:
@@ -168,7 +172,7 @@ def test_several_averages_at_once_and_each_can_be_sampled(game):
     key, numbers = run_stream(g.hparams, "user"), jnp.arange(4, dtype=jnp.uint32)
     drawn = {}
     for place, params in ((None, state.generator.params), (0, state.averages[0]), (1, state.averages[1])):
-        stats = sampling_statistics(gan, g.hparams, params, {})
+        stats = standing_statistics(gan, g.hparams, params, {})
         drawn[place] = np.asarray(draw(gan, g.hparams, state, key, 4, ema=place))
         expected = sample(gan, g.hparams, params, stats, key=key, numbers=numbers)
         np.testing.assert_allclose(drawn[place], expected, rtol=1e-6)

@@ -8,9 +8,9 @@ import pytest
 from jaxgan.data import Dataset
 from jaxgan.errors import UserError
 from jaxgan.evaluate import SELECTION, check_metrics, draw, evaluator, measurer, sampler, selection
+from jaxgan.game.state import run_stream, stream
 from jaxgan.metrics import METRICS, parzen
 from jaxgan.metrics.protocol import Metric, Shown
-from jaxgan.state import run_stream, stream
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (50, 4, 4, 1)).astype(np.uint8)

@@ -298,7 +298,7 @@ def test_diversity_is_a_ratio_of_mean_distances():
 
 def test_a_generator_of_one_point_does_not_end_a_run(tiny_config, tmp_path, monkeypatch, capsys):
     metrics = {"evaluate.metrics": ("fid", "prdc"), "evaluate.every": 10, "evaluate.k": 3}
-    monkeypatch.setattr("jaxgan.gan.draw_inputs", _same_inputs)
+    monkeypatch.setattr("jaxgan.game.sampling.sample_inputs", _same_inputs)
     c = tiny_config(**metrics)
     work = tmp_path / "work"
     assert train(c, work) == 0

@@ -22,8 +22,8 @@ from jaxgan.data import tfd
 from jaxgan.data.decode import decode
 from jaxgan.errors import UserError
 from jaxgan.evaluate import measurer
-from jaxgan.gan import build
-from jaxgan.hparams import traced
+from jaxgan.game.build import build
+from jaxgan.game.hparams import traced
 from jaxgan.metrics import neighbours, parzen
 from jaxgan.metrics.neighbours import Neighbours
 from jaxgan.metrics.parzen import SIGMAS, Estimate

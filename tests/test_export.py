@@ -20,8 +20,8 @@ from jaxgan.config import default, update
 from jaxgan.config.files import from_json
 from jaxgan.errors import UserError
 from jaxgan.evaluate import SELECTION
-from jaxgan.gan import build
-from jaxgan.hparams import traced
+from jaxgan.game.build import build
+from jaxgan.game.hparams import traced
 from jaxgan.networks import GENERATORS
 from jaxgan.networks.layers import DataSpec
 from jaxgan.run import export, release
@@ -84,7 +84,7 @@ def test_every_family(tmp_path, name, changes):
     gan.export(tmp_path / "g")
     G = loaded(tmp_path / "g")
     for n in (1, 5):
-        y = [np.arange(n, dtype=np.int32) % zoo_games.CLASSES] if gan.gan.classes else []
+        y = [np.arange(n, dtype=np.int32) % zoo_games.CLASSES] if gan.gan.num_classes else []
         want = gan.generate(gan.noise(n), *y)
         np.testing.assert_allclose(G.call(gan.noise(n), *y), want, rtol=1e-6, atol=1e-6)
         assert np.abs(want - gan.generate(gan.noise(n), *y, ema=False)).max() > 1e-3
@@ -230,11 +230,11 @@ def test_onnx(tmp_path, name, changes):
     session = runtime.InferenceSession((tmp_path / "g.onnx").read_bytes())
     for n in (1, 5):
         inputs = {"z": gan.noise(n)}
-        if gan.gan.classes:
+        if gan.gan.num_classes:
             inputs["y"] = np.arange(n, dtype=np.int32) % zoo_games.CLASSES
         (x,) = session.run(["x"], inputs)
         np.testing.assert_allclose(x, gan.generate(*inputs.values()), rtol=1e-5, atol=1e-5)
-    if gan.gan.classes:
+    if gan.gan.num_classes:
         (x,) = session.run(["x"], {"z": gan.noise(3), "y": np.array([-1, 1, 3], np.int32)})
         np.testing.assert_array_equal(np.isnan(x).all(axis=(1, 2, 3)), [True, False, True])
 

@@ -15,23 +15,25 @@ import test_zoo
 import zoo_games as zoo
 
 from jaxgan import data
-from jaxgan.algorithm1 import UPDATES, adjusted
+from jaxgan.algorithm1 import UPDATES
 from jaxgan.augment import AUGMENTS
 from jaxgan.config import CHOICES, update, validate
 from jaxgan.errors import UserError
+from jaxgan.game.state import all_finite
+from jaxgan.game.updates import second_order
 from jaxgan.metrics import METRICS
 from jaxgan.networks import DISCRIMINATORS, FAMILIES, GENERATORS
 from jaxgan.objectives.adjustments import ADJUSTMENTS
 from jaxgan.objectives.losses import LOSSES
 from jaxgan.objectives.penalties import PENALTIES
+from jaxgan.objectives.terms import TERMS
 from jaxgan.optimizers import OPTIMIZERS
 from jaxgan.schedules import SCHEDULES
-from jaxgan.state import all_finite
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "extending.md").read_text()
 BLOCKS = re.findall(r"```python\n# (jaxgan/\S+\.py)([^\n]*)\n(.*?)```", PAGE, re.DOTALL)
-TABLES = (LOSSES, PENALTIES, ADJUSTMENTS, UPDATES, FAMILIES, GENERATORS, DISCRIMINATORS, OPTIMIZERS, SCHEDULES)
+TABLES = (LOSSES, PENALTIES, TERMS, ADJUSTMENTS, UPDATES, FAMILIES, GENERATORS, DISCRIMINATORS, OPTIMIZERS, SCHEDULES)
 TABLES += (AUGMENTS, METRICS, CHOICES)
 
 
@@ -61,7 +63,7 @@ def members():
             found[module.__name__] = module
     family = found["jaxgan.networks.linear"]
     GENERATORS["linear"], DISCRIMINATORS["linear"] = family.Generator, family.Discriminator  # as FAMILIES gives them
-    UPDATES["ahead"] = partial(adjusted, term=ADJUSTMENTS["ahead"])  # as ADJUSTMENTS gives them
+    UPDATES["ahead"] = partial(second_order, correction=ADJUSTMENTS["ahead"])  # as ADJUSTMENTS gives them
     CHOICES["train.update"] = tuple(UPDATES)
     yield found
     for table, saved in zip(TABLES, before, strict=True):
@@ -74,9 +76,9 @@ def members():
 
 
 def test_the_page_has_a_skeleton_of_every_kind(members):
-    assert len(BLOCKS) == PAGE.count("```python") == 12
+    assert len(BLOCKS) == PAGE.count("```python") == 14
     assert {"margin"} <= LOSSES.keys() and {"r1_and_r2"} <= PENALTIES.keys() and {"ahead"} <= ADJUSTMENTS.keys()
-    assert {"linear"} <= FAMILIES.keys()
+    assert {"linear"} <= FAMILIES.keys() and {"drift"} <= TERMS.keys()
     assert {"lion"} <= OPTIMIZERS.keys() and {"step"} <= SCHEDULES.keys() and {"brightness"} <= AUGMENTS.keys()
     assert {"brightness"} <= METRICS.keys()
 
@@ -116,6 +118,7 @@ def test_the_skeleton_of_an_adjustment_is_extragradient_on_a_bilinear_game(membe
 
 def test_all_of_them_train_together_by_their_fields(members):
     changes = {"objective.loss": "margin", "objective.margin": 2.0, "objective.penalties.r1_and_r2": 0.1}
+    changes |= {"objective.drift.weight": 0.001}
     changes |= {"augment.name": "brightness", "augment.strength": 0.1, "evaluate.metrics": ("brightness",)}
     for player in ("generator", "discriminator"):
         path = f"optimizer.{player}"
@@ -125,7 +128,7 @@ def test_all_of_them_train_together_by_their_fields(members):
     start = zoo.compiled(game.gan.init)(game.hparams)
     state, sums = zoo.compiled(zoo.player(game))(game.hparams, start, np.uint32(3))
     assert all_finite((state, sums))
-    assert {"r1_and_r2", "real_logit", "d_loss"} <= sums.keys()
+    assert {"r1_and_r2", "drift", "real_logit", "d_loss"} <= sums.keys()
     with pytest.raises(UserError, match="margin must be above 0"):
         validate(update(zoo.default(), {"objective.loss": "margin", "objective.margin": 0.0}))
 

@@ -18,18 +18,18 @@ from scipy import io
 
 from jaxgan import algorithm1, data
 from jaxgan import config as C
-from jaxgan.algorithm1 import Data
 from jaxgan.config import files
 from jaxgan.data import Dataset, tfd
 from jaxgan.errors import UserError
 from jaxgan.features import torch_file
-from jaxgan.gan import build_for
-from jaxgan.hparams import traced
+from jaxgan.game.batches import TrainingSet
+from jaxgan.game.build import build_for
+from jaxgan.game.hparams import traced
+from jaxgan.game.state import all_finite
 from jaxgan.metrics import modes, parzen
 from jaxgan.objectives import losses, theory
 from jaxgan.objectives.penalties import PENALTIES
 from jaxgan.objectives.value import value
-from jaxgan.state import all_finite
 
 quick = settings(max_examples=100, deadline=None, derandomize=True)
 in_a_folder = settings(quick, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -90,7 +90,7 @@ DATASET = Dataset("npz:x.npz", IMAGES, IMAGES, IMAGES, None, LABELS, LABELS, LAB
 def game(config):
     """The first state and a step of the game on the images, neither computed yet."""
     gan, hparams = build_for(config, DATASET), traced(config)
-    examples = Data(jnp.asarray(IMAGES), jnp.asarray(LABELS) if gan.classes else ())
+    examples = TrainingSet(jnp.asarray(IMAGES), jnp.asarray(LABELS) if gan.num_classes else ())
     return (
         lambda: gan.init(hparams),
         lambda state: algorithm1.train_step(gan=gan, hparams=hparams, state=state, data=examples),

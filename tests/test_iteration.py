@@ -7,10 +7,11 @@ import pytest
 from written_out import CLASSES, SHAPE, Snapshot, X, Y, play, snapshot
 from zoo_games import compiled
 
-from jaxgan.algorithm1 import Data, train_step
+from jaxgan.algorithm1 import train_step
 from jaxgan.config import default, update, validate
-from jaxgan.gan import build
-from jaxgan.hparams import traced
+from jaxgan.game.batches import TrainingSet
+from jaxgan.game.build import build
+from jaxgan.game.hparams import traced
 from jaxgan.networks.layers import DataSpec
 
 BOTH = ("generator", "discriminator")
@@ -98,7 +99,7 @@ def game(changes: dict):
 
 def trained(gan, hparams, state, steps: int) -> list[Snapshot]:
     """What the package's own iterations lead to."""
-    data = Data(jnp.asarray(X), jnp.asarray(Y))
+    data = TrainingSet(jnp.asarray(X), jnp.asarray(Y))
     one = compiled(lambda hparams, state: train_step(gan=gan, hparams=hparams, state=state, data=data))
     found = []
     for _ in range(steps):

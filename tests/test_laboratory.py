@@ -10,8 +10,8 @@ import pytest
 from experiments import basins, bilinear, dirac, dynamics, f_gan, modes
 from experiments.dynamics import sgd
 from jaxgan.data.mixture import NAMED
-from jaxgan.gan import build
-from jaxgan.hparams import traced
+from jaxgan.game.build import build
+from jaxgan.game.hparams import traced
 from jaxgan.networks.layers import DataSpec
 from jaxgan.objectives.losses import LOSSES
 
@@ -268,7 +268,7 @@ def test_modes_the_protocols_networks_are_the_published_ones():
         in_g, in_d = (sum(x.size for x in jax.tree.leaves(p.params)) for p in (state.generator, state.discriminator))
         assert in_g == 2 * 400 + 3 * 400**2 + 4 * 2 * 400 + (400 * 2 + 2)
         assert in_d == (2 * packing * 1000 + 1000) + 2 * (200 * 1000 + 1000) + (200 + 1)
-        assert gan.m == 100 * packing
+        assert gan.batch_size == 100 * packing
     config = modes.veegan("grid", loss="non_saturating", steps=10)
     state = jax.eval_shape(build(config, DataSpec((2,)), 1000).init, traced(config))
     G, D = (sum(x.size for x in jax.tree.leaves(p.params)) for p in (state.generator, state.discriminator))

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from experiments import adjustment
-from jaxgan.algorithm1 import Data, sample_data
+from jaxgan.game.batches import TrainingSet, sample_data
 
 SETTING = {"width": 8, "layers": 1, "batch_size": 32, "learning_rate": 1e-3}
 
 
 def test_every_minibatch_holds_all_modes_alike():
     gan, _ = adjustment.game("plain", weight=1.0, **SETTING)
-    data = Data(jnp.asarray(adjustment.training_set()[:100]))
+    data = TrainingSet(jnp.asarray(adjustment.training_set()[:100]))
     key = adjustment.run_stream({"seed": np.uint32(0)}, "order")
     x, _ = sample_data(gan, key, data, first=jnp.uint32(32), indices=jnp.arange(32, dtype=jnp.uint32))
     distances = np.linalg.norm(np.asarray(x)[:, None] - adjustment.MODES, axis=-1)

@@ -13,8 +13,9 @@ from experiments import critics, lipschitz
 from jaxgan import algorithm1
 from jaxgan.config import default, update
 from jaxgan.errors import UserError
-from jaxgan.gan import build
-from jaxgan.hparams import traced
+from jaxgan.game.batches import TrainingSet
+from jaxgan.game.build import build
+from jaxgan.game.hparams import traced
 from jaxgan.networks.layers import DataSpec
 from jaxgan.networks.spectral import SPECTRAL
 
@@ -188,7 +189,7 @@ def test_spectral_perceptrons_are_1_lipschitz_and_their_vectors_move_in_their_ow
                "prior.size": 3, "train.batch_size": 4}  # fmt: skip
     config = update(default(), changes)
     gan, hparams = build(config, DataSpec((2,), mean=np.zeros(2)), 8), traced(config)
-    data = algorithm1.Data(jax.random.normal(jax.random.key(0), (8, 2)))
+    data = TrainingSet(jax.random.normal(jax.random.key(0), (8, 2)))
     start = jax.jit(gan.init)(hparams)
     step = jax.jit(lambda state: algorithm1.train_step(gan=gan, hparams=hparams, state=state, data=data)[0])
     state = step(start)

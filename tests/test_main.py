@@ -17,9 +17,9 @@ import jaxgan
 from jaxgan import errors, main
 from jaxgan.config import update
 from jaxgan.evaluate import sampler
+from jaxgan.game.state import run_stream
 from jaxgan.run import plots, report, scores, trained
 from jaxgan.run.workdir import read_config
-from jaxgan.state import run_stream
 from jaxgan.train import train
 
 ROOT = Path(__file__).parents[1]

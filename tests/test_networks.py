@@ -12,8 +12,8 @@ import zoo_games as zoo
 from jaxgan.config import default, update, validate
 from jaxgan.data import Dataset
 from jaxgan.errors import UserError
-from jaxgan.gan import build, build_for
-from jaxgan.hparams import traced
+from jaxgan.game.build import build, build_for
+from jaxgan.game.hparams import traced
 from jaxgan.networks import maxout_conv, mlp
 from jaxgan.networks.layers import DataSpec, dropout, maxout, sparse_init, uniform_init
 
@@ -260,7 +260,7 @@ def test_classes_asked_of_data_without_labels(tiny_config):
     with pytest.raises(UserError, match=r"conditional=label needs classes, but digits has no labels"):
         build_for(config, a_dataset("digits"))
     labelled = a_dataset("digits", train_labels=np.arange(40, dtype=np.int32) % 3, classes=3)
-    assert build_for(config, labelled).classes == 3
+    assert build_for(config, labelled).num_classes == 3
     assert build_for(tiny_config(), labelled).classes == 0
 
 

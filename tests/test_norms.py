@@ -9,9 +9,11 @@ from conftest import IMAGES
 
 from jaxgan import algorithm1
 from jaxgan.evaluate import draw
-from jaxgan.gan import STATISTICS_BATCHES, draw_inputs, sampling_statistics
+from jaxgan.game.batches import Batch
+from jaxgan.game.sampling import STATISTICS_BATCHES, sample_inputs, standing_statistics
+from jaxgan.game.state import run_stream
+from jaxgan.game.step import discriminator_step
 from jaxgan.networks.norms import MOMENTUM, BatchNorm
-from jaxgan.state import run_stream
 
 STATS = "batch_stats"
 
@@ -73,13 +75,11 @@ def d_by_hand(params, x):
 
 def test_real_then_fake_each_by_its_own_and_running_statistics_chained(norm_game):
     """Not both together, and not both from the same start: the second pass goes on from the first."""
-    gan, hparams, state, _ = g = norm_game()
-    x = gan.decode(jnp.asarray(IMAGES[: gan.m]))
+    gan, _, state, _ = g = norm_game()
+    x = gan.decode(jnp.asarray(IMAGES[: gan.batch_size]))
     noise = g.noise()
     G, D = state.generator, state.discriminator
-    new, metrics = algorithm1.discriminator_step(
-        gan=gan, hparams=hparams, G=G, D=D, x=x, y=None, noise=noise, count=jnp.uint32(0)
-    )
+    new, metrics = discriminator_step(g.frame, G, D, Batch(x, None, noise))
     fake, _ = gan.G(G.params, G.stats, noise.z, None, train=True)
     real, fake = np.asarray(x, np.float64), np.asarray(fake, np.float64)
     real_logits, fake_logits = d_by_hand(D.params, real), d_by_hand(D.params, fake)
@@ -104,7 +104,11 @@ def test_each_step_moves_the_statistics_of_its_player_alone(norm_game, monkeypat
     for name in ("discriminator_step", "generator_step"):
         step = getattr(algorithm1, name)
         monkeypatch.setattr(
-            algorithm1, name, lambda step=step, **given: calls.append((given, step(**given))) or calls[-1][1]
+            algorithm1,
+            name,
+            lambda frame, G, D, batch, step=step: (
+                calls.append(({"G": G, "D": D}, step(frame, G, D, batch))) or calls[-1][1]
+            ),
         )
     after, _ = algorithm1.train_step(gan=gan, hparams=hparams, state=state, data=data)
     mean = lambda player: np.asarray(jax.tree.leaves(player.stats)[0])  # noqa: E731
@@ -125,13 +129,17 @@ def test_samples_use_statistics_of_the_very_parameters_that_are_sampled(norm_gam
     gan, hparams, state, _ = g
     state, _ = g.steps(3)
     keys = jax.vmap(
-        lambda i: jax.random.fold_in(jax.random.fold_in(run_stream(hparams, "statistics"), i // gan.m), i % gan.m)
+        lambda i: jax.random.fold_in(
+            jax.random.fold_in(run_stream(hparams, "statistics"), i // gan.batch_size), i % gan.batch_size
+        )
     )
-    z, _ = draw_inputs(gan, hparams, keys(jnp.arange(gan.m * STATISTICS_BATCHES, dtype=jnp.uint32)))
+    z, _ = sample_inputs(gan, hparams, keys(jnp.arange(gan.batch_size * STATISTICS_BATCHES, dtype=jnp.uint32)))
     found = {}
     for name, params in (("theta_g", state.generator.params), ("average", state.averages[0])):
-        found[name] = jax.jit(lambda p: sampling_statistics(gan, hparams, p, state.generator.stats))(params)
-        h = (np.asarray(z, np.float64) @ float64(params["Dense_0"]["kernel"])).reshape(STATISTICS_BATCHES, gan.m, -1)
+        found[name] = jax.jit(lambda p: standing_statistics(gan, hparams, p, state.generator.stats))(params)
+        h = (np.asarray(z, np.float64) @ float64(params["Dense_0"]["kernel"])).reshape(
+            STATISTICS_BATCHES, gan.batch_size, -1
+        )
         weights = MOMENTUM ** np.arange(STATISTICS_BATCHES - 1, -1, -1)
         expected = {"mean": h.mean(axis=1), "variance": h.var(axis=1)}
         for moment, values in expected.items():
@@ -140,7 +148,7 @@ def test_samples_use_statistics_of_the_very_parameters_that_are_sampled(norm_gam
     key = run_stream(hparams, "user")
     for ema, name, params in ((None, "theta_g", state.generator.params), (0, "average", state.averages[0])):
         keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(5, dtype=jnp.uint32))
-        z, _ = draw_inputs(gan, hparams, keys)
+        z, _ = sample_inputs(gan, hparams, keys)
         expected = gan.G(params, found[name], z, None)[0]
         np.testing.assert_allclose(draw(gan, hparams, state, key, 5, ema=ema), expected, rtol=1e-4, atol=1e-6)
         # ... whatever training left behind.

@@ -9,9 +9,9 @@ import jaxgan
 from jaxgan.config import update
 from jaxgan.data import mixture, stacked
 from jaxgan.errors import UserError
+from jaxgan.game.state import stream
 from jaxgan.numerics import pinned
 from jaxgan.run.writers import read_metrics
-from jaxgan.state import stream
 from jaxgan.sweep import devices
 from jaxgan.train import train
 

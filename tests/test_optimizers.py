@@ -8,8 +8,8 @@ import pytest
 
 from jaxgan.config import default, update
 from jaxgan.errors import UserError
-from jaxgan.gan import player_optimizer
-from jaxgan.hparams import traced
+from jaxgan.game.build import player_optimizer
+from jaxgan.game.hparams import traced
 from jaxgan.optimizers import OPTIMIZERS, limit_column_norm
 
 

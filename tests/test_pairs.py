@@ -14,12 +14,12 @@ from jaxgan.config import default, update, validate
 from jaxgan.config.fields import fields_of
 from jaxgan.data import Dataset
 from jaxgan.errors import UserError
-from jaxgan.gan import build, build_for
+from jaxgan.game.build import build, build_for
+from jaxgan.game.state import all_finite
 from jaxgan.networks import DISCRIMINATORS
 from jaxgan.networks.layers import DataSpec, output_bias
 from jaxgan.objectives.losses import LOSSES
 from jaxgan.objectives.penalties import PENALTIES
-from jaxgan.state import all_finite
 
 GREY = DataSpec((10, 10, 1), 0, (0.0, 1.0))
 NONE = "no penalty"

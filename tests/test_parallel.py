@@ -27,10 +27,10 @@ sys.path.insert(0, "tests")
 import jax, numpy as np
 import normalized
 from jaxgan import distributed, parallel
-from jaxgan.algorithm1 import Data
+from jaxgan.game.batches import TrainingSet
 from jaxgan.config import default, update
-from jaxgan.gan import build
-from jaxgan.hparams import traced
+from jaxgan.game.build import build
+from jaxgan.game.hparams import traced
 from jaxgan.networks.layers import DataSpec
 
 common = {
@@ -48,7 +48,7 @@ for player in ("generator", "discriminator"):
 distributed.initialize(update(default(), common))
 normalized.register()
 images = np.random.default_rng(0).integers(0, 256, (100, 6, 6, 1)).astype(np.uint8)
-data, leaves = parallel.replicate(Data(images)), []
+data, leaves = parallel.replicate(TrainingSet(images)), []
 for changes, steps in ((plain, 20), (normalized.NAMES, 3)):
     config = update(default(), common | changes)
     parallel.check_batch(config)

@@ -13,9 +13,9 @@ import jaxgan
 from jaxgan import train
 from jaxgan.config import update
 from jaxgan.errors import UserError
+from jaxgan.game.state import run_stream
 from jaxgan.run import pacer
 from jaxgan.run.writers import read_metrics
-from jaxgan.state import run_stream
 from jaxgan.sweep import chain, chunk, devices, fixed, over, plan, product
 from jaxgan.sweep.program import program
 

@@ -13,9 +13,10 @@ import jax
 import pytest
 
 from jaxgan import data
-from jaxgan.algorithm1 import Data, train_step
-from jaxgan.gan import build_for
-from jaxgan.hparams import traced
+from jaxgan.algorithm1 import train_step
+from jaxgan.game.batches import TrainingSet
+from jaxgan.game.build import build_for
+from jaxgan.game.hparams import traced
 from jaxgan.objectives.losses import LOSSES
 from jaxgan.run import progress as module
 from jaxgan.run.progress import Progress, closing, opening, scores_line
@@ -97,7 +98,7 @@ def test_every_loss_has_numbers_to_show(tiny_config, loss):
     state = jax.eval_shape(gan.init, hparams)
     step = partial(train_step, gan=gan)
     _, metrics = jax.eval_shape(
-        lambda h, s, d: step(hparams=h, state=s, data=d), hparams, state, Data(dataset.train, ())
+        lambda h, s, d: step(hparams=h, state=s, data=d), hparams, state, TrainingSet(dataset.train, ())
     )
     shown = next(words for words in module.GAME if words.keys() & metrics.keys())
     assert shown.keys() <= metrics.keys()

@@ -5,16 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgan.objectives.regularizers import (
-    consistency,
-    flip_and_shift,
-    initial_anchors,
-    latent_consistency_discriminator,
-    latent_consistency_generator,
-    lecam,
-    perturb,
-    update_anchors,
-)
+from jaxgan.objectives.terms.consistency import consistency, flip_and_shift
+from jaxgan.objectives.terms.latent import latent_consistency_discriminator, latent_consistency_generator, perturb
+from jaxgan.objectives.terms.lecam import initial_anchors, lecam, update_anchors
 
 REAL, FAKE = jnp.float32([1.0, 3.0]), jnp.float32([-2.0, 0.5])
 

@@ -12,8 +12,8 @@ from matplotlib.text import Text
 from jaxgan.config import default, flatten, update
 from jaxgan.config.files import to_json
 from jaxgan.evaluate import SELECTION
+from jaxgan.files import write_atomically
 from jaxgan.run import plots
-from jaxgan.run.files import write_atomically
 from jaxgan.sweep import figures, plan, report, results
 from jaxgan.sweep.cautions import cautions
 from jaxgan.sweep.figures import mean_curve

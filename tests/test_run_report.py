@@ -15,8 +15,8 @@ from jaxgan import data
 from jaxgan.config.files import to_json
 from jaxgan.data import Dataset
 from jaxgan.evaluate import SELECTION
-from jaxgan.gan import build_for
-from jaxgan.hparams import traced
+from jaxgan.game.build import build_for
+from jaxgan.game.hparams import traced
 from jaxgan.run import plots, report
 from jaxgan.train import train
 

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import zoo_games as zoo
 
-from jaxgan.algorithm1 import discriminator_gradient
 from jaxgan.augment import Ada, AdaSchedule, InstanceNoise, Strength
 from jaxgan.config import default, update, validate
 from jaxgan.errors import UserError
-from jaxgan.gan import player_optimizer
-from jaxgan.hparams import traced
+from jaxgan.game.batches import Batch, Frame
+from jaxgan.game.build import player_optimizer
+from jaxgan.game.hparams import traced
+from jaxgan.game.step import discriminator_gradient
 from jaxgan.networks.layers import DataSpec
 from jaxgan.schedules import SCHEDULES, between
 
@@ -101,14 +102,14 @@ def test_a_schedule_of_the_penalties_scales_their_weights(game):
     path = "objective.penalty_schedule"
     falling = game(**weights, **{f"{path}.name": "linear", f"{path}.steps": 10.0, f"{path}.final": 0.1})
     plain = game(**weights)
-    x = plain.gan.decode(plain.data.x[: plain.gan.m])
+    x = plain.gan.decode(plain.data.x[: plain.gan.batch_size])
 
     def gradient(g):
-        players = {"G": g.state.generator, "D": g.state.discriminator}
-        batch = {"x": x, "y": None, "noise": g.noise(), "axis_name": None}
+        players = g.state.generator, g.state.discriminator
 
         def found(hparams, count):
-            theta, _, metrics = discriminator_gradient(gan=g.gan, hparams=hparams, count=count, **players, **batch)
+            batch = Batch(x, None, g.noise(), count)
+            theta, _, metrics = discriminator_gradient(Frame(g.gan, hparams), *players, batch)
             return theta, {name: metrics[name] for name in ("r1", "d_loss")}
 
         return jax.jit(found)

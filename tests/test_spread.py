@@ -20,11 +20,11 @@ import jax, jax.numpy as jnp, numpy as np
 from jaxgan import evaluate, spread
 from jaxgan.config import default, update
 from jaxgan.features.classifier import Network, forward
-from jaxgan.gan import build
-from jaxgan.hparams import traced
+from jaxgan.game.build import build
+from jaxgan.game.hparams import traced
 from jaxgan.networks.layers import DataSpec
 from jaxgan.parallel import replicate
-from jaxgan.state import stream
+from jaxgan.game.state import stream
 
 devices = jax.local_devices()
 assert len(devices) == 3

@@ -16,17 +16,18 @@ import pytest
 
 import jaxgan
 from jaxgan import data, distributed
-from jaxgan.algorithm1 import Data, train_step
+from jaxgan.algorithm1 import train_step
 from jaxgan.config import update
 from jaxgan.errors import UserError
 from jaxgan.evaluate import SELECTION
-from jaxgan.gan import build_for
-from jaxgan.hparams import traced
+from jaxgan.game.batches import TrainingSet
+from jaxgan.game.build import build_for
+from jaxgan.game.hparams import traced
+from jaxgan.game.state import run_stream
 from jaxgan.metrics import METRICS
 from jaxgan.run import pacer
 from jaxgan.run.checkpoints import Checkpoints
 from jaxgan.run.writers import read_metrics
-from jaxgan.state import run_stream
 from jaxgan.train import train
 
 ROOT = Path(__file__).parents[1]
@@ -329,11 +330,11 @@ def test_every_random_number_is_another_after_a_restore(tiny_config, monkeypatch
         asked.append((name, restores))
         return run_stream(hparams, name, restores)
 
-    monkeypatch.setattr("jaxgan.algorithm1.run_stream", spy)
+    monkeypatch.setattr("jaxgan.game.batches.run_stream", spy)
 
     def step(state):
         del asked[:]
-        train_step(gan=gan, hparams=hparams, state=state, data=Data(jnp.asarray(dataset.train)))
+        train_step(gan=gan, hparams=hparams, state=state, data=TrainingSet(jnp.asarray(dataset.train)))
         for _, restores in asked:
             assert restores is state.restores
         return state.step

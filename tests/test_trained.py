@@ -14,7 +14,7 @@ import jaxgan
 from jaxgan import ema
 from jaxgan.data import images
 from jaxgan.errors import UserError
-from jaxgan.state import PRNG, run_stream, stream
+from jaxgan.game.state import PRNG, run_stream, stream
 from jaxgan.train import train
 
 ROOT = Path(__file__).parents[1]

@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from jaxgan import algorithm1
-from jaxgan.algorithm1 import Data, train_step
+from jaxgan.algorithm1 import train_step
 from jaxgan.config import default, update
-from jaxgan.gan import build
-from jaxgan.hparams import traced
+from jaxgan.game.batches import TrainingSet, sample_noise
+from jaxgan.game.build import build
+from jaxgan.game.hparams import traced
+from jaxgan.game.state import run_stream
 from jaxgan.networks.layers import DataSpec
 from jaxgan.objectives.adjustments import ADJUSTMENTS
 from jaxgan.objectives.losses import LOSSES
-from jaxgan.state import run_stream
 
 H = 0.3
-POINTS = Data(jnp.zeros((16, 1)))  # p_data: all at 0, so that D(x) = 0 and V is bilinear
+POINTS = TrainingSet(jnp.zeros((16, 1)))  # p_data: all at 0, so that D(x) = 0 and V is bilinear
 
 
 @cache
@@ -140,12 +140,12 @@ def test_adjusted_gradients_of_networks_against_the_whole_jacobian(name):
         base |= {f"optimizer.{player}.name": "sgd", f"optimizer.{player}.learning_rate": h}
     config = update(default(), base)
     gan, hparams = build(config, DataSpec((2,)), 8), traced(config)
-    data = Data(jnp.asarray(np.random.default_rng(0).normal(size=(8, 2)), jnp.float32))
+    data = TrainingSet(jnp.asarray(np.random.default_rng(0).normal(size=(8, 2)), jnp.float32))
     state = gan.init(hparams)
     after, metrics = jax.jit(lambda: train_step(gan=gan, hparams=hparams, state=state, data=data))()
 
     key = jax.random.fold_in(jax.random.fold_in(run_stream(hparams, "train"), 0), 0)
-    z = algorithm1.sample_noise(gan, hparams, key, jnp.arange(8, dtype=jnp.uint32)).z
+    z = sample_noise(gan, hparams, key, jnp.arange(8, dtype=jnp.uint32)).z
     theta, unravel = ravel_pytree((state.generator.params, state.discriminator.params))
 
     def field(theta):

@@ -11,8 +11,8 @@ import jaxgan
 from jaxgan import data
 from jaxgan.config import update
 from jaxgan.errors import UserError
-from jaxgan.gan import build_for
-from jaxgan.hparams import traced
+from jaxgan.game.build import build_for
+from jaxgan.game.hparams import traced
 from jaxgan.run import warm_start
 from jaxgan.run.workdir import source_in
 from jaxgan.train import train

@@ -16,7 +16,7 @@ from jaxgan.config import RESUMABLE, default, differences, flatten, get, update
 from jaxgan.config.files import FORMAT
 from jaxgan.data import Dataset
 from jaxgan.errors import UserError
-from jaxgan.gan import spec_of
+from jaxgan.game.build import data_spec
 from jaxgan.run.workdir import DataFacts, check, claim, facts_of, read_run, record
 from jaxgan.sweep import results
 
@@ -29,7 +29,7 @@ def dataset(n: int = 5, shape: tuple[int, ...] = (8, 8, 1), value: int = 0) -> D
 @contextmanager
 def begun(path: Path, config, data: Dataset, **others):
     """What training does around its first step; `others` are further facts."""
-    facts = facts_of(config, data, spec_of(config, data)) | others
+    facts = facts_of(config, data, data_spec(config, data)) | others
     with claim(path) as still_mine:
         check(path, config, facts)
         record(path, config, facts)

@@ -16,10 +16,12 @@ import optax
 import pytest
 import zoo_games as zoo
 
-from jaxgan import algorithm1
 from jaxgan.augment import AUGMENTS
 from jaxgan.data.mixture import load as load_mixture
-from jaxgan.gan import player_optimizer
+from jaxgan.game.batches import Batch, Frame, sample_noise
+from jaxgan.game.build import player_optimizer
+from jaxgan.game.state import all_finite
+from jaxgan.game.step import discriminator_step, generator_step
 from jaxgan.metrics import METRICS
 from jaxgan.metrics.protocol import OF_PLAYERS
 from jaxgan.networks import DISCRIMINATORS, GENERATORS
@@ -31,7 +33,6 @@ from jaxgan.objectives.penalties import PENALTIES
 from jaxgan.optimizers import OPTIMIZERS
 from jaxgan.run.checkpoints import Checkpoints
 from jaxgan.schedules import SCHEDULES
-from jaxgan.state import all_finite
 
 ROOT = Path(__file__).parents[1]
 SPEC = DataSpec(zoo.SHAPE, zoo.CLASSES, (0.0, 1.0), zoo.X.mean(axis=0) / 255)
@@ -134,9 +135,9 @@ def test_a_loss_by_its_name_in_the_configuration(every, name):
     G, D, batch = _players_and_batch(single)
 
     def steps(gan, hparams):
-        common = {"gan": gan, "hparams": hparams, **batch}
-        new_d, d_metrics = algorithm1.discriminator_step(G=G, D=D, count=jnp.uint32(0), **common)
-        new_g, g_metrics = algorithm1.generator_step(G=G, D=D, **common)
+        frame = Frame(gan, hparams)
+        new_d, d_metrics = discriminator_step(frame, G, D, batch)
+        new_g, g_metrics = generator_step(frame, G, D, batch)
         losses = {"d_loss": d_metrics["d_loss"], "g_loss": g_metrics["g_loss"]}
         return new_g.params, new_d.params, losses
 
@@ -150,7 +151,7 @@ _COMPILED: list = []
 def steps_of_all(game, steps):
     """`steps` of the game of all losses, compiled once."""
     if not _COMPILED:
-        gan = game.gan._replace(penalties=())
+        gan = game.gan._replace(objective=game.gan.objective._replace(penalties=()))
         _COMPILED.append(zoo.compiled(lambda hparams: steps(gan, hparams)))
     return _COMPILED[0]
 
@@ -158,8 +159,8 @@ def steps_of_all(game, steps):
 def _players_and_batch(game: zoo.Game):
     state = zoo.compiled(game.gan.init)(game.hparams)
     indices = jnp.arange(zoo.M, dtype=jnp.uint32)
-    noise = algorithm1.sample_noise(game.gan, game.hparams, jax.random.key(1), indices)
-    batch = {"x": game.gan.decode(game.data.x[: zoo.M]), "y": game.data.y[: zoo.M], "noise": noise}
+    noise = sample_noise(game.gan, game.hparams, jax.random.key(1), indices)
+    batch = Batch(game.gan.decode(game.data.x[: zoo.M]), game.data.y[: zoo.M], noise)
     return state.generator, state.discriminator, batch
 
 

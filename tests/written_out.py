@@ -20,7 +20,7 @@ from jax.flatten_util import ravel_pytree
 
 from jaxgan.config import flatten
 from jaxgan.data import order
-from jaxgan.state import GanState, stream
+from jaxgan.game.state import GanState, stream
 
 SHAPE, CLASSES, N = (8, 8, 1), 3, 10
 X = np.random.default_rng(0).integers(0, 256, (N, *SHAPE)).astype(np.uint8)

@@ -18,12 +18,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgan import parallel
-from jaxgan.algorithm1 import UPDATES, Data, accumulate_steps, zero_metrics
+from jaxgan.algorithm1 import UPDATES, accumulate_steps, zero_metrics
 from jaxgan.augment import AUGMENTS
 from jaxgan.config import default, update, validate
-from jaxgan.gan import Gan, build
-from jaxgan.hparams import PENALTIES as WEIGHTS
-from jaxgan.hparams import HParams, static, traced
+from jaxgan.game.batches import TrainingSet
+from jaxgan.game.build import build
+from jaxgan.game.gan import Gan
+from jaxgan.game.hparams import PENALTY_WEIGHTS as WEIGHTS
+from jaxgan.game.hparams import HParams, static, traced
 from jaxgan.networks import DISCRIMINATORS, GENERATORS
 from jaxgan.networks.layers import DataSpec
 from jaxgan.objectives.losses import LOSSES, Loss
@@ -74,7 +76,7 @@ class Game(NamedTuple):
     name: str
     gan: Gan
     hparams: HParams
-    data: Data
+    data: TrainingSet
 
 
 def family(generator: str, discriminator: str) -> dict[str, Any]:
@@ -92,7 +94,7 @@ def game(name: str, changes: dict[str, Any]) -> Game:
     classes = CLASSES if config.conditional == "label" else 0
     spec = DataSpec(SHAPE, classes, (0.0, 1.0), X.mean(axis=0) / 255)
     gan = build(config, spec, len(X), label_classes=CLASSES)
-    return Game(name, gan, traced(config), Data(jnp.asarray(X), jnp.asarray(Y)))
+    return Game(name, gan, traced(config), TrainingSet(jnp.asarray(X), jnp.asarray(Y)))
 
 
 SGD = {
@@ -114,7 +116,7 @@ def any_loss(changes: dict[str, Any], penalties: Iterable[str] = ()) -> Game:
         return function
 
     loss = Loss(part("discriminator"), part("generator"), "of the loss that is chosen", needs_real=True)
-    return one._replace(gan=one.gan._replace(loss=loss))
+    return one._replace(gan=one.gan._replace(objective=one.gan.objective._replace(loss=loss)))
 
 
 def every_loss_and_penalty() -> tuple[Game, dict[str, HParams]]:
@@ -161,7 +163,7 @@ def covering_games() -> list[Game]:
     found.append(game("parts", family("mlp", "mlp") | SGD | parts))
     found += outside_the_tables(next(penalty))
     for name in UPDATES:
-        if name == default().train.update:  # every other game has it
+        if name == default().train["update"]:  # every other game has it
             continue
         changes = {"train.update": name, "objective.loss": "relativistic_average"}
         found.append(game(f"update {name}", family("mlp", "mlp") | SGD | changes))

@@ -32,6 +32,7 @@ from jaxgan.networks import DISCRIMINATORS, GENERATORS
 from jaxgan.objectives.adjustments import ADJUSTMENTS
 from jaxgan.objectives.losses import LOSSES
 from jaxgan.objectives.penalties import PENALTIES
+from jaxgan.objectives.terms import TERMS
 from jaxgan.optimizers import OPTIMIZERS
 from jaxgan.schedules import SCHEDULES
 
@@ -157,22 +158,9 @@ def _add_objective(c: ConfigDict) -> None:
     c.objective.penalty_every = 1  # updates of D from one with penalties to the next, their weights times this
     c.objective.penalty_schedule = ConfigDict()
     c.objective.penalty_schedule.name = "constant"  # of a factor of all these weights, which starts from 1
-    c.objective.lecam = ConfigDict()  # D's logits stay near their running means (arXiv:2104.03310)
-    c.objective.lecam.weight = 0.0  # 0 = off; .3 in the authors' code
-    c.objective.lecam.decay = 0.99  # of the running means
-    c.objective.lecam.start = 1000.0  # updates of D before the term counts
-    c.objective.consistency = ConfigDict()  # D's logits survive a flip and a shift (arXiv:1910.12027), weights ...
-    c.objective.consistency.real = 0.0  # ... on data; 10
-    c.objective.consistency.fake = 0.0  # ... on samples of G; 10
-    c.objective.latent = ConfigDict()  # D ignores, and G shows, a small change of z (arXiv:2002.04724), weights ...
-    c.objective.latent.discriminator = 0.0  # ... in D's loss; 5 to 20
-    c.objective.latent.generator = 0.0  # ... in G's loss; .5
-    c.objective.latent.radius = 0.05  # deviation of the change
+    for name, term in TERMS.items():  # of jaxgan/objectives/terms
+        c.objective[name] = ConfigDict(fields_of(term))
     c.objective.adjustment = 1.0  # weight of the term of train.update=consensus and the symplectic ones
-    c.objective.auxiliary = ConfigDict()  # D is asked for the class, not told it (ACGAN, arXiv:1610.09585), weights ...
-    c.objective.auxiliary.real = 0.0  # ... of its error on data; 1
-    c.objective.auxiliary.fake = 0.0  # ... on samples of G, in D's loss; 1 in the paper, 0 in most code
-    c.objective.auxiliary.generator = 0.0  # ... in G's loss; .1 to 1
     c.objective.top_k = 1.0  # share of the minibatch, that with the largest logits, that G descends (arXiv:2002.06224)
 
 
@@ -324,6 +312,8 @@ def validate(config: ConfigDict) -> None:
         check = getattr(chosen(config, path), "check", None)
         if check is not None:
             check(**keywords(check, get(config, path)))
+    for name, term in TERMS.items():
+        term(**config.objective[name]).check()
     _validate_training(config)
     _validate_parts(config)
     _validate_b2(config)
@@ -349,9 +339,8 @@ def _validate_training(config: ConfigDict) -> None:
         )
     if t["update"] in ("simultaneous", *ADJUSTMENTS) and t.g_batch_size not in (0, t.batch_size):
         raise UserError(f"train.update={t['update']!r} gives both players one minibatch; set train.g_batch_size=0.")
-    for key, value in (("objective.lecam.decay", objective.lecam.decay), ("train.lookahead_rate", t.lookahead_rate)):
-        if not 0 <= value <= 1 or (value == 1 and key == "objective.lecam.decay"):
-            raise UserError(f"{key} must be in [0, 1], below 1 for a decay, not {value}.")
+    if not 0 <= t.lookahead_rate <= 1:
+        raise UserError(f"train.lookahead_rate must be in [0, 1], not {t.lookahead_rate}.")
     if getattr(chosen(config, "augment"), "NEEDS_SIGN", False) and not _has_sign(objective):
         raise UserError(
             f"augment.name={config.augment.name} steers by the sign of D's logits, which means nothing under "
@@ -461,16 +450,6 @@ _AT_LEAST_ZERO = (
     "optimizer.generator.clip",
     "optimizer.discriminator.clip",
     "objective.adjustment",
-    "objective.lecam.weight",
-    "objective.lecam.start",
-    "objective.consistency.real",
-    "objective.consistency.fake",
-    "objective.latent.discriminator",
-    "objective.latent.generator",
-    "objective.latent.radius",
-    "objective.auxiliary.real",
-    "objective.auxiliary.fake",
-    "objective.auxiliary.generator",
     "train.g_batch_size",
     "train.lookahead",
     *(f"objective.penalties.{name}" for name in PENALTIES),

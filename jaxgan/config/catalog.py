@@ -22,6 +22,7 @@ from jaxgan.networks import FAMILIES
 from jaxgan.objectives import losses
 from jaxgan.objectives.losses import LOSSES
 from jaxgan.objectives.penalties import PENALTIES
+from jaxgan.objectives.terms import TERMS
 from jaxgan.optimizers import OPTIMIZERS
 
 PLAYERS = ("generator", "discriminator")
@@ -79,6 +80,10 @@ def meanings() -> dict[str, str]:
             found |= dict.fromkeys(_paths(ast.unparse(target)), texts[node.lineno])
         if [*found][-1:] == ["objective.penalties"]:  # whose fields are the names in a table
             found |= {f"objective.penalties.{name}": text for name, text in LISTS["penalties"]().items()}
+        if [*found][-1:] == ["objective.penalty_schedule.name"]:  # before the sections of the terms
+            for name, term in TERMS.items():
+                found[f"objective.{name}"] = _about(term)
+                found |= {f"objective.{name}.{field}": text for field, text in attributes(term).items()}
     return found
 
 
@@ -196,9 +201,8 @@ def _configs() -> dict[str, str]:
 
 
 def _terms() -> dict[str, str]:
-    """Fields and sections of `objective` that add to a loss or choose what it is a mean of, beside the penalties."""
-    names = ("lecam", "consistency", "latent", "auxiliary", "adjustment", "top_k")
-    return {name: meanings()[f"objective.{name}"].removesuffix(", weights ...") for name in names}
+    """The terms, and the fields of `objective` that correct a gradient or choose what a loss is a mean of."""
+    return {name: meanings()[f"objective.{name}"] for name in (*TERMS, "adjustment", "top_k")}
 
 
 LISTS: dict[str, Callable[[], dict[str, str]]] = {

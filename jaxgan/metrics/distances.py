@@ -69,7 +69,7 @@ def nearest(x: np.ndarray, y: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarra
     frame = Frame.of(x, y)
     a, b = _place(x, frame), _place(y, frame)
     squares, index = _nearest(a, b, min(k + SPARE, len(y)), a.tile, b.tile)
-    return _refine(x, y, k, frame, squares, index, np.max(b.norms[: len(y)]), others=False)
+    return _refine(x, y, k, frame, (squares, index), np.max(b.norms[: len(y)]), others=False)
 
 
 def nearest_others(x: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -81,7 +81,7 @@ def nearest_others(x: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     frame = Frame.of(x)
     a = _place(x, frame)
     squares, index = _nearest_others(a, min(k + SPARE, len(x) - 1), a.tile)
-    return _refine(x, x, k, frame, squares, index, np.max(a.norms[: len(x)]), others=True)
+    return _refine(x, x, k, frame, (squares, index), np.max(a.norms[: len(x)]), others=True)
 
 
 class Balls(NamedTuple):
@@ -284,13 +284,13 @@ def _refine(
     y: np.ndarray,
     k: int,
     frame: Frame,
-    squares: Array,
-    index: Array,
+    candidates: tuple[Array, Array],
     largest: float,
     others: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The k nearest of the candidates of float32; of all, where a candidate may have been missed."""
-    squares, index = np.asarray(squares)[: len(x)], np.asarray(index)[: len(x)].astype(int)
+    """The k nearest of the float32 candidates (squares, indices); of all points if a candidate may have been missed."""
+    squares, index = (np.asarray(a)[: len(x)] for a in candidates)
+    index = index.astype(int)
     near, index_near = _choose(x, y, np.arange(len(x)), index, k)
     if index.shape[1] == len(y) - others:
         return near, index_near

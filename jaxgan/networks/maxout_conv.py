@@ -153,17 +153,9 @@ class Discriminator(nn.Module):
             around = ((padding, padding), (padding, padding))
             x = Conv(channels * self.conv_pieces, (kernel, kernel), padding=around, kernel_init=init)(x)
             x = max_pool(maxout(x, self.conv_pieces), pool, stride)
-        return logits(
-            jnp.concatenate([x.reshape(x.shape[0], -1), *one_hot(y, self.data)], axis=1),
-            keys,
-            first=len(self.channels),
-            units=self.hidden,
-            activation="maxout",
-            pieces=self.pieces,
-            irange=self.irange,
-            keeps=[self.hidden_keep if self.channels else self.input_keep] + [self.hidden_keep] * len(self.hidden),
-            outputs=self.data.outputs,
-        )
+        h = jnp.concatenate([x.reshape(x.shape[0], -1), *one_hot(y, self.data)], axis=1)
+        keeps = [self.hidden_keep if self.channels else self.input_keep] + [self.hidden_keep] * len(self.hidden)
+        return logits(self, h, keys, activation="maxout", keeps=keeps, first=len(self.channels))
 
 
 def max_pool(x: jax.Array, window: int, stride: int) -> jax.Array:

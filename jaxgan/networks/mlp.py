@@ -108,18 +108,8 @@ class Discriminator(nn.Module):
     ) -> jax.Array:
         del axis_name  # examples are apart
         h = jnp.concatenate([x.reshape(x.shape[0], -1), *one_hot(y, self.data)], axis=1)
-        return logits(
-            h,
-            keys,
-            first=0,
-            units=self.hidden,
-            activation=self.activation,
-            pieces=self.pieces,
-            irange=self.irange,
-            keeps=[self.input_keep] + [self.hidden_keep] * len(self.hidden),
-            outputs=self.data.outputs,
-            layer=dense(self.norm),
-        )
+        keeps = [self.input_keep] + [self.hidden_keep] * len(self.hidden)
+        return logits(self, h, keys, activation=self.activation, keeps=keeps, layer=dense(self.norm))
 
 
 def check_hidden(hidden: Sequence[int], activations: Sequence[str]) -> None:
@@ -164,30 +154,28 @@ def hidden_layers(
 
 
 def logits(
+    discriminator: nn.Module,
     h: jax.Array,
     keys: jax.Array | None,
     *,
-    first: int,
-    units: Sequence[int],
     activation: str,
-    pieces: int,
-    irange: float,
     keeps: Sequence[float],
-    outputs: int,
+    first: int = 0,
     layer: Callable[..., nn.Module] = nn.Dense,
 ) -> jax.Array:
-    """The dense layers of a discriminator: [n, d] -> [n], or [n, outputs]. To be called in a Flax module.
+    """The dense layers of a discriminator: [n, d] -> [n], or [n, outputs]. To be called in its `__call__`.
 
     Args:
+      discriminator: a module with the fields `hidden`, `pieces`, `irange` and `data`.
       keys: [n] of the dropout masks, or None.
-      first: the number of layers below, which tells the masks apart.
-      units: of each hidden layer; `activation`, `pieces` and `irange` are theirs.
-      keeps: the share of inputs that each layer keeps, one more than `units`.
+      keeps: the keep probability of the input of each layer, one more than `hidden`.
+      first: the number of layers below, which makes the keys of the masks differ.
       layer: the linear layer (`dense`).
     """
-    for i, (n, keep) in enumerate(zip([*units, outputs], keeps, strict=True)):
+    units, pieces = discriminator.hidden, discriminator.pieces
+    init = uniform_init(discriminator.irange)
+    for i, (n, keep) in enumerate(zip([*units, discriminator.data.outputs], keeps, strict=True)):
         h = dropout(h, keep, keys, first + i)
-        init = uniform_init(irange)
         if i == len(units):
             h = layer(n, kernel_init=init, name="output")(h)
         elif activation == "maxout":

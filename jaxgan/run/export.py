@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxgan.errors import UserError
-from jaxgan.run.files import write_atomically
+from jaxgan.files import write_atomically
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 

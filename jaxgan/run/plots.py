@@ -21,14 +21,15 @@ from jaxgan.data import Dataset
 from jaxgan.data import mixture as mixtures
 from jaxgan.data.decode import decode, encode
 from jaxgan.data.mixture import Mixture, log_density
-from jaxgan.gan import Gan
-from jaxgan.hparams import HParams
+from jaxgan.files import write_atomically
+from jaxgan.game.gan import Gan
+from jaxgan.game.hparams import HParams
+from jaxgan.game.state import GanState, run_stream
 from jaxgan.metrics import SHOWN
 from jaxgan.metrics.protocol import Shown
 from jaxgan.objectives.losses import LOSSES
 from jaxgan.objectives.penalties import PENALTIES
-from jaxgan.run.files import write_atomically
-from jaxgan.state import GanState, run_stream
+from jaxgan.objectives.terms import TERMS
 
 WIDTH, TILE = 500, 32  # pixels that a grid, and the longer side of an image in it, have at least
 GUTTER = 0xD6E2F5  # 0xRRGGBB between the images of a grid: no grey, and another blue where an image has this one
@@ -40,18 +41,8 @@ POINTS = 2500  # samples in a picture of points
 BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
 LINES = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 
-# The further terms of the losses (objectives/regularizers.py), and what else a step measures (algorithm1.py) beside its
-# penalties: how it is shown.
-TERMS = {
-    "lecam": Shown("LeCam, weighted", 3, 0),
-    "consistency_real": Shown("consistency on data, weighted", 3, 0),
-    "consistency_fake": Shown("consistency on samples, weighted", 3, 0),
-    "latent_consistency": Shown("latent consistency, weighted", 3, 0),
-    "latent_diversity": Shown("latent diversity, weighted", 3, 0),
-    "class_error_real": Shown("class error of D on data, weighted", 3, 0),
-    "class_error_fake": Shown("class error of D on samples, weighted", 3, 0),
-    "class_error_generator": Shown("class error in G's loss, weighted", 3, 0),
-}
+# Metrics of a step: the terms of the losses, and the others beside penalties (game/step.py).
+TERM_METRICS = {part.name: Shown(part.label, 3, 0) for term in TERMS.values() for part in term.D_PARTS + term.G_PARTS}
 TRAINING = {
     "value": Shown("V(D, G)", 3, 0),
     "d_real": Shown("D(x)", 3, 0),
@@ -60,7 +51,7 @@ TRAINING = {
     "fake_logit": Shown("logit of D on samples", 3, 0),
     "d_loss": Shown("loss of D", 3, 0),
     "g_loss": Shown("loss of G", 3, 0),
-    **TERMS,
+    **TERM_METRICS,
     "d_gradient_norm": Shown("gradient norm of D", 3, 0),
     "g_gradient_norm": Shown("gradient norm of G", 3, 0),
 }
@@ -168,8 +159,8 @@ def fixed_samples(
     n, y = config.sample.rows**2, None
     if dataset.mixture:
         n = POINTS
-    elif gan.classes:
-        y = row_classes(n, gan.classes)
+    elif gan.num_classes:
+        y = row_classes(n, gan.num_classes)
     return draw(hparams, state, run_stream(hparams, "sample"), n, y=y)
 
 
@@ -291,7 +282,7 @@ def panels(names: Collection[str]) -> list[Panel]:
     """The panels of a run that measured these numbers: its game, its losses, penalties and gradients."""
     losses = Panel("loss (nats)" if "value" in names else "loss", ("d_loss", "g_loss"))
     penalties = tuple(name for name in PENALTIES if name in names)
-    terms = tuple(name for name in TERMS if name in names)
+    terms = tuple(name for name in TERM_METRICS if name in names)
     logits = [Panel("mean logit", ("real_logit", "fake_logit"))]
     probabilities = [Panel("V(D, G)", ("value",)), Panel("mean D", ("d_real", "d_fake"))]
     norms = ("d_gradient_norm", "g_gradient_norm")

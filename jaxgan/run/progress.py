@@ -18,10 +18,10 @@ from rich.text import Text
 from jaxgan import data
 from jaxgan.data import Dataset
 from jaxgan.evaluate import SELECTION
+from jaxgan.game.state import GanState
 from jaxgan.metrics import SHOWN
 from jaxgan.run.report import REPORT
 from jaxgan.run.writers import read_metrics
-from jaxgan.state import GanState
 
 # What is shown of the training metrics: the first of these groups that a run has.
 GAME = (

@@ -19,14 +19,14 @@ from safetensors.numpy import save
 from jaxgan.config.files import to_json
 from jaxgan.errors import UserError
 from jaxgan.evaluate import SELECTION
-from jaxgan.run.files import write_atomically
+from jaxgan.files import write_atomically
 from jaxgan.run.scores import EVALUATION
 from jaxgan.run.trained import Trained, load
 from jaxgan.run.workdir import CONFIG, versions
 
 PROGRAM, WEIGHTS, CARD = "g.stablehlo", "g.safetensors", "README.md"
 
-# numpy code that samples n vectors z from each prior (`jaxgan.gan.prior`), before they are scaled.
+# numpy code that samples n vectors z from each prior (`jaxgan.game.build.prior`), before they are scaled.
 PRIORS = {
     "normal": "rng.normal(size=(n, {size}))",
     "uniform": "rng.uniform(-(3**0.5), 3**0.5, size=(n, {size}))",
@@ -117,7 +117,7 @@ def read_scores(workdir: Path) -> dict[str, Any]:
 
 def model_card(gan: Trained, title: str, scores: dict[str, Any]) -> str:
     """README.md of the exported folder, in Markdown."""
-    config, facts, classes = gan.config, gan.facts, gan.gan.classes
+    config, facts, classes = gan.config, gan.facts, gan.gan.num_classes
     parameters = sum(x.size for x in jax.tree.leaves(gan.state.generator.params))
     values = "[{:g}, {:g}]".format(*facts.bounds) if facts.bounds else "the units of the training data"
     average = f"{gan.averages[0]}, an average of G's parameters over training" if gan.averages else "of the last step"
@@ -149,7 +149,7 @@ def model_card(gan: Trained, title: str, scores: dict[str, Any]) -> str:
 
 def snippet(gan: Trained, values: str) -> str:
     """Python code that runs the exported program with jax and numpy."""
-    prior, classes = gan.config.prior, gan.gan.classes
+    prior, classes = gan.config.prior, gan.gan.num_classes
     z = PRIORS[prior.name].format(size=prior.size)
     z = z if prior.scale == 1 else f"({prior.scale!r} * {z})"
     shape = ", ".join(map(str, ("n", *gan.facts.shape)))

@@ -23,18 +23,19 @@ from jaxgan.data.decode import decode, encode
 from jaxgan.errors import describe
 from jaxgan.evaluate import SELECTION, selection
 from jaxgan.features.space import dimensions
-from jaxgan.gan import Gan, sampling_statistics
-from jaxgan.hparams import HParams
+from jaxgan.files import exclusive, write_atomically
+from jaxgan.game.gan import Gan
+from jaxgan.game.hparams import HParams
+from jaxgan.game.sampling import standing_statistics
+from jaxgan.game.state import GanState, run_stream
 from jaxgan.metrics import DETAILS, SHOWN, label
 from jaxgan.metrics.alarms import alarms, data_class_kl
 from jaxgan.metrics.cautions import cautions
 from jaxgan.run import page, plots
 from jaxgan.run.checkpoints import saved_steps
-from jaxgan.run.files import exclusive, write_atomically
 from jaxgan.run.scores import EVALUATION, real_scores
 from jaxgan.run.workdir import RUN, read_config
 from jaxgan.run.writers import read_metrics
-from jaxgan.state import GanState, run_stream
 
 REPORT = "report.html"
 FRAMES, FRAMES_BYTES = 24, 2_500_000  # pictures of samples in the slider, and what they take together
@@ -224,7 +225,7 @@ def _real(config: ConfigDict, gan: Gan, dataset: Dataset) -> str:
     """Training examples, tiled as the samples are."""
     if dataset.mixture is not None:
         return ""
-    picture = plots.png(plots.real_grid(config, dataset, gan.classes))
+    picture = plots.png(plots.real_grid(config, dataset, gan.num_classes))
     return page.figure(shrink(picture, PICTURE_BYTES), "Real data: training examples, for comparison.")
 
 
@@ -322,17 +323,17 @@ def _interpolation(config: ConfigDict, gan: Gan, hparams: HParams, state: GanSta
     if dataset.shape == (1,):
         return ""
     along = ALONG if dataset.mixture is None else 200
-    classes = [row % gan.classes for row in range(PATHS)] if gan.classes else []
+    classes = [row % gan.num_classes for row in range(PATHS)] if gan.num_classes else []
 
     @jax.jit
     def generate(hparams: HParams, state: GanState) -> jax.Array:
         key = run_stream(hparams, "sample")
-        draw = lambda i: gan.draw_z(hparams, jax.random.fold_in(jax.random.fold_in(key, i), 0))  # noqa: E731
+        draw = lambda i: gan.sample_z(hparams, jax.random.fold_in(jax.random.fold_in(key, i), 0))  # noqa: E731
         ends = jax.vmap(draw)(jnp.arange(2 * PATHS, dtype=jnp.uint32))
         z = interpolate(ends[:PATHS], ends[PATHS:], along, config.prior.name)
         y = jnp.repeat(jnp.asarray(classes, jnp.int32), along) if classes else None
         params = state.averages[0] if state.averages else state.generator.params
-        stats = sampling_statistics(gan, hparams, params, state.generator.stats)
+        stats = standing_statistics(gan, hparams, params, state.generator.stats)
         return gan.G(params, stats, z.reshape(PATHS * along, -1), y)[0]
 
     x = np.asarray(generate(hparams, state))

@@ -18,11 +18,12 @@ from jaxgan.data.decode import decode
 from jaxgan.errors import UserError
 from jaxgan.evaluate import measurer, protocol
 from jaxgan.features.space import name_of
-from jaxgan.gan import STATISTICS_BATCHES, Gan
-from jaxgan.hparams import traced
+from jaxgan.files import exclusive, write_atomically
+from jaxgan.game.gan import Gan
+from jaxgan.game.hparams import traced
+from jaxgan.game.sampling import STATISTICS_BATCHES
 from jaxgan.metrics import METRICS
 from jaxgan.networks.norms import STATISTICS
-from jaxgan.run.files import exclusive, write_atomically
 from jaxgan.run.workdir import versions
 
 EVALUATION = "evaluation.json"
@@ -39,7 +40,7 @@ def protocol_of(config: ConfigDict, gan: Gan, dataset: Dataset) -> dict[str, Any
         "metrics": list(config.evaluate.metrics),
         "samples": config.evaluate.samples,
         **protocol(config, dataset),
-        "generator": gan.averages[0].words if gan.averages else "theta_g of the step",
+        "generator": gan.averages.rules[0].words if gan.averages.rules else "theta_g of the step",
         "batch_statistics": f"recomputed over {STATISTICS_BATCHES} minibatches" if STATISTICS in stats else "none",
         "seed": config.seed,
         "versions": versions(),

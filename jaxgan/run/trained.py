@@ -23,17 +23,19 @@ from jaxgan.config.fields import nearest
 from jaxgan.config.files import override
 from jaxgan.errors import UserError
 from jaxgan.evaluate import SELECTION, evaluator, sampler
-from jaxgan.gan import Gan, build, sampling_statistics, spec_of, verdict
-from jaxgan.hparams import HParams, traced
+from jaxgan.files import write_atomically
+from jaxgan.game.build import build, data_spec
+from jaxgan.game.gan import Gan, split_d_output
+from jaxgan.game.hparams import HParams, traced
+from jaxgan.game.sampling import standing_statistics
+from jaxgan.game.state import GanState, stream
 from jaxgan.metrics.alarms import alarms, data_class_kl
 from jaxgan.networks.layers import OUTPUTS
 from jaxgan.numerics import pinned
 from jaxgan.run import export, plots, report
 from jaxgan.run.checkpoints import Checkpoints
-from jaxgan.run.files import write_atomically
 from jaxgan.run.scores import EVALUATION, protocol_of, save_scores
 from jaxgan.run.workdir import DataFacts, check_data, facts_of, read_run
-from jaxgan.state import GanState, stream
 
 MAX_SAMPLES = 100_000  # that one `--mode=sample` draws, for the sake of memory
 UNBOUNDED_SLACK = 50.0  # how far, in ranges of the data, images may be outside where G's own are not bounded
@@ -63,11 +65,11 @@ class Trained:
     ) -> None:
         self.config, self.step, self.sha256 = config, step, sha256
         self.gan, self.state, self.hparams, self.facts = gan, state, hparams, facts
-        self.averages = tuple(average.name for average in gan.averages)
+        self.averages = tuple(average.name for average in gan.averages.rules)
         self._draw = sampler(gan)
-        self._statistics = jax.jit(lambda params, stats: sampling_statistics(gan, hparams, params, stats))
+        self._statistics = jax.jit(lambda params, stats: standing_statistics(gan, hparams, params, stats))
         self._generate = jax.jit(lambda *args: gan.G(*args)[0])
-        self._discriminate = jax.jit(lambda *args: verdict(gan.D(*args)[0]).logits)
+        self._discriminate = jax.jit(lambda *args: split_d_output(gan.D(*args)[0]).logits)
 
     def __repr__(self) -> str:
         shape = "x".join(map(str, self.facts.shape))
@@ -98,7 +100,7 @@ class Trained:
     def noise(self, n: int, seed: int = 0) -> np.ndarray:
         """The z of `sample(n, seed)`: [n, d] float32."""
         key = _user_stream(n, seed)
-        one = lambda i: self.gan.draw_z(self.hparams, jax.random.fold_in(jax.random.fold_in(key, i), 0))  # noqa: E731
+        one = lambda i: self.gan.sample_z(self.hparams, jax.random.fold_in(jax.random.fold_in(key, i), 0))  # noqa: E731
         return np.asarray(jax.vmap(one)(jnp.arange(n, dtype=jnp.uint32)))
 
     @pinned()
@@ -115,8 +117,8 @@ class Trained:
         z = _array(z, "z")
         if z.ndim != 2 or z.shape[1] != self.config.prior.size:
             raise UserError(f"G takes z of shape (n, {self.config.prior.size}), not {z.shape}; reshape it.")
-        if self.gan.classes and y is None:
-            raise UserError(f"this G was told {self.gan.classes} classes; give y, the class of each z.")
+        if self.gan.num_classes and y is None:
+            raise UserError(f"this G was told {self.gan.num_classes} classes; give y, the class of each z.")
         params, stats = self.generator_variables(ema)
         return np.asarray(self._generate(params, stats, jnp.asarray(z, jnp.float32), self._classes(y, len(z))))
 
@@ -132,7 +134,7 @@ class Trained:
           UserError: an unknown average, ONNX without a converter that can do it, or the file cannot be written.
         """
         params, stats = self.generator_variables(ema)
-        z_size, classes = self.config.prior.size, self.gan.classes
+        z_size, classes = self.config.prior.size, self.gan.num_classes
         write = export.write_onnx if Path(path).suffix == ".onnx" else export.write
         write(
             Path(path).expanduser(), lambda *args: self.gan.G(params, stats, *args)[0], z_size=z_size, classes=classes
@@ -156,11 +158,11 @@ class Trained:
         packing = self.config.discriminator.packing
         if len(x) % packing:
             raise UserError(f"this D judges {packing} examples together; give a multiple of {packing}, not {len(x)}.")
-        if self.gan.classes and not self.gan.asked and y is None:
-            raise UserError(f"this D was told {self.gan.classes} classes; give y, the class of each example.")
+        if self.gan.num_classes and not self.gan.num_aux_classes and y is None:
+            raise UserError(f"this D was told {self.gan.num_classes} classes; give y, the class of each example.")
         D = self.state.discriminator
         logits = self._discriminate(D.params, D.stats, x, self._classes(y, len(x)))
-        return np.asarray(jax.nn.sigmoid(logits) if self.gan.loss.probability else logits)
+        return np.asarray(jax.nn.sigmoid(logits) if self.gan.objective.loss.probability else logits)
 
     def generator_variables(self, ema: bool | str = True) -> tuple[Any, Any]:
         """G's parameters and the statistics with which it samples, as nested dictionaries of arrays."""
@@ -206,16 +208,16 @@ class Trained:
     def _classes(self, y: Any, n: int) -> jax.Array | None:
         if y is None:
             return None
-        if not self.gan.classes:
+        if not self.gan.num_classes:
             raise UserError("this GAN was trained without classes (conditional=none); leave y out.")
         y = np.asarray(y)
         if y.dtype.kind == "U" and y.size:
             y = np.vectorize(self._class_named, otypes=[np.int32])(y)
         if y.dtype.kind not in "iu" or y.shape not in ((), (n,)):
             raise UserError(f"y is one class or {n} of them, whole numbers, not {y.tolist()!r:.60}.")
-        if y.size and not (y.min() >= 0 and y.max() < self.gan.classes):
+        if y.size and not (y.min() >= 0 and y.max() < self.gan.num_classes):
             wrong = int(y.min()) if y.min() < 0 else int(y.max())
-            raise UserError(f"there is no class {wrong}; classes go from 0 to {self.gan.classes - 1}.")
+            raise UserError(f"there is no class {wrong}; classes go from 0 to {self.gan.num_classes - 1}.")
         return jnp.asarray(np.broadcast_to(y, (n,)), jnp.int32)
 
     def _class_named(self, name: str) -> int:
@@ -223,7 +225,9 @@ class Trained:
         if name in names:
             return names.index(name)
         known = f"the nearest of its {len(names)} is {nearest(name, names)!r}" if names else "its classes have no names"
-        raise UserError(f"there is no class {str(name)!r}; {known}, and classes go from 0 to {self.gan.classes - 1}.")
+        raise UserError(
+            f"there is no class {str(name)!r}; {known}, and classes go from 0 to {self.gan.num_classes - 1}."
+        )
 
 
 def _user_stream(n: int, seed: int) -> jax.Array:
@@ -312,10 +316,10 @@ def _with_width(
       states: the steps and the states of checkpoints.
     """
     wanted = ema.Snapshot(ema.gamma_of(width), step)
-    places = [i for i, average in enumerate(gan.averages) if average.kind == "gamma"]
+    places = [i for i, average in enumerate(gan.averages.rules) if average.kind == "gamma"]
     if not places:
         raise UserError("a width is put together from power-function averages; train with generator.ema.gamma=(...).")
-    found = [(ema.Snapshot(gan.averages[i].number, n), old.averages[i]) for n, old in states for i in places]
+    found = [(ema.Snapshot(gan.averages.rules[i].number, n), old.averages[i]) for n, old in states for i in places]
     weights, error = ema.combination([snapshot for snapshot, _ in found], wanted)
     if error > MAX_WIDTH_ERROR:
         raise UserError(
@@ -324,7 +328,8 @@ def _with_width(
         )
     average = ema.Average(f"width={width:g}", "gamma", wanted.gamma)
     params = ema.reconstruct((params for _, params in found), weights)
-    return gan._replace(averages=(average, *gan.averages)), state._replace(averages=(params, *state.averages))
+    averages = gan.averages._replace(rules=(average, *gan.averages.rules))
+    return gan._replace(averages=averages), state._replace(averages=(params, *state.averages))
 
 
 def step_named(text: str | None) -> int | str | None:
@@ -361,7 +366,7 @@ def evaluate(workdir: Path, arguments: list[str], step: int | str | None = None)
                 f"{workdir} was trained with data.{field}={gan.config.data[field]:g}; leave out data.{field}."
             )
     dataset = data.as_recorded(data.load(config.data), gan.facts.sha256)
-    now = facts_of(config, dataset, spec_of(config, dataset))["data"]
+    now = facts_of(config, dataset, data_spec(config, dataset))["data"]
     check_data(workdir, gan.facts, DataFacts(**now))
     print(f"step {gan.step} of {workdir}, {config.data.name}")
     why: dict[str, str] = {}
@@ -403,9 +408,9 @@ def draw(workdir: Path, n: int, seed: int, label: str | None, step: int | str | 
             f"--samples={n} is more than one call draws; ask for at most {MAX_SAMPLES}, with another --seed each."
         )
     gan = load(workdir, step)
-    if label is not None and not gan.gan.classes:
+    if label is not None and not gan.gan.num_classes:
         raise UserError(f"--label={label}: this GAN was trained without classes (conditional=none); leave it out.")
-    classes = gan.gan.classes if label is None else 0
+    classes = gan.gan.num_classes if label is None else 0
     y: Any = plots.row_classes(n, classes) if classes and n > 0 else None
     if label is not None:
         y = int(label) if re.fullmatch(r"-?[0-9]+", label) else gan._class_named(label)

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from jaxgan.errors import UserError
+from jaxgan.game.state import GanState
 from jaxgan.run import trained
-from jaxgan.state import GanState
 
 HIDDEN = ("Dense", "BatchNorm")  # parts of a hidden layer, which Flax numbers
 

@@ -20,10 +20,10 @@ from jaxgan.config import differences, flatten, validate
 from jaxgan.config.files import from_json, to_json
 from jaxgan.data import Dataset, digest
 from jaxgan.errors import UserError
+from jaxgan.files import is_draft, write_atomically
+from jaxgan.game.state import PRNG
 from jaxgan.networks.layers import DataSpec
-from jaxgan.run.files import is_draft, write_atomically
 from jaxgan.run.lock import LOCK, lock
-from jaxgan.state import PRNG
 
 CONFIG = "config.json"  # the whole configuration
 RUN = "run.json"  # see `facts_of`

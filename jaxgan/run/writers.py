@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxgan.errors import UserError
-from jaxgan.run.files import write_atomically
+from jaxgan.files import write_atomically
 from jaxgan.run.plots import png
 
 METRICS = "metrics.jsonl"

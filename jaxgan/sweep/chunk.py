@@ -17,13 +17,13 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxgan.algorithm1 import Data
 from jaxgan.config import fingerprint
 from jaxgan.evaluate import SELECTION
-from jaxgan.hparams import HParams
+from jaxgan.files import write_atomically
+from jaxgan.game.batches import TrainingSet
+from jaxgan.game.hparams import HParams
 from jaxgan.numerics import pinned
 from jaxgan.run.checkpoints import Checkpoints
-from jaxgan.run.files import write_atomically
 from jaxgan.run.lock import lock
 from jaxgan.run.pacer import Reached, pace
 from jaxgan.run.progress import Progress
@@ -55,7 +55,7 @@ class Chunk(NamedTuple):
     trials: Sequence[Trial]
     about: Program
     hparams: Population
-    data: Data  # on the devices
+    data: TrainingSet  # on the devices
     checkpoints: Checkpoints
     progress: Progress
     signals: list[int]  # SIGINT, SIGTERM and SIGHUP received

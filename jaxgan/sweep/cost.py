@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from jaxgan.state import GanState
+from jaxgan.game.state import GanState
 from jaxgan.sweep import devices, finish
 from jaxgan.sweep.plan import Trial, group_by, program_key
 from jaxgan.sweep.program import Program, program, start_members

@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxgan.evaluate import SELECTION
+from jaxgan.files import write_atomically
+from jaxgan.game.state import GanState
 from jaxgan.run import plots, workdir, writers
 from jaxgan.run.checkpoints import Checkpoints
-from jaxgan.run.files import write_atomically
 from jaxgan.run.scores import protocol_of, save_scores
-from jaxgan.state import GanState
 from jaxgan.sweep import results
 from jaxgan.sweep.plan import Trial
 from jaxgan.sweep.program import Program
@@ -77,7 +77,7 @@ def scores_of(about: Program, line: dict[str, Any]) -> dict[str, float]:
 
 def draw(place: Path, trial: Trial, about: Program, made: Made) -> None:
     """Writes the samples, as numbers and as a picture, real examples beside them, and the curves."""
-    packed, step, classes = io.BytesIO(), int(made.state.step), about.gan.classes
+    packed, step, classes = io.BytesIO(), int(made.state.step), about.gan.num_classes
     np.savez_compressed(packed, samples=made.samples)
     write_atomically(place / "samples" / f"{step:09d}.npz", packed.getvalue())
     names = about.dataset.class_names

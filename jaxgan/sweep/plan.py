@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from jaxgan.config import fingerprint, flatten, update, validate
 from jaxgan.errors import UserError
-from jaxgan.hparams import static
+from jaxgan.game.hparams import static
 
 # A setting is {config field: value}; a sweep is a list of them.
 Sweep = list[dict[str, Any]]

@@ -6,7 +6,7 @@ of one member, which `devices.map_members` maps over all of them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -14,10 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from jaxgan.algorithm1 import Data, accumulate_steps
-from jaxgan.gan import Gan
-from jaxgan.hparams import HParams, traced
-from jaxgan.state import GanState, all_finite
+from jaxgan.algorithm1 import accumulate_steps
+from jaxgan.game.batches import TrainingSet
+from jaxgan.game.gan import Gan
+from jaxgan.game.hparams import HParams, traced
+from jaxgan.game.state import GanState, all_finite
 
 Sums = dict[str, jax.Array]  # of the metrics of the steps since the last line of metrics.jsonl
 
@@ -50,17 +51,19 @@ def begin(state: GanState, sums: Sums) -> Member:
     return Member(state, sums, jax.tree.map(jnp.copy, state), jnp.ones((), bool))
 
 
-def advance(
-    gan: Gan, skip: bool, hparams: HParams, state: GanState, sums: Sums, alive: jax.Array, data: Data, n: jax.Array
-) -> tuple[GanState, Sums]:
-    """`n` iterations of Algorithm 1: the state, and the sums with their metrics.
+def make_advance(gan: Gan, skip: bool) -> Callable[..., tuple[GanState, Sums]]:
+    """(hparams, state, sums, alive, data, n) -> the state after `n` iterations, and the sums with their metrics.
 
     Args:
-      skip: a member that is not alive makes no step; else it makes steps that `close_line` takes back, which costs
-        nothing where members run side by side.
+      skip: a member that is not alive makes no step; otherwise its steps are computed and discarded by `close_line`,
+        which is free where members run side by side.
     """
-    n = jnp.where(alive, n, jnp.zeros_like(n)) if skip else n
-    return accumulate_steps(gan=gan, hparams=hparams, state=state, sums=sums, data=data, n=n)
+
+    def advance(hparams: HParams, state: GanState, sums: Sums, alive: jax.Array, data: TrainingSet, n: jax.Array):
+        n = jnp.where(alive, n, jnp.zeros_like(n)) if skip else n
+        return accumulate_steps(gan, hparams, state, data, sums=sums, n=n)
+
+    return advance
 
 
 def close_line(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -11,14 +10,16 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from jaxgan import data
-from jaxgan.algorithm1 import Data, zero_metrics
+from jaxgan.algorithm1 import zero_metrics
 from jaxgan.data import Dataset
 from jaxgan.evaluate import draw, judging, measurer, scored_labels
-from jaxgan.gan import Gan, build_for, spec_of
-from jaxgan.hparams import HParams, traced
+from jaxgan.game.batches import TrainingSet
+from jaxgan.game.build import build_for, data_spec
+from jaxgan.game.gan import Gan
+from jaxgan.game.hparams import HParams, traced
+from jaxgan.game.state import GanState, run_stream
 from jaxgan.run import warm_start, workdir
 from jaxgan.run.plots import row_classes
-from jaxgan.state import GanState, run_stream
 from jaxgan.sweep import population
 from jaxgan.sweep.devices import MemberMap, Population, replicate, shard, take_turns
 from jaxgan.sweep.plan import Trial, naming, program_key
@@ -37,7 +38,7 @@ class Program(NamedTuple):
     sums: dict[str, np.ndarray]  # of no steps, for one member
     start: MemberMap  # (hparams, sums) -> Member
     resume: MemberMap  # (state, sums) -> Member
-    advance: MemberMap  # (hparams, state, sums, alive, Data, n) -> (state, sums)
+    advance: MemberMap  # (hparams, state, sums, alive, TrainingSet, n) -> (state, sums)
     close_line: MemberMap  # (state, sums, kept, alive) -> Member's parts
     draw_scored: MemberMap  # (hparams, state) -> samples that are measured
     draw_shown: MemberMap  # (hparams, state) -> samples that are kept
@@ -82,14 +83,14 @@ def _build(config: ConfigDict) -> Program:
     return Program(
         dataset=dataset,
         gan=gan,
-        facts=workdir.facts_of(config, dataset, spec_of(config, dataset)),
+        facts=workdir.facts_of(config, dataset, data_spec(config, dataset)),
         sums={name: np.asarray(zero) for name, zero in zeros.items()},
         start=MemberMap(start, own=2),
         resume=MemberMap(population.begin, own=2),
-        advance=MemberMap(partial(population.advance, gan, take_turns()), own=4, shared=2, donate=(1,)),
+        advance=MemberMap(population.make_advance(gan, take_turns()), own=4, shared=2, donate=(1,)),
         close_line=MemberMap(population.close_line, own=4, donate=(0, 2)),
         draw_scored=draws("evaluate", config.evaluate.samples, scored_labels(config, dataset)),
-        draw_shown=draws("sample", shown, row_classes(shown, gan.classes) if gan.classes else None),
+        draw_shown=draws("sample", shown, row_classes(shown, gan.num_classes) if gan.num_classes else None),
         judge=_judge(config, gan, dataset),
         measure=measurer(config, dataset),
     )
@@ -103,7 +104,7 @@ def _judge(config: ConfigDict, gan: Gan, dataset: Dataset) -> Callable[..., Popu
     return lambda states, samples: mapped(states, samples, others)
 
 
-def shapes_of(gan: Gan, dataset: Dataset) -> Data:
+def shapes_of(gan: Gan, dataset: Dataset) -> TrainingSet:
     """The training set as the step takes it, without its numbers."""
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), on_device(gan, dataset))
 

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from jaxgan.files import exclusive, write_atomically
 from jaxgan.metrics import SHOWN
 from jaxgan.run import page
-from jaxgan.run.files import exclusive, write_atomically
 from jaxgan.run.writers import read_metrics
 from jaxgan.sweep import figures
 from jaxgan.sweep.cautions import cautions

@@ -13,9 +13,9 @@ from ml_collections import ConfigDict
 
 from jaxgan.config import SECTIONS, default, flatten, update
 from jaxgan.errors import UserError
+from jaxgan.files import is_draft, write_atomically
 from jaxgan.run import warm_start
 from jaxgan.run.checkpoints import check_name
-from jaxgan.run.files import is_draft, write_atomically
 from jaxgan.run.lock import LOCK, lock
 from jaxgan.run.workdir import is_bystander
 from jaxgan.sweep.plan import Trial

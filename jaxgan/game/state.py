@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxgan.hparams import HParams
+from jaxgan.game.hparams import HParams
 
 PRNG = "threefry2x32"  # of every key, whatever JAX's default is set to: a run's numbers depend on it
 

@@ -1,0 +1,130 @@
+"""Minibatches of Algorithm 1: noise samples z from p_z and examples x from p_data, derived from the step's keys."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxgan.data import stacked
+from jaxgan.game.gan import Gan
+from jaxgan.game.hparams import HParams
+from jaxgan.game.state import GanState, run_stream
+
+
+class TrainingSet(NamedTuple):
+    """The training set, on the devices."""
+
+    x: jax.Array  # [n, *shape] uint8 or float32, as stored
+    y: jax.Array | tuple[()] = ()  # [n] int32 labels; () if no player uses them
+
+
+class Noise(NamedTuple):
+    """Noise samples z and the PRNG keys of one update, for this device's share of the minibatch."""
+
+    z: jax.Array  # [m, d] float32
+    real_dropout_keys: jax.Array  # [m] keys of D's dropout on x
+    fake_dropout_keys: jax.Array  # [m] keys of D's dropout on G(z)
+    real_augment_keys: jax.Array  # [m] keys of the augmentation of x
+    fake_augment_keys: jax.Array  # [m] keys of the augmentation of G(z)
+    penalty_keys: jax.Array  # [m] keys of the points at which penalties differentiate D
+    term_keys: jax.Array  # [m] keys of the other terms of the losses
+
+
+class Batch(NamedTuple):
+    """This device's share of the minibatch of one update of one player."""
+
+    x: jax.Array | None  # [m, *shape] float32; None if G's update needs no data
+    y: jax.Array | None  # [m] int32 classes of x and of the fakes; None if the players are unconditional
+    noise: Noise
+    count: jax.Array | np.uint32 = np.uint32(0)  # updates of D before this one; not used in G's update
+
+
+class Frame(NamedTuple):
+    """What every function of a training step needs beside players and batches."""
+
+    gan: Gan
+    hparams: HParams
+    axis_name: str | None = None  # the mapped device axis that the minibatch is sharded over; None for one device
+
+
+class BatchSource(NamedTuple):
+    """The data and PRNG keys from which the minibatches of one iteration are drawn."""
+
+    data: TrainingSet
+    key: jax.Array  # of the noise
+    d_data_key: jax.Array  # of the data order in D's updates
+    g_data_key: jax.Array  # of the data order in G's updates
+    step: jax.Array  # uint32, iterations before this one
+
+
+def iteration_source(hparams: HParams, state: GanState, data: TrainingSet) -> BatchSource:
+    """The source of the minibatches of the iteration that `state` is about to make."""
+    key = jax.random.fold_in(run_stream(hparams, "train", state.restores), state.step)
+    d_data_key, g_data_key = (run_stream(hparams, name, state.restores) for name in ("order", "fresh"))
+    return BatchSource(data, key, d_data_key, g_data_key, state.step)
+
+
+def d_batch(frame: Frame, source: BatchSource, substep: jax.Array | int) -> Batch:
+    """The minibatch of D's update number `substep` of the iteration."""
+    gan = frame.gan
+    indices = local_indices(gan.batch_size, frame.axis_name)
+    count = source.step * jnp.uint32(gan.d_steps) + substep
+    first = count * jnp.uint32(gan.batch_size)
+    x, y = sample_data(gan, source.d_data_key, source.data, first=first, indices=indices)
+    noise = sample_noise(gan, frame.hparams, jax.random.fold_in(source.key, substep), indices)
+    return Batch(x, y, noise, count)
+
+
+def g_batch(frame: Frame, source: BatchSource, substep: int) -> Batch:
+    """The minibatch of G's update: noise, and examples of its own if its loss or its classes need them.
+
+    Args:
+      substep: of the noise key; those below it are D's.
+    """
+    gan = frame.gan
+    indices = local_indices(gan.g_batch_size, frame.axis_name)
+    x = y = None
+    if gan.objective.loss.needs_real or gan.num_classes:
+        first = source.step * jnp.uint32(gan.g_batch_size)
+        x, y = sample_data(gan, source.g_data_key, source.data, first=first, indices=indices)
+    return Batch(x, y, sample_noise(gan, frame.hparams, jax.random.fold_in(source.key, substep), indices))
+
+
+def local_indices(m: int, axis_name: str | None) -> jax.Array:
+    """Indices of this device's examples among the minibatch's 0 .. m-1: [m / devices] uint32."""
+    if axis_name is None:
+        return jnp.arange(m, dtype=jnp.uint32)
+    local = m // jax.lax.axis_size(axis_name)
+    first = jax.lax.axis_index(axis_name).astype(jnp.uint32) * jnp.uint32(local)
+    return first + jnp.arange(local, dtype=jnp.uint32)
+
+
+def sample_noise(gan: Gan, hparams: HParams, key: jax.Array, indices: jax.Array) -> Noise:
+    """Noise for the given examples of a minibatch; that of example i depends on (key, i) alone."""
+
+    def sample_example_noise(i: jax.Array):
+        # Append only: the position of a use in `Noise` is part of its key, and so of every recorded run.
+        z, *keys = (jax.random.fold_in(jax.random.fold_in(key, i), use) for use in range(len(Noise._fields)))
+        return gan.sample_z(hparams, z), *keys
+
+    return Noise(*jax.vmap(sample_example_noise)(indices))
+
+
+def sample_data(gan: Gan, key: jax.Array, data: TrainingSet, *, first: jax.Array, indices: jax.Array):
+    """Examples number `first + indices` of the run's data order.
+
+    Args:
+      key: of the data order.
+      first: scalar uint32, examples drawn before this minibatch.
+      indices: [m] uint32.
+
+    Returns:
+      x [m, *shape] float32, and y [m] int32, or None if the players are unconditional.
+    """
+    counters = first + indices
+    rows = jax.vmap(lambda counter: stacked.rows(key, counter, data.x.shape[0], gan.num_stacked))(counters)
+    y = stacked.gather_labels(data.y, rows, gan.num_label_classes) if gan.num_classes else None
+    return gan.decode(stacked.gather(data.x, rows)), y

@@ -1,0 +1,295 @@
+"""Builds the game that a configuration describes: players, losses, optimizers, and the state of step 0."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from ml_collections import ConfigDict
+
+from jaxgan import ema
+from jaxgan.augment import Nothing
+from jaxgan.config import chosen, whole_minibatch
+from jaxgan.data import Dataset, check_classes, value_range
+from jaxgan.data.decode import decode
+from jaxgan.errors import UserError
+from jaxgan.game.gan import AUGMENT, Gan, Objective
+from jaxgan.game.hparams import HParams, section_hparams, traced
+from jaxgan.game.state import GanState, Player, run_stream
+from jaxgan.networks.forward import forward, packed, split_variables
+from jaxgan.networks.layers import DataSpec
+from jaxgan.networks.norms import STATISTICS
+from jaxgan.objectives.losses import LOSSES
+from jaxgan.objectives.penalties import PENALTIES
+from jaxgan.objectives.terms import TERMS, DTermInputs, Part, Term
+from jaxgan.optimizers import Epochs, clip_weights, limit_column_norm, optimistic, scheduled
+
+
+def prior(name: str, size: int) -> Callable[[jax.Array], jax.Array]:
+    """p_z: key -> z [size] float32, with mean 0 and variance 1 in each dimension.
+
+    'uniform' on [-sqrt 3, sqrt 3] (the 2014 code's MNIST), 'normal', or 'sphere': a normal sample
+    divided by its root mean square.
+    """
+
+    def sample(key: jax.Array) -> jax.Array:
+        if name == "uniform":
+            return jax.random.uniform(key, (size,), minval=-math.sqrt(3), maxval=math.sqrt(3))
+        z = jax.random.normal(key, (size,))
+        return z if name == "normal" else z * jax.lax.rsqrt(jnp.mean(z * z))
+
+    return sample
+
+
+def mean_example(train: np.ndarray, gcn: float, low: float) -> np.ndarray:
+    """The mean of the decoded training examples, float64 [*shape]."""
+    if gcn == 0 and train.dtype == np.uint8:
+        # Exact, and without a float copy of the training set.
+        return train.sum(axis=0, dtype=np.uint64) / (255.0 * len(train)) * (1 - low) + low
+    chunks = np.array_split(train, -(-len(train) // 10_000))
+    return sum(np.asarray(decode(chunk, gcn, low)).sum(axis=0, dtype=np.float64) for chunk in chunks) / len(train)
+
+
+def data_spec(config: ConfigDict, dataset: Dataset) -> DataSpec:
+    """Static data properties the networks need (without the mean).
+
+    Raises:
+      UserError: labels asked of data without them.
+    """
+    if config.conditional == "label" and not dataset.classes:
+        raise UserError(
+            f"conditional=label needs classes, but {config.data.name} has no labels; set conditional=none, or give "
+            f"the data labels: class sub-folders, or an array train_labels."
+        )
+    classes = dataset.classes if config.conditional == "label" else 0
+    return DataSpec(dataset.shape, classes, value_range(dataset, config.data.gcn, config.data.low))
+
+
+def build_for(config: ConfigDict, dataset: Dataset) -> Gan:
+    """The game that `config` describes, ready to start on this data.
+
+    Raises:
+      UserError: fewer training examples than a minibatch has, a class without examples in a conditional game, or what
+        a part of the game refuses.
+    """
+    m, n = config.train.batch_size, len(dataset.train)
+    if m > n and dataset.stack == 1:
+        raise UserError(
+            f"train.batch_size={m} is larger than the training set of {n} examples ({config.data.name}); make it "
+            f"smaller."
+        )
+    if config.conditional == "label":
+        check_classes(dataset)
+    mean = np.tile(mean_example(dataset.train, config.data.gcn, config.data.low), dataset.stack)
+    spec = data_spec(config, dataset)._replace(mean=mean)
+    return build(config, spec, n, label_classes=dataset.classes, stack=dataset.stack)
+
+
+def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: int = 0, stack: int = 1) -> Gan:
+    """The game that `config` describes.
+
+    Args:
+      data: its mean is needed only to start a run.
+      examples: in the training set, the length of an epoch.
+      label_classes: of the data's labels.
+      stack: stored images in an example.
+
+    Raises:
+      UserError: a family that does not fit the data.
+    """
+    generator, discriminator = _networks(config, data)
+    precision = None if config.train.precision == "default" else config.train.precision
+    sample_z = prior(config.prior.name, config.prior.size)
+
+    def augment(hparams: HParams) -> Nothing:
+        return dataclasses.replace(chosen(config, "augment", data=data), **section_hparams(hparams, "augment"))
+
+    gan = Gan(
+        G=forward(generator, precision),
+        D=packed(forward(discriminator, precision), config.discriminator.packing),
+        sample_z=lambda hparams, key: sample_z(key) * hparams["prior.scale"],
+        decode=lambda x: decode(x, config.data.gcn, config.data.low),
+        augment=augment,
+        optimizer=partial(player_optimizer, config, examples),
+        init=partial(initial_state, config, generator, discriminator),
+        objective=_objective(config),
+        averages=ema.averages(config.generator.ema),
+        batch_size=config.train.batch_size,
+        g_batch_size=config.train.g_batch_size or config.train.batch_size,
+        d_steps=config.train.d_steps,
+        accumulate=config.train.accumulate,
+        update=config.train["update"],
+        lookahead=config.train.lookahead,
+        lookahead_rate=config.train.lookahead_rate,
+        num_classes=data.classes,
+        num_aux_classes=discriminator.data.asked,
+        num_label_classes=label_classes,
+        num_stacked=stack,
+    )
+    _check_statistics(config, gan)
+    return gan
+
+
+def _objective(config: ConfigDict) -> Objective:
+    """The losses of both players."""
+    objective = config.objective
+    stateful = stateful_terms(objective)
+
+    def update_terms(hparams: HParams, inputs: DTermInputs) -> Any:
+        stats = inputs.stats
+        for name, term in stateful.items():
+            fields = term(**section_hparams(hparams, f"objective.{name}"))
+            stats = {**stats, name: fields.update_state(stats[name], inputs)}
+        return stats
+
+    return Objective(
+        loss=LOSSES[objective.loss],
+        penalties=tuple((name, penalty) for name, penalty in PENALTIES.items() if objective.penalties[name]),
+        penalty_every=objective.penalty_every,
+        penalty_factor=lambda hparams, t: _schedule(config, "objective.penalty_schedule", hparams)(jnp.ones(()), t),
+        d_terms=_terms(config, "D_PARTS"),
+        g_terms=_terms(config, "G_PARTS"),
+        update_terms=update_terms,
+        top_k=objective.top_k < 1,
+    )
+
+
+def stateful_terms(objective: ConfigDict) -> dict[str, type[Any]]:
+    """The active terms of D's loss that keep state, by name."""
+    return {
+        name: term
+        for name, term in TERMS.items()
+        if hasattr(term, "init_state") and any(objective[name][part.weight] for part in term.D_PARTS)
+    }
+
+
+def _terms(config: ConfigDict, parts: str) -> tuple[tuple[str, Callable], ...]:
+    """The active terms of a player's loss: (name, (hparams, inputs) -> weighted scalar)."""
+
+    def weighted(name: str, term: type[Term], part: Part, hparams: HParams, inputs: Any) -> jax.Array:
+        fields = term(**section_hparams(hparams, f"objective.{name}"))
+        return getattr(fields, part.weight) * part.function(fields, inputs)
+
+    return tuple(
+        (part.name, partial(weighted, name, term, part))
+        for name, term in TERMS.items()
+        for part in getattr(term, parts)
+        if config.objective[name][part.weight]
+    )
+
+
+def _networks(config: ConfigDict, data: DataSpec) -> tuple[nn.Module, nn.Module]:
+    """G and D, checked against the data, as is the augmentation."""
+    d_data = data._replace(shape=(*data.shape[:-1], data.shape[-1] * config.discriminator.packing))
+    if any(config.objective.auxiliary.values()):
+        d_data = d_data._replace(classes=0, asked=data.classes)
+    generator, discriminator = chosen(config, "generator", data=data), chosen(config, "discriminator", data=d_data)
+    for part in (generator, discriminator, chosen(config, "augment", data=data)):
+        if hasattr(part, "check"):
+            part.check()
+    _check_classifier(config, discriminator)
+    return generator, discriminator
+
+
+def _check_classifier(config: ConfigDict, discriminator: nn.Module) -> None:
+    """Raises UserError if D is to predict classes and has no outputs for them."""
+    data = discriminator.data
+    if not data.asked:
+        return
+    x = jax.ShapeDtypeStruct((getattr(discriminator, "minibatch_deviation", 0) or 1, *data.shape), jnp.float32)
+    outputs, _ = jax.eval_shape(discriminator.init_with_output, jax.random.key(0), x)
+    if outputs.shape[1:] != (data.outputs,):
+        raise UserError(
+            f"discriminator.name={config.discriminator.name} has no auxiliary classifier; take another family, or set "
+            f"objective.auxiliary to 0."
+        )
+
+
+def _check_statistics(config: ConfigDict, gan: Gan) -> None:
+    """Raises UserError for networks that couple examples, where penalties or the minibatch do not allow it."""
+    m = min(gan.batch_size, gan.g_batch_size)
+    smallest = {"generator": m, "discriminator": m // config.discriminator.packing}
+    if gan.accumulate == 1 and min(smallest.values()) > 1 and not gan.objective.penalties:
+        return
+    # The state tells, whatever a family calls its field.
+    shapes = jax.eval_shape(gan.init, traced(config))
+    if gan.objective.penalties and (
+        STATISTICS in shapes.discriminator.stats or config.discriminator.get("minibatch_deviation", 0)
+    ):
+        raise UserError(
+            f"objective.penalties are per example, and discriminator.name={config.discriminator.name} couples its "
+            f"examples by batch normalization or minibatch_deviation; set discriminator.norm to none, layer or "
+            f"spectral."
+        )
+    for name, examples in smallest.items():
+        if STATISTICS not in getattr(shapes, name).stats:
+            continue
+        what = f"the batch normalization of {name}.name={config[name].name}"
+        if gan.accumulate > 1:
+            raise whole_minibatch(gan.accumulate, what)
+        if examples < 2:
+            key = "g_batch_size" if gan.g_batch_size < gan.batch_size else "batch_size"
+            packs = f" in packs of {config.discriminator.packing}" if config.discriminator.packing > 1 else ""
+            raise UserError(
+                f"{what} has statistics over a minibatch, which is {examples} at train.{key}="
+                f"{config.train[key]}{packs}; make it larger, or take networks without batch normalization."
+            )
+
+
+def initial_state(config: ConfigDict, generator: nn.Module, discriminator: nn.Module, hparams: HParams) -> GanState:
+    """The state of step 0."""
+    key_g, key_d = jax.random.split(run_stream(hparams, "init"))
+    data = generator.data
+    y = jnp.zeros((1,), jnp.int32) if data.classes else None
+    theta_g, g_stats = split_variables(generator.init(key_g, jnp.zeros((1, config.prior.size)), y))
+    n = getattr(discriminator, "minibatch_deviation", 0) or 1  # whole groups
+    y = None if y is None else jnp.repeat(y, n)
+    theta_d, d_stats = split_variables(discriminator.init(key_d, jnp.zeros((n, *discriminator.data.shape)), y))
+    d_stats = {**d_stats, **{name: term().init_state() for name, term in stateful_terms(config.objective).items()}}
+    if jax.tree.leaves(start := chosen(config, "augment", data=data).init()):
+        d_stats = {**d_stats, AUGMENT: start}
+    # Its state does not depend on the length of an epoch.
+    g_optimizer, d_optimizer = (player_optimizer(config, 1, name, hparams) for name in ("generator", "discriminator"))
+    return GanState(
+        step=jnp.zeros((), jnp.uint32),
+        restores=jnp.zeros((), jnp.uint32),
+        generator=Player(theta_g, g_stats, g_optimizer.init(theta_g)),
+        discriminator=Player(theta_d, d_stats, d_optimizer.init(theta_d)),
+        averages=tuple(jax.tree.map(jnp.copy, theta_g) for _ in ema.averages(config.generator.ema).rules),
+        slow=jax.tree.map(jnp.copy, (theta_g, theta_d)) if config.train.lookahead else (),
+    )
+
+
+def player_optimizer(config: ConfigDict, examples: int, player: str, hparams: HParams) -> optax.GradientTransformation:
+    """The optimizer of 'generator' or 'discriminator', with its learning rate and its b2 on their schedules.
+
+    Args:
+      examples: in the training set, the length of an epoch.
+      hparams: the traced numbers, scalars.
+    """
+    path, common = f"optimizer.{player}", config.optimizer[player]
+    optimizer = dataclasses.replace(chosen(config, path), **section_hparams(hparams, path))
+    per_update = config.train.batch_size * (config.train.d_steps if player == "generator" else 1)
+    rate = partial(_schedule(config, f"{path}.schedule", hparams), jnp.asarray(optimizer.learning_rate))
+    transform = optimizer.transformation(rate, Epochs(per_update, examples))
+    if common.b2_schedule.name != "constant":
+        b2 = partial(_schedule(config, f"{path}.b2_schedule", hparams), jnp.asarray(optimizer.b2))
+        at = lambda t: dataclasses.replace(optimizer, b2=b2(t)).transformation(rate, Epochs(per_update, examples))  # noqa: E731
+        transform = scheduled(at)
+    post = [optimistic()] if common.optimistic else []
+    post += [limit_column_norm(common.max_column_norm)] if common.max_column_norm else []
+    post += [clip_weights(common.clip)] if common.clip else []
+    return optax.chain(transform, *post) if post else transform
+
+
+def _schedule(config: ConfigDict, path: str, hparams: HParams) -> Callable[[jax.Array, jax.Array], jax.Array]:
+    """The schedule of a section, (initial value, updates made) -> value, with traced fields."""
+    return dataclasses.replace(chosen(config, path), **section_hparams(hparams, path))

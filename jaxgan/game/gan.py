@@ -1,0 +1,70 @@
+"""G and D as pure functions, with the static settings of their game."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import optax
+
+from jaxgan.augment import Nothing
+from jaxgan.ema import Averages
+from jaxgan.game.hparams import HParams
+from jaxgan.game.state import GanState
+from jaxgan.objectives.losses import Loss
+
+AUGMENT = "augment"  # key of the augmentation's state (ADA) in D's statistics
+
+
+class Objective(NamedTuple):
+    """The losses of both players."""
+
+    loss: Loss
+    penalties: tuple[tuple[str, Callable], ...]  # those with a weight above 0, by name
+    penalty_every: int  # updates of D from one with penalties to the next
+    penalty_factor: Callable[[HParams, jax.Array], jax.Array]  # (hparams, updates of D) -> factor of all weights
+    d_terms: tuple[tuple[str, Callable], ...]  # other active terms by name, (hparams, inputs) -> weighted scalar
+    g_terms: tuple[tuple[str, Callable], ...]
+    update_terms: Callable[..., Any]  # (hparams, inputs) -> D's statistics, with the updated state of its terms
+    top_k: bool  # G descends only the samples with the largest logits
+
+
+class Gan(NamedTuple):
+    """Functions and settings, no arrays. Parameters and statistics are always the first arguments."""
+
+    # (theta_g, stats, z [n, d], y [n] or None, *, train, once, axis_name) -> x [n, *shape], stats
+    G: Callable[..., tuple[jax.Array, Any]]
+    # (theta_d, stats, x [n, *shape], y [n] or None, dropout keys [n] or None, *, train, once, axis_name)
+    #  -> logits [n], stats; with an auxiliary classifier [n, 1 + K], the adversarial logit first (`split_d_output`)
+    D: Callable[..., tuple[jax.Array, Any]]
+    sample_z: Callable[[HParams, jax.Array], jax.Array]  # (hparams, key) -> one z [d]
+    decode: Callable[[jax.Array], jax.Array]  # stored examples -> float32, the range of G
+    augment: Callable[[HParams], Nothing]  # applied to real and fake inputs of D
+    optimizer: Callable[[str, HParams], optax.GradientTransformation]  # (player, hparams)
+    init: Callable[[HParams], GanState]
+    objective: Objective
+    averages: Averages
+    batch_size: int  # m, over all devices
+    g_batch_size: int  # of G's update
+    d_steps: int  # k, updates of D per update of G
+    accumulate: int  # micro-batches per minibatch
+    update: str  # a key of algorithm1.UPDATES
+    lookahead: int  # steps between synchronizations with the slow weights; 0 = never
+    lookahead_rate: float  # interpolation from slow to fast weights at a synchronization
+    num_classes: int  # classes that the players are conditioned on; 0 = unconditional
+    num_aux_classes: int  # classes that D's auxiliary classifier predicts; 0 = no auxiliary classifier
+    num_label_classes: int  # classes of the stored labels (a stack of images has the product of its labels)
+    num_stacked: int  # stored images per example
+
+
+class DOutput(NamedTuple):
+    """The output of D."""
+
+    logits: jax.Array  # [n] float32
+    classes: jax.Array | None = None  # [n, K] logits of the auxiliary classifier, if D has one
+
+
+def split_d_output(outputs: jax.Array) -> DOutput:
+    """Splits D's output, [n] or [n, 1 + K], into adversarial and class logits."""
+    return DOutput(outputs) if outputs.ndim == 1 else DOutput(outputs[:, 0], outputs[:, 1:])

@@ -1,0 +1,69 @@
+"""Samples of p_g: G(z) with standing statistics, and the streams of z that they are drawn from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxgan.game.gan import Gan
+from jaxgan.game.hparams import HParams
+from jaxgan.game.state import run_stream
+from jaxgan.networks.norms import MOMENTUM, STATISTICS
+
+STATISTICS_BATCHES = 50  # minibatches from which standing statistics are computed
+
+
+def standing_statistics(gan: Gan, hparams: HParams, params: optax.Params, stats: Any) -> Any:
+    """Standing statistics (BigGAN): G's batch-norm statistics recomputed for the sampled parameters from fixed z.
+
+    Training leaves statistics that lag behind theta_g, and none for its averages. Others stay as they are.
+    """
+    if STATISTICS not in stats:
+        return stats
+    key = run_stream(hparams, "statistics")
+
+    def body(number: jax.Array, running: Any) -> Any:
+        keys = jax.vmap(lambda i: jax.random.fold_in(jax.random.fold_in(key, number), i))(jnp.arange(gan.batch_size))
+        z, y = sample_inputs(gan, hparams, keys)
+        return gan.G(params, running, z, y, train=True)[1]
+
+    zero = {**stats, STATISTICS: jax.tree.map(jnp.zeros_like, stats[STATISTICS])}
+    running = jax.lax.fori_loop(0, STATISTICS_BATCHES, body, zero)
+    weight_sum = 1 - MOMENTUM**STATISTICS_BATCHES  # of the minibatches; the rest is that of the initial zeros
+    return {**running, STATISTICS: jax.tree.map(lambda s: s / weight_sum, running[STATISTICS])}
+
+
+def sample_inputs(gan: Gan, hparams: HParams, keys: jax.Array) -> tuple[jax.Array, jax.Array | None]:
+    """Samples z [n, d] float32 and classes [n] int32, uniformly (None if G is unconditional); one key per sample."""
+    z = jax.vmap(lambda key: gan.sample_z(hparams, jax.random.fold_in(key, 0)))(keys)
+    if not gan.num_classes:
+        return z, None
+    sample_class = lambda key: jax.random.randint(jax.random.fold_in(key, 1), (), 0, gan.num_classes)  # noqa: E731
+    return z, jax.vmap(sample_class)(keys)
+
+
+def sample(
+    gan: Gan,
+    hparams: HParams,
+    params: optax.Params,
+    stats: Any,
+    *,
+    key: jax.Array,
+    numbers: jax.Array,
+    y: jax.Array | None = None,
+) -> jax.Array:
+    """Samples of p_g: [n, *shape] float32 in the range of the data.
+
+    Args:
+      params, stats: of G; the statistics from `standing_statistics`.
+      key: typed PRNG key of a stream of samples.
+      numbers: [n] uint32 indices into the stream: sample i depends on (key, i) alone, not on how many are drawn or in
+        which batches.
+      y: [n] int32 classes; with None a conditional G samples them uniformly.
+    """
+    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(numbers)
+    z, sampled = sample_inputs(gan, hparams, keys)
+    return gan.G(params, stats, z, sampled if y is None else y)[0]

@@ -1,0 +1,288 @@
+"""One step of one player: its loss, the gradient over a minibatch, and the optimizer's update.
+
+Each loss follows the order of the paper: sample, augment and discriminate, loss, penalties, other terms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxgan.config.fields import keywords
+from jaxgan.game.batches import Batch, Frame
+from jaxgan.game.gan import AUGMENT, DOutput, split_d_output
+from jaxgan.game.hparams import PENALTY_WEIGHTS, section_hparams
+from jaxgan.game.state import Player
+from jaxgan.networks.norms import STATISTICS
+from jaxgan.objectives.losses import top_k_mean
+from jaxgan.objectives.terms import DTermInputs, GTermInputs
+from jaxgan.objectives.value import value
+
+Metrics = dict[str, jax.Array]
+
+
+class DInputs(NamedTuple):
+    """This device's share of the real or the fake inputs of D, with the keys of this pass."""
+
+    x: jax.Array  # [m, *shape] float32
+    y: jax.Array | None  # [m] int32
+    dropout_keys: jax.Array  # [m]
+    augment_keys: jax.Array  # [m]
+
+
+def real_inputs(batch: Batch) -> DInputs:
+    return DInputs(batch.x, batch.y, batch.noise.real_dropout_keys, batch.noise.real_augment_keys)
+
+
+def fake_inputs(batch: Batch, fake_x: jax.Array) -> DInputs:
+    return DInputs(fake_x, batch.y, batch.noise.fake_dropout_keys, batch.noise.fake_augment_keys)
+
+
+def discriminator_loss(theta_d: optax.Params, frame: Frame, G: Player, D: Player, batch: Batch):
+    """D's total loss, scalar, with aux (metrics, updated statistics of D, real logits of the global minibatch)."""
+    gan, hparams, axis_name = frame
+    objective, noise = gan.objective, batch.noise
+    sample = lambda z: gan.G(G.params, G.stats, z, batch.y, train=True, axis_name=axis_name)[0]  # noqa: E731
+
+    fake_x = sample(noise.z)
+    real, fake = real_inputs(batch), fake_inputs(batch, fake_x)
+
+    real_output, fake_output, stats = discriminate_real_and_fake(frame, theta_d, D.stats, real, fake)
+    real_logits, fake_logits = (all_gather(output.logits, axis_name) for output in (real_output, fake_output))
+
+    losses = example_losses(frame, "discriminator", real_logits, fake_logits)
+    d_loss = hparams["objective.d_scale"] * jnp.mean(losses)
+    metrics = {"d_loss": d_loss}
+
+    with jax.named_scope("penalties"):
+        total, penalties = penalty_loss(frame, theta_d, stats, real=real, fake=fake, batch=batch)
+    metrics |= penalties
+
+    logits_fn = lambda x: discriminate(frame, theta_d, stats, real._replace(x=x))[0].logits  # noqa: E731
+    inputs = DTermInputs(
+        logits_fn, sample, batch.x, fake_x, noise.z, noise.term_keys, batch.y, real_logits, fake_logits,
+        real_output.classes, fake_output.classes, stats, batch.count,
+    )  # fmt: skip
+    stats = objective.update_terms(hparams, inputs)
+    for name, term in objective.d_terms:
+        with jax.named_scope(name):
+            metrics[name] = term(hparams, inputs._replace(stats=stats))
+        total += metrics[name]
+    return d_loss + total, (metrics | logit_metrics(frame, real_logits, fake_logits), stats, real_logits)
+
+
+def generator_loss(theta_g: optax.Params, frame: Frame, G: Player, D: Player, batch: Batch):
+    """G's total loss, scalar, with aux (metrics, updated statistics of G, ())."""
+    gan, hparams, axis_name = frame
+    objective, noise = gan.objective, batch.noise
+    sample = partial(gan.G, theta_g, G.stats, train=True, axis_name=axis_name)
+
+    fake_x, stats = sample(noise.z, batch.y, once=True)
+
+    real_logits = None
+    if objective.loss.needs_real:
+        real_output, _ = discriminate(frame, D.params, D.stats, real_inputs(batch))
+        real_logits = all_gather(real_output.logits, axis_name)
+    fake_output, _ = discriminate(frame, D.params, D.stats, fake_inputs(batch, fake_x))
+    fake_logits = all_gather(fake_output.logits, axis_name)
+
+    losses = example_losses(frame, "generator", real_logits, fake_logits)
+    g_loss = top_k_mean(losses, fake_logits, hparams["objective.top_k"]) if objective.top_k else jnp.mean(losses)
+    total, metrics = g_loss, {"g_loss": g_loss}
+
+    sample_again = lambda z: sample(z, batch.y)[0]  # noqa: E731
+    inputs = GTermInputs(sample_again, noise.z, noise.term_keys, batch.y, fake_output.classes)
+    for name, term in objective.g_terms:
+        with jax.named_scope(name):
+            metrics[name] = term(hparams, inputs)
+        total += metrics[name]
+    return total, (metrics, stats, ())
+
+
+def discriminate(
+    frame: Frame, theta_d: optax.Params, stats: Any, inputs: DInputs, *, update_spectral: bool = False
+) -> tuple[DOutput, Any]:
+    """D's output in training, on augmented inputs and with dropout, and D's updated statistics.
+
+    Args:
+      update_spectral: whether the power iteration of spectral normalization moves: once per update of D.
+    """
+    gan, hparams, axis_name = frame
+    x = gan.augment(hparams)(inputs.x, inputs.augment_keys, stats.get(AUGMENT, ()))
+    outputs, stats = gan.D(
+        theta_d, stats, x, inputs.y, inputs.dropout_keys, train=True, once=update_spectral, axis_name=axis_name
+    )
+    return split_d_output(outputs), stats
+
+
+def discriminate_real_and_fake(
+    frame: Frame, theta_d: optax.Params, stats: Any, real: DInputs, fake: DInputs
+) -> tuple[DOutput, DOutput, Any]:
+    """D's outputs on real and on fake inputs, and D's updated statistics.
+
+    One pass over both, unless D has batch statistics: then a pass over each, normalized by its own statistics.
+    """
+    if STATISTICS not in stats:
+        both = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), real, fake)
+        outputs, stats = discriminate(frame, theta_d, stats, both, update_spectral=True)
+        return *(jax.tree.map(lambda a, i=i: jnp.split(a, 2)[i], outputs) for i in range(2)), stats
+    real_output, stats = discriminate(frame, theta_d, stats, real, update_spectral=True)
+    fake_output, stats = discriminate(frame, theta_d, stats, fake)
+    return real_output, fake_output, stats
+
+
+def example_losses(frame: Frame, player: str, real_logits: jax.Array | None, fake_logits: jax.Array) -> jax.Array:
+    """The loss of 'discriminator' or 'generator' per example of the global minibatch: [m] float32."""
+    function = getattr(frame.gan.objective.loss, player)
+    fields = section_hparams(frame.hparams, "objective")
+    return function(real_logits, fake_logits, **keywords(function, fields))
+
+
+def penalty_loss(frame: Frame, theta_d: optax.Params, stats: Any, *, real: DInputs, fake: DInputs, batch: Batch):
+    """The weighted sum of D's penalties, and the mean of each before weighting, by name.
+
+    With `objective.penalty_every` of k they are computed in every k-th update, multiplied by k (arXiv:1912.04958,
+    appendix B), and 0 in the others; so the average of a metric over many steps is that of the penalty.
+    """
+    gan, hparams, axis_name = frame
+    every, penalties = gan.objective.penalty_every, gan.objective.penalties
+
+    def compute():
+        total, means, factor = jnp.zeros(()), {}, gan.objective.penalty_factor(hparams, batch.count)
+        for name, penalty in penalties:
+            inputs = fake if penalty.at_fakes else real
+            D = lambda x, inputs=inputs: discriminate(frame, theta_d, stats, inputs._replace(x=x))[0].logits  # noqa: E731
+            values = penalty(D, real.x, fake.x, batch.noise.penalty_keys, axis_name=axis_name)
+            means[name] = every * jnp.mean(values)
+            total += factor * hparams[f"{PENALTY_WEIGHTS}{name}"] * means[name]
+        return total, means
+
+    if every == 1 or not penalties:
+        return compute()
+    zeros = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), jax.eval_shape(compute))
+    return jax.lax.cond(batch.count % jnp.uint32(every) == 0, compute, lambda: zeros)
+
+
+def logit_metrics(frame: Frame, real_logits: jax.Array, fake_logits: jax.Array) -> Metrics:
+    """V(D, G) and the mean outputs of D if they are probabilities, else its mean logits."""
+    if not frame.gan.objective.loss.probability:
+        return {"real_logit": jnp.mean(real_logits), "fake_logit": jnp.mean(fake_logits)}
+    return {
+        "value": value(real_logits, fake_logits),
+        "d_real": jnp.mean(jax.nn.sigmoid(real_logits)),
+        "d_fake": jnp.mean(jax.nn.sigmoid(fake_logits)),
+    }
+
+
+def player_gradient(
+    loss: Callable, player: Player, frame: Frame, G: Player, D: Player, batch: Batch
+) -> tuple[optax.Updates, Any, Metrics]:
+    """The gradient of a player's total loss over its parameters, its updated statistics, and metrics.
+
+    Args:
+      loss: `discriminator_loss` or `generator_loss`; `player` is then D or G.
+    """
+
+    def gradient_of(part: Batch):
+        gradient, (metrics, stats, logits) = jax.grad(loss, has_aux=True)(player.params, frame, G, D, part)
+        return (gradient, metrics), stats, logits
+
+    means, stats, real_logits = accumulate_gradients(frame.gan.accumulate, gradient_of, batch)
+    if AUGMENT in stats:
+        stats = {**stats, AUGMENT: frame.gan.augment(frame.hparams).update(stats[AUGMENT], real_logits)}
+    (gradient, metrics), stats = pmean_floats((means, stats), frame.axis_name)
+    return gradient, stats, metrics
+
+
+def accumulate_gradients(n: int, gradient_of: Callable, batch: Batch) -> tuple[Any, Any, Any]:
+    """Gradient accumulation: `gradient_of` of n micro-batches in turn, averaged; the same gradient in less memory.
+
+    Args:
+      gradient_of: micro-batch -> (means over its examples, statistics of the player, per-example outputs).
+      batch: arrays [m, ...], m a multiple of n.
+
+    Returns:
+      The means over all m examples; the statistics after the last micro-batch (each starts from those of the
+      minibatch, since what moves here, spectral vectors, does not depend on the examples); per-example outputs.
+    """
+    if n == 1:
+        return gradient_of(batch)
+    parts = jax.tree.map(lambda a: a.reshape(n, -1, *a.shape[1:]), batch._replace(count=()))
+    compute = lambda part: gradient_of(part._replace(count=batch.count))  # noqa: E731
+    shapes = jax.eval_shape(compute, jax.tree.map(lambda a: a[0], parts))[:2]
+
+    def add(carry, part):
+        means, stats, per_example = compute(part)
+        return (jax.tree.map(jnp.add, carry[0], means), stats), per_example
+
+    zeros = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), shapes)
+    (sums, stats), per_example = jax.lax.scan(add, zeros, parts)
+    merged = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), per_example)
+    return jax.tree.map(lambda a: a / n, sums), stats, merged
+
+
+def discriminator_gradient(frame: Frame, G: Player, D: Player, batch: Batch) -> tuple[optax.Updates, Any, Metrics]:
+    """The gradient over theta_d, D's updated statistics, and metrics; see `discriminator_step`."""
+    with jax.named_scope("discriminator"):
+        gradient, stats, metrics = player_gradient(discriminator_loss, D, frame, G, D, batch)
+    return gradient, stats, metrics | {"d_gradient_norm": optax.tree.norm(gradient)}
+
+
+def generator_gradient(frame: Frame, G: Player, D: Player, batch: Batch) -> tuple[optax.Updates, Any, Metrics]:
+    """The gradient over theta_g, G's updated statistics, and metrics; see `generator_step`."""
+    with jax.named_scope("generator"):
+        gradient, stats, metrics = player_gradient(generator_loss, G, frame, G, D, batch)
+    return gradient, stats, metrics | {"g_gradient_norm": optax.tree.norm(gradient)}
+
+
+def apply_gradients(name: str, frame: Frame, player: Player, gradient: optax.Updates, stats: Any) -> Player:
+    """One optimizer update of 'discriminator' or 'generator'."""
+    with jax.named_scope(f"{name}_optimizer"):
+        optimizer = frame.gan.optimizer(name, frame.hparams)
+        updates, opt_state = optimizer.update(gradient, player.opt_state, player.params)
+        return Player(optax.apply_updates(player.params, updates), stats, opt_state)
+
+
+def discriminator_step(frame: Frame, G: Player, D: Player, batch: Batch) -> tuple[Player, Metrics]:
+    """One step of D down the gradient of its loss, penalties and terms, with G fixed.
+
+    Fakes have the classes of the data, so that p_g and p_data have the same class marginal.
+
+    Returns:
+      The new D, and float32 scalars of the old players, with dropout: `d_loss` (without penalties and terms), each
+      penalty by name, unweighted, each term by name, weighted, and `d_gradient_norm`; if D's output is a probability,
+      `value` = V(D, G), `d_real` = mean D(x), `d_fake` = mean D(G(z)), else the mean logits `real_logit`, `fake_logit`.
+    """
+    gradient, stats, metrics = discriminator_gradient(frame, G, D, batch)
+    return apply_gradients("discriminator", frame, D, gradient, stats), metrics
+
+
+def generator_step(frame: Frame, G: Player, D: Player, batch: Batch) -> tuple[Player, Metrics]:
+    """One step of G down the gradient of its loss and terms, with D fixed (its dropout stays on).
+
+    Returns:
+      The new G, and float32 scalars of the old players: `g_loss`, each term by name, `g_gradient_norm`.
+    """
+    gradient, stats, metrics = generator_gradient(frame, G, D, batch)
+    return apply_gradients("generator", frame, G, gradient, stats), metrics
+
+
+def pmean_floats(tree: Any, axis_name: str | None) -> Any:
+    """Averages floating-point leaves over devices; integer counters are identical on all devices and left alone.
+
+    (The gradient of a pmean is not the pmean of the gradient.)
+    """
+    if axis_name is None:
+        return tree
+    is_float = lambda x: jnp.issubdtype(x.dtype, jnp.floating)  # noqa: E731
+    return jax.tree.map(lambda x: jax.lax.pmean(x, axis_name) if is_float(x) else x, tree)
+
+
+def all_gather(logits: jax.Array, axis_name: str | None) -> jax.Array:
+    """The logits of the global minibatch, [m / devices] -> [m], since a loss may couple its examples."""
+    return logits if axis_name is None else jax.lax.all_gather(logits, axis_name, tiled=True)

@@ -1,0 +1,115 @@
+"""Updates of both players other than Algorithm 1's alternating one; members of `train.update`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxgan.game.batches import BatchSource, Frame, d_batch, g_batch
+from jaxgan.game.gan import Gan
+from jaxgan.game.state import GanState, Player
+from jaxgan.game.step import (
+    Metrics,
+    apply_gradients,
+    discriminator_gradient,
+    discriminator_step,
+    generator_gradient,
+    generator_step,
+    pmean_floats,
+)
+from jaxgan.objectives.adjustments import ADJUSTMENTS
+
+
+class UpdateResult(NamedTuple):
+    """Both players after an iteration, and metrics."""
+
+    G: Player
+    D: Player
+    metrics: Metrics
+
+
+def simultaneous(frame: Frame, G: Player, D: Player, source: BatchSource) -> UpdateResult:
+    """The 2014 code: both gradients at the same parameters, from the same examples, fakes and dropout masks."""
+    batch = d_batch(frame, source, jnp.uint32(0))
+    new_d, d_metrics = discriminator_step(frame, G, D, batch)
+    new_g, g_metrics = generator_step(frame, G, D, batch)
+    return UpdateResult(new_g, new_d, d_metrics | g_metrics)
+
+
+def extragradient(frame: Frame, G: Player, D: Player, source: BatchSource) -> UpdateResult:
+    """Extrapolates by simultaneous gradients, then applies the gradients there to the original parameters.
+
+    (arXiv:1802.10551.) Both half steps advance the optimizers (ExtraAdam, Algorithm 4), and each has a minibatch of its
+    own. The metrics are those of the first.
+    """
+
+    def half_step(at_g: Player, at_d: Player, half: int) -> UpdateResult:
+        """One step from the parameters of G and D along the gradients at `at_g` and `at_d`."""
+        own = source._replace(step=2 * source.step + half, key=jax.random.fold_in(source.key, half))
+        d_gradient, d_stats, d_metrics = discriminator_gradient(frame, at_g, at_d, d_batch(frame, own, jnp.uint32(0)))
+        g_gradient, g_stats, g_metrics = generator_gradient(frame, at_g, at_d, g_batch(frame, own, 1))
+        base_d, base_g = at_d._replace(params=D.params), at_g._replace(params=G.params)
+        new_d = apply_gradients("discriminator", frame, base_d, d_gradient, d_stats)
+        new_g = apply_gradients("generator", frame, base_g, g_gradient, g_stats)
+        return UpdateResult(new_g, new_d, d_metrics | g_metrics)
+
+    extrapolated = half_step(G, D, 0)
+    return half_step(extrapolated.G, extrapolated.D, 1)._replace(metrics=extrapolated.metrics)
+
+
+def second_order(frame: Frame, G: Player, D: Player, source: BatchSource, *, correction: Callable) -> UpdateResult:
+    """Simultaneous gradients xi plus `objective.adjustment` times a correction by products with their Jacobian.
+
+    The points at which a penalty differentiates D are constants in the Jacobian too. The metrics are those of xi.
+
+    Args:
+      correction: of objectives/adjustments.py.
+    """
+    batch = d_batch(frame, source, jnp.uint32(0))
+
+    def simultaneous_gradient(theta: tuple[optax.Params, optax.Params]):
+        players = G._replace(params=theta[0]), D._replace(params=theta[1])
+        g_gradient, g_stats, g_metrics = generator_gradient(frame, *players, batch)
+        d_gradient, d_stats, d_metrics = discriminator_gradient(frame, *players, batch)
+        return (g_gradient, d_gradient), (g_stats, d_stats, d_metrics | g_metrics)
+
+    theta = (G.params, D.params)
+    xi, pullback, (g_stats, d_stats, metrics) = jax.vjp(simultaneous_gradient, theta, has_aux=True)
+    # xi is averaged over devices; its cotangents on each device are not yet.
+    vjp = lambda v: pmean_floats(pullback(v)[0], frame.axis_name)  # noqa: E731
+    jvp = lambda v: jax.jvp(simultaneous_gradient, (theta,), (v,), has_aux=True)[1]  # noqa: E731
+    weight = frame.hparams["objective.adjustment"]
+    g_gradient, d_gradient = jax.tree.map(lambda x, c: x + weight * c, xi, correction(xi, jvp, vjp))
+    new_d = apply_gradients("discriminator", frame, D, d_gradient, d_stats)
+    new_g = apply_gradients("generator", frame, G, g_gradient, g_stats)
+    return UpdateResult(new_g, new_d, metrics)
+
+
+OTHER_UPDATES: dict[str, Callable[[Frame, Player, Player, BatchSource], UpdateResult]] = {
+    "simultaneous": simultaneous,
+    "extragradient": extragradient,
+} | {name: partial(second_order, correction=correction) for name, correction in ADJUSTMENTS.items()}
+
+
+def lookahead(gan: Gan, state: GanState) -> GanState:
+    """Every `lookahead` steps, moves the slow weights towards both players and resets the players to them.
+
+    Lookahead-Minimax, arXiv:2006.14567.
+    """
+    if not state.slow:
+        return state
+    fast = (state.generator.params, state.discriminator.params)
+    is_sync_step = state.step % jnp.uint32(gan.lookahead) == 0
+    rate = gan.lookahead_rate
+    slow = jax.tree.map(lambda s, f: jnp.where(is_sync_step, s + rate * (f - s), s), state.slow, fast)
+    theta_g, theta_d = jax.tree.map(lambda s, f: jnp.where(is_sync_step, s, f), slow, fast)
+    return state._replace(
+        generator=state.generator._replace(params=theta_g),
+        discriminator=state.discriminator._replace(params=theta_d),
+        slow=slow,
+    )

@@ -1,0 +1,58 @@
+"""Forward passes of Flax modules as pure functions of parameters and statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxgan.networks.norms import STATISTICS
+from jaxgan.networks.spectral import SPECTRAL
+
+
+def split_variables(variables: dict) -> tuple[optax.Params, dict]:
+    """Splits Flax's variables into parameters and statistics."""
+    return variables["params"], {name: tree for name, tree in variables.items() if name != "params"}
+
+
+def forward(network: nn.Module, precision: str | None) -> Callable:
+    """A network's forward pass as a pure function.
+
+    Args:
+      precision: of matrix products; None for JAX's default.
+
+    Returns:
+      (params, stats, x, *args, train=False, once=False, axis_name=None) -> (output, updated statistics). With `train`
+      it normalizes by the minibatch's statistics and updates them, otherwise by the running ones in `stats`; `once`
+      also updates what moves once per update of the player (spectral vectors).
+    """
+
+    def apply(params, stats, x, *args, train: bool = False, once: bool = False, axis_name: str | None = None):
+        # The precision here rather than around the step: training, samples and scores share it, and so do gradients.
+        with jax.default_matmul_precision(precision):
+            collections = {name: tree for name, tree in stats.items() if name in (STATISTICS, SPECTRAL)}
+            mutable = [name for name in collections if train and (once or name == STATISTICS)]
+            variables = {"params": params, **collections}
+            if not mutable:
+                return network.apply(variables, x, *args, axis_name=axis_name), stats
+            out, new = network.apply(variables, x, *args, axis_name=axis_name, mutable=mutable)
+            return out, {**stats, **new}
+
+    return apply
+
+
+def packed(D: Callable, packing: int) -> Callable:
+    """D on packs of `packing` consecutive examples concatenated along channels (PacGAN); one logit per pack."""
+    if packing == 1:
+        return D
+
+    def apply(params, stats, x, y=None, keys=None, **flags):
+        packs = x.reshape(-1, packing, *x.shape[1:])
+        x = jnp.concatenate([packs[:, i] for i in range(packing)], axis=-1)
+        keys = None if keys is None else keys[::packing]
+        return D(params, stats, x, y, keys, **flags)
+
+    return apply

@@ -1,0 +1,72 @@
+"""The interface of a term: its inputs, and the parts that it adds to the losses of both players."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import ClassVar, NamedTuple, Protocol
+
+from jax import Array
+
+from jaxgan.errors import UserError
+
+Network = Callable[[Array], Array]
+
+
+class DTermInputs(NamedTuple):
+    """Inputs of terms of D's loss: this device's share of the minibatch, and D and G with their current parameters."""
+
+    D: Network  # x [n, *shape] -> logits [n]
+    G: Network  # z [n, d] -> x [n, *shape], constant
+    x: Array  # [n, *shape] data
+    fake: Array  # [n, *shape] G(z), constant
+    z: Array  # [n, d]
+    keys: Array  # [n] PRNG keys, one per example
+    y: Array | None  # [n] int32 classes of x and of the fakes; None if the players are unconditional
+    real_logits: Array  # [m] of the global minibatch
+    fake_logits: Array  # [m]
+    real_classes: Array | None  # [n, K] logits of D's auxiliary classifier on x, if it has one
+    fake_classes: Array | None  # [n, K] on the fakes
+    stats: dict  # D's statistics, with the state of terms by name
+    count: Array  # uint32 scalar, updates of D before this one
+
+
+class GTermInputs(NamedTuple):
+    """Inputs of terms of G's loss: this device's share of the minibatch, and G with its current parameters."""
+
+    G: Network  # z [n, d] -> x [n, *shape]
+    z: Array  # [n, d]
+    keys: Array  # [n] PRNG keys, one per example
+    y: Array | None  # [n] int32 classes of the fakes
+    classes: Array | None  # [n, K] logits of D's auxiliary classifier on the fakes, if it has one
+
+
+class Part(NamedTuple):
+    """One addend of one player's loss."""
+
+    name: str  # of its metric, which is weighted
+    label: str  # of that metric in reports
+    weight: str  # the term's field that weights it; at 0 the part is left out of the program
+    function: Callable[..., Array]  # (term with traced fields, DTermInputs or GTermInputs) -> scalar, unweighted
+
+
+class Term(Protocol):
+    """A dataclass of float fields, the section `objective.NAME`, with the parts that it adds to both losses.
+
+    A term with state of its own (LeCam's moving averages) also has `init_state() -> state` and
+    `update_state(state, DTermInputs) -> state`, called in D's update before the parts are evaluated; the state is in
+    `DTermInputs.stats` under the term's name.
+    """
+
+    D_PARTS: ClassVar[tuple[Part, ...]]
+    G_PARTS: ClassVar[tuple[Part, ...]]
+
+    def check(self) -> None:
+        """Raises UserError if a field is out of range."""
+
+
+def check_weights(name: str, term: Term) -> None:
+    """Raises UserError if a field of the section `objective.name` is negative."""
+    for field, value in dataclasses.asdict(term).items():  # type: ignore[call-overload]
+        if not value >= 0:
+            raise UserError(f"objective.{name}.{field} must be 0 or more, not {value}.")
