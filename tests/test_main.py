@@ -119,7 +119,7 @@ def test_evaluate_writes_the_report_again(call, work):
     after, now = (work / "report.html").read_text(), json.loads((work / "evaluation.json").read_text())
     old, new = (f"{found['validation_log_likelihood']:.1f}" for found in (scores, now))
     assert old != new and f"log-likelihood (nats): {old} at step 10" in before
-    assert f"log-likelihood (nats): {new} at step 10; best: {old} at step 10." in after
+    assert f"log-likelihood (nats): {new} at step 10; best: {old} at step 10; " in after
     assert f"<td>{new}</td><td>{old}</td>" in after and "<td>samples</td><td>2</td>" in after
     assert "measured on 64 samples, the last as below" in after
     (work / "report.html").unlink()

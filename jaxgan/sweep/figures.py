@@ -252,7 +252,8 @@ def samples(workdir: Path, settings: Sequence[Setting], metric: str | None) -> b
     count = len(settings) + bool(real)
     columns = min(count, 4)
     rows = -(-count // columns)
-    figure = plots.new_figure(3.2 * columns, 3.6 * rows)
+    lines = 2 + max(setting.label.count(", ") for setting in settings)  # of a title
+    figure = plots.new_figure(3.2 * columns, (3.2 + 0.2 * lines) * rows)
     axes = list(figure.subplots(rows, columns, squeeze=False).reshape(-1))
     for axis in axes[count:]:
         axis.axis("off")
