@@ -182,7 +182,7 @@ MUTANTS = [
     Mutant("jaxgan/run/checkpoints.py", "stay = {*steps[-self.keep :], _best(",
            "stay = {*steps[-self.keep - 1 :], _best(", "tests/test_checkpoints.py -k newest_and_the_best",
            "a checkpoint too many is kept"),
-    Mutant("jaxgan/run/checkpoints.py", "if score > -math.inf]", "]", "tests/test_checkpoints.py",
+    Mutant("jaxgan/run/checkpoints.py", "if score > -math.inf]", "]", "tests/test_checkpoints.py -k without_a_score",
            "a checkpoint without a score may be the best"),
     Mutant("jaxgan/run/checkpoints.py", 'if about["step"] != step or digest != _digest(about, arrays):',
            'if about["step"] != step:', "tests/test_checkpoints.py -k damaged",
