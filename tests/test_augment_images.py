@@ -74,6 +74,10 @@ def test_the_controller_moves_p_every_interval_by_the_published_step():
     for _ in range(4):  # mean sign 0 is below .6
         state = ada.update(state, jnp.array([1.0, -1.0] * 25))
     assert float(state.p) == pytest.approx(0, abs=1e-7)
+    state = Strength(jnp.asarray(0.5), jnp.zeros(()), jnp.uint32(0))
+    for _ in range(4):  # a mean sign of .3 is below .6, though four of them add up to more
+        state = ada.update(state, jnp.array([1.0] * 13 + [-1.0] * 7))
+    assert float(state.p) == pytest.approx(0.5 - 4 * 20 / 1000)
     assert float(ada.update(Strength(jnp.zeros(()), jnp.asarray(-3.0), jnp.uint32(3)), jnp.full((50,), -1.0)).p) == 0
 
 

@@ -177,6 +177,12 @@ def test_the_newest_and_the_best_stay(tmp_path):
     assert_is(checkpoints.restore(state(0), step=2), 2)
 
 
+def test_without_a_score_none_is_the_best(tmp_path):
+    saved(tmp_path, 1, 2)
+    with opened(tmp_path) as checkpoints:
+        assert checkpoints.steps() == [1, 2] and checkpoints.best_step() is None
+
+
 def truncate(place: Path) -> None:
     path = largest(place)
     os.truncate(path, path.stat().st_size // 2)

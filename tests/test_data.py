@@ -301,6 +301,13 @@ def test_pixels_are_scaled_to_the_unit_interval():
     assert y[0, 0, 0, 0] == 0 and y[0, -1, -1, 0] == 1
 
 
+def test_pixels_from_minus_one_to_one():
+    x = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
+    y = decode(jnp.asarray(x), 0.0, -1.0)
+    np.testing.assert_allclose(y, x / 127.5 - 1, atol=1e-6)
+    np.testing.assert_array_equal(encode(np.asarray(y), 0.0, -1.0), x)
+
+
 def test_contrast_normalization_is_the_2014_codes():
     x = random_images(5, 32, 32, 3)
     flat = x.reshape(5, -1).astype(np.float64)

@@ -143,3 +143,6 @@ def test_minibatch_deviation_is_one_number_per_group():
     y = minibatch_deviation(x, 2)
     np.testing.assert_allclose(y[:2, ..., 1], 1e-4, atol=1e-6)
     np.testing.assert_allclose(y[2:, ..., 1], 2.0, atol=1e-4)
+    # Four examples in groups of two that follow each other: 0 and 2, then 10 and 16.
+    pixels = jnp.asarray([0.0, 2.0, 10.0, 16.0]).reshape(4, 1, 1, 1)
+    np.testing.assert_allclose(minibatch_deviation(pixels, 2)[:, 0, 0, 1], [1, 1, 3, 3], rtol=1e-5)
