@@ -221,18 +221,20 @@ def test_settings_are_compared_on_the_seeds_that_all_have():
 
 
 @pytest.mark.parametrize(
-    "scores",
+    ("scores", "shared"),
     [
-        {},
-        {"a": {0: 1.0, 1: 2.0, 2: 3.0}},
-        {"a": {0: 1.0, 1: 2.0}, "b": {0: 11.0, 1: 12.0}},
-        {"a": {0: 1.0, 1: 2.0, 2: 3.0}, "b": {3: 1.0, 4: 2.0, 5: 3.0}},
-        {"a": dict.fromkeys(range(5)), "b": dict.fromkeys(range(5))},
+        ({}, 0),
+        ({"a": {0: 1.0, 1: 2.0, 2: 3.0}}, 3),
+        ({"a": {0: 1.0, 1: 2.0}, "b": {0: 11.0, 1: 12.0}}, 2),
+        ({"a": {0: 1.0, 1: 2.0, 2: 3.0}, "b": {2: 11.0}}, 1),
+        ({"a": {0: 1.0, 1: 2.0, 2: 3.0}, "b": {3: 1.0, 4: 2.0, 5: 3.0}}, 0),
+        ({"a": dict.fromkeys(range(5)), "b": dict.fromkeys(range(5))}, 5),
     ],
-    ids=["nothing", "one setting", "two seeds", "no seed in common", "all diverged"],
+    ids=["nothing", "one setting", "two seeds", "too few of one setting", "no seed in common", "all diverged"],
 )
-def test_no_verdict(scores):
-    assert [v.verdict for v in compare(scores)] == [""] * len(scores)
+def test_no_verdict(scores, shared):
+    """Only the number of common seeds."""
+    assert [(v.verdict, v.seeds) for v in compare(scores)] == [("", shared)] * len(scores)
 
 
 def test_equal_scores_are_not_distinguishable():

@@ -167,8 +167,8 @@ def _why_no_verdict(swept: Swept, verdicts: dict[str, list[Verdict]]) -> str:
         return "There is one setting, so there is nothing to compare."
     shared = max((verdict.seeds for found in verdicts.values() for verdict in found), default=0)
     return (
-        f"No verdict: settings are compared on the seeds that they have in common, which are {shared}, and under "
-        f"{MIN_SEEDS} say nothing; add seeds."
+        f"No verdict: a comparison needs at least {MIN_SEEDS} seeds that all settings have in common, and there "
+        f"{'is' if shared == 1 else 'are'} {shared}; add seeds."
     )
 
 

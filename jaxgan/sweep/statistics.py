@@ -230,7 +230,8 @@ def compare(scores: Mapping[str, Mapping[int, float | None]]) -> list[Verdict]:
     """
     means = {label: mean_interval(list(of.values())) for label, of in scores.items()}
     judged = [label for label, of in scores.items() if len(of) >= MIN_SEEDS]
-    shared = sorted(set.intersection(*(set(scores[label]) for label in judged))) if judged else []
+    compared = judged if len(judged) > 1 else list(scores)
+    shared = sorted(set.intersection(*(set(scores[label]) for label in compared))) if compared else []
     columns = [_scores([scores[label][seed] for seed in shared]) for label in judged]
     silent = len(judged) < 2 or len(shared) < MIN_SEEDS or not np.isfinite(columns).any()
     if silent:
