@@ -50,10 +50,8 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 import time
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -61,11 +59,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.dynamics import PLAYERS, kept, timed, write_result
-from jaxgan import errors
+from experiments import lab
+from experiments.dynamics import PLAYERS
 from jaxgan.algorithm1 import accumulate_steps, zero_metrics
 from jaxgan.config import default, update
-from jaxgan.config.fields import not_a_choice
 from jaxgan.data.mixture import Mixture
 from jaxgan.errors import UserError
 from jaxgan.files import write_atomically
@@ -253,11 +250,7 @@ def picture(runs: dict[str, dict[str, np.ndarray]], steps: int) -> bytes:
 
 
 def read_flags() -> argparse.Namespace:
-    parser = argparse.ArgumentParser("python -m experiments.adjustment", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.error = errors.usage_error
-    parser.add_argument("--quick", action="store_true", help="3 seeds of 400 steps, width 32")
-    parser.add_argument("--out", type=Path, default=Path("runs/adjustment"))
+    parser = lab.make_parser("adjustment", __doc__, quick="3 seeds of 400 steps, width 32")
     parser.add_argument("--method", nargs="+", default=list(SHOWN), help=f"of {', '.join(METHODS)}; plain is added")
     parser.add_argument("--steps", type=int, help=f"rounded down to a multiple of {LOOKS}")
     parser.add_argument("--seeds", type=int)
@@ -266,13 +259,8 @@ def read_flags() -> argparse.Namespace:
     parser.add_argument("--batch_size", type=int, default=64)
     parser.add_argument("--learning_rate", type=float, default=6e-4)
     parser.add_argument("--weight", type=float, default=1.0, help="of the symplectic and the consensus term")
-    flags = parser.parse_args()
-    for name, quick, full in (("steps", 400, 5000), ("seeds", 3, 10), ("width", 32, 64)):
-        if getattr(flags, name) is None:
-            setattr(flags, name, quick if flags.quick else full)
-    for name in flags.method:
-        if name not in METHODS:
-            raise not_a_choice("--method", name, METHODS)
+    flags = lab.parse(parser, steps=(5000, 400), seeds=(10, 3), width=(64, 32))
+    lab.check_choices("--method", flags.method, METHODS)
     if flags.batch_size % len(MODES) or not 0 < flags.batch_size <= EXAMPLES:
         raise UserError(f"--batch_size={flags.batch_size} must be a multiple of the {len(MODES)} modes.")
     if flags.steps < LOOKS or min(flags.seeds, flags.width, flags.layers) < 1:
@@ -314,20 +302,20 @@ def main() -> None:
     length = {"steps": flags.steps, "seeds": flags.seeds}
     data, runs, seconds = training_set(), {}, {}
     for name in names:
-        make = partial(timed, lambda name=name: train(*game(name, **setting), data=data, **length))
-        found = kept(flags.out, {"method": name} | setting | length, make)
+        make = partial(lab.timed, lambda name=name: train(*game(name, **setting), data=data, **length))
+        found = lab.cached(flags.out, {"method": name} | setting | length, make)
         seconds[name] = found.pop("cpu")
         runs[name] = {score: np.asarray(numbers) for score, numbers in found.items()}
         print(f"{name}: {flags.seeds} seeds of {flags.steps} steps, {seconds[name]:.0f} s of CPU time", flush=True)
     summaries = {name: summary(found, runs["plain"]) for name, found in runs.items()}
     table(runs, summaries)
     clock = time.perf_counter() - started
-    write_result(flags.out, {"setting": setting | {"steps": flags.steps, "seeds": flags.seeds}, "summary": summaries,
-                             "courses": {m: {k: v for k, v in f.items() if k != "samples"} for m, f in runs.items()},
-                             "published": PUBLISHED, "cpu_seconds": seconds, "seconds": clock})  # fmt: skip
+    courses = {m: {k: v for k, v in f.items() if k != "samples"} for m, f in runs.items()}
+    lab.write_result(flags.out, {"setting": setting | length, "summary": summaries, "courses": courses,
+                                 "published": PUBLISHED, "cpu_seconds": seconds, "seconds": clock})  # fmt: skip
     write_atomically(flags.out / "adjustment.png", picture(runs, flags.steps))
     print(f"{clock:.0f} s; {flags.out}")
 
 
 if __name__ == "__main__":
-    sys.exit(errors.run_cli(main))
+    lab.run(main)

@@ -33,13 +33,11 @@ cluster. 82 s, 122 s of CPU time, on two idle cores of an AMD EPYC (Zen 3), 2026
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import math
 import sys
 import time
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -47,8 +45,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.dynamics import write_result
-from jaxgan import errors
+from experiments import lab
 from jaxgan.algorithm1 import accumulate_steps, zero_metrics
 from jaxgan.config import default, update
 from jaxgan.errors import UserError
@@ -346,16 +343,11 @@ def enumeration(sizes: tuple[int, ...]) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser("python -m experiments.basins", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.error = errors.usage_error
-    parser.add_argument("--quick", action="store_true", help="4 seeds of 4,000 steps")
-    parser.add_argument("--out", type=Path, default=Path("runs/basins"))
+    parser = lab.make_parser("basins", __doc__, quick="4 seeds of 4,000 steps")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--seeds", type=int)
-    flags = parser.parse_args()
-    steps = (4000 if flags.quick else 20_000) if flags.steps is None else flags.steps
-    seeds = (4 if flags.quick else 16) if flags.seeds is None else flags.seeds
+    flags = lab.parse(parser, steps=(20_000, 4000), seeds=(16, 4))
+    steps, seeds = flags.steps, flags.seeds
     if steps < 20 or seeds < 1:
         raise UserError(f"--steps={steps} must be 20 or more, and --seeds={seeds} 1 or more.")
 
@@ -379,7 +371,7 @@ def main() -> None:
               "value / JSD near p": {str(e): r for e, r in game["value / JSD near p"].items()},
               "clusters": {name: found | {"covered": covered(found)} for name, found in runs.items()},
               "seconds": seconds}  # fmt: skip
-    write_result(flags.out, result)
+    lab.write_result(flags.out, result)
     write_atomically(flags.out / "basins.png", picture(game, runs))
     print(f"{seconds:.0f} s; {flags.out}")
     for row in counted["rows"]:
@@ -391,4 +383,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(errors.run_cli(main))
+    lab.run(main)

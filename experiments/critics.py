@@ -55,13 +55,11 @@ and spectral are .19, .16, .58 and .03, .02, .16: the smaller minibatch is not w
 
 from __future__ import annotations
 
-import argparse
 import math
 import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -69,10 +67,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.dynamics import kept, write_result
-from jaxgan import errors
+from experiments import lab
 from jaxgan.config import default, update
-from jaxgan.config.fields import not_a_choice
 from jaxgan.errors import UserError
 from jaxgan.files import write_atomically
 from jaxgan.game.batches import Batch, Frame, local_indices, sample_noise
@@ -399,29 +395,18 @@ def as_pair(text: str) -> tuple[int, int]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser("python -m experiments.critics", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.error = errors.usage_error
-    parser.add_argument("--quick", action="store_true", help="the first pair, 300 steps, one seed")
+    parser = lab.make_parser("critics", __doc__, quick="the first pair, 300 steps, one seed")
     parser.add_argument("--full", action="store_true", help="the released iterations and minibatch; hours on a CPU")
-    parser.add_argument("--out", type=Path, default=Path("runs/critics"))
     parser.add_argument("--pair", nargs="+", help="dimension,funnels; default 2,4 2,64 8,4 8,64")
-    parser.add_argument("--method", nargs="+", help=f"of {', '.join(METHODS)}; default: all")
+    parser.add_argument("--method", nargs="+", default=list(METHODS), help=f"of {', '.join(METHODS)}; default: all")
     parser.add_argument("--steps", type=int, help="at most; no method takes more than in the released code")
     parser.add_argument("--batch_size", type=int)
     parser.add_argument("--seeds", type=int)
-    flags = parser.parse_args()
+    full_steps, full_batch = (max(RELEASED.values()), 1024) if "--full" in sys.argv else (5000, 256)
+    flags = lab.parse(parser, steps=(full_steps, 300), batch_size=(full_batch, 64), seeds=(3, 1))
     pairs = [as_pair(text) for text in flags.pair] if flags.pair else list(DEFAULT_PAIRS[: 1 if flags.quick else None])
-    names = flags.method or list(METHODS)
-    default_steps, default_batch = (
-        (300, 64) if flags.quick else (max(RELEASED.values()), 1024) if flags.full else (5000, 256)
-    )
-    steps = default_steps if flags.steps is None else flags.steps
-    batch_size = default_batch if flags.batch_size is None else flags.batch_size
-    seeds = (1 if flags.quick else 3) if flags.seeds is None else flags.seeds
-    for name in names:
-        if name not in METHODS:
-            raise not_a_choice("--method", name, METHODS)
+    names, steps, batch_size, seeds = flags.method, flags.steps, flags.batch_size, flags.seeds
+    lab.check_choices("--method", names, METHODS)
     if steps < LOOKS or batch_size < 1 or seeds < 1:
         raise UserError(
             f"--steps={steps} must be {LOOKS} or more, --batch_size={batch_size} and --seeds={seeds} 1 or more."
@@ -433,21 +418,21 @@ def main() -> None:
         for name in names:
             count = min(steps, RELEASED[name])
             setting = {"steps": count, "batch_size": batch_size, "seeds": seeds}
-            found = kept(flags.out, {"method": name, "pair": pair} | setting, partial(train, name, pair, **setting))
+            compute = partial(train, name, pair, **setting)
+            found = lab.cached(flags.out, {"method": name, "pair": pair} | setting, compute)
             runs[pair][name] = {score: np.asarray(numbers) for score, numbers in found.items()}
             print(f"{pair[0]}, {pair[1]} {name}: {time.perf_counter() - started_at:.0f} s", file=sys.stderr, flush=True)
     rows, held = table(runs), verdicts(runs)
     seconds = time.perf_counter() - started_at
     scored = {f"{d}, {n}": {name: {k: a for k, a in found.items() if k not in ("critic", "u")}
                           for name, found in methods.items()} for (d, n), methods in runs.items()}  # fmt: skip
-    write_result(flags.out, {"table": rows, "holds": held, "runs": scored, "steps": steps, "batch_size": batch_size,
-                             "seeds": seeds, "seconds": seconds})  # fmt: skip
+    lab.write_result(flags.out, {"table": rows, "holds": held, "runs": scored, "steps": steps, "batch_size": batch_size,
+                                 "seeds": seeds, "seconds": seconds})  # fmt: skip
     write_atomically(flags.out / "critics.png", picture(runs))
     print()
-    for claim, holds in held.items():
-        print(f"{claim:72}{'holds' if holds else 'does not hold'}")
+    lab.print_verdicts(held)
     print(f"{seconds:.0f} s; {flags.out}")
 
 
 if __name__ == "__main__":
-    sys.exit(errors.run_cli(main))
+    lab.run(main)

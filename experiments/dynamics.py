@@ -8,13 +8,8 @@ root of that where two eigenvalues meet.
 
 from __future__ import annotations
 
-import json
-import os
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import NormalDist
 from typing import Any, NamedTuple
 
@@ -24,8 +19,7 @@ import numpy as np
 
 from jaxgan.algorithm1 import train_step
 from jaxgan.augment import Nothing
-from jaxgan.config import default, fingerprint, update
-from jaxgan.files import write_atomically
+from jaxgan.config import default, update
 from jaxgan.game.batches import TrainingSet
 from jaxgan.game.build import build
 from jaxgan.game.gan import Gan
@@ -101,7 +95,7 @@ def vector(state: GanState) -> jax.Array:
     return jnp.concatenate([jnp.reshape(leaves[i], (-1,)) for i in _floats(state)])
 
 
-def filled(state: GanState, numbers: jax.Array) -> GanState:
+def with_floats(state: GanState, numbers: jax.Array) -> GanState:
     """The state with its floating-point numbers replaced by `numbers` [d], its counters as they are."""
     leaves, tree = jax.tree.flatten(state)
     first = 0
@@ -112,12 +106,12 @@ def filled(state: GanState, numbers: jax.Array) -> GanState:
     return jax.tree.unflatten(tree, leaves)
 
 
-def position(state: GanState) -> jax.Array:
+def coordinates(state: GanState) -> jax.Array:
     """(theta, psi): [2] float32."""
     return jnp.stack([state.generator.params["theta"][0], state.discriminator.params["psi"][0]])
 
 
-def started(game: Game, hparams: HParams, theta: float | jax.Array, psi: float | jax.Array) -> GanState:
+def initial_state(game: Game, hparams: HParams, theta: float | jax.Array, psi: float | jax.Array) -> GanState:
     """The state before the first step, at (theta, psi)."""
     state = game.gan.init(hparams)
     theta, psi = (jnp.reshape(jnp.asarray(a, jnp.float32), (1,)) for a in (theta, psi))
@@ -131,7 +125,7 @@ def started(game: Game, hparams: HParams, theta: float | jax.Array, psi: float |
 # --- What the step does -----------------------------------------------------------------------------------------------
 
 
-def stepper(game: Game, hparams: HParams) -> Callable[[GanState], GanState]:
+def make_step(game: Game, hparams: HParams) -> Callable[[GanState], GanState]:
     def step(state: GanState) -> GanState:
         for movers in game.turns:
             still = {f"optimizer.{player}.learning_rate": jnp.zeros(()) for player in PLAYERS if player not in movers}
@@ -141,7 +135,7 @@ def stepper(game: Game, hparams: HParams) -> Callable[[GanState], GanState]:
     return step
 
 
-def adjusted(A: np.ndarray, update: str, weight: float) -> np.ndarray:
+def corrected_flow(A: np.ndarray, update: str, weight: float) -> np.ndarray:
     """The linear flow dw/dt = A w with the term of `train.update` added, if it has one: [d, d] -> [d, d].
 
     xi = -A w and J = -A, so that the flow is -(xi + weight J^T xi), or with (J^T - J) / 2 in place of J^T.
@@ -153,10 +147,10 @@ def adjusted(A: np.ndarray, update: str, weight: float) -> np.ndarray:
 
 def jacobian(game: Game, hparams: HParams, *, at: GanState, steps: int = 1) -> jax.Array:
     """d(state after `steps` steps) / d(state `at`), over its floating-point numbers: [d, d] float32."""
-    step = stepper(game, hparams)
+    step = make_step(game, hparams)
 
     def run(numbers: jax.Array) -> jax.Array:
-        state = filled(at, numbers)
+        state = with_floats(at, numbers)
         for _ in range(steps):
             state = step(state)
         return vector(state)
@@ -166,14 +160,14 @@ def jacobian(game: Game, hparams: HParams, *, at: GanState, steps: int = 1) -> j
 
 def trajectory(game: Game, hparams: HParams, *, start: GanState, steps: int) -> jax.Array:
     """(theta, psi) before and after each of `steps` steps: [steps + 1, 2] float32."""
-    step = stepper(game, hparams)
+    step = make_step(game, hparams)
 
     def body(state: GanState, _) -> tuple[GanState, jax.Array]:
         state = step(state)
-        return state, position(state)
+        return state, coordinates(state)
 
     _, visited = jax.lax.scan(body, start, length=steps)
-    return jnp.concatenate([position(start)[None], visited])
+    return jnp.concatenate([coordinates(start)[None], visited])
 
 
 def growth(game: Game, hparams: HParams, *, start: GanState, steps: int, period: int = 1) -> jax.Array:
@@ -181,11 +175,11 @@ def growth(game: Game, hparams: HParams, *, start: GanState, steps: int, period:
 
     After every period the state is scaled back to `RADIUS`: so it stays where the step is linear, and never underflows.
     """
-    step = stepper(game, hparams)
+    step = make_step(game, hparams)
 
     def body(state: GanState, _) -> tuple[GanState, jax.Array]:
         numbers = vector(state)
-        state = filled(state, numbers * (RADIUS / jnp.linalg.norm(numbers)))
+        state = with_floats(state, numbers * (RADIUS / jnp.linalg.norm(numbers)))
         for _ in range(period):
             state = step(state)
         return state, jnp.linalg.norm(vector(state)) / RADIUS
@@ -208,42 +202,3 @@ def rate(factors: np.ndarray) -> np.ndarray:
 def moduli(jacobians: np.ndarray) -> np.ndarray:
     """The largest modulus of the eigenvalues: [..., d, d] -> [...]."""
     return np.abs(np.linalg.eigvals(np.asarray(jacobians, np.float64))).max(axis=-1)
-
-
-def at_once(function: Callable, cases: Sequence[Any]) -> Iterator[Any]:
-    """`function` of each case, in their order, as many at a time as there are cores: compilation uses one core."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield from pool.map(function, cases)
-
-
-# --- What an experiment leaves ----------------------------------------------------------------------------------------
-
-
-def kept(out: Path, setting: Mapping[str, Any], make: Callable[[], Any]) -> Any:
-    """What `make` returns, from out/parts/ if it was made there before: so a stopped command goes on where it was.
-
-    Args:
-      setting: all that decides the result; two that differ have two files, which processes may write side by side.
-      make: returns what JSON has, and arrays, which come back as lists.
-    """
-    path = out / "parts" / f"{fingerprint(setting)}.json"
-    if not path.exists():
-        write_atomically(path, _json({"setting": setting, "made": make()}))
-    return json.loads(path.read_bytes())["made"]
-
-
-def timed(make: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
-    """What `make` returns, and as `cpu` the seconds of CPU time that it took."""
-    begun = time.process_time()
-    return {**make(), "cpu": time.process_time() - begun}
-
-
-def _json(value: Mapping[str, Any]) -> bytes:
-    """Numbers of NumPy become those of JSON."""
-    plain = lambda a: a.tolist() if isinstance(a, np.ndarray | np.generic) else str(a)  # noqa: E731
-    return (json.dumps(value, indent=1, default=plain) + "\n").encode()
-
-
-def write_result(out: Path, result: Mapping[str, Any]) -> None:
-    """result.json in `out`."""
-    write_atomically(out / "result.json", _json(result))

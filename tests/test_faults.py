@@ -47,7 +47,7 @@ def lab(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         for key, value in quick.items():
             patch.setitem(faults.TINY, key, value)
-        yield faults.Lab(tmp_path_factory.mktemp("faults"))
+        yield faults.Testbed(tmp_path_factory.mktemp("faults"))
 
 
 @pytest.mark.parametrize(("fault", "tries"), [(faults.killed, 1), (faults.hosts, 1)])
