@@ -99,7 +99,7 @@ MIXTURE = Mixture(np.full(16, 1 / 16, np.float32), MODES, np.full(16, DEVIATION,
 FIRST_SEED = 100  # the settings were tried on smaller ones
 EXAMPLES = 2**18  # in the training set
 SAMPLES = 2560
-LOOKS = 20
+NUM_EVALS = 20
 BALANCED = 0.05  # nats
 
 
@@ -164,8 +164,8 @@ def train(gan: Gan, hparams: HParams, *, data: np.ndarray, steps: int, seeds: in
     """A population of seeds.
 
     Returns:
-      d_loss, g_loss [seeds, LOOKS], means over the steps since the last look; modes, high_quality, mode_kl
-      [seeds, LOOKS]; samples [seeds, SAMPLES, 2] of the last look.
+      d_loss, g_loss [seeds, NUM_EVALS], means over the steps since the last evaluation; modes, high_quality, mode_kl
+      [seeds, NUM_EVALS]; samples [seeds, SAMPLES, 2] of the last evaluation.
     """
 
     def advance(hparams: HParams, state: GanState, data: TrainingSet, n: jax.Array):
@@ -177,11 +177,11 @@ def train(gan: Gan, hparams: HParams, *, data: np.ndarray, steps: int, seeds: in
 
     population = {key: np.stack([value] * seeds) for key, value in hparams.items()}
     members = devices.shard(population | {"seed": FIRST_SEED + np.arange(seeds, dtype=np.uint32)}, seeds)
-    examples, n = devices.replicate(TrainingSet(data)), devices.replicate(np.uint32(steps // LOOKS))
+    examples, n = devices.replicate(TrainingSet(data)), devices.replicate(np.uint32(steps // NUM_EVALS))
     states = devices.MemberMap(lambda hparams: begin(gan, hparams), own=1)(members)
     walk = devices.MemberMap(advance, own=2, shared=2, donate=(1,))
     looks = []
-    for _ in range(LOOKS):
+    for _ in range(NUM_EVALS):
         out = walk(members, states, examples, n)
         states = [member[0] for member in out]
         looks.append(devices.gather([member[1] for member in out], seeds))
@@ -214,7 +214,7 @@ def picture(runs: dict[str, dict[str, np.ndarray]], steps: int) -> bytes:
     figure = new_figure(13, 7.6)
     above, below = figure.subfigures(2, 1)
     axes = above.subplots(1, 3)
-    at = np.arange(1, LOOKS + 1) * (steps // LOOKS)
+    at = np.arange(1, NUM_EVALS + 1) * (steps // NUM_EVALS)
     titles = {"d_loss": "D's loss", "high_quality": "share of samples within 3 deviations of a mode",
               "mode_kl": "KL of the modes' shares from 1/16 (nats)"}  # fmt: skip
     for axis, (name, title) in zip(axes, titles.items(), strict=True):
@@ -252,7 +252,7 @@ def picture(runs: dict[str, dict[str, np.ndarray]], steps: int) -> bytes:
 def read_flags() -> argparse.Namespace:
     parser = lab.make_parser("adjustment", __doc__, quick="3 seeds of 400 steps, width 32")
     parser.add_argument("--method", nargs="+", default=list(SHOWN), help=f"of {', '.join(METHODS)}; plain is added")
-    parser.add_argument("--steps", type=int, help=f"rounded down to a multiple of {LOOKS}")
+    parser.add_argument("--steps", type=int, help=f"rounded down to a multiple of {NUM_EVALS}")
     parser.add_argument("--seeds", type=int)
     parser.add_argument("--width", type=int)
     parser.add_argument("--layers", type=int, default=6)
@@ -263,9 +263,9 @@ def read_flags() -> argparse.Namespace:
     lab.check_choices("--method", flags.method, METHODS)
     if flags.batch_size % len(MODES) or not 0 < flags.batch_size <= EXAMPLES:
         raise UserError(f"--batch_size={flags.batch_size} must be a multiple of the {len(MODES)} modes.")
-    if flags.steps < LOOKS or min(flags.seeds, flags.width, flags.layers) < 1:
+    if flags.steps < NUM_EVALS or min(flags.seeds, flags.width, flags.layers) < 1:
         raise UserError(
-            f"--steps={flags.steps} must be {LOOKS} or more, and --seeds={flags.seeds}, --width={flags.width} and "
+            f"--steps={flags.steps} must be {NUM_EVALS} or more, and --seeds={flags.seeds}, --width={flags.width} and "
             f"--layers={flags.layers} 1 or more."
         )
     if not (flags.learning_rate > 0 and flags.weight >= 0):
@@ -275,7 +275,7 @@ def read_flags() -> argparse.Namespace:
 
 def table(runs: dict[str, dict[str, np.ndarray]], summaries: dict[str, dict[str, Any]]) -> None:
     """Prints the courses of both losses beside the published ones, and the scores at the end."""
-    shares = [0, *range(LOOKS // 5 - 1, LOOKS, LOOKS // 5)]
+    shares = [0, *range(NUM_EVALS // 5 - 1, NUM_EVALS, NUM_EVALS // 5)]
     print(f"{'':20}{'':10}{'first':>9}" + "".join(f"{f'{k}/5':>9}" for k in range(1, 6)) + "   of the steps")
     for method, found in runs.items():
         for i, name in enumerate(("d_loss", "g_loss")):

@@ -1,9 +1,9 @@
 """Small games as dynamical systems: the training step itself as a map, its Jacobian, its rate and its trajectories.
 
-A game of `toy` players has two parameters: G(z) = theta, D(x) = psi x, and data that are all at 0. The map is
-`algorithm1.train_step` with everything that it carries along: the parameters, and the floating-point numbers of the
-optimizers and of lookahead. Everything is float32, as in training, so moduli are good to about 1e-7, and to about the
-root of that where two eigenvalues meet.
+A game of `toy` players has two parameters, G(z) = theta and D(x) = psi x, and all its data are 0. The map is
+`algorithm1.train_step` on its whole state: the parameters and the floating-point numbers of the optimizers and of
+lookahead. Everything is float32, as in training, so moduli are accurate to about 1e-7, and to about the square root of
+that where two eigenvalues meet.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ RADIUS = 1e-3  # of the neighbourhood of the equilibrium in which a rate is meas
 
 
 class Game(NamedTuple):
-    """A game of two parameters, ready to be stepped."""
+    """A game of two parameters with its hyperparameters and data."""
 
     gan: Gan
     hparams: HParams
     data: TrainingSet
-    # Who moves in each part of a step. More than one part makes alternating steps of an update that has only
-    # simultaneous ones, for optimizers without memory: who waits has learning rate 0.
+    # The players updated in each part of a step. With two parts, an update that is only simultaneous alternates; the
+    # other player has learning rate 0, which is right for optimizers without memory.
     turns: tuple[tuple[str, ...], ...] = (PLAYERS,)
 
 
@@ -53,8 +53,8 @@ def dirac(changes: Mapping[str, Any], *, noise: bool = False, batch_size: int = 
 
     Args:
       changes: {'objective.loss': ...}, the optimizers among them (`sgd`).
-      noise: whether there is instance noise by quantiles (`QuantileNoise`), of deviation hparams['noise'].
-      batch_size: examples are all alike, so that 1 is as good as more; with noise, the number of quantiles.
+      noise: whether to add instance noise by quantiles (`QuantileNoise`) with standard deviation hparams['noise'].
+      batch_size: 1 suffices, as all examples are equal; with noise, the number of quantiles.
     """
     base = {"generator.name": "toy", "discriminator.name": "toy", "prior.size": 1, "train.batch_size": batch_size}
     config = update(default(), base | dict(changes))
@@ -68,8 +68,8 @@ def dirac(changes: Mapping[str, Any], *, noise: bool = False, batch_size: int = 
 class QuantileNoise(Nothing):
     """Instance noise in expectation: the same normal quantiles in every minibatch, with mean 0 and variance 1.
 
-    The random noise of `augment.name=instance_noise` moves every step by chance; a rate is that of the mean step. As D
-    is linear here, the Jacobian at 0 depends on the noise's first two moments alone, and is exact.
+    `augment.name=instance_noise` makes every step random, while a rate is that of the mean step. As D is linear here,
+    the Jacobian at 0 depends only on the first two moments of the noise, and is exact.
     """
 
     deviation: float | jax.Array = 0.1
@@ -96,7 +96,7 @@ def vector(state: GanState) -> jax.Array:
 
 
 def with_floats(state: GanState, numbers: jax.Array) -> GanState:
-    """The state with its floating-point numbers replaced by `numbers` [d], its counters as they are."""
+    """The state with its floating-point numbers replaced by `numbers` [d] and its counters unchanged."""
     leaves, tree = jax.tree.flatten(state)
     first = 0
     for i in _floats(state):
@@ -126,17 +126,19 @@ def initial_state(game: Game, hparams: HParams, theta: float | jax.Array, psi: f
 
 
 def make_step(game: Game, hparams: HParams) -> Callable[[GanState], GanState]:
+    """The function of one training step: state -> next state."""
+
     def step(state: GanState) -> GanState:
-        for movers in game.turns:
-            still = {f"optimizer.{player}.learning_rate": jnp.zeros(()) for player in PLAYERS if player not in movers}
-            state = train_step(gan=game.gan, hparams=hparams | still, state=state, data=game.data)[0]
+        for active in game.turns:
+            frozen = {f"optimizer.{player}.learning_rate": jnp.zeros(()) for player in PLAYERS if player not in active}
+            state = train_step(gan=game.gan, hparams=hparams | frozen, state=state, data=game.data)[0]
         return state
 
     return step
 
 
 def corrected_flow(A: np.ndarray, update: str, weight: float) -> np.ndarray:
-    """The linear flow dw/dt = A w with the term of `train.update` added, if it has one: [d, d] -> [d, d].
+    """The matrix of the linear flow dw/dt = A w with the correction of `train.update`, if any: [d, d] -> [d, d].
 
     xi = -A w and J = -A, so that the flow is -(xi + weight J^T xi), or with (J^T - J) / 2 in place of J^T.
     """
@@ -171,9 +173,9 @@ def trajectory(game: Game, hparams: HParams, *, start: GanState, steps: int) -> 
 
 
 def growth(game: Game, hparams: HParams, *, start: GanState, steps: int, period: int = 1) -> jax.Array:
-    """By what factor the state's distance from 0 grows in each `period` of steps: [steps // period] float32.
+    """The factors by which the state's norm grows per `period` of steps: [steps // period] float32.
 
-    After every period the state is scaled back to `RADIUS`: so it stays where the step is linear, and never underflows.
+    After every period the state is rescaled to the norm `RADIUS`, where the step is linear and nothing underflows.
     """
     step = make_step(game, hparams)
 
@@ -190,8 +192,9 @@ def growth(game: Game, hparams: HParams, *, start: GanState, steps: int, period:
 def rate(factors: np.ndarray) -> np.ndarray:
     """The geometric mean of the growth factors, [..., n] -> [...]: the contraction per period.
 
-    While the state turns, its growth is periodic about its mean. A weighted mean that fades in and out smoothly
-    (Das, Saiki, Sander and Yorke, arXiv:1508.00062) converges faster than any power of n. The first half is left out.
+    While the state rotates, its growth oscillates about its mean. A weighted mean with smooth weights that vanish at
+    both ends (Das, Saiki, Sander and Yorke, arXiv:1508.00062) converges faster than any power of n. The first half is
+    discarded.
     """
     late = np.log(np.asarray(factors, np.float64))[..., factors.shape[-1] // 2 :]
     t = (np.arange(late.shape[-1]) + 0.5) / late.shape[-1]
@@ -200,5 +203,5 @@ def rate(factors: np.ndarray) -> np.ndarray:
 
 
 def moduli(jacobians: np.ndarray) -> np.ndarray:
-    """The largest modulus of the eigenvalues: [..., d, d] -> [...]."""
+    """The spectral radius: [..., d, d] -> [...]."""
     return np.abs(np.linalg.eigvals(np.asarray(jacobians, np.float64))).max(axis=-1)

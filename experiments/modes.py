@@ -87,7 +87,7 @@ from jaxgan.train import on_device
 
 DATA = {"ring": "mixture:ring8_unit", "grid": "mixture:grid25"}
 SAMPLES = 2500  # of each G, as in both papers
-LOOKS = 5  # evaluations of a protocol, evenly spaced; the last one counts
+NUM_EVALS = 5  # evaluations of a protocol, evenly spaced; the last one counts
 SHOWN = 500  # samples of the first seed that are kept for the picture
 CEILING = 1 - math.exp(-4.5)  # the data's own share of high quality in two dimensions
 SCORES = ("modes", "high_quality", "high_quality_kl")
@@ -252,7 +252,7 @@ def trained(cells: Sequence[Cell], out: Path) -> list[dict[str, Any]]:
     """What `train` says of each cell; what `out` already has is not trained again."""
     found = []
     for number, cell in enumerate(cells, 1):
-        looks = 1 if cell.part == "rates" else LOOKS
+        looks = 1 if cell.part == "rates" else NUM_EVALS
         setting = flatten(cell.config) | {"seeds": [cell.seeds.start, cell.seeds.stop], "looks": looks}
         one = lab.cached(out, setting, partial(lab.timed, lambda cell=cell, looks=looks: train(cell, looks)))
         print(f"{number:3d} of {len(cells)}: {cell.part:7}{cell.data:5}{cell.name:38}{len(cell.seeds):4d} runs, "
@@ -499,8 +499,8 @@ def read_flags() -> argparse.Namespace:
     if not 0 < flags.width <= 1:
         raise UserError(f"--width={flags.width} must be above 0 and at most 1.")
     lab.check_choices("--losses", flags.losses, DEFAULTS["losses"][0])
-    if min(flags.veegan_steps, flags.pacgan_steps, flags.rate_steps) < LOOKS:
-        raise UserError(f"--veegan_steps, --pacgan_steps and --rate_steps must be {LOOKS} or more.")
+    if min(flags.veegan_steps, flags.pacgan_steps, flags.rate_steps) < NUM_EVALS:
+        raise UserError(f"--veegan_steps, --pacgan_steps and --rate_steps must be {NUM_EVALS} or more.")
     return flags
 
 
