@@ -42,7 +42,7 @@ from ml_collections import ConfigDict
 
 from configs import ring8
 from experiments import lab
-from jaxgan import data, evaluate, parallel, state
+from jaxgan import data, evaluate, parallel
 from jaxgan.algorithm1 import accumulate_steps, zero_metrics
 from jaxgan.config import update
 from jaxgan.data import Dataset
@@ -50,7 +50,7 @@ from jaxgan.game.batches import TrainingSet
 from jaxgan.game.build import build_for
 from jaxgan.game.gan import Gan
 from jaxgan.game.hparams import HParams, traced
-from jaxgan.game.state import GanState
+from jaxgan.game.state import GanState, stream
 from jaxgan.sweep import devices
 
 LAYOUTS = ("one after another", "vmap", "turns", "sweep")
@@ -121,7 +121,7 @@ def population(configs: Sequence[ConfigDict], mapped: Mapped) -> Population:
     gan, dataset = game(configs[0])
     init = mapped.of(gan.init, 1)
     samples = partial(evaluate.draw, gan)
-    key = state.stream(0, "evaluate")
+    key = stream(0, "evaluate")
     draw = mapped.of(lambda hparams, member: samples(hparams, member, key, configs[0].evaluate.samples), 2)
     measure = evaluate.measurer(configs[0], dataset)
     all_hparams = [traced(config) for config in configs]
