@@ -158,7 +158,7 @@ def test_the_skeleton_of_an_experiment(members, monkeypatch, tmp_path, capsys):
     assert json.loads(result)["holds"] == {"R1 ends closer to the equilibrium": True}
     assert capsys.readouterr().out.endswith(f"  {lab.VERDICTS[True]}\n")
     assert (tmp_path / "skeleton.png").stat().st_size > 0
-    monkeypatch.setattr(skeleton, "train", None)
+    monkeypatch.setattr(skeleton, "train", lambda *_, **__: pytest.fail("trained again"))
     skeleton.main()
     assert (tmp_path / "result.json").read_bytes() == result
     monkeypatch.setattr(sys, "argv", ["skeleton", "--seeds=2", f"--out={tmp_path / 'new'}"])
