@@ -155,7 +155,7 @@ def begin(gan: Gan, hparams: HParams) -> GanState:
 
 
 def draw(gan: Gan, hparams: HParams, G: Player) -> jax.Array:
-    """Samples of G, of the same z at every look: [SAMPLES, 2]."""
+    """Samples of G from the same z at every evaluation: [SAMPLES, 2]."""
     numbers = jnp.arange(SAMPLES, dtype=jnp.uint32)
     return sample(gan, hparams, G.params, G.stats, key=run_stream(hparams, "evaluate"), numbers=numbers)
 
@@ -180,13 +180,14 @@ def train(gan: Gan, hparams: HParams, *, data: np.ndarray, steps: int, seeds: in
     examples, n = devices.replicate(TrainingSet(data)), devices.replicate(np.uint32(steps // NUM_EVALS))
     states = devices.MemberMap(lambda hparams: begin(gan, hparams), own=1)(members)
     walk = devices.MemberMap(advance, own=2, shared=2, donate=(1,))
-    looks = []
+    evaluations = []
     for _ in range(NUM_EVALS):
         out = walk(members, states, examples, n)
         states = [member[0] for member in out]
-        looks.append(devices.gather([member[1] for member in out], seeds))
+        evaluations.append(devices.gather([member[1] for member in out], seeds))
     samples = devices.gather([member[2] for member in out], seeds)
-    return {name: np.stack([look[name] for look in looks], axis=1) for name in looks[0]} | {"samples": samples}
+    courses = {name: np.stack([scores[name] for scores in evaluations], axis=1) for name in evaluations[0]}
+    return courses | {"samples": samples}
 
 
 # --- What it says -----------------------------------------------------------------------------------------------------

@@ -244,8 +244,8 @@ def value_of_the_game(games: int, steps: int) -> dict[str, Any]:
 # --- Two clusters -----------------------------------------------------------------------------------------------------
 
 
-def clusters(loss: str, *, steps: int, seeds: int, looks: int = 20) -> dict[str, np.ndarray]:
-    """D's loss [seeds, looks], and the share of G's samples on the upper cluster [seeds, looks], over training."""
+def clusters(loss: str, *, steps: int, seeds: int, num_evals: int = 20) -> dict[str, np.ndarray]:
+    """D's loss and the fractions of G's samples near the `low` and the `high` cluster: [seeds, num_evals] each."""
     changes = {
         "prior.name": "uniform",
         "prior.size": 1,
@@ -269,14 +269,14 @@ def clusters(loss: str, *, steps: int, seeds: int, looks: int = 20) -> dict[str,
     gan, hparams = build(config, DataSpec((1,)), 100), traced(config)
     draw = np.random.default_rng(0)
     points = np.concatenate([draw.uniform(0, 0.3, 50), draw.uniform(4, 4.3, 50)]).astype(np.float32)[:, None]
-    data, n = TrainingSet(jnp.asarray(points)), steps // looks
+    data, n = TrainingSet(jnp.asarray(points)), steps // num_evals
 
     @jax.jit
     @partial(jax.vmap, in_axes=(0, None))
     def run(seed: jax.Array, data: TrainingSet):
         mine = hparams | {"seed": seed}
 
-        def look(state, _):
+        def train_and_sample(state, _):
             sums = zero_metrics(gan, mine, state, data)
             state, sums = accumulate_steps(gan=gan, hparams=mine, state=state, sums=sums, data=data, n=jnp.uint32(n))
             G = state.generator
@@ -285,14 +285,14 @@ def clusters(loss: str, *, steps: int, seeds: int, looks: int = 20) -> dict[str,
             low, high = jnp.abs(x - 0.15) < 0.65, jnp.abs(x - 4.15) < 0.65
             return state, (sums["d_loss"] / n, jnp.mean(low.astype(jnp.float32)), jnp.mean(high.astype(jnp.float32)))
 
-        return jax.lax.scan(look, gan.init(mine), length=looks)[1]
+        return jax.lax.scan(train_and_sample, gan.init(mine), length=num_evals)[1]
 
     d_loss, low, high = (np.asarray(a, np.float64) for a in run(np.arange(seeds, dtype=np.uint32), data))
-    return {"d_loss": d_loss, "low": low, "high": high, "steps": n * np.arange(1, looks + 1)}
+    return {"d_loss": d_loss, "low": low, "high": high, "steps": n * np.arange(1, num_evals + 1)}
 
 
 def covered(found: dict[str, np.ndarray]) -> np.ndarray:
-    """Whether a quarter of the samples at least are within .5 of each cluster: [seeds, looks] bool."""
+    """Whether at least a quarter of the samples are within .5 of each cluster: [seeds, num_evals] bool."""
     return (found["low"] >= 0.25) & (found["high"] >= 0.25)
 
 

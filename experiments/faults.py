@@ -212,7 +212,7 @@ def differences(a: dict[str, Any], b: dict[str, Any]) -> int:
 
 
 class Testbed:
-    """Where the runs are made: a directory, a random stream, and the undisturbed runs."""
+    """Where faults are tried: a folder of runs, random numbers, and the undisturbed runs for comparison."""
 
     def __init__(self, out: Path) -> None:
         self.out = out.absolute()
@@ -224,7 +224,7 @@ class Testbed:
         return Run(self.out / "fault-runs" / name, out=self.out, changes=changes or {}, processes=processes)
 
     def undisturbed(self, changes: dict[str, Any] | None = None, processes: int = 1) -> dict[str, Any]:
-        """The contents of the run that nothing happens to."""
+        """The contents of the run without a fault."""
         key = repr((changes, processes))
         if key not in self._undisturbed:
             run = self.run(f"undisturbed-{len(self._undisturbed)}", changes, processes)

@@ -97,7 +97,7 @@ def settings() -> ConfigDict:
 
 
 class Moment(NamedTuple):
-    """When to look at the game."""
+    """When to record the game."""
 
     label: str  # '(a)', ... for a panel, else ''
     alone: int  # steps of D alone
@@ -172,7 +172,7 @@ def play(config: ConfigDict, seeds: int, moments: list[Moment]) -> tuple[list[Fr
     def steps(hparams, state, data, n):
         return train(gan, hparams=hparams, state=state, data=data, n=n)
 
-    see = jax.jit(jax.vmap(partial(look, gan), in_axes=(0, None)))
+    see = jax.jit(jax.vmap(partial(record, gan), in_axes=(0, None)))
 
     frames, before = [], Moment("", 0, 0)
     for moment in moments:
@@ -195,7 +195,7 @@ def learning_rates(hparams: HParams, generator: float, discriminator: float) -> 
     }
 
 
-def look(gan: Gan, state: GanState, p_data: jax.Array) -> tuple[jax.Array, ...]:
+def record(gan: Gan, state: GanState, p_data: jax.Array) -> tuple[jax.Array, ...]:
     """One seed's p_g, D(x), mean of D(G(z)), G(z) and JSD: see `Frame`."""
     G, D = state.generator, state.discriminator
     x = gan.G(G.params, G.stats, jnp.asarray(Z, jnp.float32)[:, None])[0][:, 0]

@@ -221,12 +221,12 @@ def rates(loss: str, *, steps: int) -> tuple[str, ConfigDict]:
 # --- Training ---------------------------------------------------------------------------------------------------------
 
 
-def train(cell: Cell, looks: int) -> dict[str, Any]:
-    """The runs of a cell as the members of one population, scored `looks` times.
+def train(cell: Cell, num_evals: int) -> dict[str, Any]:
+    """The runs of a cell as the members of one population, evaluated `num_evals` times.
 
     Returns:
-      steps: [looks] after which there were evaluations.
-      modes, high_quality, high_quality_kl, jsd: [looks, seeds], NaN of a run that has diverged.
+      steps: [num_evals], of the evaluations.
+      modes, high_quality, high_quality_kl, jsd: [num_evals, seeds], NaN for runs that diverged.
       samples: [SHOWN, 2] of the first seed, at the end.
     """
     configs = [update(cell.config, {"seed": seed}) for seed in cell.seeds]
@@ -234,7 +234,7 @@ def train(cell: Cell, looks: int) -> dict[str, Any]:
     hparams, group = start_members(about, configs)
     data = devices.replicate(on_device(about.gan, about.dataset))
     found: dict[str, list] = {name: [] for name in (*SCORES, "jsd")}
-    steps = [cell.config.train.steps * (look + 1) // looks for look in range(looks)]
+    steps = [cell.config.train.steps * (i + 1) // num_evals for i in range(num_evals)]
     for before, after in zip([0, *steps], steps, strict=False):
         states, sums, kept, alive = ([getattr(member, name) for member in group] for name in Member._fields)
         moved = about.advance(hparams, states, sums, alive, data, devices.replicate(np.uint32(after - before)))
@@ -252,9 +252,11 @@ def trained(cells: Sequence[Cell], out: Path) -> list[dict[str, Any]]:
     """What `train` says of each cell; what `out` already has is not trained again."""
     found = []
     for number, cell in enumerate(cells, 1):
-        looks = 1 if cell.part == "rates" else NUM_EVALS
-        setting = flatten(cell.config) | {"seeds": [cell.seeds.start, cell.seeds.stop], "looks": looks}
-        one = lab.cached(out, setting, partial(lab.timed, lambda cell=cell, looks=looks: train(cell, looks)))
+        num_evals = 1 if cell.part == "rates" else NUM_EVALS
+        setting = flatten(cell.config) | {"seeds": [cell.seeds.start, cell.seeds.stop], "looks": num_evals}
+        one = lab.cached(
+            out, setting, partial(lab.timed, lambda cell=cell, num_evals=num_evals: train(cell, num_evals))
+        )
         print(f"{number:3d} of {len(cells)}: {cell.part:7}{cell.data:5}{cell.name:38}{len(cell.seeds):4d} runs, "
               f"{np.nanmean(one['modes'][-1]):5.2f} modes, {one['cpu']:5.0f} s of CPU time", flush=True)  # fmt: skip
         found.append(one)
@@ -262,7 +264,7 @@ def trained(cells: Sequence[Cell], out: Path) -> list[dict[str, Any]]:
 
 
 def last(one: dict[str, Any], score: str) -> np.ndarray:
-    """A score at the end, [seeds], NaN of a run that has diverged."""
+    """A score at the end, [seeds], NaN for runs that diverged."""
     return np.asarray(one[score][-1], np.float64)
 
 

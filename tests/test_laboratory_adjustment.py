@@ -34,7 +34,7 @@ def test_weights_start_with_a_deviation_by_their_inputs():
 
 
 def test_methods_begin_alike_and_part():
-    """They share seeds: initial weights, data and noise. Losses are means since the last look, here of one step."""
+    """They share seeds: initial weights, data and noise. Losses are means since the last evaluation, here one step."""
     data = adjustment.training_set()[:256]
     plain, full = (
         adjustment.train(
