@@ -50,10 +50,8 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 import time
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -61,11 +59,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.dynamics import PLAYERS, kept, timed, write_result
-from jaxgan import errors
+from experiments import lab
+from experiments.dynamics import PLAYERS
 from jaxgan.algorithm1 import accumulate_steps, zero_metrics
 from jaxgan.config import default, update
-from jaxgan.config.fields import not_a_choice
 from jaxgan.data.mixture import Mixture
 from jaxgan.errors import UserError
 from jaxgan.files import write_atomically
@@ -102,7 +99,7 @@ MIXTURE = Mixture(np.full(16, 1 / 16, np.float32), MODES, np.full(16, DEVIATION,
 FIRST_SEED = 100  # the settings were tried on smaller ones
 EXAMPLES = 2**18  # in the training set
 SAMPLES = 2560
-LOOKS = 20
+NUM_EVALS = 20
 BALANCED = 0.05  # nats
 
 
@@ -158,7 +155,7 @@ def begin(gan: Gan, hparams: HParams) -> GanState:
 
 
 def draw(gan: Gan, hparams: HParams, G: Player) -> jax.Array:
-    """Samples of G, of the same z at every look: [SAMPLES, 2]."""
+    """Samples of G from the same z at every evaluation: [SAMPLES, 2]."""
     numbers = jnp.arange(SAMPLES, dtype=jnp.uint32)
     return sample(gan, hparams, G.params, G.stats, key=run_stream(hparams, "evaluate"), numbers=numbers)
 
@@ -167,8 +164,8 @@ def train(gan: Gan, hparams: HParams, *, data: np.ndarray, steps: int, seeds: in
     """A population of seeds.
 
     Returns:
-      d_loss, g_loss [seeds, LOOKS], means over the steps since the last look; modes, high_quality, mode_kl
-      [seeds, LOOKS]; samples [seeds, SAMPLES, 2] of the last look.
+      d_loss, g_loss [seeds, NUM_EVALS], means over the steps since the last evaluation; modes, high_quality, mode_kl
+      [seeds, NUM_EVALS]; samples [seeds, SAMPLES, 2] of the last evaluation.
     """
 
     def advance(hparams: HParams, state: GanState, data: TrainingSet, n: jax.Array):
@@ -180,16 +177,17 @@ def train(gan: Gan, hparams: HParams, *, data: np.ndarray, steps: int, seeds: in
 
     population = {key: np.stack([value] * seeds) for key, value in hparams.items()}
     members = devices.shard(population | {"seed": FIRST_SEED + np.arange(seeds, dtype=np.uint32)}, seeds)
-    examples, n = devices.replicate(TrainingSet(data)), devices.replicate(np.uint32(steps // LOOKS))
+    examples, n = devices.replicate(TrainingSet(data)), devices.replicate(np.uint32(steps // NUM_EVALS))
     states = devices.MemberMap(lambda hparams: begin(gan, hparams), own=1)(members)
     walk = devices.MemberMap(advance, own=2, shared=2, donate=(1,))
-    looks = []
-    for _ in range(LOOKS):
+    evaluations = []
+    for _ in range(NUM_EVALS):
         out = walk(members, states, examples, n)
         states = [member[0] for member in out]
-        looks.append(devices.gather([member[1] for member in out], seeds))
+        evaluations.append(devices.gather([member[1] for member in out], seeds))
     samples = devices.gather([member[2] for member in out], seeds)
-    return {name: np.stack([look[name] for look in looks], axis=1) for name in looks[0]} | {"samples": samples}
+    courses = {name: np.stack([scores[name] for scores in evaluations], axis=1) for name in evaluations[0]}
+    return courses | {"samples": samples}
 
 
 # --- What it says -----------------------------------------------------------------------------------------------------
@@ -217,7 +215,7 @@ def picture(runs: dict[str, dict[str, np.ndarray]], steps: int) -> bytes:
     figure = new_figure(13, 7.6)
     above, below = figure.subfigures(2, 1)
     axes = above.subplots(1, 3)
-    at = np.arange(1, LOOKS + 1) * (steps // LOOKS)
+    at = np.arange(1, NUM_EVALS + 1) * (steps // NUM_EVALS)
     titles = {"d_loss": "D's loss", "high_quality": "share of samples within 3 deviations of a mode",
               "mode_kl": "KL of the modes' shares from 1/16 (nats)"}  # fmt: skip
     for axis, (name, title) in zip(axes, titles.items(), strict=True):
@@ -253,31 +251,22 @@ def picture(runs: dict[str, dict[str, np.ndarray]], steps: int) -> bytes:
 
 
 def read_flags() -> argparse.Namespace:
-    parser = argparse.ArgumentParser("python -m experiments.adjustment", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.error = errors.usage_error
-    parser.add_argument("--quick", action="store_true", help="3 seeds of 400 steps, width 32")
-    parser.add_argument("--out", type=Path, default=Path("runs/adjustment"))
+    parser = lab.make_parser("adjustment", __doc__, quick="3 seeds of 400 steps, width 32")
     parser.add_argument("--method", nargs="+", default=list(SHOWN), help=f"of {', '.join(METHODS)}; plain is added")
-    parser.add_argument("--steps", type=int, help=f"rounded down to a multiple of {LOOKS}")
+    parser.add_argument("--steps", type=int, help=f"rounded down to a multiple of {NUM_EVALS}")
     parser.add_argument("--seeds", type=int)
     parser.add_argument("--width", type=int)
     parser.add_argument("--layers", type=int, default=6)
     parser.add_argument("--batch_size", type=int, default=64)
     parser.add_argument("--learning_rate", type=float, default=6e-4)
     parser.add_argument("--weight", type=float, default=1.0, help="of the symplectic and the consensus term")
-    flags = parser.parse_args()
-    for name, quick, full in (("steps", 400, 5000), ("seeds", 3, 10), ("width", 32, 64)):
-        if getattr(flags, name) is None:
-            setattr(flags, name, quick if flags.quick else full)
-    for name in flags.method:
-        if name not in METHODS:
-            raise not_a_choice("--method", name, METHODS)
+    flags = lab.parse(parser, steps=(5000, 400), seeds=(10, 3), width=(64, 32))
+    lab.check_choices("--method", flags.method, METHODS)
     if flags.batch_size % len(MODES) or not 0 < flags.batch_size <= EXAMPLES:
         raise UserError(f"--batch_size={flags.batch_size} must be a multiple of the {len(MODES)} modes.")
-    if flags.steps < LOOKS or min(flags.seeds, flags.width, flags.layers) < 1:
+    if flags.steps < NUM_EVALS or min(flags.seeds, flags.width, flags.layers) < 1:
         raise UserError(
-            f"--steps={flags.steps} must be {LOOKS} or more, and --seeds={flags.seeds}, --width={flags.width} and "
+            f"--steps={flags.steps} must be {NUM_EVALS} or more, and --seeds={flags.seeds}, --width={flags.width} and "
             f"--layers={flags.layers} 1 or more."
         )
     if not (flags.learning_rate > 0 and flags.weight >= 0):
@@ -287,7 +276,7 @@ def read_flags() -> argparse.Namespace:
 
 def table(runs: dict[str, dict[str, np.ndarray]], summaries: dict[str, dict[str, Any]]) -> None:
     """Prints the courses of both losses beside the published ones, and the scores at the end."""
-    shares = [0, *range(LOOKS // 5 - 1, LOOKS, LOOKS // 5)]
+    shares = [0, *range(NUM_EVALS // 5 - 1, NUM_EVALS, NUM_EVALS // 5)]
     print(f"{'':20}{'':10}{'first':>9}" + "".join(f"{f'{k}/5':>9}" for k in range(1, 6)) + "   of the steps")
     for method, found in runs.items():
         for i, name in enumerate(("d_loss", "g_loss")):
@@ -314,20 +303,20 @@ def main() -> None:
     length = {"steps": flags.steps, "seeds": flags.seeds}
     data, runs, seconds = training_set(), {}, {}
     for name in names:
-        make = partial(timed, lambda name=name: train(*game(name, **setting), data=data, **length))
-        found = kept(flags.out, {"method": name} | setting | length, make)
+        make = partial(lab.timed, lambda name=name: train(*game(name, **setting), data=data, **length))
+        found = lab.cached(flags.out, {"method": name} | setting | length, make)
         seconds[name] = found.pop("cpu")
         runs[name] = {score: np.asarray(numbers) for score, numbers in found.items()}
         print(f"{name}: {flags.seeds} seeds of {flags.steps} steps, {seconds[name]:.0f} s of CPU time", flush=True)
     summaries = {name: summary(found, runs["plain"]) for name, found in runs.items()}
     table(runs, summaries)
     clock = time.perf_counter() - started
-    write_result(flags.out, {"setting": setting | {"steps": flags.steps, "seeds": flags.seeds}, "summary": summaries,
-                             "courses": {m: {k: v for k, v in f.items() if k != "samples"} for m, f in runs.items()},
-                             "published": PUBLISHED, "cpu_seconds": seconds, "seconds": clock})  # fmt: skip
+    courses = {m: {k: v for k, v in f.items() if k != "samples"} for m, f in runs.items()}
+    lab.write_result(flags.out, {"setting": setting | length, "summary": summaries, "courses": courses,
+                                 "published": PUBLISHED, "cpu_seconds": seconds, "seconds": clock})  # fmt: skip
     write_atomically(flags.out / "adjustment.png", picture(runs, flags.steps))
     print(f"{clock:.0f} s; {flags.out}")
 
 
 if __name__ == "__main__":
-    sys.exit(errors.run_cli(main))
+    lab.run(main)

@@ -29,7 +29,6 @@ Not run: started on 2026-11-25 on two cores that were busy with other work, and 
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +36,9 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from configs import mnist
-from experiments import sweeps
+from experiments import lab, sweeps
 from experiments.ablations import small_digits
-from experiments.dynamics import write_result
-from jaxgan import errors
 from jaxgan.config import update
-from jaxgan.config.fields import not_a_choice
 from jaxgan.errors import UserError
 from jaxgan.files import write_atomically
 from jaxgan.run import plots
@@ -172,34 +168,26 @@ def picture(rows: dict[str, dict[str, Any]]) -> bytes:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser("python -m experiments.algorithm1_success", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.error = errors.usage_error
-    parser.add_argument("--quick", action="store_true", help="small networks on scikit-learn's digits")
-    parser.add_argument("--out", type=Path, help="default: runs/algorithm1_success; quick: ..._quick")
+    parser = lab.make_parser("algorithm1_success", __doc__, quick="small networks on scikit-learn's digits")
     parser.add_argument("--epochs", type=float, help=f"of {EPOCH} steps (default: 20; quick: .4)")
     parser.add_argument("--seeds", type=int, help="of each setting (default: 10; quick: 3)")
     parser.add_argument("--cures", nargs="*", help="default: all; quick: momentum")
-    flags = parser.parse_args()
-    names = list(cures(flags.quick)) if flags.cures is None else flags.cures
-    names = ["momentum"] if flags.quick and flags.cures is None else names
-    for name in names:
-        if name not in cures(flags.quick):
-            raise not_a_choice("--cures", name, cures(flags.quick))
-    epochs = (0.4 if flags.quick else 20) if flags.epochs is None else flags.epochs
-    seeds = (3 if flags.quick else 10) if flags.seeds is None else flags.seeds
+    folders = ("runs/algorithm1_success", "runs/algorithm1_success_quick")
+    defaults = (list(cures(False)), ["momentum"])
+    flags = lab.parse(parser, out=folders, epochs=(20, 0.4), seeds=(10, 3), cures=defaults)
+    names, epochs, seeds, out = flags.cures, flags.epochs, flags.seeds, flags.out
+    lab.check_choices("--cures", names, cures(flags.quick))
     if epochs * EPOCH < 1 or seeds < 1:
         raise UserError(f"--epochs={epochs:g} must be 1 step or more, and --seeds={seeds} 1 or more.")
-    out = flags.out or Path("runs", "algorithm1_success" + ("_quick" if flags.quick else ""))
 
     config = update(base(flags.quick), {"train.steps": round(epochs * EPOCH)})
     found = sweeps.train(out / "sweep", __doc__, config, settings(names, flags.quick), range(seeds))
     rows = summary(out / "sweep", found, EPOCH)
     print(f"\n{table(rows)}\nafter {epochs:g} epochs; p: exact McNemar test against Algorithm 1, by seed")
-    write_result(out, {"epochs": epochs, "lost": LOST, "settings": rows})
+    lab.write_result(out, {"epochs": epochs, "lost": LOST, "settings": rows})
     write_atomically(out / "algorithm1_success.png", picture(rows))
     print(out / "algorithm1_success.png")
 
 
 if __name__ == "__main__":
-    errors.run_cli(main)
+    lab.run(main)

@@ -33,13 +33,11 @@ cluster. 82 s, 122 s of CPU time, on two idle cores of an AMD EPYC (Zen 3), 2026
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import math
 import sys
 import time
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -47,8 +45,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.dynamics import write_result
-from jaxgan import errors
+from experiments import lab
 from jaxgan.algorithm1 import accumulate_steps, zero_metrics
 from jaxgan.config import default, update
 from jaxgan.errors import UserError
@@ -247,8 +244,8 @@ def value_of_the_game(games: int, steps: int) -> dict[str, Any]:
 # --- Two clusters -----------------------------------------------------------------------------------------------------
 
 
-def clusters(loss: str, *, steps: int, seeds: int, looks: int = 20) -> dict[str, np.ndarray]:
-    """D's loss [seeds, looks], and the share of G's samples on the upper cluster [seeds, looks], over training."""
+def clusters(loss: str, *, steps: int, seeds: int, num_evals: int = 20) -> dict[str, np.ndarray]:
+    """D's loss and the fractions of G's samples near the `low` and the `high` cluster: [seeds, num_evals] each."""
     changes = {
         "prior.name": "uniform",
         "prior.size": 1,
@@ -272,14 +269,14 @@ def clusters(loss: str, *, steps: int, seeds: int, looks: int = 20) -> dict[str,
     gan, hparams = build(config, DataSpec((1,)), 100), traced(config)
     draw = np.random.default_rng(0)
     points = np.concatenate([draw.uniform(0, 0.3, 50), draw.uniform(4, 4.3, 50)]).astype(np.float32)[:, None]
-    data, n = TrainingSet(jnp.asarray(points)), steps // looks
+    data, n = TrainingSet(jnp.asarray(points)), steps // num_evals
 
     @jax.jit
     @partial(jax.vmap, in_axes=(0, None))
     def run(seed: jax.Array, data: TrainingSet):
         mine = hparams | {"seed": seed}
 
-        def look(state, _):
+        def train_and_sample(state, _):
             sums = zero_metrics(gan, mine, state, data)
             state, sums = accumulate_steps(gan=gan, hparams=mine, state=state, sums=sums, data=data, n=jnp.uint32(n))
             G = state.generator
@@ -288,14 +285,14 @@ def clusters(loss: str, *, steps: int, seeds: int, looks: int = 20) -> dict[str,
             low, high = jnp.abs(x - 0.15) < 0.65, jnp.abs(x - 4.15) < 0.65
             return state, (sums["d_loss"] / n, jnp.mean(low.astype(jnp.float32)), jnp.mean(high.astype(jnp.float32)))
 
-        return jax.lax.scan(look, gan.init(mine), length=looks)[1]
+        return jax.lax.scan(train_and_sample, gan.init(mine), length=num_evals)[1]
 
     d_loss, low, high = (np.asarray(a, np.float64) for a in run(np.arange(seeds, dtype=np.uint32), data))
-    return {"d_loss": d_loss, "low": low, "high": high, "steps": n * np.arange(1, looks + 1)}
+    return {"d_loss": d_loss, "low": low, "high": high, "steps": n * np.arange(1, num_evals + 1)}
 
 
 def covered(found: dict[str, np.ndarray]) -> np.ndarray:
-    """Whether a quarter of the samples at least are within .5 of each cluster: [seeds, looks] bool."""
+    """Whether at least a quarter of the samples are within .5 of each cluster: [seeds, num_evals] bool."""
     return (found["low"] >= 0.25) & (found["high"] >= 0.25)
 
 
@@ -346,16 +343,11 @@ def enumeration(sizes: tuple[int, ...]) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser("python -m experiments.basins", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.error = errors.usage_error
-    parser.add_argument("--quick", action="store_true", help="4 seeds of 4,000 steps")
-    parser.add_argument("--out", type=Path, default=Path("runs/basins"))
+    parser = lab.make_parser("basins", __doc__, quick="4 seeds of 4,000 steps")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--seeds", type=int)
-    flags = parser.parse_args()
-    steps = (4000 if flags.quick else 20_000) if flags.steps is None else flags.steps
-    seeds = (4 if flags.quick else 16) if flags.seeds is None else flags.seeds
+    flags = lab.parse(parser, steps=(20_000, 4000), seeds=(16, 4))
+    steps, seeds = flags.steps, flags.seeds
     if steps < 20 or seeds < 1:
         raise UserError(f"--steps={steps} must be 20 or more, and --seeds={seeds} 1 or more.")
 
@@ -379,7 +371,7 @@ def main() -> None:
               "value / JSD near p": {str(e): r for e, r in game["value / JSD near p"].items()},
               "clusters": {name: found | {"covered": covered(found)} for name, found in runs.items()},
               "seconds": seconds}  # fmt: skip
-    write_result(flags.out, result)
+    lab.write_result(flags.out, result)
     write_atomically(flags.out / "basins.png", picture(game, runs))
     print(f"{seconds:.0f} s; {flags.out}")
     for row in counted["rows"]:
@@ -391,4 +383,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(errors.run_cli(main))
+    lab.run(main)

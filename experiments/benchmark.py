@@ -26,7 +26,6 @@ PyTorch .79, products / dcgan .68. Parzen / product 1.19, in 149 MB (2026-11-24)
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import time
 from collections.abc import Callable
@@ -38,7 +37,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from configs import dcgan_mnist, mnist, wgan_gp_mnist
-from jaxgan import errors, parallel
+from experiments import lab
+from jaxgan import parallel
 from jaxgan.config import update
 from jaxgan.game.batches import TrainingSet
 from jaxgan.game.build import build, mean_example
@@ -214,8 +214,7 @@ def parzen_window(rounds: int, n: int = 10_000) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.error = errors.usage_error
+    parser = lab.make_parser("benchmark", __doc__, out=False)
     parser.add_argument("--part", nargs="+", choices=[*GAMES, "parzen"], default=[*GAMES, "parzen"])
     parser.add_argument("--rounds", type=int, default=9, help="turns of each contestant")
     parser.add_argument("--steps", type=int, help="steps per turn")
@@ -228,4 +227,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    errors.run_cli(main)
+    lab.run(main)

@@ -30,20 +30,17 @@ to 1e-5. 47 s of CPU time, two cores of an AMD EPYC (17 minutes there, busy with
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from scipy.integrate import solve_ivp
 
-from experiments import dynamics
+from experiments import dynamics, lab
 from experiments.dynamics import Game, sgd
-from jaxgan import errors
 from jaxgan.errors import UserError
 from jaxgan.files import write_atomically
 from jaxgan.run.plots import BLUE, GREEN, LINES, ORANGE, figure_png, new_figure
@@ -104,7 +101,7 @@ def closed_form(rule: Rule, *, learning_rate: float, gamma: float) -> float:
     A step of theta and of psi reads w + increment, where an increment remembers the last one (momentum), or the last
     gradient (optimistic). Written for z = (theta, psi, memory of both) as a matrix product of the players' turns.
     """
-    h, A = learning_rate, dynamics.adjusted(field(gamma), rule.update, WEIGHT)
+    h, A = learning_rate, dynamics.corrected_flow(field(gamma), rule.update, WEIGHT)
     if rule.update == "extragradient":
         mu = h * np.linalg.eigvals(A)
         return float(np.abs(1 + mu + mu**2).max())
@@ -145,10 +142,10 @@ def measure(rule: Rule, *, learning_rate: float, gamma: float, steps: int) -> di
 
     @jax.jit
     def run():
-        start = dynamics.started(mine, mine.hparams, 1.0, 1.0)
+        start = dynamics.initial_state(mine, mine.hparams, 1.0, 1.0)
         # Optimistic steps differ from the second on; lookahead's rounds begin at multiples of the period.
-        later = dynamics.stepper(mine, mine.hparams)(start) if rule.optimistic else start
-        later = dynamics.filled(later, 0 * dynamics.vector(later) + 0.1)
+        later = dynamics.make_step(mine, mine.hparams)(start) if rule.optimistic else start
+        later = dynamics.with_floats(later, 0 * dynamics.vector(later) + 0.1)
         return (
             dynamics.jacobian(mine, mine.hparams, at=later, steps=period),
             dynamics.growth(mine, mine.hparams, start=later, steps=steps * period, period=period),
@@ -237,8 +234,8 @@ def drift(*, gamma: float, points: int) -> dict[str, dict[str, dict[str, Any]]]:
         @jax.jit
         def after(learning_rate, mine=mine):
             rates = {f"optimizer.{player}.learning_rate": learning_rate for player in dynamics.PLAYERS}
-            step = dynamics.stepper(mine, mine.hparams | rates)
-            move = lambda at: dynamics.position(step(dynamics.started(mine, mine.hparams, at[0], at[1])))  # noqa: E731
+            step = dynamics.make_step(mine, mine.hparams | rates)
+            move = lambda at: dynamics.coordinates(step(dynamics.initial_state(mine, mine.hparams, at[0], at[1])))  # noqa: E731
             return jax.vmap(move)(starts)
 
         steps = {h: np.asarray(after(np.float32(h)), np.float64) for h in STEPS}
@@ -307,11 +304,7 @@ def picture(rows: list[dict[str, Any]], drifts: dict[str, dict[str, dict[str, An
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser("python -m experiments.bilinear", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.error = errors.usage_error
-    parser.add_argument("--quick", action="store_true", help="the bilinear game alone, 8 points for the drift")
-    parser.add_argument("--out", type=Path, default=Path("runs/bilinear"))
+    parser = lab.make_parser("bilinear", __doc__, quick="the bilinear game alone, 8 points for the drift")
     parser.add_argument("--learning_rate", type=float, default=0.3)
     parser.add_argument("--weight", type=float, default=0.5, help="gamma of the quadratic game")
     flags = parser.parse_args()
@@ -332,7 +325,7 @@ def main() -> None:
         print(f"{name:26}{value:9.5f}   notebook {NOTEBOOK[name]:9.5f}")
     seconds = time.perf_counter() - started
     result = {"radii": rows, "drift": drifts, "notebook": notebook, "seconds": seconds}
-    dynamics.write_result(flags.out, result)
+    lab.write_result(flags.out, result)
     write_atomically(flags.out / "bilinear.png", picture(rows, drifts))
     print(f"{seconds:.0f} s; {flags.out}")
     worst = max(row["error"] for row in rows)
@@ -345,4 +338,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(errors.run_cli(main))
+    lab.run(main)

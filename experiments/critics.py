@@ -55,13 +55,11 @@ and spectral are .19, .16, .58 and .03, .02, .16: the smaller minibatch is not w
 
 from __future__ import annotations
 
-import argparse
 import math
 import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -69,10 +67,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.dynamics import kept, write_result
-from jaxgan import errors
+from experiments import lab
 from jaxgan.config import default, update
-from jaxgan.config.fields import not_a_choice
 from jaxgan.errors import UserError
 from jaxgan.files import write_atomically
 from jaxgan.game.batches import Batch, Frame, local_indices, sample_noise
@@ -89,10 +85,10 @@ from jaxgan.sweep.statistics import mean_interval
 SIDE = 2.5  # half of the cube's
 POWER = 8
 SCORED = 2**14  # points of p and of q that a critic is scored on; 2^12 in the released code
-LOOKS = 10  # at the scores over training
+NUM_EVALS = 10  # evaluations over training, evenly spaced
 CLIP = 0.04
 PIXELS = 64  # of a picture's side
-FAR = 1 / 3  # of the true W1
+TOLERANCE = 1 / 3  # relative to the true W1
 
 METHODS: dict[str, dict[str, Any]] = {
     "clip": {"optimizer.discriminator.clip": CLIP},
@@ -161,8 +157,8 @@ def ray(funnels: Funnels, x: jax.Array) -> Ray:
     return Ray(funnels.centres[own], v, here, here + jnp.minimum(to_face, jnp.min(jnp.where(met, r, jnp.inf))))
 
 
-def moved(along: Ray) -> jax.Array:
-    """Where the point of the ray at the share t of its length goes to, t^8: [d]."""
+def transport(along: Ray) -> jax.Array:
+    """The sample of p for a point of q: it moves along its ray from fraction t of the length to t^8: [d]."""
     t = along.here / along.length
     return along.centre + t**POWER * along.length * along.direction
 
@@ -171,7 +167,7 @@ def moved(along: Ray) -> jax.Array:
 
 
 def game(method: str, d: int, batch_size: int) -> tuple[Gan, HParams]:
-    """The game of a critic alone: z is uniform in the cube, and is what G draws."""
+    """A game with a critic and no generator: G is the identity on z, which is uniform in the cube."""
     width = max(2 * d, 128)
     changes = {
         "generator.name": "toy",
@@ -192,7 +188,7 @@ def game(method: str, d: int, batch_size: int) -> tuple[Gan, HParams]:
 
 
 def clipped_kernels(gan: Gan) -> Gan:
-    """The released clipping: of the kernels, and not of the biases."""
+    """The game with weight clipping as released: kernels are clipped, biases are not."""
 
     def optimizer(player: str, hparams: HParams) -> optax.GradientTransformation:
         kernels = lambda params: jax.tree.map(lambda a: a.ndim > 1, params)  # noqa: E731
@@ -201,8 +197,8 @@ def clipped_kernels(gan: Gan) -> Gan:
     return gan._replace(optimizer=optimizer)
 
 
-def started(gan: Gan, hparams: HParams) -> Player:
-    """The critic before the first step: kernels and biases uniform on +- 1/sqrt(inputs), as PyTorch's layers start."""
+def init_critic(gan: Gan, hparams: HParams) -> Player:
+    """The critic at initialization: kernels and biases uniform within +- 1/sqrt(inputs), as in PyTorch's layers."""
     D = gan.init(hparams).discriminator
     key = jax.random.fold_in(run_stream(hparams, "init"), 2)
     layers = {}
@@ -216,7 +212,7 @@ def started(gan: Gan, hparams: HParams) -> Player:
 
 
 def scores(f: Callable[[jax.Array], jax.Array], funnels: Funnels, key: jax.Array) -> dict[str, jax.Array]:
-    """How near a critic f, [n, d] -> [n], is to -u, on SCORED points of p and as many of q.
+    """Compares a critic f, [n, d] -> [n], with the optimal critic -u on SCORED samples of p and as many of q.
 
     Returns:
       Scalars: mean `cosine` of its gradient with that of -u at points of p; `L2`, the mean squared difference of
@@ -225,7 +221,7 @@ def scores(f: Callable[[jax.Array], jax.Array], funnels: Funnels, key: jax.Array
     """
     one, other = jax.random.uniform(key, (2, SCORED, funnels.centres.shape[1]), minval=-SIDE, maxval=SIDE)
     rays = jax.vmap(partial(ray, funnels))(one)
-    p = jax.vmap(moved)(rays)
+    p = jax.vmap(transport)(rays)
     gradient = jax.grad(lambda x: jnp.sum(f(x)))(p)
     # The ray has the direction also where t^8 is so small that p is the centre in float32. The released code takes
     # |p - a| for sqrt(|p|^2 + |a|^2 - 2 p a): where rounding leaves nothing of it, its gradient is 0.
@@ -246,16 +242,17 @@ def potential(funnels: Funnels, x: jax.Array) -> jax.Array:
     return jnp.min(jnp.linalg.norm(x[:, None] - funnels.centres[None], axis=-1) + funnels.heights[None], axis=1)
 
 
-def plane() -> jax.Array:
-    """Points [PIXELS^2, 2] of a picture of the square."""
+def grid_points() -> jax.Array:
+    """A regular grid over the square: [PIXELS^2, 2]."""
     axis = jnp.linspace(-SIDE, SIDE, PIXELS)
     return jnp.stack(jnp.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
 
 
 def train(method: str, pair: tuple[int, int], *, steps: int, batch_size: int, seeds: int) -> dict[str, np.ndarray]:
-    """`scores` at LOOKS moments over training: [seeds, LOOKS] each. A seed draws the funnels, the critic and the data.
+    """Trains critics and returns their `scores` over training, [seeds, NUM_EVALS] each.
 
-    In two dimensions with them `critic` and `u`, [seeds, n], on `plane`.
+    A seed determines the funnels, the critic and the data. In two dimensions also `critic` and `u` at `grid_points`,
+    [seeds, PIXELS^2].
     """
     gan, hparams = game(method, pair[0], batch_size)
     indices = local_indices(gan.batch_size, None)
@@ -268,22 +265,22 @@ def train(method: str, pair: tuple[int, int], *, steps: int, batch_size: int, se
             key = jax.random.fold_in(run_stream(mine, "train"), i)
             noise = sample_noise(gan, mine, key, indices)
             fresh = sample_noise(gan, mine, jax.random.fold_in(key, gan.batch_size), indices).z
-            x = jax.vmap(lambda x: moved(ray(funnels, x)))(fresh)
+            x = jax.vmap(lambda x: transport(ray(funnels, x)))(fresh)
             G = Player({}, {}, optax.EmptyState())
             return discriminator_step(Frame(gan, mine), G, D, Batch(x, None, noise, i))[0]
 
-        def look(D: Player, j: jax.Array) -> tuple[Player, dict[str, jax.Array]]:
+        def train_and_score(D: Player, j: jax.Array) -> tuple[Player, dict[str, jax.Array]]:
             D = jax.lax.fori_loop(j * n, (j + 1) * n, step, D)
             return D, scores(lambda x: gan.D(D.params, D.stats, x)[0], funnels, run_stream(mine, "evaluate"))
 
-        D, found = jax.lax.scan(look, started(gan, mine), jnp.arange(LOOKS, dtype=jnp.uint32))
+        D, found = jax.lax.scan(train_and_score, init_critic(gan, mine), jnp.arange(NUM_EVALS, dtype=jnp.uint32))
         if pair[0] == 2:
-            found |= {"critic": gan.D(D.params, D.stats, plane())[0], "u": potential(funnels, plane())}
+            found |= {"critic": gan.D(D.params, D.stats, grid_points())[0], "u": potential(funnels, grid_points())}
         return found
 
     # One after another: on a CPU vmap's batched products of this size take half as long again.
     found = jax.jit(lambda seeds, n: jax.lax.map(lambda seed: run(seed, n), seeds))(
-        np.arange(seeds, dtype=np.uint32), jnp.uint32(steps // LOOKS)
+        np.arange(seeds, dtype=np.uint32), jnp.uint32(steps // NUM_EVALS)
     )
     return {name: np.asarray(a, np.float64) for name, a in found.items()}
 
@@ -327,10 +324,12 @@ def verdicts(runs: Runs) -> dict[str, bool]:
     each = [(method, found) for methods in last.values() for method, found in methods.items()]
     ratios = lambda which: [found["W1"] / found["true"] for method, found in each if (method in PENALIZED) == which]  # noqa: E731
     parts = {
-        f"W1 of clipped and spectral critics is off by more than {FAR:.0%}": [
-            np.all(np.abs(ratio - 1) > FAR) for ratio in ratios(False)
+        f"W1 of clipped and spectral critics is off by more than {TOLERANCE:.0%}": [
+            np.all(np.abs(ratio - 1) > TOLERANCE) for ratio in ratios(False)
         ],
-        f"W1 of penalized critics is within {FAR:.0%}": [np.all(np.abs(ratio - 1) < FAR) for ratio in ratios(True)],
+        f"W1 of penalized critics is within {TOLERANCE:.0%}": [
+            np.all(np.abs(ratio - 1) < TOLERANCE) for ratio in ratios(True)
+        ],
         "penalized critics have the better direction": [
             np.all(methods[better]["cosine"] > methods[worse]["cosine"])
             for methods in last.values()
@@ -363,7 +362,7 @@ def picture(runs: Runs) -> bytes:
     curves, bars = lower.subplots(1, 2)
     for (pair, methods), style in zip(runs.items(), ("-", "--", ":", "-."), strict=False):
         for name, found in methods.items():
-            at = np.arange(1, LOOKS + 1) / LOOKS
+            at = np.arange(1, NUM_EVALS + 1) / NUM_EVALS
             curves.plot(at, found["cosine"].mean(axis=0), style, color=colors[name])
         curves.plot([], [], style, color="black", label=f"d, N = {pair[0]}, {pair[1]}")
     curves.set(xlabel="share of the steps", title="cosine with the true gradient, mean over seeds", ylim=(0, 1))
@@ -399,32 +398,21 @@ def as_pair(text: str) -> tuple[int, int]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser("python -m experiments.critics", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.error = errors.usage_error
-    parser.add_argument("--quick", action="store_true", help="the first pair, 300 steps, one seed")
+    parser = lab.make_parser("critics", __doc__, quick="the first pair, 300 steps, one seed")
     parser.add_argument("--full", action="store_true", help="the released iterations and minibatch; hours on a CPU")
-    parser.add_argument("--out", type=Path, default=Path("runs/critics"))
     parser.add_argument("--pair", nargs="+", help="dimension,funnels; default 2,4 2,64 8,4 8,64")
-    parser.add_argument("--method", nargs="+", help=f"of {', '.join(METHODS)}; default: all")
+    parser.add_argument("--method", nargs="+", default=list(METHODS), help=f"of {', '.join(METHODS)}; default: all")
     parser.add_argument("--steps", type=int, help="at most; no method takes more than in the released code")
     parser.add_argument("--batch_size", type=int)
     parser.add_argument("--seeds", type=int)
-    flags = parser.parse_args()
+    full_steps, full_batch = (max(RELEASED.values()), 1024) if "--full" in sys.argv else (5000, 256)
+    flags = lab.parse(parser, steps=(full_steps, 300), batch_size=(full_batch, 64), seeds=(3, 1))
     pairs = [as_pair(text) for text in flags.pair] if flags.pair else list(DEFAULT_PAIRS[: 1 if flags.quick else None])
-    names = flags.method or list(METHODS)
-    default_steps, default_batch = (
-        (300, 64) if flags.quick else (max(RELEASED.values()), 1024) if flags.full else (5000, 256)
-    )
-    steps = default_steps if flags.steps is None else flags.steps
-    batch_size = default_batch if flags.batch_size is None else flags.batch_size
-    seeds = (1 if flags.quick else 3) if flags.seeds is None else flags.seeds
-    for name in names:
-        if name not in METHODS:
-            raise not_a_choice("--method", name, METHODS)
-    if steps < LOOKS or batch_size < 1 or seeds < 1:
+    names, steps, batch_size, seeds = flags.method, flags.steps, flags.batch_size, flags.seeds
+    lab.check_choices("--method", names, METHODS)
+    if steps < NUM_EVALS or batch_size < 1 or seeds < 1:
         raise UserError(
-            f"--steps={steps} must be {LOOKS} or more, --batch_size={batch_size} and --seeds={seeds} 1 or more."
+            f"--steps={steps} must be {NUM_EVALS} or more, --batch_size={batch_size} and --seeds={seeds} 1 or more."
         )
 
     started_at = time.perf_counter()
@@ -433,21 +421,21 @@ def main() -> None:
         for name in names:
             count = min(steps, RELEASED[name])
             setting = {"steps": count, "batch_size": batch_size, "seeds": seeds}
-            found = kept(flags.out, {"method": name, "pair": pair} | setting, partial(train, name, pair, **setting))
+            compute = partial(train, name, pair, **setting)
+            found = lab.cached(flags.out, {"method": name, "pair": pair} | setting, compute)
             runs[pair][name] = {score: np.asarray(numbers) for score, numbers in found.items()}
             print(f"{pair[0]}, {pair[1]} {name}: {time.perf_counter() - started_at:.0f} s", file=sys.stderr, flush=True)
     rows, held = table(runs), verdicts(runs)
     seconds = time.perf_counter() - started_at
     scored = {f"{d}, {n}": {name: {k: a for k, a in found.items() if k not in ("critic", "u")}
                           for name, found in methods.items()} for (d, n), methods in runs.items()}  # fmt: skip
-    write_result(flags.out, {"table": rows, "holds": held, "runs": scored, "steps": steps, "batch_size": batch_size,
-                             "seeds": seeds, "seconds": seconds})  # fmt: skip
+    lab.write_result(flags.out, {"table": rows, "holds": held, "runs": scored, "steps": steps, "batch_size": batch_size,
+                                 "seeds": seeds, "seconds": seconds})  # fmt: skip
     write_atomically(flags.out / "critics.png", picture(runs))
     print()
-    for claim, holds in held.items():
-        print(f"{claim:72}{'holds' if holds else 'does not hold'}")
+    lab.print_verdicts(held)
     print(f"{seconds:.0f} s; {flags.out}")
 
 
 if __name__ == "__main__":
-    sys.exit(errors.run_cli(main))
+    lab.run(main)

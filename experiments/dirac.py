@@ -50,16 +50,13 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from experiments import dynamics
+from experiments import dynamics, lab
 from experiments.dynamics import Game, sgd
-from jaxgan import errors
-from jaxgan.config.fields import not_a_choice
 from jaxgan.errors import UserError
 from jaxgan.files import write_atomically
 from jaxgan.game.hparams import HParams
@@ -156,7 +153,7 @@ LABELS = ("simultaneous", "alternating, 1 D step", "alternating, 5 D steps")
 def flow(method: Method, weight: float) -> np.ndarray:
     """A of the flow dw/dt = A w near (0, 0), w = (theta, psi): [2, 2]."""
     rho = method.damping * weight**method.power
-    return dynamics.adjusted(np.array([[0, method.c_g], [-method.c_d, -rho]]), method.adjustment, weight)
+    return dynamics.corrected_flow(np.array([[0, method.c_g], [-method.c_d, -rho]]), method.adjustment, weight)
 
 
 def flow_eigenvalues(method: Method, weight: float) -> np.ndarray:
@@ -229,7 +226,7 @@ def measure(
 
     def one(learning_rate: jax.Array, weight: jax.Array):
         hparams = hparams_at(mine, learning_rate, weight)
-        begin = lambda at: dynamics.started(mine, hparams, at, at)  # noqa: E731
+        begin = lambda at: dynamics.initial_state(mine, hparams, at, at)  # noqa: E731
         if not method.smooth:
             return dynamics.trajectory(mine, hparams, start=begin(1.0), steps=500)
         return (
@@ -288,7 +285,7 @@ def cycle_radius(learning_rates: Sequence[float], steps: int) -> np.ndarray:
 
     def one(learning_rate: jax.Array) -> jax.Array:
         hparams = hparams_at(mine, learning_rate, 0.0)
-        start = dynamics.started(mine, hparams, 1.0, 1.0)
+        start = dynamics.initial_state(mine, hparams, 1.0, 1.0)
         return dynamics.trajectory(mine, hparams, start=start, steps=steps)[-500:]
 
     last = np.asarray(jax.jit(jax.vmap(one))(np.array(learning_rates, np.float32)), np.float64)
@@ -303,7 +300,7 @@ def five_d_steps(steps: int, weight: float = 1.0, learning_rate: float = 0.2) ->
     mine = game(METHODS["consensus"], "alternating", 5)
     hparams = hparams_at(mine, np.float32(learning_rate), np.float32(weight))
     run = jax.jit(lambda start: dynamics.trajectory(mine, hparams, start=start, steps=steps)[-1])
-    found = {"step": float(np.linalg.norm(run(dynamics.started(mine, hparams, 1.0, 1.0))))}
+    found = {"step": float(np.linalg.norm(run(dynamics.initial_state(mine, hparams, 1.0, 1.0))))}
     for name, half in (("exact", 1.0), ("released", 0.5)):
         theta = psi = 1.0
         for _ in range(steps):
@@ -320,7 +317,7 @@ def locus(gammas: np.ndarray, learning_rate: float = 0.2) -> np.ndarray:
 
     def one(gamma: jax.Array) -> jax.Array:
         hparams = hparams_at(mine, learning_rate, gamma)
-        return dynamics.jacobian(mine, hparams, at=dynamics.started(mine, hparams, 0.0, 0.0))
+        return dynamics.jacobian(mine, hparams, at=dynamics.initial_state(mine, hparams, 0.0, 0.0))
 
     jacobians = np.asarray(jax.jit(jax.vmap(one))(np.asarray(gammas, np.float32)), np.float64)
     # Of the four eigenvalues two are the velocities', which plain SGD forgets: 0.
@@ -344,7 +341,7 @@ def paths(name: str, weight: float | None) -> tuple[dict[str, np.ndarray], np.nd
         hparams = hparams_at(mine, np.float32(0.2), np.float32(weight))
 
         def visited(at: jax.Array, mine: Game = mine, hparams: HParams = hparams) -> jax.Array:
-            start = dynamics.started(mine, hparams, at[0], at[1])
+            start = dynamics.initial_state(mine, hparams, at[0], at[1])
             return dynamics.trajectory(mine, hparams, start=start, steps=500)
 
         run = jax.jit(jax.vmap(visited))
@@ -357,7 +354,7 @@ def paths(name: str, weight: float | None) -> tuple[dict[str, np.ndarray], np.nd
 
 def nine_panels() -> bytes:
     figure = new_figure(11, 11.4)
-    drawn = dynamics.at_once(lambda panel: paths(panel[1], panel[2]), PANELS)
+    drawn = lab.parallel_map(lambda panel: paths(panel[1], panel[2]), PANELS)
     for axis, (title, name, _), (found, points, field) in zip(
         figure.subplots(3, 3).ravel(), PANELS, drawn, strict=True
     ):
@@ -406,22 +403,15 @@ def eigenvalue_picture(gammas: np.ndarray, eigenvalues: np.ndarray, cycles: dict
 
 
 def read_flags() -> argparse.Namespace:
-    parser = argparse.ArgumentParser("python -m experiments.dirac", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.error = errors.usage_error
-    parser.add_argument("--quick", action="store_true", help="the best known methods, two random settings each")
-    parser.add_argument("--out", type=Path, default=Path("runs/dirac"))
+    parser = lab.make_parser("dirac", __doc__, quick="the best known methods, two random settings each")
     parser.add_argument("--method", nargs="+", help=f"of {', '.join(METHODS)}; default: all")
     parser.add_argument("--update", nargs="+", default=list(UPDATES), help=f"of {', '.join(UPDATES)}")
     parser.add_argument("--learning_rate", type=float, default=0.2)
     parser.add_argument("--weight", type=float, help="of the penalty, or the noise's deviation; default: the method's")
     parser.add_argument("--d_steps", type=int, default=1, help="of D in an alternating step")
-    flags = parser.parse_args()
-    flags.method = flags.method or list(CORE if flags.quick else METHODS)
-    for key, choices in (("method", METHODS), ("update", UPDATES)):
-        for name in getattr(flags, key):
-            if name not in choices:
-                raise not_a_choice(f"--{key}", name, choices)
+    flags = lab.parse(parser, method=(list(METHODS), list(CORE)))
+    lab.check_choices("--method", flags.method, METHODS)
+    lab.check_choices("--update", flags.update, UPDATES)
     if not flags.learning_rate > 0 or flags.d_steps < 1 or (flags.weight is not None and not flags.weight > 0):
         raise UserError(
             f"--learning_rate={flags.learning_rate} and --weight={flags.weight} must be above 0, and "
@@ -441,7 +431,7 @@ def table(flags: argparse.Namespace) -> dict[str, dict[str, Any]]:
         return report(*case, learning_rate=flags.learning_rate, weight=flags.weight, d_steps=k,
                       cases=2 if flags.quick else 8, steps=4000)  # fmt: skip
 
-    for (name, update), row in zip(cases, dynamics.at_once(one, cases), strict=True):
+    for (name, update), row in zip(cases, lab.parallel_map(one, cases), strict=True):
         rows[name][update] = row
         front = f"{name:36}{update:15}{row['weight']:7.2f}"
         if row["closed_form"] is None:
@@ -477,7 +467,7 @@ def main() -> None:
     seconds = time.perf_counter() - started
     result = {"methods": rows, "largest_error": worst, "cycle": cycles, "r1_gamma_2": at_2,
               "consensus_5_d_steps": erratum, "seconds": seconds}  # fmt: skip
-    dynamics.write_result(flags.out, result)
+    lab.write_result(flags.out, result)
     print(f"\nR1, gamma 2: {at_2}; with f'(0)^2 -1.866, -.134; without the square -1.707, -.293")
     print("consensus, 5 D steps, 500 steps from (1, 1): distance "
           + ", ".join(f"{name} {distance:.3g}" for name, distance in erratum.items()))  # fmt: skip
@@ -490,4 +480,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(errors.run_cli(main))
+    lab.run(main)

@@ -1,20 +1,15 @@
 """Small games as dynamical systems: the training step itself as a map, its Jacobian, its rate and its trajectories.
 
-A game of `toy` players has two parameters: G(z) = theta, D(x) = psi x, and data that are all at 0. The map is
-`algorithm1.train_step` with everything that it carries along: the parameters, and the floating-point numbers of the
-optimizers and of lookahead. Everything is float32, as in training, so moduli are good to about 1e-7, and to about the
-root of that where two eigenvalues meet.
+A game of `toy` players has two parameters, G(z) = theta and D(x) = psi x, and all its data are 0. The map is
+`algorithm1.train_step` on its whole state: the parameters and the floating-point numbers of the optimizers and of
+lookahead. Everything is float32, as in training, so moduli are accurate to about 1e-7, and to about the square root of
+that where two eigenvalues meet.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import NormalDist
 from typing import Any, NamedTuple
 
@@ -24,8 +19,7 @@ import numpy as np
 
 from jaxgan.algorithm1 import train_step
 from jaxgan.augment import Nothing
-from jaxgan.config import default, fingerprint, update
-from jaxgan.files import write_atomically
+from jaxgan.config import default, update
 from jaxgan.game.batches import TrainingSet
 from jaxgan.game.build import build
 from jaxgan.game.gan import Gan
@@ -38,13 +32,13 @@ RADIUS = 1e-3  # of the neighbourhood of the equilibrium in which a rate is meas
 
 
 class Game(NamedTuple):
-    """A game of two parameters, ready to be stepped."""
+    """A game of two parameters with its hyperparameters and data."""
 
     gan: Gan
     hparams: HParams
     data: TrainingSet
-    # Who moves in each part of a step. More than one part makes alternating steps of an update that has only
-    # simultaneous ones, for optimizers without memory: who waits has learning rate 0.
+    # The players updated in each part of a step. With two parts, an update that is only simultaneous alternates; the
+    # other player has learning rate 0, which is right for optimizers without memory.
     turns: tuple[tuple[str, ...], ...] = (PLAYERS,)
 
 
@@ -59,8 +53,8 @@ def dirac(changes: Mapping[str, Any], *, noise: bool = False, batch_size: int = 
 
     Args:
       changes: {'objective.loss': ...}, the optimizers among them (`sgd`).
-      noise: whether there is instance noise by quantiles (`QuantileNoise`), of deviation hparams['noise'].
-      batch_size: examples are all alike, so that 1 is as good as more; with noise, the number of quantiles.
+      noise: whether to add instance noise by quantiles (`QuantileNoise`) with standard deviation hparams['noise'].
+      batch_size: 1 suffices, as all examples are equal; with noise, the number of quantiles.
     """
     base = {"generator.name": "toy", "discriminator.name": "toy", "prior.size": 1, "train.batch_size": batch_size}
     config = update(default(), base | dict(changes))
@@ -74,8 +68,8 @@ def dirac(changes: Mapping[str, Any], *, noise: bool = False, batch_size: int = 
 class QuantileNoise(Nothing):
     """Instance noise in expectation: the same normal quantiles in every minibatch, with mean 0 and variance 1.
 
-    The random noise of `augment.name=instance_noise` moves every step by chance; a rate is that of the mean step. As D
-    is linear here, the Jacobian at 0 depends on the noise's first two moments alone, and is exact.
+    `augment.name=instance_noise` makes every step random, while a rate is that of the mean step. As D is linear here,
+    the Jacobian at 0 depends only on the first two moments of the noise, and is exact.
     """
 
     deviation: float | jax.Array = 0.1
@@ -101,8 +95,8 @@ def vector(state: GanState) -> jax.Array:
     return jnp.concatenate([jnp.reshape(leaves[i], (-1,)) for i in _floats(state)])
 
 
-def filled(state: GanState, numbers: jax.Array) -> GanState:
-    """The state with its floating-point numbers replaced by `numbers` [d], its counters as they are."""
+def with_floats(state: GanState, numbers: jax.Array) -> GanState:
+    """The state with its floating-point numbers replaced by `numbers` [d] and its counters unchanged."""
     leaves, tree = jax.tree.flatten(state)
     first = 0
     for i in _floats(state):
@@ -112,12 +106,12 @@ def filled(state: GanState, numbers: jax.Array) -> GanState:
     return jax.tree.unflatten(tree, leaves)
 
 
-def position(state: GanState) -> jax.Array:
+def coordinates(state: GanState) -> jax.Array:
     """(theta, psi): [2] float32."""
     return jnp.stack([state.generator.params["theta"][0], state.discriminator.params["psi"][0]])
 
 
-def started(game: Game, hparams: HParams, theta: float | jax.Array, psi: float | jax.Array) -> GanState:
+def initial_state(game: Game, hparams: HParams, theta: float | jax.Array, psi: float | jax.Array) -> GanState:
     """The state before the first step, at (theta, psi)."""
     state = game.gan.init(hparams)
     theta, psi = (jnp.reshape(jnp.asarray(a, jnp.float32), (1,)) for a in (theta, psi))
@@ -131,18 +125,20 @@ def started(game: Game, hparams: HParams, theta: float | jax.Array, psi: float |
 # --- What the step does -----------------------------------------------------------------------------------------------
 
 
-def stepper(game: Game, hparams: HParams) -> Callable[[GanState], GanState]:
+def make_step(game: Game, hparams: HParams) -> Callable[[GanState], GanState]:
+    """The function of one training step: state -> next state."""
+
     def step(state: GanState) -> GanState:
-        for movers in game.turns:
-            still = {f"optimizer.{player}.learning_rate": jnp.zeros(()) for player in PLAYERS if player not in movers}
-            state = train_step(gan=game.gan, hparams=hparams | still, state=state, data=game.data)[0]
+        for active in game.turns:
+            frozen = {f"optimizer.{player}.learning_rate": jnp.zeros(()) for player in PLAYERS if player not in active}
+            state = train_step(gan=game.gan, hparams=hparams | frozen, state=state, data=game.data)[0]
         return state
 
     return step
 
 
-def adjusted(A: np.ndarray, update: str, weight: float) -> np.ndarray:
-    """The linear flow dw/dt = A w with the term of `train.update` added, if it has one: [d, d] -> [d, d].
+def corrected_flow(A: np.ndarray, update: str, weight: float) -> np.ndarray:
+    """The matrix of the linear flow dw/dt = A w with the correction of `train.update`, if any: [d, d] -> [d, d].
 
     xi = -A w and J = -A, so that the flow is -(xi + weight J^T xi), or with (J^T - J) / 2 in place of J^T.
     """
@@ -153,10 +149,10 @@ def adjusted(A: np.ndarray, update: str, weight: float) -> np.ndarray:
 
 def jacobian(game: Game, hparams: HParams, *, at: GanState, steps: int = 1) -> jax.Array:
     """d(state after `steps` steps) / d(state `at`), over its floating-point numbers: [d, d] float32."""
-    step = stepper(game, hparams)
+    step = make_step(game, hparams)
 
     def run(numbers: jax.Array) -> jax.Array:
-        state = filled(at, numbers)
+        state = with_floats(at, numbers)
         for _ in range(steps):
             state = step(state)
         return vector(state)
@@ -166,26 +162,26 @@ def jacobian(game: Game, hparams: HParams, *, at: GanState, steps: int = 1) -> j
 
 def trajectory(game: Game, hparams: HParams, *, start: GanState, steps: int) -> jax.Array:
     """(theta, psi) before and after each of `steps` steps: [steps + 1, 2] float32."""
-    step = stepper(game, hparams)
+    step = make_step(game, hparams)
 
     def body(state: GanState, _) -> tuple[GanState, jax.Array]:
         state = step(state)
-        return state, position(state)
+        return state, coordinates(state)
 
     _, visited = jax.lax.scan(body, start, length=steps)
-    return jnp.concatenate([position(start)[None], visited])
+    return jnp.concatenate([coordinates(start)[None], visited])
 
 
 def growth(game: Game, hparams: HParams, *, start: GanState, steps: int, period: int = 1) -> jax.Array:
-    """By what factor the state's distance from 0 grows in each `period` of steps: [steps // period] float32.
+    """The factors by which the state's norm grows per `period` of steps: [steps // period] float32.
 
-    After every period the state is scaled back to `RADIUS`: so it stays where the step is linear, and never underflows.
+    After every period the state is rescaled to the norm `RADIUS`, where the step is linear and nothing underflows.
     """
-    step = stepper(game, hparams)
+    step = make_step(game, hparams)
 
     def body(state: GanState, _) -> tuple[GanState, jax.Array]:
         numbers = vector(state)
-        state = filled(state, numbers * (RADIUS / jnp.linalg.norm(numbers)))
+        state = with_floats(state, numbers * (RADIUS / jnp.linalg.norm(numbers)))
         for _ in range(period):
             state = step(state)
         return state, jnp.linalg.norm(vector(state)) / RADIUS
@@ -196,8 +192,9 @@ def growth(game: Game, hparams: HParams, *, start: GanState, steps: int, period:
 def rate(factors: np.ndarray) -> np.ndarray:
     """The geometric mean of the growth factors, [..., n] -> [...]: the contraction per period.
 
-    While the state turns, its growth is periodic about its mean. A weighted mean that fades in and out smoothly
-    (Das, Saiki, Sander and Yorke, arXiv:1508.00062) converges faster than any power of n. The first half is left out.
+    While the state rotates, its growth oscillates about its mean. A weighted mean with smooth weights that vanish at
+    both ends (Das, Saiki, Sander and Yorke, arXiv:1508.00062) converges faster than any power of n. The first half is
+    discarded.
     """
     late = np.log(np.asarray(factors, np.float64))[..., factors.shape[-1] // 2 :]
     t = (np.arange(late.shape[-1]) + 0.5) / late.shape[-1]
@@ -206,44 +203,5 @@ def rate(factors: np.ndarray) -> np.ndarray:
 
 
 def moduli(jacobians: np.ndarray) -> np.ndarray:
-    """The largest modulus of the eigenvalues: [..., d, d] -> [...]."""
+    """The spectral radius: [..., d, d] -> [...]."""
     return np.abs(np.linalg.eigvals(np.asarray(jacobians, np.float64))).max(axis=-1)
-
-
-def at_once(function: Callable, cases: Sequence[Any]) -> Iterator[Any]:
-    """`function` of each case, in their order, as many at a time as there are cores: compilation uses one core."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield from pool.map(function, cases)
-
-
-# --- What an experiment leaves ----------------------------------------------------------------------------------------
-
-
-def kept(out: Path, setting: Mapping[str, Any], make: Callable[[], Any]) -> Any:
-    """What `make` returns, from out/parts/ if it was made there before: so a stopped command goes on where it was.
-
-    Args:
-      setting: all that decides the result; two that differ have two files, which processes may write side by side.
-      make: returns what JSON has, and arrays, which come back as lists.
-    """
-    path = out / "parts" / f"{fingerprint(setting)}.json"
-    if not path.exists():
-        write_atomically(path, _json({"setting": setting, "made": make()}))
-    return json.loads(path.read_bytes())["made"]
-
-
-def timed(make: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
-    """What `make` returns, and as `cpu` the seconds of CPU time that it took."""
-    begun = time.process_time()
-    return {**make(), "cpu": time.process_time() - begun}
-
-
-def _json(value: Mapping[str, Any]) -> bytes:
-    """Numbers of NumPy become those of JSON."""
-    plain = lambda a: a.tolist() if isinstance(a, np.ndarray | np.generic) else str(a)  # noqa: E731
-    return (json.dumps(value, indent=1, default=plain) + "\n").encode()
-
-
-def write_result(out: Path, result: Mapping[str, Any]) -> None:
-    """result.json in `out`."""
-    write_atomically(out / "result.json", _json(result))

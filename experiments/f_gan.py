@@ -40,12 +40,10 @@ another machine the day before the saddle was within .033, F by .0046, and the r
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -53,11 +51,9 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.optimize import least_squares, minimize, root
 
-from experiments.dynamics import at_once, write_result
-from jaxgan import errors
+from experiments import lab
 from jaxgan.algorithm1 import accumulate_steps, zero_metrics
 from jaxgan.config import default, update
-from jaxgan.config.fields import not_a_choice
 from jaxgan.data import mixture
 from jaxgan.errors import UserError
 from jaxgan.files import write_atomically
@@ -309,27 +305,19 @@ def verdicts(rows: dict[str, dict[str, Any]], matrix: np.ndarray, names: list[st
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser("python -m experiments.f_gan", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.error = errors.usage_error
-    parser.add_argument("--quick", action="store_true", help="KL and reverse KL, 600 steps, one seed")
-    parser.add_argument("--out", type=Path, default=Path("runs/f_gan"))
+    parser = lab.make_parser("f_gan", __doc__, quick="KL and reverse KL, 600 steps, one seed")
     parser.add_argument("--divergence", nargs="+", help=f"of {', '.join(TRAINED)}; default: all")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--seeds", type=int)
     parser.add_argument("--infer", action="store_true", help="fit the mixture to the paper's table, and stop")
-    flags = parser.parse_args()
+    flags = lab.parse(parser, divergence=(list(TRAINED), list(TRAINED[:2])), steps=(2000, 600), seeds=(2, 1))
     if flags.infer:
         print("     w       m_1      m_2      s_1      s_2     sum of squares")
         for found, squares in sorted((inferred_mixture(seed) for seed in range(8)), key=lambda one: one[1]):
             print("".join(f"{number:9.4f}" for number in found) + f"{squares:14.1e}")
         return
-    names = flags.divergence or list(TRAINED[:2] if flags.quick else TRAINED)
-    steps = (600 if flags.quick else 2000) if flags.steps is None else flags.steps
-    seeds = (1 if flags.quick else 2) if flags.seeds is None else flags.seeds
-    for name in names:
-        if name not in TRAINED:
-            raise not_a_choice("--divergence", name, TRAINED)
+    names, steps, seeds = flags.divergence, flags.steps, flags.seeds
+    lab.check_choices("--divergence", names, TRAINED)
     if steps < 1 or seeds < 1:
         raise UserError(f"--steps={steps} and --seeds={seeds} must be 1 or more.")
 
@@ -344,7 +332,7 @@ def main() -> None:
     print(f"\n{'game':14}{'':8}{'F':>9}{'D_f(Q)':>9}{'mu':>9}{'fixed':>9}{'sigma':>9}{'fixed':>9}")
     games = [(name, which) for name in names for which in GAMES]
     trained = dict(
-        zip(games, at_once(lambda game: train(*game, data=data, steps=steps, seeds=seeds), games), strict=True)
+        zip(games, lab.parallel_map(lambda game: train(*game, data=data, steps=steps, seeds=seeds), games), strict=True)
     )
     for name in names:
         rows[name] = {"D_f*": exact[name][0], "mu*": exact[name][1], "sigma*": exact[name][2],
@@ -361,15 +349,14 @@ def main() -> None:
     ])  # fmt: skip
     held = verdicts(rows, matrix, names)
     seconds = time.perf_counter() - started
-    write_result(flags.out, {"quadrature": exact, "rows": rows, "matrix": matrix, "names": names, "holds": held,
-                             "steps": steps, "seeds": seeds, "seconds": seconds})  # fmt: skip
+    lab.write_result(flags.out, {"quadrature": exact, "rows": rows, "matrix": matrix, "names": names, "holds": held,
+                                 "steps": steps, "seeds": seeds, "seconds": seconds})  # fmt: skip
     write_atomically(flags.out / "f_gan.png", picture(rows, matrix, names))
-    for claim, holds in held.items():
-        print(f"{claim:32}{'holds' if holds else 'does not hold'}")
+    lab.print_verdicts(held)
     print(f"{seconds:.0f} s; {flags.out}")
     if not held["F <= D_f"]:
         sys.exit("The bound F <= D_f(P || Q) is broken.")
 
 
 if __name__ == "__main__":
-    sys.exit(errors.run_cli(main))
+    lab.run(main)

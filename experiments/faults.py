@@ -20,7 +20,6 @@ a run had ended within 2.1 s, after the death of another process within 17.6 s. 
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
 import re
@@ -41,7 +40,7 @@ import jax
 import numpy as np
 
 import jaxgan
-from jaxgan import errors
+from experiments import lab
 from jaxgan.errors import UserError
 from jaxgan.evaluate import SELECTION
 from jaxgan.files import write_atomically
@@ -212,8 +211,8 @@ def differences(a: dict[str, Any], b: dict[str, Any]) -> int:
     return sum(a.get(name) != b.get(name) for name in a.keys() | b.keys())
 
 
-class Lab:
-    """Where the runs are made: a directory, a random stream, and the undisturbed runs."""
+class Testbed:
+    """Where faults are tried: a folder of runs, random numbers, and the undisturbed runs for comparison."""
 
     def __init__(self, out: Path) -> None:
         self.out = out.absolute()
@@ -225,7 +224,7 @@ class Lab:
         return Run(self.out / "fault-runs" / name, out=self.out, changes=changes or {}, processes=processes)
 
     def undisturbed(self, changes: dict[str, Any] | None = None, processes: int = 1) -> dict[str, Any]:
-        """The contents of the run that nothing happens to."""
+        """The contents of the run without a fault."""
         key = repr((changes, processes))
         if key not in self._undisturbed:
             run = self.run(f"undisturbed-{len(self._undisturbed)}", changes, processes)
@@ -260,18 +259,18 @@ def mount(options: str, place: Path) -> None:
         raise PermissionError(1, "may not mount a tmpfs", str(place))
 
 
-def killed(lab: Lab, tries: int) -> Iterator[Try]:
+def killed(testbed: Testbed, tries: int) -> Iterator[Try]:
     """`kill -9` at a random moment"""
-    reference, left = lab.undisturbed(), tries
+    reference, left = testbed.undisturbed(), tries
     while left:
-        run, kills, good, again = lab.run(f"killed-{left}"), [], True, 0
+        run, kills, good, again = testbed.run(f"killed-{left}"), [], True, 0
         while True:
             newest, before, processes = run.newest(), run.lines(), run.start()
             if len(kills) < min(left, KILLS):
-                if lab.random.random() < 0.2:
-                    time.sleep(lab.random.uniform(0, 4))  # while it starts
+                if testbed.random.random() < 0.2:
+                    time.sleep(testbed.random.uniform(0, 4))  # while it starts
                 elif run.begun(processes):
-                    time.sleep(lab.random.uniform(0, 2))
+                    time.sleep(testbed.random.uniform(0, 2))
                 processes[0].kill()
             called = run.finish(processes)
             again += lost(newest, called.said)
@@ -302,14 +301,14 @@ def moment(run: Run, before: list[bytes]) -> str:
     return "in an evaluation" if evaluating else "elsewhere"
 
 
-def interrupted(lab: Lab, tries: int) -> Iterator[Try]:
+def interrupted(testbed: Testbed, tries: int) -> Iterator[Try]:
     """SIGTERM or Ctrl-C"""
-    reference, left = lab.undisturbed(), tries
+    reference, left = testbed.undisturbed(), tries
     while left:
-        run, number = lab.run(f"interrupted-{left}"), (signal.SIGTERM, signal.SIGINT)[left % 2]
+        run, number = testbed.run(f"interrupted-{left}"), (signal.SIGTERM, signal.SIGINT)[left % 2]
         processes = run.start()
         run.begun(processes)
-        time.sleep(lab.random.uniform(0, 0.5))
+        time.sleep(testbed.random.uniform(0, 0.5))
         clock = time.monotonic()
         processes[0].send_signal(number)
         called, newest = run.finish(processes), run.newest()
@@ -319,62 +318,62 @@ def interrupted(lab: Lab, tries: int) -> Iterator[Try]:
             continue
         told = f"stopped at step {newest} of 200, saved; repeat the command to resume" in called.said
         good = called.codes == [128 + number] and told and seconds < SECONDS_TO_SAVE
-        survived, again, different = lab.resume(run, newest, reference)
+        survived, again, different = testbed.resume(run, newest, reference)
         yield Try(good and survived, again, different, number.name, seconds)
         left -= 1
 
 
-def full(lab: Lab, tries: int) -> Iterator[Try]:
+def full(testbed: Testbed, tries: int) -> Iterator[Try]:
     """full disk"""
-    reference, left = lab.undisturbed(), tries
+    reference, left = testbed.undisturbed(), tries
     while left:
-        with lab.disk(lab.random.randrange(20, 2000)) as (disk, remount):
-            run = Run(disk / "run", out=lab.out, changes={"checkpoint.keep": 1000})
+        with testbed.disk(testbed.random.randrange(20, 2000)) as (disk, remount):
+            run = Run(disk / "run", out=testbed.out, changes={"checkpoint.keep": 1000})
             called, newest = run.call(), run.newest()
             if called.codes == [0]:
                 continue  # there was room enough
             good = refused(called, "No space left on device", str(run.workdir))
             remount("size=1g")
-            survived, again, different = lab.resume(run, newest, reference)
+            survived, again, different = testbed.resume(run, newest, reference)
             yield Try(good and survived, again, different)
             left -= 1
 
 
-def read_only(lab: Lab, tries: int) -> Iterator[Try]:
+def read_only(testbed: Testbed, tries: int) -> Iterator[Try]:
     """read-only disk"""
-    reference = lab.undisturbed()
+    reference = testbed.undisturbed()
     for _ in range(tries):
-        with lab.disk(2**20) as (disk, remount):
-            Run(disk / "run", out=lab.out, changes={"train.steps": 100}).call()
-            run = Run(disk / "run", out=lab.out, changes={})
+        with testbed.disk(2**20) as (disk, remount):
+            Run(disk / "run", out=testbed.out, changes={"train.steps": 100}).call()
+            run = Run(disk / "run", out=testbed.out, changes={})
             newest = run.newest()
             remount("ro")
             good = refused(run.call(), "Read-only file system", str(run.workdir))
             remount("rw")
-            survived, again, different = lab.resume(run, newest, reference)
+            survived, again, different = testbed.resume(run, newest, reference)
             yield Try(good and survived, again, different)
 
 
-def damaged(lab: Lab, tries: int) -> Iterator[Try]:
+def damaged(testbed: Testbed, tries: int) -> Iterator[Try]:
     """newest checkpoint damaged"""
-    reference, template = lab.undisturbed(), lab.run("damaged", {"train.steps": 100})
+    reference, template = testbed.undisturbed(), testbed.run("damaged", {"train.steps": 100})
     template.call()
     older, newest = sorted(int(path.name) for path in (template.workdir / "checkpoints").iterdir())[-2:]
     for number in range(tries):
-        run = lab.run(f"damaged-{number}")
+        run = testbed.run(f"damaged-{number}")
         shutil.copytree(template.workdir, run.workdir)
         place = run.workdir / "checkpoints" / str(newest)
         files = [path for path in place.rglob("*") if path.is_file() and path.stat().st_size]
         what = ("a bit flipped", "a file cut short", "half of the files gone")[number % 3]
         if what == "half of the files gone":
-            for path in lab.random.sample(files, len(files) // 2):
+            for path in testbed.random.sample(files, len(files) // 2):
                 path.unlink()
         else:
-            path = lab.random.choice(files)
+            path = testbed.random.choice(files)
             content = bytearray(path.read_bytes())
-            where = lab.random.randrange(len(content))
+            where = testbed.random.randrange(len(content))
             if what == "a bit flipped":
-                content[where] ^= 1 << lab.random.randrange(8)
+                content[where] ^= 1 << testbed.random.randrange(8)
             path.write_bytes(content if what == "a bit flipped" else content[:where])
         called = run.call()
         named = f"checkpoint {newest} in {place.parent} is damaged: " in called.said
@@ -384,58 +383,58 @@ def damaged(lab: Lab, tries: int) -> Iterator[Try]:
         yield Try(good, lost(older if named else newest, called.said), different, what)
 
 
-def second(lab: Lab, tries: int) -> Iterator[Try]:
+def second(testbed: Testbed, tries: int) -> Iterator[Try]:
     """second process on the same work directory"""
-    reference = lab.undisturbed()
+    reference = testbed.undisturbed()
     for number in range(tries):
-        run = lab.run(f"second-{number}")
+        run = testbed.run(f"second-{number}")
         first = run.start()
         run.begun(first)
         first[0].send_signal(signal.SIGSTOP)  # or it would have ended before the second one starts
-        other = lab.run(f"second-{number}").call()
+        other = testbed.run(f"second-{number}").call()
         first[0].send_signal(signal.SIGCONT)
         good = refused(other, f"{run.workdir} is in use by process {first[0].pid}")
         survived = run.finish(first).codes == [0]
         yield Try(good and survived, 0, differences(contents(run.workdir), reference) if survived else 0)
 
 
-def diverged(lab: Lab, tries: int) -> Iterator[Try]:
+def diverged(testbed: Testbed, tries: int) -> Iterator[Try]:
     """divergence, on_divergence=stop"""
     for number in range(tries):
-        run = lab.run(f"diverged-{number}", DIVERGING)
+        run = testbed.run(f"diverged-{number}", DIVERGING)
         called, newest = run.call(), run.newest()
         good = refused(called, f"the last good state is step {newest}; ") and newest > 0
         repeated, saved = run.call(), arrays(run.workdir)
         good &= refused(repeated, f"the last good state is step {newest}; ")
-        reference = lab.undisturbed(DIVERGING | {"train.steps": newest})
+        reference = testbed.undisturbed(DIVERGING | {"train.steps": newest})
         different = differences(saved, {name: reference[name] for name in saved})
         yield Try(good, lost(newest, repeated.said), different)
 
 
-def restored(lab: Lab, tries: int) -> Iterator[Try]:
+def restored(testbed: Testbed, tries: int) -> Iterator[Try]:
     """divergence, on_divergence=restore, and `kill -9` on the way"""
     changes = DIVERGING | {"train.on_divergence": "restore"}
-    reference = lab.undisturbed(changes)
+    reference = testbed.undisturbed(changes)
     for number in range(tries):
-        run = lab.run(f"restored-{number}", changes)
+        run = testbed.run(f"restored-{number}", changes)
         processes = run.start()
         run.begun(processes)
-        time.sleep(lab.random.uniform(0, 2))
+        time.sleep(testbed.random.uniform(0, 2))
         processes[0].kill()
         run.finish(processes)
-        yield Try(*lab.resume(run, run.newest(), reference))
+        yield Try(*testbed.resume(run, run.newest(), reference))
 
 
-def hosts(lab: Lab, tries: int) -> Iterator[Try]:
+def hosts(testbed: Testbed, tries: int) -> Iterator[Try]:
     """`kill -9` of one of two hosts"""
     changes = {"train.d_steps": 1}  # they talk in every step, over loopback
-    reference = lab.undisturbed(changes, processes=2)
+    reference = testbed.undisturbed(changes, processes=2)
     left = tries
     while left:
-        run, victim = lab.run(f"hosts-{left}", changes, processes=2), left % 2
+        run, victim = testbed.run(f"hosts-{left}", changes, processes=2), left % 2
         processes = run.start()
         run.begun(processes)
-        time.sleep(lab.random.uniform(0, 2))
+        time.sleep(testbed.random.uniform(0, 2))
         clock = time.monotonic()
         processes[victim].kill()
         called, newest = run.finish(processes), run.newest()
@@ -445,7 +444,7 @@ def hosts(lab: Lab, tries: int) -> Iterator[Try]:
             continue
         alone = Called([called.codes[1 - victim]], called.said)
         good = refused(alone, "another process of the run ended or cannot be reached") and seconds < SECONDS_ALONE
-        survived, again, different = lab.resume(run, newest, reference)
+        survived, again, different = testbed.resume(run, newest, reference)
         yield Try(good and survived, again, different, f"process {victim}", seconds)
         left -= 1
 
@@ -480,12 +479,10 @@ def row(fault: Callable, tried: list[Try]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.error = errors.usage_error
+    parser = lab.make_parser("faults", __doc__)
     parser.add_argument("--tries", type=int, default=50, help="kills; the other faults are tried less often")
-    parser.add_argument("--out", type=Path, default=Path("runs/faults"), help="where the runs and the table go")
     flags = parser.parse_args()
-    lab = Lab(flags.out)
+    testbed = Testbed(flags.out)
     table = [
         "| fault | tries | survived | steps lost beyond the last checkpoint | differences from the undisturbed run |",
         "|---|---|---|---|---|",
@@ -494,7 +491,7 @@ def main() -> int:
     failed = 0
     for fault, share in FAULTS.items():
         try:
-            tried = list(fault(lab, max(1, round(share * flags.tries))))
+            tried = list(fault(testbed, max(1, round(share * flags.tries))))
         except PermissionError as error:
             print(f"{fault.__doc__}: left out ({error.strerror})", file=sys.stderr)
             continue
@@ -506,4 +503,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(errors.run_cli(main))
+    lab.run(main)

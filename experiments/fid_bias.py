@@ -39,20 +39,17 @@ The order is wrong in each trial at 50,000 (by .77 to 1.73) and right in each at
 
 from __future__ import annotations
 
-import argparse
 import math
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.polynomial import hermite_e
 from scipy.special import ndtr
 
-from experiments.dynamics import write_result
-from jaxgan import errors
+from experiments import lab
 from jaxgan.errors import UserError
 from jaxgan.files import write_atomically
 from jaxgan.metrics import fid
@@ -207,15 +204,11 @@ def picture(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser("python -m experiments.fid_bias", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.error = errors.usage_error
-    parser.add_argument("--quick", action="store_true", help="one trial, FID-infinity from three sizes")
-    parser.add_argument("--out", type=Path, default=Path("runs/fid_bias"))
+    parser = lab.make_parser("fid_bias", __doc__, quick="one trial, FID-infinity from three sizes")
     parser.add_argument("--trials", type=int)
     parser.add_argument("--seed", type=int, default=0)
-    flags = parser.parse_args()
-    count = (1 if flags.quick else 3) if flags.trials is None else flags.trials
+    flags = lab.parse(parser, trials=(3, 1))
+    count = flags.trials
     if count < 1 or flags.seed < 0:
         raise UserError(f"--trials={flags.trials} must be 1 or more, --seed={flags.seed} 0 or more.")
     sizes = SIZES[-2:] if flags.quick else SIZES
@@ -244,17 +237,16 @@ def main() -> None:
         print(f"{name:24}{exact[name]:10.2f}{line['intercept']:11.2f}{line['upper intercept']:13.2f}")
     held = verdicts(exact, runs, lines, sizes)
     seconds = time.perf_counter() - started
-    write_result(flags.out, {"exact": exact, "first order": first_order, "sizes": sizes, "trials": runs,
-                             "infinity": lines, "published": PUBLISHED, "holds": held, "seed": flags.seed,
-                             "seconds": seconds})  # fmt: skip
+    lab.write_result(flags.out, {"exact": exact, "first order": first_order, "sizes": sizes, "trials": runs,
+                                 "infinity": lines, "published": PUBLISHED, "holds": held, "seed": flags.seed,
+                                 "seconds": seconds})  # fmt: skip
     write_atomically(flags.out / "fid_bias.png", picture(exact, runs, lines, sizes, first_order))
     print()
-    for claim, holds in held.items():
-        print(f"{claim:36}{'holds' if holds else 'does not hold'}")
+    lab.print_verdicts(held)
     print(f"{seconds:.0f} s; {flags.out}")
     if not all(list(held.values())[:5]):
         sys.exit("The published reversal is not reproduced.")
 
 
 if __name__ == "__main__":
-    sys.exit(errors.run_cli(main))
+    lab.run(main)

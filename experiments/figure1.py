@@ -28,12 +28,10 @@ Measured: JSD 0.0003 (0.0001 to 0.0009), mean D(G(z)) 0.4995 (0.498 to 0.501); a
 
 from __future__ import annotations
 
-import argparse
 import io
 import sys
 import time
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -43,7 +41,7 @@ from matplotlib.axes import Axes
 from ml_collections import ConfigDict
 from PIL import Image
 
-from jaxgan import errors
+from experiments import lab
 from jaxgan.algorithm1 import accumulate_steps, zero_metrics
 from jaxgan.config import default, update
 from jaxgan.data import mixture
@@ -99,7 +97,7 @@ def settings() -> ConfigDict:
 
 
 class Moment(NamedTuple):
-    """When to look at the game."""
+    """When to record the game."""
 
     label: str  # '(a)', ... for a panel, else ''
     alone: int  # steps of D alone
@@ -174,7 +172,7 @@ def play(config: ConfigDict, seeds: int, moments: list[Moment]) -> tuple[list[Fr
     def steps(hparams, state, data, n):
         return train(gan, hparams=hparams, state=state, data=data, n=n)
 
-    see = jax.jit(jax.vmap(partial(look, gan), in_axes=(0, None)))
+    see = jax.jit(jax.vmap(partial(record, gan), in_axes=(0, None)))
 
     frames, before = [], Moment("", 0, 0)
     for moment in moments:
@@ -197,7 +195,7 @@ def learning_rates(hparams: HParams, generator: float, discriminator: float) -> 
     }
 
 
-def look(gan: Gan, state: GanState, p_data: jax.Array) -> tuple[jax.Array, ...]:
+def record(gan: Gan, state: GanState, p_data: jax.Array) -> tuple[jax.Array, ...]:
     """One seed's p_g, D(x), mean of D(G(z)), G(z) and JSD: see `Frame`."""
     G, D = state.generator, state.discriminator
     x = gan.G(G.params, G.stats, jnp.asarray(Z, jnp.float32)[:, None])[0][:, 0]
@@ -272,10 +270,7 @@ def animation(frames: list[Frame], seed: int, p_data: np.ndarray) -> bytes:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser("python -m experiments.figure1", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.error = errors.usage_error
-    parser.add_argument("--out", type=Path, default=Path("runs/figure1"), help="default: runs/figure1")
+    parser = lab.make_parser("figure1", __doc__)
     flags = parser.parse_args()
 
     started = time.perf_counter()
@@ -304,4 +299,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(errors.run_cli(main))
+    lab.run(main)

@@ -17,14 +17,13 @@ from a sample to its nearest training image is 4.81, from a test image 4.46. The
 
 from __future__ import annotations
 
-import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
 
 import jaxgan
-from jaxgan import data, errors
+from experiments import lab
+from jaxgan import data
 from jaxgan.data.decode import decode, encode
 from jaxgan.errors import UserError
 from jaxgan.files import write_atomically
@@ -71,9 +70,7 @@ def picture(samples: np.ndarray, neighbours: np.ndarray, rows: int) -> np.ndarra
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser("python -m experiments.figure2", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.error = errors.usage_error
+    parser = lab.make_parser("figure2", __doc__, out=False)
     parser.add_argument("--workdir", type=Path, default=Path("runs/mnist"), help="of a trained GAN")
     parser.add_argument("--out", type=Path, help="the picture; default: figure2.png in the workdir")
     parser.add_argument("--step", type=int, help="of the checkpoint; default: the newest")
@@ -110,4 +107,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(errors.run_cli(main))
+    lab.run(main)

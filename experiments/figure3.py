@@ -16,14 +16,12 @@ Measured on runs/mnist after 74 epochs (2 CPU cores, AMD EPYC, 2026-11-23): they
 
 from __future__ import annotations
 
-import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
 
 import jaxgan
-from jaxgan import errors
+from experiments import lab
 from jaxgan.data.decode import encode
 from jaxgan.errors import UserError
 from jaxgan.files import write_atomically
@@ -51,9 +49,7 @@ def slerp(start: np.ndarray, end: np.ndarray, t: np.ndarray) -> np.ndarray:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser("python -m experiments.figure3", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.error = errors.usage_error
+    parser = lab.make_parser("figure3", __doc__, out=False)
     parser.add_argument("--workdir", type=Path, default=Path("runs/mnist"), help="of a trained GAN")
     parser.add_argument("--out", type=Path, help="the picture; default: figure3.png in the workdir")
     parser.add_argument("--step", type=int, help="of the checkpoint; default: the newest")
@@ -90,4 +86,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(errors.run_cli(main))
+    lab.run(main)

@@ -11,7 +11,6 @@ the Markdown file, which is the one to edit.
 
 from __future__ import annotations
 
-import argparse
 import re
 import textwrap
 from collections import Counter
@@ -20,7 +19,7 @@ from itertools import islice, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from jaxgan import errors
+from experiments import lab
 from jaxgan.errors import UserError
 from jaxgan.files import write_atomically
 from jaxgan.run import page
@@ -265,20 +264,14 @@ def rendered(source: Path) -> tuple[bytes, list[Claim]]:
 
 
 def main() -> None:
-    flags = arguments().parse_args()
+    parser = lab.make_parser("laboratory", __doc__, out=False)
+    parser.add_argument("--out", type=Path, default=Path("docs/laboratory.html"), help="default: docs/laboratory.html")
+    flags = parser.parse_args()
     html, found = rendered(SOURCE)
     write_atomically(flags.out, html)
     counts = Counter(claim.verdict for claim in found)
     print(f"{flags.out}: " + ", ".join(f"{counts[verdict]} {words}" for verdict, (_, words) in VERDICTS.items()))
 
 
-def arguments() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("python -m experiments.laboratory", description=__doc__, allow_abbrev=False,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.error = errors.usage_error
-    parser.add_argument("--out", type=Path, default=Path("docs/laboratory.html"), help="default: docs/laboratory.html")
-    return parser
-
-
 if __name__ == "__main__":
-    errors.run_cli(main)
+    lab.run(main)

@@ -35,12 +35,10 @@ TV is within a fifth of the least one at m of 1.5 and 2: there the slope is what
 
 from __future__ import annotations
 
-import argparse
 import math
 import sys
 import time
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -48,8 +46,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from experiments.dynamics import kept, write_result
-from jaxgan import errors
+from experiments import lab
 from jaxgan.algorithm1 import accumulate_steps, zero_metrics
 from jaxgan.config import default, update
 from jaxgan.errors import UserError
@@ -285,20 +282,14 @@ def quadrature() -> list[dict[str, float]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser("python -m experiments.lipschitz", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.error = errors.usage_error
-    parser.add_argument("--quick", action="store_true", help="modes at +-1, R3GAN with and without a limit, one seed")
-    parser.add_argument("--out", type=Path, default=Path("runs/lipschitz"))
+    parser = lab.make_parser("lipschitz", __doc__, quick="modes at +-1, R3GAN with and without a limit, one seed")
     parser.add_argument("--distance", nargs="+", type=float, help="m: modes at +-m; default 1 1.5 2")
     parser.add_argument("--scale", nargs="+", type=float, help="largest slopes of a normalized G; default 2 5 20")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--seeds", type=int)
-    flags = parser.parse_args()
-    distances = flags.distance or ([1.0] if flags.quick else [1.0, 1.5, 2.0])
-    scales = flags.scale or ([2.0] if flags.quick else [2.0, 5.0, 20.0])
-    steps = (300 if flags.quick else 3000) if flags.steps is None else flags.steps
-    seeds = (1 if flags.quick else 5) if flags.seeds is None else flags.seeds
+    flags = lab.parse(parser, distance=([1.0, 1.5, 2.0], [1.0]), scale=([2.0, 5.0, 20.0], [2.0]), steps=(3000, 300),
+                      seeds=(5, 1))  # fmt: skip
+    distances, scales, steps, seeds = flags.distance, flags.scale, flags.steps, flags.seeds
     if steps < 1 or seeds < 1:
         raise UserError(f"--steps={steps} and --seeds={seeds} must be 1 or more.")
     if not (min(distances) > 0 and max(distances) <= MOST and min(scales) > 0):
@@ -310,13 +301,13 @@ def main() -> None:
     settings = [(NORMALIZED, None)] if flags.quick else [(name, None) for name in METHODS]
     for name, scale in settings + [(NORMALIZED, scale) for scale in scales]:
         setting = {"scale": scale, "distances": distances, "seeds": seeds, "steps": steps}
-        rows += kept(flags.out, {"method": name} | setting, partial(population, name, **setting))
+        rows += lab.cached(flags.out, {"method": name} | setting, partial(population, name, **setting))
     cells = table(rows)
     below = sum(row["TV"] < row["least TV"] - ROUNDING for row in rows)
     over = sum(row["limit"] is not None and row["slope"] > 1.01 * row["limit"] for row in rows)
     seconds = time.perf_counter() - started
-    write_result(flags.out, {"quadrature": exact, "table": cells, "runs": rows, "below the bound": below,
-                             "steeper": over, "steps": steps, "seeds": seeds, "seconds": seconds})  # fmt: skip
+    lab.write_result(flags.out, {"quadrature": exact, "table": cells, "runs": rows, "below the bound": below,
+                                 "steeper": over, "steps": steps, "seeds": seeds, "seconds": seconds})  # fmt: skip
     write_atomically(flags.out / "lipschitz.png", picture(rows, distances))
     print(f"\nruns with a TV below the least one: {below} of {len(rows)}; steeper than their limit by 1%: {over}")
     print(f"{seconds:.0f} s; {flags.out}")
@@ -325,4 +316,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(errors.run_cli(main))
+    lab.run(main)

@@ -35,7 +35,6 @@ times and nearly no sample is a copy by the authentic share. Recall is 0 everywh
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,10 +44,9 @@ from ml_collections import ConfigDict
 
 import jaxgan
 from configs import mnist_averaged
-from experiments import sweeps
+from experiments import lab, sweeps
 from experiments.ablations import small_digits
-from experiments.dynamics import write_result
-from jaxgan import data, errors
+from jaxgan import data
 from jaxgan.config import update
 from jaxgan.errors import UserError
 from jaxgan.files import write_atomically
@@ -254,25 +252,19 @@ def pairs(workdir: Path, names: dict[int, str], images: data.Dataset, columns: i
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser("python -m experiments.memorization", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.error = errors.usage_error
-    parser.add_argument("--quick", action="store_true", help="small networks on scikit-learn's digits")
-    parser.add_argument("--out", type=Path, help="default: runs/memorization; quick: ..._quick")
+    parser = lab.make_parser("memorization", __doc__, quick="small networks on scikit-learn's digits")
     parser.add_argument("--sizes", type=int, nargs="+", help="training images; quick: 50 400")
     parser.add_argument("--looks", type=int, nargs="+", help="steps after which G is scored; quick: 20 60")
     parser.add_argument("--seeds", type=int, help="of each size (default: 3; quick: 2)")
-    flags = parser.parse_args()
-    sizes = flags.sizes or ([50, 400] if flags.quick else [100, 1000, 10_000])
-    looks = flags.looks or ([20, 60] if flags.quick else [300, 1000, 3000])
-    seeds = (2 if flags.quick else 3) if flags.seeds is None else flags.seeds
+    flags = lab.parse(parser, out=("runs/memorization", "runs/memorization_quick"), seeds=(3, 2),
+                      sizes=([100, 1000, 10_000], [50, 400]), looks=([300, 1000, 3000], [20, 60]))  # fmt: skip
+    sizes, looks, seeds, out = flags.sizes, flags.looks, flags.seeds, flags.out
     config = base(flags.quick)
     if looks != sorted(set(looks)) or looks[0] < 1 or seeds < 1 or min(sizes) < config.train.batch_size:
         raise UserError(
             f"--looks={looks} must rise from 1 or more, --seeds={seeds} be 1 or more, and --sizes={sizes} at least a "
             f"minibatch of {config.train.batch_size}."
         )
-    out = flags.out or Path("runs", "memorization" + ("_quick" if flags.quick else ""))
     count, draws = (70, 2) if flags.quick else (1000, 3)
 
     images = data.load(config.data)
@@ -280,8 +272,8 @@ def main() -> None:
     fresh, test = rows_of(images.validation), rows_of(images.test[:count])
     real = {n: references(rows_of(images.train[:n]), fresh, test, count=count, draws=draws) for n in sizes}
     print("\n" + "\n".join(table(found, real, looks)))
-    write_result(out, {"sizes": sizes, "looks": looks, "seeds": seeds, "samples": count, "scores": found, "real": real,
-                       "notices": {n: notices(rows) for n, rows in real.items()}})  # fmt: skip
+    lab.write_result(out, {"sizes": sizes, "looks": looks, "seeds": seeds, "samples": count, "scores": found,
+                           "real": real, "notices": {n: notices(rows) for n, rows in real.items()}})  # fmt: skip
     members = {setting.setting["data.limit"]: setting.names[0] for setting in read_settings(out / "sweep").settings}
     shown = pairs(out / "sweep", members, images)
     write_atomically(out / "memorization.png", picture(found, real, looks, shown))
@@ -289,4 +281,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    errors.run_cli(main)
+    lab.run(main)

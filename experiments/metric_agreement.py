@@ -49,7 +49,6 @@ of the intervals are wide.
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -65,9 +64,9 @@ from ml_collections import ConfigDict
 from scipy import ndimage, stats
 
 from configs import dcgan_mnist
-from experiments.dynamics import write_result
+from experiments import lab
 from experiments.memorization import rows_of, share_authentic
-from jaxgan import data, errors, parallel
+from jaxgan import data, parallel
 from jaxgan.config import update
 from jaxgan.data.decode import encode
 from jaxgan.errors import UserError
@@ -92,7 +91,7 @@ from jaxgan.metrics import (
     prdc,
 )
 from jaxgan.run import plots
-from jaxgan.sweep.statistics import LEVEL, MIN_SEEDS, Mean, holm, mean_interval, paired_difference
+from jaxgan.sweep.statistics import LEVEL, Mean, holm, mean_interval, paired_difference
 from jaxgan.train import on_device
 
 KS = (3, 5)  # nearest neighbours: of precision and recall, of density and coverage
@@ -100,7 +99,6 @@ FEW = 20  # samples for each image that `repeating` copies
 CLUSTERINGS = 3  # that PRD is the mean of; the paper's 10 would take most of the time
 QUICK_EXAMPLES, QUICK_CLUSTERINGS = 20_000, 1  # --quick: that the classifier is trained on, and of PRD
 MARGIN = 0.05  # a smaller change of precision or density, which are about 1 for real images, counts as none
-VERDICTS = {True: "holds", False: "does not hold", None: "undecided at this size"}
 UNTOUCHED = "untouched/0"
 STEP = "step"
 
@@ -358,13 +356,6 @@ class Response(NamedTuple):
     change: list[float]  # by strength: mean change from untouched images, in standard deviations of draws of these
     intervals: list[tuple[float, float]]  # by strength: 90% of the mean change, paired by draw; infinite under 3 draws
 
-    def equivalent(self, margin: float) -> bool:
-        """Whether its change is shown to be smaller than `margin` at every strength.
-
-        Two one-sided t tests at level .05 (TOST, doi:10.1007/BF01068419): the 90% interval is within the margin.
-        """
-        return all(-margin < low and high < margin for low, high in self.intervals)
-
     def falls_beyond(self, margin: float) -> bool:
         """Whether it is shown to fall by more than `margin` at some strength."""
         return any(yes and high < -margin for yes, (_, high) in zip(self.noticed, self.intervals, strict=True))
@@ -389,16 +380,8 @@ def response(y: np.ndarray) -> Response:
         ranks.mean,
         [bool(test.mean < 0 and q <= LEVEL) for test, q in zip(tests, p, strict=True)],
         relative.tolist(),
-        [equivalence_interval(column, untouched) for column in others.T],
+        [lab.equivalence_interval(column, untouched) for column in others.T],
     )
-
-
-def equivalence_interval(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
-    """The 90% t interval of the mean of a - b, [draws] each; (-inf, inf) under 3 draws or where one is not finite."""
-    if len(a) < MIN_SEEDS or not np.all(np.isfinite([a, b])):
-        return -math.inf, math.inf
-    difference = paired_difference(a, b, confidence=1 - 2 * LEVEL)
-    return difference.low, difference.high
 
 
 def responses(found: dict[str, dict[str, float]], damages: Strengths, draws: int) -> dict[str, dict[str, Response]]:
@@ -445,21 +428,17 @@ def verdicts(found: dict[str, dict[str, Response]]) -> dict[str, bool | None]:
     milder = [(*copied, *dropping[name].intervals[0]) for name in ("FID", "KID") for copied in copying[name].intervals]
     return {
         "FID and KID notice all but copying": all({"FID", "KID"} <= sees[damage] for damage in others) or None,
-        "... and fall less by copying than by a dropped class": decided(
+        "... and fall less by copying than by a dropped class": lab.decide(
             all(low > most for low, _, _, most in milder), any(high < least for _, high, least, _ in milder)
         ),
-        f"precision and density change by under {MARGIN} by dropping": decided(
-            all(one.equivalent(MARGIN) for one in blind), any(one.falls_beyond(MARGIN) for one in blind)
+        f"precision and density change by under {MARGIN} by dropping": lab.decide(
+            all(lab.is_equivalent(one.intervals, MARGIN) for one in blind),
+            any(one.falls_beyond(MARGIN) for one in blind),
         ),
         "recall, coverage and F8 notice dropping": {"recall", "coverage", "PRD F8"} <= sees["dropping"] or None,
         "Z_U and the authentic share notice copying": {"Z_U", "authentic"} <= sees["copying"] or None,
         "... and they alone": None if sees["copying"] <= {"Z_U", "authentic"} else False,
     }
-
-
-def decided(shown: bool, refuted: bool) -> bool | None:
-    """True or False where one of the two was shown, else None."""
-    return True if shown else False if refuted else None
 
 
 # --- Tables and picture -----------------------------------------------------------------------------------------------
@@ -562,20 +541,15 @@ def base(quick: bool) -> ConfigDict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser("python -m experiments.metric_agreement", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.error = errors.usage_error
-    parser.add_argument("--quick", action="store_true", help="a small DCGAN on scikit-learn's digits")
-    parser.add_argument("--out", type=Path, help="default: runs/metric_agreement; quick: ..._quick")
+    parser = lab.make_parser("metric_agreement", __doc__, quick="a small DCGAN on scikit-learn's digits")
     parser.add_argument("--steps", type=int, help="default: 2,000; quick: 300")
     parser.add_argument("--seeds", type=int, help="of the DCGAN (default: 3; quick: 2)")
     parser.add_argument("--looks", type=int, help="at each DCGAN (default: 10; quick: 4)")
     parser.add_argument("--samples", type=int, help="scored at a time (default: 2,000; quick: 50)")
     parser.add_argument("--draws", type=int, help="of validation images (default: 5; quick: 3)")
-    flags = parser.parse_args()
-    default = {"steps": (2000, 300), "seeds": (3, 2), "looks": (10, 4), "samples": (2000, 50), "draws": (5, 3)}
-    given = {name: value for name, value in vars(flags).items() if name in default and value is not None}
-    n = {name: values[flags.quick] for name, values in default.items()} | given
+    sizes = {"steps": (2000, 300), "seeds": (3, 2), "looks": (10, 4), "samples": (2000, 50), "draws": (5, 3)}
+    flags = lab.parse(parser, out=("runs/metric_agreement", "runs/metric_agreement_quick"), **sizes)
+    n, out = {name: getattr(flags, name) for name in sizes}, flags.out
     config = base(flags.quick)
     if min(n.values()) < 1 or n["samples"] < prd.CLUSTERS or n["samples"] * n["draws"] > config.data.validation:
         raise UserError(
@@ -584,7 +558,6 @@ def main() -> None:
             f"validation images together."
         )
     damages = {name: strengths[1::2] if flags.quick else strengths for name, strengths in DAMAGES.items()}
-    out = flags.out or Path("runs", "metric_agreement" + ("_quick" if flags.quick else ""))
 
     store = Store(out / "scores.json", {"data": config.data.name, "samples": n["samples"]})
     images = data.load(config.data)
@@ -598,9 +571,8 @@ def main() -> None:
     damage, training = responses(store.found, damages, n["draws"]), agreement(store.found, looks, n["seeds"])
     print("\n" + "\n".join(damage_table(damage, damages)) + "\n\n" + "\n".join(agreement_table(training)) + "\n")
     held = verdicts(damage)
-    for claim, holds in held.items():
-        print(f"{claim:56}{VERDICTS[holds]}")
-    write_result(out, n | {
+    lab.print_verdicts(held)
+    lab.write_result(out, n | {
         "looks": looks,
         "strengths": damages,
         "damage": {name: {score: one._asdict() for score, one in some.items()} for name, some in damage.items()},
@@ -612,4 +584,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    errors.run_cli(main)
+    lab.run(main)

@@ -30,19 +30,14 @@ error of .01 to .02 at each of 50 points, and whether all stay near 1 is chance 
 
 from __future__ import annotations
 
-import argparse
-import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.dynamics import kept, write_result
-from jaxgan import errors
-from jaxgan.config.fields import not_a_choice
+from experiments import lab
 from jaxgan.errors import UserError
 from jaxgan.files import write_atomically
 from jaxgan.metrics import prdc
@@ -535,20 +530,13 @@ def picture(found: dict[str, dict[str, Curve]], table: list[tuple[str, str, str,
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser("python -m experiments.metric_checks", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.error = errors.usage_error
-    parser.add_argument("--quick", action="store_true", help="one repeat of three short checks")
-    parser.add_argument("--out", type=Path, default=Path("runs/metric_checks"))
+    parser = lab.make_parser("metric_checks", __doc__, quick="one repeat of three short checks")
     parser.add_argument("--check", nargs="+", help=f"of {', '.join(CHECKS)}; default: all")
     parser.add_argument("--repeats", type=int)
     parser.add_argument("--seed", type=int, default=0)
-    flags = parser.parse_args()
-    names = flags.check or (["sequential", "invention", "scale"] if flags.quick else list(CHECKS))
-    repeats = (1 if flags.quick else 10) if flags.repeats is None else flags.repeats
-    for name in names:
-        if name not in CHECKS:
-            raise not_a_choice("--check", name, CHECKS)
+    flags = lab.parse(parser, check=(list(CHECKS), ["sequential", "invention", "scale"]), repeats=(10, 1))
+    names, repeats = flags.check, flags.repeats
+    lab.check_choices("--check", names, CHECKS)
     if repeats < 1 or flags.seed < 0:
         raise UserError(f"--repeats={repeats} must be 1 or more, --seed={flags.seed} 0 or more.")
 
@@ -561,7 +549,7 @@ def main() -> None:
     for name in names:
         check = CHECKS[name]
         setting = {"repeats": repeats, "seed": [flags.seed, list(CHECKS).index(name)]}
-        made = kept(flags.out, {"check": name} | setting, partial(curves, check, **setting))
+        made = lab.cached(flags.out, {"check": name} | setting, partial(curves, check, **setting))
         found[name] = {group: Curve(*map(np.array, one)) for group, one in made.items()}
         words = judged(check, found[name])
         flipped += differences(check, found[name], words)
@@ -576,8 +564,8 @@ def main() -> None:
         }
         result[name] = {"parts": parts, "verdicts": words, "published": published(check), "curves": curve}
         seconds = time.perf_counter() - started
-        write_result(flags.out, {"checks": result, "table": table, "differences": flipped, "repeats": repeats,
-                                 "seed": flags.seed, "seconds": seconds})  # fmt: skip
+        lab.write_result(flags.out, {"checks": result, "table": table, "differences": flipped, "repeats": repeats,
+                                     "seed": flags.seed, "seconds": seconds})  # fmt: skip
     write_atomically(flags.out / "metric_checks.png", picture(found, table))
     cells = sum(a != b for _, _, here, there in table for a, b in zip(here, there, strict=True))
     print(f"\n{4 * len(table) - cells} of {4 * len(table)} cells as published")
@@ -588,4 +576,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(errors.run_cli(main))
+    lab.run(main)

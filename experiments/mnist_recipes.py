@@ -18,10 +18,8 @@ one), result.json.
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,10 +28,9 @@ import numpy as np
 from ml_collections import ConfigDict
 
 import jaxgan
-from experiments.dynamics import write_result
+from experiments import lab
 from jaxgan import data, errors, train
 from jaxgan.config import update, validate
-from jaxgan.config.fields import not_a_choice
 from jaxgan.config.files import override
 from jaxgan.data.decode import decode, encode
 from jaxgan.evaluate import measurer
@@ -121,17 +118,12 @@ def picture(workdirs: Mapping[str, Path]) -> bytes:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser("python -m experiments.mnist_recipes", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.error = errors.usage_error
+    parser = lab.make_parser("mnist_recipes", __doc__)
     parser.add_argument("--recipe", nargs="+", default=list(RECIPES), help=f"of {', '.join(RECIPES)}")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--out", type=Path, default=Path("runs/mnist_recipes"))
     parser.add_argument("--finished", action="store_true", help="train nothing: the table of what is finished")
     flags, changes = parser.parse_known_args()
-    for name in flags.recipe:
-        if name not in RECIPES:
-            raise not_a_choice("--recipe", name, RECIPES)
+    lab.check_choices("--recipe", flags.recipe, RECIPES)
     places = {(name, seed): flags.out / f"{name}_{seed}" for seed in flags.seeds for name in flags.recipe}
     for (name, seed), place in places.items():
         if not flags.finished and numbers_of(place) is None:
@@ -149,10 +141,10 @@ def main() -> int:
     print("\n".join(table(runs | {"real data": [real]})))
     first = {name: flags.out / f"{name}_{found[0]['seed']}" for name, found in runs.items()}
     write_atomically(flags.out / "mnist_recipes.png", picture(first))
-    write_result(flags.out, {"runs": runs, "real": real})
+    lab.write_result(flags.out, {"runs": runs, "real": real})
     print(flags.out)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(errors.run_cli(main))
+    lab.run(main)

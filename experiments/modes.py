@@ -70,10 +70,9 @@ from ml_collections import ConfigDict
 from scipy import stats
 
 from configs import ring8
-from experiments.dynamics import PLAYERS, kept, timed, write_result
-from jaxgan import errors
+from experiments import lab
+from experiments.dynamics import PLAYERS
 from jaxgan.config import default, flatten, update, validate
-from jaxgan.config.fields import not_a_choice
 from jaxgan.data.mixture import NAMED
 from jaxgan.errors import UserError
 from jaxgan.files import write_atomically
@@ -88,9 +87,8 @@ from jaxgan.train import on_device
 
 DATA = {"ring": "mixture:ring8_unit", "grid": "mixture:grid25"}
 SAMPLES = 2500  # of each G, as in both papers
-LOOKS = 5  # evaluations of a protocol, evenly spaced; the last one counts
+NUM_EVALS = 5  # evaluations of a protocol, evenly spaced; the last one counts
 SHOWN = 500  # samples of the first seed that are kept for the picture
-VERDICTS = {True: "holds", False: "does not hold", None: "undecided at this size"}
 CEILING = 1 - math.exp(-4.5)  # the data's own share of high quality in two dimensions
 SCORES = ("modes", "high_quality", "high_quality_kl")
 PUBLISHED_STEPS = {"VEEGAN": 100_000, "PacGAN": 400_000}
@@ -223,12 +221,12 @@ def rates(loss: str, *, steps: int) -> tuple[str, ConfigDict]:
 # --- Training ---------------------------------------------------------------------------------------------------------
 
 
-def train(cell: Cell, looks: int) -> dict[str, Any]:
-    """The runs of a cell as the members of one population, scored `looks` times.
+def train(cell: Cell, num_evals: int) -> dict[str, Any]:
+    """The runs of a cell as the members of one population, evaluated `num_evals` times.
 
     Returns:
-      steps: [looks] after which there were evaluations.
-      modes, high_quality, high_quality_kl, jsd: [looks, seeds], NaN of a run that has diverged.
+      steps: [num_evals], of the evaluations.
+      modes, high_quality, high_quality_kl, jsd: [num_evals, seeds], NaN for runs that diverged.
       samples: [SHOWN, 2] of the first seed, at the end.
     """
     configs = [update(cell.config, {"seed": seed}) for seed in cell.seeds]
@@ -236,7 +234,7 @@ def train(cell: Cell, looks: int) -> dict[str, Any]:
     hparams, group = start_members(about, configs)
     data = devices.replicate(on_device(about.gan, about.dataset))
     found: dict[str, list] = {name: [] for name in (*SCORES, "jsd")}
-    steps = [cell.config.train.steps * (look + 1) // looks for look in range(looks)]
+    steps = [cell.config.train.steps * (i + 1) // num_evals for i in range(num_evals)]
     for before, after in zip([0, *steps], steps, strict=False):
         states, sums, kept, alive = ([getattr(member, name) for member in group] for name in Member._fields)
         moved = about.advance(hparams, states, sums, alive, data, devices.replicate(np.uint32(after - before)))
@@ -254,9 +252,11 @@ def trained(cells: Sequence[Cell], out: Path) -> list[dict[str, Any]]:
     """What `train` says of each cell; what `out` already has is not trained again."""
     found = []
     for number, cell in enumerate(cells, 1):
-        looks = 1 if cell.part == "rates" else LOOKS
-        setting = flatten(cell.config) | {"seeds": [cell.seeds.start, cell.seeds.stop], "looks": looks}
-        one = kept(out, setting, partial(timed, lambda cell=cell, looks=looks: train(cell, looks)))
+        num_evals = 1 if cell.part == "rates" else NUM_EVALS
+        setting = flatten(cell.config) | {"seeds": [cell.seeds.start, cell.seeds.stop], "looks": num_evals}
+        one = lab.cached(
+            out, setting, partial(lab.timed, lambda cell=cell, num_evals=num_evals: train(cell, num_evals))
+        )
         print(f"{number:3d} of {len(cells)}: {cell.part:7}{cell.data:5}{cell.name:38}{len(cell.seeds):4d} runs, "
               f"{np.nanmean(one['modes'][-1]):5.2f} modes, {one['cpu']:5.0f} s of CPU time", flush=True)  # fmt: skip
         found.append(one)
@@ -264,7 +264,7 @@ def trained(cells: Sequence[Cell], out: Path) -> list[dict[str, Any]]:
 
 
 def last(one: dict[str, Any], score: str) -> np.ndarray:
-    """A score at the end, [seeds], NaN of a run that has diverged."""
+    """A score at the end, [seeds], NaN for runs that diverged."""
     return np.asarray(one[score][-1], np.float64)
 
 
@@ -345,19 +345,16 @@ def verdicts(rows: list[dict[str, Any]], swung: list[dict[str, Any]]) -> dict[st
     """Whether each part of the claim holds after these steps: True or False where the 95% interval, or the corrected
     p-value, says which has more, and None where it does not.
     """
-    held = {f"GAN, {one['data']}: more {one['score']} by PacGAN's protocol": sign_of(one["ours"][1:]) for one in swung}
+    held = {
+        f"GAN, {one['data']}: more {one['score']} by PacGAN's protocol": lab.is_positive(one["ours"][1:])
+        for one in swung
+    }
     for row in rows:
         if row["method"] != "GAN":
             modes = row["modes"]
             name = f"{row['method']}, {row['data']}: more modes than the GAN"
-            held[name] = modes["paired"][0] > 0 if modes["p"] <= 0.05 else None
+            held[name] = lab.is_positive_by_test(modes["paired"][0], modes["p"])
     return held
-
-
-def sign_of(interval: Sequence[float]) -> bool | None:
-    """Whether an interval is above 0 (True) or below (False); None where it holds 0 or has no ends."""
-    low, high = interval
-    return True if low > 0 else False if high < 0 else None
 
 
 def text(interval: Sequence[float], digits: int) -> str:
@@ -459,12 +456,30 @@ def planned(flags: argparse.Namespace) -> Iterator[Cell]:
         yield Cell("rates", "ring", *rates(loss, steps=flags.rate_steps), range(flags.rate_seeds))
 
 
-def arguments() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("python -m experiments.modes", description=__doc__, allow_abbrev=False,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.error = errors.usage_error
-    parser.add_argument("--quick", action="store_true", help="2 seeds, 4 for rates, packing 1 and 2, 100 steps")
-    parser.add_argument("--out", type=Path, help="default: runs/modes; quick: runs/modes_quick")
+# Of each flag: the default, and that with --quick.
+DEFAULTS = {
+    "out": ("runs/modes", "runs/modes_quick"),
+    "seeds": (10, 2),
+    "rate_seeds": (200, 4),
+    "packing": ([1, 2, 3, 4], [1, 2]),
+    "losses": ([*LOSSES, "wasserstein_gp"], ["non_saturating", "hinge"]),
+    "veegan_steps": (3000, 100),
+    "pacgan_steps": (3000, 100),
+    "rate_steps": (500, 100),
+    "width": (0.16, 0.16),
+    "learning_rate": (3e-4, 3e-4),
+}
+AS_PUBLISHED = {"veegan_steps": PUBLISHED_STEPS["VEEGAN"], "pacgan_steps": PUBLISHED_STEPS["PacGAN"], "width": 1.0,
+                "learning_rate": 1e-4}  # fmt: skip
+
+
+def read_flags() -> argparse.Namespace:
+    """The flags with their defaults.
+
+    Raises:
+      UserError: a flag has a value it cannot have.
+    """
+    parser = lab.make_parser("modes", __doc__, quick="2 seeds, 4 for rates, packing 1 and 2, 100 steps")
     parser.add_argument("--seeds", type=int, help="of each protocol and packing; may be 0")
     parser.add_argument("--rate_seeds", type=int, help="of each loss; may be 0")
     parser.add_argument("--packing", type=int, nargs="+", help="from 1 to 4; 1 is always among them")
@@ -476,28 +491,8 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--width", type=float, help="of PacGAN's hidden layers, as a share of the published ones")
     parser.add_argument("--learning_rate", type=float, help="of PacGAN's protocol")
     parser.add_argument("--published", action="store_true", help="both protocols' own steps, widths and learning rates")
-    return parser
-
-
-DEFAULTS = {"seeds": 10, "rate_seeds": 200, "packing": [1, 2, 3, 4], "losses": [*LOSSES, "wasserstein_gp"],
-            "veegan_steps": 3000, "pacgan_steps": 3000, "rate_steps": 500, "width": 0.16, "learning_rate": 3e-4,
-            "out": Path("runs/modes")}  # fmt: skip
-QUICK = {"seeds": 2, "rate_seeds": 4, "packing": [1, 2], "losses": ["non_saturating", "hinge"], "veegan_steps": 100,
-         "pacgan_steps": 100, "rate_steps": 100, "out": Path("runs/modes_quick")}  # fmt: skip
-AS_PUBLISHED = {"veegan_steps": PUBLISHED_STEPS["VEEGAN"], "pacgan_steps": PUBLISHED_STEPS["PacGAN"], "width": 1.0,
-                "learning_rate": 1e-4}  # fmt: skip
-
-
-def checked(flags: argparse.Namespace) -> argparse.Namespace:
-    """The flags with their defaults.
-
-    Raises:
-      UserError: a value that they cannot have.
-    """
-    given = DEFAULTS | (QUICK if flags.quick else {}) | (AS_PUBLISHED if flags.published else {})
-    for name, value in given.items():
-        if getattr(flags, name) is None:
-            setattr(flags, name, value)
+    published = AS_PUBLISHED if "--published" in sys.argv else {}
+    flags = lab.parse(parser, **DEFAULTS | {name: (value, value) for name, value in published.items()})
     flags.packing = sorted({1, *flags.packing})
     if flags.packing[0] < 1 or flags.packing[-1] > 4:
         raise UserError(f"--packing={flags.packing} must be from 1 to 4: PacGAN's table ends there.")
@@ -505,16 +500,14 @@ def checked(flags: argparse.Namespace) -> argparse.Namespace:
         raise UserError(f"--seeds={flags.seeds} and --rate_seeds={flags.rate_seeds} must be 0 or more, not both 0.")
     if not 0 < flags.width <= 1:
         raise UserError(f"--width={flags.width} must be above 0 and at most 1.")
-    for loss in flags.losses:
-        if loss not in DEFAULTS["losses"]:
-            raise not_a_choice("--losses", loss, DEFAULTS["losses"])
-    if min(flags.veegan_steps, flags.pacgan_steps, flags.rate_steps) < LOOKS:
-        raise UserError(f"--veegan_steps, --pacgan_steps and --rate_steps must be {LOOKS} or more.")
+    lab.check_choices("--losses", flags.losses, DEFAULTS["losses"][0])
+    if min(flags.veegan_steps, flags.pacgan_steps, flags.rate_steps) < NUM_EVALS:
+        raise UserError(f"--veegan_steps, --pacgan_steps and --rate_steps must be {NUM_EVALS} or more.")
     return flags
 
 
 def main() -> None:
-    flags = checked(arguments().parse_args())
+    flags = read_flags()
     devices.use_threads(0)
     cells = [cell for cell in planned(flags) if len(cell.seeds)]
     for cell in cells:
@@ -529,14 +522,13 @@ def main() -> None:
     show(rows, swung, losses)
     cpu = sum(one["cpu"] for one in found)
     settings = {name: value for name, value in vars(flags).items() if name not in ("quick", "published")}
-    write_result(flags.out, {"settings": settings, "rows": rows, "swings": swung, "losses": losses, "holds": held,
-                             "ceiling": CEILING, "cpu_seconds": cpu, "published": PUBLISHED})  # fmt: skip
+    lab.write_result(flags.out, {"settings": settings, "rows": rows, "swings": swung, "losses": losses, "holds": held,
+                                 "ceiling": CEILING, "cpu_seconds": cpu, "published": PUBLISHED})  # fmt: skip
     write_atomically(flags.out / "modes.png", picture(cells, found, losses))
     print(f"\nafter {flags.veegan_steps:,} steps by VEEGAN's protocol and {flags.pacgan_steps:,} by PacGAN's:")
-    for claim, holds in held.items():
-        print(f"{claim:60}{VERDICTS[holds]}")
+    lab.print_verdicts(held)
     print(f"{cpu:.0f} s of CPU time for training; {flags.out}")
 
 
 if __name__ == "__main__":
-    sys.exit(errors.run_cli(main))
+    lab.run(main)

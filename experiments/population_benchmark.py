@@ -41,7 +41,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from configs import ring8
-from jaxgan import data, errors, evaluate, parallel, state
+from experiments import lab
+from jaxgan import data, evaluate, parallel
 from jaxgan.algorithm1 import accumulate_steps, zero_metrics
 from jaxgan.config import update
 from jaxgan.data import Dataset
@@ -49,7 +50,7 @@ from jaxgan.game.batches import TrainingSet
 from jaxgan.game.build import build_for
 from jaxgan.game.gan import Gan
 from jaxgan.game.hparams import HParams, traced
-from jaxgan.game.state import GanState
+from jaxgan.game.state import GanState, stream
 from jaxgan.sweep import devices
 
 LAYOUTS = ("one after another", "vmap", "turns", "sweep")
@@ -120,7 +121,7 @@ def population(configs: Sequence[ConfigDict], mapped: Mapped) -> Population:
     gan, dataset = game(configs[0])
     init = mapped.of(gan.init, 1)
     samples = partial(evaluate.draw, gan)
-    key = state.stream(0, "evaluate")
+    key = stream(0, "evaluate")
     draw = mapped.of(lambda hparams, member: samples(hparams, member, key, configs[0].evaluate.samples), 2)
     measure = evaluate.measurer(configs[0], dataset)
     all_hparams = [traced(config) for config in configs]
@@ -229,8 +230,7 @@ def commands(n: int, steps: int, processes: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.error = errors.usage_error
+    parser = lab.make_parser("population_benchmark", __doc__, out=False)
     parser.add_argument("--members", type=int, default=32)
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--rounds", type=int, default=3, help="turns of each layout")
@@ -259,4 +259,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    errors.run_cli(main)
+    lab.run(main)

@@ -15,11 +15,9 @@ Measured: 0.0034 (0.0025 to 0.0040). 60 s on 2 CPU cores (AMD EPYC, busy with ot
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from functools import partial
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +26,7 @@ import optax
 from jax.typing import ArrayLike
 from ml_collections import ConfigDict
 
-from jaxgan import errors
+from experiments import lab
 from jaxgan.config import default, update
 from jaxgan.data import mixture
 from jaxgan.data.mixture import Mixture, log_density
@@ -169,10 +167,7 @@ def picture(*, x: np.ndarray, p_data: np.ndarray, p_g: np.ndarray, D: np.ndarray
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser("python -m experiments.proposition1", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.error = errors.usage_error
-    parser.add_argument("--out", type=Path, default=Path("runs/proposition1"))
+    parser = lab.make_parser("proposition1", __doc__)
     flags = parser.parse_args()
 
     started = time.perf_counter()
@@ -191,4 +186,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(errors.run_cli(main))
+    lab.run(main)

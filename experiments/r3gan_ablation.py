@@ -43,7 +43,6 @@ eightfold, and 13 of the last line's 100 updates, not 12.5, measure it. With 5 s
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,11 +50,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from configs import r3gan_stacked_mnist
-from experiments import sweeps
-from experiments.dynamics import write_result
-from jaxgan import errors
+from experiments import lab, sweeps
 from jaxgan.config import default, update
-from jaxgan.config.fields import not_a_choice
 from jaxgan.errors import UserError
 from jaxgan.files import write_atomically
 from jaxgan.run import plots
@@ -233,22 +229,18 @@ def picture(rows: dict[str, dict[str, Any]]) -> bytes:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser("python -m experiments.r3gan_ablation", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.error = errors.usage_error
+    parser = lab.make_parser("r3gan_ablation", __doc__, quick="a few steps of a tiny form", out=False)
     parser.add_argument("--part", default="gaussians", help="gaussians | stacked")
-    parser.add_argument("--quick", action="store_true", help="a few steps of a tiny form")
     parser.add_argument("--out", type=Path, help="default: runs/r3gan_ablation/PART; quick: ..._quick")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--seeds", type=int, help="of each cell (default: 5; quick: 2)")
     parser.add_argument("--gamma", type=float, help="weight of R1 and of R2 (default: .3; stacked: 1)")
-    flags = parser.parse_args()
-    if flags.part not in PARTS:
-        raise not_a_choice("--part", flags.part, PARTS)
+    flags = lab.parse(parser, seeds=(5, 2))
+    lab.check_choices("--part", [flags.part], PARTS)
     part = parts(flags.part)
     base = update(part.base, part.quick if flags.quick else {"train.steps": part.steps})
     base = update(base, {} if flags.steps is None else {"train.steps": flags.steps})
-    seeds = (2 if flags.quick else 5) if flags.seeds is None else flags.seeds
+    seeds = flags.seeds
     gamma = part.gamma if flags.gamma is None else flags.gamma
     if seeds < 1 or not gamma > 0:
         raise UserError(f"--seeds={seeds} must be 1 or more, and --gamma={gamma:g} above 0.")
@@ -258,10 +250,10 @@ def main() -> None:
     rows = summary(out / "sweep", part, found)
     print(f"\n{table(rows)}\n{compared(rows)}")
     settings = {"part": flags.part, "gamma": gamma, "steps": base.train.steps, "seeds": seeds}
-    write_result(out, settings | {"cells": rows})
+    lab.write_result(out, settings | {"cells": rows})
     write_atomically(out / "r3gan_ablation.png", picture(rows))
     print(out / "r3gan_ablation.png")
 
 
 if __name__ == "__main__":
-    errors.run_cli(main)
+    lab.run(main)

@@ -24,7 +24,6 @@ Not run.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +31,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from configs import stacked_mnist_small
-from experiments import sweeps
-from experiments.dynamics import write_result
-from jaxgan import errors
+from experiments import lab, sweeps
 from jaxgan.config import update
 from jaxgan.errors import UserError
 from jaxgan.files import write_atomically
@@ -125,32 +122,25 @@ def yerror_95(standard_error: float) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser("python -m experiments.stacked_mnist", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.error = errors.usage_error
-    parser.add_argument(
-        "--quick", action="store_true", help="a few steps on scikit-learn's digits, whose classifier is trained once"
-    )
-    parser.add_argument("--out", type=Path, help="default: runs/stacked_mnist; quick: ..._quick")
+    quick = "a few steps on scikit-learn's digits, whose classifier is trained once"
+    parser = lab.make_parser("stacked_mnist", __doc__, quick=quick)
     parser.add_argument("--steps", type=int, help="default: 20,000; quick: 20")
     parser.add_argument("--seeds", type=int, help="of each packing (default: 5; quick: 2)")
-    parser.add_argument("--packing", type=int, nargs="+", default=None, help="default: 1 2 3 4; quick: 1 2")
-    flags = parser.parse_args()
-    steps = (20 if flags.quick else 20_000) if flags.steps is None else flags.steps
-    seeds = (2 if flags.quick else 5) if flags.seeds is None else flags.seeds
-    packing = flags.packing or ([1, 2] if flags.quick else [1, 2, 3, 4])
+    parser.add_argument("--packing", type=int, nargs="+", help="default: 1 2 3 4; quick: 1 2")
+    flags = lab.parse(parser, out=("runs/stacked_mnist", "runs/stacked_mnist_quick"), steps=(20_000, 20), seeds=(5, 2),
+                      packing=([1, 2, 3, 4], [1, 2]))  # fmt: skip
+    steps, seeds, packing, out = flags.steps, flags.seeds, flags.packing, flags.out
     if steps < 1 or seeds < 1 or min(packing) < 1 or packing != sorted(set(packing)):
         raise UserError(f"--steps={steps}, --seeds={seeds} must be 1 or more, and --packing={packing} rise from 1.")
-    out = flags.out or Path("runs", "stacked_mnist" + ("_quick" if flags.quick else ""))
 
     config = update(base(flags.quick), {"train.steps": steps, "evaluate.every": max(1, steps // 2)})
     found = sweeps.train(out / "sweep", __doc__, config, settings(packing, 8 if flags.quick else PACKS), range(seeds))
     rows = summary(found)
     print(f"\n{table(rows)}\nthe mean number of modes {'rises' if ordered(rows) else 'does not rise'} with the packing")
-    write_result(out, {"steps": steps, "seeds": seeds, "packing": rows, "ordered": ordered(rows)})
+    lab.write_result(out, {"steps": steps, "seeds": seeds, "packing": rows, "ordered": ordered(rows)})
     write_atomically(out / "stacked_mnist.png", picture(out / "sweep", found, rows))
     print(out / "stacked_mnist.png")
 
 
 if __name__ == "__main__":
-    errors.run_cli(main)
+    lab.run(main)

@@ -38,7 +38,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import sys
 import time
 import zipfile
 from collections.abc import Iterator
@@ -50,7 +49,8 @@ from ml_collections import ConfigDict
 
 import jaxgan
 from configs import mnist_averaged
-from jaxgan import data, errors, train
+from experiments import lab
+from jaxgan import data, train
 from jaxgan.config import fingerprint, flatten, update
 from jaxgan.config.files import override
 from jaxgan.data import Dataset, tfd
@@ -490,12 +490,9 @@ def plan(flags: argparse.Namespace, changes: list[str]) -> Iterator[tuple[Run, l
 
 
 def arguments() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("python -m experiments.table1", description=__doc__, allow_abbrev=False,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.error = errors.usage_error
+    parser = lab.make_parser("table1", __doc__, quick="small networks on scikit-learn's digits", out=False)
     parser.add_argument("--seeds", type=int, help="runs of each variant (default: 5; quick: 2)")
     parser.add_argument("--variants", nargs="*", choices=VARIANTS, default=["recipe"], help="may be none, for --tfd")
-    parser.add_argument("--quick", action="store_true", help="small networks on scikit-learn's digits")
     parser.add_argument("--tfd", type=Path, help="your TFD_48x48.mat: the TFD column too")
     parser.add_argument("--workdir", type=Path, nargs="+", default=[], help="score these runs, train none")
     parser.add_argument(
@@ -588,4 +585,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(errors.run_cli(main))
+    lab.run(main)

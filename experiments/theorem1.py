@@ -19,21 +19,19 @@ busy with other work), 2026-11-23.
 
 from __future__ import annotations
 
-import argparse
 import math
 import sys
 import time
 from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments import lab
 from experiments.proposition1 import affine, fixed, normal, settings, train_discriminator
-from jaxgan import errors
 from jaxgan.data import mixture
 from jaxgan.data.mixture import log_density
 from jaxgan.files import write_atomically
@@ -156,10 +154,7 @@ def picture(trained: np.ndarray, best: np.ndarray) -> bytes:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser("python -m experiments.theorem1", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.error = errors.usage_error
-    parser.add_argument("--out", type=Path, default=Path("runs/theorem1"))
+    parser = lab.make_parser("theorem1", __doc__)
     flags = parser.parse_args()
 
     shifts, scales = (grid.ravel() for grid in np.meshgrid(SHIFTS, SCALES))
@@ -194,4 +189,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(errors.run_cli(main))
+    lab.run(main)

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import json
 import re
 import sys
 import types
@@ -14,6 +15,7 @@ import test_updates
 import test_zoo
 import zoo_games as zoo
 
+from experiments import lab
 from jaxgan import data
 from jaxgan.algorithm1 import UPDATES
 from jaxgan.augment import AUGMENTS
@@ -32,7 +34,7 @@ from jaxgan.schedules import SCHEDULES
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "extending.md").read_text()
-BLOCKS = re.findall(r"```python\n# (jaxgan/\S+\.py)([^\n]*)\n(.*?)```", PAGE, re.DOTALL)
+BLOCKS = re.findall(r"```python\n# ((?:jaxgan|experiments)/\S+\.py)([^\n]*)\n(.*?)```", PAGE, re.DOTALL)
 TABLES = (LOSSES, PENALTIES, TERMS, ADJUSTMENTS, UPDATES, FAMILIES, GENERATORS, DISCRIMINATORS, OPTIMIZERS, SCHEDULES)
 TABLES += (AUGMENTS, METRICS, CHOICES)
 
@@ -76,7 +78,7 @@ def members():
 
 
 def test_the_page_has_a_skeleton_of_every_kind(members):
-    assert len(BLOCKS) == PAGE.count("```python") == 14
+    assert len(BLOCKS) == PAGE.count("```python") == 15
     assert {"margin"} <= LOSSES.keys() and {"r1_and_r2"} <= PENALTIES.keys() and {"ahead"} <= ADJUSTMENTS.keys()
     assert {"linear"} <= FAMILIES.keys() and {"drift"} <= TERMS.keys()
     assert {"lion"} <= OPTIMIZERS.keys() and {"step"} <= SCHEDULES.keys() and {"brightness"} <= AUGMENTS.keys()
@@ -145,3 +147,21 @@ def test_the_skeleton_of_a_data_set(members, monkeypatch):
     dataset = data._split("stripes", source, 100)
     assert [len(x) for x in (dataset.train, dataset.validation, dataset.test)] == [1800, 100, 100]
     assert dataset.classes == 2
+
+
+def test_the_skeleton_of_an_experiment(members, monkeypatch, tmp_path, capsys):
+    """Its quick command reaches its verdict, and repeated it reads what it computed."""
+    skeleton = members["experiments.skeleton"]
+    monkeypatch.setattr(sys, "argv", ["skeleton", "--quick", f"--out={tmp_path}"])
+    skeleton.main()
+    result = (tmp_path / "result.json").read_bytes()
+    assert json.loads(result)["holds"] == {"R1 ends closer to the equilibrium": True}
+    assert capsys.readouterr().out.endswith(f"  {lab.VERDICTS[True]}\n")
+    assert (tmp_path / "skeleton.png").stat().st_size > 0
+    monkeypatch.setattr(skeleton, "train", lambda *_, **__: pytest.fail("trained again"))
+    skeleton.main()
+    assert (tmp_path / "result.json").read_bytes() == result
+    monkeypatch.setattr(sys, "argv", ["skeleton", "--seeds=2", f"--out={tmp_path / 'new'}"])
+    with pytest.raises(UserError, match="--seeds=2"):
+        skeleton.main()
+    assert not (tmp_path / "new").exists()

@@ -41,18 +41,18 @@ def finished(tiny_config, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    """The soak, with runs of a few seconds."""
+def testbed(tmp_path_factory):
+    """The testbed, with runs of a few seconds."""
     quick = {"train.steps": 60, "train.batch_size": 8, "train.d_steps": 1, "evaluate.samples": 200, "sample.every": 0}
     with pytest.MonkeyPatch.context() as patch:
         for key, value in quick.items():
             patch.setitem(faults.TINY, key, value)
-        yield faults.Lab(tmp_path_factory.mktemp("faults"))
+        yield faults.Testbed(tmp_path_factory.mktemp("faults"))
 
 
 @pytest.mark.parametrize(("fault", "tries"), [(faults.killed, 1), (faults.hosts, 1)])
-def test_nothing_is_lost(lab, fault, tries):
-    tried = list(fault(lab, tries))
+def test_nothing_is_lost(testbed, fault, tries):
+    tried = list(fault(testbed, tries))
     assert [(t.survived, t.lost, t.differences) for t in tried] == [(True, 0, 0)] * tries
 
 

@@ -99,7 +99,7 @@ def test_dirac_the_released_gradient_of_consensus_lacks_half_of_a_term(theta, ps
     method, h, gamma = dirac.METHODS["consensus"], 0.2, 0.8
     game = dirac.game(method, "simultaneous")
     hparams = dirac.hparams_at(game, np.float32(h), np.float32(gamma))
-    start = dynamics.started(game, hparams, theta, psi)
+    start = dynamics.initial_state(game, hparams, theta, psi)
     before, after = dynamics.trajectory(game, hparams, start=start, steps=1)
     exact, released = (dirac.consensus_increments(theta, psi, weight=gamma, half=half) for half in (1.0, 0.5))
     assert (after - before) / h == pytest.approx(exact, abs=2e-6)
@@ -119,7 +119,9 @@ def test_dirac_random_instance_noise_agrees_with_its_quantiles():
     changes = {"objective.loss": "minimax", "augment.name": "instance_noise", "augment.deviation": 0.7}
     changes |= {"augment.steps": 1e30, "train.update": "simultaneous", **sgd(0.2)}
     game = dynamics.dirac(changes, batch_size=4096)
-    jacobian = jax.jit(lambda: dynamics.jacobian(game, game.hparams, at=dynamics.started(game, game.hparams, 0.0, 0.0)))
+    jacobian = jax.jit(
+        lambda: dynamics.jacobian(game, game.hparams, at=dynamics.initial_state(game, game.hparams, 0.0, 0.0))
+    )
     exact = dirac.closed_form(dirac.METHODS["instance_noise"], "simultaneous", learning_rate=0.2, weight=0.7)
     assert exact < 0.985  # of 1.005 without the noise
     assert dynamics.moduli(jacobian()) == pytest.approx(exact, abs=2e-3)
@@ -331,19 +333,3 @@ def test_modes_a_cell_is_a_population_and_is_not_trained_twice(tmp_path, monkeyp
     assert len({tuple(column) for column in np.transpose(found["jsd"])}) == 3
     monkeypatch.setattr(modes, "train", None)
     assert modes.trained([cell], tmp_path) == [found]
-
-
-def test_what_was_made_is_kept_by_its_setting(tmp_path):
-    """Arrays come back as lists, at once as later; another setting is made anew."""
-    calls = []
-
-    def make(number):
-        calls.append(number)
-        return {"x": np.float32([0.1, np.nan]), "n": np.int64(number)}
-
-    first = dynamics.kept(tmp_path, {"seed": 0, "steps": [1, 2]}, lambda: make(0))
-    again = dynamics.kept(tmp_path, {"steps": [1, 2], "seed": 0}, lambda: make(1))
-    assert first["n"] == again["n"] == 0 and np.float32(again["x"][0]) == np.float32(0.1)
-    assert math.isnan(first["x"][1]) and isinstance(first["x"], list)
-    assert dynamics.kept(tmp_path, {"seed": 1, "steps": [1, 2]}, lambda: make(2))["n"] == 2
-    assert calls == [0, 2] and len(list((tmp_path / "parts").iterdir())) == 2

@@ -34,13 +34,15 @@ def test_weights_start_with_a_deviation_by_their_inputs():
 
 
 def test_methods_begin_alike_and_part():
-    """They share seeds: initial weights, data and noise. Losses are means since the last look, here of one step."""
+    """They share seeds: initial weights, data and noise. Losses are means since the last evaluation, here one step."""
     data = adjustment.training_set()[:256]
     plain, full = (
-        adjustment.train(*adjustment.game(method, weight=1.0, **SETTING), data=data, steps=adjustment.LOOKS, seeds=2)
+        adjustment.train(
+            *adjustment.game(method, weight=1.0, **SETTING), data=data, steps=adjustment.NUM_EVALS, seeds=2
+        )
         for method in ("plain", "symplectic_aligned")
     )
-    assert plain["d_loss"].shape == plain["mode_kl"].shape == (2, adjustment.LOOKS)
+    assert plain["d_loss"].shape == plain["mode_kl"].shape == (2, adjustment.NUM_EVALS)
     assert plain["samples"].shape == (2, adjustment.SAMPLES, 2)
     for name in plain:
         assert np.isfinite(plain[name]).all() and np.isfinite(full[name]).all()

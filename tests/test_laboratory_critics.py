@@ -35,7 +35,7 @@ def test_critics_a_ray_by_hand():
     np.testing.assert_allclose(found.direction, [1, 0], atol=1e-6)
     assert float(found.here) == pytest.approx(0.5)
     assert float(found.length) == pytest.approx(1.25)
-    np.testing.assert_allclose(critics.moved(found), [-1 + 1.25 * 0.4**8, 0], atol=1e-6)
+    np.testing.assert_allclose(critics.transport(found), [-1 + 1.25 * 0.4**8, 0], atol=1e-6)
 
 
 def test_critics_a_ray_ends_at_the_face_of_the_cube():
@@ -75,14 +75,14 @@ def test_critics_w1_is_the_mean_move_in_one_dimension():
     """Against the distance of the sorted points; rays run to the other funnel or to the ends of [-2.5, 2.5]."""
     funnels = critics.Funnels(jnp.array([[-1.0], [0.7]]), jnp.array([0.1, 0.0]))
     x = (np.linspace(-2.5, 2.5, 4000, endpoint=False, dtype=np.float32) + np.float32(4e-4))[:, None]  # none at a centre
-    p = np.asarray(jax.jit(jax.vmap(critics.moved))(rays_through(funnels, x)))
+    p = np.asarray(jax.jit(jax.vmap(critics.transport))(rays_through(funnels, x)))
     assert np.abs(p - x).mean() == pytest.approx(wasserstein_distance(p[:, 0], x[:, 0]), abs=1e-4)
 
 
 def test_critics_clip_what_they_say():
     for method, biases in (("clip", True), ("clip_kernels", False)):
         gan, hparams = critics.game(method, 2, 8)
-        D = jax.jit(lambda hparams, gan=gan: critics.started(gan, hparams))(hparams)
+        D = jax.jit(lambda hparams, gan=gan: critics.init_critic(gan, hparams))(hparams)
         zero = jax.tree.map(jnp.zeros_like, D.params)
         updates, _ = gan.optimizer("discriminator", hparams).update(zero, D.opt_state, D.params)
         after = jax.tree.map(jnp.add, D.params, updates)
@@ -94,7 +94,7 @@ def test_critics_clip_what_they_say():
 
 def test_critics_a_penalized_one_learns_the_direction():
     found = critics.train("gradient_penalty", (2, 2), steps=300, batch_size=32, seeds=1)
-    assert found["cosine"].shape == (1, critics.LOOKS)
+    assert found["cosine"].shape == (1, critics.NUM_EVALS)
     assert found["cosine"][0, -1] > max(0.3, found["cosine"][0, 0])
     assert 0.5 < found["W1"][0, -1] / found["true"][0, -1] < 1.5
     assert found["critic"].shape == found["u"].shape == (1, critics.PIXELS**2)
