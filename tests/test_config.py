@@ -1,13 +1,16 @@
 """Configurations: complete, locked, and every mistake one sentence."""
 
+import copy
 import importlib
 import json
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from ml_collections import ConfigDict
 
 from jaxgan import config as C
 from jaxgan.config import files as F
@@ -330,6 +333,35 @@ def test_what_a_resumed_run_may_change_is_a_list_of_fields():
         changed = C.update(a, {key: other[type(value)](value)})
         assert C.differences(a, changed) == ([] if key in C.RESUMABLE else [key])
     assert "optimizer.generator.name" in C.differences(a, C.update(a, {"optimizer.generator.name": "sgd"}))
+
+
+@pytest.mark.parametrize(
+    "copied",
+    [
+        copy.copy,
+        copy.deepcopy,
+        lambda c: pickle.loads(pickle.dumps(c)),
+        lambda c: c.copy_and_resolve_references(),
+        lambda c: F.from_json(F.to_json(c)),
+    ],
+    ids=["copy", "deepcopy", "pickle", "resolved", "json"],
+)
+def test_a_field_hides_the_method_of_its_name(copied):
+    """`update`, the only field of that kind, is a word and no method; locked copies have it too."""
+    config = copied(C.update(C.default(), {"train.update": "consensus"}))
+    assert config == C.update(C.default(), {"train.update": "consensus"}) and config.is_locked
+    assert config.train.update == config.train["update"] == "consensus"
+    hidden = {name for key in C.flatten(config) for name in key.split(".") if hasattr(ConfigDict, name)}
+    assert hidden == {"update"}
+
+
+def test_the_method_update_still_sets_fields_of_sections():
+    config = C.default()
+    config.update({"train": {"update": "consensus", "steps": 3}, "generator": {"ema": {"ramp": 0.5}}}, seed=4)
+    assert (config.train.update, config.train.steps, config.generator.ema.ramp, config.seed) == ("consensus", 3, 0.5, 4)
+    assert config.train.batch_size == C.default().train.batch_size
+    with pytest.raises(KeyError, match="does not exist"):
+        config.update(train={"warp": 1})
 
 
 def test_an_error_is_one_line_and_exit_code_2(capsys, monkeypatch):

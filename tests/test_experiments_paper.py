@@ -105,7 +105,7 @@ def test_every_ablation_has_settings_of_existing_fields(path):
 def test_the_best_recipe_is_a_row_of_table_1():
     changed = update(files.read(ROOT / "configs" / "mnist.py"), table1.VARIANTS["averaged"])
     assert flatten(changed) == flatten(files.read(ROOT / "configs" / "mnist_averaged.py"))
-    assert changed.generator.ema.gamma == (1.0,) and changed.train["update"] == "alternating"
+    assert changed.generator.ema.gamma == (1.0,) and changed.train.update == "alternating"
 
 
 def test_own_images_learns_more_than_the_mean_from_the_first_steps_on(tmp_path):
@@ -372,7 +372,7 @@ def test_table1_trains_what_is_missing(tiny_config, tmp_path, monkeypatch):
     arguments = ["--quick", "--samples=64", f"--out={tmp_path}", "--variants", "alternating"]
     assert run(table1, *arguments, "--seeds=1", monkeypatch=monkeypatch) == 0
     first = tmp_path / "alternating" / "seed_0"
-    assert jaxgan.load(first).config.train["update"] == "alternating"
+    assert jaxgan.load(first).config.train.update == "alternating"
     before = (first / "metrics.jsonl").read_bytes()
     assert run(table1, *arguments, "--seeds=2", monkeypatch=monkeypatch) == 0
     assert (first / "metrics.jsonl").read_bytes() == before  # it was finished

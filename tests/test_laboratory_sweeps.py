@@ -77,7 +77,7 @@ def test_every_setting_of_the_success_rates_is_one_change():
     trials = plan.trials(base, list(settings.values()))  # valid, and no two alike
     assert len(trials) == 8 and settings.keys() == algorithm1_success.WORDS.keys()
     assert all(
-        trial.config.train["update"] == "alternating" for trial in trials if trial.setting != settings["simultaneous"]
+        trial.config.train.update == "alternating" for trial in trials if trial.setting != settings["simultaneous"]
     )
     assert trials[-1].config.train.batch_size == 200
 

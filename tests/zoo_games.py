@@ -163,7 +163,7 @@ def covering_games() -> list[Game]:
     found.append(game("parts", family("mlp", "mlp") | SGD | parts))
     found += outside_the_tables(next(penalty))
     for name in UPDATES:
-        if name == default().train["update"]:  # every other game has it
+        if name == default().train.update:  # every other game has it
             continue
         changes = {"train.update": name, "objective.loss": "relativistic_average"}
         found.append(game(f"update {name}", family("mlp", "mlp") | SGD | changes))

@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 
 from jaxgan.augment import AUGMENTS
 from jaxgan.config.fields import (
+    Config,
     Section,
     converted,
     fields_of,
@@ -86,7 +87,7 @@ RESUMABLE = (
 
 def default() -> ConfigDict:
     """A complete, locked configuration: two small multilayer perceptrons on scikit-learn's digits, with Adam."""
-    c = ConfigDict()
+    c = Config()
     _add_game(c)
     _add_run(c)
     for path, section in SECTIONS.items():
@@ -101,7 +102,7 @@ def _add_game(c: ConfigDict) -> None:
     c.seed = 0  # one number fixes initial parameters, data order, noise and dropout
     c.conditional = "none"  # none | label: both players see the class of each example
 
-    c.data = ConfigDict()
+    c.data = Config()
     c.data.name = "digits"  # digits | tfds:NAME | npz:PATH | folder:PATH | tfd:PATH | mixture:NAME | stacked:NAME
     c.data.dir = ""  # where TFDS keeps its data; '' = TFDS's own choice (TFDS_DATA_DIR)
     c.data.validation = 150  # examples: the last ones of the training set, never trained on
@@ -111,62 +112,62 @@ def _add_game(c: ConfigDict) -> None:
     c.data.pad = 0  # black pixels added on each side of an image: 2 make 28x28 32x32
     c.data.size = 0  # folder: images are cropped to a square and resized to this side; 0 = as they are
 
-    c.prior = ConfigDict()
+    c.prior = Config()
     c.prior.name = "normal"  # uniform(-sqrt 3, sqrt 3) | normal | sphere (normal / its RMS)
     c.prior.size = 64  # dimensions of z
     c.prior.scale = 1.0  # z is multiplied by this
 
-    c.generator = ConfigDict()
+    c.generator = Config()
     c.generator.name = "mlp"  # a family of jaxgan/networks
     c.generator.initialize_from = ""  # a work directory: its G becomes the last layers of this one's first G
-    c.generator.ema = ConfigDict()  # averages of theta_g over the steps; the first one draws samples and scores
+    c.generator.ema = Config()  # averages of theta_g over the steps; the first one draws samples and scores
     c.generator.ema.gamma = ()  # power-function averages (arXiv:2312.02696): theta_g after step t weighs ~ t^gamma
     c.generator.ema.half_life = ()  # exponential averages: in how many images a weight halves
     c.generator.ema.ramp = 0.0  # r: a half-life is at most r times the images seen so far; 0 = no limit
     c.generator.ema.rise = 0.0  # images over which half-lives rise from 0 along half a cosine; 0 = there at once
 
-    c.discriminator = ConfigDict()
+    c.discriminator = Config()
     c.discriminator.name = "mlp"  # a family of jaxgan/networks
     c.discriminator.packing = 1  # examples that D judges together (PacGAN, arXiv:1712.04086)
 
     _add_objective(c)
 
-    c.augment = ConfigDict()
+    c.augment = Config()
     c.augment.name = "none"  # what x and G(z) go through before D; of jaxgan/augment.py
 
-    c.optimizer = ConfigDict()
+    c.optimizer = Config()
     for player in ("generator", "discriminator"):
-        c.optimizer[player] = o = ConfigDict()
+        c.optimizer[player] = o = Config()
         o.name = "adam"  # of jaxgan/optimizers.py
         o.max_column_norm = 0.0  # largest norm of a unit's incoming weights; 0 = no limit
         o.clip = 0.0  # largest absolute value of a weight, kept after every update (WGAN); 0 = no limit
         o.optimistic = False  # twice this update less the one before (arXiv:1711.00141)
-        o.schedule = ConfigDict()
+        o.schedule = Config()
         o.schedule.name = "constant"  # of the learning rate; of jaxgan/schedules.py
-        o.b2_schedule = ConfigDict()
+        o.b2_schedule = Config()
         o.b2_schedule.name = "constant"  # of an optimizer's b2; likewise
 
 
 def _add_objective(c: ConfigDict) -> None:
     """What the players descend."""
-    c.objective = ConfigDict()
+    c.objective = Config()
     c.objective.loss = "non_saturating"  # of jaxgan/objectives/losses.py
     c.objective.d_scale = 1.0  # D's loss is multiplied by this; 1/2 in the 2014 code, whose D loss is -V/2
-    c.objective.penalties = ConfigDict()  # weights, 0 = off; of jaxgan/objectives/penalties.py
+    c.objective.penalties = Config()  # weights, 0 = off; of jaxgan/objectives/penalties.py
     for name in PENALTIES:
         c.objective.penalties[name] = 0.0
     c.objective.penalty_every = 1  # updates of D from one with penalties to the next, their weights times this
-    c.objective.penalty_schedule = ConfigDict()
+    c.objective.penalty_schedule = Config()
     c.objective.penalty_schedule.name = "constant"  # of a factor of all these weights, which starts from 1
     for name, term in TERMS.items():  # of jaxgan/objectives/terms
-        c.objective[name] = ConfigDict(fields_of(term))
+        c.objective[name] = Config(fields_of(term))
     c.objective.adjustment = 1.0  # weight of the term of train.update=consensus and the symplectic ones
     c.objective.top_k = 1.0  # share of the minibatch, that with the largest logits, that G descends (arXiv:2002.06224)
 
 
 def _add_run(c: ConfigDict) -> None:
     """How long the players train, on how many examples at a time, and what is seen and kept of it."""
-    c.train = ConfigDict()
+    c.train = Config()
     c.train.steps = 20_000  # iterations of Algorithm 1's outer loop
     c.train.batch_size = 64  # m, over all devices and hosts
     c.train.d_steps = 1  # k, ascent steps on D for each descent step on G
@@ -175,7 +176,6 @@ def _add_run(c: ConfigDict) -> None:
     # alternating: Algorithm 1 | simultaneous: the 2014 code | extragradient (arXiv:1802.10551) | simultaneous with a
     # term of second order (objectives/adjustments.py): consensus, symplectic, symplectic_aligned; all but the first
     # have k = 1.
-    # Read it as config.train["update"]: `update` is also a method of ConfigDict.
     c.train.update = "alternating"
     c.train.lookahead = 0  # steps after which both players go back part of the way (arXiv:2006.14567); 0 = never
     c.train.lookahead_rate = 0.5  # the part of the way that stays
@@ -183,14 +183,14 @@ def _add_run(c: ConfigDict) -> None:
     c.train.on_divergence = "stop"  # stop | restore: back to the last checkpoint, with different random numbers ...
     c.train.max_restores = 3  # ... at most this many times
 
-    c.log = ConfigDict()
+    c.log = Config()
     c.log.every = 100  # steps between lines of metrics.jsonl, each the mean since the line before
 
-    c.sample = ConfigDict()
+    c.sample = Config()
     c.sample.every = 1000  # steps between sample grids; 0 = only at the end
     c.sample.rows = 10  # the grid is rows x rows images
 
-    c.evaluate = ConfigDict()
+    c.evaluate = Config()
     c.evaluate.every = 0  # steps between evaluations; 0 = only at the end
     c.evaluate.samples = 10_000  # drawn from G for an evaluation
     c.evaluate.metrics = ("parzen",)  # of jaxgan/metrics; () = none
@@ -199,11 +199,11 @@ def _add_run(c: ConfigDict) -> None:
     c.evaluate.k = 5  # nearest neighbours of precision, recall, density and coverage
     c.evaluate.best = ""  # the number that names the best checkpoint; '' = that of the first metric
 
-    c.checkpoint = ConfigDict()
+    c.checkpoint = Config()
     c.checkpoint.every = 1000  # steps between checkpoints
     c.checkpoint.keep = 2  # how many of the newest to keep, beside the best
 
-    c.distributed = ConfigDict()
+    c.distributed = Config()
     c.distributed.enabled = False  # call jax.distributed.initialize (all that TPU pods and SLURM need)
     c.distributed.coordinator = ""  # HOST:PORT of process 0; '' = found by JAX
     c.distributed.processes = 0  # how many; 0 = found by JAX
@@ -321,23 +321,23 @@ def validate(config: ConfigDict) -> None:
 
 def _validate_training(config: ConfigDict) -> None:
     t, objective = config.train, config.objective
-    if t["update"] != "alternating" and t.d_steps != 1:
+    if t.update != "alternating" and t.d_steps != 1:
         raise UserError(
             f"train.update={t['update']!r} makes one step of each player, so train.d_steps must "
             f"be 1, not {t.d_steps}; use 'alternating' for k > 1."
         )
-    if t["update"] == "extragradient" and objective.penalty_every > 1:
+    if t.update == "extragradient" and objective.penalty_every > 1:
         raise UserError(
             f"train.update='extragradient' steps D twice in an iteration, and penalties of every "
             f"{objective.penalty_every} updates would fall into one half; set objective.penalty_every=1."
         )
-    largest, halves = max(t.batch_size, t.g_batch_size), 2 if t["update"] == "extragradient" else 1
+    largest, halves = max(t.batch_size, t.g_batch_size), 2 if t.update == "extragradient" else 1
     if (drawn := t.steps * t.d_steps * largest * halves) >= 2**32:
         raise UserError(
             f"train.steps * train.d_steps * train.batch_size = {drawn} examples, but the data "
             f"order counts them in 32 bits; stay below {2**32}."
         )
-    if t["update"] in ("simultaneous", *ADJUSTMENTS) and t.g_batch_size not in (0, t.batch_size):
+    if t.update in ("simultaneous", *ADJUSTMENTS) and t.g_batch_size not in (0, t.batch_size):
         raise UserError(f"train.update={t['update']!r} gives both players one minibatch; set train.g_batch_size=0.")
     if not 0 <= t.lookahead_rate <= 1:
         raise UserError(f"train.lookahead_rate must be in [0, 1], not {t.lookahead_rate}.")

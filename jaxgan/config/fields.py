@@ -20,6 +20,22 @@ _KIND = {bool: "truth value", int: "whole number", float: "number", str: "word",
 _PLAIN = (bool, int, float, str, tuple)
 
 
+class Config(ConfigDict):
+    """A ConfigDict in which a field hides a method of the same name: `config.train.update` is the field."""
+
+    def __getattribute__(self, name: str) -> Any:
+        fields = object.__getattribute__(self, "__dict__").get("_fields", ())  # not there yet while it is unpickled
+        return self[name] if name in fields else super().__getattribute__(name)
+
+    def update(self, *other: Mapping[str, Any], **kwargs: Any) -> None:
+        """Sets fields, recursively, as ConfigDict's method, which would call the field `train.update`."""
+        for name, value in dict(*other, **kwargs).items():
+            if isinstance(self.get(name), ConfigDict):
+                Config.update(self[name], value)
+            else:
+                self[name] = value
+
+
 class Section(NamedTuple):
     """A part of the configuration in which one field names a choice, and that choice brings fields of its own."""
 
@@ -58,7 +74,7 @@ def flatten(config: ConfigDict) -> dict[str, Any]:
 
 
 def get(config: ConfigDict, path: str) -> Any:
-    """What is at 'a.b.c'. (By item: `update` is also the name of a method of ConfigDict.)"""
+    """What is at 'a.b.c'."""
     for name in path.split("."):
         config = config[name]
     return config

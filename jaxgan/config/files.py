@@ -164,8 +164,6 @@ def returned(found: dict[str, Any], path: str | os.PathLike[str]) -> ConfigDict:
 def override(config: ConfigDict, arguments: list[str]) -> ConfigDict:
     """`config` with the changes of a command line, each '--config.KEY=VALUE' or '--config.KEY', 'VALUE'.
 
-    (ml_collections' own flags cannot set `train.update`, the name of a method of ConfigDict.)
-
     Raises:
       UserError: an unknown field, a value of another type, or an argument that is not such a change.
     """

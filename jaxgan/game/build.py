@@ -126,7 +126,7 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
         g_batch_size=config.train.g_batch_size or config.train.batch_size,
         d_steps=config.train.d_steps,
         accumulate=config.train.accumulate,
-        update=config.train["update"],
+        update=config.train.update,
         lookahead=config.train.lookahead,
         lookahead_rate=config.train.lookahead_rate,
         num_classes=data.classes,
