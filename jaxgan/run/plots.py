@@ -150,7 +150,7 @@ def fixed_samples(
     """Samples at the run's fixed z; of images a class per row of their grid, where the players are told classes.
 
     Args:
-      draw: the `evaluate.sampler` of `gan`.
+      draw: the `make_sampler` of `gan`.
       config: that trained `state` on `dataset`.
 
     Returns:

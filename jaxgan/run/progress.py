@@ -17,7 +17,7 @@ from rich.text import Text
 
 from jaxgan import data
 from jaxgan.data import Dataset
-from jaxgan.evaluate import SELECTION
+from jaxgan.evaluation.evaluator import SELECTION
 from jaxgan.game.state import GanState
 from jaxgan.metrics import SHOWN
 from jaxgan.run.report import REPORT

@@ -21,7 +21,7 @@ from jaxgan.config.files import changed_from_default
 from jaxgan.data import Dataset
 from jaxgan.data.decode import decode, encode
 from jaxgan.errors import describe
-from jaxgan.evaluate import SELECTION, selection
+from jaxgan.evaluation.evaluator import SELECTION, selection
 from jaxgan.features.space import dimensions
 from jaxgan.files import exclusive, write_atomically
 from jaxgan.game.gan import Gan

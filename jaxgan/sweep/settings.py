@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxgan.config.files import from_json
-from jaxgan.evaluate import selection
+from jaxgan.evaluation.evaluator import selection
 from jaxgan.metrics import SHOWN
 from jaxgan.run.workdir import CONFIG
 from jaxgan.sweep import results
