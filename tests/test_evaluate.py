@@ -13,7 +13,7 @@ from jaxgan.evaluation.inputs import INPUTS
 from jaxgan.evaluation.samples import make_sampler, sample_stream
 from jaxgan.game.state import run_stream, stream
 from jaxgan.metrics import METRICS, parzen
-from jaxgan.metrics.protocol import Metric, Shown
+from jaxgan.metrics.protocol import Display, Metric
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (50, 4, 4, 1)).astype(np.uint8)
@@ -29,10 +29,10 @@ def seen_by(monkeypatch, needs=("samples", "validation", "test")):
         return {"good": 2.0, "bad": 3.0, "test_good": 4.0, "neutral": 5.0}
 
     shown = {
-        "good": Shown("good", 1, 1),
-        "bad": Shown("bad", 1, -1),
-        "test_good": Shown("x", 1, 1),
-        "neutral": Shown("x", 1, 0),
+        "good": Display("good", 1, 1),
+        "bad": Display("bad", 1, -1),
+        "test_good": Display("x", 1, 1),
+        "neutral": Display("x", 1, 0),
     }
     monkeypatch.setitem(METRICS, "seen", Metric(needs, evaluate, shown, "good"))
     return seen
@@ -84,7 +84,7 @@ def test_the_selection_is_the_named_number_larger_being_better(tiny_config, monk
 def test_no_metric_names_the_best_checkpoint_by_the_test_set():
     for name, metric in METRICS.items():
         if metric.best:
-            assert metric.shown[metric.best].better in (1, -1), name
+            assert metric.outputs[metric.best].direction in (1, -1), name
             assert "test" not in metric.best, name
     assert METRICS["parzen"].best == "validation_log_likelihood"
 

@@ -14,7 +14,7 @@ from jaxgan.evaluation.checks import check_metrics
 from jaxgan.evaluation.evaluator import SELECTION, make_measure, protocol, selection
 from jaxgan.features import space
 from jaxgan.features.space import Space
-from jaxgan.metrics import METRICS, SHOWN, diversity, kid
+from jaxgan.metrics import DISPLAYS, METRICS, diversity, kid
 from jaxgan.run import trained
 from jaxgan.run.writers import read_metrics
 from jaxgan.train import train
@@ -95,8 +95,8 @@ def test_only_inceptions_distance_is_called_fid(looks):
     }
     assert names["inception:weights.npz"] == ["fid", "validation_fid", SELECTION]
     assert names["classifier"] == ["classifier_fid", "validation_classifier_fid", SELECTION]
-    assert SHOWN["fid"].words == "FID" and SHOWN["pixels_fid"].words == "FID, pixels features"
-    assert "inception_score" in SHOWN and "classifier_inception_score" in SHOWN
+    assert DISPLAYS["fid"].label == "FID" and DISPLAYS["pixels_fid"].label == "FID, pixels features"
+    assert "inception_score" in DISPLAYS and "classifier_inception_score" in DISPLAYS
 
 
 def test_each_network_looks_once_at_samples_and_data(looks):
@@ -104,7 +104,7 @@ def test_each_network_looks_once_at_samples_and_data(looks):
     first = measure(samples_like(DATASET))
     assert sorted(looks) == [60, 70, 80]  # validation, samples, test
     assert measure(samples_like(DATASET)) == first and sorted(looks) == [60, 70, 70, 80]
-    missing = set(first) - set(SHOWN) - {SELECTION}
+    missing = set(first) - set(DISPLAYS) - {SELECTION}
     assert not missing, missing
 
 
@@ -157,7 +157,7 @@ def test_the_validation_set_chooses_and_never_the_test_set(looks):
 def test_no_metric_chooses_by_the_test_set():
     for name, metric in METRICS.items():
         for feature_space in ("pixels", "inception"):
-            for number in metric.choosing(feature_space):
+            for number in metric.selection_metrics(feature_space):
                 assert number.startswith("validation_") or not {"test", "real_features"} & set(metric.needs), name
 
 

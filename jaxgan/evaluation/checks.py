@@ -26,9 +26,9 @@ def check_metrics(config: ConfigDict, dataset: Dataset) -> None:
                 f"evaluate.metrics may hold {known}, not {name!r}; the nearest is {nearest(name, METRICS)!r}."
             )
         _check_needs(name, config, dataset)
-        if METRICS[name].of_players:
+        if METRICS[name].uses_players:
             _check_players(name, config, dataset)
-        if METRICS[name].of_features or "fake_classes" in METRICS[name].needs:
+        if METRICS[name].uses_features or "fake_classes" in METRICS[name].needs:
             _check_features(name, config, dataset)
     _check_best(config)
 
@@ -72,7 +72,7 @@ def _check_features(name: str, config: ConfigDict, dataset: Dataset) -> None:
             f"{config.data.limit} leaves only part of it; use evaluate.features=pixels, or data.limit=0."
         )
     counts = {f"evaluate.samples={samples}": samples}
-    if metric.compares:
+    if metric.compares_to_real:
         held_out = "train_features" in metric.needs  # compared with features of examples not trained on
         if config.evaluate.split == "train" and (dataset.stack > 1 or held_out):
             why = "compares training with other examples" if held_out else "finds no stored training examples here"
@@ -83,8 +83,10 @@ def _check_features(name: str, config: ConfigDict, dataset: Dataset) -> None:
             count = len(getattr(dataset, split))
             counts[f"the {split} set of {count} examples"] = count
     source, smallest = min(counts.items(), key=lambda item: item[1])
-    if smallest < metric.least:
-        raise UserError(f"evaluate.metrics={name} needs {metric.least} examples or more, and {source} is too few.")
+    if smallest < metric.min_examples:
+        raise UserError(
+            f"evaluate.metrics={name} needs {metric.min_examples} examples or more, and {source} is too few."
+        )
     if "k" in metric.needs and smallest <= k:
         raise UserError(f"evaluate.k={k} nearest neighbours need more examples than {source} has; lower evaluate.k.")
 
@@ -94,15 +96,15 @@ def _check_best(config: ConfigDict) -> None:
     displays = {
         full_name: display
         for name in config.evaluate.metrics
-        for full_name, display in METRICS[name].shown_in(space).items()
+        for full_name, display in METRICS[name].displays(space).items()
     }
-    comparable = [full_name for full_name, display in displays.items() if display.better]
+    comparable = [full_name for full_name, display in displays.items() if display.direction]
     if best and best not in comparable:
         raise UserError(
             f"evaluate.best={best} is none of the numbers of evaluate.metrics that can be better or worse: "
             f"{', '.join(comparable)}."
         )
-    if best and not any(best in METRICS[name].choosing(space) for name in config.evaluate.metrics):
+    if best and not any(best in METRICS[name].selection_metrics(space) for name in config.evaluate.metrics):
         raise UserError(
             f"evaluate.best={best} would select checkpoints by the {config.evaluate.split} set; use a number of the "
             f"validation set."

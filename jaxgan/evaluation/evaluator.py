@@ -33,8 +33,8 @@ def selection(config: ConfigDict) -> tuple[str, int] | None:
     space, best = name_of(config.evaluate.features), config.evaluate.best
     for metric in (METRICS[name] for name in config.evaluate.metrics):
         name = best or (metric.best and metric.full_name(metric.best, space, validation=True))
-        if name in metric.choosing(space):
-            return name, metric.choosing(space)[name]
+        if name in metric.selection_metrics(space):
+            return name, metric.selection_metrics(space)[name]
     return None
 
 
@@ -42,14 +42,14 @@ def protocol(config: ConfigDict, dataset: Dataset) -> dict[str, Any]:
     """The evaluation protocol, recorded with the scores: scores are comparable if it is equal. Plain JSON."""
     metrics = {name: METRICS[name] for name in config.evaluate.metrics}
     record: dict[str, Any] = {}
-    if any(metric.of_features for metric in metrics.values()):
+    if any(metric.uses_features for metric in metrics.values()):
         record["features"] = load_space(config.evaluate.features, dataset, config.data.gcn).facts
     if any("fake_classes" in metric.needs for metric in metrics.values()):
         record["classes"] = load_space("classifier", dataset, config.data.gcn).facts
-    if any(metric.compares for metric in metrics.values()):
+    if any(metric.compares_to_real for metric in metrics.values()):
         split = config.evaluate.split
         record["real"] = {"split": split, "examples": len(getattr(dataset, split)), "chosen_by": "validation"}
-    if any(metric.of_players for metric in metrics.values()):
+    if any(metric.uses_players for metric in metrics.values()):
         group_size = coupled_group_size(config)
         counts = {
             "train": len(dataset.train),
@@ -62,7 +62,7 @@ def protocol(config: ConfigDict, dataset: Dataset) -> dict[str, Any]:
     if evaluation_labels(config, dataset) is not None:
         record["labels"] = "equally many samples of each"
     real, validation = len(getattr(dataset, config.evaluate.split)), len(dataset.validation)
-    details = {name: metric.done(real, validation, config.evaluate.samples) for name, metric in metrics.items()}
+    details = {name: metric.protocol(real, validation, config.evaluate.samples) for name, metric in metrics.items()}
     return record | {name: detail for name, detail in details.items() if detail}
 
 
@@ -113,13 +113,13 @@ def make_measure(config: ConfigDict, dataset: Dataset) -> Callable[..., dict[str
         evaluation = Evaluation(references, samples, players)
         scores: dict[str, float] = {}
         for name, metric in metrics:
-            for split in (config.evaluate.split, "validation") if metric.compares else (config.evaluate.split,):
+            for split in (config.evaluate.split, "validation") if metric.compares_to_real else (config.evaluate.split,):
                 try:
                     values = metric.evaluate(**{need: INPUTS[need](evaluation, split) for need in metric.needs})
                 except UserError as error:
-                    if not metric.may_fail:
+                    if not metric.can_be_undefined:
                         raise
-                    values = dict.fromkeys(metric.shown, math.nan)
+                    values = dict.fromkeys(metric.outputs, math.nan)
                     if reasons is not None:
                         reasons[name] = str(error)
                 validation = split == "validation"

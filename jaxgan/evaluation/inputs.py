@@ -18,7 +18,7 @@ from jaxgan.evaluation.samples import evaluation_labels
 from jaxgan.features.space import features_of_data, name_of
 from jaxgan.features.space import load as load_space
 from jaxgan.metrics import METRICS
-from jaxgan.metrics.protocol import OF_FEATURES, OF_PLAYERS
+from jaxgan.metrics.protocol import FEATURE_INPUTS, PLAYER_INPUTS
 
 
 class References:
@@ -34,7 +34,7 @@ class References:
         self.config, self.dataset = config, dataset
         self.space_name = name_of(config.evaluate.features)
         needs = {need for name in config.evaluate.metrics for need in METRICS[name].needs}
-        wanted = {config.evaluate.features} if needs & set(OF_FEATURES) else set()
+        wanted = {config.evaluate.features} if needs & set(FEATURE_INPUTS) else set()
         wanted |= {"classifier"} if "fake_classes" in needs else set()
         self.spaces = {name_of(features): load_space(features, dataset, config.data.gcn) for features in wanted}
         self._cache: dict[tuple[str, str], Any] = {}
@@ -110,4 +110,4 @@ INPUTS: dict[str, Callable[[Evaluation, str], Any]] = {
     "fake_labels": lambda evaluation, split: evaluation_labels(evaluation.config, evaluation.dataset),
     "classes": lambda evaluation, split: evaluation.dataset.classes,
     "k": lambda evaluation, split: evaluation.config.evaluate.k,
-} | {name: _player_input(name) for name in OF_PLAYERS}
+} | {name: _player_input(name) for name in PLAYER_INPUTS}

@@ -70,7 +70,7 @@ def make_player_inputs(
     config: ConfigDict, gan: Gan, dataset: Dataset
 ) -> tuple[Callable[..., dict[str, Any]], dict[str, Any]] | None:
     """`player_inputs` as a function (state, samples, examples), and its `examples`; None if no metric needs them."""
-    if not any(METRICS[name].of_players for name in config.evaluate.metrics):
+    if not any(METRICS[name].uses_players for name in config.evaluate.metrics):
         return None
     labels = {
         "train_labels": dataset.train_labels,

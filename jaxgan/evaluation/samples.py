@@ -87,6 +87,6 @@ def evaluation_labels(config: ConfigDict, dataset: Dataset) -> np.ndarray | None
     None if no metric uses the classes of samples; a conditional G then samples them uniformly.
     """
     metrics = [METRICS[name] for name in config.evaluate.metrics]
-    if config.conditional != "label" or not any("fake_labels" in m.needs or m.of_players for m in metrics):
+    if config.conditional != "label" or not any("fake_labels" in m.needs or m.uses_players for m in metrics):
         return None
     return np.arange(config.evaluate.samples, dtype=np.int32) % np.int32(dataset.classes)

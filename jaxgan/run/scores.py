@@ -58,7 +58,7 @@ def real_scores(config: ConfigDict, dataset: Dataset) -> tuple[int, dict[str, fl
     """
     unfit = ("fake_labels", "train_features")
     metrics = {name: METRICS[name] for name in config.evaluate.metrics}
-    fit = [name for name, metric in metrics.items() if not metric.of_players and not {*unfit} & {*metric.needs}]
+    fit = [name for name, metric in metrics.items() if not metric.uses_players and not {*unfit} & {*metric.needs}]
     count = min(config.evaluate.samples, len(dataset.train))
     if not fit or dataset.stack > 1 or name_of(config.evaluate.features) == "inception":
         return 0, {}
