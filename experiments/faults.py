@@ -42,7 +42,7 @@ import numpy as np
 import jaxgan
 from experiments import lab
 from jaxgan.errors import UserError
-from jaxgan.evaluate import SELECTION
+from jaxgan.evaluation.evaluator import SELECTION
 from jaxgan.files import write_atomically
 from jaxgan.run.checkpoints import Checkpoints
 from jaxgan.run.writers import read_metrics

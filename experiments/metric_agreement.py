@@ -70,7 +70,7 @@ from jaxgan import data, parallel
 from jaxgan.config import update
 from jaxgan.data.decode import encode
 from jaxgan.errors import UserError
-from jaxgan.evaluate import sampler
+from jaxgan.evaluation.samples import make_sampler
 from jaxgan.features import classifier
 from jaxgan.files import exclusive, write_atomically
 from jaxgan.game.build import build_for
@@ -320,7 +320,7 @@ def measure_training(
     """
     parallel.check_batch(config)
     gan = build_for(config, images)
-    advance, draw, init = parallel.trainer(gan), sampler(gan), jax.jit(gan.init)
+    advance, draw, init = parallel.trainer(gan), make_sampler(gan), jax.jit(gan.init)
     train = parallel.replicate(on_device(gan, images))
     for seed in range(seeds):
         missing = [step for step in looks if f"training/{seed}/{step}" not in store.found]

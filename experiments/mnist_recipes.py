@@ -33,7 +33,7 @@ from jaxgan import data, errors, train
 from jaxgan.config import update, validate
 from jaxgan.config.files import override
 from jaxgan.data.decode import decode, encode
-from jaxgan.evaluate import measurer
+from jaxgan.evaluation.evaluator import make_measure
 from jaxgan.files import write_atomically
 from jaxgan.run.plots import figure_png, grid, new_figure
 from jaxgan.run.scores import EVALUATION
@@ -79,7 +79,7 @@ def real_row(config: ConfigDict) -> dict[str, float]:
     dataset = data.load(config.data)
     every = max(1, len(dataset.train) // config.evaluate.samples)
     images = dataset.train[::every][: config.evaluate.samples]
-    found = measurer(config, dataset)(np.asarray(decode(images, config.data.gcn, config.data.low)))
+    found = make_measure(config, dataset)(np.asarray(decode(images, config.data.gcn, config.data.low)))
     return {name: found[name] for name in COLUMNS if name in found}
 
 

@@ -42,10 +42,12 @@ from ml_collections import ConfigDict
 
 from configs import ring8
 from experiments import lab
-from jaxgan import data, evaluate, parallel
+from jaxgan import data, parallel
 from jaxgan.algorithm1 import accumulate_steps, zero_metrics
 from jaxgan.config import update
 from jaxgan.data import Dataset
+from jaxgan.evaluation.evaluator import make_evaluator, make_measure
+from jaxgan.evaluation.samples import sample_stream
 from jaxgan.game.batches import TrainingSet
 from jaxgan.game.build import build_for
 from jaxgan.game.gan import Gan
@@ -120,10 +122,10 @@ def population(configs: Sequence[ConfigDict], mapped: Mapped) -> Population:
     """All members of a program at once."""
     gan, dataset = game(configs[0])
     init = mapped.of(gan.init, 1)
-    samples = partial(evaluate.draw, gan)
+    samples = partial(sample_stream, gan)
     key = stream(0, "evaluate")
     draw = mapped.of(lambda hparams, member: samples(hparams, member, key, configs[0].evaluate.samples), 2)
-    measure = evaluate.measurer(configs[0], dataset)
+    measure = make_measure(configs[0], dataset)
     all_hparams = [traced(config) for config in configs]
     hparams = mapped.shard({name: np.stack([one[name] for one in all_hparams]) for name in all_hparams[0]})
     examples = mapped.replicate(TrainingSet(dataset.train))
@@ -148,7 +150,7 @@ def population(configs: Sequence[ConfigDict], mapped: Mapped) -> Population:
 def one_after_another(configs: Sequence[ConfigDict]) -> Population:
     """The members as single runs are trained, in turn."""
     gan, dataset = game(configs[0])
-    steps, init, score = parallel.trainer(gan), jax.jit(gan.init), evaluate.evaluator(configs[0], gan, dataset)
+    steps, init, score = parallel.trainer(gan), jax.jit(gan.init), make_evaluator(configs[0], gan, dataset)
     examples = parallel.replicate(TrainingSet(dataset.train))
     hparams = [parallel.replicate(traced(config)) for config in configs]
 

@@ -56,7 +56,8 @@ from jaxgan.config.files import override
 from jaxgan.data import Dataset, tfd
 from jaxgan.data.decode import decode
 from jaxgan.errors import UserError
-from jaxgan.evaluate import SELECTION, measurer, sampler
+from jaxgan.evaluation.evaluator import SELECTION, make_measure
+from jaxgan.evaluation.samples import make_sampler
 from jaxgan.files import write_atomically
 from jaxgan.game.state import run_stream
 from jaxgan.metrics import neighbours, parzen
@@ -235,7 +236,7 @@ def scores(run: Run, sets: list[Dataset], samples: int) -> Iterator[Score]:
     for checkpoint, step in steps.items():
         if step not in found:
             gan = jaxgan.load(run.workdir, step)
-            drawn = sampler(gan.gan)(gan.hparams, gan.state, run_stream(gan.hparams, "evaluate"), samples)
+            drawn = make_sampler(gan.gan)(gan.hparams, gan.state, run_stream(gan.hparams, "evaluate"), samples)
             features = featured(run.column, gan.config, sets[0], drawn)
             low = gan.config.data.low
             if low and not gan.config.data.gcn:
@@ -276,7 +277,9 @@ def featured(column: str, config: ConfigDict, dataset: Dataset, samples: np.ndar
     if column != "MNIST" or config.data.gcn:
         return {}
     fields = {"features": "classifier", "metrics": ("fid", "prdc"), "samples": len(samples), "split": "test"}
-    found = measurer(update(config, {f"evaluate.{name}": value for name, value in fields.items()}), dataset)(samples)
+    found = make_measure(update(config, {f"evaluate.{name}": value for name, value in fields.items()}), dataset)(
+        samples
+    )
     return {head: found[name] for head, name in FEATURES.items()}
 
 

@@ -22,7 +22,8 @@ from jaxgan import data, distributed, parallel
 from jaxgan.config import validate
 from jaxgan.data import Dataset
 from jaxgan.errors import UserError
-from jaxgan.evaluate import SELECTION, evaluator, sampler
+from jaxgan.evaluation.evaluator import SELECTION, make_evaluator
+from jaxgan.evaluation.samples import make_sampler
 from jaxgan.game.batches import TrainingSet
 from jaxgan.game.build import build_for, data_spec
 from jaxgan.game.gan import Gan
@@ -94,7 +95,7 @@ def train_here(config: ConfigDict, directory: Path) -> int:
     distributed.log_once(f"reading {config.data.name}")
     dataset = data.as_recorded(data.load(config.data), workdir.digest_in(directory))
     gan = build_for(config, dataset)
-    evaluate = evaluator(config, gan, dataset)
+    evaluate = make_evaluator(config, gan, dataset)
     facts = workdir.facts_of(config, dataset, data_spec(config, dataset))
     primary = distributed.is_primary_host()
     checkpoints = Checkpoints(directory / "checkpoints", keep=config.checkpoint.keep, best_key=SELECTION)
@@ -117,7 +118,7 @@ def train_here(config: ConfigDict, directory: Path) -> int:
             facts=facts,
             protocol=protocol_of(config, gan, dataset),
             evaluate=evaluate,
-            draw=sampler(gan),
+            draw=make_sampler(gan),
             checkpoints=checkpoints,
             signals=signals,
             still_mine=still_mine,

@@ -8,13 +8,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgan import evaluate as evaluation
 from jaxgan.data import Dataset
 from jaxgan.errors import UserError
-from jaxgan.evaluate import check_metrics, draw, evaluator, judging, protocol, scored_labels
+from jaxgan.evaluation import players
+from jaxgan.evaluation.checks import check_metrics
+from jaxgan.evaluation.evaluator import make_evaluator, protocol
+from jaxgan.evaluation.players import make_player_inputs
+from jaxgan.evaluation.samples import evaluation_labels, sample_stream
 from jaxgan.game.hparams import traced
 from jaxgan.game.state import run_stream
-from jaxgan.metrics import birthday, overfitting, slopes, spectra
+from jaxgan.metrics import birthday, label, overfitting, slopes, spectra
 from jaxgan.metrics.alarms import alarms, data_class_kl
 from jaxgan.networks import spectral
 from jaxgan.sweep.program import _build
@@ -109,10 +112,10 @@ def test_alarms_of_numbers_that_are_not_there():
     best = {"fid": None, "step": 1200}
     assert alarms({"fid": 10.0}, best, ("fid", -1)) == alarms({"kid": 1.0}, {"fid": 8.0, "step": 1}, ("fid", -1)) == []
     for number in (None, math.nan, math.inf):
-        assert alarms({"fid": number}, {"fid": 8.0, "step": 1}, ("fid", -1)) == ["fid could not be computed."]
+        assert alarms({"fid": number}, {"fid": 8.0, "step": 1}, ("fid", -1)) == ["FID could not be computed."]
         assert alarms({"fid": 10.0}, {"fid": number, "step": 1}, ("fid", -1)) == []
         for name in ("pixels_diversity", "class_kl", "near_duplicates", "d_fake"):
-            assert alarms({name: number}) == [f"{name} could not be computed."]
+            assert alarms({name: number}) == [f"{label(name)} could not be computed."]
 
 
 def test_no_alarm_of_classes_that_the_data_themselves_would_raise():
@@ -125,7 +128,7 @@ def test_no_alarm_of_classes_that_the_data_themselves_would_raise():
     unbalanced = data_class_kl(dataset, 2000)
     assert alarms({"class_kl": 1.9}, data_kl=unbalanced) == [] and alarms({"class_kl": 1.9}) != []
     (sentence,) = alarms({"class_kl": 2.6}, data_kl=unbalanced)
-    assert f"2.60 nats from uniform, the data's {unbalanced:.2f} (class_kl)" in sentence
+    assert f"2.60 nats from uniform, the data's {unbalanced:.2f}: classes are missing" in sentence
     assert data_class_kl(dataset._replace(train_labels=np.arange(1000, dtype=np.int32) % 10), 100_000) < 1e-3
     assert data_class_kl(dataset._replace(train_labels=None, classes=0), 2000) == 0
 
@@ -167,13 +170,13 @@ def test_kernels_are_those_that_the_layers_use():
 
 @pytest.mark.parametrize("conditional", ["none", "label"])
 def test_what_the_players_are_judged_to_be(game, tiny_config, monkeypatch, conditional):
-    monkeypatch.setattr(evaluation, "JUDGED_BATCH", 7)
+    monkeypatch.setattr(players, "D_BATCH", 7)
     changes = {"conditional": conditional, "evaluate.metrics": PLAYERS}
     g, config = game(**changes), tiny_config(**changes)
-    found = evaluator(config, g.gan, DATA)(g.hparams, g.state)
+    found = make_evaluator(config, g.gan, DATA)(g.hparams, g.state)
     key = run_stream(g.hparams, "evaluate")
-    y = scored_labels(config, DATA)
-    samples = draw(g.gan, g.hparams, g.state, key, config.evaluate.samples, y=y)
+    y = evaluation_labels(config, DATA)
+    samples = sample_stream(g.gan, g.hparams, g.state, key, config.evaluate.samples, y=y)
     told = conditional == "label"
     sets = {
         "train": (DATA.train / np.float32(255), DATA.train_labels if told else None),
@@ -198,8 +201,8 @@ def test_what_the_players_are_judged_to_be(game, tiny_config, monkeypatch, condi
 def test_a_d_that_judges_packs_judges_whole_ones(game, tiny_config):
     changes = {"discriminator.packing": 4, "evaluate.metrics": PLAYERS}
     g, config = game(**changes), tiny_config(**changes)
-    judge, others = judging(config, g.gan, DATA)
-    samples = draw(g.gan, g.hparams, g.state, run_stream(g.hparams, "evaluate"), 21)
+    judge, others = make_player_inputs(config, g.gan, DATA)
+    samples = sample_stream(g.gan, g.hparams, g.state, run_stream(g.hparams, "evaluate"), 21)
     found = judge(g.state, samples, others)
     assert found["train_logits"].shape == (7,) and found["train_slopes"].shape == (28,)
     assert found["validation_logits"].shape == (3,) and found["sample_logits"].shape == (5,)
@@ -212,9 +215,9 @@ def test_a_broken_player_has_no_numbers_and_says_why(game, tiny_config):
     g, config = game(), tiny_config(**{"evaluate.metrics": PLAYERS})
     D = g.state.discriminator
     state = g.state._replace(discriminator=D._replace(params=jax.tree.map(lambda p: p * np.nan, D.params)))
-    why: dict[str, str] = {}
-    found = evaluator(config, g.gan, DATA)(g.hparams, state, why=why)
-    assert all(math.isnan(x) for x in found.values()) and set(why) == set(PLAYERS)
+    reasons: dict[str, str] = {}
+    found = make_evaluator(config, g.gan, DATA)(g.hparams, state, reasons=reasons)
+    assert all(math.isnan(x) for x in found.values()) and set(reasons) == set(PLAYERS)
 
 
 @pytest.mark.parametrize(
@@ -237,7 +240,7 @@ def test_slopes_need_no_validation_set(tiny_config):
 
 def test_a_classifier_does_not_learn_from_a_part_of_the_data(tiny_config):
     changes = {"evaluate.metrics": ("fid",), "evaluate.features": "classifier", "data.limit": 10}
-    with pytest.raises(UserError, match=r"data\.limit=10 leaves a part; take evaluate\.features=pixels"):
+    with pytest.raises(UserError, match=r"data\.limit=10 leaves only part of it; use evaluate\.features=pixels"):
         check_metrics(tiny_config(**changes), DATA)
 
 
@@ -249,4 +252,4 @@ def test_members_of_a_sweep_are_judged_as_single_runs(tiny_config):
     drawn = about.draw_scored([hparams], [state])
     (judged,) = about.judge([state], drawn)
     found = about.measure(np.asarray(drawn[0]), None, judged)
-    assert found == pytest.approx(evaluator(config, about.gan, about.dataset)(hparams, state))
+    assert found == pytest.approx(make_evaluator(config, about.gan, about.dataset)(hparams, state))

@@ -9,7 +9,7 @@ from jaxgan import ema
 from jaxgan.algorithm1 import train_step
 from jaxgan.config import default, update
 from jaxgan.errors import UserError
-from jaxgan.evaluate import draw
+from jaxgan.evaluation.samples import sample_stream
 from jaxgan.game.sampling import sample, standing_statistics
 from jaxgan.game.state import run_stream
 
@@ -173,10 +173,10 @@ def test_several_averages_at_once_and_each_can_be_sampled(game):
     drawn = {}
     for place, params in ((None, state.generator.params), (0, state.averages[0]), (1, state.averages[1])):
         stats = standing_statistics(gan, g.hparams, params, {})
-        drawn[place] = np.asarray(draw(gan, g.hparams, state, key, 4, ema=place))
+        drawn[place] = np.asarray(sample_stream(gan, g.hparams, state, key, 4, ema=place))
         expected = sample(gan, g.hparams, params, stats, key=key, numbers=numbers)
         np.testing.assert_allclose(drawn[place], expected, rtol=1e-6)
     assert len({d.tobytes() for d in drawn.values()}) == 3
     # Without averages theta_g draws, whatever is asked for first.
     theta_g = sample(plain.gan, plain.hparams, other.generator.params, {}, key=key, numbers=numbers)
-    np.testing.assert_allclose(draw(plain.gan, plain.hparams, other, key, 4), theta_g, rtol=1e-6)
+    np.testing.assert_allclose(sample_stream(plain.gan, plain.hparams, other, key, 4), theta_g, rtol=1e-6)

@@ -7,10 +7,13 @@ import pytest
 
 from jaxgan.data import Dataset
 from jaxgan.errors import UserError
-from jaxgan.evaluate import SELECTION, check_metrics, draw, evaluator, measurer, sampler, selection
+from jaxgan.evaluation.checks import check_metrics
+from jaxgan.evaluation.evaluator import SELECTION, make_evaluator, make_measure, selection
+from jaxgan.evaluation.inputs import INPUTS
+from jaxgan.evaluation.samples import make_sampler, sample_stream
 from jaxgan.game.state import run_stream, stream
 from jaxgan.metrics import METRICS, parzen
-from jaxgan.metrics.protocol import Metric, Shown
+from jaxgan.metrics.protocol import Display, Metric
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (50, 4, 4, 1)).astype(np.uint8)
@@ -26,10 +29,10 @@ def seen_by(monkeypatch, needs=("samples", "validation", "test")):
         return {"good": 2.0, "bad": 3.0, "test_good": 4.0, "neutral": 5.0}
 
     shown = {
-        "good": Shown("good", 1, 1),
-        "bad": Shown("bad", 1, -1),
-        "test_good": Shown("x", 1, 1),
-        "neutral": Shown("x", 1, 0),
+        "good": Display("good", 1, 1),
+        "bad": Display("bad", 1, -1),
+        "test_good": Display("x", 1, 1),
+        "neutral": Display("x", 1, 0),
     }
     monkeypatch.setitem(METRICS, "seen", Metric(needs, evaluate, shown, "good"))
     return seen
@@ -41,7 +44,7 @@ def test_metrics_see_decoded_data_in_the_range_of_the_samples(tiny_config, monke
     seen = seen_by(monkeypatch)
     config = tiny_config(**{"data.gcn": gcn, "evaluate.metrics": ("seen",)})
     samples = np.zeros((3, 4, 4, 1), np.float32)
-    measurer(config, DATA)(samples)
+    make_measure(config, DATA)(samples)
     (arguments,) = seen
     assert arguments["samples"] is samples
     for name in ("validation", "test"):
@@ -74,14 +77,14 @@ def test_the_selection_is_the_named_number_larger_being_better(tiny_config, monk
     seen_by(monkeypatch)
     config = tiny_config(**{"evaluate.metrics": ("seen",)} | changes)
     assert selection(config) == (name, sign)
-    numbers = measurer(config, DATA)(np.zeros((3, 4, 4, 1), np.float32))
+    numbers = make_measure(config, DATA)(np.zeros((3, 4, 4, 1), np.float32))
     assert numbers[SELECTION] == sign * numbers[name]
 
 
 def test_no_metric_names_the_best_checkpoint_by_the_test_set():
     for name, metric in METRICS.items():
         if metric.best:
-            assert metric.shown[metric.best].better in (1, -1), name
+            assert metric.outputs[metric.best].direction in (1, -1), name
             assert "test" not in metric.best, name
     assert METRICS["parzen"].best == "validation_log_likelihood"
 
@@ -94,7 +97,7 @@ def test_no_metric_names_the_best_checkpoint_by_the_test_set():
         ({}, DATA._replace(validation=IMAGES[:0]), "parzen needs validation examples, and digits leaves none"),
         ({"evaluate.best": "fidelity"}, DATA, "evaluate.best=fidelity is none of"),
         ({"evaluate.metrics": ("seen",), "evaluate.best": "neutral"}, DATA, "evaluate.best=neutral is none of"),
-        ({"evaluate.best": "test_log_likelihood"}, DATA, "would choose by the test set"),
+        ({"evaluate.best": "test_log_likelihood"}, DATA, "would select checkpoints by the test set"),
         ({"evaluate.metrics": (), "evaluate.best": "x"}, DATA, "evaluate.best=x"),
     ],
 )
@@ -106,7 +109,7 @@ def test_what_cannot_be_measured(tiny_config, monkeypatch, changes, data, words)
 
 def test_no_metrics_are_no_numbers(game, tiny_config):
     gan, hparams, state, _ = game()
-    assert evaluator(tiny_config(**{"evaluate.metrics": ()}), gan, DATA)(hparams, state) == {}
+    assert make_evaluator(tiny_config(**{"evaluate.metrics": ()}), gan, DATA)(hparams, state) == {}
 
 
 def test_scores_are_measured_on_a_stream_of_their_own(game, tiny_config, monkeypatch):
@@ -116,24 +119,30 @@ def test_scores_are_measured_on_a_stream_of_their_own(game, tiny_config, monkeyp
     averages = (jax.tree.map(lambda p: 0.9 * p, g.state.generator.params),)
     state = g.state._replace(averages=averages)
     config = tiny_config(**{"evaluate.metrics": ("seen",), "evaluate.samples": 20})
-    evaluator(config, g.gan, DATA)(g.hparams, state)
+    make_evaluator(config, g.gan, DATA)(g.hparams, state)
     samples = seen[0]["samples"]
     assert samples.shape == (20, 4, 4, 1)
-    expected = draw(g.gan, g.hparams, state, run_stream(g.hparams, "evaluate"), 20, ema=0)
+    expected = sample_stream(g.gan, g.hparams, state, run_stream(g.hparams, "evaluate"), 20, ema=0)
     np.testing.assert_allclose(samples, expected, rtol=1e-6)
     for other in (run_stream(g.hparams, "sample"), stream(0, "user")):
-        images = np.concatenate([samples, draw(g.gan, g.hparams, state, other, 20)]).reshape(40, -1)
+        images = np.concatenate([samples, sample_stream(g.gan, g.hparams, state, other, 20)]).reshape(40, -1)
         assert len(np.unique(images, axis=0)) == 40
-    assert not np.allclose(samples, draw(g.gan, g.hparams, state, run_stream(g.hparams, "evaluate"), 20, ema=None))
+    assert not np.allclose(
+        samples, sample_stream(g.gan, g.hparams, state, run_stream(g.hparams, "evaluate"), 20, ema=None)
+    )
 
 
 def test_samples_do_not_depend_on_how_many_are_drawn_at_a_time(game, monkeypatch):
-    monkeypatch.setattr("jaxgan.evaluate.SAMPLE_BATCH", 4)
+    monkeypatch.setattr("jaxgan.evaluation.samples.SAMPLE_BATCH", 4)
     gan, hparams, state, _ = game(conditional="label")
     key = stream(3, "user")
     y = jnp.arange(11, dtype=jnp.int32) % 5
-    several = sampler(gan)(hparams, state, key, 11, y=y)
-    monkeypatch.setattr("jaxgan.evaluate.SAMPLE_BATCH", 1000)
-    np.testing.assert_allclose(several, draw(gan, hparams, state, key, 11, y=y), rtol=1e-6)
-    np.testing.assert_allclose(several[:5], draw(gan, hparams, state, key, 5, y=y[:5]), rtol=1e-6)
+    several = make_sampler(gan)(hparams, state, key, 11, y=y)
+    monkeypatch.setattr("jaxgan.evaluation.samples.SAMPLE_BATCH", 1000)
+    np.testing.assert_allclose(several, sample_stream(gan, hparams, state, key, 11, y=y), rtol=1e-6)
+    np.testing.assert_allclose(several[:5], sample_stream(gan, hparams, state, key, 5, y=y[:5]), rtol=1e-6)
     assert several.shape == (11, 4, 4, 1)
+
+
+def test_every_input_of_a_metric_is_in_the_table():
+    assert {need for metric in METRICS.values() for need in metric.needs} <= INPUTS.keys()

@@ -10,10 +10,11 @@ import scipy.linalg
 from jaxgan.config import default, update
 from jaxgan.data import Dataset
 from jaxgan.errors import UserError
-from jaxgan.evaluate import SELECTION, check_metrics, measurer, protocol, selection
+from jaxgan.evaluation.checks import check_metrics
+from jaxgan.evaluation.evaluator import SELECTION, make_measure, protocol, selection
 from jaxgan.features import space
 from jaxgan.features.space import Space
-from jaxgan.metrics import METRICS, SHOWN, diversity, kid
+from jaxgan.metrics import DISPLAYS, METRICS, diversity, kid
 from jaxgan.run import trained
 from jaxgan.run.writers import read_metrics
 from jaxgan.train import train
@@ -54,7 +55,8 @@ def looks(monkeypatch) -> list[int]:
             return space.load(features, dataset, gcn)
         return Space(space.name_of(features), outputs, {"name": features, "sha256": "abc"})
 
-    monkeypatch.setattr("jaxgan.evaluate.load_space", load)
+    monkeypatch.setattr("jaxgan.evaluation.inputs.load_space", load)
+    monkeypatch.setattr("jaxgan.evaluation.evaluator.load_space", load)
     return found
 
 
@@ -77,39 +79,39 @@ def samples_like(dataset: Dataset, n: int = 70) -> np.ndarray:
 
 def test_numbers_carry_their_space_and_their_split():
     samples = samples_like(DATASET)
-    found = measurer(config(("fid",)), DATASET)(samples)
+    found = make_measure(config(("fid",)), DATASET)(samples)
     assert list(found) == ["pixels_fid", "validation_pixels_fid", SELECTION]
     assert found["pixels_fid"] == pytest.approx(frechet(DATASET.test / 255, samples), rel=1e-5)
     assert found["validation_pixels_fid"] == pytest.approx(frechet(DATASET.validation / 255, samples), rel=1e-5)
     assert found[SELECTION] == -found["validation_pixels_fid"]
-    against_train = measurer(config(("fid",), evaluate__split="train"), DATASET)(samples)
+    against_train = make_measure(config(("fid",), evaluate__split="train"), DATASET)(samples)
     assert against_train["pixels_fid"] == pytest.approx(frechet(DATASET.train / 255, samples), rel=1e-5)
 
 
 def test_only_inceptions_distance_is_called_fid(looks):
     names = {
-        features: list(measurer(config(("fid",), features), DATASET)(samples_like(DATASET)))
+        features: list(make_measure(config(("fid",), features), DATASET)(samples_like(DATASET)))
         for features in ("classifier", "inception:weights.npz")
     }
     assert names["inception:weights.npz"] == ["fid", "validation_fid", SELECTION]
     assert names["classifier"] == ["classifier_fid", "validation_classifier_fid", SELECTION]
-    assert SHOWN["fid"].words == "FID" and SHOWN["pixels_fid"].words == "FID, pixels features"
-    assert "inception_score" in SHOWN and "classifier_inception_score" in SHOWN
+    assert DISPLAYS["fid"].label == "FID" and DISPLAYS["pixels_fid"].label == "FID, pixels features"
+    assert "inception_score" in DISPLAYS and "classifier_inception_score" in DISPLAYS
 
 
 def test_each_network_looks_once_at_samples_and_data(looks):
-    measure = measurer(config((*ON_FEATURES, "inception_score", "class_modes"), "classifier"), DATASET)
+    measure = make_measure(config((*ON_FEATURES, "inception_score", "class_modes"), "classifier"), DATASET)
     first = measure(samples_like(DATASET))
     assert sorted(looks) == [60, 70, 80]  # validation, samples, test
     assert measure(samples_like(DATASET)) == first and sorted(looks) == [60, 70, 70, 80]
-    missing = set(first) - set(SHOWN) - {SELECTION}
+    missing = set(first) - set(DISPLAYS) - {SELECTION}
     assert not missing, missing
 
 
 def test_every_number_is_finite_and_that_of_the_metric_itself(looks):
     samples = samples_like(DATASET)
     metrics = (*ON_FEATURES, "prd", "memorization", "inception_score", "class_modes")
-    found = measurer(config(metrics, "classifier"), DATASET)(samples)
+    found = make_measure(config(metrics, "classifier"), DATASET)(samples)
     assert all(math.isfinite(x) for x in found.values())
     quarters = lambda x: x.reshape(-1, 2, 2, 2, 2).mean(axis=(2, 4)).reshape(-1, 4)  # noqa: E731
     assert found["classifier_fid"] == pytest.approx(frechet(quarters(DATASET.test / 255), quarters(samples)), rel=1e-4)
@@ -123,14 +125,14 @@ def test_every_number_is_finite_and_that_of_the_metric_itself(looks):
 
 def test_k_is_that_of_the_configuration():
     samples = samples_like(DATASET)
-    coverage = [measurer(config(("prdc",), evaluate__k=k), DATASET)(samples)["pixels_coverage"] for k in (1, 3, 20)]
+    coverage = [make_measure(config(("prdc",), evaluate__k=k), DATASET)(samples)["pixels_coverage"] for k in (1, 3, 20)]
     assert coverage[0] < coverage[1] < coverage[2]
 
 
 def test_samples_in_minus_one_to_one_score_as_those_in_zero_to_one():
     samples = samples_like(DATASET)
-    plain = measurer(config(("fid",)), DATASET)(samples)
-    scaled = measurer(config(("fid",), data__low=-1.0), DATASET)(2 * samples - 1)
+    plain = make_measure(config(("fid",)), DATASET)(samples)
+    scaled = make_measure(config(("fid",), data__low=-1.0), DATASET)(2 * samples - 1)
     assert scaled == pytest.approx(plain, rel=1e-4)
 
 
@@ -143,10 +145,10 @@ def test_the_validation_set_chooses_and_never_the_test_set(looks):
         "validation_pixels_recall", 1,
     )  # fmt: skip
     for best, message in (
-        ("pixels_fid", "would choose by the test set"),
+        ("pixels_fid", "would select checkpoints by the test set"),
         ("fid", "none of the numbers of evaluate.metrics .* validation_pixels_fid"),
         ("validation_classifier_fid", "none of the numbers"),
-        ("test_log_likelihood", "would choose by the test set"),
+        ("test_log_likelihood", "would select checkpoints by the test set"),
     ):
         with pytest.raises(UserError, match=message):
             check_metrics(config(("fid", "parzen"), evaluate__best=best), DATASET)
@@ -155,7 +157,7 @@ def test_the_validation_set_chooses_and_never_the_test_set(looks):
 def test_no_metric_chooses_by_the_test_set():
     for name, metric in METRICS.items():
         for feature_space in ("pixels", "inception"):
-            for number in metric.choosing(feature_space):
+            for number in metric.selection_metrics(feature_space):
                 assert number.startswith("validation_") or not {"test", "real_features"} & set(metric.needs), name
 
 
@@ -181,11 +183,11 @@ def test_data_that_do_not_fit_are_refused():
     with pytest.raises(UserError, match="needs validation examples"):
         check_metrics(config(("fid",)), DATASET._replace(validation=DATASET.validation[:0]))
     with pytest.raises(UserError, match="noise has none"):
-        measurer(config(("class_modes",)), DATASET._replace(train_labels=None))
+        make_measure(config(("class_modes",)), DATASET._replace(train_labels=None))
     with pytest.raises(UserError, match=r"missing\.npz cannot be read"):
-        measurer(config(("fid",), "inception:missing.npz"), DATASET)
+        make_measure(config(("fid",), "inception:missing.npz"), DATASET)
     with pytest.raises(UserError, match=r"data.gcn=55 has none"):
-        measurer(config(("fid",), "classifier", data__gcn=55.0), DATASET)
+        make_measure(config(("fid",), "classifier", data__gcn=55.0), DATASET)
     stacked = DATASET._replace(stack=3)
     with pytest.raises(UserError, match=r"take evaluate.split=test"):
         check_metrics(config(("fid",), evaluate__split="train"), stacked)
@@ -199,7 +201,7 @@ def test_data_that_do_not_fit_are_refused():
 
 def test_samples_that_cannot_be_measured_are_nan_and_say_why(looks):
     metrics = (*ON_FEATURES, "inception_score", "class_modes")
-    measure = measurer(config(metrics, "classifier"), DATASET)
+    measure = make_measure(config(metrics, "classifier"), DATASET)
     whole = measure(samples_like(DATASET))
     why: dict[str, str] = {}
     constant = measure(np.full((70, 4, 4, 1), 0.3, np.float32), why)

@@ -21,7 +21,7 @@ from jaxgan.config import files, flatten, update, validate
 from jaxgan.data import tfd
 from jaxgan.data.decode import decode
 from jaxgan.errors import UserError
-from jaxgan.evaluate import measurer
+from jaxgan.evaluation.evaluator import make_measure
 from jaxgan.game.build import build
 from jaxgan.game.hparams import traced
 from jaxgan.metrics import neighbours, parzen
@@ -239,11 +239,11 @@ def test_scores_on_features_have_columns_and_intervals_over_seeds():
 def test_features_are_the_classifiers_against_test_images(tiny_config, monkeypatch):
     asked = {}
 
-    def measurer(config, dataset):
+    def make_measure(config, dataset):
         asked.update(flatten(config))
         return lambda samples: {"classifier_fid": 1.0, "classifier_precision": 0.5, "classifier_recall": 0.2, "x": 0.0}
 
-    monkeypatch.setattr(table1, "measurer", measurer)
+    monkeypatch.setattr(table1, "make_measure", make_measure)
     samples = np.zeros((7, 8, 8, 1), np.float32)
     assert table1.featured("digits", tiny_config(), None, samples) == {} == asked
     assert table1.featured("MNIST", tiny_config(**{"data.gcn": 5.0}), None, samples) == {} == asked
@@ -359,7 +359,7 @@ def test_scores_are_of_contrast_normalized_images_where_training_was(normalized)
     assert estimate.mean == pytest.approx(want.mean, rel=1e-4) and estimate.sigma == want.sigma
     assert near == neighbours.evaluate(samples, by_hand(dataset.test))
     # The run's own evaluation decodes the same.
-    measured = measurer(gan.config, dataset)(samples)
+    measured = make_measure(gan.config, dataset)(samples)
     assert measured["test_log_likelihood"] == pytest.approx(want.mean, rel=1e-4)
     real = table1.score_data("digits", [dataset], config=gan.config, samples=500)
     chosen = np.random.default_rng(0).permutation(len(dataset.train))[:500]

@@ -19,7 +19,7 @@ from jaxgan import main
 from jaxgan.config import default, update
 from jaxgan.config.files import from_json
 from jaxgan.errors import UserError
-from jaxgan.evaluate import SELECTION
+from jaxgan.evaluation.evaluator import SELECTION
 from jaxgan.game.build import build
 from jaxgan.game.hparams import traced
 from jaxgan.networks import GENERATORS

@@ -18,7 +18,7 @@ FLOORS = [
     {"metrics", "features", "augment"},
     {"config"},
     {"game"},
-    {"algorithm1", "evaluate"},
+    {"algorithm1", "evaluation"},
     {"parallel", "distributed"},
     {"run"},
     {"train"},

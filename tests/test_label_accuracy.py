@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
-from jaxgan import data, evaluate
+from jaxgan import data
 from jaxgan.config import default, update
 from jaxgan.errors import UserError
+from jaxgan.evaluation.checks import check_metrics
+from jaxgan.evaluation.samples import evaluation_labels
 from jaxgan.metrics import label_accuracy
 
 
@@ -19,13 +21,13 @@ def test_scored_samples_have_equally_many_of_each_label():
     config = update(
         default(), {"conditional": "label", "evaluate.samples": 50, "evaluate.metrics": ("label_accuracy",)}
     )
-    labels = evaluate.scored_labels(config, data.load(config.data))
+    labels = evaluation_labels(config, data.load(config.data))
     np.testing.assert_array_equal(np.bincount(labels), [5] * 10)
     without = update(config, {"evaluate.metrics": ("parzen",)})
-    assert evaluate.scored_labels(without, data.load(config.data)) is None  # drawn, as they always were
+    assert evaluation_labels(without, data.load(config.data)) is None  # drawn, as they always were
 
 
 def test_it_needs_a_conditional_game():
     config = update(default(), {"evaluate.metrics": ("label_accuracy",)})
     with pytest.raises(UserError, match="set conditional=label"):
-        evaluate.check_metrics(config, data.load(config.data))
+        check_metrics(config, data.load(config.data))

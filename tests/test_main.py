@@ -16,7 +16,7 @@ from PIL import Image
 import jaxgan
 from jaxgan import errors, main
 from jaxgan.config import update
-from jaxgan.evaluate import sampler
+from jaxgan.evaluation.samples import make_sampler
 from jaxgan.game.state import run_stream
 from jaxgan.run import plots, report, scores, trained
 from jaxgan.run.workdir import read_config
@@ -130,7 +130,7 @@ def test_evaluate_writes_the_report_again(call, work):
 def test_evaluate_leaves_what_training_wrote_of_a_later_step_meanwhile(call, work, monkeypatch):
     """Training goes on from step 10 to its end at 12 after the checkpoint of step 10 was loaded."""
     config = read_config(work)
-    measure = trained.evaluator
+    measure = trained.make_evaluator
 
     def slow(*arguments):
         with config.unlocked():
@@ -138,7 +138,7 @@ def test_evaluate_leaves_what_training_wrote_of_a_later_step_meanwhile(call, wor
         assert train(config, work) == 0
         return measure(*arguments)
 
-    monkeypatch.setattr(trained, "evaluator", slow)
+    monkeypatch.setattr(trained, "make_evaluator", slow)
     code, out, _ = call("--mode=evaluate", f"--workdir={work}")
     assert code == 0 and f"step 10 of {work}" in out
     assert f"{work / 'evaluation.json'} has the scores of a later step by now and stays as it is" in out
@@ -253,7 +253,7 @@ def test_the_pictures_of_training_have_a_class_per_row(work):
     gan = jaxgan.load(work)
     n = gan.config.sample.rows**2
     y = plots.row_classes(n, 3)
-    drawn = sampler(gan.gan)(gan.hparams, gan.state, run_stream(gan.hparams, "sample"), n, y=y)
+    drawn = make_sampler(gan.gan)(gan.hparams, gan.state, run_stream(gan.hparams, "sample"), n, y=y)
     assert (work / "samples/real.png").is_file()
     with Image.open(work / "samples/000000010.png") as picture:
         np.testing.assert_array_equal(np.asarray(picture), plots.sample_grid(gan.config, drawn, 3))

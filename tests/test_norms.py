@@ -8,7 +8,7 @@ import pytest
 from conftest import IMAGES
 
 from jaxgan import algorithm1
-from jaxgan.evaluate import draw
+from jaxgan.evaluation.samples import sample_stream
 from jaxgan.game.batches import Batch
 from jaxgan.game.sampling import STATISTICS_BATCHES, sample_inputs, standing_statistics
 from jaxgan.game.state import run_stream
@@ -150,12 +150,12 @@ def test_samples_use_statistics_of_the_very_parameters_that_are_sampled(norm_gam
         keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(5, dtype=jnp.uint32))
         z, _ = sample_inputs(gan, hparams, keys)
         expected = gan.G(params, found[name], z, None)[0]
-        np.testing.assert_allclose(draw(gan, hparams, state, key, 5, ema=ema), expected, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(sample_stream(gan, hparams, state, key, 5, ema=ema), expected, rtol=1e-4, atol=1e-6)
         # ... whatever training left behind.
         other = state._replace(
             generator=state.generator._replace(stats=jax.tree.map(lambda s: s + 1, state.generator.stats))
         )
-        np.testing.assert_allclose(draw(gan, hparams, other, key, 5, ema=ema), expected, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(sample_stream(gan, hparams, other, key, 5, ema=ema), expected, rtol=1e-4, atol=1e-6)
 
 
 def test_evaluating_d_uses_its_running_statistics(norm_game):

@@ -251,7 +251,7 @@ def test_a_figure_that_is_kept_forgets_the_run_before():
 
 def test_every_number_of_a_step_has_words():
     for name in ("value", "d_loss", "g_loss", "real_logit", "r1", "dragan", "jsd", "test_log_likelihood"):
-        assert plots.shown(name).words
+        assert plots.shown(name).label
     assert plots.shown("images_per_second") is None
 
 

@@ -11,7 +11,7 @@ from matplotlib.text import Text
 
 from jaxgan.config import default, flatten, update
 from jaxgan.config.files import to_json
-from jaxgan.evaluate import SELECTION
+from jaxgan.evaluation.evaluator import SELECTION
 from jaxgan.files import write_atomically
 from jaxgan.run import plots
 from jaxgan.sweep import figures, plan, report, results

@@ -14,7 +14,7 @@ from PIL import Image
 from jaxgan import data
 from jaxgan.config.files import to_json
 from jaxgan.data import Dataset
-from jaxgan.evaluate import SELECTION
+from jaxgan.evaluation.evaluator import SELECTION
 from jaxgan.game.build import build_for
 from jaxgan.game.hparams import traced
 from jaxgan.run import plots, report

@@ -17,8 +17,9 @@ from jaxgan.spread import in_turn
 FLAGS = "--xla_force_host_platform_device_count=3 --xla_backend_optimization_level=0"
 PROGRAM = """
 import jax, jax.numpy as jnp, numpy as np
-from jaxgan import evaluate, spread
+from jaxgan import spread
 from jaxgan.config import default, update
+from jaxgan.evaluation import samples
 from jaxgan.features.classifier import Network, forward
 from jaxgan.game.build import build
 from jaxgan.game.hparams import traced
@@ -39,7 +40,7 @@ found = list(spread.in_turn(function, jnp.float32(2), [(np.full(4, i, np.float32
 np.testing.assert_allclose(found, np.tile(2 * np.sin(np.arange(7.0))[:, None], (1, 4)), rtol=1e-6)
 assert used == [devices[i % 3] for i in range(7)]
 
-evaluate.SAMPLE_BATCH = 30
+samples.SAMPLE_BATCH = 30
 config = update(default(), {"generator.hidden": (32,), "generator.activations": ("relu",), "conditional": "label"})
 gan = build(config, DataSpec((8, 8, 1), 5, (0.0, 1.0), np.full((8, 8, 1), 0.5)), 100, label_classes=5)
 hparams = replicate(traced(config))
@@ -48,11 +49,11 @@ params = Network(5).init(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))["params"]
 numbers = []
 for some in (devices, devices[:1]):
     spread.jax.local_devices = lambda: some
-    samples = evaluate.sampler(gan)(hparams, state, stream(0, "user"), 130, y=np.arange(130) % 5)
-    assert samples.shape == (130, 8, 8, 1)
-    features = forward(params, np.concatenate([samples] * 5), 5)
+    images = samples.make_sampler(gan)(hparams, state, stream(0, "user"), 130, y=np.arange(130) % 5)
+    assert images.shape == (130, 8, 8, 1)
+    features = forward(params, np.concatenate([images] * 5), 5)
     assert features[0].shape == (650, 128) and features[1].shape == (650, 5)
-    numbers.append((samples, *features))
+    numbers.append((images, *features))
 for a, b in zip(*numbers):
     np.testing.assert_array_equal(a, b)
 """

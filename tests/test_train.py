@@ -19,7 +19,7 @@ from jaxgan import data, distributed
 from jaxgan.algorithm1 import train_step
 from jaxgan.config import update
 from jaxgan.errors import UserError
-from jaxgan.evaluate import SELECTION
+from jaxgan.evaluation.evaluator import SELECTION
 from jaxgan.game.batches import TrainingSet
 from jaxgan.game.build import build_for
 from jaxgan.game.hparams import traced
@@ -257,7 +257,7 @@ def test_who_was_taken_over_writes_nothing_more(tiny_config, tmp_path, monkeypat
 
         return evaluate
 
-    monkeypatch.setattr("jaxgan.train.evaluator", evaluator)
+    monkeypatch.setattr("jaxgan.train.make_evaluator", evaluator)
     with pytest.raises(UserError, match=r"process 7 on far has taken over .*nothing was overwritten"):
         train(tiny_config(**{"evaluate.every": 10}), workdir)
     ((step, before),) = evaluated

@@ -23,7 +23,7 @@ from jaxgan.game.build import player_optimizer
 from jaxgan.game.state import all_finite
 from jaxgan.game.step import discriminator_step, generator_step
 from jaxgan.metrics import METRICS
-from jaxgan.metrics.protocol import OF_PLAYERS
+from jaxgan.metrics.protocol import PLAYER_INPUTS
 from jaxgan.networks import DISCRIMINATORS, GENERATORS
 from jaxgan.networks.layers import DataSpec
 from jaxgan.networks.norms import STATISTICS
@@ -329,7 +329,7 @@ def test_a_metric_gives_numbers_that_it_can_show(name):
     def made(need: str):
         if need in others:
             return others[need]
-        if need in OF_PLAYERS:
+        if need in PLAYER_INPUTS:
             return rng.normal(size=40).astype(np.float32)
         size = (40, 3) if need.endswith("_features") else shape
         return rng.uniform(size=size).astype(np.float32)
@@ -338,7 +338,7 @@ def test_a_metric_gives_numbers_that_it_can_show(name):
     numbers = {key: float(value) for key, value in metric.evaluate(**given).items()}
     assert all(map(math.isfinite, numbers.values()))
     assert numbers == {key: float(value) for key, value in metric.evaluate(**given).items()}
-    assert metric.shown.keys() <= numbers.keys()
+    assert metric.outputs.keys() <= numbers.keys()
     if metric.best:
-        assert metric.shown[metric.best].better in (1, -1)
+        assert metric.outputs[metric.best].direction in (1, -1)
         assert not metric.best.startswith("test_")

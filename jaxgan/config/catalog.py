@@ -214,7 +214,7 @@ LISTS: dict[str, Callable[[], dict[str, str]]] = {
     "optimizers": lambda: {name: _about(choice) for name, choice in OPTIMIZERS.items()},
     "augments": lambda: {name: _about(choice) for name, choice in AUGMENTS.items()},
     "metrics": lambda: {
-        name: "; ".join(shown.words for shown in metric.shown.values()) for name, metric in METRICS.items()
+        name: "; ".join(display.label for display in metric.outputs.values()) for name, metric in METRICS.items()
     },
     "conditions": lambda: _options("conditional"),
     "data": lambda: {name: _about(reader) for name, reader in DATA.items()},

@@ -1,4 +1,4 @@
-"""How good samples are: a file per metric, pure functions on arrays, and one line per metric here."""
+"""Metrics of samples and players: one file per metric, pure functions on arrays, and one line per metric here."""
 
 from jaxgan.metrics import (
     birthday,
@@ -17,7 +17,7 @@ from jaxgan.metrics import (
     slopes,
     spectra,
 )
-from jaxgan.metrics.protocol import SPACES, Metric, Shown
+from jaxgan.metrics.protocol import SPACES, Display, Metric
 
 METRICS: dict[str, Metric] = {
     "parzen": parzen.METRIC,
@@ -39,20 +39,20 @@ METRICS: dict[str, Metric] = {
     "high_quality_kl": modes.HIGH_QUALITY_METRIC,
 }
 
-# Of every number that a metric may report.
-SHOWN: dict[str, Shown] = {
-    name: shown for metric in METRICS.values() for space in SPACES for name, shown in metric.shown_in(space).items()
+# The display of every output of every metric, by full name.
+DISPLAYS: dict[str, Display] = {
+    name: display for metric in METRICS.values() for space in SPACES for name, display in metric.displays(space).items()
 }
 
-# Numbers that stand beside a metric's own in tables and are compared nowhere.
-DETAILS: dict[str, Shown] = {
-    "parzen_sigma": Shown("width of the Parzen window, by validation examples", 3, 0),
-    "parzen_sigma_at_edge": Shown("Parzen window at an end of the range tried (1: yes)", 0, 0),
-    "test_standard_error": Shown("standard error of the Parzen test log-likelihood (nats)", 1, 0),
+# Numbers that accompany a metric's outputs in tables and are not compared.
+DETAILS: dict[str, Display] = {
+    "parzen_sigma": Display("width of the Parzen window, by validation examples", 3, 0),
+    "parzen_sigma_at_edge": Display("Parzen window at an end of the range tried (1: yes)", 0, 0),
+    "test_standard_error": Display("standard error of the Parzen test log-likelihood (nats)", 1, 0),
 }
 
 
 def label(name: str) -> str:
-    """What people read for a number of an evaluation."""
-    known = SHOWN.get(name) or DETAILS.get(name)
-    return known.words if known else name.replace("_", " ")
+    """The label of a number in an evaluation, for display."""
+    display = DISPLAYS.get(name) or DETAILS.get(name)
+    return display.label if display else name.replace("_", " ")

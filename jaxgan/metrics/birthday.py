@@ -6,7 +6,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxgan.metrics import distances, inputs
-from jaxgan.metrics.protocol import Metric, Shown
+from jaxgan.metrics.protocol import Display, Metric
 
 MOST = 5000  # examples of each set
 
@@ -39,11 +39,11 @@ def evaluate(real: ArrayLike, fake: ArrayLike) -> dict[str, float]:
 METRIC = Metric(
     needs=("real_features", "fake_features"),
     evaluate=lambda real_features, fake_features: evaluate(real_features, fake_features),
-    shown={
-        "near_duplicates": Shown("near-duplicates of a sample", 4, 0),
-        "support": Shown("support by the birthday test", 0, 0),
+    outputs={
+        "near_duplicates": Display("near-duplicates of a sample", 4, 0),
+        "support": Display("support by the birthday test", 0, 0),
     },
     best="",
-    least=2,
+    min_examples=2,
     used=lambda real, fake: {"examples": min(real, fake, MOST)},
 )

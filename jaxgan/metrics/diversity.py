@@ -6,7 +6,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxgan.metrics import inputs
-from jaxgan.metrics.protocol import Metric, Shown
+from jaxgan.metrics.protocol import Display, Metric
 
 MOST = 1000  # examples of each set; a million distances are enough for three digits
 
@@ -38,8 +38,8 @@ def _mean_distance(x: np.ndarray) -> float:
 METRIC = Metric(
     needs=("real_features", "fake_features"),
     evaluate=lambda real_features, fake_features: {"diversity": evaluate(real_features, fake_features)},
-    shown={"diversity": Shown("distance between samples, over that between data", 3, 0)},
+    outputs={"diversity": Display("distance between samples, over that between data", 3, 0)},
     best="",
-    least=2,
+    min_examples=2,
     used=lambda real, fake: {"examples": min(real, MOST), "samples": min(fake, MOST)},
 )

@@ -14,7 +14,7 @@ from jax.typing import ArrayLike
 
 from jaxgan.errors import UserError
 from jaxgan.metrics import inputs
-from jaxgan.metrics.protocol import Metric, Shown
+from jaxgan.metrics.protocol import Display, Metric
 
 NAME = "FID"
 CHUNK = 2**24  # numbers of the float64 copy of features at a time: 128 MB
@@ -179,8 +179,8 @@ def _distance(mean1: np.ndarray, mean2: np.ndarray, traces: float, overlap: floa
 METRIC = Metric(
     needs=("real_features", "fake_features"),
     evaluate=lambda real_features, fake_features: {"fid": evaluate(real_features, fake_features)},
-    shown={"fid": Shown("FID", 2, -1)},
+    outputs={"fid": Display("FID", 2, -1)},
     best="fid",
-    least=2,
+    min_examples=2,
     conventions={"ddof": 1},
 )

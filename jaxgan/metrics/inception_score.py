@@ -6,7 +6,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxgan.errors import UserError
-from jaxgan.metrics.protocol import Metric, Shown
+from jaxgan.metrics.protocol import Display, Metric
 
 
 def evaluate(logits: ArrayLike, splits: int = 10) -> tuple[float, float]:
@@ -51,11 +51,11 @@ def measure(fake_logits: ArrayLike) -> dict[str, float]:
 METRIC = Metric(
     needs=("fake_logits",),
     evaluate=measure,
-    shown={
-        "inception_score": Shown("Inception Score", 2, 1),
-        "inception_score_deviation": Shown("Inception Score's deviation over splits", 2, 0),
+    outputs={
+        "inception_score": Display("Inception Score", 2, 1),
+        "inception_score_deviation": Display("Inception Score's deviation over splits", 2, 0),
     },
     best="inception_score",
-    least=SPLITS,
+    min_examples=SPLITS,
     conventions={"splits": SPLITS},
 )

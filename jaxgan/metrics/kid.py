@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 
 from jaxgan.errors import UserError
 from jaxgan.metrics import inputs
-from jaxgan.metrics.protocol import Metric, Shown
+from jaxgan.metrics.protocol import Display, Metric
 
 NAME = "KID"
 SIZE = 1000  # examples of each set in a subset, where there are as many
@@ -97,9 +97,9 @@ def measure(real_features: ArrayLike, fake_features: ArrayLike) -> dict[str, flo
 METRIC = Metric(
     needs=("real_features", "fake_features"),
     evaluate=measure,
-    shown={"kid": Shown("KID", 5, -1), "kid_deviation": Shown("KID's deviation over subsets", 5, 0)},
+    outputs={"kid": Display("KID", 5, -1), "kid_deviation": Display("KID's deviation over subsets", 5, 0)},
     best="kid",
-    least=2,
+    min_examples=2,
     conventions={"subsets": 100},
     used=lambda real, fake: {"size": min(SIZE, real, fake)},
 )

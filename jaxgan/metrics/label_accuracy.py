@@ -6,7 +6,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxgan.errors import UserError
-from jaxgan.metrics.protocol import Metric, Shown
+from jaxgan.metrics.protocol import Display, Metric
 
 
 def evaluate(classes: ArrayLike, labels: ArrayLike) -> float:
@@ -32,6 +32,6 @@ def evaluate(classes: ArrayLike, labels: ArrayLike) -> float:
 METRIC = Metric(
     needs=("fake_classes", "fake_labels"),
     evaluate=lambda fake_classes, fake_labels: {"label_accuracy": evaluate(fake_classes, fake_labels)},
-    shown={"label_accuracy": Shown("samples of the class asked for", 4, 1)},
+    outputs={"label_accuracy": Display("samples of the class asked for", 4, 1)},
     best="label_accuracy",
 )

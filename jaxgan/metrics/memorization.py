@@ -8,7 +8,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxgan.metrics import distances, inputs
-from jaxgan.metrics.protocol import Metric, Shown
+from jaxgan.metrics.protocol import Display, Metric
 
 
 def evaluate(train: ArrayLike, real: ArrayLike, fake: ArrayLike) -> float:
@@ -46,7 +46,7 @@ def measure(train_features: ArrayLike, real_features: ArrayLike, fake_features: 
 METRIC = Metric(
     needs=("train_features", "real_features", "fake_features"),
     evaluate=measure,
-    shown={"memorization": Shown("data-copying Z_U (below -3: copies)", 2, 0)},
+    outputs={"memorization": Display("data-copying Z_U (below -3: copies)", 2, 0)},
     best="",
-    least=2,
+    min_examples=2,
 )

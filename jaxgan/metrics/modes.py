@@ -16,7 +16,7 @@ from jax.typing import ArrayLike
 
 from jaxgan.data.mixture import Mixture, box
 from jaxgan.errors import UserError
-from jaxgan.metrics.protocol import Metric, Shown
+from jaxgan.metrics.protocol import Display, Metric
 from jaxgan.objectives.theory import js_divergence, kl_divergence
 
 HIGH_QUALITY = 3  # standard deviations from the nearest mode
@@ -213,11 +213,11 @@ def _assigned(samples: Array, mixture: Mixture) -> tuple[Array, Array]:
 METRIC = Metric(
     needs=("samples", "mixture"),
     evaluate=evaluate,
-    shown={
-        "modes": Shown("modes captured", 2, 1),
-        "high_quality": Shown("high-quality share", 3, 1),
-        "jsd": Shown("JSD (nats)", 3, -1),
-        "mode_kl": Shown("KL over modes (nats)", 3, -1),
+    outputs={
+        "modes": Display("modes captured", 2, 1),
+        "high_quality": Display("high-quality share", 3, 1),
+        "jsd": Display("JSD (nats)", 3, -1),
+        "mode_kl": Display("KL over modes (nats)", 3, -1),
     },
     best="jsd",
 )
@@ -226,7 +226,7 @@ METRIC = Metric(
 HIGH_QUALITY_METRIC = Metric(
     needs=("samples", "mixture"),
     evaluate=jax.jit(high_quality_kl),
-    shown={"high_quality_kl": Shown("KL over modes of high-quality samples (nats)", 3, -1)},
+    outputs={"high_quality_kl": Display("KL over modes of high-quality samples (nats)", 3, -1)},
     best="high_quality_kl",
 )
 
@@ -240,9 +240,9 @@ def count_classes(fake_classes: ArrayLike, classes: int) -> dict[str, float]:
 CLASS_METRIC = Metric(
     needs=("fake_classes", "classes"),
     evaluate=count_classes,
-    shown={
-        "class_modes": Shown("classes among the samples", 1, 1),
-        "class_kl": Shown("KL of the samples' classes to uniform (nats)", 3, -1),
+    outputs={
+        "class_modes": Display("classes among the samples", 1, 1),
+        "class_kl": Display("KL of the samples' classes to uniform (nats)", 3, -1),
     },
     best="class_kl",
 )

@@ -14,7 +14,7 @@ from jax.typing import ArrayLike
 
 from jaxgan.errors import UserError
 from jaxgan.metrics import distances
-from jaxgan.metrics.protocol import Metric, Shown
+from jaxgan.metrics.protocol import Display, Metric
 
 
 class Neighbours(NamedTuple):
@@ -66,13 +66,13 @@ def measure(real_features: ArrayLike, fake_features: ArrayLike) -> dict[str, flo
 METRIC = Metric(
     needs=("real_features", "fake_features"),
     evaluate=measure,
-    shown={
-        "neighbours_accuracy": Shown("1-NN accuracy", 3, 0),
-        "neighbours_excess": Shown("1-NN accuracy, distance from 1/2", 3, -1),
-        "neighbours_real": Shown("1-NN accuracy on data", 3, 0),
-        "neighbours_fake": Shown("1-NN accuracy on samples", 3, 0),
+    outputs={
+        "neighbours_accuracy": Display("1-NN accuracy", 3, 0),
+        "neighbours_excess": Display("1-NN accuracy, distance from 1/2", 3, -1),
+        "neighbours_real": Display("1-NN accuracy on data", 3, 0),
+        "neighbours_fake": Display("1-NN accuracy on samples", 3, 0),
     },
     best="neighbours_excess",
-    least=2,
+    min_examples=2,
     used=lambda real, fake: {"examples": min(real, fake)},
 )

@@ -6,7 +6,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxgan.errors import UserError
-from jaxgan.metrics.protocol import Metric, Shown
+from jaxgan.metrics.protocol import Display, Metric
 
 
 def evaluate(train: ArrayLike, held_out: ArrayLike, samples: ArrayLike) -> dict[str, float]:
@@ -46,11 +46,11 @@ METRIC = Metric(
     evaluate=lambda train_logits, validation_logits, sample_logits: evaluate(
         train_logits, validation_logits, sample_logits
     ),
-    shown={
-        "logit_train": Shown("D's logit, training examples", 3, 0),
-        "logit_held_out": Shown("D's logit, validation examples", 3, 0),
-        "logit_samples": Shown("D's logit, samples", 3, 0),
-        "overfitting": Shown("overfitting of D (0: none, 1: complete)", 3, 0),
+    outputs={
+        "logit_train": Display("D's logit, training examples", 3, 0),
+        "logit_held_out": Display("D's logit, validation examples", 3, 0),
+        "logit_samples": Display("D's logit, samples", 3, 0),
+        "overfitting": Display("overfitting of D (0: none, 1: complete)", 3, 0),
     },
     best="",
 )

@@ -18,7 +18,7 @@ from jax.typing import ArrayLike
 
 from jaxgan.errors import UserError
 from jaxgan.metrics.distances import relative_squares
-from jaxgan.metrics.protocol import Metric, Shown
+from jaxgan.metrics.protocol import Display, Metric
 
 SIGMAS = np.logspace(-1, 0, 10)  # the paper's grid
 VALIDATION = 1000  # sigma is chosen on the first so many validation examples
@@ -139,9 +139,9 @@ def measure(samples: ArrayLike, validation: ArrayLike, test: ArrayLike) -> dict[
 METRIC = Metric(
     needs=("samples", "validation", "test"),
     evaluate=measure,
-    shown={
-        "test_log_likelihood": Shown("Parzen test log-likelihood (nats)", 1, 1),
-        "validation_log_likelihood": Shown("Parzen validation log-likelihood (nats)", 1, 1),
+    outputs={
+        "test_log_likelihood": Display("Parzen test log-likelihood (nats)", 1, 1),
+        "validation_log_likelihood": Display("Parzen validation log-likelihood (nats)", 1, 1),
     },
     best="validation_log_likelihood",
     used=lambda validation, fake: {"validation": min(validation, VALIDATION)},

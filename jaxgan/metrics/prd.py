@@ -9,7 +9,7 @@ from jax.typing import ArrayLike
 
 from jaxgan.errors import UserError
 from jaxgan.metrics import inputs
-from jaxgan.metrics.protocol import Metric, Shown
+from jaxgan.metrics.protocol import Display, Metric
 
 NAME = "PRD"
 EPSILON = 1e-10  # radians between the curve's ends and the axes
@@ -118,9 +118,9 @@ def measure(real_features: ArrayLike, fake_features: ArrayLike) -> dict[str, flo
 METRIC = Metric(
     needs=("real_features", "fake_features"),
     evaluate=measure,
-    shown={"prd_f8": Shown("PRD's F8 (recall)", 3, 1), "prd_f1_8": Shown("PRD's F1/8 (precision)", 3, 1)},
+    outputs={"prd_f8": Display("PRD's F8 (recall)", 3, 1), "prd_f1_8": Display("PRD's F1/8 (precision)", 3, 1)},
     best="prd_f8",
-    least=CLUSTERS,
+    min_examples=CLUSTERS,
     conventions={"clusters": CLUSTERS, "angles": 1001, "runs": 10},
     used=lambda real, fake: {"examples": min(real, fake)},
 )

@@ -20,7 +20,7 @@ from jax.typing import ArrayLike
 
 from jaxgan.errors import UserError
 from jaxgan.metrics import distances, inputs
-from jaxgan.metrics.protocol import Metric, Shown
+from jaxgan.metrics.protocol import Display, Metric
 
 NAME = "precision and recall"
 
@@ -108,13 +108,13 @@ def expected_coverage(n: int, m: int, k: int) -> float:
 METRIC = Metric(
     needs=("real_features", "fake_features", "k"),
     evaluate=lambda real_features, fake_features, k: evaluate(real_features, fake_features, k),
-    shown={
-        "precision": Shown("precision", 3, 1),
-        "recall": Shown("recall", 3, 1),
-        "density": Shown("density", 3, 0),
-        "coverage": Shown("coverage", 3, 1),
+    outputs={
+        "precision": Display("precision", 3, 1),
+        "recall": Display("recall", 3, 1),
+        "density": Display("density", 3, 0),
+        "coverage": Display("coverage", 3, 1),
     },
     best="coverage",
-    least=2,
+    min_examples=2,
     conventions={"strict": True},
 )

@@ -1,111 +1,115 @@
-"""What a metric says of itself, so that evaluation, reports and checkpoints need to know no metric by name."""
+"""The metric interface: declared inputs, outputs and display, so that no other module refers to a metric by name."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-SPACES = ("inception", "pixels", "classifier")  # in which features lie: the first word of evaluate.features
-OF_FEATURES = ("real_features", "fake_features", "fake_logits")
-# What D says of examples, and what both players are made of: `evaluate.judge`.
-OF_PLAYERS = ("train_logits", "validation_logits", "sample_logits", "train_slopes", "sample_slopes", "kernels")
-VALIDATION = "validation_"  # how numbers of the validation set begin
+SPACES = ("inception", "pixels", "classifier")  # feature spaces: the first word of evaluate.features
+FEATURE_INPUTS = ("real_features", "fake_features", "fake_logits")
+# Inputs from D's evaluation on examples and from both players' parameters: `evaluation.players.player_inputs`.
+PLAYER_INPUTS = ("train_logits", "validation_logits", "sample_logits", "train_slopes", "sample_slopes", "kernels")
+VALIDATION = "validation_"  # prefix of metrics computed against the validation set
 
 
-class Shown(NamedTuple):
-    """How a number is shown to people."""
+class Display(NamedTuple):
+    """How an output of a metric is displayed."""
 
-    words: str  # such as 'modes captured', with a unit in brackets
-    digits: int  # behind the point
-    better: int  # 1: larger is better, -1: smaller is better, 0: neither
+    label: str  # such as 'modes captured', with a unit in parentheses
+    digits: int  # decimal places
+    direction: int  # 1: larger is better, -1: smaller is better, 0: neither
 
 
 class Metric(NamedTuple):
-    """One file of `metrics/`, one line in `METRICS`.
+    """A metric: one file in `metrics/`, one line in `METRICS`.
 
-    `evaluate` takes what it `needs` by name and returns numbers by name:
+    `evaluate` takes the inputs that it `needs` as keyword arguments, and returns its outputs by name:
 
       samples: [n, *shape] float32, of G; images in [0, 1] (unless data.gcn is set) whatever G's own range is.
       validation, test: [n, *shape] float32, of the same range; not empty.
       mixture: the density p_data of `mixture:NAME`.
-      real_features, fake_features: [n, d] and [m, d] float32, of `evaluate.features`. The metric is computed twice:
-        against the set that `evaluate.split` names, and, for choices, against the validation set.
+      real_features, fake_features: [n, d] and [m, d] float32, in the space of `evaluate.features`. The metric is
+        evaluated twice: against the split `evaluate.split`, and, for selection, against the validation set.
       train_features: [t, d] float32, of the training set.
-      fake_logits: [m, classes] float32, of `evaluate.features`.
-      fake_classes: [m] integers, to which the classifier of the data's labels assigns the samples.
-      fake_labels: [m] integers, the classes that G was asked for, equally many of each.
-      classes: int, how many there are.
+      fake_logits: [m, classes] float32, of the network of `evaluate.features`.
+      fake_classes: [m] integers, the classes of the samples predicted by the classifier of the data's labels.
+      fake_labels: [m] integers, the classes that G was conditioned on, equally many of each.
+      classes: int, the number of classes.
       k: int, `evaluate.k`.
-      train_logits, validation_logits, sample_logits: [n] float32, D's, dropout off, of the first 1,000 training and
-        validation examples and samples.
-      train_slopes, sample_slopes: [n] float32, |d logit / dx| of D there.
+      train_logits, validation_logits, sample_logits: [n] float32, D's logits, without dropout, on the first 1,000
+        training and validation examples and samples.
+      train_slopes, sample_slopes: [n] float32, the norm |d logit / dx| of D's input gradient there.
       kernels: {'generator.LAYER': [inputs, units] float32}, of both players, as their layers use them.
 
-    A UserError of a metric of features, classes or players (a generator whose samples are all equal) makes its numbers
-    NaN.
+    If a metric of features, classes or players raises a UserError (all samples are equal, say), its outputs are NaN.
     """
 
     needs: tuple[str, ...]
     evaluate: Callable[..., dict[str, Any]]
-    shown: dict[str, Shown]  # of each number, or of those that people should see; of metrics of features: of all
-    best: str  # the number that may name the best checkpoint: never one of the test set
-    least: int = 1  # real examples, and samples, without which it cannot be computed
-    conventions: dict[str, Any] = {}  # on which implementations differ; plain JSON, recorded with the numbers  # noqa: RUF012
-    # How many examples it uses where that is not all, of so many real ones (of the validation set unless it `compares`)
-    # and so many samples; plain JSON, recorded too.
+    outputs: dict[str, Display]  # of each output, or of those to be displayed; of metrics of features: of all
+    best: str  # the output that selects the best checkpoint, never one of the test set; '' if none does
+    min_examples: int = 1  # the least number of real examples, and of samples, on which it can be computed
+    conventions: dict[str, Any] = {}  # those on which implementations differ; plain JSON, recorded  # noqa: RUF012
+    # (real examples, samples) -> how many of them it uses, if not all; the real examples are of the validation set
+    # unless it `compares_to_real`. Plain JSON, recorded too.
     used: Callable[[int, int], dict[str, int]] = lambda real, fake: {}
 
     @property
-    def compares(self) -> bool:
-        """Whether it is computed against two sets of real features."""
+    def compares_to_real(self) -> bool:
+        """Whether it is evaluated against two sets of real features."""
         return "real_features" in self.needs
 
     @property
-    def of_features(self) -> bool:
-        """Whether its numbers carry the name of the features."""
-        return any(need in OF_FEATURES for need in self.needs)
+    def uses_features(self) -> bool:
+        """Whether it depends on the feature space, so that its outputs carry the space's name."""
+        return any(need in FEATURE_INPUTS for need in self.needs)
 
     @property
-    def of_players(self) -> bool:
-        """Whether it looks at the players themselves."""
-        return any(need in OF_PLAYERS for need in self.needs)
+    def uses_players(self) -> bool:
+        """Whether it needs D's evaluation, or parameters of the players."""
+        return any(need in PLAYER_INPUTS for need in self.needs)
 
     @property
-    def may_fail(self) -> bool:
-        """Whether there are samples, or players, of which it cannot be computed."""
-        return self.of_features or self.of_players or "fake_classes" in self.needs
+    def can_be_undefined(self) -> bool:
+        """Whether it is undefined on some samples or players."""
+        return self.uses_features or self.uses_players or "fake_classes" in self.needs
 
     def full_name(self, name: str, space: str, *, validation: bool) -> str:
-        """What a number is called that was computed in a space of features, against the validation set or not.
+        """The name of an output in a feature space, against the validation set or not.
 
-        'fid' is of Inception's features alone; of others it is 'pixels_fid' and 'classifier_fid'.
+        In Inception's space 'fid' keeps its name; in others it is 'pixels_fid' and 'classifier_fid'.
         """
-        name = f"{space}_{name}" if self.of_features and space != "inception" else name
-        return f"{VALIDATION}{name}" if self.compares and validation else name
+        name = f"{space}_{name}" if self.uses_features and space != "inception" else name
+        return f"{VALIDATION}{name}" if self.compares_to_real and validation else name
 
-    def shown_in(self, space: str) -> dict[str, Shown]:
-        """`shown`, by full name, in a space of features."""
-        found = {}
-        for validation in (False, True) if self.compares else (False,):
-            for name, shown in self.shown.items():
-                words = f"{shown.words}, {space} features" if self.of_features and space != "inception" else shown.words
-                words = f"{words}, validation" if validation else words
-                found[self.full_name(name, space, validation=validation)] = shown._replace(words=words)
-        return found
+    def displays(self, space: str) -> dict[str, Display]:
+        """The display of each output in a feature space, by full name."""
+        displays = {}
+        for validation in (False, True) if self.compares_to_real else (False,):
+            for name, display in self.outputs.items():
+                label = display.label
+                label = f"{label}, {space} features" if self.uses_features and space != "inception" else label
+                label = f"{label}, validation" if validation else label
+                displays[self.full_name(name, space, validation=validation)] = display._replace(label=label)
+        return displays
 
-    def done(self, real: int, validation: int, fake: int) -> dict[str, Any]:
-        """What the protocol of its numbers says of it: `conventions`, and what is `used` of so many examples.
+    def protocol(self, real: int, validation: int, fake: int) -> dict[str, Any]:
+        """What is recorded with its outputs: `conventions`, and how many examples are `used`.
 
         Args:
-          real, validation, fake: examples of the set of `evaluate.split`, of the validation set, and samples.
+          real, validation, fake: number of examples of `evaluate.split`, of validation examples, and of samples.
         """
-        if not self.compares:
+        if not self.compares_to_real:
             return self.conventions | self.used(validation, fake)
         of_validation = {f"{VALIDATION}{name}": count for name, count in self.used(validation, fake).items()}
         return self.conventions | self.used(real, fake) | of_validation
 
-    def choosing(self, space: str) -> dict[str, int]:
-        """The numbers by which a checkpoint may be chosen, none of the test set, and which way each is better."""
-        shown = self.shown_in(space)
-        fair = [name for name in shown if name.startswith(VALIDATION) or not self.compares]
-        return {name: shown[name].better for name in fair if shown[name].better and not name.startswith("test_")}
+    def selection_metrics(self, space: str) -> dict[str, int]:
+        """The outputs that may select a checkpoint, by full name, none of the test set; with their directions."""
+        return {
+            name: display.direction
+            for name, display in self.displays(space).items()
+            if display.direction
+            and (name.startswith(VALIDATION) or not self.compares_to_real)
+            and not name.startswith("test_")
+        }

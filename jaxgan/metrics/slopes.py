@@ -6,7 +6,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxgan.errors import UserError
-from jaxgan.metrics.protocol import Metric, Shown
+from jaxgan.metrics.protocol import Display, Metric
 
 
 def evaluate(train: ArrayLike, samples: ArrayLike) -> dict[str, float]:
@@ -28,9 +28,9 @@ def evaluate(train: ArrayLike, samples: ArrayLike) -> dict[str, float]:
 METRIC = Metric(
     needs=("train_slopes", "sample_slopes"),
     evaluate=lambda train_slopes, sample_slopes: evaluate(train_slopes, sample_slopes),
-    shown={
-        "slope_train": Shown("slope of D at training examples", 3, 0),
-        "slope_samples": Shown("slope of D at samples", 3, 0),
+    outputs={
+        "slope_train": Display("slope of D at training examples", 3, 0),
+        "slope_samples": Display("slope of D at samples", 3, 0),
     },
     best="",
 )

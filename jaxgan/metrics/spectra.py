@@ -8,7 +8,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxgan.errors import UserError
-from jaxgan.metrics.protocol import Metric, Shown
+from jaxgan.metrics.protocol import Display, Metric
 
 PLAYERS = ("generator", "discriminator")
 
@@ -53,8 +53,8 @@ def _spectrum(name: str, kernel: np.ndarray) -> dict[str, float]:
 METRIC = Metric(
     needs=("kernels",),
     evaluate=evaluate,
-    shown={
-        f"{player}_{name}": Shown(f"{words} of {letter}'s layers", digits, 0)
+    outputs={
+        f"{player}_{name}": Display(f"{words} of {letter}'s layers", digits, 0)
         for player, letter in zip(PLAYERS, "GD", strict=True)
         for name, words, digits in (("sigma", "largest singular value", 3), ("stable_rank", "smallest stable rank", 2))
     },

@@ -25,8 +25,8 @@ from jaxgan.files import write_atomically
 from jaxgan.game.gan import Gan
 from jaxgan.game.hparams import HParams
 from jaxgan.game.state import GanState, run_stream
-from jaxgan.metrics import SHOWN
-from jaxgan.metrics.protocol import Shown
+from jaxgan.metrics import DISPLAYS
+from jaxgan.metrics.protocol import Display
 from jaxgan.objectives.losses import LOSSES
 from jaxgan.objectives.penalties import PENALTIES
 from jaxgan.objectives.terms import TERMS
@@ -42,18 +42,18 @@ BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
 LINES = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 
 # Metrics of a step: the terms of the losses, and the others beside penalties (game/step.py).
-TERM_METRICS = {part.name: Shown(part.label, 3, 0) for term in TERMS.values() for part in term.D_PARTS + term.G_PARTS}
+TERM_METRICS = {part.name: Display(part.label, 3, 0) for term in TERMS.values() for part in term.D_PARTS + term.G_PARTS}
 TRAINING = {
-    "value": Shown("V(D, G)", 3, 0),
-    "d_real": Shown("D(x)", 3, 0),
-    "d_fake": Shown("D(G(z))", 3, 0),
-    "real_logit": Shown("logit of D on data", 3, 0),
-    "fake_logit": Shown("logit of D on samples", 3, 0),
-    "d_loss": Shown("loss of D", 3, 0),
-    "g_loss": Shown("loss of G", 3, 0),
+    "value": Display("V(D, G)", 3, 0),
+    "d_real": Display("D(x)", 3, 0),
+    "d_fake": Display("D(G(z))", 3, 0),
+    "real_logit": Display("logit of D on data", 3, 0),
+    "fake_logit": Display("logit of D on samples", 3, 0),
+    "d_loss": Display("loss of D", 3, 0),
+    "g_loss": Display("loss of G", 3, 0),
     **TERM_METRICS,
-    "d_gradient_norm": Shown("gradient norm of D", 3, 0),
-    "g_gradient_norm": Shown("gradient norm of G", 3, 0),
+    "d_gradient_norm": Display("gradient norm of D", 3, 0),
+    "g_gradient_norm": Display("gradient norm of G", 3, 0),
 }
 
 
@@ -150,7 +150,7 @@ def fixed_samples(
     """Samples at the run's fixed z; of images a class per row of their grid, where the players are told classes.
 
     Args:
-      draw: the `evaluate.sampler` of `gan`.
+      draw: the `make_sampler` of `gan`.
       config: that trained `state` on `dataset`.
 
     Returns:
@@ -246,11 +246,11 @@ def png(picture: np.ndarray) -> bytes:
     return data.getvalue()
 
 
-def shown(name: str) -> Shown | None:
+def shown(name: str) -> Display | None:
     """How a number of metrics.jsonl is shown: of training, of a metric, or a penalty; None for one without words."""
     if name in PENALTIES:
-        return Shown(f"penalty {name}, unweighted", 3, 0)
-    return TRAINING.get(name) or SHOWN.get(name)
+        return Display(f"penalty {name}, unweighted", 3, 0)
+    return TRAINING.get(name) or DISPLAYS.get(name)
 
 
 def equilibrium(config: ConfigDict) -> dict[str, float]:
@@ -334,7 +334,7 @@ def scores_png(records: list[dict[str, Any]], names: Sequence[str], real: Mappin
         if math.isfinite(real.get(name, math.nan)):
             axis.axhline(real[name], color="black", linestyle="--", linewidth=1, label="real data")
             axis.legend(frameon=False, fontsize=8)
-        axis.set_title(SHOWN[name].words, fontsize=9)
+        axis.set_title(DISPLAYS[name].label, fontsize=9)
         axis.locator_params(nbins=4)
         axis.grid(axis="y", alpha=0.3)
         axis.set_xlabel("step", fontsize=9)
@@ -360,7 +360,7 @@ def _empty_curves(parts: tuple[Panel, ...], theory: tuple[tuple[str, float], ...
         styles = zip(LINES, ("-", "-.", "--", ":") * 2, strict=False)
         for name, (color, style) in zip(panel.lines, styles, strict=False):
             known = shown(name)
-            words = name if name in PENALTIES or known is None else known.words
+            words = name if name in PENALTIES or known is None else known.label
             axis.plot([], [], color=color, linestyle=style, markersize=3, linewidth=1.4, label=words)
         axis.set_ylabel(panel.label)
         axis.grid(axis="y", alpha=0.3)

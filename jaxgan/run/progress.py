@@ -17,9 +17,9 @@ from rich.text import Text
 
 from jaxgan import data
 from jaxgan.data import Dataset
-from jaxgan.evaluate import SELECTION
+from jaxgan.evaluation.evaluator import SELECTION
 from jaxgan.game.state import GanState
-from jaxgan.metrics import SHOWN
+from jaxgan.metrics import DISPLAYS
 from jaxgan.run.report import REPORT
 from jaxgan.run.writers import read_metrics
 
@@ -117,8 +117,8 @@ def scores_line(scores: dict[str, float | None]) -> str:
     """
     parts = []
     for name, score in scores.items():
-        if name in SHOWN and SHOWN[name].better:
-            parts.append(f"{SHOWN[name].words}: {math.nan if score is None else score:.{SHOWN[name].digits}f}")
+        if name in DISPLAYS and DISPLAYS[name].direction:
+            parts.append(f"{DISPLAYS[name].label}: {math.nan if score is None else score:.{DISPLAYS[name].digits}f}")
     return "; ".join(parts)
 
 

@@ -18,7 +18,7 @@ from safetensors.numpy import save
 
 from jaxgan.config.files import to_json
 from jaxgan.errors import UserError
-from jaxgan.evaluate import SELECTION
+from jaxgan.evaluation.evaluator import SELECTION
 from jaxgan.files import write_atomically
 from jaxgan.run.scores import EVALUATION
 from jaxgan.run.trained import Trained, load

@@ -21,14 +21,14 @@ from jaxgan.config.files import changed_from_default
 from jaxgan.data import Dataset
 from jaxgan.data.decode import decode, encode
 from jaxgan.errors import describe
-from jaxgan.evaluate import SELECTION, selection
+from jaxgan.evaluation.evaluator import SELECTION, selection
 from jaxgan.features.space import dimensions
 from jaxgan.files import exclusive, write_atomically
 from jaxgan.game.gan import Gan
 from jaxgan.game.hparams import HParams
 from jaxgan.game.sampling import standing_statistics
 from jaxgan.game.state import GanState, run_stream
-from jaxgan.metrics import DETAILS, SHOWN, label
+from jaxgan.metrics import DETAILS, DISPLAYS, label
 from jaxgan.metrics.alarms import alarms, data_class_kl
 from jaxgan.metrics.cautions import cautions
 from jaxgan.run import page, plots
@@ -144,7 +144,7 @@ def _findings(
     measured = {name: x for name, x in numbers.items() if x is not None}
     last = measured if chosen and chosen[0] in measured else _last(records)
     if chosen and last and best:
-        words = SHOWN[chosen[0]].words
+        words = DISPLAYS[chosen[0]].label
         a, b = (_number(chosen[0], record.get(chosen[0])) for record in (last, best))
         score = f"{words[0].upper()}{words[1:]}: {a} at step {last['step']:,}; best: {b} at step {best['step']:,}"
         if chosen[0] in real[1]:
@@ -158,7 +158,7 @@ def _findings(
     ends = plots.equilibrium(config)
     game = [name for name in ("value", "d_real", "d_fake", "real_logit", "fake_logit") if final.get(name) is not None]
     if game:
-        parts = [f"{plots.TRAINING[name].words} = {final[name]:.3f}" for name in game]
+        parts = [f"{plots.TRAINING[name].label} = {final[name]:.3f}" for name in game]
         theory = (
             " Where p_g = p_data they are −log 4 = −1.386, 1/2 and 1/2: necessary, not sufficient, since a weak D "
             "gives them too."
@@ -373,7 +373,7 @@ def _scores(
     best = _best(records)
     if not numbers:
         return page.paragraphs("Nothing was evaluated (evaluate.metrics).")
-    order = [*SHOWN, *DETAILS]
+    order = [*DISPLAYS, *DETAILS]
     names = [name for name in numbers if name not in ("step", SELECTION, "parzen_sigma_at_edge")]  # a caution tells
     names.sort(key=lambda name: order.index(name) if name in order else len(order))
     head, columns = ["", f"last (step {numbers['step']:,})"], [numbers]
@@ -388,7 +388,7 @@ def _scores(
     note = ""
     if chosen and best:
         note = (
-            f"Best: the evaluation with the {'highest' if chosen[1] > 0 else 'lowest'} {SHOWN[chosen[0]].words}, of "
+            f"Best: the evaluation with the {'highest' if chosen[1] > 0 else 'lowest'} {DISPLAYS[chosen[0]].label}, of "
             f"{sum(record.get(SELECTION) is not None for record in records)}; the best of several flatters."
         )
         if protocol.get("samples", config.evaluate.samples) != config.evaluate.samples:
@@ -410,7 +410,7 @@ def _scores(
 def _course(records: list[dict[str, Any]], numbers: dict[str, Any], real: dict[str, float]) -> str:
     """The scores over training, where they were measured more than once."""
     times = {name: sum(record.get(name) is not None for record in records) for name in numbers}
-    names = [name for name, how in SHOWN.items() if how.better and times.get(name, 0) > 1][:PANELS]
+    names = [name for name, how in DISPLAYS.items() if how.direction and times.get(name, 0) > 1][:PANELS]
     if not names:
         return ""
     return page.figure(plots.scores_png(records, names, real), "The scores over training.")
@@ -450,7 +450,7 @@ def _recipe(config: ConfigDict, run: dict[str, Any], name: str) -> str:
 def _number(name: str, x: Any) -> str:
     if not isinstance(x, int | float):
         return "—"
-    known = SHOWN.get(name) or DETAILS.get(name)
+    known = DISPLAYS.get(name) or DETAILS.get(name)
     return f"{x:.{known.digits}f}" if known else f"{x:.4g}"
 
 

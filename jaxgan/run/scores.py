@@ -16,7 +16,7 @@ from jaxgan.config import update
 from jaxgan.data import Dataset
 from jaxgan.data.decode import decode
 from jaxgan.errors import UserError
-from jaxgan.evaluate import measurer, protocol
+from jaxgan.evaluation.evaluator import make_measure, protocol
 from jaxgan.features.space import name_of
 from jaxgan.files import exclusive, write_atomically
 from jaxgan.game.gan import Gan
@@ -58,14 +58,14 @@ def real_scores(config: ConfigDict, dataset: Dataset) -> tuple[int, dict[str, fl
     """
     unfit = ("fake_labels", "train_features")
     metrics = {name: METRICS[name] for name in config.evaluate.metrics}
-    fit = [name for name, metric in metrics.items() if not metric.of_players and not {*unfit} & {*metric.needs}]
+    fit = [name for name, metric in metrics.items() if not metric.uses_players and not {*unfit} & {*metric.needs}]
     count = min(config.evaluate.samples, len(dataset.train))
     if not fit or dataset.stack > 1 or name_of(config.evaluate.features) == "inception":
         return 0, {}
     changes = {"evaluate.metrics": tuple(fit), "evaluate.best": "", "evaluate.samples": count}
     examples = np.asarray(decode(jnp.asarray(dataset.train[:count]), config.data.gcn, config.data.low))
     try:
-        return count, measurer(update(config, changes), dataset)(examples)
+        return count, make_measure(update(config, changes), dataset)(examples)
     except UserError:  # too few training examples for a metric
         return 0, {}
 

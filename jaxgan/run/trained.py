@@ -22,7 +22,8 @@ from jaxgan.config import validate
 from jaxgan.config.fields import nearest
 from jaxgan.config.files import override
 from jaxgan.errors import UserError
-from jaxgan.evaluate import SELECTION, evaluator, sampler
+from jaxgan.evaluation.evaluator import SELECTION, make_evaluator
+from jaxgan.evaluation.samples import make_sampler
 from jaxgan.files import write_atomically
 from jaxgan.game.build import build, data_spec
 from jaxgan.game.gan import Gan, split_d_output
@@ -66,7 +67,7 @@ class Trained:
         self.config, self.step, self.sha256 = config, step, sha256
         self.gan, self.state, self.hparams, self.facts = gan, state, hparams, facts
         self.averages = tuple(average.name for average in gan.averages.rules)
-        self._draw = sampler(gan)
+        self._draw = make_sampler(gan)
         self._statistics = jax.jit(lambda params, stats: standing_statistics(gan, hparams, params, stats))
         self._generate = jax.jit(lambda *args: gan.G(*args)[0])
         self._discriminate = jax.jit(lambda *args: split_d_output(gan.D(*args)[0]).logits)
@@ -369,13 +370,13 @@ def evaluate(workdir: Path, arguments: list[str], step: int | str | None = None)
     now = facts_of(config, dataset, data_spec(config, dataset))["data"]
     check_data(workdir, gan.facts, DataFacts(**now))
     print(f"step {gan.step} of {workdir}, {config.data.name}")
-    why: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     started = time.perf_counter()
-    numbers = evaluator(config, gan.gan, dataset)(gan.hparams, gan.state, why=why)
+    numbers = make_evaluator(config, gan.gan, dataset)(gan.hparams, gan.state, reasons=reasons)
     for name, number in numbers.items():
         if name != SELECTION:
             print(f"{name:28s} {number:.4f}")
-    for name, reason in why.items():
+    for name, reason in reasons.items():
         print(f"{name} could not be computed: {reason}")
     data_kl = data_class_kl(dataset, config.evaluate.samples)
     for sentence in alarms({name: x for name, x in numbers.items() if math.isfinite(x)}, data_kl=data_kl):

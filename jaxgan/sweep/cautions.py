@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from jaxgan.metrics import METRICS, SHOWN
+from jaxgan.metrics import DISPLAYS, METRICS
 from jaxgan.metrics.protocol import SPACES
 from jaxgan.sweep.settings import Swept
 from jaxgan.sweep.statistics import mean_interval
@@ -35,7 +35,7 @@ _RANGES = {
 RANGES = {
     metric.full_name(name, space, validation=validation): _RANGES[name]
     for metric in METRICS.values()
-    for name in metric.shown
+    for name in metric.outputs
     if name in _RANGES
     for space in SPACES
     for validation in (False, True)
@@ -52,12 +52,12 @@ def cautions(swept: Swept) -> list[str]:
         if any(mean.n > 1 and (mean.low < low or mean.high > high) for mean in means):
             limits = f"below {low:g}" if math.isinf(high) else f"outside of {low:g} to {high:.3g}"
             found.append(
-                f"{SHOWN[name].words}: intervals reach {limits}, where the score cannot be; so few seeds, or scores so "
-                f"near an end of the range, give only a rough interval."
+                f"{DISPLAYS[name].label}: intervals reach {limits}, where the score cannot be; so few seeds, or scores "
+                f"so near an end of the range, give only a rough interval."
             )
         if means and chance is not None and all(abs(m.mean - chance) <= NEAR * (high - low) for m in means):
             found.append(
-                f"{SHOWN[name].words}: all settings are at {chance:.3g}, the level of chance, so differences between "
-                f"them say nothing; train longer, or take another score."
+                f"{DISPLAYS[name].label}: all settings are at {chance:.3g}, the level of chance, so differences "
+                f"between them say nothing; train longer, or take another score."
             )
     return found

@@ -18,7 +18,7 @@ import jax
 import numpy as np
 
 from jaxgan.config import fingerprint
-from jaxgan.evaluate import SELECTION
+from jaxgan.evaluation.evaluator import SELECTION
 from jaxgan.files import write_atomically
 from jaxgan.game.batches import TrainingSet
 from jaxgan.game.hparams import HParams

@@ -15,7 +15,7 @@ from PIL import Image
 
 from jaxgan.config.files import from_json
 from jaxgan.data.mixture import NAMED
-from jaxgan.metrics import SHOWN
+from jaxgan.metrics import DISPLAYS
 from jaxgan.objectives.penalties import PENALTIES
 from jaxgan.run import plots
 from jaxgan.run.workdir import CONFIG
@@ -111,7 +111,7 @@ def _scores_panel(
             axis, points, metric, color=color, words=plots.plain(words), joined=place.numeric, number=number
         )
         handles |= {plots.plain(words): handle} if handle else {}
-    axis.set(ylabel=textwrap.fill(f"{SHOWN[metric].words}, last", LABEL), xlabel=field.label)
+    axis.set(ylabel=textwrap.fill(f"{DISPLAYS[metric].label}, last", LABEL), xlabel=field.label)
     axis.set_xticks(place.at, [plots.plain(word(value), TICK) for value in place.values])
     if not place.numeric:
         axis.set_xlim(-0.5, len(place.values) - 0.5)
@@ -127,7 +127,7 @@ def _scores_line(
     Returns the means for a legend, or None where all runs diverged.
     """
     step = 0.03 + 0.06 * (number % 8)
-    worst = 1 - step if SHOWN[name].better < 0 else step
+    worst = 1 - step if DISPLAYS[name].direction < 0 else step
     shown = []
     for x, setting in points:
         values = setting.scores("final", name)
@@ -161,8 +161,8 @@ def curves(settings: Sequence[Setting], histories: dict[str, History]) -> bytes:
     has a number.
     """
     told = {name for history in histories.values() for line in history for name, x in line.items() if x is not None}
-    known = {name: plots.shown(name) for name in (*SHOWN, *plots.TRAINING, *PENALTIES) if name in told}
-    shown = {name: how.words for name, how in known.items() if how}
+    known = {name: plots.shown(name) for name in (*DISPLAYS, *plots.TRAINING, *PENALTIES) if name in told}
+    shown = {name: how.label for name, how in known.items() if how}
     if not shown:
         return b""
     rows = -(-len(shown) // COLUMNS)
@@ -273,7 +273,7 @@ def samples(workdir: Path, settings: Sequence[Setting], metric: str | None) -> b
 
 def _median(setting: Setting, metric: str | None) -> int:
     """The place of the run in the middle, the better one of two."""
-    sign = SHOWN[metric].better if metric else 1
+    sign = DISPLAYS[metric].direction if metric else 1
 
     def rank(i: int) -> float:
         result = setting.results[i]

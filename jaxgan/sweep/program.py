@@ -12,7 +12,9 @@ from ml_collections import ConfigDict
 from jaxgan import data
 from jaxgan.algorithm1 import zero_metrics
 from jaxgan.data import Dataset
-from jaxgan.evaluate import draw, judging, measurer, scored_labels
+from jaxgan.evaluation.evaluator import make_measure
+from jaxgan.evaluation.players import make_player_inputs
+from jaxgan.evaluation.samples import evaluation_labels, sample_stream
 from jaxgan.game.batches import TrainingSet
 from jaxgan.game.build import build_for, data_spec
 from jaxgan.game.gan import Gan
@@ -74,7 +76,7 @@ def _build(config: ConfigDict) -> Program:
 
     def draws(name: str, count: int, y: np.ndarray | None = None) -> MemberMap:
         def samples(hparams: HParams, state: GanState) -> jax.Array:
-            return draw(gan, hparams, state, run_stream(hparams, name), count, y=y)
+            return sample_stream(gan, hparams, state, run_stream(hparams, name), count, y=y)
 
         return MemberMap(samples, own=2, side_by_side=False)
 
@@ -89,15 +91,15 @@ def _build(config: ConfigDict) -> Program:
         resume=MemberMap(population.begin, own=2),
         advance=MemberMap(population.make_advance(gan, take_turns()), own=4, shared=2, donate=(1,)),
         close_line=MemberMap(population.close_line, own=4, donate=(0, 2)),
-        draw_scored=draws("evaluate", config.evaluate.samples, scored_labels(config, dataset)),
+        draw_scored=draws("evaluate", config.evaluate.samples, evaluation_labels(config, dataset)),
         draw_shown=draws("sample", shown, row_classes(shown, gan.num_classes) if gan.num_classes else None),
         judge=_judge(config, gan, dataset),
-        measure=measurer(config, dataset),
+        measure=make_measure(config, dataset),
     )
 
 
 def _judge(config: ConfigDict, gan: Gan, dataset: Dataset) -> Callable[..., Population]:
-    found = judging(config, gan, dataset)
+    found = make_player_inputs(config, gan, dataset)
     if found is None:
         return lambda states, samples: [{}] * len(samples)
     mapped, others = MemberMap(found[0], own=2, shared=1, side_by_side=False), replicate(found[1])

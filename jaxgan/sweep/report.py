@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jaxgan.files import exclusive, write_atomically
-from jaxgan.metrics import SHOWN
+from jaxgan.metrics import DISPLAYS
 from jaxgan.run import page
 from jaxgan.run.writers import read_metrics
 from jaxgan.sweep import figures
@@ -75,7 +75,7 @@ def _write(workdir: Path) -> None:
     verdicts = {name: judge(swept, name) for name in swept.metrics}
     sentences, table, runs = findings(swept, verdicts), score_table(swept, verdicts), run_table(swept)
     others = metric_table(swept)
-    note = NOTE.format(selection=SHOWN[swept.selection].words if swept.selection else "the setting's own metric")
+    note = NOTE.format(selection=DISPLAYS[swept.selection].label if swept.selection else "the setting's own metric")
     pictures = draw(workdir, swept)
     for name, picture in pictures.items():
         write_atomically(workdir / "plots" / f"{name}.png", picture)
@@ -106,7 +106,7 @@ def judge(swept: Swept, metric: str) -> list[Verdict]:
 
     Means and differences are those of the metric times its sign: larger is better.
     """
-    sign = SHOWN[metric].better
+    sign = DISPLAYS[metric].direction
     last = [setting.scores("final", metric) if sign else {} for setting in swept.settings]
     signed = [{seed: None if x is None else sign * x for seed, x in scores.items()} for scores in last]
     return compare({str(place): scores for place, scores in enumerate(signed)})
@@ -135,7 +135,7 @@ def findings(swept: Swept, verdicts: dict[str, list[Verdict]]) -> list[str]:
 
 
 def _sentence(swept: Swept, metric: str, verdicts: list[Verdict]) -> str:
-    words, digits, _ = SHOWN[metric]
+    words, digits, _ = DISPLAYS[metric]
     named = list(zip(swept.settings, verdicts, strict=True))
     best = next(setting for setting, verdict in named if verdict.verdict == BEST)
     mean = mean_interval(list(best.scores("final", metric).values())).text(digits)
@@ -191,16 +191,16 @@ def _p(p: float, *, at_most: bool = False) -> str:
 def score_table(swept: Swept, verdicts: dict[str, list[Verdict]]) -> Table:
     """A row per setting, by the first metric alone, so that it fits a page; the selection metric, if any, is first."""
     by = swept.selection if swept.selection in verdicts else None
-    head = ["setting", *([f"verdict by {SHOWN[by].words}, last", "behind the best by"] if by else [])]
+    head = ["setting", *([f"verdict by {DISPLAYS[by].label}, last", "behind the best by"] if by else [])]
     head += ["runs", "diverged"]
-    head += [f"{SHOWN[name].words}, {when}" for name in swept.metrics[:1] for when in ("last", "best")]
+    head += [f"{DISPLAYS[name].label}, {when}" for name in swept.metrics[:1] for when in ("last", "best")]
     rows, marks = [], []
     for place, setting in enumerate(swept.settings):
         verdict = verdicts[by][place] if by else None
         row = [setting.label]
         if by and verdict:
             p = f" ({_p(verdict.p)})" if verdict.verdict in (SAME, WORSE) else ""
-            row += [(verdict.verdict or "—") + p, _behind(verdict, SHOWN[by].digits)]
+            row += [(verdict.verdict or "—") + p, _behind(verdict, DISPLAYS[by].digits)]
         row += [str(len(setting.results)), str(setting.diverged)]
         row += [_interval(setting, name, when) for name in swept.metrics[:1] for when in ("final", "best")]
         rows.append(row)
@@ -211,7 +211,7 @@ def score_table(swept: Swept, verdicts: dict[str, list[Verdict]]) -> Table:
 def metric_table(swept: Swept) -> Table:
     """A row per metric and setting, of the metrics that `score_table` leaves out."""
     rows = [
-        [SHOWN[name].words, setting.label, _interval(setting, name, "final"), _interval(setting, name, "best")]
+        [DISPLAYS[name].label, setting.label, _interval(setting, name, "final"), _interval(setting, name, "best")]
         for name in swept.metrics[1:]
         for setting in swept.settings
     ]
@@ -220,18 +220,18 @@ def metric_table(swept: Swept) -> Table:
 
 def _interval(setting: Setting, metric: str, when: str) -> str:
     """The mean over a setting's runs and its interval."""
-    return mean_interval(list(setting.scores(when, metric).values())).text(SHOWN[metric].digits)
+    return mean_interval(list(setting.scores(when, metric).values())).text(DISPLAYS[metric].digits)
 
 
 def run_table(swept: Swept) -> Table:
     """A row a run."""
-    head = ["run", "seed", "steps", "", *(f"{SHOWN[name].words}, last" for name in swept.metrics)]
+    head = ["run", "seed", "steps", "", *(f"{DISPLAYS[name].label}, last" for name in swept.metrics)]
     rows = []
     for setting in swept.settings:
         for name, result in zip(setting.names, setting.results, strict=True):
             numbers = [result["final"].get(metric) for metric in swept.metrics]
             cells = [
-                "—" if x is None else f"{x:.{SHOWN[metric].digits}f}"
+                "—" if x is None else f"{x:.{DISPLAYS[metric].digits}f}"
                 for metric, x in zip(swept.metrics, numbers, strict=True)
             ]
             state = "diverged (scores of before)" if result["diverged"] else ""

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxgan.config.files import from_json
-from jaxgan.evaluate import selection
-from jaxgan.metrics import SHOWN
+from jaxgan.evaluation.evaluator import selection
+from jaxgan.metrics import DISPLAYS
 from jaxgan.run.workdir import CONFIG
 from jaxgan.sweep import results
 from jaxgan.sweep.plan import varying
@@ -54,7 +54,7 @@ class Swept(NamedTuple):
     fields: list[Field]
     settings: list[Setting]  # those with a finished run
     selection: str | None  # the number by which all settings choose their best checkpoints; None if not by the same
-    metrics: list[str]  # of `metrics.SHOWN` those that were measured, `selection` first
+    metrics: list[str]  # of `metrics.DISPLAYS` those that were measured, `selection` first
 
     @property
     def finished(self) -> int:
@@ -85,7 +85,7 @@ def read_settings(workdir: Path) -> Swept:
     settings = list(found.values())
     chosen = {_selection(workdir / "members" / setting.names[0]) for setting in settings}
     by = chosen.pop() if len(chosen) == 1 else None
-    metrics = [name for name in SHOWN if any(not_diverged(setting.scores("final", name)) for setting in settings)]
+    metrics = [name for name in DISPLAYS if any(not_diverged(setting.scores("final", name)) for setting in settings)]
     metrics.sort(key=lambda name: name != by)
     title, _, about = sweep["about"].strip().partition("\n")
     return Swept(title or sweep["name"], about.strip("\n"), len(sweep["members"]), fields, settings, by, metrics)

@@ -1,0 +1,111 @@
+"""Checks `config.evaluate` against the data, before anything is trained or written."""
+
+from __future__ import annotations
+
+from ml_collections import ConfigDict
+
+from jaxgan.config.fields import nearest
+from jaxgan.data import Dataset
+from jaxgan.errors import UserError
+from jaxgan.evaluation.players import coupled_group_size
+from jaxgan.features.space import name_of
+from jaxgan.metrics import METRICS
+
+
+def check_metrics(config: ConfigDict, dataset: Dataset) -> None:
+    """Checks that all metrics of `config.evaluate` exist and can be computed on this data set.
+
+    Raises:
+      UserError: what is missing, and what to do.
+    """
+    name_of(config.evaluate.features)
+    for name in config.evaluate.metrics:
+        if name not in METRICS:
+            known = ", ".join(METRICS)
+            raise UserError(
+                f"evaluate.metrics may hold {known}, not {name!r}; the nearest is {nearest(name, METRICS)!r}."
+            )
+        _check_needs(name, config, dataset)
+        if METRICS[name].uses_players:
+            _check_players(name, config, dataset)
+        if METRICS[name].uses_features or "fake_classes" in METRICS[name].needs:
+            _check_features(name, config, dataset)
+    _check_best(config)
+
+
+def _check_needs(name: str, config: ConfigDict, dataset: Dataset) -> None:
+    for need in METRICS[name].needs:
+        if need == "mixture" and dataset.mixture is None:
+            raise UserError(f"evaluate.metrics={name} needs data.name=mixture:NAME; use parzen for images.")
+        for split in ("validation", config.evaluate.split) if need == "real_features" else (need,):
+            if split in ("validation", "test") and not len(getattr(dataset, split)):
+                raise UserError(
+                    f"evaluate.metrics={name} needs {split} examples, and {dataset.name} leaves none; set "
+                    f"data.validation={config.data.validation} above 0, or evaluate.metrics=()."
+                )
+        if need == "fake_labels" and config.conditional != "label":
+            raise UserError(f"evaluate.metrics={name} needs a class-conditional G; set conditional=label.")
+        if need == "fake_logits" and config.evaluate.features == "pixels":
+            raise UserError(
+                f"evaluate.metrics={name} needs the logits of a network, and evaluate.features=pixels has none; use "
+                f"classifier or inception:FILE.npz."
+            )
+
+
+def _check_players(name: str, config: ConfigDict, dataset: Dataset) -> None:
+    if dataset.stack > 1:
+        raise UserError(f"evaluate.metrics={name} needs stored training examples, and {dataset.name} has none.")
+    group_size = coupled_group_size(config)
+    counts = {f"evaluate.samples={config.evaluate.samples}": config.evaluate.samples}
+    if "validation_logits" in METRICS[name].needs:
+        counts[f"the validation set of {len(dataset.validation)} examples"] = len(dataset.validation)
+    for source, count in counts.items():
+        if count < group_size:
+            raise UserError(f"evaluate.metrics={name} needs {group_size} examples or more, and {source} is too few.")
+
+
+def _check_features(name: str, config: ConfigDict, dataset: Dataset) -> None:
+    metric, samples, k = METRICS[name], config.evaluate.samples, config.evaluate.k
+    if config.data.limit and (name_of(config.evaluate.features) == "classifier" or "fake_classes" in metric.needs):
+        raise UserError(
+            f"evaluate.metrics={name} uses a classifier trained on the whole training set, and data.limit="
+            f"{config.data.limit} leaves only part of it; use evaluate.features=pixels, or data.limit=0."
+        )
+    counts = {f"evaluate.samples={samples}": samples}
+    if metric.compares_to_real:
+        held_out = "train_features" in metric.needs  # compared with features of examples not trained on
+        if config.evaluate.split == "train" and (dataset.stack > 1 or held_out):
+            why = "compares training with other examples" if held_out else "finds no stored training examples here"
+            raise UserError(f"evaluate.metrics={name} {why}; use evaluate.split=test.")
+        if held_out and dataset.stack > 1:
+            raise UserError(f"evaluate.metrics={name} needs stored training examples, and {dataset.name} has none.")
+        for split in ("validation", config.evaluate.split):
+            count = len(getattr(dataset, split))
+            counts[f"the {split} set of {count} examples"] = count
+    source, smallest = min(counts.items(), key=lambda item: item[1])
+    if smallest < metric.min_examples:
+        raise UserError(
+            f"evaluate.metrics={name} needs {metric.min_examples} examples or more, and {source} is too few."
+        )
+    if "k" in metric.needs and smallest <= k:
+        raise UserError(f"evaluate.k={k} nearest neighbours need more examples than {source} has; lower evaluate.k.")
+
+
+def _check_best(config: ConfigDict) -> None:
+    best, space = config.evaluate.best, name_of(config.evaluate.features)
+    displays = {
+        full_name: display
+        for name in config.evaluate.metrics
+        for full_name, display in METRICS[name].displays(space).items()
+    }
+    comparable = [full_name for full_name, display in displays.items() if display.direction]
+    if best and best not in comparable:
+        raise UserError(
+            f"evaluate.best={best} is none of the numbers of evaluate.metrics that can be better or worse: "
+            f"{', '.join(comparable)}."
+        )
+    if best and not any(best in METRICS[name].selection_metrics(space) for name in config.evaluate.metrics):
+        raise UserError(
+            f"evaluate.best={best} would select checkpoints by the {config.evaluate.split} set; use a number of the "
+            f"validation set."
+        )
