@@ -61,12 +61,12 @@ def main() -> int:
     if invalid := [change for change in changes if not change.startswith(allowed)]:
         raise errors.UserError(f"--mode={flags.mode} uses the work directory's configuration; leave out {invalid[0]}.")
     if flags.mode == "evaluate":
-        return trained.evaluate(workdir, changes, trained.step_named(flags.step))
+        return trained.evaluate(workdir, changes, trained.parse_step(flags.step))
     if flags.mode == "export":
         from jaxgan.run import release
 
         return release.release(workdir, flags.out)
-    return trained.draw(workdir, flags.samples, flags.seed, flags.label, trained.step_named(flags.step))
+    return trained.save_samples(workdir, flags.samples, flags.seed, flags.label, trained.parse_step(flags.step))
 
 
 def resolve(name: str | None, workdir: Path, changes: list[str]):

@@ -97,7 +97,7 @@ def test_a_member_told_classes_leaves_a_grid_of_one_class_per_row(tiny_config, t
         assert alone.shape == ours.shape and np.abs(alone - ours).max() <= 1
     gan = jaxgan.load(tmp_path / "alone")
     with np.load(places[1] / "000000010.npz") as file:
-        drawn = gan._draw(
+        drawn = gan._sample(
             gan.hparams, gan.state, run_stream(gan.hparams, "sample"), 100, y=np.repeat(np.arange(10), 10)
         )
         np.testing.assert_allclose(file["samples"], drawn, atol=1e-5)
