@@ -178,8 +178,8 @@ def train(gan: Gan, hparams: HParams, *, data: np.ndarray, steps: int, seeds: in
     population = {key: np.stack([value] * seeds) for key, value in hparams.items()}
     members = devices.shard(population | {"seed": FIRST_SEED + np.arange(seeds, dtype=np.uint32)}, seeds)
     examples, n = devices.replicate(TrainingSet(data)), devices.replicate(np.uint32(steps // NUM_EVALS))
-    states = devices.MemberMap(lambda hparams: begin(gan, hparams), own=1)(members)
-    walk = devices.MemberMap(advance, own=2, shared=2, donate=(1,))
+    states = devices.MemberMap(lambda hparams: begin(gan, hparams), num_mapped=1)(members)
+    walk = devices.MemberMap(advance, num_mapped=2, num_shared=2, donate=(1,))
     evaluations = []
     for _ in range(NUM_EVALS):
         out = walk(members, states, examples, n)

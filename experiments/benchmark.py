@@ -77,7 +77,7 @@ def jaxgan_chunk(config: ConfigDict, data: np.ndarray) -> Callable[[int], None]:
     hparams = parallel.replicate(traced(config))
     state = parallel.replicate(jax.jit(gan.init)(hparams))
     examples = parallel.replicate(TrainingSet(data))
-    steps = parallel.trainer(gan)
+    steps = parallel.make_train_steps(gan)
 
     def chunk(n: int) -> None:
         nonlocal state

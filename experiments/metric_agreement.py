@@ -92,7 +92,7 @@ from jaxgan.metrics import (
 )
 from jaxgan.run import plots
 from jaxgan.sweep.statistics import LEVEL, Mean, holm, mean_interval, paired_difference
-from jaxgan.train import on_device
+from jaxgan.train import training_set
 
 KS = (3, 5)  # nearest neighbours: of precision and recall, of density and coverage
 FEW = 20  # samples for each image that `repeating` copies
@@ -320,8 +320,8 @@ def measure_training(
     """
     parallel.check_batch(config)
     gan = build_for(config, images)
-    advance, draw, init = parallel.trainer(gan), make_sampler(gan), jax.jit(gan.init)
-    train = parallel.replicate(on_device(gan, images))
+    advance, draw, init = parallel.make_train_steps(gan), make_sampler(gan), jax.jit(gan.init)
+    train = parallel.replicate(training_set(gan, images))
     for seed in range(seeds):
         missing = [step for step in looks if f"training/{seed}/{step}" not in store.found]
         hparams = parallel.replicate(traced(update(config, {"seed": seed})))

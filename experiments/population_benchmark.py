@@ -111,7 +111,7 @@ def as_sweeps_do(members: int) -> Mapped:
     """The layout of `jaxgan.sweep`."""
 
     def of(function: Callable, own: int, shared: int = 0, donate: tuple[int, ...] = ()) -> Callable:
-        return devices.MemberMap(function, own=own, shared=shared, donate=donate)
+        return devices.MemberMap(function, num_mapped=own, num_shared=shared, donate=donate)
 
     return Mapped(
         of, partial(devices.shard, members=members), partial(devices.gather, members=members), devices.replicate
@@ -150,7 +150,7 @@ def population(configs: Sequence[ConfigDict], mapped: Mapped) -> Population:
 def one_after_another(configs: Sequence[ConfigDict]) -> Population:
     """The members as single runs are trained, in turn."""
     gan, dataset = game(configs[0])
-    steps, init, score = parallel.trainer(gan), jax.jit(gan.init), make_evaluator(configs[0], gan, dataset)
+    steps, init, score = parallel.make_train_steps(gan), jax.jit(gan.init), make_evaluator(configs[0], gan, dataset)
     examples = parallel.replicate(TrainingSet(dataset.train))
     hparams = [parallel.replicate(traced(config)) for config in configs]
 

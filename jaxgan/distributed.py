@@ -1,4 +1,4 @@
-"""The hosts of a run: joining them, agreeing with them, and ending where one of them is lost."""
+"""Multi-host setup: initialization, agreement on stopping, and exit when a peer is lost."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from ml_collections import ConfigDict
 
 from jaxgan.errors import UserError
 
-# Seconds without a sign of life after which a process of a distributed run counts as dead.
+# Seconds without a heartbeat after which a process of a distributed run counts as dead.
 HEARTBEAT_TIMEOUT = 30
 
-LOST = "another process of the run ended or cannot be reached"
-AGAIN = "find out why, then start all processes again to resume from the last checkpoint."
+PEER_LOST = "another process of the run ended or cannot be reached"
+RESTART_HINT = "find out why, then start all processes again to resume from the last checkpoint."
 _LIBC = ctypes.CDLL(None)
 
 
 def initialize(config: ConfigDict) -> None:
-    """Joins the other hosts of a run (`distributed.enabled`); what is not given, JAX detects.
+    """Joins the other hosts of a run if `distributed.enabled`; JAX detects what is not configured.
 
     Raises:
-      UserError: the coordinator is not reached, or the values do not fit together.
+      UserError: the coordinator cannot be reached, or the values are inconsistent.
     """
     d = config.distributed
     if not d.enabled:
         return check_devices()
-    jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM for itself
+    jax.config.update("jax_enable_preemption_service", False)  # it would handle SIGTERM itself
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     try:
         jax.distributed.initialize(
@@ -54,27 +54,27 @@ def initialize(config: ConfigDict) -> None:
 
 
 def check_devices() -> None:
-    """Raises UserError where JAX finds no device."""
+    """Raises UserError if JAX finds no device."""
     try:
         jax.devices()
-    except (RuntimeError, AssertionError) as error:  # an assertion, where the plugin of a known platform is missing
-        wanted = jax.config.jax_platforms  # type: ignore[attr-defined]
+    except (RuntimeError, AssertionError) as error:  # an assertion if the plugin of a known platform is missing
+        platforms = jax.config.jax_platforms  # type: ignore[attr-defined]
         raise UserError(
-            f"JAX finds no device for JAX_PLATFORMS={wanted} ({' '.join(str(error).split()) or 'not installed'}); "
+            f"JAX finds no device for JAX_PLATFORMS={platforms} ({' '.join(str(error).split()) or 'not installed'}); "
             f"correct that variable or the installation of JAX."
         ) from error
 
 
 @ctypes.CFUNCTYPE(None, ctypes.c_int)
 def _aborted(_: int) -> None:
-    """In C's place for SIGABRT: JAX's runtime aborts a process, from a thread of its own, where another is lost."""
-    os.write(2, f"error: {LOST}; {AGAIN}\n".encode())
+    """Handler for SIGABRT at the C level: JAX's runtime aborts from one of its own threads when a peer is lost."""
+    os.write(2, f"error: {PEER_LOST}; {RESTART_HINT}\n".encode())
     os._exit(2)
 
 
 @contextmanager
 def exit_without_peers() -> Iterator[None]:
-    """Where one process fails in the block, none waits for the others.
+    """Makes a process that fails in the block exit without waiting for the others.
 
     Raises:
       UserError: another process of the run was lost.
@@ -82,32 +82,32 @@ def exit_without_peers() -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        if jax.process_count() > 1:  # at exit JAX would wait minutes for the others to end as well
-            atexit.register(_leave, 130 if isinstance(error, KeyboardInterrupt) else 2)
+        if jax.process_count() > 1:  # at exit JAX would wait minutes for the others
+            atexit.register(_exit_now, 130 if isinstance(error, KeyboardInterrupt) else 2)
         if jax.process_count() > 1 and isinstance(error, jax.errors.JaxRuntimeError):
-            raise UserError(f"{LOST} ({str(error).splitlines()[0][:200]}); {AGAIN}") from error
+            raise UserError(f"{PEER_LOST} ({str(error).splitlines()[0][:200]}); {RESTART_HINT}") from error
         raise
 
 
-def _leave(code: int) -> None:
+def _exit_now(code: int) -> None:
     sys.stdout.flush()
     os._exit(code)
 
 
 def is_primary_host() -> bool:
-    """Whether this is the process that writes what only one may write."""
+    """Whether this is the one process that writes files and prints."""
     return jax.process_index() == 0
 
 
 def sync_hosts(stop: bool, n: int) -> tuple[bool, int]:
-    """Whether any process of the run has to `stop`, and the smallest `n` of all; every process has to ask."""
+    """Reduces over the processes of the run: any(`stop`) and min(`n`). A collective: every process must call it."""
     if jax.process_count() == 1:
         return stop, n
-    found = multihost_utils.process_allgather(np.array([stop, n], np.int32))
-    return bool(found[:, 0].any()), int(found[:, 1].min())
+    values = multihost_utils.process_allgather(np.array([stop, n], np.int32))
+    return bool(values[:, 0].any()), int(values[:, 1].min())
 
 
 def log_once(line: str) -> None:
-    """Prints a line once, however many processes run."""
+    """Prints a line in the primary process only."""
     if is_primary_host():
         print(line, flush=True)

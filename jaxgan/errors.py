@@ -1,4 +1,4 @@
-"""The one kind of error that a user causes, and how the commands print it."""
+"""UserError, and how the command-line programs report errors."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ T = TypeVar("T")
 
 
 class UserError(Exception):
-    """Something the user can fix. One sentence: what is wrong, with the values, and what to do."""
+    """An error the user can fix. One sentence: what is wrong, with the values, and what to do."""
 
 
 @forgiving_output()
 def run_cli(command: Callable[[], T]) -> T:
     """Calls `command`; an error becomes one line on stderr and exit code 2 (130 for Ctrl-C).
 
-    With --debug among the arguments, of which it is taken out, a traceback. In --NAME=~/PATH, which shells leave as it
-    is, ~ is the home directory.
+    With --debug, which is removed from the arguments, a traceback is printed instead. Expands ~ in --NAME=~/PATH, which
+    shells do not.
     """
     debug = "--debug" in sys.argv
-    sys.argv = [_at_home(argument) for argument in sys.argv if argument != "--debug"]
+    sys.argv = [_expand_home(argument) for argument in sys.argv if argument != "--debug"]
     try:
         return command()
     except KeyboardInterrupt:
@@ -39,26 +39,26 @@ def run_cli(command: Callable[[], T]) -> T:
         sys.exit(2)
 
 
-def _at_home(argument: str) -> str:
+def _expand_home(argument: str) -> str:
     name, sign, path = argument.partition("=") if argument.startswith("--") else ("", "", argument)
     return name + sign + (os.path.expanduser(path) if path == "~" or path.startswith("~/") else path)
 
 
 def describe(error: Exception) -> str:
-    """What is wrong and what to do, in one line, for an error of any kind."""
-    said = " ".join(str(error).split())
+    """One line for any exception: what is wrong and what to do."""
+    text = " ".join(str(error).split())
     if isinstance(error, UserError):
-        return said
-    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in said or "out of memory" in said.lower():
+        return text
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text or "out of memory" in text.lower():
         return (
-            f"out of memory ({said[:200] or 'of the host'}); make train.batch_size, evaluate.samples or the "
+            f"out of memory ({text[:200] or 'of the host'}); make train.batch_size, evaluate.samples or the "
             f"networks smaller."
         )
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'a file'}: {error.strerror}; fix it, then repeat the command."
-    return f"unexpected {type(error).__name__}: {said[:300]}; repeat the command with --debug for the traceback."
+    return f"unexpected {type(error).__name__}: {text[:300]}; repeat the command with --debug for the traceback."
 
 
 def usage_error(sentence: str) -> None:
-    """Raises a `UserError`; for argparse, which would print a page."""
+    """Raises a `UserError`; replaces argparse's error method, which prints the whole usage."""
     raise UserError(f"{sentence}; see --help.")

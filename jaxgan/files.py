@@ -1,4 +1,4 @@
-"""Files that are whole or not there, whatever happens while they are written, and however many processes write them."""
+"""Atomic file writes, safe against crashes and concurrent writers."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from typing import BinaryIO
 
 from jaxgan.errors import UserError
 
-# The name of the draft of a file. Without the middle part: as before each writer had a draft of its own.
-DRAFT = r"\.{name}(\.\d+-[0-9a-f]{{8}})?\.tmp"
+# Name of a file's temporary file. Older versions used one per file, without the middle part.
+TEMPORARY = r"\.{name}(\.\d+-[0-9a-f]{{8}})?\.tmp"
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Replaces the file `path` by `data`: whatever happens, it holds the old bytes or the new ones.
+    """Atomically replaces the content of the file `path` by `data`.
 
     Raises:
-      UserError: it cannot be written; the old file is left as it was.
+      UserError: it cannot be written; the old file is unchanged.
     """
     with open_atomically(path) as file:
         file.write(data)
@@ -29,18 +29,18 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 @contextmanager
 def open_atomically(path: Path) -> Iterator[BinaryIO]:
-    """A file to write, which replaces the file `path` at the end of the block, unless that raises an error.
+    """Yields a temporary file that replaces the file `path` when the block ends without an error.
 
-    Of several writers of one path each writes a draft of its own, and the last one's bytes stay. Drafts that killed
-    writers left in the directory are removed.
+    Each of several concurrent writers has its own temporary file, and the last one wins. Temporary files of killed
+    writers are removed from the directory.
 
     Raises:
-      UserError: it cannot be written; the old file is left as it was.
+      UserError: it cannot be written; the old file is unchanged.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_abandoned_drafts(path.parent)
-        with _open_draft(path) as file:
+        _remove_abandoned(path.parent)
+        with _open_temporary(path) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -51,21 +51,21 @@ def open_atomically(path: Path) -> Iterator[BinaryIO]:
         ) from error
 
 
-def is_draft(name: str, of: str) -> bool:
-    """Whether `open_atomically` gives this name to a draft of the file `of`."""
-    return re.fullmatch(DRAFT.format(name=re.escape(of)), name) is not None
+def is_temporary(name: str, target: str) -> bool:
+    """Whether `name` is that of a temporary file which `open_atomically` makes for the file `target`."""
+    return re.fullmatch(TEMPORARY.format(name=re.escape(target)), name) is not None
 
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Waits until no other process is in this block for the same `path`: to read, compare and replace that file.
+    """Holds an exclusive lock for `path`, for a block that reads, compares and replaces that file.
 
-    On a file system without flock it does not wait.
+    On a file system without flock it does nothing.
 
     Raises:
       UserError: the directory of `path` cannot be written.
     """
-    # Not removed at the end: two processes could then each lock a file of this name.
+    # Never removed: otherwise two processes could each lock a different file of this name.
     lock = path.with_name(f".{path.name}.lock")
     try:
         file = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
@@ -80,13 +80,13 @@ def exclusive(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _open_draft(path: Path) -> Iterator[BinaryIO]:
-    """A new file beside `path`, locked for as long as its writer lives, and removed unless it was renamed."""
+def _open_temporary(path: Path) -> Iterator[BinaryIO]:
+    """A new file beside `path`, locked while its writer lives, and removed unless it was renamed."""
     while True:
         file = open(path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp"), "xb")  # noqa: SIM115
         with suppress(OSError):  # a file system without flock
             fcntl.flock(file, fcntl.LOCK_EX)
-        if os.fstat(file.fileno()).st_nlink:  # else it was taken for abandoned before it was locked
+        if os.fstat(file.fileno()).st_nlink:  # otherwise another process removed it as abandoned before it was locked
             break
         file.close()
     with file:
@@ -97,10 +97,10 @@ def _open_draft(path: Path) -> Iterator[BinaryIO]:
                 os.unlink(file.name)
 
 
-def _remove_abandoned_drafts(directory: Path) -> None:
-    """Removes drafts in `directory` that no process has locked."""
+def _remove_abandoned(directory: Path) -> None:
+    """Removes temporary files in `directory` that no process has locked."""
     for path in directory.glob(".*.tmp"):
-        if re.fullmatch(DRAFT.format(name=".+"), path.name) and path.is_file():
+        if re.fullmatch(TEMPORARY.format(name=".+"), path.name) and path.is_file():
             with suppress(OSError), open(path, "rb+") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 path.unlink()

@@ -25,14 +25,14 @@ def arguments() -> argparse.ArgumentParser:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     parser.error = errors.usage_error
     parser.add_argument("--config", help="NAME of a configs/NAME.py, or a path; --config.KEY=VALUE changes a field")
-    parser.add_argument("--workdir", type=Path, help="where everything is written; default: runs/<config name>")
+    parser.add_argument("--workdir", type=Path, help="output directory (default: runs/<config name>)")
     parser.add_argument("--mode", choices=["train", "evaluate", "sample", "export", "config"], default="train")
-    parser.add_argument("--list", help="print what there is to choose from, and end")
-    parser.add_argument("--samples", type=int, default=100, help="how many --mode=sample draws (default: 100)")
-    parser.add_argument("--seed", type=int, default=0, help="which ones --mode=sample draws (default: 0)")
-    parser.add_argument("--out", type=Path, help="the folder that --mode=export writes (default: DIR/export)")
-    parser.add_argument("--label", help="number or name of the class that --mode=sample draws (default: all)")
-    parser.add_argument("--step", help="of the checkpoint to evaluate or sample, or best (default: the newest)")
+    parser.add_argument("--list", help="print the available choices and exit")
+    parser.add_argument("--samples", type=int, default=100, help="number of samples of --mode=sample (default: 100)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed of --mode=sample (default: 0)")
+    parser.add_argument("--out", type=Path, help="output folder of --mode=export (default: DIR/export)")
+    parser.add_argument("--label", help="number or name of the class that --mode=sample samples (default: all)")
+    parser.add_argument("--step", help="step of the checkpoint to evaluate or sample, or best (default: the newest)")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
 
@@ -48,7 +48,7 @@ def main() -> int:
         print(catalog.members(flags.list) if flags.list else catalog.describe(resolve(flags.config, workdir, changes)))
         return 0
     if flags.mode == "train":
-        print("starting: importing JAX", flush=True)  # a second or, on a busy machine, many
+        print("starting: importing JAX", flush=True)  # takes a second or more
         from jaxgan import train
 
         if flags.step:
@@ -58,19 +58,19 @@ def main() -> int:
     from jaxgan.run import trained
 
     allowed = ("--config.evaluate.", "--config.data.") if flags.mode == "evaluate" else ()
-    if refused := [change for change in changes if not change.startswith(allowed)]:
-        raise errors.UserError(f"--mode={flags.mode} uses the work directory's configuration; leave out {refused[0]}.")
+    if invalid := [change for change in changes if not change.startswith(allowed)]:
+        raise errors.UserError(f"--mode={flags.mode} uses the work directory's configuration; leave out {invalid[0]}.")
     if flags.mode == "evaluate":
-        return trained.evaluate(workdir, changes, trained.step_named(flags.step))
+        return trained.evaluate(workdir, changes, trained.parse_step(flags.step))
     if flags.mode == "export":
         from jaxgan.run import release
 
         return release.release(workdir, flags.out)
-    return trained.draw(workdir, flags.samples, flags.seed, flags.label, trained.step_named(flags.step))
+    return trained.save_samples(workdir, flags.samples, flags.seed, flags.label, trained.parse_step(flags.step))
 
 
 def resolve(name: str | None, workdir: Path, changes: list[str]):
-    """The configuration in a file, or without a name that of a run, with the changes of the command line."""
+    """The configuration of the file `name`, or else of the run in `workdir`, with the command line's changes."""
     from jaxgan.config import files, validate
     from jaxgan.run.workdir import read_run
 

@@ -1,4 +1,4 @@
-"""JAX's global settings that random numbers and dtypes depend on, held at their defaults."""
+"""Pins the global JAX settings that affect random numbers and dtypes to their defaults."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from jaxgan.errors import UserError
 
 @contextmanager
 def pinned() -> Iterator[None]:
-    """Computes in this block, and in this thread alone, as JAX does by default, whatever a program has set.
+    """Uses JAX's defaults in this block and thread, whatever the program has set. Also a decorator: `@pinned()`.
 
-    `jax_enable_x64`, `jax_threefry_partitionable` and `jax_default_prng_impl` change which random numbers a key gives,
-    or their dtype: with others than at its beginning a run would resume differently, and G would draw from another z.
-    Also a decorator: `@pinned()`.
+    `jax_enable_x64`, `jax_threefry_partitionable` and `jax_default_prng_impl` change the random numbers of a key or
+    their dtype: a run resumed under other settings would continue differently, and G would sample from other z.
 
     Raises:
-      UserError: `jax_random_seed_offset` is not 0; it can't be set for a block.
+      UserError: `jax_random_seed_offset` is not 0; JAX cannot set it per block.
     """
     if offset := jax.config.jax_random_seed_offset:  # type: ignore[attr-defined]
         raise UserError(

@@ -1,4 +1,4 @@
-"""What is printed never ends a run: not a pipe or a terminal that is gone, a full disk, or a narrow encoding."""
+"""Printing that never ends a run: tolerates closed pipes and terminals, full disks and narrow encodings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 class _Forgiving:
-    """A text stream in which nothing that is written raises an error."""
+    """A text stream whose `write` and `flush` never raise an OSError or UnicodeEncodeError."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -35,30 +35,30 @@ class _Forgiving:
             self._give_up(error)
 
     def _give_up(self, error: OSError) -> None:
-        """Sends to nowhere what the stream still holds, which it would try to write until the process ends."""
+        """Redirects the stream to the null device, so that its buffer is not written again and again."""
         with suppress(OSError):
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self._stream.fileno())
-            os.close(nowhere)
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, self._stream.fileno())
+            os.close(null)
         if sys.stdout is self:
             print(f"warning: nothing more is printed ({error.strerror}); the command continues", file=sys.stderr)
 
 
 @contextmanager
 def forgiving_output() -> Iterator[None]:
-    """Prints what can be printed in the block, and goes on where something cannot; of all threads."""
-    before = sys.stdout, sys.stderr
-    mine = tuple(
-        stream if stream is None or isinstance(stream, _Forgiving) else _Forgiving(stream) for stream in before
+    """Makes failed writes to stdout and stderr harmless in the block, for all threads."""
+    originals = sys.stdout, sys.stderr
+    wrapped = tuple(
+        stream if stream is None or isinstance(stream, _Forgiving) else _Forgiving(stream) for stream in originals
     )
-    sys.stdout, sys.stderr = mine
+    sys.stdout, sys.stderr = wrapped
     try:
         yield
     finally:
-        for stream in mine:
+        for stream in wrapped:
             if stream is not None:
-                stream.flush()  # here, where an error is no error
-        if sys.stdout is mine[0]:  # else the program has set one of its own since
-            sys.stdout = before[0]
-        if sys.stderr is mine[1]:
-            sys.stderr = before[1]
+                stream.flush()  # while errors are still ignored
+        if sys.stdout is wrapped[0]:  # unless the program has replaced it since
+            sys.stdout = originals[0]
+        if sys.stderr is wrapped[1]:
+            sys.stderr = originals[1]

@@ -1,6 +1,6 @@
-"""The step on every device of every host: the only file that names pmap.
+"""Data-parallel training on all devices of all hosts; the only module that uses pmap.
 
-State, hyperparameters and data are replicated, and the minibatch is spread over the devices.
+State, hyperparameters and data are replicated, and the minibatch is sharded over the devices.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ AXIS = "data"
 
 
 def check_batch(config: ConfigDict) -> None:
-    """Raises UserError where a minibatch does not divide over the devices and parts, or not in whole packs."""
-    devices, parts, together = jax.device_count(), config.train.accumulate, config.discriminator.packing
-    together *= config.discriminator.get("minibatch_deviation", 0) or 1
-    how = f"over {devices} devices" if parts == 1 else f"over {devices} devices, {parts} parts on each"
-    how += f" in groups of {together}" if together > 1 else ""
+    """Raises UserError if a batch size is not divisible by devices x micro-batches x examples in a group of D."""
+    devices, microbatches, group = jax.device_count(), config.train.accumulate, config.discriminator.packing
+    group *= config.discriminator.get("minibatch_deviation", 0) or 1
+    split = f"over {devices} devices" + (f", {microbatches} micro-batches each" if microbatches > 1 else "")
+    split += f", in groups of {group}" if group > 1 else ""
     for name in ("batch_size", "g_batch_size"):
-        m, unit = config.train[name], devices * parts * together
+        m, unit = config.train[name], devices * microbatches * group
         if m % unit:
             raise UserError(
-                f"train.{name}={m} does not divide {how}; make it a multiple of {unit}, such as {m + -m % unit}."
+                f"train.{name}={m} does not divide {split}; make it a multiple of {unit}, such as {m + -m % unit}."
             )
 
 
 def replicate(tree):
-    """The tree on every device of this host; placed so before the first step, which else compiles twice."""
+    """Copies the tree to every local device; doing so before the first step avoids a second compilation."""
     return jax.device_put(tree, _sharding(jax.sharding.PartitionSpec()))
 
 
-def spread(tree):
-    """Arrays [devices of this host, ...] with a row on each device."""
+def shard(tree):
+    """Puts row i of arrays [local devices, ...] on local device i."""
     return jax.device_put(tree, _sharding(jax.sharding.PartitionSpec(AXIS)))
 
 
@@ -47,22 +47,22 @@ def _sharding(spec: jax.sharding.PartitionSpec) -> jax.sharding.NamedSharding:
     return jax.sharding.NamedSharding(jax.sharding.Mesh(np.array(jax.local_devices()), AXIS), spec)
 
 
-def map_devices(function: Callable, *, own: int, shared: int, donate: tuple[int, ...] = ()) -> Callable:
-    """`function` on all devices of this host, which have nothing to tell each other, compiled once for all of them.
+def map_devices(function: Callable, *, num_mapped: int, num_shared: int, donate: tuple[int, ...] = ()) -> Callable:
+    """Maps `function` over the local devices without collectives; compiled once.
 
     Args:
-      function: of `own` trees of arrays, which get a leading axis of devices, then of `shared` ones without.
-      donate: the arguments whose memory the result may take.
+      function: takes `num_mapped` trees of arrays, mapped over their leading device axis, then `num_shared` others.
+      donate: indices of the donated arguments.
     """
-    return jax.pmap(function, in_axes=(0,) * own + (None,) * shared, donate_argnums=donate)
+    return jax.pmap(function, in_axes=(0,) * num_mapped + (None,) * num_shared, donate_argnums=donate)
 
 
-def trainer(gan: Gan) -> Callable:
+def make_train_steps(gan: Gan) -> Callable:
     """The compiled, pmapped step: (hparams, state, data, n, sums = 0) -> (state, sums + the metrics of n steps).
 
-    `state` is donated. Everything goes in and comes out replicated, without a device axis.
+    `state` is donated. Inputs and outputs are replicated, without a device axis.
     """
-    # One device has nobody to average with: its numbers are those of a member of a population, bit for bit.
+    # A single device needs no pmean; its numbers then equal those of a population member, bit for bit.
     axis_name = AXIS if jax.device_count() > 1 else None
 
     def accumulate(hparams, state, sums, data, n):
@@ -71,7 +71,7 @@ def trainer(gan: Gan) -> Callable:
     steps = jax.pmap(
         accumulate,
         axis_name=AXIS,
-        in_axes=(None, None, None, None, 0),  # pmap wants one mapped argument: a copy of n for each device
+        in_axes=(None, None, None, None, 0),  # pmap needs one mapped argument: a copy of n per device
         out_axes=None,
         donate_argnums=1,
     )
@@ -82,20 +82,20 @@ def trainer(gan: Gan) -> Callable:
         nonlocal zeros
         if zeros is None:
             zeros = replicate(zero_metrics(gan, hparams, state, data))
-        numbers = np.full(jax.local_device_count(), n, np.uint32)
-        return steps(hparams, state, zeros if sums is None else sums, data, numbers)
+        n_per_device = np.full(jax.local_device_count(), n, np.uint32)
+        return steps(hparams, state, zeros if sums is None else sums, data, n_per_device)
 
     return run
 
 
 def use_cpu_devices(devices: int) -> None:
-    """Makes JAX see the CPU as this many devices of one thread each; before its first use. GPUs stay as they are."""
+    """Splits the CPU into this many single-threaded JAX devices; call before JAX's first use. No effect on GPUs."""
     if jax.config.jax_num_cpu_devices != devices:  # type: ignore[attr-defined]
         jax.config.update("jax_num_cpu_devices", devices)
-        # Read when JAX first looks for devices. Ahead of the user's own flags, which so take precedence.
+        # Read when JAX initializes its backends. The user's own flags come last and so take precedence.
         os.environ["XLA_FLAGS"] = f"--xla_cpu_multi_thread_eigen=false {os.environ.get('XLA_FLAGS', '')}"
 
 
-def cores() -> int:
-    """How many CPU cores this process may use."""
+def num_cpu_cores() -> int:
+    """The number of CPU cores available to this process."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""Pieces of work on the devices of this host in turn, where they have nothing to tell each other."""
+"""Runs independent work items round-robin over the local devices."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 import jax
 
 
-def in_turn(function: Callable[..., Any], shared: Any, pieces: Sequence[tuple[Any, ...]]) -> Iterator[Any]:
-    """function(shared, *piece) of each piece, as NumPy arrays, in the order of the pieces.
+def in_turn(function: Callable[..., Any], shared: Any, items: Sequence[tuple[Any, ...]]) -> Iterator[Any]:
+    """Yields function(shared, *item) of each item, as NumPy arrays, in order.
 
-    The first piece goes to the first device, the second to the second, and so on; a round of all devices is at work at
-    a time. Every device runs the same program, so that the numbers do not depend on how many there are.
+    Items are dispatched one per device per round. Every device runs the same program, so the numbers do not depend on
+    the number of devices.
 
     Args:
       function: compiled.
-      shared: a tree of arrays, which is put on each device once.
+      shared: a tree of arrays, copied to each device once.
     """
-    devices = jax.local_devices()[: len(pieces)]
-    placed = [jax.device_put(shared, device) for device in devices]
-    for first in range(0, len(pieces), max(len(devices), 1)):
-        some = zip(devices, placed, pieces[first : first + len(devices)], strict=False)
-        calls = [function(own, *jax.device_put(piece, device)) for device, own, piece in some]
-        yield from jax.device_get(jax.block_until_ready(calls))  # where memory was too small, fetching alone hangs
+    devices = jax.local_devices()[: len(items)]
+    copies = [jax.device_put(shared, device) for device in devices]
+    for start in range(0, len(items), max(len(devices), 1)):
+        round_items = zip(devices, copies, items[start : start + len(devices)], strict=False)
+        outputs = [function(copy, *jax.device_put(item, device)) for device, copy, item in round_items]
+        yield from jax.device_get(jax.block_until_ready(outputs))  # after running out of memory, fetching alone hangs

@@ -1,7 +1,7 @@
-"""The training loop: pieces of steps on the devices, and between them what a user wants to see and keep.
+"""The training loop: dispatches chunks of steps, and between them logs, samples, evaluates and checkpoints.
 
-Metrics are summed step by step on the devices, so what a line of metrics.jsonl says does not depend on
-where dispatches were cut: a run that was stopped and resumed equals one that was not, bit for bit.
+Metrics are summed step by step on the devices, so a line of metrics.jsonl does not depend on how the steps are split
+into dispatches: a run that was stopped and resumed equals an uninterrupted one, bit for bit.
 """
 
 from __future__ import annotations
@@ -33,43 +33,43 @@ from jaxgan.numerics import pinned
 from jaxgan.output import forgiving_output
 from jaxgan.run import plots, report, warm_start, workdir
 from jaxgan.run.checkpoints import Checkpoints
-from jaxgan.run.pacer import Reached, interruptions, pace
+from jaxgan.run.pacer import Dispatched, catch_signals, pace
 from jaxgan.run.progress import Progress, closing, opening, scores_line
 from jaxgan.run.scores import protocol_of, save_scores
 from jaxgan.run.writers import MetricWriter, read_metrics
 
 
 class Diverged(Exception):
-    """A number of the run is no longer finite."""
+    """A metric or a parameter is no longer finite."""
 
 
 class MetricSums(NamedTuple):
-    """What the next line of metrics.jsonl has to tell so far."""
+    """Metric sums accumulated since the last line of metrics.jsonl."""
 
-    steps: int  # made since the line before
+    steps: int  # since that line
     sums: dict[str, jax.Array] | None  # of their metrics; None = 0
 
 
-# A checkpoint between two lines keeps the sums under these names, beside the scores of others.
-SUM = "sum."
+# Prefix of the metric sums in a checkpoint that falls between two log lines.
+PARTIAL_SUM_PREFIX = "sum."
 
 
 class Run(NamedTuple):
-    """What stays the same from the first step to the last."""
+    """The constants of a run."""
 
     config: ConfigDict
     workdir: Path
     gan: Gan
     hparams: HParams
     dataset: Dataset
-    data: TrainingSet  # its training set on the devices
+    data: TrainingSet  # on the devices
     facts: dict[str, Any]  # of run.json
     protocol: dict[str, Any]  # of evaluation.json
     evaluate: Callable[..., dict[str, float]]
-    draw: Callable[..., np.ndarray]  # samples
+    sample: Callable[..., np.ndarray]
     checkpoints: Checkpoints
     signals: list[int]  # SIGINT, SIGTERM and SIGHUP received
-    still_mine: Callable[[], None]  # raises where another process has the work directory
+    check_lock: Callable[[], None]  # raises UserError if another process has taken over the work directory
 
 
 def train(config: ConfigDict, directory: Path) -> int:
@@ -79,17 +79,17 @@ def train(config: ConfigDict, directory: Path) -> int:
       The exit code: 0, or 128 + the number of the signal that stopped the run.
 
     Raises:
-      UserError: a value, the data, the work directory or the course of the training does not allow it.
+      UserError: invalid configuration, unusable data or work directory, or divergence.
     """
     validate(config)
     distributed.initialize(config)
     with distributed.exit_without_peers():
-        return train_here(config, Path(directory).expanduser())
+        return run_process(config, Path(directory).expanduser())
 
 
 @forgiving_output()
 @pinned()
-def train_here(config: ConfigDict, directory: Path) -> int:
+def run_process(config: ConfigDict, directory: Path) -> int:
     """This process's part of `train`."""
     parallel.check_batch(config)
     distributed.log_once(f"reading {config.data.name}")
@@ -100,105 +100,114 @@ def train_here(config: ConfigDict, directory: Path) -> int:
     primary = distributed.is_primary_host()
     checkpoints = Checkpoints(directory / "checkpoints", keep=config.checkpoint.keep, best_key=SELECTION)
     with (
-        workdir.claim(directory) if primary else nullcontext(lambda: None) as still_mine,
+        workdir.claim(directory) if primary else nullcontext(lambda: None) as check_lock,
         checkpoints,
-        interruptions() as signals,
+        catch_signals() as signals,
     ):
         if primary:
             workdir.check(directory, config, facts)
-        begun = (directory / workdir.CONFIG).exists()
-        facts["initialized_from"] = workdir.source_in(directory) if begun else warm_start.source_of(config)
+        resuming = (directory / workdir.CONFIG).exists()
+        facts["initialized_from"] = workdir.source_in(directory) if resuming else warm_start.source_of(config)
         run = Run(
             config=config,
             workdir=directory,
             gan=gan,
             hparams=parallel.replicate(traced(config)),
             dataset=dataset,
-            data=parallel.replicate(on_device(gan, dataset)),
+            data=parallel.replicate(training_set(gan, dataset)),
             facts=facts,
             protocol=protocol_of(config, gan, dataset),
             evaluate=evaluate,
-            draw=make_sampler(gan),
+            sample=make_sampler(gan),
             checkpoints=checkpoints,
             signals=signals,
-            still_mine=still_mine,
+            check_lock=check_lock,
         )
-        steps = parallel.trainer(gan)
+        steps = parallel.make_train_steps(gan)
         distributed.log_once(opening(config, dataset, jax.eval_shape(jax.jit(gan.init), run.hparams), directory))
-        state, sums = newest(run)
-        restores = int(state.restores)
+        state, pending = restore_or_init(run)
+        rollbacks = int(state.restores)
         while True:
             try:
-                return train_loop(run, steps, state, sums)
-            except Diverged as trouble:
-                restores += 1
-                state, sums = recover(run, trouble, restores)
+                return train_loop(run, steps, state, pending)
+            except Diverged as error:
+                rollbacks += 1
+                state, pending = roll_back(run, error, rollbacks)
 
 
-def on_device(gan: Gan, dataset: Dataset) -> TrainingSet:
-    """The training set as the step takes it: labels only where the players are told them."""
+def training_set(gan: Gan, dataset: Dataset) -> TrainingSet:
+    """The input of the training step; has labels only if the players use them."""
     return TrainingSet(dataset.train, dataset.train_labels if gan.num_classes else ())
 
 
-def newest(run: Run) -> tuple[GanState, MetricSums]:
-    """The last good state, that of the newest checkpoint or of step 0, and what no line has told of yet."""
+def restore_or_init(run: Run) -> tuple[GanState, MetricSums]:
+    """The state of the newest intact checkpoint, or of step 0, and the metric sums not yet logged."""
     init = jax.jit(run.gan.init)
-    found = run.checkpoints.restore(jax.eval_shape(init, run.hparams))
-    if found is None:
+    restored = run.checkpoints.restore(jax.eval_shape(init, run.hparams))
+    if restored is None:
         distributed.log_once("compiling the initialization")
-        state = jax.block_until_ready(init(run.hparams))  # here a lack of memory shows
+        state = jax.block_until_ready(init(run.hparams))  # running out of memory raises here
         state = warm_start.initialize(run.config, state, run.facts["initialized_from"])
         return parallel.replicate(state), MetricSums(0, None)
-    saved = {name.removeprefix(SUM): x for name, x in run.checkpoints.metrics.items() if name.startswith(SUM)}
+    metrics, prefix = run.checkpoints.metrics, PARTIAL_SUM_PREFIX
+    saved = {name.removeprefix(prefix): x for name, x in metrics.items() if name.startswith(prefix)}
     steps = int(saved.pop("steps", 0))
     sums = {name: np.float32(x) for name, x in saved.items()}
-    return parallel.replicate(found[1]), MetricSums(steps, parallel.replicate(sums) if steps else None)
+    return parallel.replicate(restored[1]), MetricSums(steps, parallel.replicate(sums) if steps else None)
 
 
-def recover(run: Run, trouble: Diverged, restores: int) -> tuple[GanState, MetricSums]:
-    """The last good state, to resume with different random numbers; or the end of the run, as configured."""
-    state, sums = newest(run)
+def roll_back(run: Run, error: Diverged, rollbacks: int) -> tuple[GanState, MetricSums]:
+    """The last good state, to resume from with different random numbers.
+
+    Raises:
+      UserError: `train.on_divergence` is "stop", or there were more than `train.max_restores` rollbacks.
+    """
+    state, pending = restore_or_init(run)
     last = f"step {int(state.step)}" + ("" if run.checkpoints.steps() else " (there is no checkpoint)")
     t = run.config.train
     if t.on_divergence == "stop":
         raise UserError(
-            f"the run diverged: {trouble}; the last good state is {last}; lower the learning rates in a "
+            f"the run diverged: {error}; the last good state is {last}; lower the learning rates in a "
             f"new --workdir, or resume with different random numbers: --config.train.on_divergence=restore."
         )
-    if restores > t.max_restores:
+    if rollbacks > t.max_restores:
         raise UserError(
-            f"the run diverged again after {t.max_restores} returns to a checkpoint: {trouble}; "
+            f"the run diverged again after {t.max_restores} rollbacks to a checkpoint: {error}; "
             f"the last good state is {last}; lower the learning rates in a new --workdir."
         )
     distributed.log_once(
-        f"diverged: {trouble}; going back to {last} with different random numbers ({restores} of {t.max_restores})"
+        f"diverged: {error}; rolling back to {last} with different random numbers ({rollbacks} of {t.max_restores})"
     )
-    return state._replace(restores=parallel.replicate(np.uint32(restores))), sums
+    return state._replace(restores=parallel.replicate(np.uint32(rollbacks))), pending
 
 
-def train_loop(run: Run, steps: Callable, state: GanState, since: MetricSums) -> int:
+def train_loop(run: Run, steps: Callable, state: GanState, pending: MetricSums) -> int:
     """Trains from `state` to the last step or the first signal; returns the exit code.
 
+    Args:
+      steps: the compiled step, `parallel.make_train_steps`.
+      pending: metric sums not yet logged.
+
     Raises:
-      Diverged: before anything is saved that is not finite.
+      Diverged: a value is not finite; it was not saved.
     """
-    config, step, begun = run.config, int(state.step), time.perf_counter()
+    config, step, start_time = run.config, int(state.step), time.perf_counter()
     if step > config.train.steps:
         raise UserError(
-            f"{run.workdir} is at step {step} already, beyond train.steps={config.train.steps}; raise train.steps "
+            f"{run.workdir} is already at step {step}, beyond train.steps={config.train.steps}; raise train.steps "
             f"to train further."
         )
 
     def dispatch(n: int, line: bool) -> MetricSums:
-        nonlocal state, since
-        state, sums = steps(run.hparams, state, run.data, n, since.sums)
-        told = since = MetricSums(since.steps + n, sums)
+        nonlocal state, pending
+        state, sums = steps(run.hparams, state, run.data, n, pending.sums)
+        metric_sums = pending = MetricSums(pending.steps + n, sums)
         if line:
-            since = MetricSums(0, None)
-        return told
+            pending = MetricSums(0, None)
+        return metric_sums
 
     with ExitStack() as stack:
-        writer = progress = None  # of the one process that writes
+        writer = progress = None  # only in the process that writes
         if distributed.is_primary_host():
             workdir.record(run.workdir, config, run.facts)
             writer = stack.enter_context(MetricWriter(run.workdir, resume_step=step))
@@ -206,35 +215,35 @@ def train_loop(run: Run, steps: Callable, state: GanState, since: MetricSums) ->
             if step:
                 progress.log(f"resuming from step {step} of {config.train.steps} in {run.workdir}")
             progress.log("compiling the training step")
-        pieces = pace(step=step, config=config, dispatch=dispatch, signals=run.signals, sync=distributed.sync_hosts)
+        chunks = pace(step=step, config=config, dispatch=dispatch, signals=run.signals, sync=distributed.sync_hosts)
         done, seconds = 0, 0.0
-        for reached in pieces:
-            step, done, seconds = reached.step, done + reached.steps, seconds + reached.seconds
-            numbers = means(reached.handle, step) if reached.line else {}
+        for chunk in chunks:
+            step, done, seconds = chunk.step, done + chunk.steps, seconds + chunk.seconds
+            metrics = means(chunk.outputs, step) if chunk.log_due else {}
             if progress:
-                progress.update(step, numbers or running_means(reached.handle), done / seconds)
-            started = time.perf_counter()
-            scores = evaluate(run, state, progress) if reached.evaluation else {}
-            if writer and reached.line:
-                run.still_mine()
+                progress.update(step, metrics or running_means(chunk.outputs), done / seconds)
+            evaluation_start = time.perf_counter()
+            scores = evaluate(run, state, progress) if chunk.evaluation_due else {}
+            if writer and chunk.log_due:
+                run.check_lock()
                 speed = {"images_per_second": done / seconds * config.train.batch_size}
-                speed |= {"evaluation_seconds": time.perf_counter() - started} if scores else {}
-                writer.write(step, numbers | speed | scores)
+                speed |= {"evaluation_seconds": time.perf_counter() - evaluation_start} if scores else {}
+                writer.write(step, metrics | speed | scores)
                 done, seconds = 0, 0.0
-            if progress and reached.samples:
-                progress.log(f"drawing {run.workdir / 'samples' / f'{step:09d}.png'}")
-            if reached.samples or reached.evaluation or reached.checkpoint or reached.stop:
-                keep(run, state, reached, scores, writer)
-        run.checkpoints.close()  # wait for the disk before promising anything
+            if progress and chunk.samples_due:
+                progress.log(f"writing {run.workdir / 'samples' / f'{step:09d}.png'}")
+            if chunk.samples_due or chunk.evaluation_due or chunk.checkpoint_due or chunk.stop:
+                save_due(run, state, chunk, scores, writer)
+        run.checkpoints.close()  # wait for the disk before reporting success
     if step == config.train.steps:
-        finish(run, state, begun)
+        finish(run, state, start_time)
         return 0
     distributed.log_once(f"stopped at step {step} of {config.train.steps}, saved; repeat the command to resume")
     return 128 + (run.signals[0] if run.signals else signal.SIGTERM)
 
 
 def evaluate(run: Run, state: GanState, progress: Progress | None) -> dict[str, float]:
-    """The scores of `state`, announced before they are computed and printed after."""
+    """Computes and prints the scores of `state`."""
     metrics, step = run.config.evaluate.metrics, int(state.step)
     if progress and metrics:
         progress.log(f"evaluating {', '.join(metrics)} on {run.config.evaluate.samples:,} samples")
@@ -244,11 +253,11 @@ def evaluate(run: Run, state: GanState, progress: Progress | None) -> dict[str, 
     return scores
 
 
-def finish(run: Run, state: GanState, begun: float) -> None:
-    """Writes the report of a finished run, and prints how the run ended and what to open.
+def finish(run: Run, state: GanState, start_time: float) -> None:
+    """Writes the report of a finished run and prints a summary.
 
     Args:
-      begun: when this call began to train, by `time.perf_counter`.
+      start_time: of training in this call, from `time.perf_counter`.
     """
     if not distributed.is_primary_host():
         return
@@ -262,64 +271,67 @@ def finish(run: Run, state: GanState, begun: float) -> None:
         dataset=run.dataset,
         samples=fixed_samples(run, state),
     )
-    print(closing(run.workdir, int(state.step), time.perf_counter() - begun), flush=True)
+    print(closing(run.workdir, int(state.step), time.perf_counter() - start_time), flush=True)
 
 
-def running_means(told: MetricSums) -> dict[str, float]:
-    """The means since the last line of metrics, for the display: unlike `means` it accepts numbers of any kind."""
-    return {name: float(total) / told.steps for name, total in (told.sums or {}).items()}
+def running_means(pending: MetricSums) -> dict[str, float]:
+    """Mean metrics since the last log line, for the display; unlike in `means`, they need not be finite."""
+    return {name: float(total) / pending.steps for name, total in (pending.sums or {}).items()}
 
 
-def means(told: MetricSums, step: int) -> dict[str, float]:
-    """The metrics of a line; raises Diverged where one is not finite."""
-    sums = {name: float(total) for name, total in told.sums.items()}
-    numbers = {name: float(np.float32(total) / np.float32(told.steps)) for name, total in sums.items()}
-    for name, number in numbers.items():
-        if not math.isfinite(number):
-            raise Diverged(f"{name} is {number} by step {step}")
-    return numbers
+def means(metric_sums: MetricSums, step: int) -> dict[str, float]:
+    """The metrics of a log line; raises Diverged if one is not finite."""
+    sums = {name: float(total) for name, total in metric_sums.sums.items()}
+    metrics = {name: float(np.float32(total) / np.float32(metric_sums.steps)) for name, total in sums.items()}
+    for name, value in metrics.items():
+        if not math.isfinite(value):
+            raise Diverged(f"{name} is {value} by step {step}")
+    return metrics
 
 
-def keep(run: Run, state: GanState, reached: Reached, scores: dict[str, float], writer: MetricWriter | None) -> None:
-    """Writes what is due at a step: samples, scores, and last the checkpoint.
+def save_due(
+    run: Run, state: GanState, chunk: Dispatched, scores: dict[str, float], writer: MetricWriter | None
+) -> None:
+    """Writes what is due after a chunk of steps: samples, scores, and last the checkpoint.
 
     Raises:
-      Diverged: a parameter or an optimizer number is not finite.
+      Diverged: a parameter or an optimizer moment is not finite.
     """
     if not jax.jit(all_finite)(state):
-        raise Diverged(f"the parameters are not finite at step {reached.step}")
-    run.still_mine()
-    if reached.samples and writer:
-        save_samples(run, state, reached.step, writer)
-    if reached.evaluation and writer and scores:
-        save_scores(run.workdir, reached.step, scores, run.protocol)
-    if reached.evaluation or reached.checkpoint or reached.stop:  # last: what a kill before it loses is made again
-        metrics = scores if reached.line else partial_sums(reached.handle, reached.step)
-        run.checkpoints.save(reached.step, state, metrics=metrics)
+        raise Diverged(f"the parameters are not finite at step {chunk.step}")
+    run.check_lock()
+    if chunk.samples_due and writer:
+        save_samples(run, state, chunk.step, writer)
+    if chunk.evaluation_due and writer and scores:
+        save_scores(run.workdir, chunk.step, scores, run.protocol)
+    if chunk.evaluation_due or chunk.checkpoint_due or chunk.stop:  # last: a resumed run repeats the rest after a kill
+        metrics = scores if chunk.log_due else partial_sums(chunk.outputs, chunk.step)
+        run.checkpoints.save(chunk.step, state, metrics=metrics)
 
 
-def partial_sums(told: MetricSums, step: int) -> dict[str, float]:
-    """What a checkpoint between two lines of metrics.jsonl keeps for the next one.
+def partial_sums(pending: MetricSums, step: int) -> dict[str, float]:
+    """The metrics of a checkpoint between two log lines: the sums that the next line continues from.
 
     Raises:
-      Diverged: it is not finite.
+      Diverged: one is not finite.
     """
-    sums = {name: float(total) for name, total in told.sums.items()}
+    sums = {name: float(total) for name, total in pending.sums.items()}
     for name, total in sums.items():
         if not math.isfinite(total):
             raise Diverged(f"{name} is {total} by step {step}")
-    return {f"{SUM}steps": told.steps} | {f"{SUM}{name}": total for name, total in sums.items()}
+    saved = {"steps": pending.steps} | sums
+    return {f"{PARTIAL_SUM_PREFIX}{name}": x for name, x in saved.items()}
 
 
 def fixed_samples(run: Run, state: GanState) -> np.ndarray:
     """The samples of the run's pictures: `plots.fixed_samples`."""
     return plots.fixed_samples(
-        run.draw, config=run.config, gan=run.gan, hparams=run.hparams, state=state, dataset=run.dataset
+        run.sample, config=run.config, gan=run.gan, hparams=run.hparams, state=state, dataset=run.dataset
     )
 
 
 def save_samples(run: Run, state: GanState, step: int, writer: MetricWriter) -> None:
-    """Writes the samples at the run's fixed z, real examples beside them once, and the curves so far."""
+    """Writes samples at the run's fixed z, the training curves, and, the first time, real examples for comparison."""
     samples, directory, classes = fixed_samples(run, state), run.workdir / "samples", run.gan.num_classes
     plots.save_samples(directory / f"{step:09d}.png", run.config, samples, classes, run.dataset.class_names)
     if samples.ndim == 4:

@@ -89,7 +89,7 @@ def stop_at(monkeypatch):
             step, stop = None, True
         return sync_hosts(stop, n)
 
-    monkeypatch.setattr(pacer, "PIECE_SECONDS", 0.0)  # pieces of one step
+    monkeypatch.setattr(pacer, "DISPATCH_SECONDS", 0.0)  # chunks of one step
     monkeypatch.setattr(distributed, "sync_hosts", interrupted)
     return stop
 
@@ -160,7 +160,7 @@ def test_a_second_run_leaves_the_first_alone(tiny_config, tmp_path):
 @pytest.fixture(params=["parameters", "metrics"])
 def poisoned(request, monkeypatch):
     """NaN in step 14 of the first course of a run; on another course, nothing."""
-    trainer = parallel.trainer
+    trainer = parallel.make_train_steps
 
     def poisoning(*args):
         steps = trainer(*args)
@@ -177,7 +177,7 @@ def poisoned(request, monkeypatch):
 
         return run
 
-    monkeypatch.setattr(parallel, "trainer", poisoning)
+    monkeypatch.setattr(parallel, "make_train_steps", poisoning)
 
 
 @pytest.mark.usefixtures("poisoned")
@@ -193,7 +193,7 @@ def test_divergence_stops_before_a_good_checkpoint_is_lost(tiny_config, tmp_path
 
 def test_a_state_that_is_not_finite_is_not_saved_though_its_metrics_are(tiny_config, tmp_path, monkeypatch):
     """They are measured before the update: here the one of step 10, where there is a line and a checkpoint."""
-    trainer = parallel.trainer
+    trainer = parallel.make_train_steps
 
     def poisoning(*args):
         steps = trainer(*args)
@@ -208,7 +208,7 @@ def test_a_state_that_is_not_finite_is_not_saved_though_its_metrics_are(tiny_con
 
         return run
 
-    monkeypatch.setattr(parallel, "trainer", poisoning)
+    monkeypatch.setattr(parallel, "make_train_steps", poisoning)
     with pytest.raises(UserError, match=r"the parameters are not finite at step 10; the last good state is step 0"):
         train(tiny_config(), tmp_path / "work")
     assert [record["step"] for record in read_metrics(tmp_path / "work")] == [5, 10]
@@ -219,7 +219,7 @@ def test_a_state_that_is_not_finite_is_not_saved_though_its_metrics_are(tiny_con
 def test_divergence_goes_back_and_on_with_different_random_numbers(tiny_config, finished, tmp_path, capsys):
     workdir = tmp_path / "work"
     assert train(tiny_config(**{"train.on_divergence": "restore"}), workdir) == 0
-    assert "going back to step 10 with different random numbers (1 of 3)" in capsys.readouterr().out
+    assert "rolling back to step 10 with different random numbers (1 of 3)" in capsys.readouterr().out
     gan = jaxgan.load(workdir)
     assert (gan.step, int(gan.state.restores)) == (20, 1)
     found = faults.contents(workdir)

@@ -12,7 +12,7 @@ import pytest
 
 from jaxgan import files
 from jaxgan.errors import UserError
-from jaxgan.files import exclusive, is_draft, write_atomically
+from jaxgan.files import exclusive, is_temporary, write_atomically
 
 # Begins to replace a file, and stands still with the draft half written.
 HALFWAY = """
@@ -95,7 +95,7 @@ def test_two_writers_of_one_file_do_not_disturb_each_other(tmp_path, monkeypatch
 def test_a_draft_stays_while_its_writer_lives_and_goes_once_it_was_killed(tmp_path, halfway):
     write_atomically(tmp_path / "y.json", b"whole")
     (draft,) = contents(tmp_path).keys() - {"y.json"}
-    assert is_draft(draft, "x.json") and f".{halfway.pid}-" in draft
+    assert is_temporary(draft, "x.json") and f".{halfway.pid}-" in draft
     halfway.send_signal(signal.SIGKILL)
     halfway.wait()
     write_atomically(tmp_path / "y.json", b"whole again")
@@ -121,8 +121,8 @@ def test_drafts_under_their_old_name_are_known_and_removed(tmp_path):
     """As versions left them in which all writers of a file had one draft."""
     (tmp_path / ".x.json.tmp").write_bytes(b"half a fi")
     (tmp_path / "mine.tmp").write_bytes(b"not a draft")
-    assert is_draft(".x.json.tmp", "x.json") and is_draft(".x.json.17-0123abcd.tmp", "x.json")
-    assert not any(is_draft(name, "x.json") for name in ("x.json.tmp", ".x.json", ".y.json.tmp", ".xxjson.tmp"))
+    assert is_temporary(".x.json.tmp", "x.json") and is_temporary(".x.json.17-0123abcd.tmp", "x.json")
+    assert not any(is_temporary(name, "x.json") for name in ("x.json.tmp", ".x.json", ".y.json.tmp", ".xxjson.tmp"))
     write_atomically(tmp_path / "x.json", b"whole")
     assert contents(tmp_path) == {"x.json": b"whole", "mine.tmp": b"not a draft"}
 

@@ -141,10 +141,10 @@ def test_evaluate_leaves_what_training_wrote_of_a_later_step_meanwhile(call, wor
     monkeypatch.setattr(trained, "make_evaluator", slow)
     code, out, _ = call("--mode=evaluate", f"--workdir={work}")
     assert code == 0 and f"step 10 of {work}" in out
-    assert f"{work / 'evaluation.json'} has the scores of a later step by now and stays as it is" in out
-    assert f"{work / 'report.html'} stays as it is" in out
+    assert f"{work / 'evaluation.json'} has the scores of a later step and was left unchanged" in out
+    assert f"{work / 'report.html'} was left unchanged" in out
     assert json.loads((work / "evaluation.json").read_text())["step"] == 12
-    assert "12 steps of 8 examples" in (work / "report.html").read_text()
+    assert "12 steps with batch size 8" in (work / "report.html").read_text()
     monkeypatch.undo()
     scores, page = (work / "evaluation.json").read_bytes(), (work / "report.html").read_bytes()
     code, out, _ = call("--mode=evaluate", f"--workdir={work}")
@@ -299,7 +299,7 @@ def test_scores_of_an_older_step_do_not_replace_newer_ones(call, work, tiny_conf
     before = (work / "evaluation.json").read_bytes()
     code, out, _ = call("--mode=evaluate", f"--workdir={work}", "--step=10")
     assert code == 0 and "step 10 of" in out and "test_log_likelihood" in out
-    assert "evaluation.json has the scores of a later step and stays as it is" in out
+    assert "evaluation.json has the scores of a later step and was left unchanged" in out
     assert (work / "evaluation.json").read_bytes() == before
     best = jaxgan.load(work, step="best").step
     code, out, _ = call("--mode=evaluate", f"--workdir={work}", "--step=best")
@@ -315,7 +315,7 @@ def test_scores_that_cannot_be_saved_are_printed(call, work):
     (work / "evaluation.json").mkdir()  # root may write in a directory that is read-only
     code, out, err = call("--mode=evaluate", f"--workdir={work}")
     assert code == 0 and "test_log_likelihood" in out
-    assert err.startswith("warning: the scores are not saved: ") and err.count("\n") == 1
+    assert err.startswith("warning: the scores were not saved: ") and err.count("\n") == 1
 
 
 def test_a_tilde_is_the_home(call, work, tmp_path, monkeypatch):
@@ -359,7 +359,7 @@ def test_a_config_names_the_workdir_of_every_mode(call, work, tmp_path, monkeypa
         (["--mode=sample", "--workdir=WORK", "--config.data.dir=x"], "leave out --config.data.dir=x"),
         (["--mode=sample", "--workdir=WORK", "--label=3"], "there is no class 3; classes go from 0 to 2"),
         (["--mode=sample", "--workdir=WORK", "--label=-1"], "there is no class -1; classes go from 0 to 2"),
-        (["--mode=sample", "--workdir=WORK", "--label=cta"], "no class 'cta'; the nearest of its 3 is 'cat'"),
+        (["--mode=sample", "--workdir=WORK", "--label=cta"], "no class 'cta'; the closest of 3 names is 'cat'"),
         (["--mode=sample", "--workdir=WORK", "--step=7"], "no checkpoint of step 7; it has [10]"),
         (["--mode=evaluate", "--workdir=WORK", "--step=last"], "--step=last is neither the step of a checkpoint nor"),
         (["--config=configs/digits.py", "--workdir=WORK", "--step=10"], "--step is for --mode=evaluate and"),

@@ -10,7 +10,7 @@ import jax
 import pytest
 
 from jaxgan.run import pacer
-from jaxgan.run.pacer import interruptions, is_due, next_event, pace
+from jaxgan.run.pacer import catch_signals, is_due, next_event, pace
 
 COMPILATION, STEP = 100.0, 0.25  # seconds
 
@@ -59,10 +59,10 @@ def test_every_piece_ends_at_an_event_or_earlier(tiny_config, device):
     assert sum(reached.steps for reached in found) == 50
     ends = {reached.step for reached in found}
     assert ends >= {6, 12, 15, 18, 24, 25, 30, 36, 42, 45, 48, 50}
-    assert [r.step for r in found if r.line] == [6, 12, 15, 18, 24, 25, 30, 36, 42, 45, 48, 50]
-    assert [r.step for r in found if r.checkpoint] == [15, 30, 45, 50]
-    assert [r.step for r in found if r.evaluation] == [25, 50]
-    assert [r.step for r in found if r.samples] == [50]  # 0: only at the end
+    assert [r.step for r in found if r.log_due] == [6, 12, 15, 18, 24, 25, 30, 36, 42, 45, 48, 50]
+    assert [r.step for r in found if r.checkpoint_due] == [15, 30, 45, 50]
+    assert [r.step for r in found if r.evaluation_due] == [25, 50]
+    assert [r.step for r in found if r.samples_due] == [50]  # 0: only at the end
     assert not any(r.stop for r in found)
 
 
@@ -72,7 +72,7 @@ def test_compilation_and_evaluations_are_not_in_the_seconds(tiny_config, device)
     assert device.now == 0
     for reached in paced(device, config):
         assert reached.seconds == pytest.approx(reached.steps * STEP)
-        if reached.evaluation:
+        if reached.evaluation_due:
             device.now += 1000  # the caller measures
     assert device.pieces[0] == (0, False)  # compiles, and trains nothing
     assert device.now == pytest.approx(COMPILATION + 40 * STEP + 2 * 1000)
@@ -97,7 +97,7 @@ def test_a_piece_is_a_second_of_work_and_the_next_one_waits_for_nothing(tiny_con
         if reached.step < 390:
             assert device.free > device.now  # the next piece is at work already
     sizes = [steps for steps, _ in device.pieces]
-    assert sizes[:3] == [0, 1, 1] and max(sizes) == pacer.PIECE_SECONDS / STEP == 4
+    assert sizes[:3] == [0, 1, 1] and max(sizes) == pacer.DISPATCH_SECONDS / STEP == 4
     assert sizes.count(4) > 90
 
 
@@ -111,7 +111,7 @@ def test_a_signal_ends_it_within_two_pieces_and_the_last_one_is_whole(tiny_confi
             at = device.now
     assert found[-1].stop and not any(r.stop for r in found[:-1])
     assert found[-1].step == sum(steps for steps, _ in device.pieces)  # nothing is at work that nobody waits for
-    assert device.now - at <= 2 * pacer.PIECE_SECONDS + STEP
+    assert device.now - at <= 2 * pacer.DISPATCH_SECONDS + STEP
 
 
 def test_where_another_host_stops_this_one_does(tiny_config, device):
@@ -162,7 +162,7 @@ def interruptible():
 @pytest.mark.usefixtures("interruptible")
 def test_the_first_signal_is_collected_and_the_second_acts():
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    with interruptions() as received:
+    with catch_signals() as received:
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGINT)
         assert received == [signal.SIGTERM, signal.SIGINT]
@@ -175,13 +175,13 @@ def test_the_first_signal_is_collected_and_the_second_acts():
 def test_a_terminal_that_goes_away_is_a_signal_to_stop_however_often_it_says_so():
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     try:
-        with interruptions() as received:
+        with catch_signals() as received:
             for _ in range(3):
                 os.kill(os.getpid(), signal.SIGHUP)
             assert received == [signal.SIGHUP]
         assert signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nohup
-        with interruptions() as received:
+        with catch_signals() as received:
             os.kill(os.getpid(), signal.SIGHUP)
             assert received == []
     finally:
@@ -192,7 +192,7 @@ def test_off_the_main_thread_signals_are_left_alone():
     before, found = signal.getsignal(signal.SIGTERM), []
 
     def run():
-        with interruptions() as received:
+        with catch_signals() as received:
             found.append((list(received), signal.getsignal(signal.SIGTERM)))
 
     thread = threading.Thread(target=run)

@@ -55,7 +55,7 @@ for changes, steps in ((plain, 20), (normalized.NAMES, 3)):
     gan = build(config, DataSpec((6, 6, 1), bounds=(0.0, 1.0), mean=images.mean(axis=0) / 255), len(images))
     hparams = parallel.replicate(traced(config))
     state = parallel.replicate(jax.jit(gan.init)(hparams))
-    state, sums = parallel.trainer(gan)(hparams, state, data, steps)
+    state, sums = parallel.make_train_steps(gan)(hparams, state, data, steps)
     leaves += jax.tree.leaves((state, sums))
 if jax.process_index() == 0:
     np.savez(sys.argv[1], devices=jax.device_count(), *[np.asarray(x) for x in leaves])

@@ -97,7 +97,7 @@ def test_a_member_told_classes_leaves_a_grid_of_one_class_per_row(tiny_config, t
         assert alone.shape == ours.shape and np.abs(alone - ours).max() <= 1
     gan = jaxgan.load(tmp_path / "alone")
     with np.load(places[1] / "000000010.npz") as file:
-        drawn = gan._draw(
+        drawn = gan._sample(
             gan.hparams, gan.state, run_stream(gan.hparams, "sample"), 100, y=np.repeat(np.arange(10), 10)
         )
         np.testing.assert_allclose(file["samples"], drawn, atol=1e-5)
@@ -165,7 +165,7 @@ def cut_after(monkeypatch, pieces):
 
 def test_a_signal_stops_between_lines_and_changes_nothing(base, tmp_path, monkeypatch):
     """Again and again, with a member that diverges between lines."""
-    monkeypatch.setattr(pacer, "PIECE_SECONDS", 1e-3)  # pieces of a few steps
+    monkeypatch.setattr(pacer, "DISPATCH_SECONDS", 1e-3)  # chunks of a few steps
     trials = plan.trials(base, [*SWEEP[:2], {"seed": 1, D_RATE: 1e30, G_RATE: 1e30}])
     whole = chunk.train(tmp_path / "whole", trials, [])
     for _ in range(60):
@@ -300,7 +300,7 @@ def test_shards_of_accelerators(monkeypatch):
     """A row per device, filled up with copies of the last member."""
     monkeypatch.setattr(devices, "take_turns", lambda: False)
     monkeypatch.setattr(jax, "local_device_count", lambda: 2)
-    monkeypatch.setattr(devices.parallel, "spread", lambda tree: tree)
+    monkeypatch.setattr(devices.parallel, "shard", lambda tree: tree)
     x = np.arange(10).reshape(5, 2)
     (tree,) = devices.shard({"x": x}, 5)
     assert tree["x"].shape == (2, 3, 2) and tree["x"][1, 2].tolist() == [8, 9]

@@ -103,7 +103,7 @@ def test_a_finished_run_has_a_page(tiny_config, tmp_path):
     assert_needs_no_network(page)
     assert len(page) < 1_000_000 and "&lt;run&gt;" in page and "<run>" not in page
     titles = ["Samples", "Nearest training examples", "Training", "Scores", "Configuration", "Versions and data"]
-    assert headings(page) == [*titles, "How to repeat it"]
+    assert headings(page) == [*titles, "Reproducing this run"]
     assert 'alt="step 10"' in page and 'alt="step 20"' in page and page.count("<img hidden") == 1
     numbers = json.loads((tmp_path / "<run>" / "evaluation.json").read_text())
     assert f"<td>{numbers['validation_log_likelihood']:.1f}</td>" in page
@@ -146,7 +146,7 @@ def test_the_last_and_the_best_score_are_side_by_side(tiny_config, tmp_path):
     assert "<td>JSD (nats)</td><td>0.200</td><td>0.100</td>" in page
     assert "<td>modes captured</td><td>5.00</td><td>6.00</td>" in page
     score = re.search(r"JSD \(nats\): 0.200 at step 15; best: 0.100 at step 10; 64 training examples in place", page)
-    real = re.search(r"in place of samples: ([\d.]+)\.", page)
+    real = re.search(r"instead of samples: ([\d.]+)\.", page)
     assert score and real and 0 < float(real[1]) < 1
     assert f"<td>JSD (nats)</td><td>0.200</td><td>0.100</td><td>{real[1]}</td>" in page
     assert "The scores over training." in page

@@ -235,7 +235,7 @@ def test_a_refused_command_changes_nothing(tiny_config, tmp_path):
     train(tiny_config(), workdir)
     before = contents(workdir)
     for changes, words in (
-        ({"train.steps": 15}, r"at step 20 already, beyond train\.steps=15; raise train\.steps"),
+        ({"train.steps": 15}, r"already at step 20, beyond train\.steps=15; raise train\.steps"),
         ({"train.steps": 15, "log.every": 3, "checkpoint.keep": 7}, r"beyond train\.steps=15"),
         ({"train.steps": 40, "evaluate.samples": 100}, r"evaluate\.samples was 64 and is now 100"),
         ({"train.steps": 40, "optimizer.generator.b1": 0.9}, r"optimizer\.generator\.b1 was"),
@@ -280,7 +280,7 @@ def test_who_was_taken_over_saves_no_checkpoint_on_a_signal(tiny_config, tmp_pat
             (workdir / ".lock").write_text('{"host": "far", "pid": 7, "since": "2014"}')
         return len(steps) == 3, n
 
-    monkeypatch.setattr(pacer, "PIECE_SECONDS", 0.0)  # pieces of one step
+    monkeypatch.setattr(pacer, "DISPATCH_SECONDS", 0.0)  # chunks of one step
     monkeypatch.setattr(distributed, "sync_hosts", sync_hosts)
     with pytest.raises(UserError, match="process 7 on far has taken over"):
         train(tiny_config(), workdir)

@@ -109,7 +109,7 @@ def test_an_average_of_any_width(tiny_config, tmp_path):
     same = jaxgan.load(tmp_path / "work", width=0.10).state.averages
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), same[0], tracked.state.averages[1])
     jax.tree.map(np.testing.assert_array_equal, same[1:], tracked.state.averages)
-    with pytest.raises(UserError, match=r"1 checkpoints cannot make one of width 0\.25: .* off by 104%"):
+    with pytest.raises(UserError, match=r"1 checkpoints cannot represent width 0\.25: .* off by 104%"):
         jaxgan.load(tmp_path / "work", 4, width=0.25)
     with pytest.raises(UserError, match="above 0 and at most"):
         jaxgan.load(tmp_path / "work", width=1.0)
@@ -178,8 +178,8 @@ WRONG = [
     (lambda gan: gan.discriminate(np.zeros((2, 9, 9, 1), np.float32)), r"\(8, 8, 1\), not \(9, 9, 1\)"),
     (lambda gan: gan.discriminate(3.0), r"\(8, 8, 1\)"),
     (lambda gan: gan.discriminate([["x"]]), "x must be an array of numbers"),
-    (lambda gan: gan.discriminate(np.zeros((0, 8, 8, 1), np.uint8)), "holds no numbers; give at least one"),
-    (lambda gan: gan.generate([]), r"z of shape \(0,\) holds no numbers"),
+    (lambda gan: gan.discriminate(np.zeros((0, 8, 8, 1), np.uint8)), "is empty; pass at least one"),
+    (lambda gan: gan.generate([]), r"z of shape \(0,\) is empty"),
     (lambda gan: gan.discriminate([["1"]]), "x must be an array of numbers"),
     (lambda gan: gan.discriminate(np.zeros((2, 8, 8, 1), complex)), "x must be an array of numbers"),
     (lambda gan: gan.discriminate([np.zeros((8, 8, 1)), np.zeros((8, 9, 1))]), "x must be an array of numbers"),

@@ -94,7 +94,7 @@ def begun(tiny_config, source, tmp_path, monkeypatch):
         raise Killed
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr("jaxgan.train.keep", killed)
+        patch.setattr("jaxgan.train.save_due", killed)
         train(config, workdir)
     assert not (workdir / "checkpoints").exists() and source_in(workdir)["step"] == 20
     return config, copy, workdir

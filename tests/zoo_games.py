@@ -208,7 +208,7 @@ def on_all_devices() -> dict[str, list[np.ndarray]]:
     games = [(every, choices)] + [(one, {one.name: one.hparams}) for one in covering_games()]
     found = {}
     for one, cases in games:
-        steps, data = parallel.trainer(one.gan), parallel.replicate(one.data)
+        steps, data = parallel.make_train_steps(one.gan), parallel.replicate(one.data)
 
         def play(hparams, state, n, steps=steps, data=data):
             return steps(parallel.replicate(hparams), parallel.replicate(state), data, int(n))

@@ -1,7 +1,6 @@
-"""How steps are handed to the devices: in pieces of about a second, the next one while the last is at work.
+"""Dispatches steps in chunks of about a second, enqueueing the next chunk before the previous one has finished.
 
-One pacer for a single run and for a population. Where the pieces are cut depends on the clock, and no number of a run
-depends on where they are cut.
+Used for single runs and for populations. Chunk sizes depend on the clock; the numbers of a run do not depend on them.
 """
 
 from __future__ import annotations
@@ -16,39 +15,38 @@ from typing import Any, NamedTuple
 import jax
 from ml_collections import ConfigDict
 
-# Seconds of work that the devices are given at a time. They have two such pieces at most, so a signal is
-# heeded within twice this, however long a step takes.
-PIECE_SECONDS = 1.0
+# Target duration of a chunk. At most two are in flight, so a signal takes effect within twice this (or two steps).
+DISPATCH_SECONDS = 1.0
 
 
-class Reached(NamedTuple):
-    """Steps that are done."""
+class Dispatched(NamedTuple):
+    """A chunk of steps that was dispatched, and what is due after it."""
 
-    step: int  # the number of the last one
-    steps: int  # how many
-    seconds: float  # that they took
-    line: bool  # a line of metrics is due
-    samples: bool  # ... a picture of samples
-    evaluation: bool
-    checkpoint: bool
-    stop: bool  # the run has been asked to stop, and ends after this
-    handle: Any  # what `dispatch` gave for them
+    step: int  # the last one of the chunk
+    steps: int  # their number
+    seconds: float  # their duration
+    log_due: bool
+    samples_due: bool
+    evaluation_due: bool
+    checkpoint_due: bool
+    stop: bool  # the run ends after this chunk because of a signal
+    outputs: Any  # of `dispatch`
 
 
 def next_event(step: int, config: ConfigDict) -> int:
-    """The next step at which something is logged, drawn, evaluated or saved."""
+    """The next step at which something is logged, sampled, evaluated or saved."""
     intervals = (config.log.every, config.sample.every, config.evaluate.every, config.checkpoint.every)
     return min(config.train.steps, *(step + every - step % every for every in intervals if every))
 
 
 def is_due(step: int, every: int, config: ConfigDict) -> bool:
-    """Whether something with the interval `every` (0 = only at the end) happens at `step`."""
+    """Whether an event with interval `every` (0 = only at the end) is due at `step`."""
     return step == config.train.steps or (every > 0 and step % every == 0)
 
 
-def is_ready(handle: Any) -> bool:
-    """Whether the devices are done with all of its arrays."""
-    leaves: list[Any] = [leaf for leaf in jax.tree.leaves(handle) if isinstance(leaf, jax.Array)]
+def is_ready(outputs: Any) -> bool:
+    """Whether all arrays of a tree have been computed."""
+    leaves: list[Any] = [leaf for leaf in jax.tree.leaves(outputs) if isinstance(leaf, jax.Array)]
     return all(leaf.is_ready() for leaf in leaves)
 
 
@@ -59,66 +57,64 @@ def pace(
     dispatch: Callable[[int, bool], Any],
     signals: list[int],
     sync: Callable[[bool, int], tuple[bool, int]] = lambda stop, n: (stop, n),
-) -> Iterator[Reached]:
-    """Trains from `step` to `train.steps`, or until a signal arrives.
+) -> Iterator[Dispatched]:
+    """Trains from `step` to `train.steps`, or until a signal arrives; yields finished chunks.
 
-    Compiles before the clock starts. While the caller has a `Reached` in hand on which nothing but `line` is due, the
-    next piece is at work already, or, on several hosts, done; else the state is that of its step.
+    Compiles before the clock starts. If at most `log_due` is set in a yielded chunk, the next one is already running
+    (with several hosts, finished); otherwise the state is that of the chunk's last step.
 
     Args:
-      dispatch: (steps, whether they end a line of metrics) -> arrays to wait for; returns at once.
-      signals: received so far; see `interruptions`.
-      sync: what all hosts agree on, from whether this one has to stop and how many steps it would take at a time.
+      dispatch: (steps, whether a log line ends with them) -> arrays to wait for; returns immediately.
+      signals: received so far; see `catch_signals`.
+      sync: (whether this host has to stop, its number of steps per chunk) -> the values all hosts agree on.
     """
     jax.block_until_ready(dispatch(0, False))
-    clock, piece, waiting, stop = time.perf_counter(), 1, None, False
+    clock, chunk_steps, pending, stop = time.perf_counter(), 1, None, False
 
-    def finish(reached: Reached, ended: float | None = None) -> Reached:
-        nonlocal clock, piece
-        # Waited for first: where memory was too small, fetching a number hangs (JAX 0.10 on CPU).
-        handle = jax.block_until_ready(reached.handle)
-        ended = time.perf_counter() if ended is None else ended
-        seconds, clock = ended - clock, ended
-        piece = max(1, min(2 * piece, int(PIECE_SECONDS * reached.steps / seconds)))
-        return reached._replace(handle=handle, seconds=seconds)
+    def finish(chunk: Dispatched, end: float | None = None) -> Dispatched:
+        nonlocal clock, chunk_steps
+        # Block first: after running out of memory, fetching a value hangs (JAX 0.10 on CPU).
+        outputs = jax.block_until_ready(chunk.outputs)
+        end = time.perf_counter() if end is None else end
+        seconds, clock = end - clock, end
+        chunk_steps = max(1, min(2 * chunk_steps, int(DISPATCH_SECONDS * chunk.steps / seconds)))
+        return chunk._replace(outputs=outputs, seconds=seconds)
 
     while step < config.train.steps and not stop:
-        n = min(next_event(step, config) - step, piece)
-        line = step + n == next_event(step, config)
-        # A GPU returns from a loop of so many steps when it is done. Then the time of that call is of this piece.
-        ended = time.perf_counter() if waiting and is_ready(waiting.handle) else None
-        handle = dispatch(n, line)
+        n = min(next_event(step, config) - step, chunk_steps)
+        log_due = step + n == next_event(step, config)
+        # On GPUs dispatch blocks if the loop has many steps; the pending chunk has then ended before the call.
+        end = time.perf_counter() if pending and is_ready(pending.outputs) else None
+        outputs = dispatch(n, log_due)
         step += n
-        if waiting:
-            yield finish(waiting, ended)
-        if jax.process_count() > 1:  # two programs of several hosts at work at once may wait for each other for ever
-            jax.block_until_ready(handle)
-        stop, agreed = sync(bool(signals), piece)
-        waiting = Reached(
+        if pending:
+            yield finish(pending, end)
+        if jax.process_count() > 1:  # two multi-host programs in flight can deadlock
+            jax.block_until_ready(outputs)
+        stop, agreed_steps = sync(bool(signals), chunk_steps)
+        pending = Dispatched(
             step=step,
             steps=n,
             seconds=0.0,
-            line=line,
-            samples=is_due(step, config.sample.every, config),
-            evaluation=is_due(step, config.evaluate.every, config),
-            checkpoint=is_due(step, config.checkpoint.every, config),
+            log_due=log_due,
+            samples_due=is_due(step, config.sample.every, config),
+            evaluation_due=is_due(step, config.evaluate.every, config),
+            checkpoint_due=is_due(step, config.checkpoint.every, config),
             stop=stop,
-            handle=handle,
+            outputs=outputs,
         )
-        if waiting.samples or waiting.evaluation or waiting.checkpoint or stop:
-            yield finish(waiting)
-            waiting, clock = None, time.perf_counter()
-        piece = agreed  # each host has measured its own since
+        if pending.samples_due or pending.evaluation_due or pending.checkpoint_due or stop:
+            yield finish(pending)
+            pending, clock = None, time.perf_counter()
+        chunk_steps = agreed_steps  # `finish` set this host's own
 
 
 @contextmanager
-def interruptions() -> Iterator[list[int]]:
-    """Collects SIGINT, SIGTERM and SIGHUP for the loop to stop at the next occasion; a second one acts at once.
+def catch_signals() -> Iterator[list[int]]:
+    """Records SIGINT, SIGTERM and SIGHUP so that the loop can stop cleanly; a second signal takes effect immediately.
 
-    SIGHUP, that the terminal is gone, may come twice, from the kernel and from the shell: the second is ignored. Both
-    are where `nohup` says so.
-
-    Off the main thread, where Python handles no signals, it collects none.
+    SIGHUP (the terminal is gone) may arrive twice, from the kernel and from the shell: the second one is ignored. Under
+    `nohup` both are. Outside the main thread, where Python handles no signals, none are recorded.
     """
     received: list[int] = []
     if threading.current_thread() is not threading.main_thread():

@@ -1,4 +1,4 @@
-"""report.html, one page of a finished run: what it was, how it went, what G draws, and how to repeat it."""
+"""report.html: summary, training curves, samples, scores and reproduction instructions of a finished run."""
 
 from __future__ import annotations
 
@@ -38,29 +38,29 @@ from jaxgan.run.workdir import RUN, read_config
 from jaxgan.run.writers import read_metrics
 
 REPORT = "report.html"
-FRAMES, FRAMES_BYTES = 24, 2_500_000  # pictures of samples in the slider, and what they take together
-PICTURE_BYTES = 400_000  # that another picture takes
-PANELS = 6  # scores whose course is shown, at most
-NEIGHBOURS = 24  # samples at most that are shown with their nearest training example, in two rows
-PATHS, ALONG = 6, 10  # straight or circular paths between two z, and how many z of each are drawn
-CHUNK = 2000  # training examples whose distances are computed at once
+FRAMES, FRAMES_BYTES = 24, 2_500_000  # maximum number of pictures in the samples slider, and their total size
+PICTURE_BYTES = 400_000  # maximum size of any other picture
+PANELS = 6  # maximum number of scores plotted over training
+NEIGHBOURS = 24  # maximum number of samples shown with their nearest training example, in two rows
+PATHS, INTERPOLATION_STEPS = 6, 10  # paths between two z, and z per path
+CHUNK = 2000  # training examples per block of distances
 
 
 def write(workdir: Path, *, gan: Gan, hparams: HParams, state: GanState, dataset: Dataset, samples: np.ndarray) -> bool:
-    """Writes report.html, unless the run has a checkpoint of a later step, with which the report is or will be written.
+    """Writes report.html, unless the run has a later checkpoint, to which the report then belongs.
 
-    Whatever goes wrong is a warning on stderr: the run itself is finished.
+    Any failure is only a warning on stderr: the run itself is finished.
 
     Args:
       hparams, state: on the devices of this process.
-      dataset: that the run was trained on.
-      samples: [n, *shape] float32 of G, the run's own.
+      dataset: the run's training data.
+      samples: [n, *shape] float32, at the run's fixed z.
 
     Returns:
       Whether it was written.
     """
     try:
-        with exclusive(workdir / REPORT):  # while it is rendered, too: it has the scores of that moment
+        with exclusive(workdir / REPORT):  # also while rendering, so that a later report has later scores
             if max(saved_steps(workdir / "checkpoints"), default=-1) > int(state.step):
                 return False
             content = render(workdir, gan=gan, hparams=hparams, state=state, dataset=dataset, samples=samples)
@@ -74,7 +74,7 @@ def write(workdir: Path, *, gan: Gan, hparams: HParams, state: GanState, dataset
 def render(
     workdir: Path, *, gan: Gan, hparams: HParams, state: GanState, dataset: Dataset, samples: np.ndarray
 ) -> bytes:
-    """The page of the run in `workdir`; arguments as of `write`.
+    """The report of the run in `workdir`; arguments as in `write`.
 
     Raises:
       UserError: config.json is damaged.
@@ -82,11 +82,11 @@ def render(
     config, records = read_config(workdir), read_metrics(workdir)
     run = _json(workdir / RUN)
     numbers, protocol = _evaluation(workdir)
-    real, alike = real_scores(config, dataset) if numbers else (0, {}), _alike(config, dataset, samples)
+    real, collapsed = real_scores(config, dataset) if numbers else (0, {}), _nearly_identical(config, dataset, samples)
     features = dimensions(config.evaluate.features, dataset)
     data_kl = data_class_kl(dataset, protocol.get("samples", config.evaluate.samples))
-    findings = _findings(config, records, numbers, state, alike=alike, real=real, data_kl=data_kl)
-    findings += cautions(numbers, protocol, dimensions=features, collapsed=alike)
+    findings = _findings(config, records, numbers, state, collapsed=collapsed, real=real, data_kl=data_kl)
+    findings += cautions(numbers, protocol, dimensions=features, collapsed=collapsed)
     sections = {
         "": page.paragraphs(_description(config, state, dataset)) + _bullets(findings),
         "Samples": page.side(
@@ -97,9 +97,9 @@ def render(
         "Scores": _scores(config, records, numbers, protocol, real),
         "Configuration": _changes(config),
         "Versions and data": page.table(
-            ["", ""], [[_words(name), _plain(x)] for name, x in run.items() if name != "format"]
+            ["", ""], [[_words(name), _format_value(x)] for name, x in run.items() if name != "format"]
         ),
-        "How to repeat it": _recipe(config, run, workdir.resolve().name),
+        "Reproducing this run": _recipe(config, run, workdir.resolve().name),
     }
     title = workdir.resolve().name
     body = [f"<h1>{page.escape(title)}</h1>"]
@@ -111,7 +111,7 @@ def _bullets(findings: list[str]) -> str:
     return f'<ul class="findings">{"".join(f"<li>{page.escape(sentence)}</li>" for sentence in findings)}</ul>'
 
 
-# --- What it was, and how it went -------------------------------------------------------------------------------------
+# --- Summary and findings ---------------------------------------------------------------------------------------------
 
 
 def _description(config: ConfigDict, state: GanState, dataset: Dataset) -> str:
@@ -119,12 +119,12 @@ def _description(config: ConfigDict, state: GanState, dataset: Dataset) -> str:
         return f"{config[name].name} with {sum(x.size for x in jax.tree.leaves(params)):,} parameters"
 
     shape = "x".join(map(str, dataset.shape))
-    told = f", told {dataset.classes} classes" if config.conditional == "label" else ""
+    classes = f", conditioned on {dataset.classes} classes" if config.conditional == "label" else ""
     return (
-        f"A GAN on {config.data.name} ({len(dataset.train):,} training examples of {shape}){told}: "
+        f"A GAN on {config.data.name} ({len(dataset.train):,} training examples of {shape}){classes}: "
         f"G is {player('generator', state.generator.params)}, D is "
         f"{player('discriminator', state.discriminator.params)}; loss {config.objective.loss}; "
-        f"{int(state.step):,} steps of {config.train.batch_size} examples."
+        f"{int(state.step):,} steps with batch size {config.train.batch_size}."
     )
 
 
@@ -134,11 +134,11 @@ def _findings(
     numbers: dict[str, Any],
     state: GanState,
     *,
-    alike: bool,
+    collapsed: bool,
     real: tuple[int, dict[str, float]],
     data_kl: float,
 ) -> list[str]:
-    """The outcome in a few sentences; of a score, what was measured last, which evaluation.json has (`numbers`)."""
+    """The outcome in a few sentences; scores are the last ones, from evaluation.json (`numbers`)."""
     found = []
     chosen, best = selection(config), _best(records)
     measured = {name: x for name, x in numbers.items() if x is not None}
@@ -148,20 +148,20 @@ def _findings(
         a, b = (_number(chosen[0], record.get(chosen[0])) for record in (last, best))
         score = f"{words[0].upper()}{words[1:]}: {a} at step {last['step']:,}; best: {b} at step {best['step']:,}"
         if chosen[0] in real[1]:
-            score += f"; {real[0]:,} training examples in place of samples: {_number(chosen[0], real[1][chosen[0]])}"
+            score += f"; {real[0]:,} training examples instead of samples: {_number(chosen[0], real[1][chosen[0]])}"
         found.append(f"{score}.")
     final = {name: x for name, x in (records[-1] if records else {}).items() if name != SELECTION}
     known = {**(last or {}), **final, **measured}
     found += alarms({name: x for name, x in known.items() if name != SELECTION}, best, chosen, data_kl)
-    if alike:
-        found.append("The samples hardly differ from each other: G has collapsed, or has not begun to learn.")
+    if collapsed:
+        found.append("The samples are nearly identical: G has collapsed, or has not begun to learn.")
     ends = plots.equilibrium(config)
     game = [name for name in ("value", "d_real", "d_fake", "real_logit", "fake_logit") if final.get(name) is not None]
     if game:
         parts = [f"{plots.TRAINING[name].label} = {final[name]:.3f}" for name in game]
         theory = (
-            " Where p_g = p_data they are −log 4 = −1.386, 1/2 and 1/2: necessary, not sufficient, since a weak D "
-            "gives them too."
+            " At p_g = p_data they are −log 4 = −1.386, 1/2 and 1/2: necessary but not sufficient, since a weak D "
+            "gives the same values."
             if ends and "value" in game
             else ""
         )
@@ -170,31 +170,31 @@ def _findings(
     if speeds:
         found.append(f"{statistics.median(speeds):,.0f} images per second (median).")
     if int(state.restores):
-        found.append(f"It diverged and went back to a checkpoint {int(state.restores)} times.")
+        found.append(f"It diverged and was rolled back to a checkpoint {int(state.restores)} times.")
     return found
 
 
-def _alike(config: ConfigDict, dataset: Dataset, samples: np.ndarray) -> bool:
-    """Whether samples of G differ by less than a tenth of what examples of the data do."""
-    some = dataset.train[: len(samples)]
-    examples = np.asarray(decode(jnp.asarray(some), config.data.gcn, config.data.low))
+def _nearly_identical(config: ConfigDict, dataset: Dataset, samples: np.ndarray) -> bool:
+    """Whether the mean standard deviation of the samples is less than a tenth of that of training examples."""
+    train = dataset.train[: len(samples)]
+    examples = np.asarray(decode(jnp.asarray(train), config.data.gcn, config.data.low))
     return len(samples) > 1 and float(np.mean(np.std(samples, 0))) < 0.1 * float(np.mean(np.std(examples, 0)))
 
 
 def _curves(workdir: Path, config: ConfigDict, records: list[dict[str, Any]]) -> bytes:
-    path = workdir / "curves.png"  # drawn with the last samples
+    path = workdir / "curves.png"  # written with the last samples
     return path.read_bytes() if path.is_file() else plots.curves_png(records, config)
 
 
 def _curves_caption(config: ConfigDict) -> str:
     if plots.equilibrium(config):
         return (
-            "Each point is the mean since the point before. Dashed: Theorem 1's end of the game, p_g = p_data. To be "
-            "there is necessary, not sufficient: a D that is too weak to tell data from samples is there as well."
+            "Each point is the mean since the previous one. Dashed: the values at Theorem 1's equilibrium, p_g = "
+            "p_data. They are necessary but not sufficient: a D too weak to separate data from samples gives them too."
         )
     return (
-        f"Each point is the mean since the point before. With the loss {config.objective.loss} as configured, D's "
-        f"output is not the probability of Theorem 1, which says nothing of these numbers."
+        f"Each point is the mean since the previous one. With the loss {config.objective.loss} as configured, D's "
+        f"output is not the probability of Theorem 1, which does not apply to these values."
     )
 
 
@@ -203,12 +203,12 @@ def _last(records: list[dict[str, Any]]) -> dict[str, Any] | None:
 
 
 def _best(records: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The evaluation whose checkpoint is kept as the best: the newest where several are."""
+    """The evaluation with the best selection score, whose checkpoint is kept; the newest in case of ties."""
     scored = [record for record in records if record.get(SELECTION) is not None]
     return max(scored, key=lambda record: (record[SELECTION], record["step"]), default=None)
 
 
-# --- What G draws -----------------------------------------------------------------------------------------------------
+# --- Samples ----------------------------------------------------------------------------------------------------------
 
 
 def _samples(workdir: Path) -> str:
@@ -218,11 +218,11 @@ def _samples(workdir: Path) -> str:
     chosen = sorted({round(i) for i in np.linspace(0, len(paths) - 1, FRAMES)})
     limit = FRAMES_BYTES // len(chosen)
     frames = [(f"step {int(paths[i].stem):,}", shrink(paths[i].read_bytes(), limit)) for i in chosen]
-    return page.slider(frames, "Samples of G over training, of the same z throughout.")
+    return page.slider(frames, "Samples of G over training, at fixed z.")
 
 
 def _real(config: ConfigDict, gan: Gan, dataset: Dataset) -> str:
-    """Training examples, tiled as the samples are."""
+    """Training examples, tiled like the samples."""
     if dataset.mixture is not None:
         return ""
     picture = plots.png(plots.real_grid(config, dataset, gan.num_classes))
@@ -230,52 +230,53 @@ def _real(config: ConfigDict, gan: Gan, dataset: Dataset) -> str:
 
 
 def shrink(picture: bytes, limit: int) -> bytes:
-    """The picture, or, where it has more than `limit` bytes, a JPEG of it: smaller and coarser until it has not."""
+    """The picture, re-encoded as JPEG at decreasing size and quality until it has at most `limit` bytes."""
     width, quality = 720, 85
-    found = picture
-    while len(found) > limit and width > 100:
+    encoded = picture
+    while len(encoded) > limit and width > 100:
         with Image.open(io.BytesIO(picture)) as file:
             image = file.convert("RGB")
         image.thumbnail((width, 4 * width))
         data = io.BytesIO()
         image.save(data, "JPEG", quality=quality)
-        found = data.getvalue()
+        encoded = data.getvalue()
         width, quality = round(0.8 * width), max(40, quality - 10)
-    return found
+    return encoded
 
 
 def _neighbours(config: ConfigDict, dataset: Dataset, samples: np.ndarray) -> str:
-    """Samples above the training examples that are nearest to them."""
+    """Samples, each above its nearest training example."""
     if dataset.mixture is not None or (dataset.stack > 1 and config.data.gcn):
         return ""
     samples = samples[:NEIGHBOURS]
     held_out = np.asarray(decode(jnp.asarray(dataset.validation[:200]), config.data.gcn, config.data.low))
     both = np.concatenate([samples, held_out])
-    found, distances = nearest_examples(both, dataset, config.data.gcn, config.data.low)
+    nearest, distances = nearest_examples(both, dataset, config.data.gcn, config.data.low)
     n = len(samples)
-    shown, half = encode(samples, config.data.gcn, config.data.low), max(1, n // 2)
-    blocks = [plots.grid(np.concatenate([x[i : i + half] for x in (shown, found[:n])]), rows=2) for i in (0, n - half)]
+    images, half = encode(samples, config.data.gcn, config.data.low), max(1, n // 2)
+    pairs = (images, nearest[:n])
+    blocks = [plots.grid(np.concatenate([x[i : i + half] for x in pairs]), rows=2) for i in (0, n - half)]
     gap = np.full((blocks[0].shape[0] // 10, *blocks[0].shape[1:]), 255, np.uint8)
     picture = plots.png(np.concatenate([blocks[0], gap, blocks[1]]))
     caption = (
         f"Samples (rows 1 and 3), and below each the training example with the smallest Euclidean distance"
-        f"{' (of each channel)' if dataset.stack > 1 else ''}. Median distance {np.median(distances[:n]):.2f}"
+        f"{' (per channel)' if dataset.stack > 1 else ''}. Median distance {np.median(distances[:n]):.2f}"
     )
     if len(held_out):
         caption += (
-            f"; of {len(held_out)} validation examples {np.median(distances[n:]):.2f}. Copies would be far nearer"
+            f"; for {len(held_out)} validation examples {np.median(distances[n:]):.2f}. Copies would be far closer"
         )
     return page.figure(shrink(picture, PICTURE_BYTES), f"{caption}.", pixels=True)
 
 
 def nearest_examples(x: np.ndarray, dataset: Dataset, gcn: float, low: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-    """The training example at the smallest Euclidean distance from each of `x`.
+    """The training example with the smallest Euclidean distance to each of `x`.
 
-    Any three images make an example of a stack, so there the nearest example has the nearest image in each channel.
+    A stacked example can combine any images, so its nearest example has the nearest image in each channel.
 
     Args:
       x: [n, H, W, C] float32, in the range of G.
-      gcn, low: as `decode` takes them; gcn is 0 for stacks.
+      gcn, low: see `decode`; gcn is 0 for stacks.
 
     Returns:
       The examples, [n, H, W, C] uint8, and the distances, [n] float64.
@@ -287,26 +288,26 @@ def nearest_examples(x: np.ndarray, dataset: Dataset, gcn: float, low: float = 0
     best, index = np.full(len(flat), np.inf), np.zeros(len(flat), int)
     for start in range(0, len(dataset.train), CHUNK):
         chunk = jnp.asarray(dataset.train[start : start + CHUNK])
-        some = np.asarray(decode(chunk, gcn, low)).reshape(-1, flat.shape[1])
-        relative = np.sum(some**2, axis=1)[None] - 2 * flat @ some.T  # the squares less that of x
-        least = np.argmin(relative, axis=1)
-        value = relative[np.arange(len(flat)), least]
-        index = np.where(value < best, start + least, index)
+        train = np.asarray(decode(chunk, gcn, low)).reshape(-1, flat.shape[1])
+        relative = np.sum(train**2, axis=1)[None] - 2 * flat @ train.T  # squared distance less |x|^2
+        closest = np.argmin(relative, axis=1)
+        value = relative[np.arange(len(flat)), closest]
+        index = np.where(value < best, start + closest, index)
         best = np.minimum(value, best)
-    found = dataset.train[index]
-    differences = flat - np.asarray(decode(jnp.asarray(found), gcn, low)).reshape(flat.shape)
+    examples = dataset.train[index]
+    differences = flat - np.asarray(decode(jnp.asarray(examples), gcn, low)).reshape(flat.shape)
     squares = np.sum(differences.astype(np.float64) ** 2, axis=1)
     if stack > 1:
-        found = np.moveaxis(found.reshape(n, stack, height, width), 1, -1)
+        examples = np.moveaxis(examples.reshape(n, stack, height, width), 1, -1)
         squares = squares.reshape(n, stack).sum(axis=1)
-    return found, np.sqrt(squares)
+    return examples, np.sqrt(squares)
 
 
 def interpolate(a: jax.Array, b: jax.Array, steps: int, prior: str) -> jax.Array:
-    """z on the way from a to b [n, d]: [n, steps, d] float32, both ends included.
+    """Interpolates z from a to b [n, d]: [n, steps, d] float32, both ends included.
 
-    On a straight line for the uniform prior, whose cube it does not leave; else on a great circle (slerp,
-    arXiv:1609.04468), since the normal's z are rarely as short as the middle of a line.
+    Linear for the uniform prior, within whose cube it stays; otherwise spherical (slerp, arXiv:1609.04468), since
+    normal z are rarely as short as the midpoint of a line.
     """
     t = jnp.linspace(0.0, 1.0, steps)[None, :, None]
     a, b = a[:, None], b[:, None]
@@ -319,47 +320,47 @@ def interpolate(a: jax.Array, b: jax.Array, steps: int, prior: str) -> jax.Array
 
 
 def _interpolation(config: ConfigDict, gan: Gan, hparams: HParams, state: GanState, dataset: Dataset) -> str:
-    """G(z) on the way between two z: a row of images for each pair, or a line in the plane."""
+    """G(z) interpolated between two z: a row of images per pair, or a line in the plane."""
     if dataset.shape == (1,):
         return ""
-    along = ALONG if dataset.mixture is None else 200
+    steps = INTERPOLATION_STEPS if dataset.mixture is None else 200
     classes = [row % gan.num_classes for row in range(PATHS)] if gan.num_classes else []
 
     @jax.jit
     def generate(hparams: HParams, state: GanState) -> jax.Array:
         key = run_stream(hparams, "sample")
-        draw = lambda i: gan.sample_z(hparams, jax.random.fold_in(jax.random.fold_in(key, i), 0))  # noqa: E731
-        ends = jax.vmap(draw)(jnp.arange(2 * PATHS, dtype=jnp.uint32))
-        z = interpolate(ends[:PATHS], ends[PATHS:], along, config.prior.name)
-        y = jnp.repeat(jnp.asarray(classes, jnp.int32), along) if classes else None
+        sample_z = lambda i: gan.sample_z(hparams, jax.random.fold_in(jax.random.fold_in(key, i), 0))  # noqa: E731
+        ends = jax.vmap(sample_z)(jnp.arange(2 * PATHS, dtype=jnp.uint32))
+        z = interpolate(ends[:PATHS], ends[PATHS:], steps, config.prior.name)
+        y = jnp.repeat(jnp.asarray(classes, jnp.int32), steps) if classes else None
         params = state.averages[0] if state.averages else state.generator.params
         stats = standing_statistics(gan, hparams, params, state.generator.stats)
-        return gan.G(params, stats, z.reshape(PATHS * along, -1), y)[0]
+        return gan.G(params, stats, z.reshape(PATHS * steps, -1), y)[0]
 
     x = np.asarray(generate(hparams, state))
-    way = "a line" if config.prior.name == "uniform" else "a great circle"
+    curve = "a line" if config.prior.name == "uniform" else "a great circle"
     if dataset.mixture is None:
         labels = [plots.class_label(y, dataset.class_names) for y in classes]
         picture = plots.png(plots.grid(encode(x, config.data.gcn, config.data.low), PATHS, labels))
         return page.figure(
-            shrink(picture, PICTURE_BYTES), f"Each row: G(z) along {way} from one z to another.", pixels=True
+            shrink(picture, PICTURE_BYTES), f"Each row: G(z) along {curve} from one z to another.", pixels=True
         )
     figure = plots.new_figure(6, 6)
     axis = figure.subplots()
     plots.plane(axis, dataset.mixture)
-    for color, path in zip(plots.LINES, x.reshape(PATHS, along, -1), strict=False):
+    for color, path in zip(plots.LINES, x.reshape(PATHS, steps, -1), strict=False):
         axis.plot(*path[:, :2].T, ".-", color=color, markersize=3, linewidth=0.6)
-    return page.figure(plots.figure_png(figure), f"G(z) along {way} from one z to another; p_data dotted.")
+    return page.figure(plots.figure_png(figure), f"G(z) along {curve} from one z to another; p_data dotted.")
 
 
-# --- Its numbers ------------------------------------------------------------------------------------------------------
+# --- Scores, configuration and reproduction ---------------------------------------------------------------------------
 
 
 def _evaluation(workdir: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The numbers of evaluation.json and their protocol; {} where there are none."""
-    found = _json(workdir / EVALUATION)
-    protocol = found.pop("protocol", {})
-    return found, protocol
+    """The scores of evaluation.json and their protocol; {} if missing."""
+    scores = _json(workdir / EVALUATION)
+    protocol = scores.pop("protocol", {})
+    return scores, protocol
 
 
 def _scores(
@@ -369,12 +370,12 @@ def _scores(
     protocol: dict[str, Any],
     real: tuple[int, dict[str, float]],
 ) -> str:
-    """The last and the best scores beside those of real data, their course, and how they were measured."""
+    """The last, best and real-data scores, the scores over training, and the evaluation protocol."""
     best = _best(records)
     if not numbers:
         return page.paragraphs("Nothing was evaluated (evaluate.metrics).")
     order = [*DISPLAYS, *DETAILS]
-    names = [name for name in numbers if name not in ("step", SELECTION, "parzen_sigma_at_edge")]  # a caution tells
+    names = [name for name in numbers if name not in ("step", SELECTION, "parzen_sigma_at_edge")]  # see the cautions
     names.sort(key=lambda name: order.index(name) if name in order else len(order))
     head, columns = ["", f"last (step {numbers['step']:,})"], [numbers]
     if best:
@@ -389,26 +390,27 @@ def _scores(
     if chosen and best:
         note = (
             f"Best: the evaluation with the {'highest' if chosen[1] > 0 else 'lowest'} {DISPLAYS[chosen[0]].label}, of "
-            f"{sum(record.get(SELECTION) is not None for record in records)}; the best of several flatters."
+            f"{sum(record.get(SELECTION) is not None for record in records)}; the best of several evaluations is "
+            f"optimistically biased."
         )
         if protocol.get("samples", config.evaluate.samples) != config.evaluate.samples:
             note += f" The best was measured on {config.evaluate.samples:,} samples, the last as below."
     if real[1]:
-        note += " Real data: training examples in place of samples, what a G scores whose samples are the data."
+        note += " Real data: training examples instead of samples, i.e. the scores of a perfect G."
         if real[0] < protocol.get("samples", 0):
             note += f" There are fewer of them than samples ({protocol['samples']:,}), which alone changes some scores."
     protocol = protocol or {"metrics": list(config.evaluate.metrics), "samples": config.evaluate.samples}
-    about = [[_words(name), _plain(x)] for name, x in protocol.items() if name != "versions"]
+    settings = [[_words(name), _format_value(x)] for name, x in protocol.items() if name != "versions"]
     return (
         page.table(head, rows)
         + page.paragraphs(note)
-        + _course(records, numbers, real[1])
-        + page.table(["evaluation", ""], about)
+        + _score_curves(records, numbers, real[1])
+        + page.table(["evaluation", ""], settings)
     )
 
 
-def _course(records: list[dict[str, Any]], numbers: dict[str, Any], real: dict[str, float]) -> str:
-    """The scores over training, where they were measured more than once."""
+def _score_curves(records: list[dict[str, Any]], numbers: dict[str, Any], real: dict[str, float]) -> str:
+    """The scores over training, of those measured more than once."""
     times = {name: sum(record.get(name) is not None for record in records) for name in numbers}
     names = [name for name, how in DISPLAYS.items() if how.direction and times.get(name, 0) > 1][:PANELS]
     if not names:
@@ -417,10 +419,11 @@ def _course(records: list[dict[str, Any]], numbers: dict[str, Any], real: dict[s
 
 
 def _changes(config: ConfigDict) -> str:
-    rows = [[field, _plain(value), _plain(usual)] for field, (usual, value) in changed_from_default(config).items()]
+    changes = changed_from_default(config).items()
+    rows = [[field, _format_value(value), _format_value(usual)] for field, (usual, value) in changes]
     if not rows:
-        return page.paragraphs("All fields have their defaults.")
-    return page.table(["field", "value", "default"], rows) + page.paragraphs("All others have their defaults.")
+        return page.paragraphs("All fields have their default values.")
+    return page.table(["field", "value", "default"], rows) + page.paragraphs("All others have their default values.")
 
 
 def config_file(config: ConfigDict) -> str:
@@ -437,11 +440,11 @@ def _recipe(config: ConfigDict, run: dict[str, Any], name: str) -> str:
     if commit is None:
         code = f"jaxgan {run.get('versions', {}).get('jaxgan', '')}"
     else:
-        code = f"commit {commit.rstrip('+')}" + (" and changes that were not committed" if commit.endswith("+") else "")
+        code = f"commit {commit.rstrip('+')}" + (" with uncommitted changes" if commit.endswith("+") else "")
     file = f"repeat_{name}.py"
     command = f"python -m jaxgan.main --config={shlex.quote(file)} --workdir={shlex.quote(f'runs/{name}_again')}"
     return (
-        page.paragraphs(f"With {code}, and the versions and data above, save this as {file}:")
+        page.paragraphs(f"With {code} and the versions and data above, save this as {file}:")
         + f"<pre>{page.escape(config_file(config))}</pre>"
         + f"<pre>{page.escape(command)}</pre>"
     )
@@ -454,12 +457,12 @@ def _number(name: str, x: Any) -> str:
     return f"{x:.{known.digits}f}" if known else f"{x:.4g}"
 
 
-def _plain(x: Any) -> str:
-    """A value of a configuration or of JSON as people write it."""
+def _format_value(x: Any) -> str:
+    """A config or JSON value as readable text."""
     if isinstance(x, dict):
-        return ", ".join(f"{_words(name)} {_plain(value)}" for name, value in x.items())
+        return ", ".join(f"{_words(name)} {_format_value(value)}" for name, value in x.items())
     if isinstance(x, list | tuple):
-        return "(" + ", ".join(map(_plain, x)) + ")" if x else "()"
+        return "(" + ", ".join(map(_format_value, x)) + ")" if x else "()"
     if isinstance(x, float):
         return f"{x:g}"
     return "none" if x is None else str(x) if x != "" else "''"
@@ -470,9 +473,9 @@ def _words(name: str) -> str:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    """What a JSON file holds; {} where it is missing or damaged."""
+    """The object in a JSON file; {} if it is missing or damaged."""
     try:
-        found = json.loads(path.read_text())
+        content = json.loads(path.read_text())
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}

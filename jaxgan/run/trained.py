@@ -38,19 +38,19 @@ from jaxgan.run.checkpoints import Checkpoints
 from jaxgan.run.scores import EVALUATION, protocol_of, save_scores
 from jaxgan.run.workdir import DataFacts, check_data, facts_of, read_run
 
-MAX_SAMPLES = 100_000  # that one `--mode=sample` draws, for the sake of memory
-UNBOUNDED_SLACK = 50.0  # how far, in ranges of the data, images may be outside where G's own are not bounded
-MAX_WIDTH_ERROR = 0.25  # of the weights of an average that is put together from others: 0 none, 1 another average
+MAX_SAMPLES = 100_000  # per `--mode=sample`, to bound memory
+UNBOUNDED_SLACK = 50.0  # how far images may leave the data range if G's output is unbounded, in units of the range
+MAX_WIDTH_ERROR = 0.25  # relative error of the fitted weights of a post-hoc EMA: 0 exact, 1 unrelated
 
 
 class Trained:
-    """The players of a work directory.
+    """A trained GAN, restored from a work directory.
 
     Attributes:
-      config: the configuration that trained them.
-      step: iterations of Algorithm 1 behind them.
-      sha256: of the checkpoint, as a hexadecimal number.
-      averages: names of the averages of theta_g, the first of which draws samples; () where there are none.
+      config: its configuration.
+      step: iterations of Algorithm 1.
+      sha256: of the checkpoint, hexadecimal.
+      averages: names of the averages of theta_g, the first of which is the default for sampling; () if none.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Trained:
         self.config, self.step, self.sha256 = config, step, sha256
         self.gan, self.state, self.hparams, self.facts = gan, state, hparams, facts
         self.averages = tuple(average.name for average in gan.averages.rules)
-        self._draw = make_sampler(gan)
+        self._sample = make_sampler(gan)
         self._statistics = jax.jit(lambda params, stats: standing_statistics(gan, hparams, params, stats))
         self._generate = jax.jit(lambda *args: gan.G(*args)[0])
         self._discriminate = jax.jit(lambda *args: split_d_output(gan.D(*args)[0]).logits)
@@ -83,19 +83,19 @@ class Trained:
 
     @pinned()
     def sample(self, n: int, seed: int = 0, y: Any = None, ema: bool | str = True) -> np.ndarray:
-        """`n` samples of p_g: [n, *shape] float32 in the range of the data; the first ones of any larger n.
+        """`n` samples of p_g: [n, *shape] float32 in the range of the data. A larger n only appends samples.
 
         Args:
-          y: the class of each, [n] integers or names of classes, or one for all; None draws them, where the players
-            were told any.
-          ema: True for the first of `averages` (theta_g itself where there is none), False for theta_g itself, or
-            the name of one.
+          y: the class of each, [n] integers or class names, or one for all; None samples random classes if the GAN is
+            class-conditional.
+          ema: True for the first of `averages` (theta_g itself if there is none), False for theta_g itself, or the
+            name of an average.
 
         Raises:
-          UserError: n < 1, a seed outside [0, 2**32), classes that are not there, or an unknown average.
+          UserError: n < 1, a seed outside [0, 2**32), unknown classes or an unknown average.
         """
         key = _user_stream(n, seed)
-        return self._draw(self.hparams, self.state, key, n, ema=self._place(ema), y=self._classes(y, n))
+        return self._sample(self.hparams, self.state, key, n, ema=self._ema_index(ema), y=self._classes(y, n))
 
     @pinned()
     def noise(self, n: int, seed: int = 0) -> np.ndarray:
@@ -110,29 +110,29 @@ class Trained:
 
         Args:
           z: [n, d] numbers.
-          y, ema: as of `sample`; a class for each z has to be given where the players were told any.
+          y, ema: as in `sample`; y is required if G is class-conditional.
 
         Raises:
-          UserError: another number of dimensions than the prior's, not finite, or what `sample` refuses.
+          UserError: wrong dimension, values that are not finite, or as in `sample`.
         """
         z = _array(z, "z")
         if z.ndim != 2 or z.shape[1] != self.config.prior.size:
             raise UserError(f"G takes z of shape (n, {self.config.prior.size}), not {z.shape}; reshape it.")
         if self.gan.num_classes and y is None:
-            raise UserError(f"this G was told {self.gan.num_classes} classes; give y, the class of each z.")
+            raise UserError(f"this G is conditional on {self.gan.num_classes} classes; pass y, the class of each z.")
         params, stats = self.generator_variables(ema)
         return np.asarray(self._generate(params, stats, jnp.asarray(z, jnp.float32), self._classes(y, len(z))))
 
     @pinned()
     def export(self, path: str | Path, ema: bool | str = True) -> None:
-        """Writes G with its parameters as a program that runs without this package: see `jaxgan.run.export`.
+        """Exports G with its parameters as a program that runs without this package: see `jaxgan.run.export`.
 
         Args:
-          path: of the file: ONNX if it ends in .onnx, else StableHLO.
-          ema: as of `sample`.
+          path: of the output file: ONNX if it ends in .onnx, otherwise StableHLO.
+          ema: as in `sample`.
 
         Raises:
-          UserError: an unknown average, ONNX without a converter that can do it, or the file cannot be written.
+          UserError: an unknown average, a failed ONNX conversion, or the file cannot be written.
         """
         params, stats = self.generator_variables(ema)
         z_size, classes = self.config.prior.size, self.gan.num_classes
@@ -143,61 +143,60 @@ class Trained:
 
     @pinned()
     def discriminate(self, x: Any, y: Any = None) -> np.ndarray:
-        """D(x), dropout off, [n] float32: a probability in [0, 1] where the loss makes it one, else the logit.
+        """D(x) without dropout, [n] float32: a probability in [0, 1] if the loss defines one, otherwise the logit.
 
-        A D that judges examples in packs (`discriminator.packing`) has one number per pack of examples in a row.
+        A D with packing (`discriminator.packing`) returns one value per pack of consecutive examples.
 
         Args:
-          x: [n, *shape], images in uint8 (0 to 255) or floating-point numbers in the range of the data; points in any
-            numbers.
-          y: as of `generate`; a D with an auxiliary classifier is told none.
+          x: [n, *shape]; images as uint8 (0 to 255) or floating-point in the range of the data, points in any dtype.
+          y: as in `generate`; a D with an auxiliary classifier takes none.
 
         Raises:
-          UserError: examples of another shape, range or dtype, not finite, or what `sample` refuses.
+          UserError: wrong shape, range or dtype, values that are not finite, or as in `sample`.
         """
         x = self._examples(x)
         packing = self.config.discriminator.packing
         if len(x) % packing:
-            raise UserError(f"this D judges {packing} examples together; give a multiple of {packing}, not {len(x)}.")
+            raise UserError(f"this D takes packs of {packing} examples; pass a multiple of {packing}, not {len(x)}.")
         if self.gan.num_classes and not self.gan.num_aux_classes and y is None:
-            raise UserError(f"this D was told {self.gan.num_classes} classes; give y, the class of each example.")
+            raise UserError(f"this D is conditional on {self.gan.num_classes} classes; pass y, one class per example.")
         D = self.state.discriminator
         logits = self._discriminate(D.params, D.stats, x, self._classes(y, len(x)))
         return np.asarray(jax.nn.sigmoid(logits) if self.gan.objective.loss.probability else logits)
 
     def generator_variables(self, ema: bool | str = True) -> tuple[Any, Any]:
-        """G's parameters and the statistics with which it samples, as nested dictionaries of arrays."""
-        place = self._place(ema)
-        params = self.state.averages[place] if place is not None else self.state.generator.params
+        """G's parameters and the (standing) statistics used for sampling, as nested dictionaries of arrays."""
+        i = self._ema_index(ema)
+        params = self.state.averages[i] if i is not None else self.state.generator.params
         return params, self._statistics(params, self.state.generator.stats)
 
     def _examples(self, x: Any) -> jax.Array:
-        """Examples as D sees them, float32 [n, *shape]: uint8 images decoded, other numbers as they are."""
-        given = _array(x, "x")
-        if given.shape[1:] != self.facts.shape:
-            raise UserError(f"D takes examples of shape {self.facts.shape}, not {given.shape[1:]}; reshape them.")
+        """D's input [n, *shape] float32: uint8 images are decoded, other values unchanged."""
+        array = _array(x, "x")
+        if array.shape[1:] != self.facts.shape:
+            raise UserError(f"D takes examples of shape {self.facts.shape}, not {array.shape[1:]}; reshape them.")
         if len(self.facts.shape) != 3:
-            return jnp.asarray(given, jnp.float32)
-        if given.dtype == np.uint8:
-            return self.gan.decode(jnp.asarray(given))
-        if given.dtype.kind in "biu":
+            return jnp.asarray(array, jnp.float32)
+        if array.dtype == np.uint8:
+            return self.gan.decode(jnp.asarray(array))
+        if array.dtype.kind in "biu":
             raise UserError(
-                f"D takes images in uint8 (0 to 255) or in floating-point numbers, not in {given.dtype}; convert them, "
+                f"D takes images as uint8 (0 to 255) or floating-point numbers, not {array.dtype}; convert them, "
                 f"with .astype(np.uint8) if they are from 0 to 255."
             )
-        numbers = given.astype(np.float32)
+        images = array.astype(np.float32)
         if self.facts.bounds:
             low, high = self.facts.bounds
             bounded = OUTPUTS[self.config.generator.get("output", "linear")] is not None
             slack = (1e-4 if bounded else UNBOUNDED_SLACK) * (high - low)
-            if numbers.min() < low - slack or numbers.max() > high + slack:
+            if images.min() < low - slack or images.max() > high + slack:
                 raise UserError(
-                    f"D takes images in uint8 (0 to 255) or in numbers from {low:g} to {high:g}, the range of the "
-                    f"data, not from {numbers.min():g} to {numbers.max():g}; scale them."
+                    f"D takes images as uint8 (0 to 255) or as numbers from {low:g} to {high:g}, the range of the "
+                    f"data, not from {images.min():g} to {images.max():g}; scale them."
                 )
-        return jnp.asarray(numbers)
+        return jnp.asarray(images)
 
-    def _place(self, ema: bool | str) -> int | None:
+    def _ema_index(self, ema: bool | str) -> int | None:
         if isinstance(ema, str):
             if ema not in self.averages:
                 raise UserError(f"this run has no average {ema!r}; it has {', '.join(self.averages) or 'none'}.")
@@ -217,17 +216,17 @@ class Trained:
         if y.dtype.kind not in "iu" or y.shape not in ((), (n,)):
             raise UserError(f"y is one class or {n} of them, whole numbers, not {y.tolist()!r:.60}.")
         if y.size and not (y.min() >= 0 and y.max() < self.gan.num_classes):
-            wrong = int(y.min()) if y.min() < 0 else int(y.max())
-            raise UserError(f"there is no class {wrong}; classes go from 0 to {self.gan.num_classes - 1}.")
+            invalid = int(y.min()) if y.min() < 0 else int(y.max())
+            raise UserError(f"there is no class {invalid}; classes go from 0 to {self.gan.num_classes - 1}.")
         return jnp.asarray(np.broadcast_to(y, (n,)), jnp.int32)
 
     def _class_named(self, name: str) -> int:
         names = self.facts.class_names
         if name in names:
             return names.index(name)
-        known = f"the nearest of its {len(names)} is {nearest(name, names)!r}" if names else "its classes have no names"
+        hint = f"the closest of {len(names)} names is {nearest(name, names)!r}" if names else "classes have no names"
         raise UserError(
-            f"there is no class {str(name)!r}; {known}, and classes go from 0 to {self.gan.num_classes - 1}."
+            f"there is no class {str(name)!r}; {hint}, and classes go from 0 to {self.gan.num_classes - 1}."
         )
 
 
@@ -242,32 +241,33 @@ def _user_stream(n: int, seed: int) -> jax.Array:
 
 
 def _array(values: Any, name: str) -> np.ndarray:
-    """Real numbers that are finite in float32, in the dtype that they come in."""
+    """`values` as an array of their own dtype; raises UserError unless all are real and finite in float32."""
     try:
-        found = np.asarray(values)
+        array = np.asarray(values)
         with np.errstate(over="ignore"):
-            finite = np.isfinite(found.astype(np.float32, casting="same_kind"))
+            finite = np.isfinite(array.astype(np.float32, casting="same_kind"))
     except (ValueError, TypeError) as error:
         raise UserError(f"{name} must be an array of numbers ({error}).") from None
-    if not found.size:
-        raise UserError(f"{name} of shape {found.shape} holds no numbers; give at least one example.")
+    if not array.size:
+        raise UserError(f"{name} of shape {array.shape} is empty; pass at least one example.")
     if not finite.all():
         raise UserError(f"{np.sum(~finite)} of the {finite.size} numbers of {name} are not finite in float32.")
-    return found
+    return array
 
 
 @pinned()
 def load(workdir: str | Path, step: int | str | None = None, width: float | None = None) -> Trained:
-    """The GAN trained in `workdir`: its newest intact checkpoint, or that of `step`.
+    """Loads the GAN trained in `workdir`, from its newest intact checkpoint or that of `step`.
 
     Args:
-      step: None for the newest; a number; or "best", for the one with the best score (`evaluate.best`) of those kept.
-      width: the first average, which draws samples, becomes the power-function EMA of this relative width, put together
-        from those in all checkpoints up to that one (`jaxgan.ema`); two of them at 16 steps reach .02 to .25.
+      step: None for the newest; a number; or "best" for the kept checkpoint with the best score (`evaluate.best`).
+      width: makes the first average, the default for sampling, the power-function EMA of this relative width,
+        reconstructed from the averages in all checkpoints up to that one (post-hoc EMA, `jaxgan.ema`); two of them at
+        16 steps cover widths from .02 to .25.
 
     Raises:
-      UserError: no work directory, no checkpoint of this step, or none that is intact or scored; averages that do not
-        reach the width.
+      UserError: no work directory, no checkpoint of this step, none that is intact or scored, or averages that cannot
+        represent the width.
     """
     if not (step is None or step == "best" or (isinstance(step, int | np.integer) and not isinstance(step, bool))):
         raise UserError(f'step is None, a whole number or "best", not {step!r}.')
@@ -277,16 +277,16 @@ def load(workdir: str | Path, step: int | str | None = None, width: float | None
     gan = build(config, facts.spec, facts.examples, label_classes=facts.label_classes, stack=facts.stack)
     hparams = traced(config)
     with Checkpoints(workdir / "checkpoints", keep=config.checkpoint.keep, best_key=SELECTION) as checkpoints:
-        like = jax.eval_shape(gan.init, hparams)
-        found, sha256 = checkpoints.restore(like, step=step), checkpoints.sha256
-        if found is None:
+        target = jax.eval_shape(gan.init, hparams)
+        restored, sha256 = checkpoints.restore(target, step=step), checkpoints.sha256
+        if restored is None:
             raise UserError(f"{workdir} holds no checkpoint yet; train it first.")
-        state = found[1]
+        step, state = restored
         if width is not None:
-            gan, state = _with_width(gan, state, _states(checkpoints, like, found[0]), step=found[0], width=width)
+            gan, state = _with_width(gan, state, _states(checkpoints, target, step), step=step, width=width)
     return Trained(
         config=config,
-        step=found[0],
+        step=step,
         sha256=sha256,
         gan=gan,
         state=jax.device_put(state),
@@ -295,12 +295,12 @@ def load(workdir: str | Path, step: int | str | None = None, width: float | None
     )
 
 
-def _states(checkpoints: Checkpoints, like: GanState, last: int) -> Iterator[tuple[int, GanState]]:
-    """The steps and states of all checkpoints up to `last` that another process, which trains, does not delete."""
+def _states(checkpoints: Checkpoints, target: GanState, last: int) -> Iterator[tuple[int, GanState]]:
+    """Steps and states of all checkpoints up to `last`; skips those that a training process deletes meanwhile."""
     for n in checkpoints.steps():
         if n <= last:
             try:
-                restored = checkpoints.restore(like, step=n)
+                restored = checkpoints.restore(target, step=n)
             except UserError:
                 if n in checkpoints.steps():
                     raise
@@ -311,30 +311,30 @@ def _states(checkpoints: Checkpoints, like: GanState, last: int) -> Iterator[tup
 def _with_width(
     gan: Gan, state: GanState, states: Iterable[tuple[int, GanState]], *, step: int, width: float
 ) -> tuple[Gan, GanState]:
-    """The players whose first average is the power-function EMA of a relative width at `step`.
+    """Prepends the post-hoc EMA of a relative width at `step` to the averages.
 
     Args:
-      states: the steps and the states of checkpoints.
+      states: the steps and states of checkpoints.
     """
-    wanted = ema.Snapshot(ema.gamma_of(width), step)
-    places = [i for i, average in enumerate(gan.averages.rules) if average.kind == "gamma"]
-    if not places:
-        raise UserError("a width is put together from power-function averages; train with generator.ema.gamma=(...).")
-    found = [(ema.Snapshot(gan.averages.rules[i].number, n), old.averages[i]) for n, old in states for i in places]
-    weights, error = ema.combination([snapshot for snapshot, _ in found], wanted)
+    target = ema.Snapshot(ema.gamma_of(width), step)
+    indices = [i for i, average in enumerate(gan.averages.rules) if average.kind == "gamma"]
+    if not indices:
+        raise UserError("width needs a run with power-function averages; train with generator.ema.gamma=(...).")
+    stored = [(ema.Snapshot(gan.averages.rules[i].number, n), old.averages[i]) for n, old in states for i in indices]
+    weights, error = ema.combination([snapshot for snapshot, _ in stored], target)
     if error > MAX_WIDTH_ERROR:
         raise UserError(
-            f"the averages of {len(found) // len(places)} checkpoints cannot make one of width {width:g}: its weights "
-            f"would be off by {error:.0%}; keep more (checkpoint.keep), or two averages of each (generator.ema.gamma)."
+            f"the averages of {len(stored) // len(indices)} checkpoints cannot represent width {width:g}: the weights "
+            f"would be off by {error:.0%}; raise checkpoint.keep, or keep two averages (generator.ema.gamma)."
         )
-    average = ema.Average(f"width={width:g}", "gamma", wanted.gamma)
-    params = ema.reconstruct((params for _, params in found), weights)
+    average = ema.Average(f"width={width:g}", "gamma", target.gamma)
+    params = ema.reconstruct((params for _, params in stored), weights)
     averages = gan.averages._replace(rules=(average, *gan.averages.rules))
     return gan._replace(averages=averages), state._replace(averages=(params, *state.averages))
 
 
-def step_named(text: str | None) -> int | str | None:
-    """What --step=N|best asks `load` for.
+def parse_step(text: str | None) -> int | str | None:
+    """Parses --step=N|best for `load`.
 
     Raises:
       UserError: neither a number nor "best".
@@ -342,21 +342,22 @@ def step_named(text: str | None) -> int | str | None:
     if text is None or text == "best":
         return text
     if not (text.isascii() and text.isdecimal()):
-        raise UserError(f"--step={text} is neither the step of a checkpoint nor best; take one of these.")
+        raise UserError(f"--step={text} is neither a step nor best; pass the step of a checkpoint or best.")
     return int(text)
 
 
 @pinned()
 def evaluate(workdir: Path, arguments: list[str], step: int | str | None = None) -> int:
-    """`--mode=evaluate`: measures a checkpoint, prints it, and writes evaluation.json and, where the run is finished
-    and has one, report.html. Those of a later step stay, and what cannot be written is a warning.
+    """`--mode=evaluate`: evaluates a checkpoint, prints the scores, and updates evaluation.json and any report.html.
+
+    Files of a later step are left alone, and files that cannot be written only cause a warning.
 
     Args:
-      step: as of `load`.
-      arguments: --config.KEY=VALUE of `data` and `evaluate`: where the data are now, and what is measured.
+      step: as in `load`.
+      arguments: --config.KEY=VALUE of `data` and `evaluate`: where the data are, and what to measure.
 
     Raises:
-      UserError: other data than the run was trained on, or what cannot be measured.
+      UserError: other data than the run was trained on, or metrics that cannot be computed.
     """
     gan = load(workdir, step)
     config = override(gan.config, arguments)
@@ -370,43 +371,43 @@ def evaluate(workdir: Path, arguments: list[str], step: int | str | None = None)
     now = facts_of(config, dataset, data_spec(config, dataset))["data"]
     check_data(workdir, gan.facts, DataFacts(**now))
     print(f"step {gan.step} of {workdir}, {config.data.name}")
-    reasons: dict[str, str] = {}
-    started = time.perf_counter()
-    numbers = make_evaluator(config, gan.gan, dataset)(gan.hparams, gan.state, reasons=reasons)
-    for name, number in numbers.items():
+    failures: dict[str, str] = {}
+    start_time = time.perf_counter()
+    scores = make_evaluator(config, gan.gan, dataset)(gan.hparams, gan.state, reasons=failures)
+    for name, score in scores.items():
         if name != SELECTION:
-            print(f"{name:28s} {number:.4f}")
-    for name, reason in reasons.items():
+            print(f"{name:28s} {score:.4f}")
+    for name, reason in failures.items():
         print(f"{name} could not be computed: {reason}")
     data_kl = data_class_kl(dataset, config.evaluate.samples)
-    for sentence in alarms({name: x for name, x in numbers.items() if math.isfinite(x)}, data_kl=data_kl):
+    for sentence in alarms({name: x for name, x in scores.items() if math.isfinite(x)}, data_kl=data_kl):
         print(sentence)
-    print(f"{time.perf_counter() - started:.1f} s")
+    print(f"{time.perf_counter() - start_time:.1f} s")
     try:
-        saved = save_scores(workdir, gan.step, numbers, protocol_of(config, gan.gan, dataset))
+        saved = save_scores(workdir, gan.step, scores, protocol_of(config, gan.gan, dataset))
     except UserError as error:
-        print(f"warning: the scores are not saved: {error}", file=sys.stderr)
+        print(f"warning: the scores were not saved: {error}", file=sys.stderr)
         return 0
     if not saved:
-        print(f"{workdir / EVALUATION} has the scores of a later step and stays as it is")
+        print(f"{workdir / EVALUATION} has the scores of a later step and was left unchanged")
     elif (workdir / report.REPORT).exists():
         players = {"gan": gan.gan, "hparams": gan.hparams, "state": gan.state, "dataset": dataset}
-        samples = plots.fixed_samples(gan._draw, config=gan.config, **players)
+        samples = plots.fixed_samples(gan._sample, config=gan.config, **players)
         if not report.write(workdir, samples=samples, **players):
-            print(f"{workdir / report.REPORT} stays as it is")
+            print(f"{workdir / report.REPORT} was left unchanged")
     return 0
 
 
-def draw(workdir: Path, n: int, seed: int, label: str | None, step: int | str | None = None) -> int:
-    """`--mode=sample`: `n` samples of a checkpoint as a picture and as a NumPy file, with their classes.
+def save_samples(workdir: Path, n: int, seed: int, label: str | None, step: int | str | None = None) -> int:
+    """`--mode=sample`: writes `n` samples of a checkpoint as a picture and as a NumPy file, with their classes.
 
     Args:
-      label: the number or the name of a class; None for a class for each row of the picture, where there are classes.
-      step: as of `load`.
+      label: number or name of a class; None for one class per row of the picture, if the GAN is class-conditional.
+      step: as in `load`.
     """
     if n > MAX_SAMPLES:
         raise UserError(
-            f"--samples={n} is more than one call draws; ask for at most {MAX_SAMPLES}, with another --seed each."
+            f"--samples={n} is too many; use several calls of at most {MAX_SAMPLES}, with different --seed."
         )
     gan = load(workdir, step)
     if label is not None and not gan.gan.num_classes:
@@ -420,9 +421,9 @@ def draw(workdir: Path, n: int, seed: int, label: str | None, step: int | str | 
     path = workdir / "samples" / f"{name}.png"
     plots.save_samples(path, gan.config, samples, classes)
     packed = io.BytesIO()
-    told = {} if y is None else {"y": np.broadcast_to(np.int32(y), (n,))}
-    np.savez_compressed(packed, samples=samples, **told)
+    labels = {} if y is None else {"y": np.broadcast_to(np.int32(y), (n,))}
+    np.savez_compressed(packed, samples=samples, **labels)
     write_atomically(path.with_suffix(".npz"), packed.getvalue())
-    named = f" of class {y} ({gan.facts.class_names[y]})" if label is not None and gan.facts.class_names else ""
-    print(f"{n} samples{named} of step {gan.step}: {path} and {path.with_suffix('.npz').name}")
+    class_text = f" of class {y} ({gan.facts.class_names[y]})" if label is not None and gan.facts.class_names else ""
+    print(f"{n} samples{class_text} of step {gan.step}: {path} and {path.with_suffix('.npz').name}")
     return 0

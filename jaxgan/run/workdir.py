@@ -20,7 +20,7 @@ from jaxgan.config import differences, flatten, validate
 from jaxgan.config.files import from_json, to_json
 from jaxgan.data import Dataset, digest
 from jaxgan.errors import UserError
-from jaxgan.files import is_draft, write_atomically
+from jaxgan.files import is_temporary, write_atomically
 from jaxgan.game.state import PRNG
 from jaxgan.networks.layers import DataSpec
 from jaxgan.run.lock import LOCK, lock
@@ -129,7 +129,7 @@ def claim(path: Path) -> Iterator[Callable[[], None]]:
         names = {entry.name for entry in path.iterdir()}
     except OSError as error:
         raise UserError(f"{path} cannot be the work directory ({error.strerror}); choose another --workdir.") from error
-    foreign = [name for name in names - {LOCK, RUN} if not is_draft(name, RUN) and not is_draft(name, CONFIG)]
+    foreign = [name for name in names - {LOCK, RUN} if not is_temporary(name, RUN) and not is_temporary(name, CONFIG)]
     if CONFIG not in names and not all(map(is_bystander, foreign)):
         raise UserError(
             f"{path} is not empty and has no {CONFIG}, so it is not a work directory; choose another --workdir."

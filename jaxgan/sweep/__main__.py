@@ -21,7 +21,7 @@ from pathlib import Path
 from jaxgan import errors
 from jaxgan.config import files
 from jaxgan.numerics import pinned
-from jaxgan.run.pacer import interruptions
+from jaxgan.run.pacer import catch_signals
 from jaxgan.sweep import plan, results
 from jaxgan.sweep.plan import Trial
 
@@ -73,7 +73,7 @@ def run(workdir: Path, name: str, about: str, trials: list[Trial], launcher) -> 
 
     for group in plan.group_by(trials, plan.program_key):  # what a setting cannot have is refused before all else
         program.program(group[0])
-    with interruptions() as signals, results.open_sweep(workdir, name, about, trials) as trials:
+    with catch_signals() as signals, results.open_sweep(workdir, name, about, trials) as trials:
         try:
             return train(workdir, trials, launcher, signals)
         except chunk.Stopped as stop:

@@ -25,7 +25,7 @@ from jaxgan.game.hparams import HParams
 from jaxgan.numerics import pinned
 from jaxgan.run.checkpoints import Checkpoints
 from jaxgan.run.lock import lock
-from jaxgan.run.pacer import Reached, pace
+from jaxgan.run.pacer import Dispatched, pace
 from jaxgan.run.progress import Progress
 from jaxgan.sweep import devices, finish, population, results
 from jaxgan.sweep.cost import max_members
@@ -33,7 +33,7 @@ from jaxgan.sweep.devices import Population, gather, shard
 from jaxgan.sweep.plan import Trial, group_by, program_key, split
 from jaxgan.sweep.population import Member
 from jaxgan.sweep.program import Program, program, zero_sums
-from jaxgan.train import on_device
+from jaxgan.train import training_set
 
 # A line of a chunk's history: {"step": int, "metrics": {name: [a number per member, None where there is none]}}, and
 # "pending": True where its evaluation was interrupted.
@@ -97,7 +97,7 @@ def train(workdir: Path, trials: Sequence[Trial], signals: list[int]) -> list[fi
     Args:
       workdir: of the sweep.
       trials: of one program.
-      signals: received so far; see `pacer.interruptions`.
+      signals: received so far; see `pacer.catch_signals`.
 
     Returns:
       The results, in the order of `trials`.
@@ -119,7 +119,7 @@ def train(workdir: Path, trials: Sequence[Trial], signals: list[int]) -> list[fi
             trials=trials,
             about=about,
             hparams=shard(population.stacked([trial.config for trial in trials]), n),
-            data=devices.replicate(on_device(about.gan, about.dataset)),
+            data=devices.replicate(training_set(about.gan, about.dataset)),
             checkpoints=checkpoints,
             progress=progress,
             signals=signals,
@@ -219,14 +219,14 @@ def train_loop(chunk: Chunk, begin: Progressed) -> Progressed:
         raise Stopped(chunk.signals[0])
     last = [*before[0], *lines][-1:]  # the sums are of the steps since then
     since, seconds = step - (last[0]["step"] if last else 0), 0.0
-    for reached in pace(step=step, config=config, dispatch=dispatch, signals=chunk.signals):
-        step, since, seconds = reached.step, since + reached.steps, seconds + reached.seconds
-        if reached.line:
-            lines.append(line_of(reached, since, n))
+    for dispatched in pace(step=step, config=config, dispatch=dispatch, signals=chunk.signals):
+        step, since, seconds = dispatched.step, since + dispatched.steps, seconds + dispatched.seconds
+        if dispatched.log_due:
+            lines.append(line_of(dispatched, since, n))
             show(chunk, lines[-1], since / seconds)
             since, seconds = 0, 0.0
-        complete = not reached.evaluation or evaluate(chunk, group, lines[-1])
-        if reached.evaluation or reached.checkpoint or reached.stop:
+        complete = not dispatched.evaluation_due or evaluate(chunk, group, lines[-1])
+        if dispatched.evaluation_due or dispatched.checkpoint_due or dispatched.stop:
             save()
         if not complete:
             break
@@ -236,11 +236,11 @@ def train_loop(chunk: Chunk, begin: Progressed) -> Progressed:
     return Progressed(step, group, before, lines)
 
 
-def line_of(reached: Reached, steps: int, members: int) -> Line:
+def line_of(dispatched: Dispatched, steps: int, members: int) -> Line:
     """What a line of each member's metrics.jsonl says: means over `steps` steps, to the bit those of a single run."""
-    sums, alive = (gather(part, members) for part in reached.handle)
+    sums, alive = (gather(part, members) for part in dispatched.outputs)
     means = {name: total / np.float32(steps) for name, total in sums.items()}
-    return {"step": reached.step, "metrics": {name: _finite(mean, alive) for name, mean in means.items()}}
+    return {"step": dispatched.step, "metrics": {name: _finite(mean, alive) for name, mean in means.items()}}
 
 
 def _finite(column: Sequence[float], alive: Sequence[bool]) -> list[float | None]:

@@ -16,7 +16,7 @@ from jaxgan.game.state import GanState
 from jaxgan.sweep import devices, finish
 from jaxgan.sweep.plan import Trial, group_by, program_key
 from jaxgan.sweep.program import Program, program, start_members
-from jaxgan.train import on_device
+from jaxgan.train import training_set
 
 COPIES = 3  # of a member's state at a time: before or after a step, of the last line, on its way to the disk
 
@@ -42,7 +42,7 @@ def memory(trial: Trial) -> Memory:
     about = program(trial)
     hparams, group = start_members(about, [trial.config])
     (member,) = group
-    data = on_device(about.gan, about.dataset)
+    data = training_set(about.gan, about.dataset)
     compiled = about.advance.compiled(
         hparams, [member.state], [member.sums], [member.alive], devices.replicate(data), devices.replicate(np.uint32(1))
     )
@@ -102,7 +102,7 @@ def seconds(chunk: Sequence[Trial]) -> Seconds:
     states = [member.state for member in group]
     samples = devices.gather(about.draw_shown(hparams, states), len(chunk))[0]
     state = jax.tree.map(lambda x: np.array(x[0]), devices.gather(states, len(chunk)))  # a copy: steps donate theirs
-    run = _runner(about, hparams, group, devices.replicate(on_device(about.gan, about.dataset)))
+    run = _runner(about, hparams, group, devices.replicate(training_set(about.gan, about.dataset)))
     run(1)
     compilation, few = time.perf_counter() - clock, run(2)
     steps = max(2, int(2 * 2 / few))  # two seconds of them

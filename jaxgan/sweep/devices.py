@@ -37,7 +37,7 @@ def use_threads(count: int) -> None:
 
 def threads() -> int:
     """How many members work at a time on CPU."""
-    return _threads or parallel.cores()
+    return _threads or parallel.num_cpu_cores()
 
 
 def take_turns() -> bool:
@@ -64,35 +64,35 @@ class MemberMap:
         self,
         function: Callable,
         *,
-        own: int,
-        shared: int = 0,
+        num_mapped: int,
+        num_shared: int = 0,
         donate: tuple[int, ...] = (),
         side_by_side: bool = True,
     ) -> None:
-        self._own = own
+        self._num_mapped = num_mapped
         self._compiled: Callable | None = None
         if take_turns():
             self._map = jax.jit(function, donate_argnums=donate)
             return
 
         def members(*args):
-            one = lambda *mine: function(*mine, *args[own:])  # noqa: E731
+            one = lambda *mine: function(*mine, *args[num_mapped:])  # noqa: E731
             if side_by_side:
-                return jax.vmap(one)(*args[:own])
-            return jax.lax.map(lambda mine: one(*mine), args[:own])
+                return jax.vmap(one)(*args[:num_mapped])
+            return jax.lax.map(lambda mine: one(*mine), args[:num_mapped])
 
-        self._map = parallel.map_devices(members, own=own, shared=shared, donate=donate)
+        self._map = parallel.map_devices(members, num_mapped=num_mapped, num_shared=num_shared, donate=donate)
 
     def compiled(self, *args: Any) -> jax.stages.Compiled:
         """The program for arguments like these; on CPU for all populations, whatever the number of members."""
         if self._compiled is None or not take_turns():
-            first = [population[0] for population in args[: self._own]]
-            self._compiled = self._map.lower(*first, *args[self._own :]).compile()
+            first = [population[0] for population in args[: self._num_mapped]]
+            self._compiled = self._map.lower(*first, *args[self._num_mapped :]).compile()
         return self._compiled
 
     def __call__(self, *args: Any) -> Population:
         """The function of each member: populations first, what is shared after them. Returns at once."""
-        populations, shared = args[: self._own], args[self._own :]
+        populations, shared = args[: self._num_mapped], args[self._num_mapped :]
         if not take_turns():
             return [self._map(*(population[0] for population in populations), *shared)]
         call, lanes = self.compiled(*args), _lanes()
@@ -120,7 +120,7 @@ def shard(tree: Any, members: int) -> Population:
         return [jax.device_put(jax.tree.map(lambda x, i=i: np.asarray(x)[i], tree)) for i in range(members)]
     devices = jax.local_device_count()
     rows = np.minimum(np.arange(devices * -(-members // devices)), members - 1).reshape(devices, -1)
-    return [parallel.spread(jax.tree.map(lambda x: np.asarray(x)[rows], tree))]
+    return [parallel.shard(jax.tree.map(lambda x: np.asarray(x)[rows], tree))]
 
 
 def gather(population: Population, members: int) -> Any:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxgan.errors import UserError, describe
-from jaxgan.run.pacer import interruptions
+from jaxgan.run.pacer import catch_signals
 from jaxgan.sweep.plan import Trial
 
 Chunk = list[Trial]
@@ -74,7 +74,7 @@ def _task(threads: int, workdir: Path, chunk: Chunk) -> Outcome:
     from jaxgan.sweep.chunk import Stopped
 
     devices.use_threads(threads)
-    with interruptions() as signals:
+    with catch_signals() as signals:
         try:
             return _train(workdir, chunk, signals)
         except Stopped as stop:

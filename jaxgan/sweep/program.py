@@ -26,7 +26,7 @@ from jaxgan.sweep import population
 from jaxgan.sweep.devices import MemberMap, Population, replicate, shard, take_turns
 from jaxgan.sweep.plan import Trial, naming, program_key
 from jaxgan.sweep.population import Member
-from jaxgan.train import on_device
+from jaxgan.train import training_set
 
 POINTS, IMAGES = 1000, 100  # samples that a member leaves for the report, of a mixture or of images
 
@@ -78,7 +78,7 @@ def _build(config: ConfigDict) -> Program:
         def samples(hparams: HParams, state: GanState) -> jax.Array:
             return sample_stream(gan, hparams, state, run_stream(hparams, name), count, y=y)
 
-        return MemberMap(samples, own=2, side_by_side=False)
+        return MemberMap(samples, num_mapped=2, side_by_side=False)
 
     hparams = traced(config)
     zeros = zero_metrics(gan, hparams, jax.eval_shape(gan.init, hparams), shapes_of(gan, dataset))
@@ -87,10 +87,10 @@ def _build(config: ConfigDict) -> Program:
         gan=gan,
         facts=workdir.facts_of(config, dataset, data_spec(config, dataset)),
         sums={name: np.asarray(zero) for name, zero in zeros.items()},
-        start=MemberMap(start, own=2),
-        resume=MemberMap(population.begin, own=2),
-        advance=MemberMap(population.make_advance(gan, take_turns()), own=4, shared=2, donate=(1,)),
-        close_line=MemberMap(population.close_line, own=4, donate=(0, 2)),
+        start=MemberMap(start, num_mapped=2),
+        resume=MemberMap(population.begin, num_mapped=2),
+        advance=MemberMap(population.make_advance(gan, take_turns()), num_mapped=4, num_shared=2, donate=(1,)),
+        close_line=MemberMap(population.close_line, num_mapped=4, donate=(0, 2)),
         draw_scored=draws("evaluate", config.evaluate.samples, evaluation_labels(config, dataset)),
         draw_shown=draws("sample", shown, row_classes(shown, gan.num_classes) if gan.num_classes else None),
         judge=_judge(config, gan, dataset),
@@ -102,13 +102,13 @@ def _judge(config: ConfigDict, gan: Gan, dataset: Dataset) -> Callable[..., Popu
     found = make_player_inputs(config, gan, dataset)
     if found is None:
         return lambda states, samples: [{}] * len(samples)
-    mapped, others = MemberMap(found[0], own=2, shared=1, side_by_side=False), replicate(found[1])
+    mapped, others = MemberMap(found[0], num_mapped=2, num_shared=1, side_by_side=False), replicate(found[1])
     return lambda states, samples: mapped(states, samples, others)
 
 
 def shapes_of(gan: Gan, dataset: Dataset) -> TrainingSet:
     """The training set as the step takes it, without its numbers."""
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), on_device(gan, dataset))
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), training_set(gan, dataset))
 
 
 def dataset_of(config: ConfigDict) -> Dataset:

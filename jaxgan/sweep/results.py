@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from jaxgan.config import SECTIONS, default, flatten, update
 from jaxgan.errors import UserError
-from jaxgan.files import is_draft, write_atomically
+from jaxgan.files import is_temporary, write_atomically
 from jaxgan.run import warm_start
 from jaxgan.run.checkpoints import check_name
 from jaxgan.run.lock import LOCK, lock
@@ -143,7 +143,7 @@ def match_existing(workdir: Path, trials: list[Trial]) -> list[Trial]:
     path = workdir / SWEEP
     if not path.exists():
         names = {entry.name for entry in workdir.iterdir()} if workdir.exists() else set()
-        if not all(name == LOCK or is_draft(name, SWEEP) or is_bystander(name) for name in names):
+        if not all(name == LOCK or is_temporary(name, SWEEP) or is_bystander(name) for name in names):
             raise UserError(f"{workdir} is not empty and has no {SWEEP}; choose another --workdir.")
         return trials
     sweep = read_sweep(workdir)
