@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import zoo_games as zoo
 
-from jaxgan.algorithm1 import AUGMENT, train_step
+from jaxgan.algorithm1 import train_step
 from jaxgan.augment import Ada, Strength
 from jaxgan.config import default, update, validate
 from jaxgan.errors import UserError
 from jaxgan.game.batches import Batch
 from jaxgan.game.build import build
+from jaxgan.game.gan import AUGMENT
 from jaxgan.game.step import accumulate_gradients
 from jaxgan.networks.layers import DataSpec
 from jaxgan.objectives.losses import LOSSES

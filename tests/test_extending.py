@@ -9,6 +9,7 @@ import types
 from functools import partial
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 import test_updates
@@ -19,10 +20,10 @@ from experiments import lab
 from jaxgan import data
 from jaxgan.algorithm1 import UPDATES
 from jaxgan.augment import AUGMENTS
-from jaxgan.config import CHOICES, update, validate
+from jaxgan.config import UPDATE_RULES, UpdateRule, update, validate
 from jaxgan.errors import UserError
 from jaxgan.game.state import all_finite
-from jaxgan.game.updates import second_order
+from jaxgan.game.updates import OTHER_UPDATES, second_order
 from jaxgan.metrics import METRICS
 from jaxgan.networks import DISCRIMINATORS, FAMILIES, GENERATORS
 from jaxgan.objectives.adjustments import ADJUSTMENTS
@@ -36,7 +37,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "extending.md").read_text()
 BLOCKS = re.findall(r"```python\n# ((?:jaxgan|experiments)/\S+\.py)([^\n]*)\n(.*?)```", PAGE, re.DOTALL)
 TABLES = (LOSSES, PENALTIES, TERMS, ADJUSTMENTS, UPDATES, FAMILIES, GENERATORS, DISCRIMINATORS, OPTIMIZERS, SCHEDULES)
-TABLES += (AUGMENTS, METRICS, CHOICES)
+TABLES += (AUGMENTS, METRICS, OTHER_UPDATES, UPDATE_RULES)
 
 
 def run(path: str, code: str) -> types.ModuleType | None:
@@ -65,8 +66,9 @@ def members():
             found[module.__name__] = module
     family = found["jaxgan.networks.linear"]
     GENERATORS["linear"], DISCRIMINATORS["linear"] = family.Generator, family.Discriminator  # as FAMILIES gives them
-    UPDATES["ahead"] = partial(second_order, correction=ADJUSTMENTS["ahead"])  # as ADJUSTMENTS gives them
-    CHOICES["train.update"] = tuple(UPDATES)
+    OTHER_UPDATES["ahead"] = partial(second_order, correction=ADJUSTMENTS["ahead"])  # as ADJUSTMENTS gives them
+    UPDATE_RULES["ahead"] = UpdateRule()  # likewise
+    UPDATES.update(OTHER_UPDATES)  # as algorithm1.py does
     yield found
     for table, saved in zip(TABLES, before, strict=True):
         table.clear()
@@ -78,9 +80,9 @@ def members():
 
 
 def test_the_page_has_a_skeleton_of_every_kind(members):
-    assert len(BLOCKS) == PAGE.count("```python") == 15
+    assert len(BLOCKS) == PAGE.count("```python") == 17
     assert {"margin"} <= LOSSES.keys() and {"r1_and_r2"} <= PENALTIES.keys() and {"ahead"} <= ADJUSTMENTS.keys()
-    assert {"linear"} <= FAMILIES.keys() and {"drift"} <= TERMS.keys()
+    assert {"linear"} <= FAMILIES.keys() and {"drift"} <= TERMS.keys() and {"generator_first"} <= UPDATES.keys()
     assert {"lion"} <= OPTIMIZERS.keys() and {"step"} <= SCHEDULES.keys() and {"brightness"} <= AUGMENTS.keys()
     assert {"brightness"} <= METRICS.keys()
 
@@ -116,6 +118,22 @@ def test_the_skeleton_of_an_adjustment_is_extragradient_on_a_bilinear_game(membe
         state = play(hparams, state, np.uint32(3))[0]
         ends.append((state.generator.params, state.discriminator.params))
     test_zoo.close(*ends, rtol=1e-6)
+
+
+def test_the_skeleton_of_an_update_steps_g_against_the_old_d(members):
+    """On a bilinear game V = d g: G's step is that of the simultaneous update, and D's is made at the new G."""
+    ends = {}
+    for name in ("generator_first", "simultaneous", "alternating"):
+        gan, hparams, state = test_updates.game(train__update=name)
+        play = zoo.compiled(zoo.player(zoo.Game(name, gan, hparams, test_updates.POINTS)))
+        ends[name] = play(hparams, state, np.uint32(1))[0]
+    test_zoo.close(ends["generator_first"].generator.params, ends["simultaneous"].generator.params, rtol=1e-6)
+    d = {name: jax.tree.leaves(end.discriminator.params) for name, end in ends.items()}
+    assert any(np.any(a != b) for a, b in zip(d["generator_first"], d["simultaneous"], strict=True))
+
+
+def test_every_update_has_its_rule(members):
+    assert UPDATE_RULES.keys() == UPDATES.keys()
 
 
 def test_all_of_them_train_together_by_their_fields(members):

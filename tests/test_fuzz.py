@@ -49,7 +49,7 @@ TAME = WILD | {int: st.integers(1, 4), float: st.sampled_from([0.1, 0.5, 1.0])}
 
 
 SECTIONS = {f"{path}.{section.key}": tuple(section.choices) for path, section in C.SECTIONS.items()}
-CHOICES = C.CHOICES | SECTIONS
+CHOICES = {key: tuple(choices) for key, choices in C.CHOICES.items()} | SECTIONS
 
 
 def values(key: str, default) -> st.SearchStrategy:
@@ -137,7 +137,7 @@ SANE = {
     "optimizer.generator.max_column_norm": [0.0, 0.5],
     "train.batch_size": [2, 7],
     "train.d_steps": [1, 2],
-    "train.update": C.CHOICES["train.update"],
+    "train.update": CHOICES["train.update"],
     "data.gcn": [0.0, 55.0],
 }
 

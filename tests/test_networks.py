@@ -261,7 +261,7 @@ def test_classes_asked_of_data_without_labels(tiny_config):
         build_for(config, a_dataset("digits"))
     labelled = a_dataset("digits", train_labels=np.arange(40, dtype=np.int32) % 3, classes=3)
     assert build_for(config, labelled).num_classes == 3
-    assert build_for(tiny_config(), labelled).classes == 0
+    assert build_for(tiny_config(), labelled).num_classes == 0
 
 
 def test_classes_join_the_inputs_as_a_row_of_0_and_1(tiny_config):

@@ -92,7 +92,7 @@ def test_every_loss_goes_with_every_penalty_and_family(pair):
         ({"train.update": "simultaneous", "train.g_batch_size": 32}, "set train.g_batch_size=0"),
         ({"objective.penalties.r1": -1.0}, "penalties.r1 must be 0 or more, not -1.0"),
         ({"generator.ema.gamma": (1.0, 1.0)}, "names an average twice"),
-        ({"objective.lecam.decay": 1.0}, "below 1 for a decay"),
+        ({"objective.lecam.decay": 1.0}, "lecam.decay must be in \\[0, 1\\)"),
         ({"train.update": "extragradient", "train.steps": 2**26}, "stay below"),
         (
             {"optimizer.generator.schedule.name": "cosine", "optimizer.generator.schedule.final": -1.0},
@@ -111,7 +111,7 @@ BATCH_NORM = {"generator.output": "linear", "discriminator.name": "dcgan"}
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        (BATCH_NORM | {"objective.penalties.r1": 1.0}, "this D couples them"),
+        (BATCH_NORM | {"objective.penalties.r1": 1.0}, "couples its examples by batch"),
         (BATCH_NORM | {"discriminator.widths": ()}, "widths needs one number or more"),
         (BATCH_NORM | {"discriminator.minibatch_deviation": -1}, "must be 0 or more"),
         (BATCH_NORM | {"train.batch_size": 1}, "statistics over a minibatch, which is 1 at train.batch_size=1"),

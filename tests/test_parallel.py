@@ -120,7 +120,7 @@ def test_two_processes_of_two_devices_equal_one(one_device, tmp_path):
         ({"train.batch_size": 12, "discriminator.packing": 4, "train.g_batch_size": 24}, None),
         (
             {"train.batch_size": 18, "discriminator.packing": 9},
-            "train.batch_size=18 does not divide over 3 devices in groups of 9; make it a multiple of 27, such as 27",
+            "train.batch_size=18 does not divide over 3 devices, in groups of 9; make it a multiple of 27, such as 27",
         ),
     ],
 )

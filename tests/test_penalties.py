@@ -209,9 +209,9 @@ def test_which_arguments_are_used(name):
     x, fake = data()
     whole = penalty(name, quadratic, x, fake, KEY)
     changes = lambda *arguments: not np.array_equal(penalty(name, quadratic, *arguments), whole)  # noqa: E731
-    assert changes(x, fake + 1, KEY) == PENALTIES[name].needs_fake
+    assert changes(x, fake + 1, KEY) == (name not in ("r1", "dragan"))
     assert changes(x + 1, fake, KEY) != PENALTIES[name].at_fakes
-    assert changes(x, fake, jax.random.key(4)) == PENALTIES[name].needs_key
+    assert changes(x, fake, jax.random.key(4)) == (name not in ("r1", "r2"))
     assert whole.shape == (8,) and whole.dtype == jnp.float32
     with jax.enable_x64(True):
         double = [jnp.asarray(np.asarray(a), jnp.float64) for a in (x, fake)]

@@ -184,7 +184,7 @@ def test_under_three_seeds_there_is_no_verdict(tmp_path):
     report.write(tmp_path)
     text = (tmp_path / "report.md").read_text()
     assert row(text, "loss=minimax")[1] == row(text, "loss=non_saturating")[1] == "—"
-    assert "under 3 say nothing" in text and "best is" not in text
+    assert "a comparison needs at least 3 seeds" in text and "best is" not in text
 
 
 def test_settings_that_select_by_different_metrics_get_no_verdict_in_the_table(tmp_path):

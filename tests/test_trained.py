@@ -186,7 +186,7 @@ WRONG = [
     (lambda gan: gan.discriminate(np.zeros((2, 1, 8, 8))), r"\(8, 8, 1\), not \(1, 8, 8\); reshape"),
     (lambda gan: gan.discriminate(np.zeros((2, 8, 8, 3), np.uint8)), r"\(8, 8, 1\), not \(8, 8, 3\)"),
     (lambda gan: gan.discriminate(np.zeros((8, 8, 1), np.uint8)), r"\(8, 8, 1\), not \(8, 1\)"),
-    (lambda gan: gan.discriminate(np.full((2, 8, 8, 1), 255)), r"not in int64; convert them, with .astype\(np.uint8\)"),
+    (lambda gan: gan.discriminate(np.full((2, 8, 8, 1), 255)), r"not int64; convert them, with .astype\(np.uint8\)"),
     (lambda gan: gan.discriminate(np.full((2, 8, 8, 1), 255.0)), "numbers from 0 to 1, the range .* from 255 to 255"),
     (lambda gan: gan.discriminate(np.full((2, 8, 8, 1), -1.0)), "numbers from 0 to 1, the range .* from -1 to -1"),
     (lambda gan: gan.discriminate(np.full((1, 8, 8, 1), np.nan)), "64 of the 64 numbers of x are not finite"),
@@ -198,8 +198,8 @@ WRONG_CLASSES = [
     (lambda gan: gan.sample(2, y=[-1, 3]), "there is no class -1; classes go from 0 to 9"),
     (lambda gan: gan.sample(2, y=[1, 2, 3]), "one class or 2 of them"),
     (lambda gan: gan.sample(2, y=1.0), "whole numbers"),
-    (lambda gan: gan.generate(np.zeros((2, 8))), "give y, the class of each z"),
-    (lambda gan: gan.discriminate(np.zeros((2, 8, 8, 1), np.uint8)), "give y, the class of each example"),
+    (lambda gan: gan.generate(np.zeros((2, 8))), "pass y, the class of each z"),
+    (lambda gan: gan.discriminate(np.zeros((2, 8, 8, 1), np.uint8)), "pass y, one class per example"),
     (lambda gan: gan.sample(2, ema="gamma=9"), r"no average 'gamma=9'; it has gamma=1"),
 ]
 

@@ -9,7 +9,8 @@ what there is.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from ml_collections import ConfigDict
@@ -54,12 +55,29 @@ SECTIONS = {
     "objective.penalty_schedule": Section("name", SCHEDULES),
 }
 
+
+class UpdateRule(NamedTuple):
+    """The settings with which an update of both players is compatible."""
+
+    multiple_d_steps: bool = False  # allows train.d_steps above 1
+    shared_minibatch: bool = True  # both players' gradients are of one minibatch: no train.g_batch_size
+    d_updates: int = 1  # updates of D per iteration, each on a minibatch of its own (times train.d_steps)
+
+
+# The members of train.update; game/updates.py has the functions.
+UPDATE_RULES = {
+    "alternating": UpdateRule(multiple_d_steps=True, shared_minibatch=False),
+    "simultaneous": UpdateRule(),
+    "extragradient": UpdateRule(shared_minibatch=False, d_updates=2),
+    **dict.fromkeys(ADJUSTMENTS, UpdateRule()),
+}
+
 # The choices of each field that names one without bringing fields.
-CHOICES = {
+CHOICES: dict[str, Iterable[str]] = {
     "conditional": ("none", "label"),
     "prior.name": ("uniform", "normal", "sphere"),
     "evaluate.split": ("test", "train"),
-    "train.update": ("alternating", "simultaneous", "extragradient", *ADJUSTMENTS),
+    "train.update": UPDATE_RULES,
     "train.on_divergence": ("stop", "restore"),
     "train.precision": ("highest", "high", "default"),
 }
@@ -321,24 +339,24 @@ def validate(config: ConfigDict) -> None:
 
 def _validate_training(config: ConfigDict) -> None:
     t, objective = config.train, config.objective
-    if t.update != "alternating" and t.d_steps != 1:
+    rule = UPDATE_RULES[t.update]
+    if t.d_steps != 1 and not rule.multiple_d_steps:
         raise UserError(
-            f"train.update={t['update']!r} makes one step of each player, so train.d_steps must "
+            f"train.update={t.update!r} makes one step of each player, so train.d_steps must "
             f"be 1, not {t.d_steps}; use 'alternating' for k > 1."
         )
-    if t.update == "extragradient" and objective.penalty_every > 1:
+    if rule.d_updates > 1 and objective.penalty_every > 1:
         raise UserError(
-            f"train.update='extragradient' steps D twice in an iteration, and penalties of every "
-            f"{objective.penalty_every} updates would fall into one half; set objective.penalty_every=1."
+            f"train.update={t.update!r} updates D {rule.d_updates} times per iteration, and a penalty on every "
+            f"{objective.penalty_every}th update would fall on only some of them; set objective.penalty_every=1."
         )
-    largest, halves = max(t.batch_size, t.g_batch_size), 2 if t.update == "extragradient" else 1
-    if (drawn := t.steps * t.d_steps * largest * halves) >= 2**32:
+    if (drawn := t.steps * t.d_steps * rule.d_updates * max(t.batch_size, t.g_batch_size)) >= 2**32:
         raise UserError(
             f"train.steps * train.d_steps * train.batch_size = {drawn} examples, but the data "
             f"order counts them in 32 bits; stay below {2**32}."
         )
-    if t.update in ("simultaneous", *ADJUSTMENTS) and t.g_batch_size not in (0, t.batch_size):
-        raise UserError(f"train.update={t['update']!r} gives both players one minibatch; set train.g_batch_size=0.")
+    if rule.shared_minibatch and t.g_batch_size not in (0, t.batch_size):
+        raise UserError(f"train.update={t.update!r} gives both players one minibatch; set train.g_batch_size=0.")
     if not 0 <= t.lookahead_rate <= 1:
         raise UserError(f"train.lookahead_rate must be in [0, 1], not {t.lookahead_rate}.")
     if getattr(chosen(config, "augment"), "NEEDS_SIGN", False) and not _has_sign(objective):

@@ -1,4 +1,6 @@
-"""Updates of both players other than Algorithm 1's alternating one; members of `train.update`."""
+"""Updates of both players other than Algorithm 1's alternating one; members of `train.update`.
+
+A new one is a function, a line in `OTHER_UPDATES`, and its `UpdateRule` in config/__init__.py."""
 
 from __future__ import annotations
 

@@ -160,8 +160,6 @@ class Penalty(NamedTuple):
     """A penalty and what the step must know about it."""
 
     function: Callable[..., Array]
-    needs_fake: bool = True  # looks at the fakes
-    needs_key: bool = True  # draws random numbers
     at_fakes: bool = False  # D is differentiated at the fakes: a conditional D takes their labels, else the data's
     couples: bool = False  # number i depends on more than example i: a minibatch cannot be taken in parts
 
@@ -170,12 +168,12 @@ class Penalty(NamedTuple):
 
 
 PENALTIES: dict[str, Penalty] = {
-    "r1": Penalty(r1, needs_fake=False, needs_key=False),
-    "r2": Penalty(r2, needs_key=False, at_fakes=True),
+    "r1": Penalty(r1),
+    "r2": Penalty(r2, at_fakes=True),
     "gradient_penalty": Penalty(gradient_penalty),
     "gradient_penalty_one_sided": Penalty(gradient_penalty_one_sided),
     "zero_centered": Penalty(zero_centered),
-    "dragan": Penalty(dragan, needs_fake=False, couples=True),
+    "dragan": Penalty(dragan, couples=True),
     "max_gradient": Penalty(max_gradient, couples=True),
 }
 
