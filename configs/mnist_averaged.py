@@ -37,6 +37,7 @@ for _player, _rate in {"generator": 1e-3, "discriminator": 4e-3}.items():
         f"optimizer.{_player}.name": "adam",
         f"optimizer.{_player}.learning_rate": _rate,
         f"optimizer.{_player}.b1": 0.5,
+        f"optimizer.{_player}.schedule.name": "exponential",
         f"optimizer.{_player}.schedule.decay": 1.0001,
     }
 

@@ -72,7 +72,8 @@ from jaxgan.sweep.statistics import mean_interval
 
 def adam(*, learning_rate: float, decay: float) -> dict[str, object]:
     """Adam for both players, in place of the paper's SGD."""
-    fields = {"name": "adam", "learning_rate": learning_rate, "b1": 0.5, "schedule.decay": decay}
+    fields = {"name": "adam", "learning_rate": learning_rate, "b1": 0.5}
+    fields |= {"schedule.name": "exponential", "schedule.decay": decay}
     players = ("generator", "discriminator")
     return {f"optimizer.{player}.{key}": x for player in players for key, x in fields.items()}
 

@@ -102,6 +102,12 @@ def test_every_ablation_has_settings_of_existing_fields(path):
     assert len({json.dumps(setting) for setting in sweep}) == len(sweep) > 1
 
 
+@pytest.mark.parametrize("name", ["mnist", "tfd", "digits"])
+def test_every_variant_of_table_1_fits_the_recipe_of_every_column(name):
+    for changes in table1.VARIANTS.values():
+        validate(update(table1.recipe(name), changes))
+
+
 def test_the_best_recipe_is_a_row_of_table_1():
     changed = update(files.read(ROOT / "configs" / "mnist.py"), table1.VARIANTS["averaged"])
     assert flatten(changed) == flatten(files.read(ROOT / "configs" / "mnist_averaged.py"))
