@@ -65,7 +65,7 @@ from experiments.dynamics import PLAYERS, kept, timed, write_result
 from jaxgan import errors
 from jaxgan.algorithm1 import accumulate_steps, zero_metrics
 from jaxgan.config import default, update
-from jaxgan.config.fields import not_a_choice
+from jaxgan.config.fields import invalid_choice_error
 from jaxgan.data.mixture import Mixture
 from jaxgan.errors import UserError
 from jaxgan.files import write_atomically
@@ -272,7 +272,7 @@ def read_flags() -> argparse.Namespace:
             setattr(flags, name, quick if flags.quick else full)
     for name in flags.method:
         if name not in METHODS:
-            raise not_a_choice("--method", name, METHODS)
+            raise invalid_choice_error("--method", name, METHODS)
     if flags.batch_size % len(MODES) or not 0 < flags.batch_size <= EXAMPLES:
         raise UserError(f"--batch_size={flags.batch_size} must be a multiple of the {len(MODES)} modes.")
     if flags.steps < LOOKS or min(flags.seeds, flags.width, flags.layers) < 1:

@@ -42,7 +42,7 @@ from experiments.ablations import small_digits
 from experiments.dynamics import write_result
 from jaxgan import errors
 from jaxgan.config import update
-from jaxgan.config.fields import not_a_choice
+from jaxgan.config.fields import invalid_choice_error
 from jaxgan.errors import UserError
 from jaxgan.files import write_atomically
 from jaxgan.run import plots
@@ -185,7 +185,7 @@ def main() -> None:
     names = ["momentum"] if flags.quick and flags.cures is None else names
     for name in names:
         if name not in cures(flags.quick):
-            raise not_a_choice("--cures", name, cures(flags.quick))
+            raise invalid_choice_error("--cures", name, cures(flags.quick))
     epochs = (0.4 if flags.quick else 20) if flags.epochs is None else flags.epochs
     seeds = (3 if flags.quick else 10) if flags.seeds is None else flags.seeds
     if epochs * EPOCH < 1 or seeds < 1:

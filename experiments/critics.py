@@ -72,7 +72,7 @@ import optax
 from experiments.dynamics import kept, write_result
 from jaxgan import errors
 from jaxgan.config import default, update
-from jaxgan.config.fields import not_a_choice
+from jaxgan.config.fields import invalid_choice_error
 from jaxgan.errors import UserError
 from jaxgan.files import write_atomically
 from jaxgan.game.batches import Batch, Frame, local_indices, sample_noise
@@ -421,7 +421,7 @@ def main() -> None:
     seeds = (1 if flags.quick else 3) if flags.seeds is None else flags.seeds
     for name in names:
         if name not in METHODS:
-            raise not_a_choice("--method", name, METHODS)
+            raise invalid_choice_error("--method", name, METHODS)
     if steps < LOOKS or batch_size < 1 or seeds < 1:
         raise UserError(
             f"--steps={steps} must be {LOOKS} or more, --batch_size={batch_size} and --seeds={seeds} 1 or more."

@@ -59,7 +59,7 @@ import numpy as np
 from experiments import dynamics
 from experiments.dynamics import Game, sgd
 from jaxgan import errors
-from jaxgan.config.fields import not_a_choice
+from jaxgan.config.fields import invalid_choice_error
 from jaxgan.errors import UserError
 from jaxgan.files import write_atomically
 from jaxgan.game.hparams import HParams
@@ -421,7 +421,7 @@ def read_flags() -> argparse.Namespace:
     for key, choices in (("method", METHODS), ("update", UPDATES)):
         for name in getattr(flags, key):
             if name not in choices:
-                raise not_a_choice(f"--{key}", name, choices)
+                raise invalid_choice_error(f"--{key}", name, choices)
     if not flags.learning_rate > 0 or flags.d_steps < 1 or (flags.weight is not None and not flags.weight > 0):
         raise UserError(
             f"--learning_rate={flags.learning_rate} and --weight={flags.weight} must be above 0, and "

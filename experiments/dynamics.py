@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgan.algorithm1 import train_step
-from jaxgan.augment import Nothing
+from jaxgan.augment import NoAugment
 from jaxgan.config import default, fingerprint, update
 from jaxgan.files import write_atomically
 from jaxgan.game.batches import TrainingSet
@@ -71,7 +71,7 @@ def dirac(changes: Mapping[str, Any], *, noise: bool = False, batch_size: int = 
 
 
 @dataclass(frozen=True)
-class QuantileNoise(Nothing):
+class QuantileNoise(NoAugment):
     """Instance noise in expectation: the same normal quantiles in every minibatch, with mean 0 and variance 1.
 
     The random noise of `augment.name=instance_noise` moves every step by chance; a rate is that of the mean step. As D

@@ -57,7 +57,7 @@ from experiments.dynamics import at_once, write_result
 from jaxgan import errors
 from jaxgan.algorithm1 import accumulate_steps, zero_metrics
 from jaxgan.config import default, update
-from jaxgan.config.fields import not_a_choice
+from jaxgan.config.fields import invalid_choice_error
 from jaxgan.data import mixture
 from jaxgan.errors import UserError
 from jaxgan.files import write_atomically
@@ -329,7 +329,7 @@ def main() -> None:
     seeds = (1 if flags.quick else 2) if flags.seeds is None else flags.seeds
     for name in names:
         if name not in TRAINED:
-            raise not_a_choice("--divergence", name, TRAINED)
+            raise invalid_choice_error("--divergence", name, TRAINED)
     if steps < 1 or seeds < 1:
         raise UserError(f"--steps={steps} and --seeds={seeds} must be 1 or more.")
 

@@ -42,7 +42,7 @@ import numpy as np
 
 from experiments.dynamics import kept, write_result
 from jaxgan import errors
-from jaxgan.config.fields import not_a_choice
+from jaxgan.config.fields import invalid_choice_error
 from jaxgan.errors import UserError
 from jaxgan.files import write_atomically
 from jaxgan.metrics import prdc
@@ -548,7 +548,7 @@ def main() -> None:
     repeats = (1 if flags.quick else 10) if flags.repeats is None else flags.repeats
     for name in names:
         if name not in CHECKS:
-            raise not_a_choice("--check", name, CHECKS)
+            raise invalid_choice_error("--check", name, CHECKS)
     if repeats < 1 or flags.seed < 0:
         raise UserError(f"--repeats={repeats} must be 1 or more, --seed={flags.seed} 0 or more.")
 

@@ -33,7 +33,7 @@ import jaxgan
 from experiments.dynamics import write_result
 from jaxgan import data, errors, train
 from jaxgan.config import update, validate
-from jaxgan.config.fields import not_a_choice
+from jaxgan.config.fields import invalid_choice_error
 from jaxgan.config.files import override
 from jaxgan.data.decode import decode, encode
 from jaxgan.evaluate import measurer
@@ -131,7 +131,7 @@ def main() -> int:
     flags, changes = parser.parse_known_args()
     for name in flags.recipe:
         if name not in RECIPES:
-            raise not_a_choice("--recipe", name, RECIPES)
+            raise invalid_choice_error("--recipe", name, RECIPES)
     places = {(name, seed): flags.out / f"{name}_{seed}" for seed in flags.seeds for name in flags.recipe}
     for (name, seed), place in places.items():
         if not flags.finished and numbers_of(place) is None:

@@ -73,7 +73,7 @@ from configs import ring8
 from experiments.dynamics import PLAYERS, kept, timed, write_result
 from jaxgan import errors
 from jaxgan.config import default, flatten, update, validate
-from jaxgan.config.fields import not_a_choice
+from jaxgan.config.fields import invalid_choice_error
 from jaxgan.data.mixture import NAMED
 from jaxgan.errors import UserError
 from jaxgan.files import write_atomically
@@ -507,7 +507,7 @@ def checked(flags: argparse.Namespace) -> argparse.Namespace:
         raise UserError(f"--width={flags.width} must be above 0 and at most 1.")
     for loss in flags.losses:
         if loss not in DEFAULTS["losses"]:
-            raise not_a_choice("--losses", loss, DEFAULTS["losses"])
+            raise invalid_choice_error("--losses", loss, DEFAULTS["losses"])
     if min(flags.veegan_steps, flags.pacgan_steps, flags.rate_steps) < LOOKS:
         raise UserError(f"--veegan_steps, --pacgan_steps and --rate_steps must be {LOOKS} or more.")
     return flags

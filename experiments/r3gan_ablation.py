@@ -55,7 +55,7 @@ from experiments import sweeps
 from experiments.dynamics import write_result
 from jaxgan import errors
 from jaxgan.config import default, update
-from jaxgan.config.fields import not_a_choice
+from jaxgan.config.fields import invalid_choice_error
 from jaxgan.errors import UserError
 from jaxgan.files import write_atomically
 from jaxgan.run import plots
@@ -244,7 +244,7 @@ def main() -> None:
     parser.add_argument("--gamma", type=float, help="weight of R1 and of R2 (default: .3; stacked: 1)")
     flags = parser.parse_args()
     if flags.part not in PARTS:
-        raise not_a_choice("--part", flags.part, PARTS)
+        raise invalid_choice_error("--part", flags.part, PARTS)
     part = parts(flags.part)
     base = update(part.base, part.quick if flags.quick else {"train.steps": part.steps})
     base = update(base, {} if flags.steps is None else {"train.steps": flags.steps})

@@ -315,12 +315,12 @@ def _with_width(
     Args:
       states: the steps and the states of checkpoints.
     """
-    wanted = ema.Snapshot(ema.gamma_of(width), step)
+    wanted = ema.Snapshot(ema.gamma_from_sigma_rel(width), step)
     places = [i for i, average in enumerate(gan.averages.rules) if average.kind == "gamma"]
     if not places:
         raise UserError("a width is put together from power-function averages; train with generator.ema.gamma=(...).")
     found = [(ema.Snapshot(gan.averages.rules[i].number, n), old.averages[i]) for n, old in states for i in places]
-    weights, error = ema.combination([snapshot for snapshot, _ in found], wanted)
+    weights, error = ema.posthoc_weights([snapshot for snapshot, _ in found], wanted)
     if error > MAX_WIDTH_ERROR:
         raise UserError(
             f"the averages of {len(found) // len(places)} checkpoints cannot make one of width {width:g}: its weights "
