@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgan.algorithm1 import train_step
-from jaxgan.augment import Nothing
+from jaxgan.augment import NoAugment
 from jaxgan.config import default, update
 from jaxgan.game.batches import TrainingSet
 from jaxgan.game.build import build
@@ -65,7 +65,7 @@ def dirac(changes: Mapping[str, Any], *, noise: bool = False, batch_size: int = 
 
 
 @dataclass(frozen=True)
-class QuantileNoise(Nothing):
+class QuantileNoise(NoAugment):
     """Instance noise in expectation: the same normal quantiles in every minibatch, with mean 0 and variance 1.
 
     `augment.name=instance_noise` makes every step random, while a rate is that of the mean step. As D is linear here,

@@ -20,7 +20,7 @@ import numpy as np
 
 from jaxgan import errors
 from jaxgan.config import fingerprint
-from jaxgan.config.fields import not_a_choice
+from jaxgan.config.fields import invalid_choice_error
 from jaxgan.files import write_atomically
 from jaxgan.sweep.statistics import LEVEL, MIN_SEEDS, paired_difference
 
@@ -71,7 +71,7 @@ def check_choices(flag: str, values: Iterable[str], choices: Iterable[str]) -> N
     """Raises a `UserError` if one of the values of `flag` is not among the choices."""
     for value in values:
         if value not in choices:
-            raise not_a_choice(flag, value, choices)
+            raise invalid_choice_error(flag, value, choices)
 
 
 def run(main: Callable[[], int | None]) -> None:

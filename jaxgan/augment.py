@@ -1,9 +1,9 @@
-"""What x and G(z) go through on their way to D: the same law for both, in D's step, G's step and the penalties.
+"""Augmentations of D's input, with the same distribution for real and fake: in D's step, G's step and the penalties.
 
-Penalties differentiate through it, with respect to the example as it was (as R3GAN's do). `discriminate` and the
-metrics see examples as they are. An augmentation is a function of examples, a key per example, and a state: arrays that
-it updates once per update of D (`update`), `()` where it has none. Numbers are for values in [-1, 1], to which others
-are mapped and from which they are mapped back.
+Penalties differentiate through the augmentation, with respect to the original example (as in R3GAN). The Python API and
+the metrics evaluate D without it. An augmentation is a function of examples, a key per example, and a state: arrays
+updated once per update of D (`update`), or `()`. Magnitudes are for values in [-1, 1]; data in another range are mapped
+there and back.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import jax.numpy as jnp
 
 from jaxgan.errors import UserError
 from jaxgan.networks.layers import DataSpec, check_images, check_one_of
-from jaxgan.schedules import between, check_between
+from jaxgan.schedules import check_interpolation, interpolate
 
 
 def _uniform(key: jax.Array, low: float, high: float) -> jax.Array:
@@ -39,8 +39,8 @@ def _check_bounded_images(name: str, data: DataSpec | None) -> None:
 
 
 @dataclass(frozen=True)
-class Nothing:
-    """Examples as they are."""
+class NoAugment:
+    """No augmentation; the base class of the others."""
 
     data: DataSpec | None = None
 
@@ -57,7 +57,7 @@ class Nothing:
 
 
 @dataclass(frozen=True)
-class Flip(Nothing):
+class Flip(NoAugment):
     """Horizontal mirror images."""
 
     probability: float = 0.5
@@ -73,16 +73,16 @@ class Flip(Nothing):
 
 
 @dataclass(frozen=True)
-class InstanceNoise(Nothing):
-    """Normal noise whose deviation falls to 0 (arXiv:1610.04490); the state counts updates of D."""
+class InstanceNoise(NoAugment):
+    """Gaussian noise whose standard deviation decays to 0 (arXiv:1610.04490); the state counts updates of D."""
 
-    deviation: float = 0.1  # at the start, in the unit of the data
+    deviation: float = 0.1  # initial standard deviation, in the data's units
     steps: float = 10_000.0  # updates of D until it is `final`
     final: float = 0.0
     shape: str = "linear"  # of the way there: constant | linear | cosine | exponential
 
     def check(self) -> None:
-        check_between("augment", self.shape, self.deviation, self.final)
+        check_interpolation("augment", self.shape, self.deviation, self.final)
         if not self.steps > 0:
             raise UserError(f"augment.steps must be above 0, not {self.steps}.")
 
@@ -90,7 +90,7 @@ class InstanceNoise(Nothing):
         return jnp.zeros((), jnp.uint32)
 
     def __call__(self, x: jax.Array, keys: jax.Array, state: Any) -> jax.Array:
-        deviation = between(self.shape, self.deviation, self.final, done=state.astype(jnp.float32) / self.steps)
+        deviation = interpolate(self.shape, self.deviation, self.final, progress=state.astype(jnp.float32) / self.steps)
         noise = jax.vmap(lambda key: jax.random.normal(key, x.shape[1:]))(keys)
         return x + deviation * noise
 
@@ -102,7 +102,7 @@ PARTS = ("color", "translation", "cutout")
 
 
 @dataclass(frozen=True)
-class DiffAugment(Nothing):
+class DiffAugment(NoAugment):
     """DiffAugment (arXiv:2006.10738), each part once per image, in the order given."""
 
     policy: Sequence[str] = PARTS  # of color, translation, cutout
@@ -113,7 +113,7 @@ class DiffAugment(Nothing):
         _check_bounded_images("diffaugment", self.data)
 
     def __call__(self, x: jax.Array, keys: jax.Array, state: Any) -> jax.Array:
-        parts = {"color": _color, "translation": _translated, "cutout": _cut_out}
+        parts = {"color": _color, "translation": _translate, "cutout": _cutout}
 
         def change(image: jax.Array, key: jax.Array) -> jax.Array:
             for i, part in enumerate(self.policy):
@@ -133,16 +133,16 @@ def _color(image: jax.Array, key: jax.Array) -> jax.Array:
     return (image - mean) * _uniform(contrast, 0.5, 1.5) + mean
 
 
-def _translated(image: jax.Array, key: jax.Array) -> jax.Array:
-    """A shift by up to an eighth of each side, zeros (mid-grey) where nothing comes in."""
+def _translate(image: jax.Array, key: jax.Array) -> jax.Array:
+    """Shifts by up to an eighth of each side, padding with zeros (mid-grey)."""
     margins = [int(side / 8 + 0.5) for side in image.shape[:2]]
     padded = jnp.pad(image, [*((m, m) for m in margins), (0, 0)])
     starts = [jax.random.randint(k, (), 0, 2 * m + 1) for k, m in zip(jax.random.split(key), margins, strict=True)]
     return jax.lax.dynamic_slice(padded, (*starts, 0), image.shape)
 
 
-def _cut_out(image: jax.Array, key: jax.Array) -> jax.Array:
-    """Zeros in a rectangle of half of each side, whose centre is anywhere in the image."""
+def _cutout(image: jax.Array, key: jax.Array) -> jax.Array:
+    """Zeros a rectangle of half the height and width, centred anywhere in the image."""
     keep = []
     for axis, k in enumerate(jax.random.split(key)):
         side = image.shape[axis]
@@ -153,11 +153,11 @@ def _cut_out(image: jax.Array, key: jax.Array) -> jax.Array:
     return jnp.where((keep[0][:, None] | keep[1][None])[..., None], image, 0.0)
 
 
-class Strength(NamedTuple):
+class AdaState(NamedTuple):
     """The state of adaptive augmentation."""
 
-    p: jax.Array  # float32, the probability of each change
-    signs: jax.Array  # float32, sum of the mean signs of D's logits on data since p last moved
+    p: jax.Array  # float32, the probability of each transform
+    signs: jax.Array  # float32, sum of the mean signs of D's logits on data since the last change of p
     count: jax.Array  # uint32, updates of D
 
 
@@ -165,19 +165,19 @@ SETS = ("blit", "color")
 
 
 @dataclass(frozen=True)
-class Ada(Nothing):
-    """The exact part of StyleGAN2-ADA's changes (arXiv:2006.06676), each with probability p, which adapts.
+class Ada(NoAugment):
+    """StyleGAN2-ADA (arXiv:2006.06676) without transforms that resample, each applied with an adaptive probability p.
 
     `blit`: mirror image, quarter turns, whole-pixel shifts with reflected borders. `color`: brightness, contrast, luma
-    flip, and for 3 channels hue and saturation. (Scaling, rotation and filters, which resample, are left out.) Every
+    flip, and for 3 channels hue and saturation. (Left out: scaling, rotation and filters.) Every
     `interval` updates of D, p rises where the mean sign of its logits on data is above `target`, and falls below it.
     """
 
     sets: Sequence[str] = SETS  # of blit, color
     target: float = 0.6
-    images: float = 500_000.0  # that p takes from 0 to 1
+    images: float = 500_000.0  # shown to D while p rises from 0 to 1 at full speed
     interval: int = 4  # updates of D
-    NEEDS_SIGN = True  # of D's logits
+    NEEDS_SIGN = True  # the sign of D's logits must be its decision
 
     def check(self) -> None:
         _check_ada(self.sets, self.data)
@@ -187,22 +187,22 @@ class Ada(Nothing):
                 f"augment.interval={self.interval} above 0."
             )
 
-    def init(self) -> Strength:
-        return Strength(jnp.zeros(()), jnp.zeros(()), jnp.zeros((), jnp.uint32))
+    def init(self) -> AdaState:
+        return AdaState(jnp.zeros(()), jnp.zeros(()), jnp.zeros((), jnp.uint32))
 
     def __call__(self, x: jax.Array, keys: jax.Array, state: Any) -> jax.Array:
-        return _per_image(x, keys, self.data, lambda image, key: _changed(image, key, state.p, self.sets))
+        return _per_image(x, keys, self.data, lambda image, key: _ada(image, key, state.p, self.sets))
 
-    def update(self, state: Any, real_logits: jax.Array) -> Strength:
+    def update(self, state: Any, real_logits: jax.Array) -> AdaState:
         signs, count = state.signs + jnp.mean(jnp.sign(real_logits)), state.count + 1
         due = count % jnp.uint32(self.interval) == 0
         step = real_logits.shape[0] * self.interval / self.images
         p = jnp.maximum(state.p + jnp.sign(signs / self.interval - self.target) * step, 0.0)
-        return Strength(jnp.where(due, p, state.p), jnp.where(due, 0.0, signs), count)
+        return AdaState(jnp.where(due, p, state.p), jnp.where(due, 0.0, signs), count)
 
 
 @dataclass(frozen=True)
-class AdaSchedule(Nothing):
+class AdaSchedule(NoAugment):
     """`Ada` whose p goes from `start` to `final` and stays, along half a cosine in R3GAN (arXiv:2501.05441)."""
 
     sets: Sequence[str] = SETS  # of blit, color
@@ -213,7 +213,7 @@ class AdaSchedule(Nothing):
 
     def check(self) -> None:
         _check_ada(self.sets, self.data)
-        check_between("augment", self.shape, self.start, self.final)
+        check_interpolation("augment", self.shape, self.start, self.final)
         if not self.steps > 0:
             raise UserError(f"augment.steps must be above 0, not {self.steps}.")
 
@@ -221,8 +221,8 @@ class AdaSchedule(Nothing):
         return jnp.zeros((), jnp.uint32)
 
     def __call__(self, x: jax.Array, keys: jax.Array, state: Any) -> jax.Array:
-        p = between(self.shape, self.start, self.final, done=state.astype(jnp.float32) / self.steps)
-        return _per_image(x, keys, self.data, lambda image, key: _changed(image, key, p, self.sets))
+        p = interpolate(self.shape, self.start, self.final, progress=state.astype(jnp.float32) / self.steps)
+        return _per_image(x, keys, self.data, lambda image, key: _ada(image, key, p, self.sets))
 
     def update(self, state: Any, real_logits: jax.Array) -> jax.Array:
         return state + 1
@@ -238,23 +238,23 @@ def _check_ada(sets: Sequence[str], data: DataSpec | None) -> None:
         raise UserError(f"augment.sets=color is for 1 or 3 channels, not {data.shape[2]}.")
 
 
-def _changed(image: jax.Array, key: jax.Array, p: jax.Array, sets: Sequence[str]) -> jax.Array:
+def _ada(image: jax.Array, key: jax.Array, p: jax.Array, sets: Sequence[str]) -> jax.Array:
     key_blit, key_color = jax.random.split(key)
-    image = _blitted(image, key_blit, p) if "blit" in sets else image
-    return _recolored(image, key_color, p) if "color" in sets else image
+    image = _blit(image, key_blit, p) if "blit" in sets else image
+    return _color_transform(image, key_color, p) if "color" in sets else image
 
 
-def _happens(key: jax.Array, p: jax.Array) -> jax.Array:
+def _bernoulli(key: jax.Array, p: jax.Array) -> jax.Array:
     return jax.random.uniform(key) < p
 
 
-def _blitted(image: jax.Array, key: jax.Array, p: jax.Array) -> jax.Array:
+def _blit(image: jax.Array, key: jax.Array, p: jax.Array) -> jax.Array:
     """Mirror image (a fair coin, with probability p), quarter turns, shifts of up to an eighth of each side."""
     keys = jax.random.split(key, 7)
-    image = jnp.where(_happens(keys[0], p) & _happens(keys[1], jnp.asarray(0.5)), image[:, ::-1], image)
-    turns = jnp.where(_happens(keys[2], p), jax.random.randint(keys[3], (), 0, 4), 0)
+    image = jnp.where(_bernoulli(keys[0], p) & _bernoulli(keys[1], jnp.asarray(0.5)), image[:, ::-1], image)
+    turns = jnp.where(_bernoulli(keys[2], p), jax.random.randint(keys[3], (), 0, 4), 0)
     image = jax.lax.select_n(turns, *(jnp.rot90(image, k) for k in range(4)))
-    shifted = _happens(keys[4], p)
+    shifted = _bernoulli(keys[4], p)
     for axis, k in enumerate(keys[5:]):
         side = image.shape[axis]
         shift = jnp.where(shifted, jnp.round(_uniform(k, -0.125, 0.125) * side), 0.0).astype(jnp.int32)
@@ -263,27 +263,27 @@ def _blitted(image: jax.Array, key: jax.Array, p: jax.Array) -> jax.Array:
     return image
 
 
-def _recolored(image: jax.Array, key: jax.Array, p: jax.Array) -> jax.Array:
+def _color_transform(image: jax.Array, key: jax.Array, p: jax.Array) -> jax.Array:
     """Brightness, contrast, luma flip, hue and saturation, as one affine map of the channels."""
     keys = jax.random.split(key, 10)
     normal = lambda i: jax.random.normal(keys[i])  # noqa: E731
-    brightness = jnp.where(_happens(keys[0], p), 0.2 * normal(1), 0.0)
-    contrast = jnp.where(_happens(keys[2], p), jnp.exp2(0.5 * normal(3)), 1.0)
-    flipped = _happens(keys[4], p) & _happens(keys[5], jnp.asarray(0.5))
-    luma = jnp.where(flipped, -1.0, 1.0)  # what becomes of (1, 1, 1) / sqrt 3
+    brightness = jnp.where(_bernoulli(keys[0], p), 0.2 * normal(1), 0.0)
+    contrast = jnp.where(_bernoulli(keys[2], p), jnp.exp2(0.5 * normal(3)), 1.0)
+    flipped = _bernoulli(keys[4], p) & _bernoulli(keys[5], jnp.asarray(0.5))
+    luma = jnp.where(flipped, -1.0, 1.0)  # eigenvalue of the grey axis (1, 1, 1) / sqrt 3
     if image.shape[2] == 1:
         return luma * contrast * (image + brightness)
-    angle = jnp.where(_happens(keys[6], p), _uniform(keys[7], -math.pi, math.pi), 0.0)
-    saturation = jnp.where(_happens(keys[8], p), jnp.exp2(normal(9)), 1.0)
+    angle = jnp.where(_bernoulli(keys[6], p), _uniform(keys[7], -math.pi, math.pi), 0.0)
+    saturation = jnp.where(_bernoulli(keys[8], p), jnp.exp2(normal(9)), 1.0)
     axis = jnp.full((3, 3), 1 / 3)
     cross = jnp.array([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]]) / math.sqrt(3)
-    around = (jnp.eye(3) - axis) * jnp.cos(angle) + cross * jnp.sin(angle)  # turns what is not grey
+    around = (jnp.eye(3) - axis) * jnp.cos(angle) + cross * jnp.sin(angle)  # rotates the chroma plane
     matrix = contrast * (luma * axis + saturation * around)
     return jnp.einsum("hwc,dc->hwd", image + brightness, matrix, precision="highest")
 
 
 AUGMENTS = {
-    "none": Nothing,
+    "none": NoAugment,
     "flip": Flip,
     "instance_noise": InstanceNoise,
     "diffaugment": DiffAugment,

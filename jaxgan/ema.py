@@ -1,8 +1,8 @@
 """Exponential and power-function EMAs of theta_g, whose samples are better than those of theta_g itself.
 
-Each is a rule for how much of the old average an update keeps; one line does the rest. What a run keeps is in
-`generator.ema`; `gan.sample(..., ema=NAME)` draws from any of them. Of power-function averages, kept at several steps,
-any other one can be put together afterwards (`reconstruct`).
+An average is a rule for the EMA decay at each update. `generator.ema` lists those that a run tracks;
+`gan.sample(..., ema=NAME)` uses any of them. Other power-function averages can be reconstructed after training from
+snapshots at several steps (`reconstruct`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import optax
 from ml_collections import ConfigDict
 
 from jaxgan.errors import UserError
-from jaxgan.schedules import between
+from jaxgan.schedules import interpolate
 
 
 class Average(NamedTuple):
@@ -76,7 +76,7 @@ def ema_decay(rule: Average, t: jax.Array, *, m: int, rampup: float, warmup: flo
         return (1.0 - 1.0 / t) ** (rule.number + 1.0)
     half_life = jnp.asarray(rule.number, jnp.float32)
     if warmup:
-        half_life = between("cosine", 0.0, half_life, done=m * t / warmup)
+        half_life = interpolate("cosine", 0.0, half_life, progress=m * t / warmup)
     if rampup:
         half_life = jnp.minimum(half_life, rampup * m * t)
     return jnp.exp2(-m / jnp.maximum(half_life, 1e-8))
@@ -85,7 +85,7 @@ def ema_decay(rule: Average, t: jax.Array, *, m: int, rampup: float, warmup: flo
 def update_ema(average: optax.Params, theta_g: optax.Params, decay: jax.Array) -> optax.Params:
     """decay * average + (1 - decay) * theta_g.
 
-    In float32 an average of w does not notice a theta_g nearer than about 6e-8 |w| / (1 - decay).
+    In float32 the average does not move if theta_g is within about 6e-8 |w| / (1 - decay) of its value w.
     """
     return jax.tree.map(lambda old, new: new + decay * (old - new), average, theta_g)
 
@@ -94,13 +94,13 @@ def update_ema(average: optax.Params, theta_g: optax.Params, decay: jax.Array) -
 
 
 class Snapshot(NamedTuple):
-    """A power-function average as a checkpoint keeps it."""
+    """A power-function average stored in a checkpoint."""
 
     gamma: float
     step: int
 
 
-def width_of(gamma: float) -> float:
+def sigma_rel(gamma: float) -> float:
     """The relative width of a power-function average: the standard deviation of its weights over the length of the run.
 
     sqrt((g + 1) / ((g + 2)^2 (g + 3))), .2357 for gamma 1.
@@ -108,44 +108,43 @@ def width_of(gamma: float) -> float:
     return math.sqrt((gamma + 1) / ((gamma + 2) ** 2 * (gamma + 3)))
 
 
-def gamma_of(width: float) -> float:
-    """The gamma of 0 or more whose average has this relative width.
+def gamma_from_sigma_rel(width: float) -> float:
+    """The gamma >= 0 of the power-function average with a given relative width.
 
     Raises:
-      UserError: a width that none has.
+      UserError: no gamma has this width.
     """
-    if not 0 < width <= width_of(0.0):
-        raise UserError(f"the relative width of an average is above 0 and at most {width_of(0.0):.4f}, not {width}.")
+    if not 0 < width <= sigma_rel(0.0):
+        raise UserError(f"the relative width of an average is above 0 and at most {sigma_rel(0.0):.4f}, not {width}.")
     roots = np.roots([1.0, 7.0, 16 - width**-2, 12 - width**-2])
     return max(float(roots.real[np.abs(roots.imag) < 1e-6].max()), 0.0)
 
 
-def overlap(a: Snapshot, b: Snapshot) -> float:
+def profile_inner_product(a: Snapshot, b: Snapshot) -> float:
     """The integral of the product of two profiles p(t) = (g + 1) t^g / step^(g + 1) on [0, step]."""
     ratio = (a.step / b.step) ** (b.gamma if a.step < b.step else -a.gamma)
     return (a.gamma + 1) * (b.gamma + 1) * ratio / ((a.gamma + b.gamma + 1) * max(a.step, b.step))
 
 
-def combination(snapshots: Sequence[Snapshot], wanted: Snapshot) -> tuple[np.ndarray, float]:
-    """The weights with which averages make the wanted one.
+def posthoc_weights(snapshots: Sequence[Snapshot], wanted: Snapshot) -> tuple[np.ndarray, float]:
+    """Weights of snapshots that approximate the wanted average.
 
-    Those whose combined profile is nearest to its profile in the mean square, then divided by their sum, as the authors
-    do.
+    The least-squares fit of the wanted profile by the snapshots' profiles, normalized to sum 1 as in the authors' code.
 
     Returns:
-      [snapshots] float64 of sum 1, and how far the profiles are apart: the norm of their difference over that of the
+      [snapshots] float64 of sum 1, and the relative error: the norm of the difference of the profiles over that of the
       wanted one.
     """
-    products = np.array([[overlap(a, b) for b in snapshots] for a in snapshots])
-    goal = np.array([overlap(a, wanted) for a in snapshots])
+    products = np.array([[profile_inner_product(a, b) for b in snapshots] for a in snapshots])
+    goal = np.array([profile_inner_product(a, wanted) for a in snapshots])
     weights = np.linalg.lstsq(products, goal, rcond=None)[0]
     weights = weights / weights.sum()
-    square = weights @ products @ weights - 2 * weights @ goal + overlap(wanted, wanted)
-    return weights, math.sqrt(max(square, 0.0) / overlap(wanted, wanted))
+    square = weights @ products @ weights - 2 * weights @ goal + profile_inner_product(wanted, wanted)
+    return weights, math.sqrt(max(square, 0.0) / profile_inner_product(wanted, wanted))
 
 
 def reconstruct(averages: Iterable[optax.Params], weights: Iterable[float]) -> optax.Params:
-    """The sum of averages times their weights (`combination`), added up in float64, of the type of the averages."""
+    """The weighted sum of averages (`posthoc_weights`), accumulated in float64, returned as float32."""
     weighted = (jax.tree.map(lambda a, w=w: w * np.asarray(a, np.float64), tree)
                 for tree, w in zip(averages, weights, strict=True))  # fmt: skip
     total = next(weighted)

@@ -1,6 +1,6 @@
-"""The players' optimizers, on optax. The attributes of each are its fields of the configuration.
+"""The players' optimizers, on optax. The attributes of each are its config fields.
 
-Numbers are traced (`hparams.py`), so an optimizer is built inside the step.
+Hyperparameters are traced (`game/hparams.py`), so an optimizer is built inside the step.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import optax
 from jaxgan.errors import UserError
 
 
-class Epochs(NamedTuple):
-    """What turns a player's updates into passes over the data."""
+class EpochSize(NamedTuple):
+    """Converts a player's updates into epochs."""
 
-    examples_per_update: int  # real examples that D sees for one update of this player
+    examples_per_update: int  # real examples per update of this player
     examples: int  # in the training set
 
 
@@ -47,7 +47,7 @@ class SGD:
     def check(self) -> None:
         _check(self, ("momentum",))
 
-    def transformation(self, learning_rate: optax.Schedule, epochs: Epochs) -> optax.GradientTransformation:
+    def transformation(self, learning_rate: optax.Schedule, epochs: EpochSize) -> optax.GradientTransformation:
         """The optax transformation at a learning rate that follows its schedule."""
         del epochs
         return _classical_momentum(learning_rate, lambda count: jnp.asarray(self.momentum, jnp.float32))
@@ -68,7 +68,7 @@ class PaperSGD:
     def check(self) -> None:
         _check(self, ("momentum", "final_momentum"), ("learning_rate", "momentum_epochs"))
 
-    def transformation(self, learning_rate: optax.Schedule, epochs: Epochs) -> optax.GradientTransformation:
+    def transformation(self, learning_rate: optax.Schedule, epochs: EpochSize) -> optax.GradientTransformation:
         """The optax transformation at a learning rate that follows its schedule."""
 
         def momentum(count: jax.Array) -> jax.Array:
@@ -106,10 +106,10 @@ class Adam:
     def check(self) -> None:
         _check(self, ("b1", "b2"), ("learning_rate", "eps"))
 
-    def transformation(self, learning_rate: optax.Schedule, epochs: Epochs) -> optax.GradientTransformation:
+    def transformation(self, learning_rate: optax.Schedule, epochs: EpochSize) -> optax.GradientTransformation:
         """The optax transformation at a learning rate that follows its schedule."""
         del epochs
-        return _promoting(optax.adam(learning_rate, self.b1, self.b2, self.eps))
+        return _allow_dtype_promotion(optax.adam(learning_rate, self.b1, self.b2, self.eps))
 
 
 @dataclass(frozen=True)
@@ -123,17 +123,17 @@ class RMSProp:
     def check(self) -> None:
         _check(self, ("decay",), ("learning_rate", "eps"))
 
-    def transformation(self, learning_rate: optax.Schedule, epochs: Epochs) -> optax.GradientTransformation:
+    def transformation(self, learning_rate: optax.Schedule, epochs: EpochSize) -> optax.GradientTransformation:
         """The optax transformation at a learning rate that follows its schedule."""
         del epochs
-        return _promoting(optax.rmsprop(learning_rate, self.decay, self.eps))
+        return _allow_dtype_promotion(optax.rmsprop(learning_rate, self.decay, self.eps))
 
 
 OPTIMIZERS = {"sgd": SGD, "paper_sgd": PaperSGD, "adam": Adam, "rmsprop": RMSProp}
 
 
-def _promoting(original: optax.GradientTransformation) -> optax.GradientTransformation:
-    """An optax optimizer, which with traced numbers mixes dtypes inside."""
+def _allow_dtype_promotion(original: optax.GradientTransformation) -> optax.GradientTransformation:
+    """Allows dtype promotion inside an optax optimizer, which mixes dtypes if hyperparameters are traced."""
 
     def update(gradients, state, params=None):
         with jax.numpy_dtype_promotion("standard"):
@@ -142,28 +142,30 @@ def _promoting(original: optax.GradientTransformation) -> optax.GradientTransfor
     return optax.GradientTransformation(original.init, update)
 
 
-def scheduled(at: Callable[[jax.Array], optax.GradientTransformation]) -> optax.GradientTransformation:
-    """An optimizer whose numbers change: `at`(t) is that of the update before which t (uint32) were made.
+def with_scheduled_hparams(
+    make_at: Callable[[jax.Array], optax.GradientTransformation],
+) -> optax.GradientTransformation:
+    """An optimizer with scheduled hyperparameters: `make_at`(t) is the one to apply after t (uint32) updates.
 
-    Its state, which counts the updates, is the same for all t.
+    Its state, which counts the updates, has the same structure for all t.
     """
 
     def update(gradients, state, params=None):
         count = optax.tree.get_all_with_path(state, "count")[0][1]
-        return at(count).update(gradients, state, params)
+        return make_at(count).update(gradients, state, params)
 
-    return optax.GradientTransformation(at(jnp.zeros((), jnp.uint32)).init, update)
+    return optax.GradientTransformation(make_at(jnp.zeros((), jnp.uint32)).init, update)
 
 
 class OptimisticState(NamedTuple):
     count: jax.Array  # uint32, updates made
-    last: optax.Updates  # what the optimizer wanted the time before
+    last: optax.Updates  # the optimizer's previous update
 
 
 def optimistic() -> optax.GradientTransformation:
-    """Twice this update less the one before (optimistic mirror descent, arXiv:1711.00141); the first as it is.
+    """Twice the current update minus the previous one (optimistic mirror descent, arXiv:1711.00141).
 
-    After SGD: w <- w - 2 h g_t + h g_(t-1).
+    The first update is unchanged. After SGD: w <- w - 2 h g_t + h g_(t-1).
     """
 
     def init(params: optax.Params) -> OptimisticState:
@@ -193,9 +195,9 @@ def clip_weights(limit: float) -> optax.GradientTransformation:
 def limit_column_norm(limit: float) -> optax.GradientTransformation:
     """Keeps the norm of every unit's incoming weights at most `limit` (pylearn2's max_col_norm).
 
-    Comes last in a chain: shortens the update so that the weights it leads to obey. Weights are
-    parameters of rank 2 or more. Their last axis is the units, in kernels of transposed convolutions
-    (`transposed_kernel`) the last but one; biases are left alone.
+    Comes last in a chain: shortens the update so that the new weights obey the limit. Weights are
+    parameters of rank 2 or more. Their last axis indexes the units, in kernels of transposed convolutions
+    (`transposed_kernel`) the last but one; biases are unconstrained.
     """
 
     def update(updates, state, params):

@@ -1,8 +1,8 @@
-"""Numbers that change over training, each a function of how many updates were made; their fields may be traced.
+"""Schedules of hyperparameters, as functions of the number of updates made; their fields may be traced.
 
-A member of `SCHEDULES` is a section of the configuration for a number that stands elsewhere in it; `between` is the way
-itself, for numbers whose ends and length are fields of what they belong to (`augment.shape`, `generator.ema.rise`), and
-alone has an 'exponential' that arrives at its end.
+A member of `SCHEDULES` is a config section that schedules a number given elsewhere, such as a learning rate.
+`interpolate` is the underlying curve, for values whose end points are fields of another section (`augment.shape`,
+`generator.ema.rise`); only it has an 'exponential' that reaches its end point.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ def _at_least_one(name: str, value: float) -> None:
 
 @dataclass(frozen=True)
 class Constant:
-    """The same number in every update."""
+    """The same value in every update."""
 
     def __call__(self, base: jax.Array, t: jax.Array) -> jax.Array:
-        """base: float32 scalar, the number that is scheduled; t: uint32 scalar, updates made before this one."""
+        """base: float32 scalar, the initial value; t: uint32 scalar, updates made before this one."""
         return base
 
 
@@ -41,10 +41,10 @@ class Constant:
 class Exponential:
     """max(base / decay^t, minimum), as in goodfeli/adversarial."""
 
-    decay: float = 1.000004  # what the number is divided by in every update; traced as its logarithm
+    decay: float = 1.000004  # divisor per update; traced as its logarithm
     minimum: float = 1e-6
 
-    # 1.000004 has two digits in float32, its logarithm seven.
+    # float32 resolves 1.000004 - 1 to two digits, the logarithm to seven.
     TRACED_AS: ClassVar = {"decay": math.log}
 
     def check(self) -> None:
@@ -71,8 +71,8 @@ class Linear:
             )
 
     def __call__(self, base: jax.Array, t: jax.Array) -> jax.Array:
-        done = (t.astype(jnp.float32) - self.start) / (self.steps - self.start)
-        return between("linear", base, self.final, done=done)
+        progress = (t.astype(jnp.float32) - self.start) / (self.steps - self.start)
+        return interpolate("linear", base, self.final, progress=progress)
 
 
 @dataclass(frozen=True)
@@ -87,33 +87,33 @@ class Cosine:
         _not_negative("final", self.final)
 
     def __call__(self, base: jax.Array, t: jax.Array) -> jax.Array:
-        return between("cosine", base, self.final, done=t.astype(jnp.float32) / self.steps)
+        return interpolate("cosine", base, self.final, progress=t.astype(jnp.float32) / self.steps)
 
 
 SHAPES = ("constant", "linear", "cosine", "exponential")
 
 
-def between(shape: str, start: ArrayLike, final: ArrayLike, *, done: jax.Array) -> jax.Array:
-    """The number that goes from `start` to `final` as `done` goes from 0 to 1, and is constant outside.
+def interpolate(shape: str, start: ArrayLike, final: ArrayLike, *, progress: jax.Array) -> jax.Array:
+    """Interpolates from `start` to `final` as `progress` goes from 0 to 1; constant outside.
 
     Args:
-      shape: of `SHAPES`. 'constant' stays at start; 'exponential' has equal ratios, both ends being above 0.
+      shape: of `SHAPES`. 'constant' stays at start; 'exponential' is geometric, between end points above 0.
       start, final: float32 scalars.
-      done: float32 scalar.
+      progress: float32 scalar.
     """
-    done = jnp.clip(done, 0.0, 1.0)
+    progress = jnp.clip(progress, 0.0, 1.0)
     match shape:
         case "linear":
-            return start + (final - start) * done
+            return start + (final - start) * progress
         case "cosine":
-            return start + (final - start) * (1 - jnp.cos(jnp.pi * done)) / 2
+            return start + (final - start) * (1 - jnp.cos(jnp.pi * progress)) / 2
         case "exponential":
-            return start * (final / start) ** done
+            return start * (final / start) ** progress
     return jnp.asarray(start, jnp.float32)
 
 
-def check_between(what: str, shape: str, *ends: float) -> None:
-    """Raises UserError where a section's `shape` and its ends make no way for `between`."""
+def check_interpolation(what: str, shape: str, *ends: float) -> None:
+    """Raises UserError if `interpolate` does not support a section's `shape` with its end points."""
     if shape not in SHAPES:
         raise UserError(f"{what}.shape must be one of {', '.join(SHAPES)}, not {shape!r}.")
     if not all(end >= 0 for end in ends) or (shape == "exponential" and not all(end > 0 for end in ends)):

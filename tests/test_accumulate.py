@@ -7,7 +7,7 @@ import pytest
 import zoo_games as zoo
 
 from jaxgan.algorithm1 import train_step
-from jaxgan.augment import Ada, Strength
+from jaxgan.augment import Ada, AdaState
 from jaxgan.config import default, update, validate
 from jaxgan.errors import UserError
 from jaxgan.game.batches import Batch
@@ -43,7 +43,7 @@ def test_parts_of_a_minibatch_make_the_update_of_the_whole(name, monkeypatch):
     games = [zoo.game("parts", COMMON | GAMES[name] | {"train.accumulate": parts}) for parts in (1, 3)]
     start = zoo.compiled(games[0].gan.init)(games[0].hparams)
     if name == "terms":  # ADA's p moves in the first step
-        moved = Strength(jnp.float32(0.5), jnp.float32(0.3), jnp.uint32(3))
+        moved = AdaState(jnp.float32(0.5), jnp.float32(0.3), jnp.uint32(3))
         stats = start.discriminator.stats | {AUGMENT: moved}
         start = start._replace(discriminator=start.discriminator._replace(stats=stats))
     found = []

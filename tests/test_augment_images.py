@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgan.augment import Ada, AdaSchedule, DiffAugment, InstanceNoise, Strength, _blitted, _recolored
+from jaxgan.augment import Ada, AdaSchedule, AdaState, DiffAugment, InstanceNoise, _blit, _color_transform
 from jaxgan.errors import UserError
 from jaxgan.networks.layers import DataSpec
 
@@ -47,7 +47,7 @@ def test_ada_at_0_is_the_identity_and_at_1_a_permutation_of_pixels():
     still = Ada(RGB)(X, KEYS, Ada(RGB).init())
     np.testing.assert_allclose(still, X, atol=1e-6)
     image = jnp.arange(64.0).reshape(8, 8, 1)
-    seen = np.stack([np.asarray(_blitted(image, key, jnp.asarray(1.0))) for key in KEYS[:60]])
+    seen = np.stack([np.asarray(_blit(image, key, jnp.asarray(1.0))) for key in KEYS[:60]])
     assert set(np.unique(seen)) <= set(range(64))
     inner = seen[:, 2:6, 2:6, 0]  # what no reflected border reaches
     steps = np.abs(np.diff(inner, axis=2)).reshape(60, -1)
@@ -57,11 +57,13 @@ def test_ada_at_0_is_the_identity_and_at_1_a_permutation_of_pixels():
 
 def test_ada_colors_keep_grey_grey_and_luma_flips_negate():
     grey = jnp.linspace(-1, 1, 64).reshape(8, 8, 1)
-    changed = np.stack([np.asarray(_recolored(jnp.repeat(grey, 3, 2), key, jnp.asarray(1.0))) for key in KEYS[:50]])
+    changed = np.stack(
+        [np.asarray(_color_transform(jnp.repeat(grey, 3, 2), key, jnp.asarray(1.0))) for key in KEYS[:50]]
+    )
     assert np.ptp(changed, axis=3).max() < 1e-5
     slopes = changed[:, -1, -1, 0] - changed[:, 0, 0, 0]
     assert (slopes < 0).any() and (slopes > 0).any()
-    single = np.stack([np.asarray(_recolored(grey, key, jnp.asarray(1.0))) for key in KEYS[:50]])
+    single = np.stack([np.asarray(_color_transform(grey, key, jnp.asarray(1.0))) for key in KEYS[:50]])
     np.testing.assert_allclose(single[..., 0], changed[..., 0], atol=1e-5)  # the averaged rows of the matrix
 
 
@@ -74,11 +76,11 @@ def test_the_controller_moves_p_every_interval_by_the_published_step():
     for _ in range(4):  # mean sign 0 is below .6
         state = ada.update(state, jnp.array([1.0, -1.0] * 25))
     assert float(state.p) == pytest.approx(0, abs=1e-7)
-    state = Strength(jnp.asarray(0.5), jnp.zeros(()), jnp.uint32(0))
+    state = AdaState(jnp.asarray(0.5), jnp.zeros(()), jnp.uint32(0))
     for _ in range(4):  # a mean sign of .3 is below .6, though four of them add up to more
         state = ada.update(state, jnp.array([1.0] * 13 + [-1.0] * 7))
     assert float(state.p) == pytest.approx(0.5 - 4 * 20 / 1000)
-    assert float(ada.update(Strength(jnp.zeros(()), jnp.asarray(-3.0), jnp.uint32(3)), jnp.full((50,), -1.0)).p) == 0
+    assert float(ada.update(AdaState(jnp.zeros(()), jnp.asarray(-3.0), jnp.uint32(3)), jnp.full((50,), -1.0)).p) == 0
 
 
 def test_schedules_of_noise_and_of_p():

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jaxgan.augment import Ada, DiffAugment, Strength
+from jaxgan.augment import Ada, AdaState, DiffAugment
 from jaxgan.networks.layers import DataSpec
 
 N = 2000
@@ -29,7 +29,7 @@ def changed(augment, image: np.ndarray, state=()) -> np.ndarray:
 
 def ada(image: np.ndarray, p: float, kind: str) -> np.ndarray:
     data = RGB._replace(shape=image.shape)
-    return changed(Ada(data, (kind,)), image, Strength(jnp.float32(p), jnp.zeros(()), jnp.uint32(0)))
+    return changed(Ada(data, (kind,)), image, AdaState(jnp.float32(p), jnp.zeros(()), jnp.uint32(0)))
 
 
 def parts(images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -81,12 +81,12 @@ def test_averages_have_names_in_the_order_of_the_state():
     [(0.05, 16.9722), (0.10, 6.9372), (0.15, 3.5579), (0.20, 1.8262), (0.25, 0.7198), (0.2357023, 1)],
 )
 def test_width_and_gamma(width, gamma):
-    assert ema.gamma_of(width) == pytest.approx(gamma, abs=1e-4)
-    assert ema.width_of(ema.gamma_of(width)) == pytest.approx(width, rel=1e-9)
-    assert ema.width_of(0) == pytest.approx(1 / np.sqrt(12))  # of a uniform profile
+    assert ema.gamma_from_sigma_rel(width) == pytest.approx(gamma, abs=1e-4)
+    assert ema.sigma_rel(ema.gamma_from_sigma_rel(width)) == pytest.approx(width, rel=1e-9)
+    assert ema.sigma_rel(0) == pytest.approx(1 / np.sqrt(12))  # of a uniform profile
     for wrong in (0.0, -0.1, 0.3, float("nan")):
         with pytest.raises(UserError, match=r"above 0 and at most 0\.2887"):
-            ema.gamma_of(wrong)
+            ema.gamma_from_sigma_rel(wrong)
 
 
 def profile(snapshot: ema.Snapshot, t: np.ndarray) -> np.ndarray:
@@ -98,17 +98,17 @@ def test_the_overlap_of_profiles_is_their_integral():
     t = (np.arange(400_000) + 0.5) / 1000  # to 400
     for a, b in [((2.0, 300), (0.5, 400)), ((0.5, 400), (2.0, 300)), ((16.97, 400), (6.94, 400)), ((1.0, 7), (9.0, 7))]:
         a, b = ema.Snapshot(*a), ema.Snapshot(*b)
-        assert ema.overlap(a, b) == pytest.approx(np.sum(profile(a, t) * profile(b, t)) / 1000, rel=1e-4)
+        assert ema.profile_inner_product(a, b) == pytest.approx(np.sum(profile(a, t) * profile(b, t)) / 1000, rel=1e-4)
 
 
 def test_a_combination_is_the_nearest_profile():
     """One snapshot is itself; else, but for the factor that makes the sum 1, the rest is orthogonal to each profile."""
     snapshots = [ema.Snapshot(gamma, step) for step in (50, 100, 150, 200) for gamma in (16.97, 6.94)]
-    weights, error = ema.combination(snapshots, snapshots[5])
+    weights, error = ema.posthoc_weights(snapshots, snapshots[5])
     np.testing.assert_allclose(weights, np.eye(8)[5], atol=1e-9)
     assert error < 1e-6
-    wanted, t = ema.Snapshot(ema.gamma_of(0.15), 200), (np.arange(100_000) + 0.5) / 500
-    weights, error = ema.combination(snapshots, wanted)
+    wanted, t = ema.Snapshot(ema.gamma_from_sigma_rel(0.15), 200), (np.arange(100_000) + 0.5) / 500
+    weights, error = ema.posthoc_weights(snapshots, wanted)
     assert weights.sum() == pytest.approx(1, abs=1e-12)
     profiles, goal = np.array([profile(snapshot, t) for snapshot in snapshots]), profile(wanted, t)
     found = weights @ profiles
@@ -122,22 +122,22 @@ def test_a_width_is_reconstructed_from_two_others():
     """Of a path that wanders: nearer to the average that was tracked all along than either of those that were kept."""
     steps, widths = 1600, (0.05, 0.10)
     path = np.cumsum(np.random.default_rng(0).normal(size=(steps, 20)), axis=0)
-    tracked = {ema.gamma_of(width): np.zeros(20) for width in (*widths, 0.15)}
+    tracked = {ema.gamma_from_sigma_rel(width): np.zeros(20) for width in (*widths, 0.15)}
     kept, snapshots = [], []
     for t in range(1, steps + 1):
         for gamma, average in tracked.items():
             share = (1 - 1 / t) ** (gamma + 1)
             tracked[gamma] = path[t - 1] + share * (average - path[t - 1])
         if t % 100 == 0:
-            snapshots += [ema.Snapshot(ema.gamma_of(width), t) for width in widths]
-            kept += [{"w": np.float32(tracked[ema.gamma_of(width)])} for width in widths]
-    wanted = ema.Snapshot(ema.gamma_of(0.15), steps)
-    weights, error = ema.combination(snapshots, wanted)
+            snapshots += [ema.Snapshot(ema.gamma_from_sigma_rel(width), t) for width in widths]
+            kept += [{"w": np.float32(tracked[ema.gamma_from_sigma_rel(width)])} for width in widths]
+    wanted = ema.Snapshot(ema.gamma_from_sigma_rel(0.15), steps)
+    weights, error = ema.posthoc_weights(snapshots, wanted)
     found = ema.reconstruct(kept, weights)["w"]
     assert found.dtype == np.float32 and error < 0.01
     goal = tracked[wanted.gamma]
     off = np.linalg.norm(found - goal)
-    assert all(off < 0.05 * np.linalg.norm(tracked[ema.gamma_of(width)] - goal) for width in widths)
+    assert all(off < 0.05 * np.linalg.norm(tracked[ema.gamma_from_sigma_rel(width)] - goal) for width in widths)
 
 
 def test_several_averages_at_once_and_each_can_be_sampled(game):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxgan.networks import dcgan, r3gan, resnet, sndcgan
-from jaxgan.networks.layers import DataSpec, halvings, minibatch_deviation
+from jaxgan.networks.layers import DataSpec, downsampled_sizes, minibatch_deviation
 from jaxgan.networks.spectral import SPECTRAL, Dense
 
 
@@ -78,7 +78,7 @@ def test_parameter_counts(family, spec, z, g, d, expected):
 
 def test_wgan_gp_with_its_auxiliary_classifier():
     """The conditional networks as their authors ship them: conditional batch norm in G, ten more outputs of D."""
-    asked = RGB32._replace(asked=10)
+    asked = RGB32._replace(num_aux_classes=10)
     generator, _ = sizes(resnet, CIFAR10, 128, {"width": 128})
     discriminator = resnet.Discriminator(asked, spectral=False, pool="mean")
     assert generator == 1_218_307
@@ -108,7 +108,7 @@ def test_every_size_and_any_channels(family, side, classes):
 
 
 def test_halvings_round_up():
-    assert halvings(28, 4) == [28, 14, 7, 4, 2]
+    assert downsampled_sizes(28, 4) == [28, 14, 7, 4, 2]
 
 
 def test_spectral_norm_finds_the_largest_singular_value_and_moves_only_when_told():

@@ -247,7 +247,7 @@ def a_dataset(name: str, **changes) -> Dataset:
 def test_a_sigmoid_generator_draws_no_unbounded_data(tiny_config):
     """Points of a mixture, and images after global contrast normalization; pixels in [0, 1] are fine."""
     build_for(tiny_config(), a_dataset("digits"))
-    with pytest.raises(UserError, match=r"output=sigmoid draws numbers in \[0, 1\], but these data are not bounded"):
+    with pytest.raises(UserError, match=r"output=sigmoid has values in \[0, 1\], but these data are not bounded"):
         build_for(tiny_config(**{"data.gcn": 1.0}), a_dataset("digits"))
     points = np.random.default_rng(0).normal(size=(40, 2)).astype(np.float32)
     with pytest.raises(UserError, match=r"not bounded; set generator.output=linear"):

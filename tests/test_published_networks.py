@@ -398,5 +398,5 @@ def test_r3gan_starts_normal_with_residual_branches_that_are_0(classes):
 
     G, D = r3gan.Generator(spec, **fields), r3gan.Discriminator(spec, **fields)
     check_laws(first_weights(G, np.zeros((2, 64)), y), partial(law, projection=1))
-    D = D if classes else r3gan.Discriminator(spec._replace(asked=24), **fields)
+    D = D if classes else r3gan.Discriminator(spec._replace(num_aux_classes=24), **fields)
     check_laws(first_weights(D, np.zeros((2, 8, 8, 24)), y), partial(law, projection=40**-0.5))

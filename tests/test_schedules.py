@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import zoo_games as zoo
 
-from jaxgan.augment import Ada, AdaSchedule, InstanceNoise, Strength
+from jaxgan.augment import Ada, AdaSchedule, AdaState, InstanceNoise
 from jaxgan.config import default, update, validate
 from jaxgan.errors import UserError
 from jaxgan.game.batches import Batch, Frame
@@ -16,7 +16,7 @@ from jaxgan.game.build import player_optimizer
 from jaxgan.game.hparams import traced
 from jaxgan.game.step import discriminator_gradient
 from jaxgan.networks.layers import DataSpec
-from jaxgan.schedules import SCHEDULES, between
+from jaxgan.schedules import SCHEDULES, interpolate
 
 FORMULAS = {
     "constant": ({}, lambda t: 0.2),
@@ -138,7 +138,7 @@ def test_noise_follows_its_shape(shape, way):
     noise = zoo.compiled(lambda t: jnp.std(augment(zeros, keys, t)))
     for t in (0, 5, 10, 30):
         expected = way(min(t / 10, 1))
-        assert float(between(shape, 0.8, 0.2, done=jnp.float32(t / 10))) == pytest.approx(expected, rel=1e-5)
+        assert float(interpolate(shape, 0.8, 0.2, progress=jnp.float32(t / 10))) == pytest.approx(expected, rel=1e-5)
         assert float(noise(jnp.uint32(t))) == pytest.approx(expected, rel=0.03)
 
 
@@ -147,7 +147,7 @@ def test_adas_strength_follows_its_shape():
     data = DataSpec((8, 8, 1), bounds=(0.0, 1.0))
     schedule = AdaSchedule(data, sets=("color",), start=0.8, final=0.2, steps=10.0, shape="exponential")
     images, keys = jax.random.uniform(jax.random.key(1), (40, 8, 8, 1)), jax.random.split(jax.random.key(0), 40)
-    state = Strength(jnp.float32(0.4), jnp.float32(0), jnp.uint32(5))  # half way, .8 / 2
+    state = AdaState(jnp.float32(0.4), jnp.float32(0), jnp.uint32(5))  # half way, .8 / 2
     same = zoo.compiled(Ada(data, sets=("color",)))(images, keys, state)
     np.testing.assert_allclose(zoo.compiled(schedule)(images, keys, state.count), same, atol=1e-6)
 

@@ -96,7 +96,7 @@ def test_the_average_or_the_last_theta_g(conditional):
 
 def test_an_average_of_any_width(tiny_config, tmp_path):
     """From the averages in all checkpoints; a width that a run tracks is that average itself."""
-    gammas = (ema.gamma_of(0.05), ema.gamma_of(0.10))
+    gammas = (ema.gamma_from_sigma_rel(0.05), ema.gamma_from_sigma_rel(0.10))
     changes = {"generator.ema.gamma": gammas, "checkpoint.every": 4, "checkpoint.keep": 9, "evaluate.metrics": ()}
     assert train(tiny_config(**changes, **{"optimizer.generator.learning_rate": 0.05}), tmp_path / "work") == 0
     gan, tracked = jaxgan.load(tmp_path / "work", width=0.15), jaxgan.load(tmp_path / "work")

@@ -19,14 +19,14 @@ from jaxgan.augment import AUGMENTS
 from jaxgan.config.fields import (
     Config,
     Section,
-    converted,
+    accepted_kwargs,
+    coerce,
     fields_of,
     fingerprint,
     flatten,
     get,
-    keywords,
+    invalid_choice_error,
     nearby,
-    not_a_choice,
 )
 from jaxgan.config.pytorch_words import translate
 from jaxgan.errors import UserError
@@ -241,20 +241,20 @@ def update(config: ConfigDict, changes: dict[str, Any]) -> ConfigDict:
     for path, section in SECTIONS.items():
         key = f"{path}.{section.key}"
         if key in changes:
-            _choose(get(copy, path), section, key, changes[key])
+            _set_choice(get(copy, path), section, key, changes[key])
     known = flatten(copy)
     for key, value in changes.items():
         if key not in known:
             raise UserError(unknown_field(copy, key))
         parent, _, last = key.rpartition(".")
         node = get(copy, parent) if parent else copy
-        node[last] = converted(key, known[key], value)
+        node[last] = coerce(key, known[key], value)
     return copy.lock()
 
 
-def _choose(node: ConfigDict, section: Section, key: str, name: Any) -> None:
+def _set_choice(node: ConfigDict, section: Section, key: str, name: Any) -> None:
     if name not in section.choices:
-        raise not_a_choice(key, name, section.choices)
+        raise invalid_choice_error(key, name, section.choices)
     if name != node[section.key]:
         for field in fields_of(section.choices[node[section.key]]):
             del node[field]
@@ -293,7 +293,7 @@ def _advice(config: ConfigDict, key: str) -> str:
     return f"{section or 'it'} has {', '.join(names)}; --mode=config prints the meaning of each"
 
 
-def chosen(config: ConfigDict, path: str, **given: Any) -> Any:
+def build_choice(config: ConfigDict, path: str, **given: Any) -> Any:
     """What a section chooses: for a dataclass an instance with the section's fields, else the table's entry.
 
     Args:
@@ -322,14 +322,14 @@ def validate(config: ConfigDict) -> None:
     flat = flatten(config)
     for key, choices in CHOICES.items():
         if flat[key] not in choices:
-            raise not_a_choice(key, flat[key], choices)
+            raise invalid_choice_error(key, flat[key], choices)
     _validate_numbers(flat)
     if config.data.low not in (0, -1):
         raise UserError(f"data.low must be 0 or -1, not {config.data.low}.")
     for path in SECTIONS:
-        check = getattr(chosen(config, path), "check", None)
+        check = getattr(build_choice(config, path), "check", None)
         if check is not None:
-            check(**keywords(check, get(config, path)))
+            check(**accepted_kwargs(check, get(config, path)))
     for name, term in TERMS.items():
         term(**config.objective[name]).check()
     _validate_training(config)
@@ -359,7 +359,7 @@ def _validate_training(config: ConfigDict) -> None:
         raise UserError(f"train.update={t.update!r} gives both players one minibatch; set train.g_batch_size=0.")
     if not 0 <= t.lookahead_rate <= 1:
         raise UserError(f"train.lookahead_rate must be in [0, 1], not {t.lookahead_rate}.")
-    if getattr(chosen(config, "augment"), "NEEDS_SIGN", False) and not _has_sign(objective):
+    if getattr(build_choice(config, "augment"), "NEEDS_SIGN", False) and not _zero_is_decision_boundary(objective):
         raise UserError(
             f"augment.name={config.augment.name} steers by the sign of D's logits, which means nothing under "
             f"objective.loss={objective.loss}; take augment.name=ada_schedule."
@@ -415,10 +415,10 @@ def _validate_parts(config: ConfigDict) -> None:
     coupled |= {"objective.lecam": objective.lecam.weight}
     for what, is_coupled in coupled.items():
         if is_coupled:
-            raise whole_minibatch(n, what)
+            raise coupled_examples_error(n, what)
 
 
-def whole_minibatch(parts: int, what: str) -> UserError:
+def coupled_examples_error(parts: int, what: str) -> UserError:
     """The error of what needs a whole minibatch at once."""
     return UserError(
         f"train.accumulate={parts} takes a minibatch in parts, but its examples are coupled by {what}; set "
@@ -426,12 +426,12 @@ def whole_minibatch(parts: int, what: str) -> UserError:
     )
 
 
-def _has_sign(objective: ConfigDict) -> bool:
+def _zero_is_decision_boundary(objective: ConfigDict) -> bool:
     """Whether a logit of 0 is, but for label smoothing, where D finds data and samples equally likely."""
     posterior = LOSSES[objective.loss].posterior
     if posterior is None:
         return not LOSSES[objective.loss].difference
-    return abs(float(posterior(jnp.zeros(1), **keywords(posterior, objective))[0]) - 0.5) < 0.1
+    return abs(float(posterior(jnp.zeros(1), **accepted_kwargs(posterior, objective))[0]) - 0.5) < 0.1
 
 
 _POSITIVE = (

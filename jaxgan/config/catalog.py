@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from jaxgan import config as fields
 from jaxgan.augment import AUGMENTS
 from jaxgan.config import CHOICES, SECTIONS, files
-from jaxgan.config.fields import fields_of, flatten, get, not_a_choice
+from jaxgan.config.fields import fields_of, flatten, get, invalid_choice_error
 from jaxgan.data import images, mixture, stacked, tfd, tfds
 from jaxgan.metrics import METRICS
 from jaxgan.networks import FAMILIES
@@ -62,7 +62,7 @@ def members(name: str) -> str:
       UserError: there is no such list.
     """
     if name not in LISTS:
-        raise not_a_choice("--list", name, LISTS)
+        raise invalid_choice_error("--list", name, LISTS)
     lines = LISTS[name]()
     width = max(map(len, lines))
     return "\n".join(f"{member:{width}s}  {text}".rstrip() for member, text in lines.items())

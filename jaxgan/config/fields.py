@@ -57,7 +57,7 @@ def fields_of(choice: Any) -> dict[str, Any]:
     return {p.name: p.default for p in keywords if isinstance(p.default, _PLAIN)}
 
 
-def keywords(function: Callable, fields: Mapping[str, Any]) -> dict[str, Any]:
+def accepted_kwargs(function: Callable, fields: Mapping[str, Any]) -> dict[str, Any]:
     """Those of `fields` that `function` takes."""
     return {name: fields[name] for name in inspect.signature(function).parameters if name in fields}
 
@@ -80,7 +80,7 @@ def get(config: ConfigDict, path: str) -> Any:
     return config
 
 
-def converted(key: str, old: Any, value: Any) -> Any:
+def coerce(key: str, old: Any, value: Any) -> Any:
     """`value` as the type of `old`.
 
     Raises:
@@ -110,7 +110,7 @@ def nearby(name: str, known: Iterable[str], cutoff: float = 0.6) -> list[str]:
     return difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)
 
 
-def not_a_choice(key: str, value: Any, choices: Iterable[str]) -> UserError:
+def invalid_choice_error(key: str, value: Any, choices: Iterable[str]) -> UserError:
     """The error of a field whose value is none of its choices."""
     near = nearby(str(value), choices)
     hint = f"; did you mean {near[0]!r}?" if near else "."

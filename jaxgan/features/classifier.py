@@ -27,7 +27,7 @@ from jaxgan.data import Dataset, order
 from jaxgan.errors import UserError
 from jaxgan.features import cache
 from jaxgan.networks.convolution import Conv
-from jaxgan.optimizers import Adam, Epochs
+from jaxgan.optimizers import Adam, EpochSize
 from jaxgan.schedules import Cosine
 from jaxgan.spread import in_turn
 
@@ -258,7 +258,7 @@ def train(
 def optimizer(steps: int) -> optax.GradientTransformation:
     """Adam, its learning rate falling to 0 along a cosine."""
     schedule = partial(Cosine(float(steps)), jnp.float32(LEARNING_RATE))
-    return Adam(LEARNING_RATE, b1=0.9).transformation(schedule, Epochs(MINIBATCH, 1))
+    return Adam(LEARNING_RATE, b1=0.9).transformation(schedule, EpochSize(MINIBATCH, 1))
 
 
 def shifted(x: jax.Array, key: jax.Array) -> jax.Array:

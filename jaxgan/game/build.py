@@ -16,8 +16,8 @@ import optax
 from ml_collections import ConfigDict
 
 from jaxgan import ema
-from jaxgan.augment import Nothing
-from jaxgan.config import chosen, whole_minibatch
+from jaxgan.augment import NoAugment
+from jaxgan.config import build_choice, coupled_examples_error
 from jaxgan.data import Dataset, check_classes, value_range
 from jaxgan.data.decode import decode
 from jaxgan.errors import UserError
@@ -30,7 +30,7 @@ from jaxgan.networks.norms import STATISTICS
 from jaxgan.objectives.losses import LOSSES
 from jaxgan.objectives.penalties import PENALTIES
 from jaxgan.objectives.terms import TERMS, DTermInputs, Part, Term
-from jaxgan.optimizers import Epochs, clip_weights, limit_column_norm, optimistic, scheduled
+from jaxgan.optimizers import EpochSize, clip_weights, limit_column_norm, optimistic, with_scheduled_hparams
 
 
 def prior(name: str, size: int) -> Callable[[jax.Array], jax.Array]:
@@ -109,8 +109,8 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
     precision = None if config.train.precision == "default" else config.train.precision
     sample_z = prior(config.prior.name, config.prior.size)
 
-    def augment(hparams: HParams) -> Nothing:
-        return dataclasses.replace(chosen(config, "augment", data=data), **section_hparams(hparams, "augment"))
+    def augment(hparams: HParams) -> NoAugment:
+        return dataclasses.replace(build_choice(config, "augment", data=data), **section_hparams(hparams, "augment"))
 
     gan = Gan(
         G=forward(generator, precision),
@@ -130,7 +130,7 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
         lookahead=config.train.lookahead,
         lookahead_rate=config.train.lookahead_rate,
         num_classes=data.classes,
-        num_aux_classes=discriminator.data.asked,
+        num_aux_classes=discriminator.data.num_aux_classes,
         num_label_classes=label_classes,
         num_stacked=stack,
     )
@@ -190,9 +190,12 @@ def _networks(config: ConfigDict, data: DataSpec) -> tuple[nn.Module, nn.Module]
     """G and D, checked against the data, as is the augmentation."""
     d_data = data._replace(shape=(*data.shape[:-1], data.shape[-1] * config.discriminator.packing))
     if any(config.objective.auxiliary.values()):
-        d_data = d_data._replace(classes=0, asked=data.classes)
-    generator, discriminator = chosen(config, "generator", data=data), chosen(config, "discriminator", data=d_data)
-    for part in (generator, discriminator, chosen(config, "augment", data=data)):
+        d_data = d_data._replace(classes=0, num_aux_classes=data.classes)
+    generator, discriminator = (
+        build_choice(config, "generator", data=data),
+        build_choice(config, "discriminator", data=d_data),
+    )
+    for part in (generator, discriminator, build_choice(config, "augment", data=data)):
         if hasattr(part, "check"):
             part.check()
     _check_classifier(config, discriminator)
@@ -202,7 +205,7 @@ def _networks(config: ConfigDict, data: DataSpec) -> tuple[nn.Module, nn.Module]
 def _check_classifier(config: ConfigDict, discriminator: nn.Module) -> None:
     """Raises UserError if D is to predict classes and has no outputs for them."""
     data = discriminator.data
-    if not data.asked:
+    if not data.num_aux_classes:
         return
     x = jax.ShapeDtypeStruct((getattr(discriminator, "minibatch_deviation", 0) or 1, *data.shape), jnp.float32)
     outputs, _ = jax.eval_shape(discriminator.init_with_output, jax.random.key(0), x)
@@ -234,7 +237,7 @@ def _check_statistics(config: ConfigDict, gan: Gan) -> None:
             continue
         what = f"the batch normalization of {name}.name={config[name].name}"
         if gan.accumulate > 1:
-            raise whole_minibatch(gan.accumulate, what)
+            raise coupled_examples_error(gan.accumulate, what)
         if examples < 2:
             key = "g_batch_size" if gan.g_batch_size < gan.batch_size else "batch_size"
             packs = f" in packs of {config.discriminator.packing}" if config.discriminator.packing > 1 else ""
@@ -254,7 +257,7 @@ def initial_state(config: ConfigDict, generator: nn.Module, discriminator: nn.Mo
     y = None if y is None else jnp.repeat(y, n)
     theta_d, d_stats = split_variables(discriminator.init(key_d, jnp.zeros((n, *discriminator.data.shape)), y))
     d_stats = {**d_stats, **{name: term().init_state() for name, term in stateful_terms(config.objective).items()}}
-    if jax.tree.leaves(start := chosen(config, "augment", data=data).init()):
+    if jax.tree.leaves(start := build_choice(config, "augment", data=data).init()):
         d_stats = {**d_stats, AUGMENT: start}
     # Its state does not depend on the length of an epoch.
     g_optimizer, d_optimizer = (player_optimizer(config, 1, name, hparams) for name in ("generator", "discriminator"))
@@ -276,14 +279,14 @@ def player_optimizer(config: ConfigDict, examples: int, player: str, hparams: HP
       hparams: the traced numbers, scalars.
     """
     path, common = f"optimizer.{player}", config.optimizer[player]
-    optimizer = dataclasses.replace(chosen(config, path), **section_hparams(hparams, path))
+    optimizer = dataclasses.replace(build_choice(config, path), **section_hparams(hparams, path))
     per_update = config.train.batch_size * (config.train.d_steps if player == "generator" else 1)
     rate = partial(_schedule(config, f"{path}.schedule", hparams), jnp.asarray(optimizer.learning_rate))
-    transform = optimizer.transformation(rate, Epochs(per_update, examples))
+    transform = optimizer.transformation(rate, EpochSize(per_update, examples))
     if common.b2_schedule.name != "constant":
         b2 = partial(_schedule(config, f"{path}.b2_schedule", hparams), jnp.asarray(optimizer.b2))
-        at = lambda t: dataclasses.replace(optimizer, b2=b2(t)).transformation(rate, Epochs(per_update, examples))  # noqa: E731
-        transform = scheduled(at)
+        at = lambda t: dataclasses.replace(optimizer, b2=b2(t)).transformation(rate, EpochSize(per_update, examples))  # noqa: E731
+        transform = with_scheduled_hparams(at)
     post = [optimistic()] if common.optimistic else []
     post += [limit_column_norm(common.max_column_norm)] if common.max_column_norm else []
     post += [clip_weights(common.clip)] if common.clip else []
@@ -292,4 +295,4 @@ def player_optimizer(config: ConfigDict, examples: int, player: str, hparams: HP
 
 def _schedule(config: ConfigDict, path: str, hparams: HParams) -> Callable[[jax.Array, jax.Array], jax.Array]:
     """The schedule of a section, (initial value, updates made) -> value, with traced fields."""
-    return dataclasses.replace(chosen(config, path), **section_hparams(hparams, path))
+    return dataclasses.replace(build_choice(config, path), **section_hparams(hparams, path))

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import optax
 
-from jaxgan.augment import Nothing
+from jaxgan.augment import NoAugment
 from jaxgan.ema import Averages
 from jaxgan.game.hparams import HParams
 from jaxgan.game.state import GanState
@@ -40,7 +40,7 @@ class Gan(NamedTuple):
     D: Callable[..., tuple[jax.Array, Any]]
     sample_z: Callable[[HParams, jax.Array], jax.Array]  # (hparams, key) -> one z [d]
     decode: Callable[[jax.Array], jax.Array]  # stored examples -> float32, the range of G
-    augment: Callable[[HParams], Nothing]  # applied to real and fake inputs of D
+    augment: Callable[[HParams], NoAugment]  # applied to real and fake inputs of D
     optimizer: Callable[[str, HParams], optax.GradientTransformation]  # (player, hparams)
     init: Callable[[HParams], GanState]
     objective: Objective

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxgan.config.fields import keywords
+from jaxgan.config.fields import accepted_kwargs
 from jaxgan.game.batches import Batch, Frame
 from jaxgan.game.gan import AUGMENT, DOutput, split_d_output
 from jaxgan.game.hparams import PENALTY_WEIGHTS, section_hparams
@@ -140,7 +140,7 @@ def example_losses(frame: Frame, player: str, real_logits: jax.Array | None, fak
     """The loss of 'discriminator' or 'generator' per example of the global minibatch: [m] float32."""
     function = getattr(frame.gan.objective.loss, player)
     fields = section_hparams(frame.hparams, "objective")
-    return function(real_logits, fake_logits, **keywords(function, fields))
+    return function(real_logits, fake_logits, **accepted_kwargs(function, fields))
 
 
 def penalty_loss(frame: Frame, theta_d: optax.Params, stats: Any, *, real: DInputs, fake: DInputs, batch: Batch):

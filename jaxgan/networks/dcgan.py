@@ -20,15 +20,15 @@ from jaxgan.networks.convolution import Conv, ConvTranspose
 from jaxgan.networks.layers import (
     ACTIVATIONS,
     DataSpec,
+    append_label_channels,
     check_images,
     check_one_of,
     check_output,
     check_units,
-    class_maps,
-    halvings,
-    judged,
+    downsampled_sizes,
     minibatch_deviation,
     one_hot,
+    squeeze_output,
 )
 from jaxgan.networks.norms import BatchNorm
 from jaxgan.networks.spectral import Dense
@@ -62,7 +62,7 @@ class Generator(nn.Module):
     @nn.compact
     def __call__(self, z: jax.Array, y: jax.Array | None = None, *, axis_name: str | None = None) -> jax.Array:
         height, width, channels = self.data.shape
-        grids = list(zip(*(halvings(side, len(self.widths)) for side in (height, width)), strict=True))[::-1]
+        grids = list(zip(*(downsampled_sizes(side, len(self.widths)) for side in (height, width)), strict=True))[::-1]
         init = nn.initializers.normal(self.deviation)
         joined = [] if self.norm == "conditional_batch" else one_hot(y, self.data)
         h = jnp.concatenate([z, *joined], axis=1)
@@ -112,7 +112,7 @@ class Discriminator(nn.Module):
     ) -> jax.Array:
         del keys  # no dropout
         init, spectral = nn.initializers.normal(self.deviation), self.norm == "spectral"
-        h = class_maps(x, y, self.data)
+        h = append_label_channels(x, y, self.data)
         for i, features in enumerate(self.widths):
             conv = Conv(features, (self.kernel,) * 2, (2, 2), "SAME", 1, self.bias, spectral, kernel_init=init)
             h = conv(h)
@@ -124,4 +124,4 @@ class Discriminator(nn.Module):
         if self.minibatch_deviation:
             h = minibatch_deviation(h, self.minibatch_deviation)
         h = h.reshape(h.shape[0], -1)
-        return judged(Dense(self.data.outputs, use_bias=self.bias, spectral=spectral, kernel_init=init)(h))
+        return squeeze_output(Dense(self.data.outputs, use_bias=self.bias, spectral=spectral, kernel_init=init)(h))

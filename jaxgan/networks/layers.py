@@ -1,4 +1,4 @@
-"""What the families of networks share."""
+"""Layers, initializers and checks shared by the network families."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from jaxgan.errors import UserError
 
 
 class DataSpec(NamedTuple):
-    """What a network has to know about the data."""
+    """Static data properties the networks need."""
 
     shape: tuple[int, ...]  # of one example
-    classes: int = 0  # that the players are told; 0 = none
-    bounds: tuple[float, float] | None = None  # of the data's values, where they have any
+    classes: int = 0  # that the players are conditioned on; 0 = unconditional
+    bounds: tuple[float, float] | None = None  # of the data's values; None = unbounded
     mean: np.ndarray | None = None  # [*shape] float64, of the training set; needed only to start a run
-    asked: int = 0  # classes that D, which is not told them, is asked for (auxiliary classifier); 0 = none
+    num_aux_classes: int = 0  # that D's auxiliary classifier predicts (D is then unconditional); 0 = no such classifier
 
     @property
     def outputs(self) -> int:
-        """Of D's last layer: its logit, and one more for each class that it is asked for."""
-        return 1 + self.asked
+        """Number of outputs of D's last layer: the adversarial logit and one per class of the auxiliary classifier."""
+        return 1 + self.num_aux_classes
 
 
 ACTIVATIONS = {
@@ -36,12 +36,12 @@ ACTIVATIONS = {
     "linear": lambda x: x,
 }
 
-# What a G may end with, and the range that it draws in.
+# G's output activations and their ranges.
 OUTPUTS = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0), "linear": None}
 
 
 def check_output(output: str, data: DataSpec | None) -> None:
-    """Raises UserError where G's last activation cannot draw the data's values."""
+    """Raises UserError if the range of G's output activation is not that of the data."""
     if output not in OUTPUTS:
         raise UserError(f"generator.output must be one of {', '.join(OUTPUTS)}, not {output!r}.")
     if data is not None and OUTPUTS[output] is not None and data.bounds != OUTPUTS[output]:
@@ -49,49 +49,49 @@ def check_output(output: str, data: DataSpec | None) -> None:
         have = "are not bounded" if data.bounds is None else f"are in [{data.bounds[0]:g}, {data.bounds[1]:g}]"
         fitting = [name for name, bounds in OUTPUTS.items() if bounds == data.bounds]
         raise UserError(
-            f"generator.output={output} draws numbers in [{low:g}, {high:g}], but these data {have}; "
+            f"generator.output={output} has values in [{low:g}, {high:g}], but these data {have}; "
             f"set generator.output={fitting[0]}{' or data.low' if data.bounds else ''}."
         )
 
 
 def check_images(what: str, data: DataSpec | None) -> None:
-    """Raises UserError where the data are not images."""
+    """Raises UserError if the data are not images."""
     if data is not None and len(data.shape) != 3:
         raise UserError(f"{what} is for images, but the data are of shape {tuple(data.shape)}; take mlp.")
 
 
 def check_one_of(what: str, value: str, choices: Iterable[str]) -> None:
-    """Raises UserError where a field of a family is none of its choices."""
+    """Raises UserError if the value of a field is not one of its choices."""
     if value not in choices:
         raise UserError(f"{what} must be one of {', '.join(choices)}, not {value!r}.")
 
 
-def judged(outputs: jax.Array) -> jax.Array:
-    """D's last layer [n, outputs] as D returns it: the logits [n] where there is no other output."""
+def squeeze_output(outputs: jax.Array) -> jax.Array:
+    """[n, 1] -> [n], the logits of a D without an auxiliary classifier; other outputs [n, 1 + K] unchanged."""
     return outputs[:, 0] if outputs.shape[1] == 1 else outputs
 
 
-def halvings(side: int, times: int) -> list[int]:
-    """A side of images and its halves, rounded up: halvings(28, 3) = [28, 14, 7, 4]."""
+def downsampled_sizes(side: int, times: int) -> list[int]:
+    """Image sizes after 0 .. `times` downsamplings by 2, rounded up: downsampled_sizes(28, 3) = [28, 14, 7, 4]."""
     sides = [side]
     for _ in range(times):
         sides.append(-(-sides[-1] // 2))
     return sides
 
 
-def class_maps(x: jax.Array, y: jax.Array | None, data: DataSpec) -> jax.Array:
-    """Images [n, H, W, C] with their classes as further channels of 0 and 1, where there are any (arXiv:1411.1784)."""
+def append_label_channels(x: jax.Array, y: jax.Array | None, data: DataSpec) -> jax.Array:
+    """Appends one-hot label maps to images [n, H, W, C] as channels, if the run is conditional (arXiv:1411.1784)."""
     maps = [jnp.broadcast_to(rows[:, None, None], (*x.shape[:3], data.classes)) for rows in one_hot(y, data)]
     return jnp.concatenate([x, *maps], axis=-1)
 
 
 def minibatch_deviation(x: jax.Array, group: int) -> jax.Array:
-    """Images [n, H, W, C] and one more channel: how much the examples of a group differ (arXiv:1710.10196, section 3).
+    """Appends ProGAN's minibatch standard deviation to images [n, H, W, C] as a channel (arXiv:1710.10196, section 3).
 
-    The standard deviation over `group` examples that follow each other, averaged over pixels and channels.
+    The standard deviation over each group of `group` consecutive examples, averaged over pixels and channels.
 
     Raises:
-      UserError: examples that do not make whole groups.
+      UserError: n is not a multiple of `group`.
     """
     n, height, width, _ = x.shape
     if n % group:
@@ -106,7 +106,7 @@ def minibatch_deviation(x: jax.Array, group: int) -> jax.Array:
 
 
 def check_units(what: str, units: Any) -> None:
-    """Raises UserError where a list of layer sizes holds something other than whole numbers above 0."""
+    """Raises UserError if a list of layer sizes contains anything but positive integers."""
     if what.endswith(("widths", "blocks")) and not len(units):
         raise UserError(f"{what} needs one number or more, such as (64,).")
     for n in units:
@@ -114,14 +114,14 @@ def check_units(what: str, units: Any) -> None:
             raise UserError(f"{what} holds whole numbers above 0, not {n!r}.")
 
 
-def check_keep(what: str, keep: float) -> None:
-    """Raises UserError where a probability of dropout cannot be resolved."""
+def check_keep_prob(what: str, keep: float) -> None:
+    """Raises UserError if a keep probability is out of range or too close to 0 or 1 for `dropout` to resolve."""
     if keep != 1 and not 1 <= round(min(max(keep, 0), 2) * 2**16) < 2**16:
         raise UserError(f"{what} is a probability, 1 or from 1e-5 to .99999, not {keep}.")
 
 
 def one_hot(y: jax.Array | None, data: DataSpec) -> list[jax.Array]:
-    """The classes as rows of 0 and 1 to concatenate: [[n, classes] float32], or [] where there are none."""
+    """One-hot labels to concatenate: [[n, classes] float32], or [] if the run is unconditional."""
     return [] if y is None or not data.classes else [jax.nn.one_hot(y, data.classes, dtype=jnp.float32)]
 
 
@@ -152,7 +152,7 @@ def uniform_init(irange: float) -> nn.initializers.Initializer:
 
 
 def sparse_init(nonzero: int) -> nn.initializers.Initializer:
-    """Of each unit's incoming weights `nonzero` are normal(0, 1), the others 0 (pylearn2's `sparse_init`)."""
+    """`nonzero` of each unit's incoming weights are N(0, 1), the others 0 (pylearn2's `sparse_init`)."""
 
     def init(key: jax.Array, shape: tuple[int, int], dtype=jnp.float32) -> jax.Array:
         key_rows, key_weights = jax.random.split(key)
@@ -187,7 +187,7 @@ def dropout(x: jax.Array, keep: float, keys: jax.Array | None, layer: int) -> ja
       x: [n, ...] float.
       keep: probability in (0, 1], resolved to 1/65536.
       keys: [n] typed PRNG keys, or None for no dropout (evaluation).
-      layer: tells the masks of one network's layers apart.
+      layer: index folded into the keys, so that the layers of a network have different masks.
 
     Returns:
       [n, ...] float.

@@ -20,7 +20,7 @@ from jaxgan.networks.convolution import Conv, ConvTranspose
 from jaxgan.networks.layers import (
     ACTIVATIONS,
     DataSpec,
-    check_keep,
+    check_keep_prob,
     check_output,
     check_units,
     dropout,
@@ -129,8 +129,8 @@ class Discriminator(nn.Module):
             )
         check_units("discriminator.hidden", self.hidden)
         check_units("discriminator.pieces", [self.pieces, self.conv_pieces])
-        check_keep("discriminator.input_keep", self.input_keep)
-        check_keep("discriminator.hidden_keep", self.hidden_keep)
+        check_keep_prob("discriminator.input_keep", self.input_keep)
+        check_keep_prob("discriminator.hidden_keep", self.hidden_keep)
         if self.data is not None and len(self.data.shape) != 3:
             raise UserError(
                 f"discriminator.name=maxout_conv takes images, but the data are of shape {tuple(self.data.shape)}."

@@ -14,16 +14,16 @@ from jaxgan.errors import UserError
 from jaxgan.networks.layers import (
     ACTIVATIONS,
     DataSpec,
-    check_keep,
+    check_keep_prob,
     check_one_of,
     check_output,
     check_units,
     dropout,
-    judged,
     maxout,
     one_hot,
     output_bias,
     sparse_init,
+    squeeze_output,
     uniform_init,
 )
 from jaxgan.networks.norms import BatchNorm
@@ -94,8 +94,8 @@ class Discriminator(nn.Module):
         if self.irange < 0:
             raise UserError(f"discriminator.irange must be 0 or more, not {self.irange}.")
         check_one_of("discriminator.norm", self.norm, ("none", "spectral"))
-        check_keep("discriminator.input_keep", self.input_keep)
-        check_keep("discriminator.hidden_keep", self.hidden_keep)
+        check_keep_prob("discriminator.input_keep", self.input_keep)
+        check_keep_prob("discriminator.hidden_keep", self.hidden_keep)
 
     @nn.compact
     def __call__(
@@ -182,4 +182,4 @@ def logits(
             h = maxout(layer(n * pieces, kernel_init=init)(h), pieces)
         else:
             h = ACTIVATIONS[activation](layer(n, kernel_init=init)(h))
-    return judged(h)
+    return squeeze_output(h)

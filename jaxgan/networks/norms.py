@@ -7,14 +7,14 @@ import jax
 import jax.numpy as jnp
 
 STATISTICS = "batch_stats"  # the Flax collection of running means and variances
-MOMENTUM = 0.9  # share of the old running statistics that stays in an update (PyTorch's momentum .1)
+MOMENTUM = 0.9  # decay of the running statistics (momentum .1 in PyTorch's convention)
 
 
 class BatchNorm(nn.Module):
     """Batch normalization over all axes but the last (arXiv:1502.03167).
 
-    With `batch_stats` mutable (training) by the statistics of this call's minibatch, which also move the running ones;
-    else by the running ones. The variance is that of the population (divisor n), in both.
+    In training (mutable `batch_stats`) it normalizes by the minibatch's statistics and updates the running ones;
+    otherwise by the running ones. Both use the biased variance (divisor n).
     """
 
     eps: float = 1e-5
@@ -23,7 +23,7 @@ class BatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, y: jax.Array | None = None, axis_name: str | None = None) -> jax.Array:
-        """x: [n, ..., C] float32; y: [n] int32 classes; axis_name: of the devices that share the minibatch."""
+        """x: [n, ..., C] float32; y: [n] int32 classes; axis_name: the axis that the minibatch is sharded over."""
         channels = x.shape[-1]
         running_mean = self.variable(STATISTICS, "mean", jnp.zeros, (channels,))
         running_variance = self.variable(STATISTICS, "variance", jnp.ones, (channels,))
@@ -40,11 +40,11 @@ class BatchNorm(nn.Module):
         scale, bias = (scale[y], bias[y]) if self.classes else (scale[None], bias[None])  # [n or 1, C]
         factor = scale * jax.lax.rsqrt(variance + self.eps)[None]
         shift = bias - mean[None] * factor
-        return x * _spread(factor, x) + _spread(shift, x)
+        return x * _broadcast_to(factor, x) + _broadcast_to(shift, x)
 
 
-def _spread(a: jax.Array, x: jax.Array) -> jax.Array:
-    """[n or 1, C] -> [n or 1, 1, ..., 1, C], to go with x [n, ..., C]."""
+def _broadcast_to(a: jax.Array, x: jax.Array) -> jax.Array:
+    """[n or 1, C] -> [n or 1, 1, ..., 1, C], to broadcast against x [n, ..., C]."""
     return a.reshape(a.shape[0], *(1,) * (x.ndim - 2), a.shape[1])
 
 

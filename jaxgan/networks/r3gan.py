@@ -16,7 +16,7 @@ import numpy as np
 
 from jaxgan.errors import UserError
 from jaxgan.networks.convolution import Conv, conv, conv_transpose
-from jaxgan.networks.layers import DataSpec, check_images, check_units, judged, one_hot
+from jaxgan.networks.layers import DataSpec, check_images, check_units, one_hot, squeeze_output
 from jaxgan.networks.spectral import Dense
 
 EXPANSION = 2  # channels within a block over those between blocks
@@ -155,7 +155,7 @@ class Discriminator(nn.Module):
         kernel = self.param("grid", nn.initializers.normal(1 / math.sqrt(fan_in)), x.shape[1:])
         h = jnp.sum(x * kernel[None], axis=(1, 2))
         if not self.data.classes:
-            return judged(Dense(self.data.outputs, use_bias=False, kernel_init=normal_init(1.0))(h))
+            return squeeze_output(Dense(self.data.outputs, use_bias=False, kernel_init=normal_init(1.0))(h))
         h = Dense(h.shape[1], use_bias=False, kernel_init=normal_init(1.0))(h)
         gain = normal_init(1 / math.sqrt(h.shape[1]))
         table = Dense(h.shape[1], use_bias=False, kernel_init=gain, name="embed")(one_hot(y, self.data)[0])

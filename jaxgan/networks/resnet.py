@@ -23,8 +23,8 @@ from jaxgan.networks.layers import (
     check_one_of,
     check_output,
     check_units,
-    halvings,
-    judged,
+    downsampled_sizes,
+    squeeze_output,
 )
 from jaxgan.networks.norms import BatchNorm
 from jaxgan.networks.spectral import Dense, normalized
@@ -51,7 +51,7 @@ class Generator(nn.Module):
     @nn.compact
     def __call__(self, z: jax.Array, y: jax.Array | None = None, *, axis_name: str | None = None) -> jax.Array:
         height, width, channels = self.data.shape
-        grids = list(zip(*(halvings(side, self.blocks) for side in (height, width)), strict=True))[::-1]
+        grids = list(zip(*(downsampled_sizes(side, self.blocks) for side in (height, width)), strict=True))[::-1]
         h = Dense(math.prod(grids[0]) * self.width, kernel_init=INIT)(z).reshape(-1, *grids[0], self.width)
 
         def norm(h: jax.Array) -> jax.Array:
@@ -109,7 +109,7 @@ class Discriminator(nn.Module):
             h = halved(residual) + halved(thin(h)) if block < self.down else residual + h
         h = nn.relu(h)
         h = jnp.sum(h, axis=(1, 2)) if self.pool == "sum" else jnp.mean(h, axis=(1, 2))
-        logits = judged(Dense(self.data.outputs, spectral=self.spectral, kernel_init=INIT)(h))
+        logits = squeeze_output(Dense(self.data.outputs, spectral=self.spectral, kernel_init=INIT)(h))
         return logits + Projection(self.data.classes, self.spectral)(h, y) if self.data.classes else logits
 
 

@@ -13,13 +13,13 @@ from jaxgan.networks.convolution import Conv, ConvTranspose
 from jaxgan.networks.layers import (
     ACTIVATIONS,
     DataSpec,
+    append_label_channels,
     check_images,
     check_output,
     check_units,
-    class_maps,
-    halvings,
-    judged,
+    downsampled_sizes,
     one_hot,
+    squeeze_output,
 )
 from jaxgan.networks.norms import BatchNorm
 from jaxgan.networks.spectral import Dense
@@ -42,7 +42,9 @@ class Generator(nn.Module):
     @nn.compact
     def __call__(self, z: jax.Array, y: jax.Array | None = None, *, axis_name: str | None = None) -> jax.Array:
         height, width, channels = self.data.shape
-        grids = list(zip(*(halvings(side, len(self.widths) - 1) for side in (height, width)), strict=True))[::-1]
+        grids = list(zip(*(downsampled_sizes(side, len(self.widths) - 1) for side in (height, width)), strict=True))[
+            ::-1
+        ]
         h = jnp.concatenate([z, *one_hot(y, self.data)], axis=1)
         h = Dense(math.prod(grids[0]) * self.widths[0], kernel_init=INIT)(h).reshape(-1, *grids[0], self.widths[0])
         h = nn.relu(BatchNorm()(h, axis_name=axis_name))
@@ -74,7 +76,7 @@ class Discriminator(nn.Module):
         axis_name: str | None = None,
     ) -> jax.Array:
         del keys, axis_name  # no dropout; examples are apart
-        h = class_maps(x, y, self.data)
+        h = append_label_channels(x, y, self.data)
 
         def conv(h: jax.Array, features: int, kernel: int, stride: int) -> jax.Array:
             layer = Conv(features, (kernel,) * 2, (stride,) * 2, spectral=self.spectral, kernel_init=INIT)
@@ -84,4 +86,4 @@ class Discriminator(nn.Module):
             h = conv(conv(h, features, 3, 1), features, 4, 2)
         h = conv(h, self.widths[-1], 3, 1)
         h = h.reshape(h.shape[0], -1)
-        return judged(Dense(self.data.outputs, spectral=self.spectral, kernel_init=INIT)(h))
+        return squeeze_output(Dense(self.data.outputs, spectral=self.spectral, kernel_init=INIT)(h))

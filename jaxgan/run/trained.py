@@ -316,12 +316,12 @@ def _with_width(
     Args:
       states: the steps and states of checkpoints.
     """
-    target = ema.Snapshot(ema.gamma_of(width), step)
+    target = ema.Snapshot(ema.gamma_from_sigma_rel(width), step)
     indices = [i for i, average in enumerate(gan.averages.rules) if average.kind == "gamma"]
     if not indices:
         raise UserError("width needs a run with power-function averages; train with generator.ema.gamma=(...).")
     stored = [(ema.Snapshot(gan.averages.rules[i].number, n), old.averages[i]) for n, old in states for i in indices]
-    weights, error = ema.combination([snapshot for snapshot, _ in stored], target)
+    weights, error = ema.posthoc_weights([snapshot for snapshot, _ in stored], target)
     if error > MAX_WIDTH_ERROR:
         raise UserError(
             f"the averages of {len(stored) // len(indices)} checkpoints cannot represent width {width:g}: the weights "

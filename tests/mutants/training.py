@@ -50,8 +50,8 @@ MUTANTS = [
     # Averages of G.
     Mutant(
         EMA,
-        'between("cosine", 0.0, half_life, done=m * t / warmup)',
-        'between("linear", 0.0, half_life, done=m * t / warmup)',
+        'interpolate("cosine", 0.0, half_life, progress=m * t / warmup)',
+        'interpolate("linear", 0.0, half_life, progress=m * t / warmup)',
         "tests/test_ema.py::test_a_half_life_rises_along_half_a_cosine",
         "the half-life rises in a straight line",
     ),
