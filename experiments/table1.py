@@ -265,7 +265,7 @@ def protocol(
         validation, test = (np.asarray(decode(x, gcn)) for x in (dataset.validation, dataset.test))
         estimates.append(parzen.evaluate(samples, validation, test, parzen.SIGMAS))
         neighbouring.append(neighbours.evaluate(samples, test))
-    return estimates, neighbouring, min(len(sets[0].validation), parzen.VALIDATION)
+    return estimates, neighbouring, min(len(sets[0].validation), parzen.MAX_VALIDATION)
 
 
 def featured(column: str, config: ConfigDict, dataset: Dataset, samples: np.ndarray) -> dict[str, float]:
@@ -419,9 +419,9 @@ def notes(scored: list[Score], samples: int) -> Iterator[str]:
             f"A sigma marked (edge) is the smallest or the largest of the grid ({parzen.SIGMAS[0]:g} to "
             f"{parzen.SIGMAS[-1]:g}): one beyond it may score higher."
         )
-    few = min((s.validation for s in scored if s.column != "TFD"), default=parzen.VALIDATION)
-    if few < parzen.VALIDATION:
-        yield f"Sigma was chosen on {few} validation images, the paper's on {parzen.VALIDATION:,}."
+    few = min((s.validation for s in scored if s.column != "TFD"), default=parzen.MAX_VALIDATION)
+    if few < parzen.MAX_VALIDATION:
+        yield f"Sigma was chosen on {few} validation images, the paper's on {parzen.MAX_VALIDATION:,}."
     if samples != SAMPLES:
         yield f"The paper drew {SAMPLES:,} samples; their number changes the score."
     if any(score.column == "digits" for score in scored):

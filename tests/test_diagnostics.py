@@ -48,7 +48,7 @@ def test_overfitting_by_hand():
 
 def test_slopes_by_hand():
     assert slopes.evaluate([1.0, 2.0], [0.0, 4.0, 5.0]) == {"slope_train": 1.5, "slope_samples": 3}
-    with pytest.raises(UserError, match="slopes at samples are not finite"):
+    with pytest.raises(UserError, match="gradient norms at samples are not finite"):
         slopes.evaluate([1.0], [np.inf])
 
 

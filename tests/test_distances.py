@@ -9,9 +9,9 @@ from jaxgan.metrics import distances
 @pytest.fixture
 def small_tiles(monkeypatch):
     """Several tiles of several groups, from sets that a test can afford."""
-    monkeypatch.setattr(distances, "TILE", 400)
-    monkeypatch.setattr(distances, "BLOCK", 50)
-    monkeypatch.setattr(distances, "CHUNK", 1000)
+    monkeypatch.setattr(distances, "TILE_SIZE", 400)
+    monkeypatch.setattr(distances, "BLOCK_SIZE", 50)
+    monkeypatch.setattr(distances, "CHUNK_NUMBERS", 1000)
 
 
 def squares(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -120,7 +120,9 @@ def test_the_neighbours_of_float32_are_enough():
     rows = []
     exact = distances._exact
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(distances, "_exact", lambda x, y, r, frame: rows.append(len(r)) or exact(x, y, r, frame))
+        patch.setattr(
+            distances, "_exact", lambda x, y, r, normalization: rows.append(len(r)) or exact(x, y, r, normalization)
+        )
         radii = [distances.nearest_others(a, 5)[0][:, 4:] for a in (x, y)]
         distances.balls(x, radii[0], y, radii[1], strict=True)
     assert len(rows) == 4 and rows[0] == rows[1] == 0 and sum(rows) < 60

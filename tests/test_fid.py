@@ -79,7 +79,7 @@ def test_float32_features_far_from_the_origin():
 
 def test_moments_in_pieces(monkeypatch):
     x = normal(0, 1000, 7) + 5
-    monkeypatch.setattr(fid, "CHUNK", 100)
+    monkeypatch.setattr(fid, "CHUNK_NUMBERS", 100)
     mean, covariance = fid.moments(x)
     np.testing.assert_allclose(mean, x.mean(axis=0), rtol=1e-13)
     np.testing.assert_allclose(covariance, np.cov(x, rowvar=False), atol=1e-13)

@@ -18,7 +18,7 @@ def test_by_hand():
 
 @pytest.mark.parametrize("tile", [1000, 16])
 def test_by_definition(tile, monkeypatch):
-    monkeypatch.setattr(kid, "TILE", tile)
+    monkeypatch.setattr(kid, "TILE_SIZE", tile)
     x, y = normal(0, 40, 5), normal(1, 57, 5) + 0.4
     k = lambda a, b: (np.dot(a, b) / 5 + 1) ** 3  # noqa: E731
     want = np.mean([k(a, b) for i, a in enumerate(x) for j, b in enumerate(x) if i != j])

@@ -11,9 +11,9 @@ from scipy.stats import norm
 
 from jaxgan.errors import UserError
 from jaxgan.metrics.parzen import (
+    BATCH_SIZE,
+    MAX_VALIDATION,
     SIGMAS,
-    TILE,
-    VALIDATION,
     evaluate,
     log_likelihood,
     log_likelihoods,
@@ -88,7 +88,7 @@ def test_every_sigma_from_the_same_distances():
         agrees(row, reference(samples, x, sigma), 784)
 
 
-@pytest.mark.parametrize("n", [1, TILE, TILE + 1])
+@pytest.mark.parametrize("n", [1, BATCH_SIZE, BATCH_SIZE + 1])
 def test_tiles_do_not_show(n: int):
     r = np.random.default_rng(0)
     samples, x = r.random((7, 2), np.float32), r.random((n, 2), np.float32)
@@ -113,9 +113,9 @@ def test_select_sigma_takes_the_likeliest():
 def test_evaluate():
     r = np.random.default_rng(0)
     samples, test = r.normal(size=(200, 2)), r.normal(size=(300, 2))
-    validation = r.normal(size=(VALIDATION + 50, 2))
-    validation[VALIDATION:] = 1e3  # beyond the first 1,000: must not count
-    sigma = select_sigma(samples, validation[:VALIDATION], SIGMAS)
+    validation = r.normal(size=(MAX_VALIDATION + 50, 2))
+    validation[MAX_VALIDATION:] = 1e3  # beyond the first 1,000: must not count
+    sigma = select_sigma(samples, validation[:MAX_VALIDATION], SIGMAS)
     want = reference(samples, test, sigma)
 
     got = evaluate(samples, validation, test, SIGMAS)

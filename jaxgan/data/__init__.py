@@ -1,11 +1,11 @@
-"""The data that both players see: `load` reads it, `decode` scales it, `order` visits it, `stacked` stacks it."""
+"""Data sets: loading, decoding, shuffling order, and channel stacking."""
 
 from __future__ import annotations
 
 import difflib
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,18 +16,7 @@ from jaxgan.data.images import Source
 from jaxgan.data.mixture import Mixture
 from jaxgan.errors import UserError
 
-_NAMES = (
-    "digits",
-    "tfds:mnist",
-    "tfds:cifar10",
-    "tfds:NAME",
-    "npz:PATH",
-    "folder:PATH",
-    "tfd:PATH",
-    "mixture:NAME",
-    "stacked:tfds:mnist",
-    "stacked:NAME",
-)
+_EXAMPLES = ("tfds:mnist", "tfds:cifar10")  # suggested beside the forms of `SOURCES`
 _SPLITS = (("train", "training"), ("validation", "validation"), ("test", "test"))
 
 
@@ -60,7 +49,7 @@ class Dataset(NamedTuple):
 
 
 def value_range(dataset: Dataset, gcn: float, low: float = 0.0) -> tuple[float, float] | None:
-    """The least and the largest value of a decoded example, or None where there is no bound but chance.
+    """The range (minimum, maximum) of decoded values, or None if they are unbounded.
 
     Args:
       dataset: images or points.
@@ -70,7 +59,7 @@ def value_range(dataset: Dataset, gcn: float, low: float = 0.0) -> tuple[float, 
 
 
 def digest(dataset: Dataset) -> str:
-    """SHA-256 of what is trained on, in hexadecimal: the bytes, dtype and shape of the images and of the labels.
+    """SHA-256 of the training set, in hexadecimal: the bytes, dtype and shape of its images and labels.
 
     Equal on every machine; 50,000 MNIST images take about a tenth of a second.
     """
@@ -180,34 +169,73 @@ def _padded(dataset: Dataset, pad: int) -> Dataset:
     return dataset._replace(**{name: np.pad(x, width) for name, x in splits.items()})
 
 
+class Request(NamedTuple):
+    """A data set to be read by an entry of `SOURCES`."""
+
+    name: str  # data.name without "stacked:"
+    argument: str  # of data.name: what follows the colon, "" if there is none
+    directory: str  # data.dir
+    held_out: int  # data.validation
+    size: int  # data.size
+
+
+def _digits(request: Request) -> Source:
+    return images.digits()
+
+
+def _npz(request: Request) -> Source:
+    source = images.npz(request.argument)
+    if request.held_out:
+        images.shuffle(source.train)
+        if source.train_labels is not None:
+            images.shuffle(source.train_labels)
+    return source
+
+
+def _folder(request: Request) -> Source:
+    return images.folder(request.argument, request.size)
+
+
+def _tfds(request: Request) -> Source:
+    return tfds.load(request.argument, request.directory)
+
+
+def _tfd(request: Request) -> Dataset:
+    return Dataset(request.name, *tfd.fold(tfd.read(request.argument), 0), None)
+
+
+def _mixture(request: Request) -> Dataset:
+    density, train, validation, test, (y, y_validation, y_test) = mixture.load(request.argument)
+    components = np.shape(density.means)[0]
+    return Dataset(request.name, train, validation, test, density, y, y_validation, y_test, components)
+
+
+# By how `data.name` begins: its argument ("" if it takes none), and the function that reads it. A `Source` is split and
+# its classes are checked here; a `Dataset` has splits of its own.
+SOURCES: dict[str, tuple[str, Callable[[Request], Source | Dataset]]] = {
+    "digits": ("", _digits),
+    "tfds": ("NAME", _tfds),
+    "npz": ("PATH", _npz),
+    "folder": ("PATH", _folder),
+    "tfd": ("PATH", _tfd),
+    "mixture": ("NAME", _mixture),
+}
+
+
 def _load(name: str, directory: str, held_out: int, size: int) -> Dataset:
-    """`load`, of all but stacks."""
-    match name.partition(":"):
-        case "digits", "", "":
-            source = images.digits()
-        case "npz", _, path if path:
-            source = images.npz(path)
-            if held_out:
-                images.shuffle(source.train)
-                if source.train_labels is not None:
-                    images.shuffle(source.train_labels)
-        case "folder", _, path if path:
-            source = images.folder(path, size)
-        case "tfds", _, dataset if dataset:
-            source = tfds.load(dataset, directory)
-        case "tfd", _, path if path:
-            return Dataset(name, *tfd.fold(tfd.read(path), 0), None)
-        case "mixture", _, known if known:
-            density, train, validation, test, (y, y_validation, y_test) = mixture.load(known)
-            components = np.shape(density.means)[0]
-            return Dataset(name, train, validation, test, density, y, y_validation, y_test, components)
-        case _:
-            near = difflib.get_close_matches(name, _NAMES, n=1, cutoff=0.0)[0]
-            raise UserError(
-                f"data.name must be digits, tfds:NAME, npz:PATH, folder:PATH, tfd:PATH, mixture:NAME or "
-                f"stacked:NAME of one of these, not {name!r}; the nearest is {near!r}."
-            )
-    return _split(name, _with_classes(name, source), held_out)
+    """`load`, without stacks."""
+    kind, colon, argument = name.partition(":")
+    parameter, read = SOURCES.get(kind, ("", None))
+    if read is None or bool(colon) != bool(parameter) or bool(argument) != bool(parameter):
+        forms = [f"{kind}:{parameter}" if parameter else kind for kind, (parameter, _) in SOURCES.items()]
+        known = [*forms[:1], *_EXAMPLES, *forms[1:], "stacked:tfds:mnist", "stacked:NAME"]
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+        raise UserError(
+            f"data.name must be {', '.join(forms)} or stacked:NAME of one of these, not {name!r}; the nearest is "
+            f"{near!r}."
+        )
+    source = read(Request(name, argument, directory, held_out, size))
+    return source if isinstance(source, Dataset) else _split(name, _with_classes(name, source), held_out)
 
 
 def _with_classes(name: str, source: Source) -> Source:

@@ -1,4 +1,4 @@
-"""The birthday test (arXiv:1706.08224): from how often samples nearly repeat, on how many different ones G draws."""
+"""The birthday test (arXiv:1706.08224): estimates the support size of p_g from the rate of near-duplicate samples."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from jax.typing import ArrayLike
 from jaxgan.metrics import distances, inputs
 from jaxgan.metrics.protocol import Display, Metric
 
-MOST = 5000  # examples of each set
+MAX_EXAMPLES = 5000  # per set
 
 
 def evaluate(real: ArrayLike, fake: ArrayLike) -> dict[str, float]:
-    """How many near-duplicates a sample has among the others, and the support that they imply.
+    """The number of near-duplicates per sample, and the support size that it implies.
 
-    Two samples are near-duplicates if they are at most as far apart as the two closest of as many real examples; in
-    the paper people judge the closest pairs. (Data that repeat exactly leave only exact repeats.) With c such pairs
-    among m samples the support, were all of it equally likely, would be m (m - 1) / (2 c).
+    Two samples are near-duplicates if their distance is at most that of the closest pair among equally many real
+    examples; in the paper, humans inspect the closest pairs. (If the data contain exact duplicates, only exact
+    duplicates count.) With c such pairs among m samples, a uniform distribution has support m (m - 1) / (2 c).
 
     Args:
       real: [n, d], fake: [m, d], features, of which the first min(n, m, 5,000) of each are compared.
 
     Returns:
-      `near_duplicates`, c over m / 2, and `support`, or, where c is 0, a lower bound of it: that of c = 1.
+      `near_duplicates`, 2 c / m, and `support`; if c is 0, `support` is the lower bound at c = 1.
 
     Raises:
-      UserError: fewer than 2 of either, constant, not finite, or of different sizes.
+      UserError: fewer than 2 of either, constant, not finite, or of different dimensions.
     """
     real, fake = inputs.pair(real, fake, 2, "the birthday test")
-    m = min(len(real), len(fake), MOST)
+    m = min(len(real), len(fake), MAX_EXAMPLES)
     nearest = distances.nearest_others(real[:m], 1)[0].min()
     radii = np.full((m, 1), nearest)
-    found = distances.balls(fake[:m], radii, fake[:m], radii, strict=False)
-    pairs = (int(found.counts.sum()) - m) // 2  # each is counted from both ends, and each sample is in its own ball
+    balls = distances.balls(fake[:m], radii, fake[:m], radii, strict=False)
+    pairs = (int(balls.counts.sum()) - m) // 2  # each pair counts twice, and each sample is in its own ball
     return {"near_duplicates": 2 * pairs / m, "support": m * (m - 1) / (2 * max(pairs, 1))}
 
 
@@ -45,5 +45,5 @@ METRIC = Metric(
     },
     best="",
     min_examples=2,
-    used=lambda real, fake: {"examples": min(real, fake, MOST)},
+    used=lambda real, fake: {"examples": min(real, fake, MAX_EXAMPLES)},
 )

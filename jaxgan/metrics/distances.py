@@ -1,11 +1,11 @@
-"""Euclidean distances between sets of vectors: nearest neighbours and balls, exact, fast, in bounded memory.
+"""Nearest neighbours and ball memberships in Euclidean distance: exact, fast, in bounded memory.
 
-One tile of ||x - y||^2 = ||x||^2 + ||y||^2 - 2 x.y at a time is computed in float32 on the device, about the mean of
-the data, where rounding errors are smallest. What these errors could change is computed again in float64 on the host,
-so that every answer is that of float64. That is little for most data, and everything where distances are tiny
-beside the spread of the data (a collapsed generator); those take about three times as long.
+One tile of ||x - y||^2 = ||x||^2 + ||y||^2 - 2 x.y at a time is computed in float32 on the device, with the data
+centred to minimize rounding errors. Results that these errors could change are recomputed in float64 on the host, so
+every result equals that of float64. For most data these are few; if distances are tiny relative to the spread of the
+data (a collapsed G), all are recomputed, which takes about three times as long.
 
-Memory beyond the arrays given: a float32 copy of each set, and less than 1 GB.
+Memory beyond the inputs: a float32 copy of each set, and less than 1 GB.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-TILE = 2048  # examples a side: 16 MB of float32 squares
-GROUP = 16  # columns of which the smallest is found first, when the k smallest of a tile are
-SPARE = 4  # neighbours beyond k that float32 finds, for float64 to choose from
-BLOCK = 512  # examples whose float64 squares to all others the host holds at a time
-CHUNK = 2**22  # float64 numbers of a temporary array on the host: 32 MB
+TILE_SIZE = 2048  # examples per side: 16 MB of float32 squared distances
+GROUP_SIZE = 16  # columns per group; the k smallest entries of a row lie in k groups
+EXTRA_CANDIDATES = 4  # float32 candidates beyond k, among which float64 chooses
+BLOCK_SIZE = 512  # examples whose float64 squared distances to all others are held on the host at a time
+CHUNK_NUMBERS = 2**22  # float64 numbers in a temporary array on the host: 32 MB
 
 
 def relative_squares(x: Array, y: Array, norms: Array) -> Array:
@@ -32,25 +32,25 @@ def relative_squares(x: Array, y: Array, norms: Array) -> Array:
     return norms - 2 * jnp.matmul(x, y.T, precision="highest")
 
 
-class Frame(NamedTuple):
-    """Where squares are computed: (x - mean) / scale has rounding errors that are small, and no overflow."""
+class Normalization(NamedTuple):
+    """x -> (x - mean) / scale, in which squared distances have small rounding errors and do not overflow."""
 
     mean: np.ndarray  # [d] float64
     scale: float  # a power of two, so that dividing by it is exact
 
     @classmethod
-    def of(cls, *sets: np.ndarray) -> Frame:
+    def of(cls, *sets: np.ndarray) -> Normalization:
         total = sum(np.sum(a, axis=0, dtype=np.float64) for a in sets)
         mean = total / sum(len(a) for a in sets)
-        reach = max(np.max(np.abs([a.min(axis=0) - mean, a.max(axis=0) - mean])) for a in sets)
-        return cls(mean, 2.0 ** math.ceil(math.log2(reach)) if reach > 0 else 1.0)
+        max_abs = max(np.max(np.abs([a.min(axis=0) - mean, a.max(axis=0) - mean])) for a in sets)
+        return cls(mean, 2.0 ** math.ceil(math.log2(max_abs)) if max_abs > 0 else 1.0)
 
-    def put(self, a: np.ndarray) -> np.ndarray:
+    def apply(self, a: np.ndarray) -> np.ndarray:
         return (a.astype(np.float64) - self.mean) / self.scale
 
 
-class Placed(NamedTuple):
-    """A set in its frame, on the device, padded to whole tiles by points at infinity."""
+class DeviceSet(NamedTuple):
+    """A normalized set on the device, padded to whole tiles by points with infinite norm."""
 
     x: Array  # [N, d] float32
     norms: Array  # [N] float32, inf for padding
@@ -58,18 +58,18 @@ class Placed(NamedTuple):
 
 
 def nearest(x: np.ndarray, y: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The k nearest of y for each x.
+    """The k nearest neighbours in y of each x.
 
     Args:
       x: [n, d], y: [m, d], finite, m >= k.
 
     Returns:
-      Squared distances [n, k] float64, smallest first, and which of y they belong to, [n, k] int.
+      Squared distances [n, k] float64, smallest first, and their indices in y, [n, k] int.
     """
-    frame = Frame.of(x, y)
-    a, b = _place(x, frame), _place(y, frame)
-    squares, index = _nearest(a, b, min(k + SPARE, len(y)), a.tile, b.tile)
-    return _refine(x, y, k, frame, (squares, index), np.max(b.norms[: len(y)]), others=False)
+    normalization = Normalization.of(x, y)
+    a, b = _to_device(x, normalization), _to_device(y, normalization)
+    squares, index = _nearest(a, b, min(k + EXTRA_CANDIDATES, len(y)), a.tile, b.tile)
+    return _refine(x, y, k, normalization, (squares, index), np.max(b.norms[: len(y)]), others=False)
 
 
 def nearest_others(x: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -78,31 +78,31 @@ def nearest_others(x: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     Args:
       x: [n, d], finite, n > k.
     """
-    frame = Frame.of(x)
-    a = _place(x, frame)
-    squares, index = _nearest_others(a, min(k + SPARE, len(x) - 1), a.tile)
-    return _refine(x, x, k, frame, (squares, index), np.max(a.norms[: len(x)]), others=True)
+    normalization = Normalization.of(x)
+    a = _to_device(x, normalization)
+    squares, index = _nearest_others(a, min(k + EXTRA_CANDIDATES, len(x) - 1), a.tile)
+    return _refine(x, x, k, normalization, (squares, index), np.max(a.norms[: len(x)]), others=True)
 
 
 class Balls(NamedTuple):
-    """Which points lie in the balls about the points of another set, by radius."""
+    """Memberships of points in balls around the points of another set, for K radii per point."""
 
-    counts: np.ndarray  # [n, K] int: how many y are in the ball of this x
+    counts: np.ndarray  # [n, K] int: number of y in the ball of this x
     x_in_any: np.ndarray  # [n, K] bool: this x is in a ball of some y
     y_in_any: np.ndarray  # [m, K] bool: this y is in a ball of some x
 
 
 def balls(x: np.ndarray, x_radii: np.ndarray, y: np.ndarray, y_radii: np.ndarray, *, strict: bool) -> Balls:
-    """Which of y lie in the balls about x, and the reverse, for K radii of each at once.
+    """Which y lie in the balls around x, and vice versa, for K radii per point at once.
 
     Args:
       x: [n, d], y: [m, d], finite.
       x_radii: [n, K], y_radii: [m, K], squared, float64.
-      strict: a point on the sphere is outside. On it are all within float64's rounding of it.
+      strict: points on the sphere, to float64 rounding, are outside.
     """
-    frame = Frame.of(x, y)
-    a, b = _place(x, frame), _place(y, frame)
-    scaled = [radii / frame.scale**2 for radii in (x_radii, y_radii)]
+    normalization = Normalization.of(x, y)
+    a, b = _to_device(x, normalization), _to_device(y, normalization)
+    scaled = [radii / normalization.scale**2 for radii in (x_radii, y_radii)]
     padded = [jnp.asarray(_pad(r.astype(np.float32), len(p.x))) for r, p in zip(scaled, (a, b), strict=True)]
     n, m = len(x), len(y)
     x_norms, y_norms = np.asarray(a.norms[:n], np.float64), np.asarray(b.norms[:m], np.float64)
@@ -112,28 +112,30 @@ def balls(x: np.ndarray, x_radii: np.ndarray, y: np.ndarray, y_radii: np.ndarray
 
     errors = jnp.asarray(_pad(x_error.astype(np.float32), len(a.x)))
     found = _balls(a, padded[0], errors, b, padded[1], a.tile, b.tile)
-    sure, maybe, x_margin, y_margin = (np.asarray(f)[:size] for f, size in zip(found, (n, n, n, m), strict=True))
+    lower_count, upper_count, x_margin, y_margin = (
+        np.asarray(f)[:size] for f, size in zip(found, (n, n, n, m), strict=True)
+    )
     x_margin = x_margin + x_norms[:, None]
-    result = Balls(sure.astype(int), x_margin < 0, y_margin < 0)
+    result = Balls(lower_count.astype(int), x_margin < 0, y_margin < 0)
 
-    unsure = np.any((sure != maybe) | (np.abs(x_margin) <= x_error), axis=1)
-    for rows, squares, error in _exact(x, y, np.flatnonzero(unsure), frame):
+    ambiguous = np.any((lower_count != upper_count) | (np.abs(x_margin) <= x_error), axis=1)
+    for rows, squares, error in _exact(x, y, np.flatnonzero(ambiguous), normalization):
         for k in range(x_radii.shape[1]):
             inside = _inside(squares, error, scaled[0][rows, k, None], strict)
             result.counts[rows, k] = inside.sum(axis=1)
             result.x_in_any[rows, k] = _inside(squares, error, scaled[1][None, :, k], strict).any(axis=1)
-    unsure = np.any(np.abs(y_margin) <= y_error, axis=1)
-    for rows, squares, error in _exact(y, x, np.flatnonzero(unsure), frame):
+    ambiguous = np.any(np.abs(y_margin) <= y_error, axis=1)
+    for rows, squares, error in _exact(y, x, np.flatnonzero(ambiguous), normalization):
         for k in range(x_radii.shape[1]):
             result.y_in_any[rows, k] = _inside(squares, error, scaled[0][None, :, k], strict).any(axis=1)
     return result
 
 
 def _rounding(size: np.ndarray, d: int, dtype: type) -> np.ndarray:
-    """How far a square may be off, where ||x||^2 + ||y||^2 + what it is compared with is `size`.
+    """Bound on the rounding error of a squared distance; `size` is ||x||^2 + ||y||^2 + the value it is compared with.
 
-    Rounding errors of d products add up like a random walk; this is twice its deviation if every one were the largest
-    possible, and a few more for the norms, the mean and the sums. Errors that were measured are a tenth of it.
+    Rounding errors of d products accumulate like a random walk; this is twice its standard deviation if each error were
+    maximal, plus a margin for the norms, the mean and the sums. Measured errors are a tenth of it.
     """
     return 2 * (math.sqrt(d) + 4) * (np.finfo(dtype).eps / 2) * size
 
@@ -147,17 +149,17 @@ def _pad(a: np.ndarray, n: int) -> np.ndarray:
     return np.concatenate([a, np.zeros((n - len(a), *a.shape[1:]), a.dtype)])
 
 
-def _place(a: np.ndarray, frame: Frame) -> Placed:
+def _to_device(a: np.ndarray, normalization: Normalization) -> DeviceSet:
     n, d = a.shape
-    tiles = -(-n // TILE)
-    tile = -(-n // (tiles * GROUP)) * GROUP
-    placed = np.zeros((tiles * tile, d), np.float32)
-    step = max(1, CHUNK // d)
+    tiles = -(-n // TILE_SIZE)
+    tile = -(-n // (tiles * GROUP_SIZE)) * GROUP_SIZE
+    padded = np.zeros((tiles * tile, d), np.float32)
+    step = max(1, CHUNK_NUMBERS // d)
     for start in range(0, n, step):
-        placed[start : min(start + step, n)] = frame.put(a[start : start + step])
-    x = jnp.asarray(placed)
+        padded[start : min(start + step, n)] = normalization.apply(a[start : start + step])
+    x = jnp.asarray(padded)
     norms = jnp.where(jnp.arange(len(x)) < n, jnp.sum(jnp.square(x), axis=1), jnp.inf)
-    return Placed(x, norms, tile)
+    return DeviceSet(x, norms, tile)
 
 
 # On the device, in float32.
@@ -171,20 +173,20 @@ _tile = jax.vmap(relative_squares, in_axes=(0, None, None))
 
 
 def _smallest(squares: Array, k: int) -> tuple[Array, Array]:
-    """The k smallest of each row and their columns. They lie in the k groups whose smallest are smallest."""
+    """The k smallest of each row, and their columns; they lie in the k groups with the smallest minima."""
     n, m = squares.shape
-    groups = m // GROUP
+    groups = m // GROUP_SIZE
     if groups < 2 * k:
         values, columns = jax.lax.top_k(-squares, k)
         return -values, columns
-    grouped = squares.reshape(n, groups, GROUP)
+    grouped = squares.reshape(n, groups, GROUP_SIZE)
     _, best = jax.lax.top_k(-jnp.min(grouped, axis=-1), k)
-    values, which = jax.lax.top_k(-jnp.take_along_axis(grouped, best[:, :, None], axis=1).reshape(n, k * GROUP), k)
-    return -values, jnp.take_along_axis(best, which // GROUP, axis=1) * GROUP + which % GROUP
+    values, which = jax.lax.top_k(-jnp.take_along_axis(grouped, best[:, :, None], axis=1).reshape(n, k * GROUP_SIZE), k)
+    return -values, jnp.take_along_axis(best, which // GROUP_SIZE, axis=1) * GROUP_SIZE + which % GROUP_SIZE
 
 
 def _merge(best: tuple[Array, Array], squares: Array, first: Array) -> tuple[Array, Array]:
-    """The k smallest so far and those of a tile whose columns begin at `first`."""
+    """Merges the k smallest so far with those of a tile whose columns begin at `first`."""
     k = best[0].shape[1]
     values, columns = _smallest(squares, min(k, squares.shape[1]))
     values = jnp.concatenate([best[0], values], axis=1)
@@ -198,8 +200,8 @@ def _none(n: int, k: int) -> tuple[Array, Array]:
 
 
 @partial(jax.jit, static_argnames=("k", "x_tile", "y_tile"))
-def _nearest(a: Placed, b: Placed, k: int, x_tile: int, y_tile: int) -> tuple[Array, Array]:
-    """Squares [N, k] and columns [N, k] int32 of the k nearest."""
+def _nearest(a: DeviceSet, b: DeviceSet, k: int, x_tile: int, y_tile: int) -> tuple[Array, Array]:
+    """Squared distances [N, k] and indices [N, k] int32 of the k nearest."""
 
     def row(i: Array) -> tuple[Array, Array]:
         x, norms = _slice(a.x, i, x_tile), _slice(a.norms, i, x_tile)
@@ -216,8 +218,8 @@ def _nearest(a: Placed, b: Placed, k: int, x_tile: int, y_tile: int) -> tuple[Ar
 
 
 @partial(jax.jit, static_argnames=("k", "tile"))
-def _nearest_others(a: Placed, k: int, tile: int) -> tuple[Array, Array]:
-    """As `_nearest`, of a set with itself: a tile above the diagonal serves its rows and its columns."""
+def _nearest_others(a: DeviceSet, k: int, tile: int) -> tuple[Array, Array]:
+    """`_nearest` within one set: each tile above the diagonal is used for its rows and its columns."""
 
     def update(best: tuple[Array, Array], i: Array, squares: Array, first: Array) -> tuple[Array, Array]:
         rows = tuple(_slice(b, i, tile) for b in best)
@@ -238,12 +240,12 @@ def _nearest_others(a: Placed, k: int, tile: int) -> tuple[Array, Array]:
 
 @partial(jax.jit, static_argnames=("x_tile", "y_tile"))
 def _balls(
-    a: Placed, a_radii: Array, errors: Array, b: Placed, b_radii: Array, x_tile: int, y_tile: int
+    a: DeviceSet, a_radii: Array, errors: Array, b: DeviceSet, b_radii: Array, x_tile: int, y_tile: int
 ) -> tuple[Array, Array, Array, Array]:
-    """For each x and radius, how many y are surely and how many are possibly inside, and the smallest of
+    """For each x and radius, lower and upper bounds of the number of y inside, and the minimum of
     ||x - y||^2 - ||x||^2 - radius^2 over the balls of y; for each y that of ||x - y||^2 - radius^2 over the balls of x.
     """
-    kinds = range(a_radii.shape[1])
+    radius_indices = range(a_radii.shape[1])
 
     def row(y_margin: Array, i: Array) -> tuple[Array, tuple[Array, Array, Array]]:
         x, norms, radii, error = (_slice(v, i, x_tile) for v in (a.x, a.norms, a_radii, errors))
@@ -251,29 +253,31 @@ def _balls(
         low, high = bound - error, bound + error
 
         def column(j: Array, found: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
-            sure, maybe, x_margin, y_margin = found
+            lower_count, upper_count, x_margin, y_margin = found
             squares = _tile(x, _slice(b.x, j, y_tile), _slice(b.norms, j, y_tile))
             others = _slice(b_radii, j, y_tile)
 
             def count(bounds: Array) -> Array:  # in float32, whose sums are vectorized, and exact up to 2**24
-                inside = [jnp.where(squares < bounds[:, k, None], jnp.float32(1), jnp.float32(0)) for k in kinds]
+                inside = [
+                    jnp.where(squares < bounds[:, k, None], jnp.float32(1), jnp.float32(0)) for k in radius_indices
+                ]
                 return jnp.stack([jnp.sum(c, axis=1) for c in inside], axis=1).astype(jnp.int32)
 
-            nearest_y = jnp.stack([jnp.min(squares - others[None, :, k], axis=1) for k in kinds], axis=1)
-            nearest_x = jnp.stack([jnp.min(squares - bound[:, k, None], axis=0) for k in kinds], axis=1)
+            nearest_y = jnp.stack([jnp.min(squares - others[None, :, k], axis=1) for k in radius_indices], axis=1)
+            nearest_x = jnp.stack([jnp.min(squares - bound[:, k, None], axis=0) for k in radius_indices], axis=1)
             y_margin = jax.lax.dynamic_update_slice_in_dim(
                 y_margin, jnp.minimum(_slice(y_margin, j, y_tile), nearest_x), j * y_tile, 0
             )
-            return sure + count(low), maybe + count(high), jnp.minimum(x_margin, nearest_y), y_margin
+            return lower_count + count(low), upper_count + count(high), jnp.minimum(x_margin, nearest_y), y_margin
 
-        zeros = jnp.zeros((x_tile, len(kinds)), jnp.int32)
+        zeros = jnp.zeros((x_tile, len(radius_indices)), jnp.int32)
         start = (zeros, zeros, jnp.full(zeros.shape, jnp.inf, jnp.float32), y_margin)
         *found, y_margin = jax.lax.fori_loop(0, len(b.x) // y_tile, column, start)
         return y_margin, tuple(found)
 
     y_margin = jnp.full(b_radii.shape, jnp.inf, jnp.float32)
     y_margin, found = jax.lax.scan(row, y_margin, jnp.arange(len(a.x) // x_tile))
-    return *(f.reshape(-1, len(kinds)) for f in found), y_margin
+    return *(f.reshape(-1, len(radius_indices)) for f in found), y_margin
 
 
 # On the host, in float64.
@@ -283,7 +287,7 @@ def _refine(
     x: np.ndarray,
     y: np.ndarray,
     k: int,
-    frame: Frame,
+    normalization: Normalization,
     candidates: tuple[Array, Array],
     largest: float,
     others: bool,
@@ -295,12 +299,12 @@ def _refine(
     if index.shape[1] == len(y) - others:
         return near, index_near
     norms = np.empty(len(x))
-    step = max(1, CHUNK // x.shape[1])
+    step = max(1, CHUNK_NUMBERS // x.shape[1])
     for start in range(0, len(x), step):
-        norms[start : start + step] = np.sum(np.square(frame.put(x[start : start + step])), axis=1)
+        norms[start : start + step] = np.sum(np.square(normalization.apply(x[start : start + step])), axis=1)
     farthest = squares[:, -1] - _rounding(norms + largest, x.shape[1], np.float32)  # any other is at least as far
-    unsure = np.flatnonzero(near[:, -1] / frame.scale**2 > farthest)
-    for rows, all_squares, _ in _exact(x, y, unsure, frame):
+    ambiguous = np.flatnonzero(near[:, -1] / normalization.scale**2 > farthest)
+    for rows, all_squares, _ in _exact(x, y, ambiguous, normalization):
         if others:
             all_squares[np.arange(len(rows)), rows] = np.inf
         found = np.argpartition(all_squares, index.shape[1] - 1, axis=1)[:, : index.shape[1]]
@@ -311,7 +315,7 @@ def _refine(
 def _choose(x: np.ndarray, y: np.ndarray, rows: np.ndarray, index: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """The k nearest among candidates y[index[i]] of x[rows[i]]: squares [r, k] from differences, and their index."""
     near, chosen = np.empty((len(rows), k)), np.empty((len(rows), k), int)
-    step = max(1, CHUNK // (x.shape[1] * index.shape[1]))
+    step = max(1, CHUNK_NUMBERS // (x.shape[1] * index.shape[1]))
     for start in range(0, len(rows), step):
         part = slice(start, start + step)
         difference = y[index[part]].astype(np.float64) - x[rows[part], None].astype(np.float64)
@@ -323,17 +327,17 @@ def _choose(x: np.ndarray, y: np.ndarray, rows: np.ndarray, index: np.ndarray, k
 
 
 def _exact(
-    x: np.ndarray, y: np.ndarray, rows: np.ndarray, frame: Frame
+    x: np.ndarray, y: np.ndarray, rows: np.ndarray, normalization: Normalization
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Blocks of `rows`, the squares of x[rows] to all y in the frame, [r, m] float64, and how far these may be off."""
-    step = max(1, CHUNK // x.shape[1])
-    for start in range(0, len(rows), BLOCK):
-        part = rows[start : start + BLOCK]
-        a = frame.put(x[part])
+    """Yields blocks of `rows`, float64 squared distances [r, m] of x[rows] to all y, and their error bounds."""
+    step = max(1, CHUNK_NUMBERS // x.shape[1])
+    for start in range(0, len(rows), BLOCK_SIZE):
+        part = rows[start : start + BLOCK_SIZE]
+        a = normalization.apply(x[part])
         norms = np.einsum("nd,nd->n", a, a)
         squares, error = np.empty((len(part), len(y))), np.empty((len(part), len(y)))
         for first in range(0, len(y), step):
-            b = frame.put(y[first : first + step])
+            b = normalization.apply(y[first : first + step])
             size = norms[:, None] + np.einsum("nd,nd->n", b, b)[None]
             squares[:, first : first + step] = np.maximum(size - 2 * a @ b.T, 0)
             error[:, first : first + step] = _rounding(size, x.shape[1], np.float64)

@@ -1,4 +1,4 @@
-"""Whether samples differ from each other as much as data do: an alarm for collapse, not a score."""
+"""The mean distance between samples relative to data: a check for collapse, not a score."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from jax.typing import ArrayLike
 from jaxgan.metrics import inputs
 from jaxgan.metrics.protocol import Display, Metric
 
-MOST = 1000  # examples of each set; a million distances are enough for three digits
+MAX_EXAMPLES = 1000  # per set; a million distances give three digits
 
 
 def evaluate(real: ArrayLike, fake: ArrayLike) -> float:
     """Mean distance between two samples over that between two real examples, of the first 1,000 of each set, float64.
 
-    1 where both are of one distribution. Below 1/2 a generator has collapsed, or nearly.
+    1 if both have the same distribution. Below 1/2, G has collapsed, or nearly so.
 
     Args:
       real: [n, d], fake: [m, d], features.
 
     Raises:
-      UserError: fewer than 2 of either, constant, not finite, or of different sizes.
+      UserError: fewer than 2 of either, constant, not finite, or of different dimensions.
     """
     real, fake = inputs.pair(real, fake, 2, "diversity")
-    return _mean_distance(fake[:MOST]) / _mean_distance(real[:MOST])
+    return _mean_distance(fake[:MAX_EXAMPLES]) / _mean_distance(real[:MAX_EXAMPLES])
 
 
 def _mean_distance(x: np.ndarray) -> float:
-    """Over all pairs of different rows."""
+    """The mean Euclidean distance over all pairs of distinct rows."""
     x = x.astype(np.float64) - np.mean(x, axis=0, keepdims=True, dtype=np.float64)
     norms = np.sum(x * x, axis=1)
     squares = np.maximum(norms[:, None] + norms[None] - 2 * x @ x.T, 0)
@@ -41,5 +41,5 @@ METRIC = Metric(
     outputs={"diversity": Display("distance between samples, over that between data", 3, 0)},
     best="",
     min_examples=2,
-    used=lambda real, fake: {"examples": min(real, MOST), "samples": min(fake, MOST)},
+    used=lambda real, fake: {"examples": min(real, MAX_EXAMPLES), "samples": min(fake, MAX_EXAMPLES)},
 )

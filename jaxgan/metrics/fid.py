@@ -1,7 +1,7 @@
 """Frechet distance of Gaussians fitted to features (arXiv:1706.08500): FID, with features of the FID Inception-v3.
 
-FID is biased: it falls with the number of samples (arXiv:1801.01401, appendix D), so scores at different numbers can't
-be compared, and may even rank models wrongly. `infinity` extrapolates (arXiv:1911.07023).
+FID is biased: it falls with the number of samples (arXiv:1801.01401, appendix D), so scores at different sample
+sizes are not comparable, and it may even rank models wrongly. `infinity` extrapolates (arXiv:1911.07023).
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from jaxgan.metrics import inputs
 from jaxgan.metrics.protocol import Display, Metric
 
 NAME = "FID"
-CHUNK = 2**24  # numbers of the float64 copy of features at a time: 128 MB
-POINTS = 15  # sizes of `infinity`, as in arXiv:1911.07023
-CONDITION = 1e-10  # squared ratio of pivots below which a Cholesky factor is not trusted
+CHUNK_NUMBERS = 2**24  # float64 feature values converted at a time: 128 MB
+NUM_SIZES = 15  # subset sizes of `infinity`, as in arXiv:1911.07023
+MIN_PIVOT_RATIO = 1e-10  # ratio of squared pivots below which a Cholesky factor is considered inaccurate
 
 
 def evaluate(real_features: ArrayLike, fake_features: ArrayLike) -> float:
     """||m1 - m2||^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)) with means m and covariances C (over n - 1) of the features.
 
-    In float64. Where there are no more examples than dimensions, tr (C1 C2)^(1/2) is the nuclear norm of F1 F2^T with F
-    the centred features / sqrt(n - 1), and no covariance is formed; such a score is far above the distance itself.
+    In float64. With no more examples than dimensions, tr (C1 C2)^(1/2) is computed as the nuclear norm of F1 F2^T, with
+    F the centred features / sqrt(n - 1), without forming a covariance; such a score is far above the true distance.
 
     Args:
       real_features: [n, d]; fake_features: [m, d].
 
     Raises:
-      UserError: fewer than 2 of either, constant, not finite, or of different sizes.
+      UserError: fewer than 2 of either, constant, not finite, or of different dimensions.
     """
     real, fake = inputs.pair(real_features, fake_features, 2, NAME)
     if min(len(real), len(fake)) > real.shape[1]:
@@ -52,19 +52,19 @@ def moments(features: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
 
 
 def from_moments(mean1: ArrayLike, cov1: ArrayLike, mean2: ArrayLike, cov2: ArrayLike) -> float:
-    """The distance of N(mean1, cov1) and N(mean2, cov2).
+    """The distance between N(mean1, cov1) and N(mean2, cov2).
 
     Args:
       mean1, mean2: [d]; cov1, cov2: [d, d], symmetric, positive semidefinite.
 
     Raises:
-      UserError: other shapes, or numbers that are not finite.
+      UserError: other shapes, or values that are not finite.
     """
     mean1, cov1, mean2, cov2 = (np.asarray(a, np.float64) for a in (mean1, cov1, mean2, cov2))
     shapes = [a.shape for a in (mean1, cov1, mean2, cov2)]
     d = mean1.size
     if shapes != [(d,), (d, d)] * 2:
-        raise UserError(f"moments have the shapes {shapes}; FID takes two times a mean [d] and a covariance [d, d].")
+        raise UserError(f"moments have the shapes {shapes}; FID needs a mean [d] and a covariance [d, d] of each set.")
     if not all(np.all(np.isfinite(a)) for a in (mean1, cov1, mean2, cov2)):
         raise UserError("means or covariances are not finite; FID can't use them.")
     return _distance(mean1, mean2, np.trace(cov1) + np.trace(cov2), _overlap(_root(cov1), cov2))
@@ -82,15 +82,16 @@ def infinity(
 ) -> Infinity:
     """FID for an infinite number of fake examples: `extrapolate` over subsets of the fake features.
 
-    Every subset is drawn anew without replacement. All real features are used each time, and their number's bias stays.
+    Each subset is sampled independently, without replacement. All real features are used each time, so the bias due to
+    their number remains.
 
     Args:
       real_features: [n, d]; fake_features: [m, d].
-      sizes: of the subsets, at most m; None: 15, evenly spaced from m / 10 to m.
-      seed: of `numpy.random.RandomState`, which draws the subsets.
+      sizes: subset sizes, at most m; None: 15, evenly spaced from m / 10 to m.
+      seed: of the `numpy.random.RandomState` that samples the subsets.
 
     Raises:
-      UserError: as `evaluate` does, or sizes that can't be drawn.
+      UserError: as `evaluate`, or invalid sizes.
 
     Source: arXiv:1911.07023, there 5,000 to 50,000.
     """
@@ -109,7 +110,7 @@ def infinity_from(
     """`infinity`, given the mean [d] and the covariance [d, d] of the real features, or of their distribution."""
     fake = inputs.features(fake_features, "fake features", 2, "FID-infinity")
     m = len(fake)
-    sizes = tuple(np.linspace(max(m // 10, 2), m, POINTS).astype(int).tolist()) if sizes is None else tuple(sizes)
+    sizes = tuple(np.linspace(max(m // 10, 2), m, NUM_SIZES).astype(int).tolist()) if sizes is None else tuple(sizes)
     if len(set(sizes)) < 2 or min(sizes) < 2 or max(sizes) > m:
         raise UserError(f"FID-infinity needs different subsets of 2 to {m} fake features, not of {list(sizes)}.")
     root, trace = _root(covariance), np.trace(covariance)
@@ -124,7 +125,7 @@ def extrapolate(sizes: ArrayLike, fids: ArrayLike) -> tuple[float, float]:
     """Intercept and slope of the least-squares line of FID over 1/N, float64.
 
     Raises:
-      UserError: fewer than two different sizes, or as many FIDs.
+      UserError: fewer than two distinct sizes, or a different number of FIDs.
     """
     sizes, fids = np.asarray(sizes, np.float64), np.asarray(fids, np.float64)
     if sizes.shape != fids.shape or len(np.unique(sizes)) < 2:
@@ -138,7 +139,7 @@ def extrapolate(sizes: ArrayLike, fids: ArrayLike) -> tuple[float, float]:
 def _moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     n, d = features.shape
     mean = np.mean(features, axis=0, dtype=np.float64)
-    total, step = np.zeros((d, d)), max(1, CHUNK // d)
+    total, step = np.zeros((d, d)), max(1, CHUNK_NUMBERS // d)
     for start in range(0, n, step):
         centred = features[start : start + step] - mean[None]
         total += centred.T @ centred
@@ -153,11 +154,11 @@ def _factor(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _root(covariance: np.ndarray) -> np.ndarray:
-    """A with A A^T = covariance: its Cholesky factor where that is accurate, else its symmetric square root."""
+    """A with A A^T = covariance: the Cholesky factor if it is accurate, otherwise the symmetric square root."""
     try:
         root = scipy.linalg.cholesky(covariance, lower=True)
         pivots = np.square(np.diag(root))
-        if pivots.min() > CONDITION * pivots.max():
+        if pivots.min() > MIN_PIVOT_RATIO * pivots.max():
             return root
     except np.linalg.LinAlgError:  # singular, or so nearly that rounding made it indefinite
         pass
@@ -172,7 +173,7 @@ def _overlap(root: np.ndarray, covariance: np.ndarray) -> float:
 
 
 def _distance(mean1: np.ndarray, mean2: np.ndarray, traces: float, overlap: float) -> float:
-    """Rounding can't make it negative."""
+    """The Frechet distance, clipped at 0 against rounding."""
     return max(float(np.sum(np.square(mean1 - mean2)) + traces - 2 * overlap), 0.0)
 
 

@@ -10,13 +10,13 @@ from jaxgan.metrics.protocol import Display, Metric
 
 
 def evaluate(logits: ArrayLike, splits: int = 10) -> tuple[float, float]:
-    """Mean and (population) standard deviation of the score over contiguous splits, float64.
+    """Mean and population standard deviation of the score over contiguous splits, float64.
 
-    Split i holds examples i n // splits to (i + 1) n // splits, with a p(y) of its own. So samples must be in random
-    order: sorted by class they score near 1. (torch-fidelity shuffles first.) Between 1 and the number of classes.
+    Split i holds examples i n // splits to (i + 1) n // splits, and has its own p(y). So samples must be in random
+    order: sorted by class, they score near 1. (torch-fidelity shuffles first.) The range is 1 to the number of classes.
 
     Args:
-      logits: [n, classes]. The FID Inception-v3's go without the bias, by convention.
+      logits: [n, classes]. Those of the FID Inception-v3 are without the bias, by convention.
 
     Raises:
       UserError: fewer examples than splits, other shapes, or numbers that are not finite.
@@ -43,7 +43,7 @@ SPLITS = 10
 
 
 def measure(fake_logits: ArrayLike) -> dict[str, float]:
-    """`evaluate` as numbers by name."""
+    """`evaluate` as {name: value}."""
     mean, deviation = evaluate(fake_logits, SPLITS)
     return {"inception_score": mean, "inception_score_deviation": deviation}
 

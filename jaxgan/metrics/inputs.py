@@ -1,4 +1,4 @@
-"""What every metric on features asks of them, said once."""
+"""Shared validation of feature arrays."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from jax.typing import ArrayLike
 from jaxgan.errors import UserError
 
 
-def features(a: ArrayLike, name: str, least: int, metric: str) -> np.ndarray:
-    """One set of features as a NumPy array [n, d], at least `least` of them; [n, ...] is flattened.
+def features(a: ArrayLike, name: str, min_examples: int, metric: str) -> np.ndarray:
+    """A set of features as a NumPy array [n, d], at least `min_examples` rows; [n, ...] is flattened.
 
     Raises:
-      UserError: no rows of numbers, too few, constant, or not finite.
+      UserError: not an array of rows, too few, constant, or not finite.
     """
     a = np.asarray(a)
     if not np.issubdtype(a.dtype, np.floating):  # integers, and bfloat16, which NumPy doesn't count as floating
         a = a.astype(np.float32 if a.dtype.itemsize <= 2 else np.float64)
     if a.ndim < 2 or (a[:1].size == 0 and len(a)):
         raise UserError(f"{name} of shape {a.shape} are not rows of numbers; {metric} takes [n, d].")
-    if len(a) < least:
-        raise UserError(f"{metric} needs at least {least} {name}, not {len(a)}; give more.")
+    if len(a) < min_examples:
+        raise UserError(f"{metric} needs at least {min_examples} {name}, not {len(a)}; give more.")
     a = a.reshape(len(a), -1)
-    low, high = a.min(axis=0), a.max(axis=0)  # both pass NaN on
+    low, high = a.min(axis=0), a.max(axis=0)  # both propagate NaN
     bad = ~(np.isfinite(low) & np.isfinite(high))
     if bad.any():
         raise UserError(f"{name} are not finite in {bad.sum()} of {a.shape[1]} dimensions; {metric} can't use them.")
@@ -31,13 +31,16 @@ def features(a: ArrayLike, name: str, least: int, metric: str) -> np.ndarray:
     return a
 
 
-def pair(real: ArrayLike, fake: ArrayLike, least: int, metric: str) -> tuple[np.ndarray, np.ndarray]:
-    """Real and fake features, [n, d] and [m, d], as `features` takes them.
+def pair(real: ArrayLike, fake: ArrayLike, min_examples: int, metric: str) -> tuple[np.ndarray, np.ndarray]:
+    """Real and fake features as NumPy arrays [n, d] and [m, d]; see `features`.
 
     Raises:
-      UserError: as `features` does, or of different sizes.
+      UserError: as `features`, or of different dimensions.
     """
-    real, fake = features(real, "real features", least, metric), features(fake, "fake features", least, metric)
+    real, fake = (
+        features(real, "real features", min_examples, metric),
+        features(fake, "fake features", min_examples, metric),
+    )
     if real.shape[1] != fake.shape[1]:
         raise UserError(
             f"real features have {real.shape[1]} dimensions and fake features {fake.shape[1]}; "

@@ -13,24 +13,24 @@ from jaxgan.metrics import inputs
 from jaxgan.metrics.protocol import Display, Metric
 
 NAME = "KID"
-SIZE = 1000  # examples of each set in a subset, where there are as many
-TILE = 2048  # examples a side, where all are used
+SUBSET_SIZE = 1000  # examples per set in a subset, if available
+TILE_SIZE = 2048  # examples per side of a tile of the kernel matrix
 
 
 def evaluate(
     real: ArrayLike, fake: ArrayLike, subsets: int = 100, size: int = 1000, seed: int = 0
 ) -> tuple[float, float]:
-    """Mean and (population) standard deviation of `unbiased` over random subsets, float64.
+    """Mean and population standard deviation of `unbiased` over random subsets, float64.
 
     One `numpy.random.RandomState(seed)` draws, for each subset in turn, `size` of real, then `size` of fake, without
-    replacement: the draws of torch-fidelity's input 1 = real and input 2 = fake, whose seed is 2020 by default.
+    replacement: the subsets of torch-fidelity with input 1 = real and input 2 = fake, whose seed is 2020 by default.
 
     Args:
       real: [n, d], fake: [m, d], features.
-      subsets: how many; size: examples of each set in a subset, 2 or more.
+      subsets: number of subsets; size: examples per set in a subset, 2 or more.
 
     Raises:
-      UserError: features fewer than `size`, constant, not finite, or of different sizes; no subsets.
+      UserError: features fewer than `size`, constant, not finite, or of different dimensions; no subsets.
     """
     if subsets < 1 or size < 2:
         raise UserError(f"KID needs at least 1 subset of at least 2 examples, not {subsets} of {size}.")
@@ -51,7 +51,7 @@ def unbiased(real: ArrayLike, fake: ArrayLike) -> float:
       real: [n, d], fake: [m, d], features.
 
     Raises:
-      UserError: fewer than 2 of either, constant, not finite, or of different sizes.
+      UserError: fewer than 2 of either, constant, not finite, or of different dimensions.
     """
     return _unbiased(*inputs.pair(real, fake, 2, NAME))
 
@@ -77,19 +77,19 @@ def _sum_within(x: np.ndarray) -> float:
 
 
 def _tiles(x: np.ndarray) -> list[np.ndarray]:
-    return [x[start : start + TILE] for start in range(0, len(x), TILE)]
+    return [x[start : start + TILE_SIZE] for start in range(0, len(x), TILE_SIZE)]
 
 
 def _kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     same, a = a is b, a.astype(np.float64)
-    b = a if same else b.astype(np.float64)  # of one array with itself NumPy computes half a product
+    b = a if same else b.astype(np.float64)  # NumPy computes a @ a.T at half the cost
     base = a @ b.T / a.shape[1] + 1
     return base * base * base
 
 
 def measure(real_features: ArrayLike, fake_features: ArrayLike) -> dict[str, float]:
-    """`evaluate` on subsets of 1,000, or of all where there are fewer, as numbers by name."""
-    size = min(SIZE, len(real_features), len(fake_features))
+    """`evaluate` on subsets of 1,000 examples, or all if there are fewer, as {name: value}."""
+    size = min(SUBSET_SIZE, len(real_features), len(fake_features))
     mean, deviation = evaluate(real_features, fake_features, size=size)
     return {"kid": mean, "kid_deviation": deviation}
 
@@ -101,5 +101,5 @@ METRIC = Metric(
     best="kid",
     min_examples=2,
     conventions={"subsets": 100},
-    used=lambda real, fake: {"size": min(SIZE, real, fake)},
+    used=lambda real, fake: {"size": min(SUBSET_SIZE, real, fake)},
 )

@@ -1,4 +1,4 @@
-"""Whether a conditional G draws what it is asked for, by a classifier of the data (GAN-test, 1807.09499)."""
+"""The accuracy with which a conditional G produces the requested class, by a classifier (GAN-test, 1807.09499)."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from jaxgan.metrics.protocol import Display, Metric
 
 
 def evaluate(classes: ArrayLike, labels: ArrayLike) -> float:
-    """The share of samples that a classifier takes for the class they were asked for, in [0, 1].
+    """The fraction of samples that a classifier assigns to the class on which G was conditioned, in [0, 1].
 
-    Its ceiling is the classifier's own accuracy on data.
+    Bounded by the accuracy of the classifier itself on data.
 
     Args:
-      classes: [n] integers, of the classifier.
-      labels: [n] integers, that G was given.
+      classes: [n] integers, predicted by the classifier.
+      labels: [n] integers, on which G was conditioned.
 
     Raises:
-      UserError: none, or not as many of one as of the other.
+      UserError: empty, or of different lengths.
     """
     classes, labels = np.asarray(classes), np.asarray(labels)
     if classes.shape != labels.shape or not classes.size:

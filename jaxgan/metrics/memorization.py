@@ -12,17 +12,17 @@ from jaxgan.metrics.protocol import Display, Metric
 
 
 def evaluate(train: ArrayLike, real: ArrayLike, fake: ArrayLike) -> float:
-    """Z_U of the distances to the nearest training example, samples against held-out data (section 3.1), float64.
+    """Z_U of the distances to the nearest training example: samples against held-out data (section 3.1), float64.
 
-    The Mann-Whitney statistic in standard deviations from what one distribution gives: about normal(0, 1) then, below
-    -3 where G copies, above 3 where its samples lie farther out than data. Of the whole space at once: the paper's
-    C_T averages it over cells, and so finds copies of a part of the data that other samples hide here.
+    The standardized Mann-Whitney statistic: about N(0, 1) if samples and held-out data have the same distribution,
+    below -3 if G copies training examples, above 3 if its samples lie farther from them than data do. It is computed
+    over the whole space; the paper's C_T averages it over cells, which also detects copying of part of the data.
 
     Args:
-      train: [t, d], real: [n, d], held out, fake: [m, d]; features.
+      train: [t, d], real: [n, d] (held out), fake: [m, d], features.
 
     Raises:
-      UserError: no train, fewer than 2 of the others, constant, not finite, or of different sizes.
+      UserError: fewer than 2 examples in a set, constant, not finite, or of different dimensions.
     """
     real, fake = inputs.pair(real, fake, 2, "the test of memorization")
     train, _ = inputs.pair(train, real, 2, "the test of memorization")
@@ -30,16 +30,16 @@ def evaluate(train: ArrayLike, real: ArrayLike, fake: ArrayLike) -> float:
 
 
 def z_u(held_out: np.ndarray, samples: np.ndarray) -> float:
-    """The same of the distances to the nearest training example (or their squares): [n] of data, [m] of samples."""
+    """Z_U from distances to the nearest training example (or their squares): of held-out data [n] and samples [m]."""
     n, m = len(held_out), len(samples)
     held_out = np.sort(held_out)
-    nearer = (np.searchsorted(held_out, samples, "left") + np.searchsorted(held_out, samples, "right")) / 2
-    u = np.sum(nearer)  # pairs in which the sample is the farther one; ties count half
+    num_nearer = (np.searchsorted(held_out, samples, "left") + np.searchsorted(held_out, samples, "right")) / 2
+    u = np.sum(num_nearer)  # pairs in which the sample is farther away; ties count half
     return float((u - m * n / 2) / math.sqrt(m * n * (m + n + 1) / 12))
 
 
 def measure(train_features: ArrayLike, real_features: ArrayLike, fake_features: ArrayLike) -> dict[str, float]:
-    """`evaluate` as a number by name."""
+    """`evaluate` as {name: value}."""
     return {"memorization": evaluate(train_features, real_features, fake_features)}
 
 

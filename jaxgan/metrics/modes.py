@@ -1,6 +1,6 @@
 """Mode collapse on a mixture of isotropic Gaussians, whose modes are known.
 
-All functions are pure and vmap over sets of samples.
+All functions are pure and can be vmapped over sets of samples.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from jaxgan.metrics.protocol import Display, Metric
 from jaxgan.objectives.theory import js_divergence, kl_divergence
 
 HIGH_QUALITY = 3  # standard deviations from the nearest mode
-LEAST_BINS = 200  # a dimension, of the histogram behind a mixture's JSD
-MOST_BINS = 2**20  # in all
+MIN_BINS = 200  # per dimension, of the histogram behind a mixture's JSD
+MAX_BINS = 2**20  # in total
 
 
 def evaluate(samples: ArrayLike, mixture: Mixture, cells: int | None = None) -> dict[str, Array]:
-    """The scores of `coverage` and, as `jsd`, that of `density_jsd`: five float32 scalars.
+    """The scores of `coverage`, and `density_jsd` as `jsd`: five float32 scalars.
 
-    All are NaN if a sample is not finite, so that a generator that has diverged can't score.
+    All are NaN if a sample is not finite, so that a diverged generator gets no score.
 
     Args:
       samples: [n, d].
@@ -36,7 +36,7 @@ def evaluate(samples: ArrayLike, mixture: Mixture, cells: int | None = None) -> 
         than the smallest scale.
 
     Raises:
-      UserError: as `coverage` and `density_jsd` do.
+      UserError: as `coverage` and `density_jsd`.
     """
     return _evaluate(samples, mixture, histogram_cells(mixture) if cells is None else cells)
 
@@ -48,10 +48,10 @@ def histogram_cells(mixture: Mixture) -> int:
     along each of two dimensions: enough for modes 1,012 standard deviations apart).
     """
     means, scales = np.asarray(mixture.means, np.float64), np.asarray(mixture.scales, np.float64)
-    reach = 6 * scales[:, None]
-    widths = np.max(means + reach, axis=0) - np.min(means - reach, axis=0)
-    wanted = math.ceil(np.max(widths) / np.min(scales) * (1 - 1e-6))  # but for the rounding of float32
-    return min(max(LEAST_BINS, wanted), int(MOST_BINS ** (1 / means.shape[1])))
+    radius = 6 * scales[:, None]
+    widths = np.max(means + radius, axis=0) - np.min(means - radius, axis=0)
+    num_cells = math.ceil(np.max(widths) / np.min(scales) * (1 - 1e-6))  # tolerates float32 rounding
+    return min(max(MIN_BINS, num_cells), int(MAX_BINS ** (1 / means.shape[1])))
 
 
 def count(labels: ArrayLike, classes: int) -> dict[str, float]:
@@ -62,12 +62,12 @@ def count(labels: ArrayLike, classes: int) -> dict[str, float]:
       classes: number of modes.
 
     Returns:
-      modes: how many classes have a sample.
-      mode_kl: KL(histogram of labels || uniform), nats, float64: in [0, log classes]. Labels that are drawn
-        uniformly score about (classes - 1) / (2 n).
+      modes: the number of classes with a sample.
+      mode_kl: KL(histogram of labels || uniform), nats, float64: in [0, log classes]. Uniformly sampled
+        labels score about (classes - 1) / (2 n).
 
     Raises:
-      UserError: no labels, or one that is no class.
+      UserError: no labels, or one outside the classes.
 
     Source: VEEGAN and PacGAN (arXiv:1705.07761, arXiv:1712.04086), with 25,600 or 26,000 samples.
     """
@@ -89,7 +89,7 @@ def _evaluate(samples: ArrayLike, mixture: Mixture, cells: int) -> dict[str, Arr
 
 
 def coverage(samples: ArrayLike, mixture: Mixture) -> dict[str, Array]:
-    """How many modes the samples reach, how well they hit them and how evenly.
+    """How many modes the samples capture, how precisely, and how evenly.
 
     A sample belongs to the mode that is nearest in standard deviations of that mode, and is of high
     quality within 3 of them (the mixture's own samples are with probability .9973 in 1-D, .9889 in 2-D).
@@ -99,9 +99,9 @@ def coverage(samples: ArrayLike, mixture: Mixture) -> dict[str, Array]:
       mixture: of K components in d dimensions.
 
     Returns: float32 scalars
-      modes: how many modes have at least one sample of high quality.
-      high_quality: share of samples of high quality.
-      mode_kl: KL(share of the samples that belong to each mode || weights), nats. The mixture's own
+      modes: the number of modes with at least one high-quality sample.
+      high_quality: the fraction of high-quality samples.
+      mode_kl: KL(fraction of samples per mode || weights), nats. The mixture's own
         n samples score about (K - 1) / (2 n).
       mode_jsd: the same with JSD, in [0, log 2] nats.
 
@@ -111,8 +111,8 @@ def coverage(samples: ArrayLike, mixture: Mixture) -> dict[str, Array]:
     Source: VEEGAN, section 4.1, arXiv:1705.07761, for the first two (there with 2,500 samples); KL over
       modes, in this direction, is Unrolled GANs' and PacGAN's (arXiv:1611.02163, arXiv:1712.04086).
     """
-    samples, mixture = _checked(samples, mixture)
-    belongs, good = _assigned(samples, mixture)
+    samples, mixture = _validate(samples, mixture)
+    belongs, good = _assign_modes(samples, mixture)
     weights = mixture.weights
     shares = jnp.mean(belongs, axis=0, dtype=jnp.float32)
     return {
@@ -124,26 +124,26 @@ def coverage(samples: ArrayLike, mixture: Mixture) -> dict[str, Array]:
 
 
 def high_quality_kl(samples: ArrayLike, mixture: Mixture) -> dict[str, Array]:
-    """How evenly the samples of high quality spread over the modes: PacGAN's reverse KL.
+    """How evenly the high-quality samples cover the modes: PacGAN's reverse KL.
 
-    `coverage` counts all samples in its `mode_kl`; here one that hits no mode counts for none.
+    `mode_kl` of `coverage` counts all samples; here those that are not of high quality are left out.
 
     Args:
       samples: [n, d].
       mixture: of K components in d dimensions.
 
     Returns:
-      high_quality_kl: KL(share of the samples of high quality that belong to each mode || weights), nats, float32
-        scalar. The mixture's own n samples score about (K - 1) / (2 n). Without a sample of high quality it is the
-        largest number that there is, -log(smallest weight); NaN if a sample is not finite.
+      high_quality_kl: KL(fraction of high-quality samples per mode || weights), nats, float32
+        scalar. The mixture's own n samples score about (K - 1) / (2 n). Without a high-quality sample it is
+        its maximum, -log(smallest weight); NaN if a sample is not finite.
 
     Raises:
       UserError: no samples, or another number of dimensions than the mixture's.
 
     Source: the released code of PacGAN, arXiv:1712.04086, section 4.1 (there in 2,500 samples).
     """
-    samples, mixture = _checked(samples, mixture)
-    belongs, good = _assigned(samples, mixture)
+    samples, mixture = _validate(samples, mixture)
+    belongs, good = _assign_modes(samples, mixture)
     counts = jnp.sum(belongs & good[:, None], axis=0, dtype=jnp.float32)
     total = jnp.sum(counts)
     kl = kl_divergence(counts / jnp.maximum(total, 1), mixture.weights, 1.0)
@@ -154,7 +154,7 @@ def high_quality_kl(samples: ArrayLike, mixture: Mixture) -> dict[str, Array]:
 def density_jsd(samples: ArrayLike, mixture: Mixture, cells: int) -> Array:
     """JSD(p_data || p_g) of the samples' histogram against the cells' exact probabilities, in nats.
 
-    The cells divide the mixture's `box`; all that is outside counts as one more. Merging points into
+    The cells divide the mixture's `box`; everything outside counts as one more cell. Merging points into
     cells can only lower the JSD, so cells should be no larger than a scale. The histogram's own noise
     raises it: n samples of the mixture itself score (C - 1) / (8 n), or up to a third more, with C the
     number of cells that expect at least a third of a sample. So compare scores at equal n and cells.
@@ -170,7 +170,7 @@ def density_jsd(samples: ArrayLike, mixture: Mixture, cells: int) -> Array:
     Raises:
       UserError: no samples, another number of dimensions than the mixture's, or more than two.
     """
-    samples, (weights, means, scales) = _checked(samples, mixture)
+    samples, (weights, means, scales) = _validate(samples, mixture)
     d = means.shape[1]
     if d > 2:
         raise UserError(f"a histogram needs 1 or 2 dimensions, not {d}; use coverage() alone.")
@@ -192,7 +192,7 @@ def density_jsd(samples: ArrayLike, mixture: Mixture, cells: int) -> Array:
     return js_divergence(p_data, p_g, 1.0)
 
 
-def _checked(samples: ArrayLike, mixture: Mixture) -> tuple[Array, Mixture]:
+def _validate(samples: ArrayLike, mixture: Mixture) -> tuple[Array, Mixture]:
     samples = jnp.asarray(samples, jnp.float32)
     mixture = Mixture(*(jnp.asarray(a, jnp.float32) for a in mixture))
     d = mixture.means.shape[1]
@@ -203,8 +203,8 @@ def _checked(samples: ArrayLike, mixture: Mixture) -> tuple[Array, Mixture]:
     return samples, mixture
 
 
-def _assigned(samples: Array, mixture: Mixture) -> tuple[Array, Array]:
-    """To which mode each sample belongs, [n, K] bool, one True a row, and whether it is of high quality, [n] bool."""
+def _assign_modes(samples: Array, mixture: Mixture) -> tuple[Array, Array]:
+    """The mode of each sample, [n, K] bool, one True per row, and whether it is of high quality, [n] bool."""
     distances = jnp.linalg.norm((samples[:, None] - mixture.means[None]) / mixture.scales[None, :, None], axis=-1)
     belongs = jnp.argmin(distances, axis=1)[:, None] == jnp.arange(len(mixture.weights))[None]
     return belongs, jnp.min(distances, axis=1) <= HIGH_QUALITY
@@ -232,9 +232,9 @@ HIGH_QUALITY_METRIC = Metric(
 
 
 def count_classes(fake_classes: ArrayLike, classes: int) -> dict[str, float]:
-    """`count` of classified samples, as numbers by name."""
-    found = count(fake_classes, classes)
-    return {"class_modes": found["modes"], "class_kl": found["mode_kl"]}
+    """`count` of classified samples, as {name: value}."""
+    counts = count(fake_classes, classes)
+    return {"class_modes": counts["modes"], "class_kl": counts["mode_kl"]}
 
 
 CLASS_METRIC = Metric(

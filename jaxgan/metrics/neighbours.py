@@ -1,8 +1,8 @@
-"""The 1-nearest-neighbour test: can samples be told from data? (arXiv:1610.06545, arXiv:1806.07755)
+"""The 1-nearest-neighbour two-sample test between samples and data (arXiv:1610.06545, arXiv:1806.07755).
 
-Every example is given the label, data or samples, of its nearest other example. Where both are of one distribution
-half of the labels are right, whatever it is; more where they differ, and fewer where samples are copies of the data.
-Samples that crowd inside the data (smoothed, or of a few modes) show as more right labels among samples than data.
+Each example is classified, as data or sample, like its nearest other example. If both sets have the same distribution,
+the accuracy is 1/2; it is higher if they differ, and lower if samples are copies of the data. Samples that concentrate
+inside the data (smoothed, or of few modes) give a higher accuracy on samples than on data.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from jaxgan.metrics.protocol import Display, Metric
 
 
 class Neighbours(NamedTuple):
-    """Shares of right labels."""
+    """Leave-one-out accuracies of the 1-NN classifier."""
 
     data: float
     samples: float
 
     @property
     def accuracy(self) -> float:
-        """Over both: 1/2 where nothing tells them apart, 1 where everything does."""
+        """Over both sets: 1/2 if they are indistinguishable, 1 if they are separable."""
         return (self.data + self.samples) / 2
 
 
 def evaluate(samples: ArrayLike, data: ArrayLike) -> Neighbours:
-    """The test by Euclidean distances, between the first min(m, n) samples and examples of the data.
+    """The test with Euclidean distances, on the first min(m, n) samples and examples of the data.
 
     Args:
       samples: [m, ...] from the generator.
@@ -53,13 +53,13 @@ def evaluate(samples: ArrayLike, data: ArrayLike) -> Neighbours:
 
 
 def measure(real_features: ArrayLike, fake_features: ArrayLike) -> dict[str, float]:
-    """`evaluate` as numbers by name."""
-    found = evaluate(fake_features, real_features)
+    """`evaluate` as {name: value}."""
+    result = evaluate(fake_features, real_features)
     return {
-        "neighbours_accuracy": found.accuracy,
-        "neighbours_excess": abs(found.accuracy - 0.5),
-        "neighbours_real": found.data,
-        "neighbours_fake": found.samples,
+        "neighbours_accuracy": result.accuracy,
+        "neighbours_excess": abs(result.accuracy - 0.5),
+        "neighbours_real": result.data,
+        "neighbours_fake": result.samples,
     }
 
 

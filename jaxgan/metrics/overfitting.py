@@ -1,4 +1,4 @@
-"""D's logits on training, held-out and generated examples: whether D knows its training set by heart."""
+"""D's logits on training, held-out and generated examples: whether D has memorized its training set."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from jaxgan.metrics.protocol import Display, Metric
 def evaluate(train: ArrayLike, held_out: ArrayLike, samples: ArrayLike) -> dict[str, float]:
     """Mean logits, and `overfitting` = (E train - E held_out) / (E train - E samples), float64.
 
-    0 where D treats data that it has not seen as its training set, 1 where it treats them as samples of G: then its
-    gradients tell G nothing of the data but of these examples. It is r_v of arXiv:2006.06676 (equation 1, quoted from
-    memory); the constant that losses of differences leave free cancels. Noise over noise where D tells nothing apart.
+    0 if D treats held-out data like its training set, 1 if it treats them like samples of G: its gradients then carry
+    no information about the data beyond the training examples. This is r_v of arXiv:2006.06676 (equation 1, quoted from
+    memory); the additive constant that relativistic losses leave free cancels. Ill-conditioned if D does not separate
+    training examples from samples.
 
     Args:
       train, held_out, samples: [n], [m], [k], logits of D.
 
     Raises:
-      UserError: no logits, ones that are not finite, or the same mean on training examples and samples.
+      UserError: no logits, logits that are not finite, or the same mean on training examples and samples.
     """
     sets = {"training": train, "held-out": held_out, "generated": samples}
     means = []
@@ -29,14 +30,16 @@ def evaluate(train: ArrayLike, held_out: ArrayLike, samples: ArrayLike) -> dict[
         if not logits.size or not np.all(np.isfinite(logits)):
             raise UserError(f"D's logits on {name} examples are {'not finite' if logits.size else 'missing'}.")
         means.append(float(logits.mean()))
-    on_train, on_held_out, on_samples = means
-    if on_train == on_samples:
-        raise UserError(f"D's mean logit is {on_train:g} on training examples and samples; it tells nothing apart.")
-    overfitting = (on_train - on_held_out) / (on_train - on_samples)
+    train_mean, held_out_mean, sample_mean = means
+    if train_mean == sample_mean:
+        raise UserError(
+            f"D's mean logit is {train_mean:g} on training examples and samples; it does not separate them."
+        )
+    overfitting = (train_mean - held_out_mean) / (train_mean - sample_mean)
     return {
-        "logit_train": on_train,
-        "logit_held_out": on_held_out,
-        "logit_samples": on_samples,
+        "logit_train": train_mean,
+        "logit_held_out": held_out_mean,
+        "logit_samples": sample_mean,
         "overfitting": overfitting,
     }
 

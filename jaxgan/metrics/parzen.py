@@ -1,8 +1,8 @@
-"""The paper's score in Table 1: the log-likelihood of test data under a Gaussian Parzen window.
+"""The log-likelihood of test data under a Gaussian Parzen window on samples: the paper's Table 1.
 
-A Gaussian of width sigma around each of the generator's samples gives a density; sigma is the one
-under which validation data are likeliest (arXiv:1406.2661, section 5). It can rank models wrongly
-(Theis et al., arXiv:1511.01844): report it beside other metrics.
+The density is a mixture of Gaussians of width sigma centred on the samples; sigma maximizes the likelihood of
+validation data (arXiv:1406.2661, section 5). It can rank models wrongly (Theis et al., arXiv:1511.01844), so report it
+together with other metrics.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from jaxgan.metrics.distances import relative_squares
 from jaxgan.metrics.protocol import Display, Metric
 
 SIGMAS = np.logspace(-1, 0, 10)  # the paper's grid
-VALIDATION = 1000  # sigma is chosen on the first so many validation examples
-TILE = 500  # examples a time; their distances to 10,000 samples take 20 MB
+MAX_VALIDATION = 1000  # validation examples, the first ones, on which sigma is chosen
+BATCH_SIZE = 500  # examples per batch; their distances to 10,000 samples take 20 MB
 
 
 class Estimate(NamedTuple):
     sigma: float  # chosen on the validation data
-    mean: float  # log-likelihood of the test data, nats an example
+    mean: float  # mean log-likelihood of the test data, nats per example
     standard_error: float  # of that mean, over test examples: standard deviation / sqrt(n)
     at_edge: bool  # sigma is the smallest or the largest tried, so a better one may lie beyond
 
 
 def evaluate(samples: ArrayLike, validation: ArrayLike, test: ArrayLike, sigmas: ArrayLike) -> Estimate:
-    """The paper's protocol: sigma by the first 1,000 validation examples, then the test examples' mean.
+    """The paper's protocol: chooses sigma on the first 1,000 validation examples, then scores the test examples.
 
     Args:
       samples: [m, ...] from the generator (the paper: 10,000).
@@ -41,9 +41,9 @@ def evaluate(samples: ArrayLike, validation: ArrayLike, test: ArrayLike, sigmas:
       sigmas: candidates, such as the paper's `SIGMAS`, in the data's unit.
 
     Raises:
-      UserError: an empty set, examples of another size, or a sigma that isn't above 0.
+      UserError: an empty set, examples of another size, or a sigma that is not above 0.
     """
-    sigma = select_sigma(samples, validation[:VALIDATION], sigmas)
+    sigma = select_sigma(samples, validation[:MAX_VALIDATION], sigmas)
     scores = np.asarray(log_likelihood(samples, test, sigma), np.float64)
     return Estimate(
         sigma=sigma,
@@ -54,13 +54,13 @@ def evaluate(samples: ArrayLike, validation: ArrayLike, test: ArrayLike, sigmas:
 
 
 def select_sigma(samples: ArrayLike, validation: ArrayLike, sigmas: ArrayLike) -> float:
-    """The sigma under which the validation data's mean log-likelihood is greatest.
+    """The candidate sigma with the highest mean log-likelihood of the validation data.
 
     Args:
       samples: [m, ...]; validation: [n, ...]; sigmas: [S], in the data's unit.
 
     Raises:
-      UserError: an empty set, examples of another size, or a sigma that isn't above 0.
+      UserError: an empty set, examples of another size, or a sigma that is not above 0.
     """
     sigmas = np.asarray(sigmas, np.float64)
     if sigmas.ndim != 1 or sigmas.size == 0 or not np.all(sigmas > 0):
@@ -70,7 +70,7 @@ def select_sigma(samples: ArrayLike, validation: ArrayLike, sigmas: ArrayLike) -
 
 
 def log_likelihood(samples: ArrayLike, x: ArrayLike, sigma: ArrayLike) -> Array:
-    """log of the mean over samples y of N(x; y, sigma^2 I), for each x.
+    """Log-density log mean_y N(x; y, sigma^2 I) over the samples y, for each x.
 
     Args:
       samples: [m, ...], the windows' centres.
@@ -106,33 +106,33 @@ def _log_likelihoods(samples: Array, x: Array, sigmas: Array) -> Array:
     samples, x = samples - origin, x - origin
     norms = jnp.sum(jnp.square(samples), axis=1)
 
-    def one(x: Array) -> Array:  # [d] -> [S]; over a tile of x the product below is a matrix product
+    def per_example(x: Array) -> Array:  # [d] -> [S]; batched over x, the product below is a matrix product
         relative = relative_squares(x, samples, norms)
         nearest = jnp.argmin(relative)
         # The sum over samples is taken relative to its largest term, the nearest sample's. That one is
         # computed from differences: the expanded square loses the digits that a small sigma magnifies.
         square = jnp.sum(jnp.square(x - samples[nearest]))
 
-        def at(sigma: Array) -> Array:
+        def log_density(sigma: Array) -> Array:
             rate = 1 / (2 * jnp.square(sigma))
             mean = jnp.mean(jnp.exp((relative[nearest] - relative) * rate))
             return jnp.log(mean) - square * rate - x.size * jnp.log(sigma * math.sqrt(2 * math.pi))
 
-        return jax.lax.map(at, sigmas)
+        return jax.lax.map(log_density, sigmas)
 
-    return jax.lax.map(one, x, batch_size=TILE).T
+    return jax.lax.map(per_example, x, batch_size=BATCH_SIZE).T
 
 
 def measure(samples: ArrayLike, validation: ArrayLike, test: ArrayLike) -> dict[str, float]:
-    """`evaluate` with the paper's `SIGMAS`, as numbers by name."""
-    found = evaluate(samples, validation, test, SIGMAS)
-    at_best = np.asarray(log_likelihood(samples, validation[:VALIDATION], found.sigma), np.float64)
+    """`evaluate` with the paper's `SIGMAS`, as {name: value}."""
+    estimate = evaluate(samples, validation, test, SIGMAS)
+    validation_scores = np.asarray(log_likelihood(samples, validation[:MAX_VALIDATION], estimate.sigma), np.float64)
     return {
-        "parzen_sigma": found.sigma,
-        "parzen_sigma_at_edge": float(found.at_edge),
-        "validation_log_likelihood": float(at_best.mean()),
-        "test_log_likelihood": found.mean,
-        "test_standard_error": found.standard_error,
+        "parzen_sigma": estimate.sigma,
+        "parzen_sigma_at_edge": float(estimate.at_edge),
+        "validation_log_likelihood": float(validation_scores.mean()),
+        "test_log_likelihood": estimate.mean,
+        "test_standard_error": estimate.standard_error,
     }
 
 
@@ -144,5 +144,5 @@ METRIC = Metric(
         "validation_log_likelihood": Display("Parzen validation log-likelihood (nats)", 1, 1),
     },
     best="validation_log_likelihood",
-    used=lambda validation, fake: {"validation": min(validation, VALIDATION)},
+    used=lambda validation, fake: {"validation": min(validation, MAX_VALIDATION)},
 )

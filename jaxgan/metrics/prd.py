@@ -28,7 +28,7 @@ def curve(fake: ArrayLike, real: ArrayLike, *, angles: int = 1001) -> tuple[np.n
       precision, recall: [angles] float64 in [0, 1].
 
     Raises:
-      UserError: other shapes, numbers that are no probabilities, too few angles.
+      UserError: other shapes, values that are not probabilities, too few angles.
     """
     fake, real = (np.asarray(a, np.float64) for a in (fake, real))
     if fake.ndim != 1 or fake.shape != real.shape or fake.size == 0:
@@ -62,7 +62,7 @@ def features_curve(
     """The mean `curve` of the histograms over k-means clusters of both sets together, over several clusterings.
 
     Args:
-      real, fake: [n, d], as many of both.
+      real, fake: [n, d], equally many.
       clusters, angles, runs: the paper's protocol by default.
       seed: run r clusters with seed + r, by scikit-learn's mini-batch k-means.
 
@@ -70,36 +70,36 @@ def features_curve(
       precision, recall: [angles] float64.
 
     Raises:
-      UserError: sets of different numbers, smaller than `clusters`, constant, not finite, or of different sizes.
+      UserError: unequal numbers of examples, fewer than `clusters`, constant, not finite, or of different dimensions.
     """
     import sklearn.cluster  # here: it takes a second, and changes the warning filters of the program that imports it
     import sklearn.exceptions
 
     real, fake = inputs.pair(real, fake, clusters, f"PRD with {clusters} clusters")
     if len(real) != len(fake):
-        raise UserError(f"PRD needs as many real as fake features, not {len(real)} and {len(fake)}; drop some.")
+        raise UserError(f"PRD needs equally many real and fake features, not {len(real)} and {len(fake)}; drop some.")
     if clusters < 2 or runs < 1:
         raise UserError(f"PRD needs 2 clusters and 1 run or more, not {clusters} and {runs}.")
     both = np.concatenate([real, fake]).astype(np.float64)
-    found = []
+    curves = []
     for run in range(runs):
         kmeans = sklearn.cluster.MiniBatchKMeans(n_clusters=clusters, n_init=10, random_state=seed + run)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", sklearn.exceptions.ConvergenceWarning)  # fewer different points
             labels = kmeans.fit_predict(both)
         p, q = (np.bincount(part, minlength=clusters) / len(real) for part in np.split(labels, 2))
-        found.append(curve(q, p, angles=angles))
-    precision, recall = np.mean(found, axis=0)
+        curves.append(curve(q, p, angles=angles))
+    precision, recall = np.mean(curves, axis=0)
     return precision, recall
 
 
 def evaluate(
     real: ArrayLike, fake: ArrayLike, *, clusters: int = 20, angles: int = 1001, runs: int = 10, seed: int = 0
 ) -> dict[str, float]:
-    """`f8` (weighs recall) and `f1_8` (weighs precision), the pair of scores of arXiv:1806.00035, of `features_curve`.
+    """The scores of arXiv:1806.00035, `f8` (weighs recall) and `f1_8` (weighs precision), of `features_curve`.
 
     Raises:
-      UserError: as `features_curve` does.
+      UserError: as `features_curve`.
     """
     precision, recall = features_curve(real, fake, clusters=clusters, angles=angles, runs=runs, seed=seed)
     return {"f8": f_beta(precision, recall, 8), "f1_8": f_beta(precision, recall, 1 / 8)}
@@ -109,10 +109,10 @@ CLUSTERS = 20
 
 
 def measure(real_features: ArrayLike, fake_features: ArrayLike) -> dict[str, float]:
-    """`evaluate` on the first so many of both as there are of each."""
+    """`evaluate` on equally many examples of each, truncating the larger set, as {name: value}."""
     n = min(len(real_features), len(fake_features))
-    found = evaluate(real_features[:n], fake_features[:n], clusters=CLUSTERS)
-    return {f"prd_{name}": number for name, number in found.items()}
+    scores = evaluate(real_features[:n], fake_features[:n], clusters=CLUSTERS)
+    return {f"prd_{name}": score for name, score in scores.items()}
 
 
 METRIC = Metric(

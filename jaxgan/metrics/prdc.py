@@ -1,13 +1,13 @@
 """Improved precision and recall (arXiv:1904.06991), density and coverage (arXiv:2002.09797), on features.
 
-The ball of an example reaches to its k-th nearest neighbour in its own set, itself excluded.
+The ball of an example extends to its k-th nearest neighbour in its own set, excluding itself.
 
-precision: share of fakes in the ball of a real example.    density: mean number of real balls a fake is in, over k.
-recall: share of real examples in the ball of a fake one.   coverage: share of real balls with a fake in them.
+precision: fraction of fakes in the ball of a real example. density: mean number of real balls containing a fake, / k.
+recall: fraction of real examples in the ball of a fake.    coverage: fraction of real balls that contain a fake.
 
-Known failures (arXiv:2505.22450): one outlier has a large ball, which counts everything in it as precise, or as
-recalled; precision and recall of equal distributions are not 1 and fall with the dimension. Density may exceed 1; of
-equal distributions its expectation is 1, and coverage's is `expected_coverage`.
+Known failures (arXiv:2505.22450): an outlier has a large ball, and everything in it counts as precise, or as recalled;
+precision and recall of equal distributions are below 1 and decrease with the dimension. Density may exceed 1; for equal
+distributions its expectation is 1, and that of coverage is `expected_coverage`.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ NAME = "precision and recall"
 
 
 def evaluate(real: ArrayLike, fake: ArrayLike, k: int, *, strict: bool = True) -> dict[str, float]:
-    """`precision`, `recall`, `density` and `coverage` by Euclidean distances, as float64 would give them.
+    """`precision`, `recall`, `density` and `coverage` with Euclidean distances, exact to float64.
 
-    Usual are k = 3 for precision and recall and k = 5 for density and coverage; say which.
+    Common choices are k = 3 for precision and recall and k = 5 for density and coverage; report which.
 
     Args:
       real: [n, d], fake: [m, d], features.
       k: 1 or more, below n and m.
       strict: a point on the sphere is outside its ball, as in the package prdc; False: inside, as in the code of
-        arXiv:1904.06991 and torch-fidelity. It matters for features that repeat.
+        arXiv:1904.06991 and torch-fidelity. This matters for duplicate features.
 
     Raises:
-      UserError: k out of range, or features that are too few, constant, not finite, or of different sizes.
+      UserError: k out of range, or features that are too few, constant, not finite, or of different dimensions.
     """
     return evaluate_each(real, fake, (k,), strict=strict)[0]
 
@@ -50,21 +50,21 @@ def evaluate_each(
     strict: bool = True,
     real_radii: np.ndarray | None = None,
 ) -> list[dict[str, float]]:
-    """`evaluate` for each of several k, in the time of one.
+    """`evaluate` for several k, at the cost of one.
 
     Args:
-      real_radii: `radii(real, ks)`, for those who compare several fake sets with one real set.
+      real_radii: `radii(real, ks)`, to reuse when several fake sets are compared with one real set.
     """
     real, fake = inputs.pair(real, fake, 2, NAME)
     _check_k(ks, min(len(real), len(fake)))
     real_radii = _radii(real, ks) if real_radii is None else real_radii
-    found = distances.balls(real, real_radii, fake, _radii(fake, ks), strict=strict)
+    balls = distances.balls(real, real_radii, fake, _radii(fake, ks), strict=strict)
     return [
         {
-            "precision": float(np.mean(found.y_in_any[:, i])),
-            "recall": float(np.mean(found.x_in_any[:, i])),
-            "density": float((1 / k) * (np.sum(found.counts[:, i]) / len(fake))),
-            "coverage": float(np.mean(found.counts[:, i] > 0)),
+            "precision": float(np.mean(balls.y_in_any[:, i])),
+            "recall": float(np.mean(balls.x_in_any[:, i])),
+            "density": float((1 / k) * (np.sum(balls.counts[:, i]) / len(fake))),
+            "coverage": float(np.mean(balls.counts[:, i] > 0)),
         }
         for i, k in enumerate(ks)
     ]
@@ -74,7 +74,7 @@ def radii(features: ArrayLike, ks: Sequence[int]) -> np.ndarray:
     """Squared distances to the k-th nearest other example, for each k: [n, len(ks)] float64.
 
     Raises:
-      UserError: as `evaluate` does.
+      UserError: as `evaluate`.
     """
     x = inputs.features(features, "features", 2, NAME)
     _check_k(ks, len(x))
@@ -92,7 +92,7 @@ def _check_k(ks: Sequence[int], smaller: int) -> None:
 
 
 def expected_coverage(n: int, m: int, k: int) -> float:
-    """E[coverage] of n real and m fake examples of one distribution, whatever (continuous) one it is.
+    """E[coverage] of n real and m fake examples from the same continuous distribution, whatever it is.
 
     1 - prod_{i=1..k} (n - i) / (n + m - i): among an example's n - 1 + m others, the k nearest are all real with
     the product's probability (arXiv:2002.09797, lemma 2). Choose the smallest k for which it exceeds .95.

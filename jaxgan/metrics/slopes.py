@@ -1,4 +1,4 @@
-"""How steep D is at the data and at samples: what G learns from, and what gradient penalties hold down."""
+"""The norm of D's input gradient on data and on samples, which gradient penalties bound and from which G learns."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ def evaluate(train: ArrayLike, samples: ArrayLike) -> dict[str, float]:
     """Mean |d logit / dx| at training examples and at samples of G, in logits per unit of the data, float64.
 
     Args:
-      train, samples: [n] and [m], norms of D's gradient.
+      train, samples: [n] and [m], norms of D's input gradient.
 
     Raises:
-      UserError: none of either, or not finite.
+      UserError: either is empty, or not finite.
     """
     train, samples = np.asarray(train, np.float64), np.asarray(samples, np.float64)
     for name, slopes in (("training examples", train), ("samples", samples)):
         if not slopes.size or not np.all(np.isfinite(slopes)):
-            raise UserError(f"D's slopes at {name} are {'not finite' if slopes.size else 'missing'}.")
+            raise UserError(f"D's gradient norms at {name} are {'not finite' if slopes.size else 'missing'}.")
     return {"slope_train": float(train.mean()), "slope_samples": float(samples.mean())}
 
 

@@ -1,4 +1,4 @@
-"""The largest singular value of each layer, and how many directions share it."""
+"""The largest singular value and the stable rank of each layer."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ PLAYERS = ("generator", "discriminator")
 def evaluate(kernels: Mapping[str, ArrayLike]) -> dict[str, float]:
     """sigma_1 and the stable rank |W|_F^2 / sigma_1^2 of each kernel, and the extremes of each player, float64.
 
-    Before a collapse sigma_1 of G's first layers grows (arXiv:1809.11096, section 4, quoted from memory). Under
-    spectral normalization sigma_1 of what the layer uses is 1 plus the relative error of its estimate.
+    Before a collapse, sigma_1 of G's first layers grows (arXiv:1809.11096, section 4, quoted from memory). Under
+    spectral normalization, sigma_1 of the normalized kernel is 1 plus the relative error of the power iteration.
 
     Args:
       kernels: {'generator.LAYER': [inputs, units]}, as the layers use them.
@@ -27,18 +27,18 @@ def evaluate(kernels: Mapping[str, ArrayLike]) -> dict[str, float]:
       'generator_stable_rank' and 'discriminator_stable_rank', the smallest. A kernel of zeros has the stable rank 0.
 
     Raises:
-      UserError: a player without kernels, or numbers that are not finite.
+      UserError: a player without kernels, or values that are not finite.
     """
-    found: dict[str, float] = {}
+    spectra: dict[str, float] = {}
     for player in PLAYERS:
         names = [name for name in kernels if name.startswith(f"{player}.")]
         if not names:
             raise UserError(f"the {player} has no kernels; its layers have no spectra.")
         for name in names:
-            found |= _spectrum(name, np.asarray(kernels[name], np.float64))
-        found[f"{player}_sigma"] = max(found[f"sigma.{name}"] for name in names)
-        found[f"{player}_stable_rank"] = min(found[f"stable_rank.{name}"] for name in names)
-    return found
+            spectra |= _spectrum(name, np.asarray(kernels[name], np.float64))
+        spectra[f"{player}_sigma"] = max(spectra[f"sigma.{name}"] for name in names)
+        spectra[f"{player}_stable_rank"] = min(spectra[f"stable_rank.{name}"] for name in names)
+    return spectra
 
 
 def _spectrum(name: str, kernel: np.ndarray) -> dict[str, float]:
