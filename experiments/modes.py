@@ -81,7 +81,7 @@ from jaxgan.run.plots import BLUE, GREEN, LINES, ORANGE, figure_png, new_figure
 from jaxgan.sweep import devices
 from jaxgan.sweep.plan import Trial
 from jaxgan.sweep.population import Member
-from jaxgan.sweep.program import program, start_members
+from jaxgan.sweep.program import get_program, init_members
 from jaxgan.sweep.statistics import holm, mean_interval, paired_difference, paired_rates, rate_interval
 from jaxgan.train import training_set
 
@@ -230,17 +230,17 @@ def train(cell: Cell, num_evals: int) -> dict[str, Any]:
       samples: [SHOWN, 2] of the first seed, at the end.
     """
     configs = [update(cell.config, {"seed": seed}) for seed in cell.seeds]
-    about, n = program(Trial(cell.name, {}, cell.config)), len(configs)
-    hparams, group = start_members(about, configs)
+    about, n = get_program(Trial(cell.name, {}, cell.config)), len(configs)
+    hparams, group = init_members(about, configs)
     data = devices.replicate(training_set(about.gan, about.dataset))
     found: dict[str, list] = {name: [] for name in (*SCORES, "jsd")}
     steps = [cell.config.train.steps * (i + 1) // num_evals for i in range(num_evals)]
     for before, after in zip([0, *steps], steps, strict=False):
         states, sums, kept, alive = ([getattr(member, name) for member in group] for name in Member._fields)
-        moved = about.advance(hparams, states, sums, alive, data, devices.replicate(np.uint32(after - before)))
-        parts = about.close_line([state for state, _ in moved], [total for _, total in moved], kept, alive)
+        moved = about.run_steps(hparams, states, sums, alive, data, devices.replicate(np.uint32(after - before)))
+        parts = about.end_log_interval([state for state, _ in moved], [total for _, total in moved], kept, alive)
         group = [Member(*part) for part in parts]
-        samples = devices.gather(about.draw_scored(hparams, [member.state for member in group]), n)
+        samples = devices.gather(about.sample_for_evaluation(hparams, [member.state for member in group]), n)
         finite = devices.gather([member.alive for member in group], n)
         scores = devices.map_host(about.measure, list(samples))
         for name, lines in found.items():

@@ -38,7 +38,7 @@ def train(
     members = [setting | {"seed": seed} for setting in settings.values() for seed in seeds]
     try:
         trials = results.match_existing(workdir, plan.trials(base, members))
-        code = run(workdir, workdir.name, about, trials, launchers.find("local", ""))
+        code = run(workdir, workdir.name, about, trials, launchers.get_launcher("local", ""))
     except UserError as error:
         raise UserError(str(error).replace("another --workdir", "another --out")) from error
     if code:

@@ -35,7 +35,7 @@ from jaxgan.run import plots, report, warm_start, workdir
 from jaxgan.run.checkpoints import Checkpoints
 from jaxgan.run.pacer import Dispatched, catch_signals, pace
 from jaxgan.run.progress import Progress, closing, opening, scores_line
-from jaxgan.run.scores import protocol_of, save_scores
+from jaxgan.run.scores import evaluation_protocol, save_scores
 from jaxgan.run.writers import MetricWriter, read_metrics
 
 
@@ -93,10 +93,10 @@ def run_process(config: ConfigDict, directory: Path) -> int:
     """This process's part of `train`."""
     parallel.check_batch(config)
     distributed.log_once(f"reading {config.data.name}")
-    dataset = data.as_recorded(data.load(config.data), workdir.digest_in(directory))
+    dataset = data.as_recorded(data.load(config.data), workdir.read_digest(directory))
     gan = build_for(config, dataset)
     evaluate = make_evaluator(config, gan, dataset)
-    facts = workdir.facts_of(config, dataset, data_spec(config, dataset))
+    facts = workdir.run_metadata(config, dataset, data_spec(config, dataset))
     primary = distributed.is_primary_host()
     checkpoints = Checkpoints(directory / "checkpoints", keep=config.checkpoint.keep, best_key=SELECTION)
     with (
@@ -107,7 +107,9 @@ def run_process(config: ConfigDict, directory: Path) -> int:
         if primary:
             workdir.check(directory, config, facts)
         resuming = (directory / workdir.CONFIG).exists()
-        facts["initialized_from"] = workdir.source_in(directory) if resuming else warm_start.source_of(config)
+        facts["initialized_from"] = (
+            workdir.read_warm_start(directory) if resuming else warm_start.source_checkpoint(config)
+        )
         run = Run(
             config=config,
             workdir=directory,
@@ -116,7 +118,7 @@ def run_process(config: ConfigDict, directory: Path) -> int:
             dataset=dataset,
             data=parallel.replicate(training_set(gan, dataset)),
             facts=facts,
-            protocol=protocol_of(config, gan, dataset),
+            protocol=evaluation_protocol(config, gan, dataset),
             evaluate=evaluate,
             sample=make_sampler(gan),
             checkpoints=checkpoints,
@@ -338,4 +340,4 @@ def save_samples(run: Run, state: GanState, step: int, writer: MetricWriter) -> 
         writer.images(step, "samples", plots.sample_grid(run.config, samples, classes, run.dataset.class_names))
         if not (directory / plots.REAL).exists():
             plots.save_png(directory / plots.REAL, plots.real_grid(run.config, run.dataset, classes))
-    plots.curves(run.workdir / "curves.png", read_metrics(run.workdir), run.config)
+    plots.save_curves(run.workdir / "curves.png", read_metrics(run.workdir), run.config)

@@ -16,7 +16,7 @@ import pytest
 
 import jaxgan
 from jaxgan.errors import UserError
-from jaxgan.run.checkpoints import Checkpoints, _named
+from jaxgan.run.checkpoints import Checkpoints, _flatten_with_names
 from jaxgan.sweep import results
 from jaxgan.train import train
 
@@ -79,7 +79,7 @@ def test_one_that_a_training_process_deletes_while_it_is_read_is_no_damage(tmp_p
             (place / "6").mkdir()
             shutil.rmtree(place / gone)
             return read(self, step)
-        return {name: np.asarray(x) for name, x in _named(state(6)).items()}, {}, "digest"
+        return {name: np.asarray(x) for name, x in _flatten_with_names(state(6)).items()}, {}, "digest"
 
     monkeypatch.setattr(Checkpoints, "_read", late)
     with opened(tmp_path) as checkpoints:

@@ -493,12 +493,12 @@ def test_both_stages_of_tfd(tmp_path, monkeypatch):
         spec = DataSpec((48, 48, 1), bounds=(0.0, 1.0))
         shapes = jax.eval_shape(build(config, spec, 20).init, traced(config))
         zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
-        return warm_start.initialize(config, zeros, warm_start.source_of(config)).generator.params
+        return warm_start.initialize(config, zeros, warm_start.source_checkpoint(config)).generator.params
 
     ours = initialized(config)
     for name, same in {"Dense_0": "Dense_2", "Dense_1": "Dense_3", "output": "output"}.items():
         for part in ("kernel", "bias"):
             np.testing.assert_array_equal(theirs[name][part], ours[same][part])
     assert not any(np.any(x) for name in ("Dense_0", "Dense_1") for x in ours[name].values())  # the new ones
-    with pytest.raises(UserError, match="for the layer that is Dense_2"):
+    with pytest.raises(UserError, match="for layer Dense_2"):
         initialized(update(config, {"generator.hidden": (6, 99, 7, 5)}))

@@ -35,15 +35,9 @@ from jaxgan.schedules import SCHEDULES
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "extending.md").read_text()
-<<<<<<< HEAD
-BLOCKS = re.findall(r"```python\n# ((?:jaxgan|experiments)/\S+\.py)([^\n]*)\n(.*?)```", PAGE, re.DOTALL)
+BLOCKS = re.findall(r"```python\n# ((?:jaxgan|experiments)/\S+\.py)\n(.*?)```", PAGE, re.DOTALL)
 TABLES = (LOSSES, PENALTIES, TERMS, ADJUSTMENTS, UPDATES, FAMILIES, GENERATORS, DISCRIMINATORS, OPTIMIZERS, SCHEDULES)
-TABLES += (AUGMENTS, METRICS, OTHER_UPDATES, UPDATE_RULES)
-=======
-BLOCKS = re.findall(r"```python\n# (jaxgan/\S+\.py)\n(.*?)```", PAGE, re.DOTALL)
-TABLES = (LOSSES, PENALTIES, TERMS, ADJUSTMENTS, UPDATES, FAMILIES, GENERATORS, DISCRIMINATORS, OPTIMIZERS, SCHEDULES)
-TABLES += (AUGMENTS, METRICS, CHOICES, data.SOURCES)
->>>>>>> words-a
+TABLES += (AUGMENTS, METRICS, OTHER_UPDATES, UPDATE_RULES, data.SOURCES)
 
 
 def run(path: str, code: str) -> types.ModuleType | None:

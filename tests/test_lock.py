@@ -175,7 +175,7 @@ def test_who_was_taken_for_dead_notices(tmp_path):
         (tmp_path / ".lock").write_text("{")  # a file system that is away for a moment is no new owner
         check()
         lock_of(tmp_path, "far")
-        with pytest.raises(UserError, match=r"process 7 on far has taken over .* \(since 2014-06-10 00:00:00\)"):
+        with pytest.raises(UserError, match=r"process 7 on far has taken over .* \(at 2014-06-10 00:00:00\)"):
             check()
 
 

@@ -103,7 +103,7 @@ def test_data_that_are_drawn(set_jax, monkeypatch):
 
 @pytest.mark.usefixtures("others")
 def test_the_threads_of_a_sweep():
-    devices._lanes.cache_clear()
+    devices._executors.cache_clear()
     assert [x.dtype for x in devices.map_host(lambda n: jnp.zeros(n), [1, 2])] == [jnp.float32] * 2
 
 

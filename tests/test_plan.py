@@ -43,7 +43,7 @@ def test_sizes(lengths):
     ("combine", "words"),
     [
         (lambda: product(over("seed", [1]), over("seed", [2])), "two of the combined sweeps set seed"),
-        (lambda: zipped(over("seed", [1]), over(RATE, [1.0, 2.0])), r"of one length, not of \[1, 2\]"),
+        (lambda: zipped(over("seed", [1]), over(RATE, [1.0, 2.0])), r"of equal length, not of \[1, 2\]"),
     ],
 )
 def test_combinations_that_make_no_sense(combine, words):
@@ -143,7 +143,7 @@ def test_description(tiny_config, tmp_path):
 def test_the_time_of_a_plan_counts_start_compilation_training_and_pictures(tiny_config, monkeypatch):
     """By hand, two slots: 30 s + (2 chunks of 6 + 240 + 18 s) / 2 = 294 s."""
     planned = plan.trials(tiny_config(), over("seed", range(4)))
-    monkeypatch.setattr(cost, "seconds", lambda chunk: cost.Seconds(6.0, 240.0, 18.0))
+    monkeypatch.setattr(cost, "estimate_seconds", lambda chunk: cost.Seconds(6.0, 240.0, 18.0))
     monkeypatch.setattr(cost, "bytes_of", lambda chunk: 4e6)
     monkeypatch.setattr(cost.time, "process_time", lambda: 30.0)
     words = cost.describe([planned[:2], planned[2:]], 2, timed=True)
@@ -163,7 +163,7 @@ def test_the_seconds_of_a_chunk(tiny_config, monkeypatch):
         return (5.0, 2.0)[len(measured) - 1]
 
     monkeypatch.setattr(cost, "seconds_to_finish", timed)
-    found = cost.seconds(trials)
+    found = cost.estimate_seconds(trials)
     assert found.training == pytest.approx(10.0)
     assert found.pictures == 9.0
     assert found.compilation > 0 and min(measured) > 0 and len(measured) == 2
@@ -173,11 +173,11 @@ def test_memory(tiny_config, monkeypatch):
     """Three copies of parameters and Adam's moments; the step's own from the compiled program."""
     base = tiny_config(**{"data.name": "mixture:ring8", "generator.output": "linear", "evaluate.metrics": ("modes",)})
     (trial,) = plan.trials(base, [{}])
-    needs = cost.memory(trial)
+    needs = cost.estimate_memory(trial)
     parameters = 8 * 16 + 16 + 16 * 2 + 2 + 2 * 8 + 8 + 8 * 8 + 8 + 8 + 1  # G; D: two layers of 8 units
     assert needs.member == pytest.approx(3 * 4 * 3 * parameters, rel=0.05)
     assert needs.step > 0 and needs.shared > 0
-    assert cost.bytes_of([trial] * 40) - cost.bytes_of([trial] * 30) == 10 * needs.member
+    assert cost.chunk_bytes([trial] * 40) - cost.chunk_bytes([trial] * 30) == 10 * needs.member
     pages = {"SC_PAGE_SIZE": 1, "SC_PHYS_PAGES": 2 * (needs.shared + needs.member * 9 + needs.step * 2)}
     monkeypatch.setattr(cost.os, "sysconf", pages.get)
     monkeypatch.setattr(cost.devices, "threads", lambda: 2)
@@ -187,16 +187,16 @@ def test_memory(tiny_config, monkeypatch):
 
 def test_memory_of_a_backend_that_does_not_tell(tiny_config, monkeypatch):
     (trial,) = plan.trials(tiny_config(**{"evaluate.metrics": ()}), [{}])
-    member = cost.memory(trial).member
+    member = cost.estimate_memory(trial).member
     monkeypatch.setattr(jax.stages.Compiled, "memory_analysis", lambda _: None)
-    assert cost.memory(trial).step == cost.memory(trial).member == member
+    assert cost.estimate_memory(trial).step == cost.estimate_memory(trial).member == member
     assert cost.describe([[trial]], 1, timed=False).endswith(" MB")
     for stats in (None, {}, {"bytes_in_use": 5}):
-        monkeypatch.setattr(cost.devices, "take_turns", lambda: False)
+        monkeypatch.setattr(cost.devices, "is_sequential", lambda: False)
         monkeypatch.setattr(
             cost.jax, "local_devices", lambda stats=stats: [SimpleNamespace(memory_stats=lambda: stats)]
         )
-        monkeypatch.setattr(cost, "memory", lambda _: cost.Memory(1, 1, 1))
+        monkeypatch.setattr(cost, "estimate_memory", lambda _: cost.Memory(1, 1, 1))
         assert cost.max_members(trial, 1) == cost.jax.local_device_count()
 
 

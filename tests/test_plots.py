@@ -185,7 +185,7 @@ def test_curves_show_the_game_and_its_equilibrium(tmp_path, figures):
     records = [{"step": s, **{name: i + s / 100 for i, name in enumerate(names)}} for s in (10, 20, 30)]
     records[1]["value"] = None  # it was not finite
     del records[2]["g_loss"]
-    plots.curves(tmp_path / "curves.png", records, default())
+    plots.save_curves(tmp_path / "curves.png", records, default())
     (figure,) = figures
     v, d, losses = figure.axes
     # Undivided, D's loss is -V; that of G is the non-saturating one, -log 1/2.
@@ -220,7 +220,7 @@ def test_where_d_is_no_probability_curves_show_logits_and_no_theory(tmp_path, fi
     config = update(default(), {"objective.loss": loss})
     names = ("real_logit", "fake_logit", "d_loss", "g_loss", "r1", "r2", "d_gradient_norm", "g_gradient_norm")
     records = [{"step": s, **{name: i + s / 100 for i, name in enumerate(names)}} for s in (10, 20)]
-    plots.curves(tmp_path / "curves.png", records, config)
+    plots.save_curves(tmp_path / "curves.png", records, config)
     logits, losses, penalties, gradients = figures[0].axes
     assert line(logits, "logit of D on data").get_ydata().tolist() == [0.1, 0.2]
     assert line(logits, "logit of D on samples").get_ydata().tolist() == [1.1, 1.2]
@@ -234,7 +234,7 @@ def test_where_d_is_no_probability_curves_show_logits_and_no_theory(tmp_path, fi
 
 @pytest.mark.parametrize("records", [[], [{"step": 1, "value": -1.0, "d_real": 0.5}], [{"step": 1}]])
 def test_curves_of_hardly_anything(tmp_path, records):
-    plots.curves(tmp_path / "curves.png", records, default())
+    plots.save_curves(tmp_path / "curves.png", records, default())
     assert_can_be_seen(tmp_path / "curves.png")
 
 
@@ -258,7 +258,7 @@ def test_every_number_of_a_step_has_words():
 def test_points_in_one_dimension_are_densities(tmp_path, figures):
     bimodal = mixture.NAMED["bimodal"]
     samples = np.array([[-2.0]] * 3 + [[100.0]], np.float32)
-    plots.points(tmp_path / "x.png", samples, bimodal)
+    plots.save_points(tmp_path / "x.png", samples, bimodal)
     (axis,) = figures[0].axes
     (bars,) = axis.patches
     area = np.sum(bars.get_data().values * np.diff(bars.get_data().edges))
@@ -273,7 +273,7 @@ def test_points_in_one_dimension_are_densities(tmp_path, figures):
 def test_points_in_two_dimensions_are_samples_and_circles(tmp_path, figures):
     ring = mixture.NAMED["ring8"]
     samples = np.random.default_rng(0).normal(size=(7000, 2)).astype(np.float32) / 10
-    plots.points(tmp_path / "x.png", samples, ring)
+    plots.save_points(tmp_path / "x.png", samples, ring)
     (axis,) = figures[0].axes
     (cloud,) = axis.collections
     np.testing.assert_array_equal(cloud.get_offsets(), samples[:5000])
@@ -288,7 +288,7 @@ def test_points_in_two_dimensions_are_samples_and_circles(tmp_path, figures):
 def test_threads_may_draw_and_pyplot_is_not_involved(tmp_path):
     records = [{"step": s, "value": -1.0, "d_real": 0.5, "d_fake": 0.5} for s in range(5)]
     threads = [
-        threading.Thread(target=plots.curves, args=(tmp_path / f"{i}.png", records, default())) for i in range(2)
+        threading.Thread(target=plots.save_curves, args=(tmp_path / f"{i}.png", records, default())) for i in range(2)
     ]
     [thread.start() for thread in threads]
     [thread.join() for thread in threads]

@@ -17,7 +17,7 @@ from jaxgan.game.state import run_stream
 from jaxgan.run import pacer
 from jaxgan.run.writers import read_metrics
 from jaxgan.sweep import chain, chunk, devices, fixed, over, plan, product
-from jaxgan.sweep.program import program
+from jaxgan.sweep.program import get_program
 
 G_RATE, D_RATE = (f"optimizer.{player}.learning_rate" for player in ("generator", "discriminator"))
 
@@ -186,7 +186,7 @@ def test_a_signal_stops_between_lines_and_changes_nothing(base, tmp_path, monkey
 def test_a_signal_during_an_evaluation_puts_it_off(base, tmp_path, monkeypatch):
     trials = plan.trials(base, SWEEP[:2])
     whole = chunk.train(tmp_path / "whole", trials, [])
-    about, signals, measured = program(trials[0]), [], []
+    about, signals, measured = get_program(trials[0]), [], []
 
     def measure(samples, *rest):
         measured.append(len(signals))
@@ -195,7 +195,7 @@ def test_a_signal_during_an_evaluation_puts_it_off(base, tmp_path, monkeypatch):
 
     monkeypatch.setattr(devices, "threads", lambda: 1)
     with monkeypatch.context() as context:
-        context.setattr(chunk, "program", lambda _: about._replace(measure=measure))
+        context.setattr(chunk, "get_program", lambda _: about._replace(measure=measure))
         with pytest.raises(chunk.Stopped, match="stopped by signal 2, saved"):
             chunk.train(tmp_path / "cut", trials, signals)
     assert measured == [0]  # the second member's evaluation was put off
@@ -260,16 +260,16 @@ def test_each_program_is_compiled_once(base, tmp_path, monkeypatch):
     """However many members there are, and however many of them work at a time."""
     config = update(base, {"generator.hidden": (13,), "train.steps": 25})
     trials = plan.trials(config, over("seed", range(7)))
-    assert devices.take_turns()
+    assert devices.is_sequential()
     first = compilations(monkeypatch, lambda: chunk.train(tmp_path / "a", trials[:1], []))
     assert first > 0
     for threads in (2, 4):
         monkeypatch.setattr(devices, "_threads", threads)
-        devices._lanes.cache_clear()
+        devices._executors.cache_clear()
         work = lambda: chunk.train(tmp_path / str(threads), trials, [])  # noqa: B023, E731
         # `np.stack` and the like of other shapes compile nothing of XLA's.
         assert compilations(monkeypatch, work) == 0
-    devices._lanes.cache_clear()
+    devices._executors.cache_clear()
 
 
 def test_side_by_side_as_on_accelerators(base, tmp_path, monkeypatch):
@@ -277,8 +277,8 @@ def test_side_by_side_as_on_accelerators(base, tmp_path, monkeypatch):
     config = update(base, {"generator.ema.gamma": (), "objective.penalties.r1": 0.0, "train.steps": 25})
     trials = plan.trials(config, [*over("seed", range(2)), {"seed": 1, D_RATE: 1e30, G_RATE: 1e30}])
     turns = chunk.train(tmp_path / "turns", trials, [])
-    monkeypatch.setattr(devices, "take_turns", lambda: False)
-    monkeypatch.setattr(sys.modules["jaxgan.sweep.program"], "take_turns", lambda: False)
+    monkeypatch.setattr(devices, "is_sequential", lambda: False)
+    monkeypatch.setattr(sys.modules["jaxgan.sweep.program"], "is_sequential", lambda: False)
     monkeypatch.setattr(sys.modules["jaxgan.sweep.program"], "_programs", {})
     side = chunk.train(tmp_path / "side", trials, [])
     for ours, theirs in zip(side, turns, strict=True):
@@ -298,7 +298,7 @@ def test_shards():
 
 def test_shards_of_accelerators(monkeypatch):
     """A row per device, filled up with copies of the last member."""
-    monkeypatch.setattr(devices, "take_turns", lambda: False)
+    monkeypatch.setattr(devices, "is_sequential", lambda: False)
     monkeypatch.setattr(jax, "local_device_count", lambda: 2)
     monkeypatch.setattr(devices.parallel, "shard", lambda tree: tree)
     x = np.arange(10).reshape(5, 2)

@@ -127,14 +127,14 @@ def test_launchers_that_are_not_there(monkeypatch):
     with monkeypatch.context() as context:
         context.setitem(sys.modules, "ray", None)
         with pytest.raises(UserError, match=r"pip install 'jaxgan\[ray\]'"):
-            launchers.find("ray", "")
+            launchers.get_launcher("ray", "")
         context.setitem(sys.modules, "submitit", None)
         with pytest.raises(UserError, match=r"pip install 'jaxgan\[slurm\]'"):
-            launchers.find("slurm", "")
+            launchers.get_launcher("slurm", "")
     monkeypatch.setenv("PATH", "")
     pytest.importorskip("submitit")
     with pytest.raises(UserError, match="no sbatch"):
-        launchers.find("slurm", "")
+        launchers.get_launcher("slurm", "")
 
 
 def test_every_member_has_a_result_and_a_work_directory(finished):
@@ -192,7 +192,7 @@ def test_a_sweep_killed_while_it_began_can_be_repeated(tmp_path, write):
 @pytest.mark.parametrize("name", ["../../victim", "/victim", "000/../../victim", ""])
 def test_the_names_of_members_stay_in_the_work_directory(tmp_path, write, name):
     _, planned = sweep.read(write(SWEEP))
-    content = {"name": "x", "about": ""} | results.records(planned)
+    content = {"name": "x", "about": ""} | results.member_records(planned)
     content["members"][0]["name"] = name
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "sweep.json").write_text(json.dumps(content))
@@ -290,7 +290,7 @@ def test_ray_gives_the_same_results(finished, tmp_path):
 def test_ray_that_is_not_reached(address):
     pytest.importorskip("ray")
     with pytest.raises(UserError, match=f"there is no Ray at --ray_address={address}"):
-        launchers.find("ray", address)
+        launchers.get_launcher("ray", address)
 
 
 def test_slurm_gives_the_same_results(finished, tmp_path, monkeypatch):
@@ -300,7 +300,7 @@ def test_slurm_gives_the_same_results(finished, tmp_path, monkeypatch):
     _, planned = sweep.read(finished.parent / "ablation.py")
     found = {}
     for chunk, new in launchers.slurm("local").run(tmp_path / "run", [planned[:2]], []):
-        found |= {results.key_of(member): json.dumps(result) for member, result in zip(chunk, new, strict=True)}
+        found |= {results.trial_key(member): json.dumps(result) for member, result in zip(chunk, new, strict=True)}
     assert list(found.values()) == lines(finished)[:2]
 
 
@@ -422,6 +422,6 @@ def test_more_steps_extend_a_sweep(finished, tmp_path, monkeypatch, write, capsy
 def test_a_member_that_diverged_is_finished():
     trial = plan.Trial("000", {}, default())
     for diverged, steps in ((True, 5), (False, trial.config.train.steps)):
-        assert results.is_finished(trial, {results.key_of(trial): {"diverged": diverged, "steps": steps}})
-    assert not results.is_finished(trial, {results.key_of(trial): {"diverged": False, "steps": 5}})
+        assert results.is_finished(trial, {results.trial_key(trial): {"diverged": diverged, "steps": steps}})
+    assert not results.is_finished(trial, {results.trial_key(trial): {"diverged": False, "steps": 5}})
     assert not results.is_finished(trial, {})

@@ -14,7 +14,7 @@ from jaxgan.errors import UserError
 from jaxgan.game.build import build_for
 from jaxgan.game.hparams import traced
 from jaxgan.run import warm_start
-from jaxgan.run.workdir import source_in
+from jaxgan.run.workdir import read_warm_start
 from jaxgan.train import train
 
 
@@ -35,7 +35,7 @@ def deeper(tiny_config, source, **changes):
 def initialized(config):
     """The state of step 0 without and with the other run's layers."""
     state = build_for(config, data.load(config.data)).init(traced(config))
-    return state, warm_start.initialize(config, state, warm_start.source_of(config))
+    return state, warm_start.initialize(config, state, warm_start.source_checkpoint(config))
 
 
 def test_the_last_layers_are_the_average_of_the_other_run(tiny_config, source):
@@ -64,7 +64,7 @@ def test_batch_norms_move_with_their_layers(tiny_config, tmp_path):
 
 
 def test_nothing_to_begin_with_changes_nothing(tiny_config):
-    assert warm_start.source_of(tiny_config()) is None
+    assert warm_start.source_checkpoint(tiny_config()) is None
     state, begun = initialized(tiny_config())
     assert begun is state
 
@@ -96,7 +96,7 @@ def begun(tiny_config, source, tmp_path, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr("jaxgan.train.save_due", killed)
         train(config, workdir)
-    assert not (workdir / "checkpoints").exists() and source_in(workdir)["step"] == 20
+    assert not (workdir / "checkpoints").exists() and read_warm_start(workdir)["step"] == 20
     return config, copy, workdir
 
 
@@ -106,9 +106,9 @@ def test_a_run_that_begins_again_begins_with_the_same_checkpoint(tiny_config, be
     other = {"generator.ema.gamma": (1.0,), "generator.irange": 0.5, "train.steps": 30, "checkpoint.keep": 3}
     train(tiny_config(**other), copy)
     assert train(config, workdir) == 0
-    assert source_in(workdir)["step"] == 20
+    assert read_warm_start(workdir)["step"] == 20
     train(config, tmp_path / "newer")
-    assert source_in(tmp_path / "newer")["step"] == 30
+    assert read_warm_start(tmp_path / "newer")["step"] == 30
     leaves = [jax.tree.leaves(jaxgan.load(path).state.generator.params) for path in (workdir, tmp_path / "newer")]
     assert not all(np.array_equal(a, b) for a, b in zip(*leaves, strict=True))
 
@@ -138,7 +138,7 @@ def test_a_run_that_has_checkpoints_needs_it_no_more(tiny_config, source, tmp_pa
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"generator.hidden": (8, 12)}, r"has .* for the layer that is .* of this generator, which needs"),
+        ({"generator.hidden": (8, 12)}, r"has .* for layer .* of this generator, which needs"),
         ({"generator.initialize_from": "gone"}, "gone is not a work directory"),
     ],
 )

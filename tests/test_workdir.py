@@ -17,7 +17,7 @@ from jaxgan.config.files import FORMAT
 from jaxgan.data import Dataset
 from jaxgan.errors import UserError
 from jaxgan.game.build import data_spec
-from jaxgan.run.workdir import DataFacts, check, claim, facts_of, read_run, record
+from jaxgan.run.workdir import DataInfo, check, claim, read_run, record, run_metadata
 from jaxgan.sweep import results
 
 
@@ -29,11 +29,11 @@ def dataset(n: int = 5, shape: tuple[int, ...] = (8, 8, 1), value: int = 0) -> D
 @contextmanager
 def begun(path: Path, config, data: Dataset, **others):
     """What training does around its first step; `others` are further facts."""
-    facts = facts_of(config, data, data_spec(config, data)) | others
-    with claim(path) as still_mine:
+    facts = run_metadata(config, data, data_spec(config, data)) | others
+    with claim(path) as check_lock:
         check(path, config, facts)
         record(path, config, facts)
-        yield still_mine
+        yield check_lock
 
 
 def contents(path: Path) -> dict[str, bytes]:
@@ -45,7 +45,7 @@ def test_a_work_directory_tells_what_the_run_is(tmp_path):
     with begun(tmp_path / "a" / "b", config, dataset(11, (4, 6, 3))):
         found, facts = read_run(tmp_path / "a" / "b")
     assert found.to_dict() == config.to_dict()
-    assert facts == DataFacts(
+    assert facts == DataInfo(
         name="digits",
         sha256=facts.sha256,
         examples=11,
@@ -113,7 +113,7 @@ def test_other_data_are_refused(tmp_path, what, other):
     with begun(tmp_path, default(), dataset()):
         pass
     before = contents(tmp_path)
-    words = rf"other data \({what} was .*bring back the data that data.name=digits was"
+    words = rf"other data \({what} was .*restore the original data of data.name=digits"
     with pytest.raises(UserError, match=words), begun(tmp_path, default(), other):
         pass
     assert contents(tmp_path) == before

@@ -1,4 +1,4 @@
-"""Checkpoints that survive kills, full disks and damaged files: Orbax, and a digest over every byte."""
+"""Checkpoints that survive kills, full disks and damaged files: Orbax plus a SHA-256 of the content."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
 from jaxgan.errors import UserError
-from jaxgan.run.quiet import collected, quiet
+from jaxgan.run.quiet import collect_garbage, quiet
 
-DELETION_SECONDS = 0.2  # after which a checkpoint that is being deleted is gone
+DELETION_SECONDS = 0.2  # upper bound on the time to delete a checkpoint
 
 
 class Checkpoints:
     """The checkpoints of a work directory: the newest ones and the best.
 
-    On disk a checkpoint is a folder named by its step, which Orbax fills under another name and renames
-    when it is whole: `state` holds the arrays by name (`generator.params.0.w`), `about` the SHA-256 over
-    all of them. Nothing is pickled. Opening and restoring write nothing. In a distributed run every
-    process makes the same calls with the same state, and process 0 writes. What Orbax logs beside the exceptions that
-    it raises is kept off stderr from `with` to its end.
+    On disk a checkpoint is a folder named by its step, which Orbax writes under a temporary name and renames when
+    complete: `state` holds the arrays by name (`generator.params.0.w`), `about` the metrics and the SHA-256 of
+    everything. Nothing is pickled. Opening and restoring write nothing. In a distributed run every process makes the
+    same calls with the same state, and process 0 writes. Within the `with` block, Orbax's redundant log output is
+    suppressed.
 
     Args:
-      directory: made when the first checkpoint is saved.
-      keep: how many of the newest stay.
-      best_key: the metric, larger is better, whose best checkpoint stays too.
+      directory: created when the first checkpoint is saved.
+      keep: number of newest checkpoints to keep.
+      best_key: the metric, larger is better, whose best checkpoint is kept too.
 
     Raises:
-      UserError: what `check_name` refuses.
+      UserError: see `check_name`.
     """
 
     def __init__(self, directory: Path, *, keep: int, best_key: str) -> None:
@@ -49,10 +49,10 @@ class Checkpoints:
         self.directory = Path(directory).absolute()
         self._keep = keep
         self._best_key = best_key
-        self.metrics: dict[str, float] = {}  # what the restored checkpoint was saved with
+        self.metrics: dict[str, float] = {}  # of the restored checkpoint
         self.sha256 = ""  # of the restored checkpoint
-        self._manager: ocp.CheckpointManager | None = None  # from the first save on
-        self._last: int | None = None  # restored or saved last: newer ones are not the past of this run
+        self._manager: ocp.CheckpointManager | None = None  # created by the first save
+        self._last: int | None = None  # last step restored or saved; newer checkpoints belong to an abandoned branch
         self._damaged: set[int] = set()
         self._quiet = quiet()
 
@@ -71,105 +71,104 @@ class Checkpoints:
         return saved_steps(self.directory)
 
     def best_step(self) -> int | None:
-        """The step of the checkpoint with the highest `best_key`; None where no checkpoint has any."""
+        """The step of the checkpoint with the highest `best_key`; None if no checkpoint has one."""
         return _best({step: self._score(step) for step in self.steps()})
 
     def save(self, step: int, state: Any, *, metrics: dict[str, float]) -> None:
-        """Starts saving `state`, and returns when its arrays may be donated.
+        """Starts saving `state`; returns when its arrays may be donated.
 
-        The first call after `restore` moves checkpoints newer than the restored one aside.
+        The first call after `restore` renames checkpoints newer than the restored one.
 
         Args:
           step: larger than that of every checkpoint restored or saved before.
           state: a pytree of arrays, replicated over the devices.
-          metrics: has a number for `best_key` where it was measured.
+          metrics: includes `best_key` if it was measured.
 
         Raises:
-          UserError: this checkpoint, or the one before it, could not be written.
+          UserError: this checkpoint, or the previous one, could not be written.
         """
         if self._last is not None and step <= self._last:
             raise ValueError(f"step {step} is not after step {self._last}")
-        # On CPU these are views: XLA leaves a donated buffer alone for as long as NumPy holds it.
-        arrays = jax.device_get(_named(state))
-        kept = {name: float(number) for name, number in metrics.items() if math.isfinite(number)}
-        about: dict[str, Any] = {"step": step, "metrics": kept}
+        # On CPU these are views: XLA does not reuse a donated buffer while NumPy holds it.
+        arrays = jax.device_get(_flatten_with_names(state))
+        finite = {name: float(number) for name, number in metrics.items() if math.isfinite(number)}
+        about: dict[str, Any] = {"step": step, "metrics": finite}
         about["sha256"] = _digest(about, arrays)
         if self._manager is None:
             self._manager = self._open()
         self._last = step
         with self._failures():
-            self._policy.scores[step] = kept.get(self._best_key, -math.inf)
+            self._policy.scores[step] = finite.get(self._best_key, -math.inf)
             items = ocp.args.Composite(state=ocp.args.StandardSave(arrays), about=ocp.args.JsonSave(about))
             self._manager.save(step, args=items, force=True)
 
-    def restore(self, like: Any, *, step: int | str | None = None) -> tuple[int, Any] | None:
-        """The newest intact checkpoint, or that of `step`; a later `save` continues from it.
+    def restore(self, target: Any, *, step: int | str | None = None) -> tuple[int, Any] | None:
+        """Restores the newest intact checkpoint, or that of `step`; a later `save` continues from it.
 
-        A damaged one (it cannot be read, or its bytes are not those of its digest) is named on stderr
-        with the reason, and the next older one is tried. One that another process, which trains, has deleted while it
-        was read is no damage: the newest one is read then.
+        A damaged checkpoint (unreadable or with a wrong digest) is reported on stderr, and the next older one is tried.
+        If a training process deletes a checkpoint while it is read, the newest one is read instead.
 
         Args:
+          target: a pytree of arrays or `jax.ShapeDtypeStruct`s with the structure, shapes and dtypes of the state.
           step: None for the newest one; "best" for that of `best_step`.
-          like: a pytree of arrays or `jax.ShapeDtypeStruct`s: what the state has to look like.
 
         Returns:
-          Its step and its state (as `like`, of NumPy arrays), or None where there is no checkpoint.
+          Its step and its state (like `target`, of NumPy arrays), or None if there is no checkpoint.
 
         Raises:
           UserError: there are checkpoints but none is intact, there is none of this step or none with a score, its
-            arrays have other names, shapes or dtypes than `like`, or the pending save failed.
+            arrays have other names, shapes or dtypes than `target`, or the pending save failed.
         """
         self.close()
-        while (tried := self._newest_intact(step)) is None:
+        while (attempt := self._newest_intact(step)) is None:
             pass
-        steps, found, arrays = tried
-        _sync_found(found)
-        if steps and found < 0:
+        steps, restored, arrays = attempt
+        _check_same_on_all_hosts(restored)
+        if steps and restored < 0:
             raise UserError(
                 f"no checkpoint in {self.directory} is intact (tried {', '.join(map(str, steps))}); restore "
                 f"one from a backup, or train anew in another --workdir."
             )
-        state = self._fit(found, arrays, like) if steps else None
-        self._last = found
-        return (found, state) if steps else None
+        state = self._restore_tree(restored, arrays, target) if steps else None
+        self._last = restored
+        return (restored, state) if steps else None
 
     def _newest_intact(self, step: int | str | None) -> tuple[list[int], int, dict[str, np.ndarray]] | None:
-        """What `restore` tries, the step of the one that is intact (-1 for none) and its arrays, by name.
+        """The candidate steps of `restore`, the step of the intact one (-1 for none) and its arrays by name.
 
-        None where checkpoints came or went meanwhile, and one could not be read: there is something newer to try.
+        None if one could not be read because the checkpoints changed meanwhile: try again.
         """
-        here = self.steps()
-        if not here and self.directory.is_dir():  # the only one may have been replaced while they were listed
+        existing = self.steps()
+        if not existing and self.directory.is_dir():  # the only one may have been replaced while they were listed
             time.sleep(DELETION_SECONDS)
-            here = self.steps()
-        steps = here if step is None else self._only(step, here)
+            existing = self.steps()
+        steps = existing if step is None else self._select(step, existing)
         self._damaged, self.metrics, self.sha256 = set(), {}, ""
         for candidate in reversed(steps):
-            why = ""
-            with collected():
+            reason = ""
+            with collect_garbage():
                 try:
                     arrays, self.metrics, self.sha256 = self._read(candidate)
-                except Exception as error:  # damaged files make Orbax raise errors of all kinds
-                    why = _line(error)
-            if not why:
+                except Exception as error:  # damaged files make Orbax raise all kinds of errors
+                    reason = _first_line(error)
+            if not reason:
                 return steps, candidate, arrays
             time.sleep(DELETION_SECONDS)
-            if self.steps() != here:
+            if self.steps() != existing:
                 return None
             self._damaged.add(candidate)
-            print(f"warning: checkpoint {candidate} in {self.directory} is damaged: {why}", file=sys.stderr)
+            print(f"warning: checkpoint {candidate} in {self.directory} is damaged: {reason}", file=sys.stderr)
         return steps, -1, {}
 
-    def _only(self, step: int | str, here: list[int]) -> list[int]:
-        """The one checkpoint that is asked for."""
+    def _select(self, step: int | str, existing: list[int]) -> list[int]:
+        """The requested step, checked to exist, as a list."""
         if step == "best":
             best = self.best_step()
             if best is None:
                 raise UserError(f"no checkpoint in {self.directory} was evaluated, so none is the best; name a step.")
             return [best]
-        if step not in here:
-            raise UserError(f"{self.directory} has no checkpoint of step {step}; it has {here or 'none'}.")
+        if step not in existing:
+            raise UserError(f"{self.directory} has no checkpoint of step {step}; it has {existing or 'none'}.")
         return [int(step)]
 
     def close(self) -> None:
@@ -184,54 +183,54 @@ class Checkpoints:
             self._manager = None
 
     def _open(self) -> ocp.CheckpointManager:
-        newer = [step for step in self.steps() if self._last is None or step > self._last]
-        if newer and self._last is None:
+        later = [step for step in self.steps() if self._last is None or step > self._last]
+        if later and self._last is None:
             raise ValueError(f"{self.directory} has checkpoints; call restore before save")
         if jax.process_index() == 0:
-            for step in newer:
+            for step in later:
                 self._move_aside(step)
         self._policy = _NewestAndBest(self._keep, {step: self._score(step) for step in self.steps()})
         options = ocp.CheckpointManagerOptions(
             preservation_policy=self._policy,
             cleanup_tmp_directories=True,
-            lightweight_initialize=True,  # reading everything, it would stop at a damaged old checkpoint
+            lightweight_initialize=True,  # otherwise a damaged old checkpoint would raise here
         )
         with self._failures():
             return ocp.CheckpointManager(self.directory, options=options)
 
     def _move_aside(self, step: int) -> None:
-        why = "damaged" if step in self._damaged else "abandoned"
-        place = self.directory / f"{step}.{why}"
+        suffix = "damaged" if step in self._damaged else "abandoned"
+        path = self.directory / f"{step}.{suffix}"
         n = 1
-        while place.exists():
+        while path.exists():
             n += 1
-            place = self.directory / f"{step}.{why}-{n}"
+            path = self.directory / f"{step}.{suffix}-{n}"
         with self._failures():
-            (self.directory / str(step)).rename(place)
-        print(f"warning: moved the {why} checkpoint {step} to {place}", file=sys.stderr)
+            (self.directory / str(step)).rename(path)
+        print(f"warning: moved the {suffix} checkpoint {step} to {path}", file=sys.stderr)
 
     def _read(self, step: int) -> tuple[dict[str, np.ndarray], dict[str, float], str]:
-        """The arrays of a checkpoint, by name, its metrics and its digest; all kinds of errors if it is damaged."""
-        place = self.directory / str(step)
-        about = dict(ocp.JsonCheckpointHandler().restore(place / "about"))
-        arrays = ocp.StandardCheckpointHandler().restore(place / "state", args=ocp.args.StandardRestore())
+        """The arrays of a checkpoint by name, its metrics and its digest; raises any error if it is damaged."""
+        path = self.directory / str(step)
+        about = dict(ocp.JsonCheckpointHandler().restore(path / "about"))
+        arrays = ocp.StandardCheckpointHandler().restore(path / "state", args=ocp.args.StandardRestore())
         digest = about.pop("sha256")
         if about["step"] != step or digest != _digest(about, arrays):
             raise ValueError("its content does not match its SHA-256")
         return arrays, about["metrics"], digest
 
-    def _fit(self, step: int, arrays: dict[str, np.ndarray], like: Any) -> Any:
-        """The arrays in the tree `like`."""
-        wanted = _named(like)
-        names = sorted(wanted.keys() | arrays.keys())
-        kinds = [[f"{a[n].dtype}{list(a[n].shape)}" if n in a else "nothing" for a in (arrays, wanted)] for n in names]
-        for name, (saved, want) in zip(names, kinds, strict=True):
-            if saved != want:
+    def _restore_tree(self, step: int, arrays: dict[str, np.ndarray], target: Any) -> Any:
+        """The arrays as a tree like `target`."""
+        specs = _flatten_with_names(target)
+        names = sorted(specs.keys() | arrays.keys())
+        kinds = [[f"{a[n].dtype}{list(a[n].shape)}" if n in a else "nothing" for a in (arrays, specs)] for n in names]
+        for name, (saved, expected) in zip(names, kinds, strict=True):
+            if saved != expected:
                 raise UserError(
                     f"checkpoint {step} in {self.directory} has {saved} for {name} where this configuration "
-                    f"has {want}; use the configuration and the package version that saved it."
+                    f"has {expected}; use the configuration and the package version that saved it."
                 )
-        return jax.tree.unflatten(jax.tree.structure(like), [arrays[name] for name in wanted])
+        return jax.tree.unflatten(jax.tree.structure(target), [arrays[name] for name in specs])
 
     def _score(self, step: int) -> float:
         with suppress(Exception):  # a damaged checkpoint has none
@@ -241,10 +240,10 @@ class Checkpoints:
 
     @contextmanager
     def _failures(self) -> Iterator[None]:
-        """Turns what the disk refuses into one sentence."""
+        """Converts write errors to UserError."""
         try:
             yield
-        except jax.errors.JaxRuntimeError:  # not the disk: the devices, or another process of the run
+        except jax.errors.JaxRuntimeError:  # not the disk, but the devices or another process of the run
             self._manager = None
             raise
         except Exception as error:
@@ -252,12 +251,12 @@ class Checkpoints:
             if manager is not None:
                 with suppress(Exception):
                     manager.close()
-            if jax.process_index() == 0:  # what it wrote so far only takes room
-                for draft in self.directory.glob("*.orbax-checkpoint-tmp*"):
-                    shutil.rmtree(draft, ignore_errors=True)
+            if jax.process_index() == 0:  # free the space of the incomplete checkpoint
+                for temporary in self.directory.glob("*.orbax-checkpoint-tmp*"):
+                    shutil.rmtree(temporary, ignore_errors=True)
             last = f"of step {self.steps()[-1]}" if self.steps() else "none"
             code = re.search(r"os_error_code='(\d+)'", str(error))  # TensorStore's
-            reason = os.strerror(int(code[1])) if code else _line(error)
+            reason = os.strerror(int(code[1])) if code else _first_line(error)
             raise UserError(
                 f"a checkpoint could not be written to {self.directory} ({reason}); the last good one is "
                 f"{last}; make room or fix the directory, then repeat the command to resume from there."
@@ -265,12 +264,12 @@ class Checkpoints:
 
 
 def check_name(directory: Path) -> None:
-    """Raises UserError where a directory's name is not UTF-8, which TensorStore can neither write nor read."""
+    """Raises UserError if a directory's name is not UTF-8, which TensorStore can neither write nor read."""
     try:
         str(directory.absolute()).encode()
     except UnicodeEncodeError:
         raise UserError(
-            f"no checkpoint can be kept in {directory}, whose name is not UTF-8; rename it or choose another --workdir."
+            f"checkpoints cannot be saved in {directory}: its name is not UTF-8; rename it or use another --workdir."
         ) from None
 
 
@@ -288,7 +287,7 @@ class _NewestAndBest:
 
 
 def saved_steps(directory: Path) -> list[int]:
-    """The steps that have a checkpoint in `directory`, intact or not, oldest first; [] where there is no directory."""
+    """The steps that have a checkpoint in `directory`, intact or not, oldest first; [] if it does not exist."""
     if not directory.is_dir():
         return []
     names = [entry.name for entry in directory.iterdir() if entry.is_dir()]
@@ -296,13 +295,13 @@ def saved_steps(directory: Path) -> list[int]:
 
 
 def _best(scores: dict[int, float]) -> int | None:
-    """The step of the highest score, the newest where several have it; -inf is no score."""
+    """The step with the highest score, the newest one in case of ties; -inf means no score."""
     scored = [(score, step) for step, score in scores.items() if score > -math.inf]
     return max(scored)[1] if scored else None
 
 
-def _named(tree: Any) -> dict[str, Any]:
-    """The leaves by the path to them: {'generator.params.0.w': ...}."""
+def _flatten_with_names(tree: Any) -> dict[str, Any]:
+    """The leaves by their path: {'generator.params.0.w': ...}."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     named = {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
     if len(named) != len(leaves):
@@ -311,7 +310,7 @@ def _named(tree: Any) -> dict[str, Any]:
 
 
 def _digest(about: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
-    """SHA-256 over `about`, and over the name, dtype, shape and bytes of each array."""
+    """SHA-256 of `about` and of the name, dtype, shape and bytes of each array."""
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
     for name, array in sorted(arrays.items()):
         digest.update(json.dumps([name, array.dtype.name, array.shape]).encode())
@@ -319,12 +318,12 @@ def _digest(about: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def _line(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".partition("\n")[0][:200]
 
 
-def _sync_found(step: int) -> None:
-    """Raises UserError where the processes of a distributed run found different checkpoints."""
+def _check_same_on_all_hosts(step: int) -> None:
+    """Raises UserError if the processes of a distributed run found different checkpoints."""
     if jax.process_count() == 1:
         return
     steps = multihost_utils.process_allgather(np.int32(step)).tolist()

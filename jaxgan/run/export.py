@@ -1,11 +1,11 @@
-"""G as a file of StableHLO, the portable form of JAX programs, or of ONNX.
+"""Exports G as StableHLO, the portable form of JAX programs, or as ONNX.
 
     import jax, numpy as np
     G = jax.export.deserialize(open("g.stablehlo", "rb").read())
     x = G.call(np.random.default_rng(0).normal(size=(9, 64)).astype(np.float32))
 
 `G.in_avals` gives the shapes of its arguments: z [n, d] float32 and, if G is class-conditional, y [n] int32, for any n.
-A class that G does not know gives an image of NaN.
+An unknown class gives an image of NaN.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
 
 def write(path: Path, G: Callable[..., jax.Array], *, z_size: int, classes: int) -> None:
-    """Writes `G` for every platform and any number of examples.
+    """Writes `G` as StableHLO for every platform and any number of examples.
 
     Args:
       G: (z [n, z_size] float32) -> x [n, *shape], or (z, y [n] int32) -> x if there are `classes`; the arrays it
@@ -41,7 +41,7 @@ def write(path: Path, G: Callable[..., jax.Array], *, z_size: int, classes: int)
 
 
 def write_onnx(path: Path, G: Callable[..., jax.Array], *, z_size: int, classes: int) -> None:
-    """Writes `G` as ONNX, with inputs `z` and, if there are classes, `y`, and the output `x`; arguments as of `write`.
+    """Writes `G` as ONNX, with inputs `z` and, if there are classes, `y`, and the output `x`; arguments as in `write`.
 
     Raises:
       UserError: the converter is not installed or cannot convert this G, or the file cannot be written.
@@ -57,7 +57,7 @@ def write_onnx(path: Path, G: Callable[..., jax.Array], *, z_size: int, classes:
     inputs = [jax.ShapeDtypeStruct(("n", z_size), jnp.float32), jax.ShapeDtypeStruct(("n",), jnp.int32)][: len(names)]
     try:
         model = to_onnx(known_classes(G, classes), inputs, input_names=names, output_names=["x"])
-    except Exception as error:  # it fails in as many ways as it has operations
+    except Exception as error:  # any type of exception
         raise UserError(
             f"jax2onnx cannot convert this G ({type(error).__name__}: {' '.join(str(error).split())[:100]}); write "
             f"StableHLO instead, to a file of another ending than .onnx."
@@ -66,7 +66,7 @@ def write_onnx(path: Path, G: Callable[..., jax.Array], *, z_size: int, classes:
 
 
 def known_classes(G: Callable[..., jax.Array], classes: int) -> Callable[..., jax.Array]:
-    """`G`, whose images of classes that it does not know are NaN: by itself it would clip or ignore them."""
+    """Wraps `G` to return NaN for unknown classes, which it would otherwise clip or ignore."""
 
     def function(z: jax.Array, *y: jax.Array) -> jax.Array:
         x = G(z, *(jnp.clip(labels, 0, classes - 1) for labels in y))  # ONNX Runtime refuses indices out of range

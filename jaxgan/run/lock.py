@@ -1,4 +1,4 @@
-"""Who may write in a directory: one process at a time, on one host or several."""
+"""Locks a directory for one process at a time, across hosts."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from jaxgan.errors import UserError
 
 LOCK = ".lock"
 
-# The owner of a directory touches the lock this often; a lock that stays untouched for MISSED_HEARTBEATS
-# of these intervals belongs to a dead process.
+# The owner of a directory touches the lock this often; a lock that is not touched for MISSED_HEARTBEATS intervals
+# belongs to a dead process.
 HEARTBEAT_SECONDS = 5.0
 MISSED_HEARTBEATS = 4
-SETTLING_SECONDS = 0.5  # after which a name written to a lock is everybody's to read
+SETTLING_SECONDS = 0.5  # time for a lock write to become visible on other hosts
 
 
 @contextmanager
 def lock(path: Path) -> Iterator[Callable[[], None]]:
-    """Holds `path`/.lock: `flock`, and a heartbeat for file systems where that ends at the host.
+    """Holds `path`/.lock: `flock`, and a heartbeat for file systems where flock is local to a host.
 
-    The kernel drops a flock when its process dies, however it dies, so on one host (and on NFS, where
-    Linux asks the server) a lock that can be taken is free, and no process id needs to be trusted. On a
-    file system without it, or whose flock other hosts do not see, a live owner shows by the time stamp
-    of the lock advancing. That is watched, not compared with a clock: hosts' clocks differ.
+    The kernel releases a flock when its process dies, so on one host (and on NFS, where Linux asks the server) a lock
+    that can be acquired is free, and no process id needs to be trusted. On a file system without flock, or where other
+    hosts do not see it, a live owner is recognized by the lock's advancing modification time. It is watched, not
+    compared with a clock, because hosts' clocks differ.
 
     Yields:
-      A function to call before anything is written: it raises UserError where another process has taken the directory
-      over, which it may once this one was suspended for longer than MISSED_HEARTBEATS.
+      A function to call before each write: it raises UserError if another process has taken over the directory, which
+      can happen after this one was suspended for longer than MISSED_HEARTBEATS intervals.
     """
-    me = {"host": socket.gethostname(), "pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
+    record = {"host": socket.gethostname(), "pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
     try:
         file = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
@@ -45,46 +45,46 @@ def lock(path: Path) -> Iterator[Callable[[], None]]:
     try:
         flocked = _flock(file, path)
         owner = _owner(path)
-        if owner and not (flocked and owner["host"] == me["host"]) and _beats(path, owner):
+        if owner and not (flocked and owner["host"] == record["host"]) and _owner_alive(path, owner):
             raise _in_use(path, owner)
         try:
             os.ftruncate(file, 0)
-            os.pwrite(file, json.dumps(me).encode(), 0)
+            os.pwrite(file, json.dumps(record).encode(), 0)
         except OSError as error:
             raise UserError(
                 f"{path / LOCK} could not be written ({error.strerror}); make room, then repeat the command."
             ) from error
-        if not flocked:  # another process may have found the file free at the same moment: the last name counts
+        if not flocked:  # another process may have found the file free at the same time: the last writer wins
             time.sleep(SETTLING_SECONDS)
-            if _owner(path) != me:
+            if _owner(path) != record:
                 raise _in_use(path, _owner(path))
         stop = threading.Event()
-        heart = threading.Thread(target=_beat, args=(file, stop), name="workdir-lock", daemon=True)
-        heart.start()
+        heartbeat = threading.Thread(target=_heartbeat, args=(file, stop), name="workdir-lock", daemon=True)
+        heartbeat.start()
 
         def check() -> None:
-            if (owner := _owner(path)) not in (me, None):  # None: the file system is away for a moment
+            if (owner := _owner(path)) not in (record, None):  # None: the file system is temporarily unavailable
                 raise UserError(
-                    f"process {owner['pid']} on {owner['host']} has taken over {path} (since {owner['since']}), since "
-                    f"this process had stood still; nothing was overwritten: leave the run to that process."
+                    f"process {owner['pid']} on {owner['host']} has taken over {path} (at {owner['since']}) while "
+                    f"this process was suspended; nothing was overwritten: leave the run to that process."
                 )
 
         try:
             yield check
         finally:
             stop.set()
-            heart.join()
+            heartbeat.join()
             # Emptied, not removed: if the file could vanish between another process's open and its
             # flock, two processes could each lock a file of this name.
             with suppress(OSError):
-                if _owner(path) == me:  # not if it was taken over from a process that had seemed dead
+                if _owner(path) == record:  # not if another process took over
                     os.ftruncate(file, 0)
     finally:
         os.close(file)
 
 
 def _flock(file: int, path: Path) -> bool:
-    """Whether the file system has locks at all; raises if another process has this one."""
+    """Acquires the flock; False if the file system has none. Raises UserError if another process holds it."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return True
@@ -96,36 +96,36 @@ def _flock(file: int, path: Path) -> bool:
         return False
 
 
-def _beat(file: int, stop: threading.Event) -> None:
+def _heartbeat(file: int, stop: threading.Event) -> None:
     while not stop.wait(HEARTBEAT_SECONDS):
-        with suppress(OSError):  # a server that is away for a moment; the next beat tries again
+        with suppress(OSError):  # a server that is temporarily unavailable; the next beat tries again
             os.utime(file)
 
 
-def _beats(path: Path, owner: dict) -> bool:
-    """Whether the lock is touched while it is watched."""
+def _owner_alive(path: Path, owner: dict) -> bool:
+    """Watches the lock; returns whether it is touched within MISSED_HEARTBEATS intervals."""
     seconds = f"{HEARTBEAT_SECONDS * MISSED_HEARTBEATS:.0f} s"
     print(
-        f"{path} was in use by process {owner['pid']} on {owner['host']}; watching for up to {seconds} "
+        f"{path} was in use by process {owner['pid']} on {owner['host']}; waiting up to {seconds} to see "
         f"whether it still is",
         file=sys.stderr,
     )
-    first = _stamp(path)
+    first = _mtime(path)
     for _ in range(MISSED_HEARTBEATS * 4):
         time.sleep(HEARTBEAT_SECONDS / 4)
-        if _stamp(path) != first:
+        if _mtime(path) != first:
             return True
     return False
 
 
-def _stamp(path: Path) -> int:
-    # Opening makes NFS ask the server; a bare stat may answer from a cache as old as a minute.
+def _mtime(path: Path) -> int:
+    # Opening makes NFS ask the server; a bare stat may answer from a cache up to a minute old.
     with open(path / LOCK, "rb") as file:
         return os.fstat(file.fileno()).st_mtime_ns
 
 
 def _owner(path: Path) -> dict | None:
-    """Who wrote the lock: {'host', 'pid', 'since'}, or None when nobody has (yet)."""
+    """The process that wrote the lock: {'host', 'pid', 'since'}, or None if there is none (yet)."""
     try:
         owner = json.loads((path / LOCK).read_bytes())
         return {key: owner[key] for key in ("host", "pid", "since")}

@@ -1,4 +1,4 @@
-"""A page that opens without a network: pieces of HTML, everything in one file. Text is escaped here, and only here."""
+"""Self-contained HTML pages that open without a network. Text is escaped here, and only here."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ figcaption, .note { color: #555; font-size: .9rem; max-width: 56rem }
 summary { cursor: pointer; color: #0072B2 }
 """
 
-# Of a page with a `slider`. Without it the last picture is shown, and no slider.
+# For pages with a `slider`. Without JavaScript only the last picture is shown.
 SLIDER = """
 for (const part of document.querySelectorAll(".slider")) {
   const images = part.querySelectorAll("img"), bar = part.querySelector("input"), words = part.querySelector("output");
@@ -48,7 +48,7 @@ def escape(text: object) -> str:
 
 
 def page(title: str, body: Iterable[str], *, style: str = STYLE, script: str = "") -> bytes:
-    """The whole file.
+    """The complete HTML file.
 
     Args:
       title: plain text.
@@ -65,7 +65,7 @@ def page(title: str, body: Iterable[str], *, style: str = STYLE, script: str = "
 
 
 def paragraphs(text: str) -> str:
-    """Plain text; what is indented by four spaces is a command."""
+    """Plain text as paragraphs; those indented by four spaces are preformatted."""
     parts = [part for part in text.strip("\n").split("\n\n") if part.strip()]
     return "".join(
         f"<pre>{escape(part.strip())}</pre>" if part.startswith("    ") else f"<p>{escape(part)}</p>" for part in parts
@@ -73,7 +73,7 @@ def paragraphs(text: str) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, classes: Sequence[str] = ()) -> str:
-    """A table of plain text; `classes` are of its rows. Long cells are wrapped."""
+    """A table of plain text; `classes` are the CSS classes of its rows. Long cells are wrapped."""
 
     def cell(text: str) -> str:
         return f'<td class="long">{escape(text)}</td>' if len(text) > 60 else f"<td>{escape(text)}</td>"
@@ -87,28 +87,28 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, classes: Sequen
     return f'<div class="table"><table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
-def image(picture: bytes, words: str) -> str:
-    """A PNG or JPEG in the page itself."""
+def image(picture: bytes, alt: str) -> str:
+    """An embedded PNG or JPEG."""
     kind = "png" if picture.startswith(b"\x89PNG") else "jpeg"
-    return f'<img alt="{escape(words)}" src="data:image/{kind};base64,{base64.b64encode(picture).decode()}">'
+    return f'<img alt="{escape(alt)}" src="data:image/{kind};base64,{base64.b64encode(picture).decode()}">'
 
 
 def figure(picture: bytes, caption: str, *, pixels: bool = False) -> str:
-    """A picture with its caption; with `pixels` it is enlarged without smoothing."""
-    place = ' class="pixels"' if pixels else ""
-    return f"<figure{place}>{image(picture, caption)}<figcaption>{escape(caption)}</figcaption></figure>"
+    """A picture with its caption; with `pixels` it is scaled without smoothing."""
+    css_class = ' class="pixels"' if pixels else ""
+    return f"<figure{css_class}>{image(picture, caption)}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
 def side(*parts: str) -> str:
-    """Parts side by side where there is room; those that are '' left out."""
-    found = "".join(f"<div>{part}</div>" for part in parts if part)
-    return f'<div class="side">{found}</div>' if found else ""
+    """Parts side by side if there is room; empty ones are left out."""
+    content = "".join(f"<div>{part}</div>" for part in parts if part)
+    return f'<div class="side">{content}</div>' if content else ""
 
 
 def slider(pictures: Sequence[tuple[str, bytes]], caption: str) -> str:
-    """Pictures of which a slider shows one, the last one first; each with its words."""
-    hidden = [image(picture, words).replace("<img", "<img hidden") for words, picture in pictures[:-1]]
-    words, last = pictures[-1]
-    bar = '<p hidden><input type="range" min="0" aria-label="which picture"> <output></output></p>'
-    shown = f"{''.join(hidden)}{image(last, words)}<figcaption>{escape(caption)}</figcaption>"
-    return f'<figure class="slider">{shown}{bar}</figure>'
+    """Labelled pictures of which a slider shows one, initially the last."""
+    hidden = [image(picture, label).replace("<img", "<img hidden") for label, picture in pictures[:-1]]
+    last_label, last = pictures[-1]
+    bar = '<p hidden><input type="range" min="0" aria-label="picture"> <output></output></p>'
+    content = f"{''.join(hidden)}{image(last, last_label)}<figcaption>{escape(caption)}</figcaption>"
+    return f'<figure class="slider">{content}{bar}</figure>'

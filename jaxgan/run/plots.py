@@ -1,4 +1,4 @@
-"""Pictures of a run: grids of samples, points over a density, and the curves of the game."""
+"""Figures of a run: grids of samples, points over a density, and training curves."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ from jaxgan.objectives.losses import LOSSES
 from jaxgan.objectives.penalties import PENALTIES
 from jaxgan.objectives.terms import TERMS
 
-WIDTH, TILE = 500, 32  # pixels that a grid, and the longer side of an image in it, have at least
-GUTTER = 0xD6E2F5  # 0xRRGGBB between the images of a grid: no grey, and another blue where an image has this one
+WIDTH, TILE = 500, 32  # minimum pixels of a grid's width and of the longer side of an image in it
+GUTTER = 0xD6E2F5  # 0xRRGGBB between the images of a grid: not grey; another blue if an image contains this one
 LABEL = 14  # characters of a class name beside a row
-REAL = "real.png"  # beside the grids of samples: training examples
-POINTS = 2500  # samples in a picture of points
+REAL = "real.png"  # training examples, next to the grids of samples
+POINTS = 2500  # samples in a scatter plot
 
-# The palette of Okabe and Ito, which the colour-blind tell apart.
+# The colour-blind-safe palette of Okabe and Ito.
 BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
 LINES = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 
-# Metrics of a step: the terms of the losses, and the others beside penalties (game/step.py).
+# Metrics of a training step: terms of the losses, and all others except penalties (game/step.py).
 TERM_METRICS = {part.name: Display(part.label, 3, 0) for term in TERMS.values() for part in term.D_PARTS + term.G_PARTS}
 TRAINING = {
     "value": Display("V(D, G)", 3, 0),
@@ -58,14 +58,14 @@ TRAINING = {
 
 
 def grid(images: np.ndarray, rows: int, labels: Sequence[str] = ()) -> np.ndarray:
-    """Tiles images row by row, with gutters of a colour that none of their pixels has.
+    """Tiles images row by row, with gutters of a colour that does not occur in them.
 
-    Small images are enlarged by an integer factor without smoothing, to `TILE` pixels and a grid of `WIDTH` at least.
+    Small images are enlarged by an integer factor without smoothing, to at least `TILE` pixels and a grid of `WIDTH`.
 
     Args:
-      images: [n, H, W, C] uint8, or float32 in [0, 1] (clipped). Other than 1 or 3 channels are averaged.
-      rows: number of rows, n // rows images in each. Images that do not fill a row are left out.
-      labels: a text at the left of each row; none if empty.
+      images: [n, H, W, C] uint8, or float32 in [0, 1] (clipped). Channels are averaged unless there are 1 or 3.
+      rows: number of rows of n // rows images. Images that do not fill a row are left out.
+      labels: texts to the left of the rows; none if empty.
 
     Returns:
       [H', W', 3] uint8.
@@ -89,13 +89,13 @@ def grid(images: np.ndarray, rows: int, labels: Sequence[str] = ()) -> np.ndarra
 
 
 def tiling(height: int, width: int, columns: int) -> tuple[int, int]:
-    """The factor by which `grid` enlarges images of this size, and the pixels of a gutter."""
+    """The factor by which `grid` enlarges images of this size, and the gutter width in pixels."""
     scale = max(math.ceil(WIDTH / (columns * width)), math.ceil(TILE / max(height, width)))
     return scale, min(max(2, scale * max(height, width) // 10), 8)
 
 
 def _absent_color(images: np.ndarray) -> np.ndarray:
-    """The colour nearest below `GUTTER` that no pixel of images [..., 3] uint8 has: [3] uint8."""
+    """The largest colour up to `GUTTER` that does not occur in images [..., 3] uint8: [3] uint8."""
     codes = images.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
     candidates = (GUTTER - np.arange(min(codes.size + 1, 1 << 24))) % (1 << 24)  # the pixels cannot have them all
     code = int(candidates[np.argmin(np.isin(candidates, codes))])
@@ -103,7 +103,7 @@ def _absent_color(images: np.ndarray) -> np.ndarray:
 
 
 def _labelled(picture: np.ndarray, labels: Sequence[str], gutter: int, height: int) -> np.ndarray:
-    """A grid with a text at the left of each row of `height` pixels."""
+    """Adds texts to the left of the rows of a grid, each `height` pixels high."""
     from matplotlib import get_data_path
 
     font = ImageFont.truetype(Path(get_data_path(), "fonts/ttf/DejaVuSans.ttf"), size=min(max(10, height // 2), 20))
@@ -121,8 +121,8 @@ def _labelled(picture: np.ndarray, labels: Sequence[str], gutter: int, height: i
 def grid_rows(n: int, classes: int) -> int:
     """The number of rows of a grid of n samples.
 
-    Without classes (0), about as many rows as columns: of up to twice as many columns those that leave out the fewest
-    samples. With classes a multiple of their number, if n is enough.
+    Without classes (0), about as many rows as columns: up to twice as many columns, such that the fewest samples are
+    left out. With classes a multiple of their number, if n is large enough.
     """
     side = math.isqrt(n - 1) + 1
     if 0 < classes <= n:
@@ -133,13 +133,13 @@ def grid_rows(n: int, classes: int) -> int:
 
 
 def row_classes(n: int, classes: int) -> np.ndarray:
-    """The classes of n samples whose grid has one class per row, from 0 on and again: [n] int32."""
+    """Labels of n samples such that their grid has one class per row, cyclically from 0: [n] int32."""
     columns = n // grid_rows(n, classes)
     return (np.arange(n) // columns % classes).astype(np.int32)
 
 
 def fixed_samples(
-    draw: Callable[..., np.ndarray],
+    sample: Callable[..., np.ndarray],
     *,
     config: ConfigDict,
     gan: Gan,
@@ -147,11 +147,11 @@ def fixed_samples(
     state: GanState,
     dataset: Dataset,
 ) -> np.ndarray:
-    """Samples at the run's fixed z; of images a class per row of their grid, where the players are told classes.
+    """Samples at the run's fixed z; class-conditional images have one class per row of their grid.
 
     Args:
-      draw: the `make_sampler` of `gan`.
-      config: that trained `state` on `dataset`.
+      sample: the `make_sampler` of `gan`.
+      config, dataset: of the run that trained `state`.
 
     Returns:
       [n, *shape] float32 in the range of the data.
@@ -161,16 +161,16 @@ def fixed_samples(
         n = POINTS
     elif gan.num_classes:
         y = row_classes(n, gan.num_classes)
-    return draw(hparams, state, run_stream(hparams, "sample"), n, y=y)
+    return sample(hparams, state, run_stream(hparams, "sample"), n, y=y)
 
 
 def sample_grid(config: ConfigDict, samples: np.ndarray, classes: int = 0, names: Sequence[str] = ()) -> np.ndarray:
-    """A grid of images, with the class at each row where there are classes: [H', W', 3] uint8.
+    """A grid of images, labelled with the class of each row if any: [H', W', 3] uint8.
 
     Args:
       samples: [n, H, W, C] in the range of the data.
-      classes: the number of classes, if the samples are of `row_classes`; 0 for any others.
-      names: one per class; empty if they have only numbers.
+      classes: the number of classes if the labels are those of `row_classes`, otherwise 0.
+      names: one per class, or empty.
     """
     rows = grid_rows(len(samples), classes)
     labels = [class_label(row % classes, names) for row in range(rows)] if classes else ()
@@ -178,7 +178,7 @@ def sample_grid(config: ConfigDict, samples: np.ndarray, classes: int = 0, names
 
 
 def class_label(y: int, names: Sequence[str]) -> str:
-    """The name of class y, or its number where classes have no names."""
+    """The name of class y, or its number if classes have no names."""
     return names[y] if names else str(y)
 
 
@@ -196,42 +196,42 @@ def save_samples(
     if samples.ndim == 4:
         save_png(path, sample_grid(config, samples, classes, names))
     else:
-        points(path, samples, mixtures.NAMED[config.data.name.removeprefix("mixture:")])
+        save_points(path, samples, mixtures.NAMED[config.data.name.removeprefix("mixture:")])
 
 
 def real_grid(config: ConfigDict, dataset: Dataset, classes: int) -> np.ndarray:
     """A grid of training examples, for comparison with that of samples: [H', W', 3] uint8.
 
-    The examples are spread evenly over the training set, or, where the players are conditioned on the class, over each
-    of its classes. Three of them make an example of a stack; a class without examples is black.
+    The examples are evenly spaced in the training set or, for class-conditional players, in each of its classes. A
+    class without examples is black.
 
     Args:
       dataset: images.
-      classes: the number of classes that the players are conditioned on; 0 without.
+      classes: the number of classes the players are conditioned on, or 0.
     """
     n, train, names = config.sample.rows**2, dataset.train, dataset.class_names
     if dataset.stack > 1:
-        images = train[_spread(len(train), dataset.stack * n)].reshape(dataset.stack, n, *train.shape[1:3])
+        images = train[_evenly_spaced(len(train), dataset.stack * n)].reshape(dataset.stack, n, *train.shape[1:3])
         examples, classes = np.moveaxis(images, 0, -1), 0
     elif classes:
         y, examples = row_classes(n, classes), np.zeros((n, *train.shape[1:]), np.uint8)
         for c in np.unique(y):
             same = np.flatnonzero(dataset.train_labels == c)
             if len(same):
-                examples[y == c] = train[same[_spread(len(same), np.count_nonzero(y == c))]]
+                examples[y == c] = train[same[_evenly_spaced(len(same), np.count_nonzero(y == c))]]
     else:
-        examples = train[_spread(len(train), min(n, len(train)))]
+        examples = train[_evenly_spaced(len(train), min(n, len(train)))]
     decoded = np.asarray(decode(jnp.asarray(examples), config.data.gcn, config.data.low))
     return sample_grid(config, decoded, classes, names)
 
 
-def _spread(size: int, n: int) -> np.ndarray:
-    """n places in [0, size), from the first one on and as far apart as they can be: [n] int."""
+def _evenly_spaced(size: int, n: int) -> np.ndarray:
+    """n evenly spaced indices in [0, size), starting from 0: [n] int."""
     return np.arange(n) * size // n
 
 
 def save_png(path: Path, picture: np.ndarray) -> None:
-    """Writes a picture, [H, W, 1 or 3] uint8, whole or not at all.
+    """Atomically writes a picture [H, W, 1 or 3] uint8.
 
     Raises:
       UserError: it cannot be written.
@@ -247,16 +247,16 @@ def png(picture: np.ndarray) -> bytes:
 
 
 def shown(name: str) -> Display | None:
-    """How a number of metrics.jsonl is shown: of training, of a metric, or a penalty; None for one without words."""
+    """Label and format of a training metric, score or penalty in metrics.jsonl; None if unknown."""
     if name in PENALTIES:
         return Display(f"penalty {name}, unweighted", 3, 0)
     return TRAINING.get(name) or DISPLAYS.get(name)
 
 
 def equilibrium(config: ConfigDict) -> dict[str, float]:
-    """What Theorem 1 says of the end of the game, p_g = p_data and D = 1/2, by the names of metrics.jsonl.
+    """Metric values at Theorem 1's equilibrium, p_g = p_data and D = 1/2, by the names of metrics.jsonl.
 
-    {} where D is not a probability, or where the loss's own fields move its optimum (label smoothing).
+    {} if D is not a probability, or if the loss's fields move its optimum (label smoothing).
     """
     loss = LOSSES[config.objective.loss]
     if not loss.probability or any(config.objective[name] != x for name, x in fields_of(loss).items()):
@@ -272,14 +272,14 @@ def equilibrium(config: ConfigDict) -> dict[str, float]:
 
 
 class Panel(NamedTuple):
-    """A part of the picture of a run's curves."""
+    """One panel of the training curves."""
 
     label: str  # of its y axis
-    lines: tuple[str, ...]  # numbers of metrics.jsonl
+    lines: tuple[str, ...]  # names in metrics.jsonl
 
 
 def panels(names: Collection[str]) -> list[Panel]:
-    """The panels of a run that measured these numbers: its game, its losses, penalties and gradients."""
+    """The panels for these training metrics: the game, losses, penalties, terms and gradient norms."""
     losses = Panel("loss (nats)" if "value" in names else "loss", ("d_loss", "g_loss"))
     penalties = tuple(name for name in PENALTIES if name in names)
     terms = tuple(name for name in TERM_METRICS if name in names)
@@ -287,16 +287,16 @@ def panels(names: Collection[str]) -> list[Panel]:
     probabilities = [Panel("V(D, G)", ("value",)), Panel("mean D", ("d_real", "d_fake"))]
     norms = ("d_gradient_norm", "g_gradient_norm")
     optional = [Panel("penalty, unweighted", penalties), Panel("terms", terms), Panel("gradient norm", norms)]
-    found = [*(logits if {"real_logit", "fake_logit"} & set(names) else probabilities), losses]
-    return found + [panel for panel in optional if set(panel.lines) & set(names)]
+    required = [*(logits if {"real_logit", "fake_logit"} & set(names) else probabilities), losses]
+    return required + [panel for panel in optional if set(panel.lines) & set(names)]
 
 
-def curves(path: Path, records: list[dict[str, Any]], config: ConfigDict) -> None:
-    """The course of a run; dashed, the end of the game in theory (Theorem 1) where D is a probability.
+def save_curves(path: Path, records: list[dict[str, Any]], config: ConfigDict) -> None:
+    """Plots training curves; dashed lines mark Theorem 1's equilibrium values if D is a probability.
 
     Args:
       path: of the PNG.
-      records: the lines of metrics.jsonl. What is missing or null is left out.
+      records: the lines of metrics.jsonl. Missing and null values are left out.
       config: of the run.
 
     Raises:
@@ -306,23 +306,23 @@ def curves(path: Path, records: list[dict[str, Any]], config: ConfigDict) -> Non
 
 
 def curves_png(records: list[dict[str, Any]], config: ConfigDict) -> bytes:
-    """The picture of `curves` as the bytes of a PNG file."""
+    """The figure of `save_curves` as the bytes of a PNG file."""
     names = {name for record in records for name in record}
     parts, theory = tuple(panels(names)), equilibrium(config)
-    with _drawing:
+    with _figure_lock:
         figure = _empty_curves(parts, tuple(theory.items()))
         for axis, panel in zip(figure.axes, parts, strict=True):
-            _fill(axis, panel, records, ends=_ends(panel, theory))
+            _update_panel(axis, panel, records, references=_reference_lines(panel, theory))
         return figure_png(figure)
 
 
 def scores_png(records: list[dict[str, Any]], names: Sequence[str], real: Mapping[str, float]) -> bytes:
-    """The course of scores over training, a panel each, as the bytes of a PNG file.
+    """Plots scores over training, one panel each; returns the bytes of a PNG file.
 
     Args:
-      records: the lines of metrics.jsonl. What is missing or null is left out.
+      records: the lines of metrics.jsonl. Missing and null values are left out.
       names: of the scores.
-      real: by name, what real examples score in place of samples: a dashed line.
+      real: scores of real data by name, shown as dashed lines.
     """
     columns = min(2, len(names))
     rows = -(-len(names) // columns)
@@ -343,25 +343,25 @@ def scores_png(records: list[dict[str, Any]], names: Sequence[str], real: Mappin
     return figure_png(figure)
 
 
-_drawing = threading.Lock()  # the figure of `_empty_curves`
+_figure_lock = threading.Lock()  # guards the cached figure of `_empty_curves`
 
 
 @lru_cache(maxsize=1)
 def _empty_curves(parts: tuple[Panel, ...], theory: tuple[tuple[str, float], ...]):
-    """The figure of `curves` without points. The last one is kept, for the next member of a sweep or step of a run."""
+    """The figure of `save_curves` without data. The last one is cached, for later steps and members of a sweep."""
     height = 2.5 * len(parts) + 0.4
-    # Margins by hand: Matplotlib's layout takes as long as all the rest.
+    # Fixed margins: Matplotlib's layout engine takes as long as everything else.
     figure = new_figure(7.5, height, layout="none")
     axes = figure.subplots(len(parts), 1, sharex=True, squeeze=False)[:, 0]
     figure.subplots_adjust(left=0.11, right=0.71, bottom=0.5 / height, top=1 - 0.15 / height, hspace=0.12)
     for axis, panel in zip(axes, parts, strict=True):
-        for end in _ends(panel, dict(theory)):
-            axis.axhline(end, color="black", linestyle="--", linewidth=1, label=f"{_constant(end)} in theory")
+        for y in _reference_lines(panel, dict(theory)):
+            axis.axhline(y, color="black", linestyle="--", linewidth=1, label=f"{_constant(y)} in theory")
         styles = zip(LINES, ("-", "-.", "--", ":") * 2, strict=False)
         for name, (color, style) in zip(panel.lines, styles, strict=False):
             known = shown(name)
-            words = name if name in PENALTIES or known is None else known.label
-            axis.plot([], [], color=color, linestyle=style, markersize=3, linewidth=1.4, label=words)
+            label = name if name in PENALTIES or known is None else known.label
+            axis.plot([], [], color=color, linestyle=style, markersize=3, linewidth=1.4, label=label)
         axis.set_ylabel(panel.label)
         axis.grid(axis="y", alpha=0.3)
         axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
@@ -370,49 +370,50 @@ def _empty_curves(parts: tuple[Panel, ...], theory: tuple[tuple[str, float], ...
     return figure
 
 
-def _ends(panel: Panel, theory: dict[str, float]) -> list[float]:
-    """What Theorem 1 says of the numbers of a panel, each once, the largest first."""
+def _reference_lines(panel: Panel, theory: dict[str, float]) -> list[float]:
+    """Distinct equilibrium values of a panel's metrics, in descending order."""
     return sorted({theory[name] for name in panel.lines if name in theory}, reverse=True)
 
 
-def _fill(axis, panel: Panel, records: list[dict[str, Any]], *, ends: list[float]) -> None:
-    """Puts the points of a run into a panel of `_empty_curves`, in place of those of the run before."""
+def _update_panel(axis, panel: Panel, records: list[dict[str, Any]], *, references: list[float]) -> None:
+    """Sets the data of a panel of `_empty_curves`, replacing those of the previous run."""
     axis.set_yscale("linear")
-    # Each tick is five objects of Matplotlib's, and most of what a picture costs.
+    # Each tick is five Matplotlib objects, which dominate the cost of a figure.
     axis.locator_params(nbins=4)
-    drawn: list[float] = []
-    pairs = zip(axis.get_lines()[len(ends) :], axis.get_legend().legend_handles[len(ends) :], strict=True)
+    plotted: list[float] = []
+    skip = len(references)
+    pairs = zip(axis.get_lines()[skip:], axis.get_legend().legend_handles[skip:], strict=True)
     for name, (line, in_legend) in zip(panel.lines, pairs, strict=False):
         points = np.array([(r["step"], r[name]) for r in records if r.get(name) is not None]).reshape(-1, 2)
         line.set_data(*points.T)
-        for part in (line, in_legend):
-            part.set_marker("o" if len(points) < 30 else "")
-        drawn += points[:, 1].tolist()
+        for artist in (line, in_legend):
+            artist.set_marker("o" if len(points) < 30 else "")
+        plotted += points[:, 1].tolist()
     axis.relim()
     axis.autoscale()
     if panel.lines == ("d_real", "d_fake"):
         axis.set_ylim(-0.03, 1.03)
-    elif ends:
+    elif references:
         low, high = axis.get_ylim()
-        axis.set_ylim(min(low, ends[-1] - 0.1), max(high, ends[0] + 0.1))  # a flat start looks flat
-    elif spans_orders(drawn):
+        axis.set_ylim(min(low, references[-1] - 0.1), max(high, references[0] + 0.1))  # a flat start looks flat
+    elif spans_orders(plotted):
         axis.set_yscale("log")
 
 
-def spans_orders(numbers: Collection[float]) -> bool:
-    """Whether only a logarithmic axis shows all of these: positive, and the largest 100 times the smallest."""
-    return bool(numbers) and min(numbers) > 0 and max(numbers) > 100 * min(numbers)
+def spans_orders(values: Collection[float]) -> bool:
+    """Whether values need a logarithmic axis: positive, the largest more than 100 times the smallest."""
+    return bool(values) and min(values) > 0 and max(values) > 100 * min(values)
 
 
 def _constant(x: float) -> str:
     known = {0.5: "1/2", math.log(2): "log 2", math.log(4): "log 4"}
     return next(
-        (f"{'−' * (x < 0)}{words}" for y, words in known.items() if math.isclose(abs(x), y, rel_tol=1e-6)), f"{x:.3g}"
+        (f"{'−' * (x < 0)}{text}" for y, text in known.items() if math.isclose(abs(x), y, rel_tol=1e-6)), f"{x:.3g}"
     )
 
 
-def points(path: Path, samples: np.ndarray, mixture: Mixture) -> None:
-    """Samples of G beside p_data, as `draw_points` draws them, with a legend.
+def save_points(path: Path, samples: np.ndarray, mixture: Mixture) -> None:
+    """Plots samples of G and p_data with `draw_points`, with a legend.
 
     Args:
       path: of the PNG.
@@ -435,24 +436,24 @@ def points(path: Path, samples: np.ndarray, mixture: Mixture) -> None:
 
 
 def draw_points(axis, samples: np.ndarray, mixture: Mixture) -> None:
-    """Samples of G beside p_data: p_g green and p_data black and dotted, as in the paper's Figure 1.
+    """Draws samples of G and p_data: p_g green and p_data black and dotted, as in the paper's Figure 1.
 
-    In one dimension a histogram and the density; else the first two coordinates of up to 5,000 samples,
-    and circles of 3 standard deviations. The range follows from p_data alone, so that pictures
-    compare; the label of p_g says how many samples are outside.
+    In one dimension a histogram and the density; otherwise the first two coordinates of up to 5,000 samples, and
+    circles of 3 standard deviations. The range depends on p_data alone, so that figures are comparable; the label of
+    p_g gives the fraction of samples outside.
 
     Args:
       axis: Matplotlib axes.
       samples: [n, d] float32.
       mixture: p_data.
     """
-    low, high = plane(axis, mixture)
+    low, high = draw_density(axis, mixture)
     outside = 1 - np.mean(np.all((samples >= low) & (samples <= high), axis=1))
     p_g = f"p_g ({outside:.1%} of the samples outside)" if outside > 0 else "p_g"
     if samples.shape[1] == 1:
         edges = np.linspace(low[0], high[0], 101)
-        shares = np.histogram(samples, edges)[0] / len(samples)
-        axis.stairs(shares / np.diff(edges), edges, fill=True, color=GREEN, alpha=0.5, label=p_g)
+        frequencies = np.histogram(samples, edges)[0] / len(samples)
+        axis.stairs(frequencies / np.diff(edges), edges, fill=True, color=GREEN, alpha=0.5, label=p_g)
         x = np.linspace(low[0], high[0], 1000, dtype=np.float32)
         axis.plot(x, np.exp(jax.jit(log_density)(mixture, x[:, None])), color="black", linestyle=":", label="p_data")
         axis.set_xlabel("x")
@@ -461,8 +462,8 @@ def draw_points(axis, samples: np.ndarray, mixture: Mixture) -> None:
         axis.scatter(*samples[:5000, :2].T, s=5, color=GREEN, alpha=0.4, linewidths=0, label=p_g)
 
 
-def plane(axis, mixture: Mixture) -> tuple[np.ndarray, np.ndarray]:
-    """Sets the range of an axis by p_data and, in two dimensions, draws it; returns the corners, low and high [d]."""
+def draw_density(axis, mixture: Mixture) -> tuple[np.ndarray, np.ndarray]:
+    """Sets an axis's range from p_data and, in two dimensions, draws p_data; returns the corners low and high [d]."""
     means, scales = np.asarray(mixture.means), np.asarray(mixture.scales)[:, None]
     low, high = np.min(means - 4 * scales, axis=0), np.max(means + 4 * scales, axis=0)
     low, high = low - 0.1 * (high - low), high + 0.1 * (high - low)
@@ -478,14 +479,14 @@ def plane(axis, mixture: Mixture) -> tuple[np.ndarray, np.ndarray]:
 
 
 def new_figure(width: float, height: float, layout: str = "constrained"):
-    """A Matplotlib figure (inches) without pyplot's global state: any thread may draw one."""
-    from matplotlib.figure import Figure  # half a second that only a run that draws waits for
+    """A Matplotlib figure (inches) without pyplot's global state, which is thread-safe."""
+    from matplotlib.figure import Figure  # lazy import: takes half a second
 
     return Figure(figsize=(width, height), dpi=110, layout=layout)
 
 
 def plain(text: str, longest: int = 80) -> str:
-    """Any text as a label on one line: its `$` begin no formula, and the middle of a long one is left out."""
+    """Text as a one-line label: `$` is escaped, and the middle of long text is elided."""
     text = "".join(c if c.isprintable() else " " for c in text)
     if len(text) > longest:
         half = (longest - 1) // 2

@@ -1,4 +1,4 @@
-"""What a run prints: what is trained, how far it is, its scores, and what to open at the end."""
+"""The output of a run: its description, progress (live on a terminal, plain lines otherwise), scores and summary."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from jaxgan.metrics import DISPLAYS
 from jaxgan.run.report import REPORT
 from jaxgan.run.writers import read_metrics
 
-# What is shown of the training metrics: the first of these groups that a run has.
+# The training metrics shown: the first of these groups that the run has.
 GAME = (
     {"value": "V", "d_real": "D(x)", "d_fake": "D(G(z))"},
     {"d_loss": "D loss", "g_loss": "G loss", "real_logit": "logit(x)", "fake_logit": "logit(G(z))"},
@@ -31,11 +31,11 @@ GAME = (
 
 
 class Progress:
-    """How the run goes: live on a terminal; else a line at most every 5 seconds, and the last one.
+    """Progress display: live on a terminal, otherwise plain lines at most every 5 seconds, and the last one.
 
     Args:
       total: steps of the whole run.
-      batch_size: examples of a step.
+      batch_size: examples per step.
     """
 
     QUIET = 5.0  # seconds between plain lines
@@ -45,7 +45,7 @@ class Progress:
         self._batch_size = batch_size
         console = Console()
         self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
-        self._line = ""  # not shown yet
+        self._line = ""  # the last one, if not printed yet
         self._shown = -math.inf
 
     def __enter__(self) -> Progress:
@@ -61,34 +61,34 @@ class Progress:
 
     def update(self, step: int, metrics: dict[str, float], steps_per_second: float) -> None:
         """Shows the step, the speed, and the metrics of `GAME`: V and D's probabilities, or losses and logits."""
-        left = timedelta(seconds=round((self._total - step) / steps_per_second))
+        remaining = timedelta(seconds=round((self._total - step) / steps_per_second))
         images = steps_per_second * self._batch_size
-        speed = f"step {step}/{self._total}  {steps_per_second:.1f} steps/s  {images:.0f} images/s  {left} left"
-        words = next((words for words in GAME if words.keys() & metrics.keys()), {})
-        game = "  ".join(f"{word} {metrics[name]:.3f}" for name, word in words.items() if name in metrics)
+        speed = f"step {step}/{self._total}  {steps_per_second:.1f} steps/s  {images:.0f} images/s  {remaining} left"
+        labels = next((labels for labels in GAME if labels.keys() & metrics.keys()), {})
+        game = "  ".join(f"{label} {metrics[name]:.3f}" for name, label in labels.items() if name in metrics)
         now = time.monotonic()
-        late = now - self._shown > (0.1 if self._live else self.QUIET)
-        if late:
+        due = now - self._shown > (0.1 if self._live else self.QUIET)
+        if due:
             self._shown = now
         if self._live:
-            shown = Group(Text(speed), Text(game), ProgressBar(self._total, step))
-            self._live.update(shown, refresh=late)
-        elif late or step == self._total:
+            display = Group(Text(speed), Text(game), ProgressBar(self._total, step))
+            self._live.update(display, refresh=due)
+        elif due or step == self._total:
             self.log(f"{speed}  {game}".rstrip())
             self._line = ""
         else:
             self._line = f"{speed}  {game}".rstrip()
 
     def log(self, message: str) -> None:
-        """Prints a line, above the live display if there is one."""
+        """Prints a line, above the live display if any."""
         print(message, flush=True)
 
 
 def opening(config: ConfigDict, dataset: Dataset, state: GanState, workdir: Path) -> str:
-    """Describes a run before its first step, a line per subject.
+    """Describes a run before its first step, one line per topic.
 
     Args:
-      state: of the players, or its shapes.
+      state: the players' state, or its shapes.
     """
 
     def player(name: str, params: Any) -> str:
@@ -111,9 +111,9 @@ def opening(config: ConfigDict, dataset: Dataset, state: GanState, workdir: Path
 
 
 def scores_line(scores: dict[str, float | None]) -> str:
-    """Scores in words, as "FID: 12.31; precision: 0.713"; "" for none.
+    """Formats scores as "FID: 12.31; precision: 0.713"; "" for none.
 
-    Scores of which neither larger nor smaller is better are left out. One that could not be computed is "nan".
+    Omits scores without a preferred direction. A score that could not be computed is "nan".
     """
     parts = []
     for name, score in scores.items():
@@ -123,14 +123,14 @@ def scores_line(scores: dict[str, float | None]) -> str:
 
 
 def closing(workdir: Path, step: int, seconds: float) -> str:
-    """Says that a run is finished, with its last scores, the step of the best ones, and the report to open."""
+    """The summary of a finished run: its last scores, the step of the best ones, and the report."""
     lines = {"time": f"{timedelta(seconds=round(seconds))}"}
     scored = [record for record in read_metrics(workdir) if scores_line(record)]
     if scored:
         ranked = [record for record in scored if record.get(SELECTION) is not None]
         best = max(ranked, key=lambda record: record[SELECTION])["step"] if ranked else scored[-1]["step"]
-        where = "" if best == scored[-1]["step"] else f" (best on validation: step {best})"
-        lines["scores"] = f"{scores_line(scored[-1])}, at step {scored[-1]['step']}{where}"
+        best_text = "" if best == scored[-1]["step"] else f" (best on validation: step {best})"
+        lines["scores"] = f"{scores_line(scored[-1])}, at step {scored[-1]['step']}{best_text}"
     lines["report"] = f"{workdir / REPORT}"
     return f"finished {step} steps; everything is in {workdir}\n{_table(lines)}"
 

@@ -1,4 +1,4 @@
-"""Keeps off stderr what Orbax reports beside the exceptions that it raises, for as long as it is at work."""
+"""Suppresses Orbax's redundant log output while it runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _LOCK = threading.Lock()
-_users = 0  # blocks of `quiet` that are open, in all threads
+_users = 0  # open `quiet` blocks, over all threads
 
 
 def _not_orbax(record: logging.LogRecord) -> bool:
@@ -28,10 +28,10 @@ _FILTERS = (("absl", _not_orbax), ("asyncio", _not_tensorstore))
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silences Orbax in the block, and leaves the hooks and loggers of the program as they were.
+    """Silences Orbax in the block, then restores the program's hooks and loggers.
 
-    It logs the tracebacks of its exceptions; when one array fails, it closes the event loop under the others, whose
-    errors and results then turn up in asyncio's log and as "Event loop is closed".
+    Orbax logs the tracebacks of its exceptions; when one array fails, it closes the event loop that the others use,
+    whose errors and results then appear in asyncio's log and as "Event loop is closed".
     """
     global _users
     with _LOCK:
@@ -48,10 +48,10 @@ def quiet() -> Iterator[None]:
 
 
 @contextmanager
-def collected() -> Iterator[None]:
-    """Lets what a failed Orbax call leaves behind complain by the end of the block, unheard; inside `quiet`.
+def collect_garbage() -> Iterator[None]:
+    """Collects garbage at the end of the block, where warnings about un-awaited coroutines are ignored; inside `quiet`.
 
-    When it does not know an array's type, it drops the coroutines that it made for the others.
+    When Orbax does not know an array's type, it drops the coroutines created for the others.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"coroutine '.*' was never awaited", RuntimeWarning)
@@ -69,7 +69,7 @@ def _install() -> None:
 def _remove() -> None:
     for name, keep in _FILTERS:
         logging.getLogger(name).removeFilter(keep)
-    if sys.unraisablehook is _hook:  # else the program has set one of its own since
+    if sys.unraisablehook is _hook:  # unless the program has replaced it since
         sys.unraisablehook = _report
 
 

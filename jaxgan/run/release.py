@@ -1,4 +1,4 @@
-"""`--mode=export`: a folder with everything that others need to run, study or judge G, without this package.
+"""`--mode=export`: a folder with everything needed to run, study or assess G without this package.
 
 g.stablehlo     G as a program: see jaxgan/run/export.py
 g.safetensors   its parameters and statistics, by name, with the configuration as metadata
@@ -74,7 +74,7 @@ of the training data ({data}): whoever publishes this folder states it here.
 
 
 def release(workdir: Path, folder: Path | None) -> int:
-    """Writes the newest checkpoint's G, with the average that samples by default, to `folder`.
+    """Writes the newest checkpoint's G, with the average used for sampling by default, to `folder`.
 
     Args:
       folder: `workdir`/export if None; existing files of these names are replaced.
@@ -96,7 +96,7 @@ def release(workdir: Path, folder: Path | None) -> int:
 
 
 def weights(gan: Trained) -> dict[str, np.ndarray]:
-    """The parameters and statistics that G samples with: float arrays by name, such as 'params.Dense_0.kernel'."""
+    """The parameters and statistics used for sampling: float arrays by name, such as 'params.Dense_0.kernel'."""
     params, stats = gan.generator_variables()
     leaves = jax.tree_util.tree_flatten_with_path({"params": params, **stats})[0]
     return {".".join(str(key.key) for key in path): np.ascontiguousarray(leaf) for path, leaf in leaves}

@@ -347,7 +347,7 @@ def _interpolation(config: ConfigDict, gan: Gan, hparams: HParams, state: GanSta
         )
     figure = plots.new_figure(6, 6)
     axis = figure.subplots()
-    plots.plane(axis, dataset.mixture)
+    plots.draw_density(axis, dataset.mixture)
     for color, path in zip(plots.LINES, x.reshape(PATHS, steps, -1), strict=False):
         axis.plot(*path[:, :2].T, ".-", color=color, markersize=3, linewidth=0.6)
     return page.figure(plots.figure_png(figure), f"G(z) along {curve} from one z to another; p_data dotted.")

@@ -1,4 +1,4 @@
-"""evaluation.json: the scores of a run and how they were measured."""
+"""evaluation.json: the scores of a run and the evaluation protocol."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from jaxgan.run.workdir import versions
 EVALUATION = "evaluation.json"
 
 
-def protocol_of(config: ConfigDict, gan: Gan, dataset: Dataset) -> dict[str, Any]:
-    """What has to be known to compare scores: plain JSON."""
+def evaluation_protocol(config: ConfigDict, gan: Gan, dataset: Dataset) -> dict[str, Any]:
+    """The settings that scores depend on, as plain JSON: scores are comparable only under the same protocol."""
     stats = jax.eval_shape(gan.init, traced(config)).generator.stats
     return {
         "data": config.data.name,
@@ -48,21 +48,23 @@ def protocol_of(config: ConfigDict, gan: Gan, dataset: Dataset) -> dict[str, Any
 
 
 def real_scores(config: ConfigDict, dataset: Dataset) -> tuple[int, dict[str, float]]:
-    """Scores the first training examples in place of samples, which shows what perfect samples would score.
+    """Scores of the first training examples instead of samples, i.e. of a perfect G.
 
-    Left out are metrics that need the players, the classes of samples, or other training examples, and all of them
-    where their features take minutes (Inception), or training examples are not stored (stacks).
+    Omits metrics that need the players, the labels of samples, or other training examples; omits all metrics if their
+    features take minutes (Inception) or training examples are not stored (stacks).
 
     Returns:
-      The number of examples, as many as samples if there are so many, and the scores by name; 0 and {} without any.
+      The number of examples, at most the number of samples, and the scores by name; 0 and {} if there are none.
     """
-    unfit = ("fake_labels", "train_features")
+    excluded_inputs = {"fake_labels", "train_features"}
     metrics = {name: METRICS[name] for name in config.evaluate.metrics}
-    fit = [name for name, metric in metrics.items() if not metric.uses_players and not {*unfit} & {*metric.needs}]
+    applicable = [
+        name for name, metric in metrics.items() if not metric.uses_players and not excluded_inputs & {*metric.needs}
+    ]
     count = min(config.evaluate.samples, len(dataset.train))
-    if not fit or dataset.stack > 1 or name_of(config.evaluate.features) == "inception":
+    if not applicable or dataset.stack > 1 or name_of(config.evaluate.features) == "inception":
         return 0, {}
-    changes = {"evaluate.metrics": tuple(fit), "evaluate.best": "", "evaluate.samples": count}
+    changes = {"evaluate.metrics": tuple(applicable), "evaluate.best": "", "evaluate.samples": count}
     examples = np.asarray(decode(jnp.asarray(dataset.train[:count]), config.data.gcn, config.data.low))
     try:
         return count, make_measure(update(config, changes), dataset)(examples)
@@ -71,9 +73,9 @@ def real_scores(config: ConfigDict, dataset: Dataset) -> tuple[int, dict[str, fl
 
 
 def save_scores(workdir: Path, step: int, numbers: dict[str, float], protocol: dict[str, Any]) -> bool:
-    """Writes evaluation.json: {"step": step, **numbers, "protocol": protocol}; a number that is not finite as null.
+    """Writes evaluation.json: {"step": step, **numbers, "protocol": protocol}; NaN and infinity become null.
 
-    Scores of a later step stay: training and `--mode=evaluate` may both write the file.
+    Never replaces scores of a later step: training and `--mode=evaluate` may both write the file.
 
     Returns:
       Whether it was written.
@@ -92,7 +94,7 @@ def save_scores(workdir: Path, step: int, numbers: dict[str, float], protocol: d
 
 
 def _step_of(path: Path) -> int:
-    """The step of the scores in a file; -1 where it is missing or damaged."""
+    """The step of the scores in a file; -1 if it is missing or damaged."""
     try:
         return int(json.loads(path.read_bytes())["step"])
     except (OSError, ValueError, TypeError, LookupError, RecursionError, OverflowError):

@@ -35,8 +35,8 @@ from jaxgan.networks.layers import OUTPUTS
 from jaxgan.numerics import pinned
 from jaxgan.run import export, plots, report
 from jaxgan.run.checkpoints import Checkpoints
-from jaxgan.run.scores import EVALUATION, protocol_of, save_scores
-from jaxgan.run.workdir import DataFacts, check_data, facts_of, read_run
+from jaxgan.run.scores import EVALUATION, evaluation_protocol, save_scores
+from jaxgan.run.workdir import DataInfo, check_data, read_run, run_metadata
 
 MAX_SAMPLES = 100_000  # per `--mode=sample`, to bound memory
 UNBOUNDED_SLACK = 50.0  # how far images may leave the data range if G's output is unbounded, in units of the range
@@ -62,7 +62,7 @@ class Trained:
         gan: Gan,
         state: GanState,
         hparams: HParams,
-        facts: DataFacts,
+        facts: DataInfo,
     ) -> None:
         self.config, self.step, self.sha256 = config, step, sha256
         self.gan, self.state, self.hparams, self.facts = gan, state, hparams, facts
@@ -368,8 +368,8 @@ def evaluate(workdir: Path, arguments: list[str], step: int | str | None = None)
                 f"{workdir} was trained with data.{field}={gan.config.data[field]:g}; leave out data.{field}."
             )
     dataset = data.as_recorded(data.load(config.data), gan.facts.sha256)
-    now = facts_of(config, dataset, data_spec(config, dataset))["data"]
-    check_data(workdir, gan.facts, DataFacts(**now))
+    now = run_metadata(config, dataset, data_spec(config, dataset))["data"]
+    check_data(workdir, gan.facts, DataInfo(**now))
     print(f"step {gan.step} of {workdir}, {config.data.name}")
     failures: dict[str, str] = {}
     start_time = time.perf_counter()
@@ -384,7 +384,7 @@ def evaluate(workdir: Path, arguments: list[str], step: int | str | None = None)
         print(sentence)
     print(f"{time.perf_counter() - start_time:.1f} s")
     try:
-        saved = save_scores(workdir, gan.step, scores, protocol_of(config, gan.gan, dataset))
+        saved = save_scores(workdir, gan.step, scores, evaluation_protocol(config, gan.gan, dataset))
     except UserError as error:
         print(f"warning: the scores were not saved: {error}", file=sys.stderr)
         return 0

@@ -1,4 +1,4 @@
-"""A generator whose last layers begin as another generator (`generator.initialize_from`)."""
+"""Initializes G's last layers from another run's G (`generator.initialize_from`)."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from jaxgan.errors import UserError
 from jaxgan.game.state import GanState
 from jaxgan.run import trained
 
-HIDDEN = ("Dense", "BatchNorm")  # parts of a hidden layer, which Flax numbers
+HIDDEN_LAYER_KINDS = ("Dense", "BatchNorm")  # modules that Flax numbers per hidden layer
 
 
-def source_of(config: ConfigDict) -> dict[str, Any] | None:
-    """Which checkpoint a run that begins now begins with: {'workdir', 'step', 'sha256'}; None for none.
+def source_checkpoint(config: ConfigDict) -> dict[str, Any] | None:
+    """The checkpoint that a new run is initialized from: {'workdir', 'step', 'sha256'}; None for none.
 
-    It is the newest one of `generator.initialize_from`. run.json keeps it: a run that is killed before its first
-    checkpoint begins again with the same.
+    It is the newest one of `generator.initialize_from`. run.json records it, so that a run killed before its first
+    checkpoint starts from the same one again.
 
     Raises:
       UserError: no checkpoint there, or none that is intact.
@@ -27,53 +27,54 @@ def source_of(config: ConfigDict) -> dict[str, Any] | None:
     source = config.generator.initialize_from
     if not source:
         return None
-    found = trained.load(source)
-    return {"workdir": source, "step": found.step, "sha256": found.sha256}
+    gan = trained.load(source)
+    return {"workdir": source, "step": gan.step, "sha256": gan.sha256}
 
 
-def initialize(config: ConfigDict, state: GanState, found: dict[str, Any] | None) -> GanState:
-    """`state` with G's last layers from a checkpoint.
+def initialize(config: ConfigDict, state: GanState, checkpoint: dict[str, Any] | None) -> GanState:
+    """Replaces G's last layers in `state` by those of a checkpoint.
 
     All of G is trained further, as in the 2014 code; momenta start from 0.
 
     Args:
-      found: what `source_of` returned when the run began; None leaves the state as it is.
+      checkpoint: what `source_checkpoint` returned when the run began; None leaves the state unchanged.
 
     Raises:
-      UserError: that checkpoint is gone, or its layers are not like the last ones of this generator.
+      UserError: that checkpoint is gone, or its layers do not match the last ones of this generator.
     """
-    if found is None:
+    if checkpoint is None:
         return state
     source = config.generator.initialize_from
-    ours, theirs = state.generator.params, _generator(source, found)
-    below = _hidden_layers(ours) - _hidden_layers(theirs)
-    moved = {}
-    for name, layer in theirs.items():
+    own, loaded = state.generator.params, _generator(source, checkpoint)
+    offset = _hidden_layers(own) - _hidden_layers(loaded)
+    renamed = {}
+    for name, layer in loaded.items():
         kind, _, number = name.partition("_")
-        moved[f"{kind}_{below + int(number)}" if kind in HIDDEN else name] = layer
-    for name, layer in moved.items():
-        have, need = (jax.tree.map(lambda x: x.shape, tree) for tree in (layer, ours.get(name)))
+        renamed[f"{kind}_{offset + int(number)}" if kind in HIDDEN_LAYER_KINDS else name] = layer
+    for name, layer in renamed.items():
+        have, need = (jax.tree.map(lambda x: x.shape, tree) for tree in (layer, own.get(name)))
         if have != need:
             raise UserError(
-                f"generator.initialize_from={source} has {have} for the layer that is {name} of this "
-                f"generator, which needs {need}; make that generator's layers the last ones of this one's."
+                f"generator.initialize_from={source} has {have} for layer {name} of this generator, which needs "
+                f"{need}; make that generator's layers the last ones of this one's."
             )
-    theta_g = {**ours, **moved}
+    theta_g = {**own, **renamed}
     averages = tuple(jax.tree.map(jnp.copy, theta_g) for _ in state.averages)  # copies: the step donates both
     slow = (jax.tree.map(jnp.copy, theta_g), state.slow[1]) if state.slow else ()
     return state._replace(generator=state.generator._replace(params=theta_g), averages=averages, slow=slow)
 
 
-def _generator(source: str, found: dict[str, Any]) -> dict:
-    """theta_g of the checkpoint, or its first average."""
+def _generator(source: str, checkpoint: dict[str, Any]) -> dict:
+    """The first average of theta_g in the checkpoint, or else theta_g itself."""
+    step = checkpoint["step"]
     try:
-        gan = trained.load(source, found["step"])
-        if gan.sha256 != found["sha256"]:
-            raise UserError(f"{source} has another checkpoint of step {found['step']} now.")
+        gan = trained.load(source, step)
+        if gan.sha256 != checkpoint["sha256"]:
+            raise UserError(f"{source} has another checkpoint of step {step} now.")
     except UserError as error:
         raise UserError(
-            f"this run began with step {found['step']} of generator.initialize_from={source}, which is gone: {error} "
-            f"Bring it back, or start anew in another --workdir."
+            f"this run began with step {step} of generator.initialize_from={source}, which is gone: {error} "
+            f"Restore it, or start again in another --workdir."
         ) from error
     return gan.state.averages[0] if gan.averages else gan.state.generator.params
 

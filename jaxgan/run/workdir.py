@@ -1,4 +1,4 @@
-"""The work directory of a run: what it says about the run, and which runs may be resumed in it."""
+"""The work directory of a run: its configuration and metadata, and checks that a run may be resumed in it."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from jaxgan.networks.layers import DataSpec
 from jaxgan.run.lock import LOCK, lock
 
 CONFIG = "config.json"  # the whole configuration
-RUN = "run.json"  # see `facts_of`
+RUN = "run.json"  # see `run_metadata`
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
-# What a directory may hold that is empty otherwise: what the shell or SLURM writes of the very command that is to make
-# it a work directory, and what file browsers and file systems leave.
+# Files that a new work directory may contain: logs that the shell or SLURM writes for the very command that creates
+# it, and files of file browsers and file systems.
 BYSTANDERS = (
     *("nohup.out", "log", "log.txt", "*.log", "stdout*", "stderr*", "slurm-*.out", "slurm-*.err"),
     *(".DS_Store", "._*", "Thumbs.db", "desktop.ini", ".directory", ".nfs*", "lost+found"),
@@ -39,21 +39,21 @@ BYSTANDERS = (
 
 
 def is_bystander(name: str) -> bool:
-    """Whether an entry of a directory, by its name, makes it none of somebody else's: see `BYSTANDERS`."""
+    """Whether a file of this name may be in a new work directory: see `BYSTANDERS`."""
     return any(fnmatchcase(name, pattern) for pattern in BYSTANDERS)
 
 
-class DataFacts(NamedTuple):
-    """What run.json keeps of the training data."""
+class DataInfo(NamedTuple):
+    """Description of the training data in run.json."""
 
     name: str  # data.name
     sha256: str  # of the examples and their labels
     examples: int
     shape: tuple[int, ...]  # of one example
     bounds: tuple[float, float] | None  # of its values
-    classes: int  # that the players are told; 0 = none
+    classes: int  # that the players are conditioned on; 0 = none
     label_classes: int  # of the data's labels
-    stack: int  # stored images in an example
+    stack: int  # images per stacked example
     class_names: tuple[str, ...] = ()  # one per class of the data's labels, or () if they have none
 
     @property
@@ -61,9 +61,9 @@ class DataFacts(NamedTuple):
         return DataSpec(self.shape, self.classes, self.bounds)
 
 
-def facts_of(config: ConfigDict, dataset: Dataset, spec: DataSpec) -> dict[str, Any]:
-    """What run.json holds: the versions, devices and data that a run began with."""
-    facts = DataFacts(
+def run_metadata(config: ConfigDict, dataset: Dataset, spec: DataSpec) -> dict[str, Any]:
+    """The content of run.json: the versions, devices and data that a run began with."""
+    info = DataInfo(
         name=config.data.name,
         sha256=digest(dataset),
         examples=len(dataset.train),
@@ -81,29 +81,31 @@ def facts_of(config: ConfigDict, dataset: Dataset, spec: DataSpec) -> dict[str, 
         "backend": jax.default_backend(),
         "devices": [device.device_kind for device in jax.devices()],
         "git_commit": _git_commit(),
-        "data": facts._asdict(),
+        "data": info._asdict(),
     }
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of the packages that numbers depend on, by name."""
-    found = {"python": platform.python_version(), "jaxgan": jaxgan.__version__}
+    """Versions of Python and of the packages that the numbers depend on, by name."""
+    by_name = {"python": platform.python_version(), "jaxgan": jaxgan.__version__}
     for name in PACKAGES:
-        with suppress(importlib.metadata.PackageNotFoundError):  # a copy of the sources that was not installed
-            found[name] = importlib.metadata.version(name)
-    return found
+        with suppress(importlib.metadata.PackageNotFoundError):  # a source tree that was not installed
+            by_name[name] = importlib.metadata.version(name)
+    return by_name
 
 
 def _git_commit() -> str | None:
-    """The commit that the package is at, with '+' where it was changed since; None outside of a checkout."""
-    here = Path(__file__).parent
+    """The package's commit, with '+' appended if there are uncommitted changes; None outside a checkout."""
+    package = Path(__file__).parent
 
-    def git(*words: str) -> str:
-        return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True, timeout=10).stdout
+    def git(*args: str) -> str:
+        return subprocess.run(
+            ["git", *args], cwd=package, capture_output=True, text=True, check=True, timeout=10
+        ).stdout
 
     try:
         if not git("ls-files", "--", Path(__file__).name):
-            return None  # installed into somebody else's repository
+            return None  # installed inside another repository
         return git("rev-parse", "HEAD").strip() + ("+" if git("status", "--porcelain", "--", "..") else "")
     except (OSError, subprocess.SubprocessError):
         return None
@@ -111,18 +113,16 @@ def _git_commit() -> str | None:
 
 @contextmanager
 def claim(path: Path) -> Iterator[Callable[[], None]]:
-    """Makes `path` the work directory of this process alone until the block ends.
-
-    Creates the directory and locks it; writes nothing else. In a distributed run only process 0 claims.
+    """Creates and locks the work directory `path`; writes nothing else. In a distributed run only process 0 does.
 
     Args:
-      path: a new or empty directory, but for bystanders, or a work directory.
+      path: a work directory, or one that is new or empty except for `BYSTANDERS`.
 
     Yields:
       What `lock` yields.
 
     Raises:
-      UserError: the directory cannot be written, is in use by another process, or holds something else.
+      UserError: the directory cannot be written, is in use by another process, or has other content.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -134,87 +134,87 @@ def claim(path: Path) -> Iterator[Callable[[], None]]:
         raise UserError(
             f"{path} is not empty and has no {CONFIG}, so it is not a work directory; choose another --workdir."
         )
-    with lock(path) as still_mine:
-        yield still_mine
+    with lock(path) as check_lock:
+        yield check_lock
 
 
 def check(path: Path, config: ConfigDict, facts: dict[str, Any]) -> None:
-    """Checks that a run with this configuration on these data may begin or be resumed in `path`; writes nothing.
+    """Checks that a run with this configuration and data may be started or resumed in `path`; writes nothing.
 
     Raises:
       UserError: `path` belongs to a run of another configuration, other data or another random number generator.
     """
     if not (path / CONFIG).exists():
         return
-    earlier, before = read_config(path), _read_run(path)
-    changed = differences(earlier, config)
+    old_config, old_facts = read_config(path), _read_run(path)
+    changed = differences(old_config, config)
     if changed:
-        old, new = flatten(earlier), flatten(config)
+        old, new = flatten(old_config), flatten(config)
         listed = "; ".join(f"{key} was {old.get(key)!r} and is now {new.get(key)!r}" for key in changed[:3])
         more = f"; and {len(changed) - 3} more" if len(changed) > 3 else ""
         raise UserError(f"{path} belongs to a run of another configuration ({listed}{more}); choose another --workdir.")
-    check_data(path, facts_in(path, before), DataFacts(**facts["data"]))
-    if before["prng"] != facts["prng"]:
+    check_data(path, read_data_info(path, old_facts), DataInfo(**facts["data"]))
+    if old_facts["prng"] != facts["prng"]:
         raise UserError(
-            f"{path} belongs to a run with random numbers of {before['prng']!r}, and this version draws them with "
+            f"{path} belongs to a run with the random number generator {old_facts['prng']!r}, and this version uses "
             f"{facts['prng']!r}; use the version that began it."
         )
 
 
-def check_data(path: Path, before: DataFacts, now: DataFacts) -> None:
-    """Raises UserError where the data of a run are not those that it began with."""
+def check_data(path: Path, recorded: DataInfo, current: DataInfo) -> None:
+    """Raises UserError if the data differ from those that a run began with."""
     for name in ("shape", "examples", "sha256"):
-        old, new = getattr(before, name), getattr(now, name)
+        old, new = getattr(recorded, name), getattr(current, name)
         if json.dumps(old) != json.dumps(new):
             raise UserError(
-                f"{path} belongs to a run on other data ({name} was {old} and is now {new}); bring back the data "
-                f"that data.name={before.name} was, or the jaxgan that read them if they are the same, or choose "
-                f"another --workdir."
+                f"{path} belongs to a run on other data ({name} was {old} and is now {new}); restore the original "
+                f"data of data.name={recorded.name}, or use the jaxgan version that read them if they are the same, or "
+                f"choose another --workdir."
             )
 
 
-def source_in(path: Path) -> dict[str, Any] | None:
-    """The checkpoint that the run in `path` began with, as `warm_start.source_of` returned it; None for none."""
+def read_warm_start(path: Path) -> dict[str, Any] | None:
+    """The result of `warm_start.source_checkpoint` when the run in `path` began."""
     return _read_run(path).get("initialized_from")
 
 
-def digest_in(path: Path) -> str | None:
-    """The digest of the data that the run in `path` began with; None if none has begun, or run.json is damaged."""
+def read_digest(path: Path) -> str | None:
+    """The digest of the data of the run in `path`; None if there is no run, or run.json is damaged."""
     if not (path / CONFIG).exists():
         return None
-    with suppress(UserError):  # `check` says what is wrong with it
-        return facts_in(path, _read_run(path)).sha256
+    with suppress(UserError):  # `check` reports the damage
+        return read_data_info(path, _read_run(path)).sha256
     return None
 
 
 def record(path: Path, config: ConfigDict, facts: dict[str, Any]) -> None:
-    """Writes config.json and, at the beginning of a run, run.json; to be called once nothing refuses the run.
+    """Writes config.json and, for a new run, run.json; call it after all checks.
 
-    Without a config.json a run has not begun, and a run.json is what a killed process left.
+    A directory without config.json has no run; a run.json in it was left by a killed process.
     """
     if not (path / CONFIG).exists():
         write_atomically(path / RUN, (json.dumps(facts, indent=2) + "\n").encode())
     text = to_json(config)
     if not (path / CONFIG).exists() or (path / CONFIG).read_text() != text:
-        write_atomically(path / CONFIG, text.encode())  # last: a directory that has it has both
+        write_atomically(path / CONFIG, text.encode())  # last, so that its existence implies that of run.json
 
 
-def read_run(path: Path) -> tuple[ConfigDict, DataFacts]:
-    """What a work directory says about its run: the configuration, and its data.
+def read_run(path: Path) -> tuple[ConfigDict, DataInfo]:
+    """Reads the configuration and the description of the data from a work directory.
 
     Raises:
       UserError: it is not a work directory, or one of the two files is damaged.
     """
     if not (path / CONFIG).is_file():
         raise UserError(f"{path} is not a work directory (it has no {CONFIG}); train first, or choose another one.")
-    return read_config(path), facts_in(path, _read_run(path))
+    return read_config(path), read_data_info(path, _read_run(path))
 
 
 def read_config(path: Path) -> ConfigDict:
-    """The configuration in a work directory.
+    """Reads the configuration from a work directory.
 
     Raises:
-      UserError: it is damaged, or of a version that this one cannot read.
+      UserError: it is damaged, or written by an unsupported version.
     """
     try:
         config = from_json((path / CONFIG).read_text())
@@ -224,21 +224,21 @@ def read_config(path: Path) -> ConfigDict:
         raise UserError(f"{path / CONFIG} cannot be used: {error}") from error
 
 
-def facts_in(path: Path, run: dict[str, Any]) -> DataFacts:
-    """The data that run.json tells of, whatever later versions add to it."""
+def read_data_info(path: Path, run: dict[str, Any]) -> DataInfo:
+    """The description of the data in run.json; ignores fields added by later versions."""
     try:
-        facts = {name: run["data"][name] for name in DataFacts._fields if name not in DataFacts._field_defaults}
-        class_names = tuple(run["data"].get("class_names", ()))  # which older runs have not
+        info = {name: run["data"][name] for name in DataInfo._fields if name not in DataInfo._field_defaults}
+        class_names = tuple(run["data"].get("class_names", ()))  # missing in older runs
         if not all(isinstance(name, str) for name in class_names) or len(class_names) not in (
             0,
-            facts["label_classes"],
+            info["label_classes"],
         ):
-            raise ValueError("it does not give a name for each class")
-        if not all(type(n) is int and n > 0 for n in (*facts["shape"], facts["examples"], facts["stack"])):
-            raise ValueError("it gives no shape and no number of examples")
-        bounds = facts["bounds"]
-        facts |= {"shape": tuple(facts["shape"]), "bounds": bounds and tuple(bounds), "class_names": class_names}
-        return DataFacts(**facts)
+            raise ValueError("it does not name every class")
+        if not all(type(n) is int and n > 0 for n in (*info["shape"], info["examples"], info["stack"])):
+            raise ValueError("its shape or number of examples is invalid")
+        bounds = info["bounds"]
+        info |= {"shape": tuple(info["shape"]), "bounds": bounds and tuple(bounds), "class_names": class_names}
+        return DataInfo(**info)
     except (ValueError, TypeError, LookupError) as error:
         raise UserError(f"{path / RUN} cannot be used ({error}); restore it from a backup.") from error
 

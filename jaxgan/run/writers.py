@@ -1,4 +1,4 @@
-"""What a run records while it trains: metrics.jsonl and TensorBoard's events."""
+"""Metric logging: metrics.jsonl and TensorBoard event files."""
 
 from __future__ import annotations
 
@@ -24,19 +24,18 @@ TENSORBOARD = "tensorboard"
 
 
 class MetricWriter:
-    """Appends to metrics.jsonl and to TensorBoard's events.
+    """Appends to metrics.jsonl and to TensorBoard's event files.
 
-    metrics.jsonl is the record: a line is in it whole or not at all, is on the disk when `write`
-    returns, and stops the run if there is no room for it. TensorBoard is a view: where its disk is slow
-    or full, the run continues without.
+    metrics.jsonl is the authoritative record: lines are written atomically, are on disk when `write` returns, and the
+    run stops if the disk is full. TensorBoard's events are optional: on a slow or full disk the run continues without.
 
-    Write all lines up to a step before the checkpoint of that step is saved: a run that resumes
-    there writes only the later ones anew.
+    Write all lines up to a step before saving the checkpoint of that step: a run resumed from it rewrites only the
+    later ones.
 
     Args:
       workdir: gets metrics.jsonl and tensorboard/.
-      resume_step: the step of the state that the run resumes from. Lines of later steps, torn lines,
-        and all but the last line of a step are removed.
+      resume_step: the step the run resumes from. Removes lines of later steps, incomplete lines, and all but the last
+        line per step.
 
     Raises:
       UserError: metrics.jsonl cannot be read or written.
@@ -45,14 +44,14 @@ class MetricWriter:
     def __init__(self, workdir: Path, *, resume_step: int) -> None:
         self._path = workdir / METRICS
         try:
-            found = self._path.read_bytes() if self._path.exists() else b""
-            kept = {record["step"]: line for line, record in _parse(found) if record["step"] <= resume_step}
-            if b"".join(kept.values()) != found:
-                write_atomically(self._path, b"".join(kept.values()))
+            content = self._path.read_bytes() if self._path.exists() else b""
+            lines = {record["step"]: line for line, record in _parse(content) if record["step"] <= resume_step}
+            if b"".join(lines.values()) != content:
+                write_atomically(self._path, b"".join(lines.values()))
             self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         except OSError as error:
             raise self._failed(error) from error
-        self._board = _Board(workdir / TENSORBOARD, resume_step)
+        self._board = _TensorBoardThread(workdir / TENSORBOARD, resume_step)
 
     def __enter__(self) -> MetricWriter:
         return self
@@ -62,10 +61,10 @@ class MetricWriter:
         os.close(self._file)
 
     def write(self, step: int, metrics: dict[str, float]) -> None:
-        """Appends {"step": step, **metrics}; NaN and infinity, which JSON has no words for, as null.
+        """Appends {"step": step, **metrics}; NaN and infinity, which JSON cannot represent, become null.
 
         Raises:
-          UserError: there is no room for the line; the file is as it was.
+          UserError: the disk is full; the file is unchanged.
         """
         finite = {name: float(number) if math.isfinite(number) else None for name, number in metrics.items()}
         line = json.dumps({"step": step, **finite}).encode() + b"\n"
@@ -81,7 +80,7 @@ class MetricWriter:
         self._board.add(step, metrics)
 
     def images(self, step: int, name: str, grid: np.ndarray) -> None:
-        """Shows a picture, [H, W, 1 or 3] uint8, in TensorBoard."""
+        """Logs a picture [H, W, 1 or 3] uint8 to TensorBoard."""
         self._board.add(step, {name: grid})
 
     def _failed(self, error: OSError) -> UserError:
@@ -91,47 +90,47 @@ class MetricWriter:
         )
 
 
-def write_record(workdir: Path, lines: list[dict]) -> None:
-    """Writes metrics.jsonl and TensorBoard's events of a run that is over.
+def write_finished_run(workdir: Path, lines: list[dict]) -> None:
+    """Writes metrics.jsonl and TensorBoard's events of a finished run.
 
     Args:
-      lines: with "step", oldest first, and None for what is not finite.
+      lines: with "step", oldest first, and None for values that are not finite.
 
     Raises:
       UserError: metrics.jsonl cannot be written.
     """
     write_atomically(workdir / METRICS, "".join(json.dumps(line) + "\n" for line in lines).encode())
-    board = _Board(workdir / TENSORBOARD, 0)
+    board = _TensorBoardThread(workdir / TENSORBOARD, 0)
     for line in lines:
         board.add(line["step"], {name: x for name, x in line.items() if name != "step" and x is not None})
     board.close()
 
 
 def read_metrics(workdir: Path) -> list[dict]:
-    """The lines of metrics.jsonl, oldest first, torn ones left out; [] if there is no such file."""
+    """The complete lines of metrics.jsonl, oldest first; [] if the file does not exist."""
     path = workdir / METRICS
     return [record for _, record in _parse(path.read_bytes())] if path.exists() else []
 
 
 def _parse(text: bytes) -> list[tuple[bytes, dict]]:
-    """The lines that are whole, JSON objects with a step, each with what it says."""
-    found = []
+    """The complete lines that are JSON objects with a step, each with its parsed record."""
+    records = []
     for line in text.splitlines(keepends=True):
         with suppress(ValueError):
             record = json.loads(line)
             if line.endswith(b"\n") and isinstance(record, dict) and isinstance(record.get("step"), int):
-                found.append((line, record))
-    return found
+                records.append((line, record))
+    return records
 
 
 def _next_number(directory: Path) -> int:
-    """The time, or, where the clock has been set back, a number above that of every file of events so far."""
+    """The time in ns, or, if the clock was set back, a number above those of all existing event files."""
     names = (path.name.removeprefix("events.out.tfevents.") for path in directory.glob("events.out.tfevents.*"))
     return max([time.time_ns(), *(int(name) + 1 for name in names if name.isdecimal())])
 
 
-class _Board:
-    """TensorBoard's events, written by a thread that neither delays nor fails the run."""
+class _TensorBoardThread:
+    """Writes TensorBoard events in a thread that neither delays nor fails the run."""
 
     def __init__(self, directory: Path, resume_step: int) -> None:
         self._pending: queue.Queue[tuple[float, int, Mapping] | None] = queue.Queue(maxsize=1000)
@@ -141,7 +140,7 @@ class _Board:
         self._thread.start()
 
     def add(self, step: int, values: Mapping[str, float | np.ndarray]) -> None:
-        with suppress(queue.Full):  # the disk does not keep up: leave this point out
+        with suppress(queue.Full):  # the disk is too slow: drop this point
             self._pending.put_nowait((time.time(), step, values))
 
     def close(self) -> None:
@@ -150,14 +149,14 @@ class _Board:
         self._thread.join(timeout=20)
 
     def _run(self, directory: Path, resume_step: int) -> None:
-        # tensorboardX imports PyTorch, where there is one: seconds that nothing should wait for.
+        # tensorboardX imports PyTorch if installed, which takes seconds: import it in this thread.
         from tensorboardX.proto.event_pb2 import Event, SessionLog
         from tensorboardX.proto.summary_pb2 import Summary
         from tensorboardX.record_writer import RecordWriter
 
         def events():
             yield Event(wall_time=time.time(), file_version="brain.Event:2")
-            # Hides what an earlier run wrote of the steps from here on.
+            # Hides events of later steps from before the run was resumed.
             start = SessionLog(status=SessionLog.START)
             yield Event(wall_time=time.time(), step=resume_step + 1, session_log=start)
             while (item := self._pending.get()) is not None:
@@ -167,14 +166,14 @@ class _Board:
                         height, width, channels = value.shape
                         image = Summary.Image(height=height, width=width, colorspace=channels)
                         image.encoded_image_string = png(value)
-                        shown = Summary.Value(tag=name, image=image)
+                        logged = Summary.Value(tag=name, image=image)
                     else:
-                        shown = Summary.Value(tag=name, simple_value=value)
-                    yield Event(wall_time=wall_time, step=step, summary=Summary(value=[shown]))
+                        logged = Summary.Value(tag=name, simple_value=value)
+                    yield Event(wall_time=wall_time, step=step, summary=Summary(value=[logged]))
 
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            path = directory / f"events.out.tfevents.{_next_number(directory):019d}"  # read in the order of their names
+            path = directory / f"events.out.tfevents.{_next_number(directory):019d}"  # read in name order
             flushed = -math.inf
             with closing(RecordWriter(str(path))) as records:
                 for event in events():

@@ -25,7 +25,7 @@ from jaxgan.run.pacer import catch_signals
 from jaxgan.sweep import plan, results
 from jaxgan.sweep.plan import Trial
 
-REPORT_SHARE = 0.05  # of the time so far that reports before the last one may take
+REPORT_SHARE = 0.05  # maximum share of the elapsed time spent on intermediate reports
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -33,8 +33,10 @@ def arguments() -> argparse.ArgumentParser:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     parser.error = errors.usage_error
     parser.add_argument("--sweep", type=Path, required=True, help="an experiments/ablations/NAME.py")
-    parser.add_argument("--workdir", type=Path, help="where everything is written; default: runs/sweeps/NAME")
-    parser.add_argument("--plan", action="store_true", help="print what would be trained and how long it takes")
+    parser.add_argument("--workdir", type=Path, help="output directory (default: runs/sweeps/NAME)")
+    parser.add_argument(
+        "--plan", action="store_true", help="print what would be trained, and the estimated time and memory"
+    )
     parser.add_argument("--launcher", choices=["local", "ray", "slurm"], default="local")
     parser.add_argument("--ray_address", default="", help="of a Ray cluster, or 'auto'; default: start one here")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -44,36 +46,37 @@ def arguments() -> argparse.ArgumentParser:
 @pinned()
 def main() -> int:
     flags = arguments().parse_args()
-    about, trials = read(flags.sweep)
+    docstring, trials = read(flags.sweep)
     workdir = flags.workdir or Path("runs", "sweeps", flags.sweep.stem)
     trials = results.match_existing(workdir, trials)
 
     from jaxgan.sweep import cost, launchers
 
-    launcher = launchers.find(flags.launcher, flags.ray_address)
+    launcher = launchers.get_launcher(flags.launcher, flags.ray_address)
     if flags.plan:
         chunks, _ = unfinished(workdir, trials, launcher.slots)
         if chunks:
             print(cost.describe(chunks, launcher.slots, timed=True))
         return 0
-    return run(workdir, flags.sweep.stem, about, trials, launcher)
+    return run(workdir, flags.sweep.stem, docstring, trials, launcher)
 
 
-def run(workdir: Path, name: str, about: str, trials: list[Trial], launcher) -> int:
-    """Trains the members of a sweep, or what is left of them, in its work directory. Returns the exit code.
+def run(workdir: Path, name: str, docstring: str, trials: list[Trial], launcher) -> int:
+    """Trains the unfinished members of a sweep in its work directory. Returns the exit code.
 
     Args:
-      name, about: for the report, which `about` heads.
-      trials: as `results.match_existing` names them.
+      name, docstring: for the report, which begins with the docstring.
+      trials: as named by `results.match_existing`.
 
     Raises:
-      UserError: what a setting cannot have, or `workdir` holds another sweep.
+      UserError: an invalid setting, or `workdir` holds another sweep.
     """
-    from jaxgan.sweep import chunk, program
+    from jaxgan.sweep import chunk
+    from jaxgan.sweep.program import get_program
 
-    for group in plan.group_by(trials, plan.program_key):  # what a setting cannot have is refused before all else
-        program.program(group[0])
-    with catch_signals() as signals, results.open_sweep(workdir, name, about, trials) as trials:
+    for group in plan.group_by(trials, plan.program_key):  # reports invalid settings before anything is written
+        get_program(group[0])
+    with catch_signals() as signals, results.open_sweep(workdir, name, docstring, trials) as trials:
         try:
             return train(workdir, trials, launcher, signals)
         except chunk.Stopped as stop:
@@ -82,27 +85,27 @@ def run(workdir: Path, name: str, about: str, trials: list[Trial], launcher) -> 
 
 
 def read(path: Path) -> tuple[str, list[Trial]]:
-    """The docstring of a sweep file and the members that it asks for.
+    """Reads a sweep file: its docstring and its members.
 
     Raises:
-      UserError: no such file, a function is missing, or what `plan.trials` refuses.
+      UserError: no such file, a missing function, or see `plan.trials`.
     """
     found = files.functions(path, "--sweep", "experiments/ablations/loss.py", "get_config", "get_sweep")
     return found.get("__doc__") or "", plan.trials(files.returned(found, path), files.call(found, "get_sweep", path))
 
 
 def unfinished(workdir: Path, trials: list[Trial], slots: int) -> tuple[list[list[Trial]], dict]:
-    """The chunks that are left to train, and the results so far."""
+    """The chunks left to train, and the results so far."""
     from jaxgan.sweep import chunk
 
     found = results.read(workdir)
     left = [trial for trial in trials if not results.is_finished(trial, found)]
-    done = {trial.name: found[results.key_of(trial)]["steps"] for trial in left if results.key_of(trial) in found}
+    done = {trial.name: found[results.trial_key(trial)]["steps"] for trial in left if results.trial_key(trial) in found}
     return chunk.make_chunks(workdir, left, done, slots), found
 
 
 def train(workdir: Path, trials: list[Trial], launcher, signals: list[int]) -> int:
-    """Trains what is left; results and reports are written after each chunk. Returns the exit code."""
+    """Trains the unfinished members; writes results and reports after each chunk. Returns the exit code."""
     from jaxgan.sweep import chunk, cost
 
     chunks, found = unfinished(workdir, trials, launcher.slots)
@@ -118,13 +121,13 @@ def train(workdir: Path, trials: list[Trial], launcher, signals: list[int]) -> i
             names = ", ".join(trial.name for trial in members[:3]) + (", ..." if len(members) > 3 else "")
             print(f"error: {len(members)} members failed ({names}): {outcome}", file=sys.stderr, flush=True)
             continue
-        found |= {results.key_of(trial): result for trial, result in zip(members, outcome, strict=True)}
+        found |= {results.trial_key(trial): result for trial, result in zip(members, outcome, strict=True)}
         results.write(workdir, trials, found)
         chunk.delete_chunk(workdir, members)
         if left:
             report(False)
     if not failed:
-        shutil.rmtree(workdir / "chunks", ignore_errors=True)  # what a kill after the last results left
+        shutil.rmtree(workdir / "chunks", ignore_errors=True)  # left by a kill after the last results
     report(True)
     if failed:
         print(f"{failed} of {len(trials)} runs failed; repeat the command to try them again", file=sys.stderr)
@@ -134,13 +137,13 @@ def train(workdir: Path, trials: list[Trial], launcher, signals: list[int]) -> i
 
 
 def reporter(workdir: Path) -> Callable[[bool], None]:
-    """A function that writes the report: always where it is the last one, else where that takes little of the time."""
-    begun, spent = time.monotonic(), 0.0
+    """Returns a function that writes the report, unless intermediate reports would take too much of the time."""
+    start_time, spent = time.monotonic(), 0.0
 
     def write(last: bool) -> None:
         nonlocal spent
         clock = time.monotonic()
-        if not last and spent > REPORT_SHARE * (clock - begun):
+        if not last and spent > REPORT_SHARE * (clock - start_time):
             return
         from jaxgan.sweep import report
 

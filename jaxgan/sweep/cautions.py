@@ -1,4 +1,4 @@
-"""Reasons why the scores of a sweep say little: intervals that leave the range of a score, and nothing but chance."""
+"""Warnings about uninformative scores of a sweep: intervals outside a score's range, and scores at chance level."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from jaxgan.metrics.protocol import SPACES
 from jaxgan.sweep.settings import Swept
 from jaxgan.sweep.statistics import mean_interval
 
-NEAR = 0.02  # of the range: so near to what chance gives, a score is at chance level
+NEAR = 0.02  # a score this close to chance, as a fraction of its range, is at chance level
 
 
 class Range(NamedTuple):
-    """What a score can be."""
+    """The range of a score."""
 
     low: float
     high: float
@@ -43,21 +43,21 @@ RANGES = {
 
 
 def cautions(swept: Swept) -> list[str]:
-    """Sentences, one per reason and score; [] without any. The scores are the last ones."""
-    found = []
+    """Warnings about the last scores, one sentence per reason and score."""
+    sentences = []
     for name in (name for name in swept.metrics if name in RANGES):
         low, high, chance = RANGES[name]
         scores = [list(setting.scores("final", name).values()) for setting in swept.settings]
         means = [mean for mean in map(mean_interval, scores) if mean.n]
         if any(mean.n > 1 and (mean.low < low or mean.high > high) for mean in means):
-            limits = f"below {low:g}" if math.isinf(high) else f"outside of {low:g} to {high:.3g}"
-            found.append(
-                f"{DISPLAYS[name].label}: intervals reach {limits}, where the score cannot be; so few seeds, or scores "
-                f"so near an end of the range, give only a rough interval."
+            limits = f"below {low:g}" if math.isinf(high) else f"outside [{low:g}, {high:.3g}]"
+            sentences.append(
+                f"{DISPLAYS[name].label}: intervals extend {limits}, the range of the score; with few seeds, or scores "
+                f"near an end of the range, intervals are only rough."
             )
         if means and chance is not None and all(abs(m.mean - chance) <= NEAR * (high - low) for m in means):
-            found.append(
-                f"{DISPLAYS[name].label}: all settings are at {chance:.3g}, the level of chance, so differences "
-                f"between them say nothing; train longer, or take another score."
+            sentences.append(
+                f"{DISPLAYS[name].label}: all settings are at chance level ({chance:.3g}), so their differences are "
+                f"meaningless; train longer, or use another score."
             )
-    return found
+    return sentences

@@ -1,12 +1,12 @@
-"""A population on the devices of this host: one compiled program per function, however many devices there are.
+"""Maps functions over a population on the local devices, with one compiled program per function.
 
-On an accelerator the members of a device run side by side (`vmap`), and all devices run one program (`pmap`). XLA's CPU
-backend gains nothing from that; there one device has all members, each a call of the program of one member, and threads
-make as many of these calls at a time as there are cores. So on CPU a member's numbers are those of a single run to the
-last bit.
+On accelerators the members of a device are vectorized (`vmap`), and all devices run one program (`pmap`). XLA's CPU
+backend does not benefit from vectorization; there, one device holds all members, the program of a single member is
+called once per member, and threads run as many calls concurrently as there are cores. So on CPU a member's numbers are
+bit-identical to those of a single run.
 
-A population is a list: on CPU of the members' trees of arrays, on accelerators of one tree of arrays
-[devices, members per device, ...], filled up with copies of the last member.
+A population is a list: on CPU of the members' trees of arrays; on accelerators of one tree of arrays
+[devices, members per device, ...], padded with copies of the last member.
 """
 
 from __future__ import annotations
@@ -24,40 +24,40 @@ from jaxgan.numerics import pinned
 
 Population = list[Any]
 
-_threads = 0  # see `use_threads`; 0 = as many as there are cores
+_threads = 0  # see `use_threads`; 0 = one per core
 
 
 def use_threads(count: int) -> None:
-    """On CPU, trains this many members at a time, one thread each; before JAX's first use. 0 = one per core."""
+    """Sets the number of members trained concurrently on CPU, one thread each (0 = one per core); before using JAX."""
     global _threads
     _threads = count
-    _lanes.cache_clear()
+    _executors.cache_clear()
     parallel.use_cpu_devices(1)
 
 
 def threads() -> int:
-    """How many members work at a time on CPU."""
+    """The number of members trained concurrently on CPU."""
     return _threads or parallel.num_cpu_cores()
 
 
-def take_turns() -> bool:
-    """Whether members are calls of the program of one member, as they are on CPU."""
+def is_sequential() -> bool:
+    """Whether the program of a single member is called once per member (on CPU) instead of vectorized."""
     return jax.default_backend() == "cpu"
 
 
 @cache
-def _lanes() -> list[ThreadPoolExecutor]:
-    """XLA works off the calls of a thread one after another, and those of several threads at the same time."""
+def _executors() -> list[ThreadPoolExecutor]:
+    """Single-threaded executors: XLA runs the calls of one thread in order, those of several threads concurrently."""
     return [ThreadPoolExecutor(1, "member", pinned().__enter__) for _ in range(threads())]
 
 
 class MemberMap:
-    """A function of one member, compiled once and mapped over a population.
+    """Maps a function of one member over a population; compiled once.
 
     Args:
       function: of `own` trees of arrays of one member, then of `shared` trees that are the same for all.
-      donate: the arguments whose memory the result may take.
-      side_by_side: False for what needs much memory for one member; on CPU members always take turns.
+      donate: indices of the donated arguments.
+      side_by_side: whether to vectorize on accelerators; False if a single member needs much memory.
     """
 
     def __init__(
@@ -71,52 +71,53 @@ class MemberMap:
     ) -> None:
         self._num_mapped = num_mapped
         self._compiled: Callable | None = None
-        if take_turns():
+        if is_sequential():
             self._map = jax.jit(function, donate_argnums=donate)
             return
 
         def members(*args):
-            one = lambda *mine: function(*mine, *args[num_mapped:])  # noqa: E731
+            one = lambda *member: function(*member, *args[num_mapped:])  # noqa: E731
             if side_by_side:
                 return jax.vmap(one)(*args[:num_mapped])
-            return jax.lax.map(lambda mine: one(*mine), args[:num_mapped])
+            return jax.lax.map(lambda member: one(*member), args[:num_mapped])
 
         self._map = parallel.map_devices(members, num_mapped=num_mapped, num_shared=num_shared, donate=donate)
 
     def compiled(self, *args: Any) -> jax.stages.Compiled:
-        """The program for arguments like these; on CPU for all populations, whatever the number of members."""
-        if self._compiled is None or not take_turns():
+        """The compiled program for these arguments; on CPU independent of the number of members."""
+        if self._compiled is None or not is_sequential():
             first = [population[0] for population in args[: self._num_mapped]]
             self._compiled = self._map.lower(*first, *args[self._num_mapped :]).compile()
         return self._compiled
 
     def __call__(self, *args: Any) -> Population:
-        """The function of each member: populations first, what is shared after them. Returns at once."""
+        """Applies the function to each member of populations, followed by shared arguments. Returns immediately."""
         populations, shared = args[: self._num_mapped], args[self._num_mapped :]
-        if not take_turns():
+        if not is_sequential():
             return [self._map(*(population[0] for population in populations), *shared)]
-        call, lanes = self.compiled(*args), _lanes()
+        call, executors = self.compiled(*args), _executors()
         calls = [
-            lanes[number % len(lanes)].submit(call, *mine, *shared)
-            for number, mine in enumerate(zip(*populations, strict=True))
+            executors[i % len(executors)].submit(call, *member, *shared)
+            for i, member in enumerate(zip(*populations, strict=True))
         ]
         return [call.result() for call in calls]
 
 
 def map_host(function: Callable, *members: Sequence[Any]) -> list[Any]:
-    """A function that itself calls compiled ones, of each member; on CPU as many at a time as there are cores."""
-    if not take_turns():
-        return [function(*mine) for mine in zip(*members, strict=True)]
-    lanes = _lanes()
+    """Maps a host function that calls compiled ones over members; on CPU concurrently, one thread per core."""
+    if not is_sequential():
+        return [function(*member) for member in zip(*members, strict=True)]
+    executors = _executors()
     calls = [
-        lanes[number % len(lanes)].submit(function, *mine) for number, mine in enumerate(zip(*members, strict=True))
+        executors[number % len(executors)].submit(function, *member)
+        for number, member in enumerate(zip(*members, strict=True))
     ]
     return [call.result() for call in calls]
 
 
 def shard(tree: Any, members: int) -> Population:
-    """Arrays [members, ...] as a population on the devices of this host."""
-    if take_turns():
+    """Puts arrays [members, ...] on the local devices as a population."""
+    if is_sequential():
         return [jax.device_put(jax.tree.map(lambda x, i=i: np.asarray(x)[i], tree)) for i in range(members)]
     devices = jax.local_device_count()
     rows = np.minimum(np.arange(devices * -(-members // devices)), members - 1).reshape(devices, -1)
@@ -124,12 +125,12 @@ def shard(tree: Any, members: int) -> Population:
 
 
 def gather(population: Population, members: int) -> Any:
-    """What `shard` made, or a map of it, as NumPy arrays [members, ...]."""
-    if take_turns():
+    """A population as NumPy arrays [members, ...]; the inverse of `shard`."""
+    if is_sequential():
         return jax.tree.map(lambda *x: np.stack([np.asarray(part) for part in x]), *population)
     return jax.tree.map(lambda x: np.asarray(x).reshape(-1, *x.shape[2:])[:members], population[0])
 
 
 def replicate(tree: Any) -> Any:
-    """What all members share, on the devices."""
-    return jax.device_put(tree) if take_turns() else parallel.replicate(tree)
+    """Puts arrays shared by all members on the devices."""
+    return jax.device_put(tree) if is_sequential() else parallel.replicate(tree)

@@ -1,4 +1,4 @@
-"""Pictures of a sweep: scores against what varies, curves with bands, samples side by side. Each is a PNG's bytes."""
+"""Figures of a sweep as PNG bytes: scores against the varied fields, training curves with bands, samples."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from jaxgan.metrics import DISPLAYS
 from jaxgan.objectives.penalties import PENALTIES
 from jaxgan.run import plots
 from jaxgan.run.workdir import CONFIG
-from jaxgan.sweep.settings import Field, Setting, label, not_diverged, word
+from jaxgan.sweep.settings import Field, Setting, format_value, label, not_diverged
 from jaxgan.sweep.statistics import MIN_SEEDS, mean_interval
 
 COLUMNS = 3  # panels of curves side by side
-TICK = 30  # characters of a value on an axis
-LABEL = 30  # characters of a line beside a y axis
+TICK = 30  # maximum characters of a tick label
+LABEL = 30  # maximum characters per line of a y-axis label
 MEMBER_LINES = 60  # with more runs than this, curves show means and bands only
 
 # The lines of a member's metrics.jsonl.
@@ -32,7 +32,7 @@ History = list[dict[str, Any]]
 
 
 def colors(n: int) -> list:
-    """One for each of n settings: of those that the colour-blind tell apart, as long as they last."""
+    """One colour for each of n settings, from the colour-blind-safe palette if it suffices."""
     from matplotlib import colormaps
 
     if n <= len(plots.LINES):
@@ -40,19 +40,19 @@ def colors(n: int) -> list:
     return [colormaps["viridis"](i / (n - 1)) for i in range(n)]
 
 
-# --- Scores against what varies ---------------------------------------------------------------------------------------
+# --- Scores against the varied fields ---------------------------------------------------------------------------------
 
 
 class Axis(NamedTuple):
-    """Where the values of a field are on an x axis."""
+    """Positions of a field's values on an x axis."""
 
     values: list[Any]
-    at: list[float]
+    positions: list[float]
     numeric: bool
 
     @property
-    def spread(self) -> float:
-        return max(self.at) - min(self.at) or 1
+    def width(self) -> float:
+        return max(self.positions) - min(self.positions) or 1
 
 
 def _axis_of(field: Field, settings: Sequence[Setting]) -> Axis:
@@ -68,9 +68,9 @@ def _axis_of(field: Field, settings: Sequence[Setting]) -> Axis:
 
 
 def scores(fields: Sequence[Field], settings: Sequence[Setting], metrics: Sequence[str]) -> bytes:
-    """Each metric, last, against each field that varies; a colour for each combination of the other fields.
+    """Plots the last value of each metric against each varied field, one colour per combination of the other fields.
 
-    A field's panels stand together, above the legend of their colours.
+    The panels of a field are grouped above a common legend.
     """
     columns = min(COLUMNS, len(metrics))
     rows = -(-len(metrics) // columns)
@@ -88,7 +88,7 @@ def scores(fields: Sequence[Field], settings: Sequence[Setting], metrics: Sequen
 
 
 def _legend_below(figure, handles: Sequence[Any], *, width: int) -> None:
-    """Puts a legend of labelled artists below all panels, in as many columns as fit into `width` characters."""
+    """Adds a legend below all panels, in as many columns as fit into `width` characters."""
     longest = max((len(handle.get_label()) for handle in handles), default=0)
     columns = max(1, min(len(handles), width // (longest + 6)))
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
@@ -97,38 +97,42 @@ def _legend_below(figure, handles: Sequence[Any], *, width: int) -> None:
 def _scores_panel(
     axis, field: Field, metric: str, others: Sequence[Field], settings: Sequence[Setting]
 ) -> dict[str, Any]:
-    """Draws one metric against one field; returns what has to be in a legend, by the values of the other fields."""
+    """Draws one metric against one field; returns the legend handles by the values of the other fields."""
     handles: dict[str, Any] = {}
     lines: dict[str, list[Setting]] = {}
     for setting in settings:
         lines.setdefault(label(others, setting.setting), []).append(setting)
-    place = _axis_of(field, settings)
-    for number, (color, (words, line)) in enumerate(zip(colors(len(lines)), lines.items(), strict=True)):
-        shift = place.spread * 0.015 * (number - (len(lines) - 1) / 2)
-        at = [place.at[place.values.index(field.value(setting.setting))] + shift for setting in line]
-        points = sorted(zip(at, line, strict=True), key=lambda point: point[0])
+    x_axis = _axis_of(field, settings)
+    for number, (color, (text, line)) in enumerate(zip(colors(len(lines)), lines.items(), strict=True)):
+        shift = x_axis.width * 0.015 * (number - (len(lines) - 1) / 2)
+        x = [x_axis.positions[x_axis.values.index(field.value(setting.setting))] + shift for setting in line]
+        points = sorted(zip(x, line, strict=True), key=lambda point: point[0])
         handle = _scores_line(
-            axis, points, metric, color=color, words=plots.plain(words), joined=place.numeric, number=number
+            axis, points, metric, color=color, label=plots.plain(text), joined=x_axis.numeric, number=number
         )
-        handles |= {plots.plain(words): handle} if handle else {}
+        handles |= {plots.plain(text): handle} if handle else {}
     axis.set(ylabel=textwrap.fill(f"{DISPLAYS[metric].label}, last", LABEL), xlabel=field.label)
-    axis.set_xticks(place.at, [plots.plain(word(value), TICK) for value in place.values])
-    if not place.numeric:
-        axis.set_xlim(-0.5, len(place.values) - 0.5)
+    axis.set_xticks(x_axis.positions, [plots.plain(format_value(value), TICK) for value in x_axis.values])
+    if not x_axis.numeric:
+        axis.set_xlim(-0.5, len(x_axis.values) - 0.5)
     axis.grid(alpha=0.3)
     return handles
 
 
 def _scores_line(
-    axis, points: list[tuple[float, Setting]], name: str, *, color, words: str, joined: bool, number: int
+    axis, points: list[tuple[float, Setting]], name: str, *, color, label: str, joined: bool, number: int
 ) -> Any | None:
-    """The runs as dots, their means and intervals, and at the edge how many diverged; `number` of several lines.
+    """Draws the runs as dots, their means and intervals, and at the edge the number of diverged runs.
 
-    Returns the means for a legend, or None where all runs diverged.
+    Args:
+      number: index of this line among those of the panel.
+
+    Returns:
+      The legend handle, or None if all runs diverged.
     """
     step = 0.03 + 0.06 * (number % 8)
     worst = 1 - step if DISPLAYS[name].direction < 0 else step
-    shown = []
+    means = []
     for x, setting in points:
         values = setting.scores("final", name)
         alive = not_diverged(values)
@@ -140,14 +144,14 @@ def _scores_line(
                 f" {len(values) - len(alive)}", (x, worst), xycoords=edge, color=color, fontsize=8, va="center"
             )
         if alive:
-            shown.append((x, mean_interval(alive)))
-    if not shown:
+            means.append((x, mean_interval(alive)))
+    if not means:
         return None
-    # Of under 3 runs an interval is so wide that nothing else could be seen.
-    half = [m.high - m.mean if m.n >= MIN_SEEDS else 0.0 for _, m in shown]
+    # Intervals of fewer than 3 runs are so wide that they would hide everything else.
+    half = [m.high - m.mean if m.n >= MIN_SEEDS else 0.0 for _, m in means]
     return axis.errorbar(
-        [x for x, _ in shown], [m.mean for _, m in shown], half, color=color, marker="s", markersize=6, capsize=4,
-        linestyle="-" if joined else "", label=words,
+        [x for x, _ in means], [m.mean for _, m in means], half, color=color, marker="s", markersize=6, capsize=4,
+        linestyle="-" if joined else "", label=label,
     )  # fmt: skip
 
 
@@ -155,48 +159,47 @@ def _scores_line(
 
 
 def curves(settings: Sequence[Setting], histories: dict[str, History]) -> bytes:
-    """Every number that has words over training: a thin line a run, their mean and its band a setting.
+    """Plots all labelled metrics over training: one thin line per run, mean and confidence band per setting.
 
-    Where a run has diverged, the mean of the others is dotted, and a cross is where it ended. No bytes where no run
-    has a number.
+    After a run diverged, marked by a cross, the mean of the others is dotted. Returns b"" if there are no metrics.
     """
-    told = {name for history in histories.values() for line in history for name, x in line.items() if x is not None}
-    known = {name: plots.shown(name) for name in (*DISPLAYS, *plots.TRAINING, *PENALTIES) if name in told}
-    shown = {name: how.label for name, how in known.items() if how}
-    if not shown:
+    names = {name for history in histories.values() for line in history for name, x in line.items() if x is not None}
+    displays = {name: plots.shown(name) for name in (*DISPLAYS, *plots.TRAINING, *PENALTIES) if name in names}
+    labels = {name: display.label for name, display in displays.items() if display}
+    if not labels:
         return b""
-    rows = -(-len(shown) // COLUMNS)
+    rows = -(-len(labels) // COLUMNS)
     figure = plots.new_figure(4.2 * COLUMNS, 3.2 * rows + 0.4)
     axes = figure.subplots(rows, COLUMNS, squeeze=False).reshape(-1)
-    for (name, words), axis in zip(shown.items(), axes, strict=False):
-        drawn: list[float] = []
+    for (name, text), axis in zip(labels.items(), axes, strict=False):
+        plotted: list[float] = []
         handles = []
         for color, setting in zip(colors(len(settings)), settings, strict=True):
             members = [histories[member] for member in setting.names]
-            handle, numbers = _curve(axis, members, name, color=color, thin=len(histories) <= MEMBER_LINES)
-            ended = f" ({setting.diverged} of {len(members)} diverged)" if setting.diverged else ""
-            handle.set_label(plots.plain(setting.label) + ended)
+            handle, values = _curve(axis, members, name, color=color, thin=len(histories) <= MEMBER_LINES)
+            diverged = f" ({setting.diverged} of {len(members)} diverged)" if setting.diverged else ""
+            handle.set_label(plots.plain(setting.label) + diverged)
             handles.append(handle)
-            drawn += numbers
-        _fit(axis, drawn)
-        axis.set(ylabel=textwrap.fill(words, LABEL), xlabel="step")
+            plotted += values
+        _set_range(axis, plotted)
+        axis.set(ylabel=textwrap.fill(text, LABEL), xlabel="step")
         axis.grid(alpha=0.3)
-    for axis in axes[len(shown) :]:
+    for axis in axes[len(labels) :]:
         axis.axis("off")
     _legend_below(figure, handles, width=130)
     return plots.figure_png(figure)
 
 
 def _curve(axis, members: list[History], name: str, *, color, thin: bool) -> tuple[Any, list[float]]:
-    """Draws one number of one setting; returns the line of its mean, and the numbers that have to be seen."""
+    """Draws one metric of one setting; returns the line of its mean, and the values that must be in range."""
     steps, band = mean_curve(members, name)
-    whole = np.where(band[:, 3] == len(members), band[:, 0], np.nan)
+    complete = np.where(band[:, 3] == len(members), band[:, 0], np.nan)
     style = {"color": color, "linewidth": 1.6}
-    marker = "o" if len(steps) < 2 else None  # a line through one point is none
+    marker = "o" if len(steps) < 2 else None  # a line through a single point is invisible
     axis.plot(steps, band[:, 0], ":", **style)
-    (handle,) = axis.plot(steps, whole, "-", marker=marker, **style)
+    (handle,) = axis.plot(steps, complete, "-", marker=marker, **style)
     axis.fill_between(steps, band[:, 1], band[:, 2], color=color, alpha=0.15, linewidth=0)
-    drawn = list(band[:, 0])
+    plotted = list(band[:, 0])
     for history in members:
         points = [(line["step"], line[name]) for line in history if line.get(name) is not None]
         if not points:
@@ -204,46 +207,46 @@ def _curve(axis, members: list[History], name: str, *, color, thin: bool) -> tup
         x, y = zip(*points, strict=True)
         if thin and len(members) > 1:
             axis.plot(x, y, "-", color=color, alpha=0.3, linewidth=0.6)
-            drawn += y
+            plotted += y
         if x[-1] < max(line["step"] for line in history if name in line):
             axis.plot([x[-1]], [y[-1]], "x", color=color, markersize=6)
-            drawn.append(y[-1])
-    return handle, drawn
+            plotted.append(y[-1])
+    return handle, plotted
 
 
 def mean_curve(members: list[History], name: str) -> tuple[np.ndarray, np.ndarray]:
-    """The mean over the runs that have a number, at each step where any has.
+    """The mean of a metric over the runs that have it, at each step where any has.
 
     Returns:
-      Steps [n], and [n, 4]: the mean, the ends of its interval (the mean itself under 3 runs), and how many runs.
+      Steps [n], and [n, 4]: mean, low and high end of its interval (the mean itself below 3 runs), number of runs.
     """
-    at: dict[int, list[float]] = {}
+    values: dict[int, list[float]] = {}
     for line in itertools.chain.from_iterable(members):
         if line.get(name) is not None:
-            at.setdefault(line["step"], []).append(line[name])
-    steps = sorted(at)
-    means = [mean_interval(at[step]) for step in steps]
+            values.setdefault(line["step"], []).append(line[name])
+    steps = sorted(values)
+    means = [mean_interval(values[step]) for step in steps]
     rows = [[m.mean, m.low, m.high, m.n] if m.n >= MIN_SEEDS else [m.mean, m.mean, m.mean, m.n] for m in means]
     return np.array(steps), np.array(rows, float).reshape(-1, 4)
 
 
-def _fit(axis, drawn: list[float]) -> None:
-    """A range in which lines are seen, whatever bands need: they are cut off."""
-    if plots.spans_orders(drawn):
+def _set_range(axis, values: list[float]) -> None:
+    """Sets the y range to show all values; wider bands are clipped."""
+    if plots.spans_orders(values):
         axis.set_yscale("log")
-        axis.set_ylim(min(drawn) / 1.3, max(drawn) * 1.3)
-    elif drawn:
-        margin = 0.06 * (max(drawn) - min(drawn)) or 0.06 * abs(drawn[0]) or 0.06
-        axis.set_ylim(min(drawn) - margin, max(drawn) + margin)
+        axis.set_ylim(min(values) / 1.3, max(values) * 1.3)
+    elif values:
+        margin = 0.06 * (max(values) - min(values)) or 0.06 * abs(values[0]) or 0.06
+        axis.set_ylim(min(values) - margin, max(values) + margin)
 
 
 # --- Samples ----------------------------------------------------------------------------------------------------------
 
 
 def samples(workdir: Path, settings: Sequence[Setting], metric: str | None) -> bytes:
-    """Samples of one run of each setting: of that with the median score, a diverged run being the worst.
+    """Samples of one run per setting, the one with the median score; diverged runs rank lowest.
 
-    Before them real examples, where all settings have the same.
+    Preceded by real examples if they are the same for all settings.
     """
     runs = [_median(setting, metric) for setting in settings]
     members = [workdir / "members" / setting.names[i] for setting, i in zip(settings, runs, strict=True)]
@@ -259,12 +262,12 @@ def samples(workdir: Path, settings: Sequence[Setting], metric: str | None) -> b
         axis.axis("off")
     if real:
         first = axes.pop(0)
-        _show(first, io.BytesIO(real))
+        _show_image(first, io.BytesIO(real))
         first.set_title("real data", fontsize=9)
         first.set(xticks=[], yticks=[])
     for axis, setting, i, member in zip(axes, settings, runs, members, strict=False):
         result = setting.results[i]
-        _draw(axis, member, result["steps"])
+        _draw_samples(axis, member, result["steps"])
         state = ", diverged" if result["diverged"] else ""
         axis.set_title(f"{plots.plain(setting.label)}\n(seed {result['seed']}{state})".replace(", ", "\n"), fontsize=9)
         axis.set(xticks=[], yticks=[], xlabel="", ylabel="")
@@ -272,7 +275,7 @@ def samples(workdir: Path, settings: Sequence[Setting], metric: str | None) -> b
 
 
 def _median(setting: Setting, metric: str | None) -> int:
-    """The place of the run in the middle, the better one of two."""
+    """The index of the median run; the better of the two middle ones."""
     sign = DISPLAYS[metric].direction if metric else 1
 
     def rank(i: int) -> float:
@@ -284,8 +287,8 @@ def _median(setting: Setting, metric: str | None) -> int:
     return ranked[len(ranked) // 2]
 
 
-def _draw(axis, member: Path, step: int) -> None:
-    """Draws points over their density, the picture of a run's images, or nothing."""
+def _draw_samples(axis, member: Path, step: int) -> None:
+    """Draws a run's points over their density or its image grid, if any."""
     arrays, picture = (member / "samples" / f"{step:09d}{kind}" for kind in (".npz", ".png"))
     config = from_json((member / CONFIG).read_text()) if arrays.is_file() else None
     if config and config.data.name.startswith("mixture:"):
@@ -293,11 +296,11 @@ def _draw(axis, member: Path, step: int) -> None:
             samples = np.nan_to_num(file["samples"])
         plots.draw_points(axis, samples, NAMED[config.data.name.removeprefix("mixture:")])
     elif picture.is_file():
-        _show(axis, picture)
+        _show_image(axis, picture)
     else:
         axis.text(0.5, 0.5, "no samples", ha="center", transform=axis.transAxes)
 
 
-def _show(axis, picture: Path | io.BytesIO) -> None:
+def _show_image(axis, picture: Path | io.BytesIO) -> None:
     with Image.open(picture) as file:
         axis.imshow(file, cmap="gray")

@@ -1,7 +1,7 @@
-"""What a member leaves in the sweep's work directory once it is finished: members/NAME/, the work directory of a run.
+"""Writes finished members to members/NAME/ in the sweep's work directory, each a work directory of a run.
 
-`jaxgan.load` opens it. Its metrics.jsonl has a line at each log point, null where a number is not finite or the member
-had diverged; samples/STEP.npz are the samples of the sweep's report.
+`jaxgan.load` opens it. Its metrics.jsonl has a line per log point, with null for values that are not finite and after
+divergence; samples/STEP.npz are the samples of the sweep's report.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from jaxgan.files import write_atomically
 from jaxgan.game.state import GanState
 from jaxgan.run import plots, workdir, writers
 from jaxgan.run.checkpoints import Checkpoints
-from jaxgan.run.scores import protocol_of, save_scores
+from jaxgan.run.scores import evaluation_protocol, save_scores
 from jaxgan.sweep import results
 from jaxgan.sweep.plan import Trial
 from jaxgan.sweep.program import Program
 
 # {"setting": {config field: value}, "seed": int, "final": {metric: number}, "best": {metric: number},
-#  "diverged": bool, "steps": int}. Final is what was measured at the member's last step, best at the evaluation with
-# the largest selection metric; of a member that diverged both are from before, and without scores where there was no
-# evaluation at that step.
+#  "diverged": bool, "steps": int}. "final" has the metrics at the member's last step, "best" those at the evaluation
+# with the highest selection metric; for a member that diverged, both are from before, and "final" has scores only if
+# it was evaluated at that step.
 Result = dict[str, Any]
 
 
-class Made(NamedTuple):
-    """What became of a member."""
+class FinishedMember(NamedTuple):
+    """Final state, log lines and samples of a member."""
 
     state: GanState  # NumPy arrays
     alive: bool
@@ -40,7 +40,7 @@ class Made(NamedTuple):
     samples: np.ndarray
 
 
-class Ended(NamedTuple):
+class PreviousEnd(NamedTuple):
     """A member at the end of a sweep of fewer steps."""
 
     step: int
@@ -48,49 +48,49 @@ class Ended(NamedTuple):
     lines: list[dict[str, Any]]
 
 
-def finish(directory: Path, trial: Trial, about: Program, made: Made) -> Result:
-    """Writes the work directory of a member that is at its end, and returns its result."""
-    place, step = directory / "members" / trial.name, int(made.state.step)
-    shutil.rmtree(place, ignore_errors=True)  # of a sweep that was stopped here, or of fewer steps
-    scored = [line for line in made.lines if line.get(SELECTION) is not None]
-    at_end = scores_of(about, scored[-1]) if scored and scored[-1]["step"] == step else {}
+def finish(sweep_directory: Path, trial: Trial, program: Program, member: FinishedMember) -> Result:
+    """Writes the work directory of a finished member, and returns its result."""
+    directory, step = sweep_directory / "members" / trial.name, int(member.state.step)
+    shutil.rmtree(directory, ignore_errors=True)  # of a sweep that was stopped here, or of fewer steps
+    scored = [line for line in member.lines if line.get(SELECTION) is not None]
+    at_end = scores_in(program, scored[-1]) if scored and scored[-1]["step"] == step else {}
     with (
-        workdir.claim(place),
-        Checkpoints(place / "checkpoints", keep=1, best_key=SELECTION) as checkpoints,
+        workdir.claim(directory),
+        Checkpoints(directory / "checkpoints", keep=1, best_key=SELECTION) as checkpoints,
     ):
-        source = results.source_in(directory, trial.config)
-        workdir.record(place, trial.config, about.facts | {"initialized_from": source})
-        checkpoints.save(step, made.state, metrics=at_end)
-        writers.write_record(place, made.lines)
+        source = results.read_warm_start(sweep_directory, trial.config)
+        workdir.record(directory, trial.config, program.facts | {"initialized_from": source})
+        checkpoints.save(step, member.state, metrics=at_end)
+        writers.write_finished_run(directory, member.lines)
         if scored:
-            protocol = protocol_of(trial.config, about.gan, about.dataset)
-            save_scores(place, scored[-1]["step"], scores_of(about, scored[-1]), protocol)
-        draw(place, trial, about, made)
-    return result_of(trial, made)
+            protocol = evaluation_protocol(trial.config, program.gan, program.dataset)
+            save_scores(directory, scored[-1]["step"], scores_in(program, scored[-1]), protocol)
+        save_samples(directory, trial, program, member)
+    return result_of(trial, member)
 
 
-def scores_of(about: Program, line: dict[str, Any]) -> dict[str, float]:
-    """The numbers of a line that evaluation measured."""
-    trained = {"step", *about.sums}
-    return {name: number for name, number in line.items() if name not in trained and number is not None}
+def scores_in(program: Program, line: dict[str, Any]) -> dict[str, float]:
+    """The evaluation scores in a log line."""
+    training_metrics = {"step", *program.sums}
+    return {name: value for name, value in line.items() if name not in training_metrics and value is not None}
 
 
-def draw(place: Path, trial: Trial, about: Program, made: Made) -> None:
-    """Writes the samples, as numbers and as a picture, real examples beside them, and the curves."""
-    packed, step, classes = io.BytesIO(), int(made.state.step), about.gan.num_classes
-    np.savez_compressed(packed, samples=made.samples)
-    write_atomically(place / "samples" / f"{step:09d}.npz", packed.getvalue())
-    names = about.dataset.class_names
-    plots.save_samples(place / "samples" / f"{step:09d}.png", trial.config, made.samples, classes, names)
-    if made.samples.ndim == 4:
-        plots.save_png(place / "samples" / plots.REAL, plots.real_grid(trial.config, about.dataset, classes))
-    plots.curves(place / "curves.png", made.lines, trial.config)
+def save_samples(directory: Path, trial: Trial, program: Program, member: FinishedMember) -> None:
+    """Writes samples as arrays and as a picture, real examples for comparison, and the training curves."""
+    packed, step, classes = io.BytesIO(), int(member.state.step), program.gan.num_classes
+    np.savez_compressed(packed, samples=member.samples)
+    write_atomically(directory / "samples" / f"{step:09d}.npz", packed.getvalue())
+    names = program.dataset.class_names
+    plots.save_samples(directory / "samples" / f"{step:09d}.png", trial.config, member.samples, classes, names)
+    if member.samples.ndim == 4:
+        plots.save_png(directory / "samples" / plots.REAL, plots.real_grid(trial.config, program.dataset, classes))
+    plots.save_curves(directory / "curves.png", member.lines, trial.config)
 
 
-def result_of(trial: Trial, made: Made) -> Result:
+def result_of(trial: Trial, member: FinishedMember) -> Result:
     """The member's line of results.jsonl."""
-    step = int(made.state.step)
-    lines = [{name: x for name, x in line.items() if x is not None} for line in made.lines]
+    step = int(member.state.step)
+    lines = [{name: x for name, x in line.items() if x is not None} for line in member.lines]
     best = max((line for line in lines if SELECTION in line), key=lambda line: line[SELECTION], default={})
     last = next((line for line in lines if line["step"] == step), {})
     return {
@@ -98,26 +98,29 @@ def result_of(trial: Trial, made: Made) -> Result:
         "seed": trial.config.seed,
         "final": {name: x for name, x in last.items() if name != "step"},
         "best": best,
-        "diverged": not made.alive,
+        "diverged": not member.alive,
         "steps": step,
     }
 
 
-def ended(directory: Path, trials: Sequence[Trial], like: GanState) -> list[Ended] | None:
-    """The members at the end of a sweep of fewer steps; None where they have not begun.
+def load_previous_ends(sweep_directory: Path, trials: Sequence[Trial], target: GanState) -> list[PreviousEnd] | None:
+    """Loads the members at the end of a sweep of fewer steps; None if there was none.
+
+    Args:
+      target: shapes and dtypes of a member's state.
 
     Raises:
       UserError: a member's work directory is damaged.
     """
-    found = []
+    ends = []
     for trial in trials:
-        place = directory / "members" / trial.name
-        if not (place / workdir.CONFIG).exists():
+        directory = sweep_directory / "members" / trial.name
+        if not (directory / workdir.CONFIG).exists():
             return None
-        with Checkpoints(place / "checkpoints", keep=1, best_key=SELECTION) as checkpoints:
-            saved = checkpoints.restore(like)
+        with Checkpoints(directory / "checkpoints", keep=1, best_key=SELECTION) as checkpoints:
+            saved = checkpoints.restore(target)
         if saved is None:
             return None
-        lines = [line for line in writers.read_metrics(place) if line["step"] <= saved[0]]
-        found.append(Ended(saved[0], saved[1], lines))
-    return found if len({end.step for end in found}) == 1 else None
+        lines = [line for line in writers.read_metrics(directory) if line["step"] <= saved[0]]
+        ends.append(PreviousEnd(saved[0], saved[1], lines))
+    return ends if len({end.step for end in ends}) == 1 else None

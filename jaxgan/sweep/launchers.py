@@ -1,7 +1,7 @@
-"""Where the chunks of a sweep are trained: here, on a Ray cluster, or by SLURM. The files are the same.
+"""Trains the chunks of a sweep in this process, on a Ray cluster, or with SLURM; the resulting files are the same.
 
-Tasks write in the sweep's work directory, so all machines have to see it under the same path. They hand their results
-to the launching process, which alone writes results.jsonl. A task that fails does not end the others.
+Tasks write to the sweep's work directory, which must have the same path on all machines. They return their results to
+the launching process, which alone writes results.jsonl. A failed task does not stop the others.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from jaxgan.sweep.plan import Trial
 
 Chunk = list[Trial]
 Outcome = list[dict] | UserError  # the result of each member, or why there is none
-Finished = Iterator[tuple[Chunk, Outcome]]
+Outcomes = Iterator[tuple[Chunk, Outcome]]
 
-POLL_SECONDS = 0.5  # between looks at tasks and at signals
-SAVING_SECONDS = 30.0  # that tasks get to save what they resume from
+POLL_SECONDS = 0.5  # interval for checking tasks and signals
+SAVING_SECONDS = 30.0  # time for cancelled tasks to save their checkpoints
 
 
 class Launcher(NamedTuple):
-    slots: int  # tasks that run at a time; a program's members are cut into at least so many chunks
-    # (the sweep's work directory, chunks, signals received) -> outcomes; raises chunk.Stopped where a signal came
-    run: Callable[[Path, list[Chunk], list[int]], Finished]
+    slots: int  # concurrent tasks; the members of a program are split into at least this many chunks
+    # (the sweep's work directory, chunks, signals received) -> outcomes; raises chunk.Stopped after a signal
+    run: Callable[[Path, list[Chunk], list[int]], Outcomes]
 
 
-def find(name: str, ray_address: str) -> Launcher:
+def get_launcher(name: str, ray_address: str) -> Launcher:
     """The launcher 'local', 'ray' or 'slurm'.
 
     Raises:
-      UserError: what it needs is not installed, or not reached.
+      UserError: its package is not installed, or its cluster cannot be reached.
     """
     return {"local": local, "ray": lambda: ray(ray_address), "slurm": slurm}[name]()
 
@@ -48,7 +48,7 @@ def local() -> Launcher:
 
     devices.use_threads(0)
 
-    def run(workdir: Path, chunks: list[Chunk], signals: list[int]) -> Finished:
+    def run(workdir: Path, chunks: list[Chunk], signals: list[int]) -> Outcomes:
         for number, chunk in enumerate(chunks, 1):
             print(f"chunk {number} of {len(chunks)}: {len(chunk)} members", flush=True)
             yield chunk, _train(workdir, chunk, signals)
@@ -57,7 +57,7 @@ def local() -> Launcher:
 
 
 def _train(workdir: Path, chunk: Chunk, signals: list[int]) -> Outcome:
-    """Trains a chunk here; what goes wrong is one sentence, and does not concern other chunks."""
+    """Trains a chunk in this process; errors are returned as UserError, so that other chunks can continue."""
     from jaxgan.sweep.chunk import Stopped, train
 
     try:
@@ -69,7 +69,7 @@ def _train(workdir: Path, chunk: Chunk, signals: list[int]) -> Outcome:
 
 
 def _task(threads: int, workdir: Path, chunk: Chunk) -> Outcome:
-    """Trains a chunk in a process of its own, on all accelerators that it sees or `threads` CPU cores (0 = all)."""
+    """Trains a chunk in a separate process, on all visible accelerators or `threads` CPU cores (0 = all)."""
     from jaxgan.sweep import devices
     from jaxgan.sweep.chunk import Stopped
 
@@ -82,7 +82,7 @@ def _task(threads: int, workdir: Path, chunk: Chunk) -> Outcome:
 
 
 def ray(address: str) -> Launcher:
-    """A chunk per task, on one GPU each if the cluster has any, else on one CPU core.
+    """One chunk per task, on one GPU each if the cluster has any, otherwise on one CPU core.
 
     Args:
       address: of the cluster, such as 'auto' or HOST:PORT; '' starts Ray on this machine.
@@ -96,20 +96,20 @@ def ray(address: str) -> Launcher:
         raise UserError("--launcher=ray needs Ray: pip install 'jaxgan[ray]'.") from None
     try:
         host, _, port = address.removeprefix("ray://").rpartition(":")
-        if host:  # Ray itself would try for minutes
+        if host:  # Ray itself would retry for minutes
             socket.create_connection((host, int(port)), timeout=5).close()
-        here = {"env_vars": {"PYTHONPATH": os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")])}}
-        ray.init(address or "local", runtime_env=here, log_to_driver=False, logging_level="ERROR")
+        runtime_env = {"env_vars": {"PYTHONPATH": os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")])}}
+        ray.init(address or "local", runtime_env=runtime_env, log_to_driver=False, logging_level="ERROR")
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(
             f"there is no Ray at --ray_address={address or 'local'} ({_line(error)}); start it with "
             f"`ray start --head`, or leave the address out."
         ) from None
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # this process needs no GPU that a task may get
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # leave GPU memory to the tasks
     resources = ray.cluster_resources()
     kind = "GPU" if resources.get("GPU") else "CPU"
 
-    def run(workdir: Path, chunks: list[Chunk], signals: list[int]) -> Finished:
+    def run(workdir: Path, chunks: list[Chunk], signals: list[int]) -> Outcomes:
         task = ray.remote(_task).options(num_cpus=1, num_gpus=int(kind == "GPU"), max_retries=0)
         pending = {task.remote(1, workdir.absolute(), chunk): chunk for chunk in chunks}
         try:
@@ -129,13 +129,13 @@ def ray(address: str) -> Launcher:
 
 
 def slurm(cluster: str = "slurm") -> Launcher:
-    """A chunk per job, on all the devices that a job gets.
+    """One chunk per job, on all devices of the job.
 
-    What a job asks for is set with sbatch's own variables, such as SBATCH_PARTITION, SBATCH_ACCOUNT, SBATCH_TIMELIMIT
-    and SBATCH_GRES=gpu:1, which sbatch prefers to what is asked for here: a day.
+    Resources are set with sbatch's own variables, such as SBATCH_PARTITION, SBATCH_ACCOUNT, SBATCH_TIMELIMIT and
+    SBATCH_GRES=gpu:1, which override the default time limit of one day.
 
     Args:
-      cluster: of submitit: 'slurm', or 'local' for processes on this machine.
+      cluster: submitit's cluster: 'slurm', or 'local' for processes on this machine.
 
     Raises:
       UserError: submitit is not installed, or there is no sbatch.
@@ -147,7 +147,7 @@ def slurm(cluster: str = "slurm") -> Launcher:
     if cluster == "slurm" and not shutil.which("sbatch"):
         raise UserError("--launcher=slurm finds no sbatch here; call it on a login node of the cluster.")
 
-    def run(workdir: Path, chunks: list[Chunk], signals: list[int]) -> Finished:
+    def run(workdir: Path, chunks: list[Chunk], signals: list[int]) -> Outcomes:
         executor = submitit.AutoExecutor(workdir / "slurm", cluster=cluster)
         executor.update_parameters(name="jaxgan", timeout_min=24 * 60)
         with executor.batch():
@@ -159,7 +159,7 @@ def slurm(cluster: str = "slurm") -> Launcher:
                 for job in [job for job in pending if job.done()]:
                     yield pending.pop(job), _outcome(job.result)
                 time.sleep(POLL_SECONDS)
-        finally:  # else they would train on, and nobody would take their results
+        finally:  # cancel running jobs: their results would be lost
             for job in pending:
                 job.cancel(check=False)
 
@@ -167,7 +167,7 @@ def slurm(cluster: str = "slurm") -> Launcher:
 
 
 def _check(signals: list[int]) -> None:
-    """Raises Stopped where a signal came: tasks are cancelled, and save what they resume from."""
+    """Raises Stopped after a signal; tasks are then cancelled and save their checkpoints."""
     from jaxgan.sweep.chunk import Stopped
 
     if signals:
@@ -175,10 +175,10 @@ def _check(signals: list[int]) -> None:
 
 
 def _outcome(result: Callable[[], Any]) -> Outcome:
-    """What a task returned, or why it died."""
+    """The result of a task, or why it died."""
     try:
         return result()
-    except Exception as error:  # the engine's own: the task's process was killed, or lost
+    except Exception as error:  # raised by the launcher: the task's process was killed or lost
         return UserError(f"its task died ({_line(error)}); see the logs of the launcher.")
 
 

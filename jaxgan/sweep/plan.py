@@ -1,4 +1,4 @@
-"""What a sweep will train: its settings, the members they make, and the programs that those share."""
+"""The plan of a sweep: its settings, its members, and how members are grouped into programs and chunks."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ def product(*sweeps: Sweep) -> Sweep:
 
 
 def zipped(*sweeps: Sweep) -> Sweep:
-    """The first settings of all sweeps together, the second ones together, ...
+    """Merges the first settings of all sweeps, the second ones, and so on.
 
     Raises:
       UserError: sweeps of different lengths.
     """
     lengths = [len(sweep) for sweep in sweeps]
     if len(set(lengths)) > 1:
-        raise UserError(f"zipped() takes sweeps of one length, not of {lengths}; use product() to cross them.")
+        raise UserError(f"zipped() takes sweeps of equal length, not of {lengths}; use product() to cross them.")
     return [_merged(settings) for settings in zip(*sweeps, strict=True)]
 
 
 def chain(*sweeps: Sweep) -> Sweep:
-    """The settings of one sweep after those of the other."""
+    """The settings of all sweeps, one sweep after another."""
     return [setting for sweep in sweeps for setting in sweep]
 
 
@@ -63,19 +63,19 @@ def _merged(settings: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 class Trial(NamedTuple):
-    """A member of a sweep before it is trained."""
+    """A member of a sweep: one setting with one seed."""
 
     name: str  # of its work directory
-    setting: dict[str, Any]  # as the sweep file gave it, without the seed
+    setting: dict[str, Any]  # from the sweep file, without the seed
     config: ConfigDict
 
 
 def trials(base: ConfigDict, sweep: Sweep) -> list[Trial]:
-    """The members of a sweep, checked.
+    """Validates a sweep and returns its members.
 
     Raises:
-      UserError: no settings, an unknown field or one of a choice that is not made, a value that it cannot have, or two
-        settings that make the same run.
+      UserError: no settings, an unknown or inapplicable field, an invalid value, or two settings with the same
+        configuration.
     """
     if not isinstance(sweep, list) or not all(isinstance(setting, dict) for setting in sweep):
         raise UserError("get_sweep() must return a list of {config field: value}; see jaxgan/sweep/plan.py.")
@@ -83,29 +83,29 @@ def trials(base: ConfigDict, sweep: Sweep) -> list[Trial]:
         raise UserError("the sweep has no settings; get_sweep() must return at least one.")
     sweep = [{key: _plain(value) for key, value in setting.items()} for setting in sweep]
     varied = varying(sweep)
-    found: list[Trial] = []
-    seen: dict[str, int] = {}
+    members: list[Trial] = []
+    numbers: dict[str, int] = {}  # of the settings, by configuration
     for number, setting in enumerate(sweep):
-        with naming(setting):
+        with setting_in_errors(setting):
             config = update(base, setting)
             validate(config)
             if config.train.on_divergence != "stop":
-                raise UserError("a member that diverges is frozen; leave train.on_divergence=stop.")
+                raise UserError("members that diverge are frozen; leave train.on_divergence=stop.")
             if config.distributed.enabled:
-                raise UserError("the members of a sweep are not spread over hosts; leave distributed.enabled=False.")
+                raise UserError("members of a sweep are not distributed over hosts; leave distributed.enabled=False.")
         identity = json.dumps(flatten(config), sort_keys=True)
-        if identity in seen:
-            raise UserError(f"settings {seen[identity]} and {number} are the same: {setting}; drop one.")
-        seen[identity] = number
+        if identity in numbers:
+            raise UserError(f"settings {numbers[identity]} and {number} are the same: {setting}; drop one.")
+        numbers[identity] = number
         label = "-".join(f"{key.rpartition('.')[2]}={setting[key]}" for key in varied if key in setting)
         name = f"{number:03d}-{re.sub(r'[^A-Za-z0-9.=-]+', '_', label)[:80]}".rstrip("-")
-        found.append(Trial(name, {key: value for key, value in setting.items() if key != "seed"}, config))
-    return found
+        members.append(Trial(name, {key: value for key, value in setting.items() if key != "seed"}, config))
+    return members
 
 
 @contextmanager
-def naming(setting: dict[str, Any]) -> Iterator[None]:
-    """Begins the sentence of a UserError with the setting that it is about."""
+def setting_in_errors(setting: dict[str, Any]) -> Iterator[None]:
+    """Prefixes a UserError with the setting that caused it."""
     try:
         yield
     except UserError as error:
@@ -113,24 +113,24 @@ def naming(setting: dict[str, Any]) -> Iterator[None]:
 
 
 def _plain(value: Any) -> Any:
-    """A NumPy number or array as the Python number or list that it is."""
+    """Converts NumPy numbers and arrays to Python numbers and lists."""
     return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
 
 
 def varying(sweep: Sweep) -> list[str]:
-    """The fields that the settings of a sweep differ in, in the order of their appearance."""
+    """The fields in which the settings of a sweep differ, in order of appearance."""
     keys = dict.fromkeys(key for setting in sweep for key in setting)
     values = {key: {json.dumps(setting.get(key)) for setting in sweep} for key in keys}
     return [key for key in keys if len(values[key]) > 1]
 
 
 def program_key(trial: Trial) -> str:
-    """The same for all trials that differ in traced numbers only: one compiled program trains them."""
+    """A key shared by trials that differ in traced hyperparameters only: one compiled program trains them."""
     return fingerprint(static(trial.config))
 
 
 def group_by(trials: Iterable[Trial], key: Callable[[Trial], Any]) -> list[list[Trial]]:
-    """The trials with the same key together, in the order of their appearance."""
+    """Groups trials by key, in order of appearance."""
     groups: dict[Any, list[Trial]] = {}
     for trial in trials:
         groups.setdefault(key(trial), []).append(trial)
@@ -138,6 +138,6 @@ def group_by(trials: Iterable[Trial], key: Callable[[Trial], Any]) -> list[list[
 
 
 def split(group: Sequence[Trial], count: int) -> list[list[Trial]]:
-    """`count` chunks, as even as possible."""
+    """Splits a group into `count` chunks as evenly as possible."""
     cuts = [len(group) * i // count for i in range(count + 1)]
     return [list(group[a:b]) for a, b in itertools.pairwise(cuts)]

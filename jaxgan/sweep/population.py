@@ -1,7 +1,7 @@
-"""A population: independent GANs, its members, that one compiled program trains.
+"""A population: independent GANs (members) trained by one compiled program.
 
-Members share shapes, k and data, and differ in the traced numbers (`hparams.py`), the seed among them. Pure functions
-of one member, which `devices.map_members` maps over all of them.
+Members share shapes, k and data, and differ in traced hyperparameters (`hparams.py`), including the seed. The functions
+here are pure functions of one member, which `devices.MemberMap` maps over the population.
 """
 
 from __future__ import annotations
@@ -20,30 +20,29 @@ from jaxgan.game.gan import Gan
 from jaxgan.game.hparams import HParams, traced
 from jaxgan.game.state import GanState, all_finite
 
-Sums = dict[str, jax.Array]  # of the metrics of the steps since the last line of metrics.jsonl
+Sums = dict[str, jax.Array]  # metric sums since the last line of metrics.jsonl
 
 
 class Member(NamedTuple):
     """One GAN of a population.
 
-    Whether a member is still finite is asked at lines of metrics.jsonl alone, so it does not depend on where the steps
-    between them are cut.
+    Divergence is checked only at log lines, so it does not depend on how the steps between them are dispatched.
     """
 
     state: GanState
     sums: Sums
-    kept: GanState  # the state at the last line at which all was finite
-    alive: jax.Array  # bool; a member that has diverged stays as it was at that line
+    kept: GanState  # the state at the last log line at which everything was finite (name as in checkpoints)
+    alive: jax.Array  # bool; a diverged member stays at `kept`
 
 
-def stacked(configs: Sequence[ConfigDict]) -> HParams:
-    """The traced numbers of a population: {config field: [members]}."""
+def stack_hparams(configs: Sequence[ConfigDict]) -> HParams:
+    """The traced hyperparameters of a population: {config field: [members]}."""
     members = [traced(config) for config in configs]
     return {key: np.stack([hparams[key] for hparams in members]) for key in members[0]}
 
 
-def begin(state: GanState, sums: Sums) -> Member:
-    """A member at its first step, or at the step that an earlier sweep ended at.
+def init_member(state: GanState, sums: Sums) -> Member:
+    """A member at step 0, or at the end of an earlier sweep.
 
     Args:
       sums: zeros.
@@ -51,28 +50,25 @@ def begin(state: GanState, sums: Sums) -> Member:
     return Member(state, sums, jax.tree.map(jnp.copy, state), jnp.ones((), bool))
 
 
-def make_advance(gan: Gan, skip: bool) -> Callable[..., tuple[GanState, Sums]]:
-    """(hparams, state, sums, alive, data, n) -> the state after `n` iterations, and the sums with their metrics.
+def make_run_steps(gan: Gan, skip_dead: bool) -> Callable[..., tuple[GanState, Sums]]:
+    """Returns (hparams, state, sums, alive, data, n) -> (state after n iterations, sums plus their metrics).
 
     Args:
-      skip: a member that is not alive makes no step; otherwise its steps are computed and discarded by `close_line`,
-        which is free where members run side by side.
+      skip_dead: diverged members make no steps; otherwise their steps are computed and discarded by `end_log_interval`,
+        which is free under vmap.
     """
 
-    def advance(hparams: HParams, state: GanState, sums: Sums, alive: jax.Array, data: TrainingSet, n: jax.Array):
-        n = jnp.where(alive, n, jnp.zeros_like(n)) if skip else n
+    def run_steps(hparams: HParams, state: GanState, sums: Sums, alive: jax.Array, data: TrainingSet, n: jax.Array):
+        n = jnp.where(alive, n, jnp.zeros_like(n)) if skip_dead else n
         return accumulate_steps(gan, hparams, state, data, sums=sums, n=n)
 
-    return advance
+    return run_steps
 
 
-def close_line(
-    state: GanState, sums: Sums, kept: GanState, alive: jax.Array
+def end_log_interval(
+    state: GanState, sums: Sums, last_finite: GanState, alive: jax.Array
 ) -> tuple[GanState, Sums, GanState, jax.Array]:
-    """What a member goes on from after a line: all of `Member`.
-
-    Where a metric or a number of the state is not finite, the member goes back to `kept` for good.
-    """
+    """The fields of `Member` after a log line; a non-finite member is rolled back to `last_finite` and frozen."""
     alive = alive & all_finite(state) & all_finite(sums)
-    state = jax.tree.map(lambda new, old: jnp.where(alive, new, old), state, kept)
+    state = jax.tree.map(lambda new, old: jnp.where(alive, new, old), state, last_finite)
     return state, jax.tree.map(jnp.zeros_like, sums), jax.tree.map(jnp.copy, state), alive

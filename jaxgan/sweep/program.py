@@ -1,4 +1,4 @@
-"""What the members of a group share: the data, the game, and its functions, each compiled once."""
+"""The data, the game and the compiled functions that a group of members shares."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from jaxgan.algorithm1 import zero_metrics
 from jaxgan.data import Dataset
 from jaxgan.evaluation.evaluator import make_measure
 from jaxgan.evaluation.players import make_player_inputs
-from jaxgan.evaluation.samples import evaluation_labels, sample_stream
+from jaxgan.evaluation.samples import evaluation_labels
 from jaxgan.game.batches import TrainingSet
 from jaxgan.game.build import build_for, data_spec
 from jaxgan.game.gan import Gan
@@ -23,44 +23,44 @@ from jaxgan.game.state import GanState, run_stream
 from jaxgan.run import warm_start, workdir
 from jaxgan.run.plots import row_classes
 from jaxgan.sweep import population
-from jaxgan.sweep.devices import MemberMap, Population, replicate, shard, take_turns
-from jaxgan.sweep.plan import Trial, naming, program_key
+from jaxgan.sweep.devices import MemberMap, Population, is_sequential, replicate, shard
+from jaxgan.sweep.plan import Trial, program_key, setting_in_errors
 from jaxgan.sweep.population import Member
 from jaxgan.train import training_set
 
-POINTS, IMAGES = 1000, 100  # samples that a member leaves for the report, of a mixture or of images
+POINTS, IMAGES = 1000, 100  # samples per member for the report, of mixtures and of images
 
 
 class Program(NamedTuple):
-    """The functions are of populations (`devices.py`), and compiled on first use."""
+    """Functions of populations (`devices.py`), compiled on first use."""
 
     dataset: Dataset
     gan: Gan
-    facts: dict[str, Any]  # of run.json, but for the checkpoint that a member began from
-    sums: dict[str, np.ndarray]  # of no steps, for one member
-    start: MemberMap  # (hparams, sums) -> Member
+    facts: dict[str, Any]  # of run.json, without the checkpoint a member was initialized from
+    sums: dict[str, np.ndarray]  # zeros, for one member
+    init: MemberMap  # (hparams, sums) -> Member
     resume: MemberMap  # (state, sums) -> Member
-    advance: MemberMap  # (hparams, state, sums, alive, TrainingSet, n) -> (state, sums)
-    close_line: MemberMap  # (state, sums, kept, alive) -> Member's parts
-    draw_scored: MemberMap  # (hparams, state) -> samples that are measured
-    draw_shown: MemberMap  # (hparams, state) -> samples that are kept
-    judge: Callable[..., Population]  # (state, samples) -> what metrics need of the players
-    measure: Callable[..., dict[str, float]]  # of one member's samples, and of what its players are judged to be
+    run_steps: MemberMap  # (hparams, state, sums, alive, TrainingSet, n) -> (state, sums)
+    end_log_interval: MemberMap  # (state, sums, kept, alive) -> fields of Member
+    sample_for_evaluation: MemberMap  # (hparams, state) -> samples
+    sample_for_report: MemberMap  # (hparams, state) -> samples
+    discriminator_stats: Callable[..., Population]  # (state, samples) -> inputs of the metrics of the players
+    measure: Callable[..., dict[str, float]]  # (samples, None, discriminator stats) of one member -> scores
 
 
 _programs: dict[str, Program] = {}
 _datasets: dict[str, Dataset] = {}
 
 
-def program(trial: Trial) -> Program:
-    """The program that trains `trial` and all that differ from it in traced numbers only.
+def get_program(trial: Trial) -> Program:
+    """The program of `trial` and all trials that differ from it in traced hyperparameters only; cached.
 
     Raises:
-      UserError: the data cannot be read, or the setting does not fit them; the setting is named.
+      UserError: the data cannot be read, or the setting does not fit them; names the setting.
     """
     key = program_key(trial)
     if key not in _programs:
-        with naming(trial.setting):
+        with setting_in_errors(trial.setting):
             _programs[key] = _build(trial.config)
     return _programs[key]
 
@@ -68,64 +68,68 @@ def program(trial: Trial) -> Program:
 def _build(config: ConfigDict) -> Program:
     dataset = dataset_of(config)
     gan = build_for(config, dataset)
-    shown = IMAGES if dataset.mixture is None else POINTS
-    source = warm_start.source_of(config)
+    num_report = IMAGES if dataset.mixture is None else POINTS
+    report_labels = row_classes(num_report, gan.num_classes) if gan.num_classes else None
+    source = warm_start.source_checkpoint(config)
 
-    def start(hparams: HParams, sums: population.Sums) -> Member:
-        return population.begin(warm_start.initialize(config, gan.init(hparams), source), sums)
+    def init(hparams: HParams, sums: population.Sums) -> Member:
+        return population.init_member(warm_start.initialize(config, gan.init(hparams), source), sums)
 
-    def draws(name: str, count: int, y: np.ndarray | None = None) -> MemberMap:
-        def samples(hparams: HParams, state: GanState) -> jax.Array:
-            return sample_stream(gan, hparams, state, run_stream(hparams, name), count, y=y)
+    def make_sample(stream: str, count: int, y: np.ndarray | None = None) -> MemberMap:
+        def sample(hparams: HParams, state: GanState) -> jax.Array:
+            return sample_stream(gan, hparams, state, run_stream(hparams, stream), count, y=y)
 
-        return MemberMap(samples, num_mapped=2, side_by_side=False)
+        return MemberMap(sample, num_mapped=2, side_by_side=False)
 
     hparams = traced(config)
-    zeros = zero_metrics(gan, hparams, jax.eval_shape(gan.init, hparams), shapes_of(gan, dataset))
+    zeros = zero_metrics(gan, hparams, jax.eval_shape(gan.init, hparams), data_shapes(gan, dataset))
     return Program(
         dataset=dataset,
         gan=gan,
-        facts=workdir.facts_of(config, dataset, data_spec(config, dataset)),
+        facts=workdir.run_metadata(config, dataset, data_spec(config, dataset)),
         sums={name: np.asarray(zero) for name, zero in zeros.items()},
-        start=MemberMap(start, num_mapped=2),
-        resume=MemberMap(population.begin, num_mapped=2),
-        advance=MemberMap(population.make_advance(gan, take_turns()), num_mapped=4, num_shared=2, donate=(1,)),
-        close_line=MemberMap(population.close_line, num_mapped=4, donate=(0, 2)),
-        draw_scored=draws("evaluate", config.evaluate.samples, evaluation_labels(config, dataset)),
-        draw_shown=draws("sample", shown, row_classes(shown, gan.num_classes) if gan.num_classes else None),
-        judge=_judge(config, gan, dataset),
+        init=MemberMap(init, num_mapped=2),
+        resume=MemberMap(population.init_member, num_mapped=2),
+        run_steps=MemberMap(
+            population.make_run_steps(gan, skip_dead=is_sequential()), num_mapped=4, num_shared=2, donate=(1,)
+        ),
+        end_log_interval=MemberMap(population.end_log_interval, num_mapped=4, donate=(0, 2)),
+        sample_for_evaluation=make_sample("evaluate", config.evaluate.samples, evaluation_labels(config, dataset)),
+        sample_for_report=make_sample("sample", num_report, report_labels),
+        discriminator_stats=_discriminator_stats(config, gan, dataset),
         measure=make_measure(config, dataset),
     )
 
 
-def _judge(config: ConfigDict, gan: Gan, dataset: Dataset) -> Callable[..., Population]:
-    found = make_player_inputs(config, gan, dataset)
-    if found is None:
+def _discriminator_stats(config: ConfigDict, gan: Gan, dataset: Dataset) -> Callable[..., Population]:
+    judgement = make_player_inputs(config, gan, dataset)
+    if judgement is None:
         return lambda states, samples: [{}] * len(samples)
-    mapped, others = MemberMap(found[0], num_mapped=2, num_shared=1, side_by_side=False), replicate(found[1])
-    return lambda states, samples: mapped(states, samples, others)
+    function, shared = judgement
+    mapped, shared = MemberMap(function, num_mapped=2, num_shared=1, side_by_side=False), replicate(shared)
+    return lambda states, samples: mapped(states, samples, shared)
 
 
-def shapes_of(gan: Gan, dataset: Dataset) -> TrainingSet:
-    """The training set as the step takes it, without its numbers."""
+def data_shapes(gan: Gan, dataset: Dataset) -> TrainingSet:
+    """Shapes and dtypes of the training set that the step takes."""
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), training_set(gan, dataset))
 
 
 def dataset_of(config: ConfigDict) -> Dataset:
-    """The data of a configuration, read once."""
+    """The data set of a configuration; cached."""
     key = config.data.to_json()
     if key not in _datasets:
         _datasets[key] = data.load(config.data)
     return _datasets[key]
 
 
-def start_members(about: Program, configs: list[ConfigDict]) -> tuple[Population, Population]:
-    """The traced numbers of new members, and the members at step 0."""
+def init_members(program: Program, configs: list[ConfigDict]) -> tuple[Population, Population]:
+    """The traced hyperparameters of new members, and the members at step 0."""
     n = len(configs)
-    hparams = shard(population.stacked(configs), n)
-    return hparams, about.start(hparams, shard(zero_sums(about, n), n))
+    hparams = shard(population.stack_hparams(configs), n)
+    return hparams, program.init(hparams, shard(zero_sums(program, n), n))
 
 
-def zero_sums(about: Program, members: int) -> dict[str, np.ndarray]:
-    """The sums of no steps: {metric: [members]}."""
-    return {name: np.zeros((members, *zero.shape), zero.dtype) for name, zero in about.sums.items()}
+def zero_sums(program: Program, members: int) -> dict[str, np.ndarray]:
+    """Zero metric sums: {metric: [members]}."""
+    return {name: np.zeros((members, *zero.shape), zero.dtype) for name, zero in program.sums.items()}

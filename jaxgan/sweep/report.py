@@ -1,7 +1,7 @@
-"""The report of a sweep, written from the files in its work directory alone, whenever some of its runs are finished.
+"""The report of a sweep, written from the files in its work directory alone, at any time.
 
-report.md stands beside plots/; report.html holds everything and needs no network. Verdicts are those of
-`statistics.compare`; that of the table is by the metric that chooses best checkpoints, as its head says.
+report.md refers to plots/; report.html is self-contained. Verdicts are those of `statistics.compare`; the table shows
+those by the selection metric.
 """
 
 from __future__ import annotations
@@ -21,39 +21,39 @@ from jaxgan.sweep.settings import Setting, Swept, read_settings
 from jaxgan.sweep.statistics import BEST, MIN_SEEDS, SAME, UNKNOWN, WORSE, Verdict, compare, mean_interval
 
 CAPTIONS = {
-    "scores": "Last scores against what varies: runs (dots), their mean and 95% interval. A cross at the edge: how "
-    "many runs diverged; they are not in the mean.",
-    "curves": "Over training: each run (thin), the mean over runs and its 95% interval (band). A cross ends a run that "
-    "diverged; from there on the mean of the others is dotted.",
-    "samples": "Samples of one run of each setting: of that with the median last score; a diverged run is the worst.",
+    "scores": "Last scores against the varied fields: runs (dots), their mean and 95% interval. A cross at the edge "
+    "gives the number of diverged runs, which the mean excludes.",
+    "curves": "Training curves: each run (thin), the mean over runs and its 95% interval (band). A cross marks where a "
+    "run diverged; from there on the mean of the others is dotted.",
+    "samples": "Samples of one run per setting, the one with the median last score; diverged runs rank lowest.",
 }
 
 NOTE = (
-    "Last: at the last step. Best: at the evaluation with the best value of {selection}, which flatters. "
-    "[Brackets]: 95% Student t interval of the mean over runs. Equal seeds share initial weights, data order and z, so "
-    "settings are compared seed by seed; p is that a setting is as good as the best one, corrected for the choice "
-    "of the best among all settings, and worse means p ≤ 0.05: among identical settings at most 5% of sweeps "
-    "declare any worse. A diverged run counts as worse than every other; it is in no mean, and (4 of 5 runs) says so. "
+    "Last: at the last step. Best: at the evaluation with the best value of {selection}, which is optimistically "
+    "biased. [Brackets]: 95% Student t interval of the mean over runs. Equal seeds share initial weights, data order "
+    "and z, so settings are compared paired by seed; p tests that a setting is as good as the best one, corrected for "
+    "choosing the best among all settings, and worse means p ≤ 0.05: among identical settings at most 5% of sweeps "
+    "declare any worse. A diverged run counts as worse than every other; means exclude it, as (4 of 5 runs) indicates. "
     "Behind: the mean difference from the best over their common seeds, as if the two had been chosen beforehand."
 )
 
-LISTED = 3  # settings that a sentence names; the table has them all
+LISTED = 3  # maximum number of settings named in a sentence; the table lists all
 
 
 class Table(NamedTuple):
-    """Plain text."""
+    """A table of plain text."""
 
     head: list[str]
     rows: list[list[str]]
-    marks: list[str]  # a word a row: its verdict
+    marks: list[str]  # the verdict of each row
 
 
 class Parts(NamedTuple):
-    """What both files hold beside pictures."""
+    """The content of both files besides figures."""
 
     findings: list[str]
     scores: Table
-    note: str  # what is to know about the table of scores
+    note: str  # explains the table of scores
     others: Table  # scores by the other metrics
     runs: Table
 
@@ -61,7 +61,7 @@ class Parts(NamedTuple):
 def write(workdir: Path) -> None:
     """Writes report.md, report.html and plots/ from the results in `workdir`.
 
-    Another process that reports on the same sweep waits, so that the last report has the latest results.
+    Concurrent calls for the same sweep are serialized, so that the last report has the latest results.
 
     Raises:
       UserError: a file is damaged, or cannot be written.
@@ -72,11 +72,11 @@ def write(workdir: Path) -> None:
 
 def _write(workdir: Path) -> None:
     swept = read_settings(workdir)
-    verdicts = {name: judge(swept, name) for name in swept.metrics}
+    verdicts = {name: compare_settings(swept, name) for name in swept.metrics}
     sentences, table, runs = findings(swept, verdicts), score_table(swept, verdicts), run_table(swept)
     others = metric_table(swept)
     note = NOTE.format(selection=DISPLAYS[swept.selection].label if swept.selection else "the setting's own metric")
-    pictures = draw(workdir, swept)
+    pictures = make_figures(workdir, swept)
     for name, picture in pictures.items():
         write_atomically(workdir / "plots" / f"{name}.png", picture)
     page_parts = Parts(sentences, table, note, others, runs)
@@ -84,65 +84,67 @@ def _write(workdir: Path) -> None:
     write_atomically(workdir / "report.html", webpage(swept, page_parts, pictures))
 
 
-def draw(workdir: Path, swept: Swept) -> dict[str, bytes]:
-    """The pictures by name, those that have something to show."""
-    found = {}
+def make_figures(workdir: Path, swept: Swept) -> dict[str, bytes]:
+    """The figures by name, as PNG bytes; empty ones are left out."""
+    pictures = {}
     if swept.metrics and swept.fields:
-        found["scores"] = figures.scores(swept.fields, swept.settings, swept.metrics)
+        pictures["scores"] = figures.scores(swept.fields, swept.settings, swept.metrics)
     if swept.settings:
         names = [name for setting in swept.settings for name in setting.names]
         histories = {name: read_metrics(workdir / "members" / name) for name in names}
         if curves := figures.curves(swept.settings, histories):
-            found["curves"] = curves
-        found["samples"] = figures.samples(workdir, swept.settings, swept.selection)
-    return found
+            pictures["curves"] = curves
+        pictures["samples"] = figures.samples(workdir, swept.settings, swept.selection)
+    return pictures
 
 
 # --- Verdicts ---------------------------------------------------------------------------------------------------------
 
 
-def judge(swept: Swept, metric: str) -> list[Verdict]:
-    """A verdict a setting by the last value of one metric; all '' for one of which neither more nor less is better.
+def compare_settings(swept: Swept, metric: str) -> list[Verdict]:
+    """One verdict per setting by the final value of a metric; empty ones if the metric has no preferred direction.
 
     Means and differences are those of the metric times its sign: larger is better.
     """
     sign = DISPLAYS[metric].direction
     last = [setting.scores("final", metric) if sign else {} for setting in swept.settings]
     signed = [{seed: None if x is None else sign * x for seed, x in scores.items()} for scores in last]
-    return compare({str(place): scores for place, scores in enumerate(signed)})
+    return compare({str(i): scores for i, scores in enumerate(signed)})
 
 
 def findings(swept: Swept, verdicts: dict[str, list[Verdict]]) -> list[str]:
-    """The outcome: by the selection metric first, then a sentence for each other metric."""
-    found = []
+    """The outcome in sentences, one per metric, the selection metric first."""
+    sentences = []
     if swept.finished < swept.planned:
-        found.append(f"{swept.finished} of {swept.planned} runs are finished so far; what follows is of these.")
-    judged = [name for name in verdicts if any(v.verdict == BEST for v in verdicts[name])]
-    found += [_sentence(swept, name, verdicts[name]) for name in judged]
-    if swept.metrics and not judged:
-        found.append(_why_no_verdict(swept, verdicts))
+        sentences.append(
+            f"{swept.finished} of {swept.planned} runs are finished so far; the following is based on them."
+        )
+    compared = [name for name in verdicts if any(v.verdict == BEST for v in verdicts[name])]
+    sentences += [_sentence(swept, name, verdicts[name]) for name in compared]
+    if swept.metrics and not compared:
+        sentences.append(_why_no_verdict(swept, verdicts))
     if not swept.metrics and swept.settings:
-        found.append("No run that ended well has a score.")
-    found += cautions(swept)
+        sentences.append("No run has a score at its end.")
+    sentences += cautions(swept)
     if swept.diverged:
-        where = [
+        counts = [
             f"{setting.diverged} of {len(setting.results)} with {setting.label}"
             for setting in swept.settings
             if setting.diverged
         ]
-        found.append(f"{swept.diverged} of {swept.finished} runs diverged: {'; '.join(where)}.")
-    return found
+        sentences.append(f"{swept.diverged} of {swept.finished} runs diverged: {'; '.join(counts)}.")
+    return sentences
 
 
 def _sentence(swept: Swept, metric: str, verdicts: list[Verdict]) -> str:
-    words, digits, _ = DISPLAYS[metric]
-    named = list(zip(swept.settings, verdicts, strict=True))
-    best = next(setting for setting, verdict in named if verdict.verdict == BEST)
+    name, digits, _ = DISPLAYS[metric]
+    pairs = list(zip(swept.settings, verdicts, strict=True))
+    best = next(setting for setting, verdict in pairs if verdict.verdict == BEST)
     mean = mean_interval(list(best.scores("final", metric).values())).text(digits)
-    by = f"By {words}{' (the selection metric)' if metric == swept.selection else ''}"
-    same = [setting.label for setting, verdict in named if verdict.verdict == SAME]
-    if same and not any(verdict.verdict == WORSE for _, verdict in named):
-        p = min(verdict.p for _, verdict in named if verdict.verdict == SAME)
+    by = f"By {name}{' (the selection metric)' if metric == swept.selection else ''}"
+    same = [setting.label for setting, verdict in pairs if verdict.verdict == SAME]
+    if same and not any(verdict.verdict == WORSE for _, verdict in pairs):
+        p = min(verdict.p for _, verdict in pairs if verdict.verdict == SAME)
         return (
             f"{by}: no difference found between the {len(same) + 1} settings (p ≥ {p:.3f}); the best mean is that of "
             f"{best.label}, {mean}."
@@ -151,10 +153,10 @@ def _sentence(swept: Swept, metric: str, verdicts: list[Verdict]) -> str:
     if same:
         more = f" and {len(same) - LISTED} more" if len(same) > LISTED else ""
         parts.append(f"not distinguishable from it: {' | '.join(same[:LISTED])}{more}")
-    worse = [(setting, verdict) for setting, verdict in named if verdict.verdict == WORSE]
+    worse = [(setting, verdict) for setting, verdict in pairs if verdict.verdict == WORSE]
     if 0 < len(worse) <= LISTED:
-        told = [f"{setting.label} (by {_behind(v, digits)}, {_p(v.p)})" for setting, v in worse]
-        parts.append(f"worse: {' | '.join(told)}")
+        listed = [f"{setting.label} (by {_behind(v, digits)}, {_p(v.p)})" for setting, v in worse]
+        parts.append(f"worse: {' | '.join(listed)}")
     elif worse:
         means = [v.difference.mean for _, v in worse if v.difference and v.difference.n]
         span = f", by {min(means):.{digits}f} to {max(means):.{digits}f}" if means else ""
@@ -165,15 +167,12 @@ def _sentence(swept: Swept, metric: str, verdicts: list[Verdict]) -> str:
 def _why_no_verdict(swept: Swept, verdicts: dict[str, list[Verdict]]) -> str:
     if len(swept.settings) == 1:
         return "There is one setting, so there is nothing to compare."
-    shared = max((verdict.seeds for found in verdicts.values() for verdict in found), default=0)
-    return (
-        f"No verdict: a comparison needs at least {MIN_SEEDS} seeds that all settings have in common, and there "
-        f"{'is' if shared == 1 else 'are'} {shared}; add seeds."
-    )
+    shared = max((verdict.seeds for by_setting in verdicts.values() for verdict in by_setting), default=0)
+    return f"No verdict: the settings have {shared} seeds in common, and a comparison needs {MIN_SEEDS}; add seeds."
 
 
 def _behind(verdict: Verdict, digits: int) -> str:
-    """How far a setting is behind the best one."""
+    """The difference of a setting from the best one, with its interval."""
     difference = verdict.difference
     if difference is None or difference.n == 0:
         return "—"
@@ -189,14 +188,14 @@ def _p(p: float, *, at_most: bool = False) -> str:
 
 
 def score_table(swept: Swept, verdicts: dict[str, list[Verdict]]) -> Table:
-    """A row per setting, by the first metric alone, so that it fits a page; the selection metric, if any, is first."""
+    """One row per setting, with the first metric only, to fit a page; it is the selection metric, if any."""
     by = swept.selection if swept.selection in verdicts else None
     head = ["setting", *([f"verdict by {DISPLAYS[by].label}, last", "behind the best by"] if by else [])]
     head += ["runs", "diverged"]
     head += [f"{DISPLAYS[name].label}, {when}" for name in swept.metrics[:1] for when in ("last", "best")]
     rows, marks = [], []
-    for place, setting in enumerate(swept.settings):
-        verdict = verdicts[by][place] if by else None
+    for i, setting in enumerate(swept.settings):
+        verdict = verdicts[by][i] if by else None
         row = [setting.label]
         if by and verdict:
             p = f" ({_p(verdict.p)})" if verdict.verdict in (SAME, WORSE) else ""
@@ -209,7 +208,7 @@ def score_table(swept: Swept, verdicts: dict[str, list[Verdict]]) -> Table:
 
 
 def metric_table(swept: Swept) -> Table:
-    """A row per metric and setting, of the metrics that `score_table` leaves out."""
+    """One row per metric and setting, for the metrics that `score_table` omits."""
     rows = [
         [DISPLAYS[name].label, setting.label, _interval(setting, name, "final"), _interval(setting, name, "best")]
         for name in swept.metrics[1:]
@@ -224,7 +223,7 @@ def _interval(setting: Setting, metric: str, when: str) -> str:
 
 
 def run_table(swept: Swept) -> Table:
-    """A row a run."""
+    """One row per run."""
     head = ["run", "seed", "steps", "", *(f"{DISPLAYS[name].label}, last" for name in swept.metrics)]
     rows = []
     for setting in swept.settings:
@@ -234,7 +233,7 @@ def run_table(swept: Swept) -> Table:
                 "—" if x is None else f"{x:.{DISPLAYS[metric].digits}f}"
                 for metric, x in zip(swept.metrics, numbers, strict=True)
             ]
-            state = "diverged (scores of before)" if result["diverged"] else ""
+            state = "diverged (scores from before)" if result["diverged"] else ""
             rows.append([name, str(result["seed"]), str(result["steps"]), state, *cells])
     return Table(head, rows, [""] * len(rows))
 
@@ -242,19 +241,19 @@ def run_table(swept: Swept) -> Table:
 # --- Files ------------------------------------------------------------------------------------------------------------
 
 
-def markdown(swept: Swept, found: Parts, pictures: Sequence[str]) -> str:
+def markdown(swept: Swept, parts: Parts, pictures: Sequence[str]) -> str:
     """report.md."""
-    parts = [f"# {_inline(swept.title)}", swept.about, "\n".join(f"- {_inline(finding)}" for finding in found.findings)]
-    if found.scores.rows:
-        parts += [_markdown_table(found.scores), found.note]
-    if found.others.rows:
-        parts += ["## Other metrics", _markdown_table(found.others)]
-    parts += [f"![{name}](plots/{name}.png)\n\n{CAPTIONS[name]}" for name in pictures]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    blocks = [f"# {_inline(swept.title)}", swept.docstring, "\n".join(f"- {_inline(line)}" for line in parts.findings)]
+    if parts.scores.rows:
+        blocks += [_markdown_table(parts.scores), parts.note]
+    if parts.others.rows:
+        blocks += ["## Other metrics", _markdown_table(parts.others)]
+    blocks += [f"![{name}](plots/{name}.png)\n\n{CAPTIONS[name]}" for name in pictures]
+    return "\n\n".join(block for block in blocks if block) + "\n"
 
 
 def _inline(text: str) -> str:
-    """Text on one line of Markdown that is neither HTML nor a formula."""
+    """Text on one line of Markdown, with HTML and formulas escaped."""
     return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", " ".join(text.split())).replace("$", r"\$")
 
 
@@ -265,23 +264,23 @@ def _markdown_table(table: Table) -> str:
     return "\n".join(lines)
 
 
-def webpage(swept: Swept, found: Parts, pictures: dict[str, bytes]) -> bytes:
+def webpage(swept: Swept, parts: Parts, pictures: dict[str, bytes]) -> bytes:
     """report.html."""
     body = [
         f"<h1>{page.escape(swept.title)}</h1>",
-        f'<ul class="findings">{"".join(f"<li>{page.escape(sentence)}</li>" for sentence in found.findings)}</ul>',
+        f'<ul class="findings">{"".join(f"<li>{page.escape(sentence)}</li>" for sentence in parts.findings)}</ul>',
     ]
-    if (table := found.scores).rows:
+    if (table := parts.scores).rows:
         marks = [mark.replace(" ", "-") for mark in table.marks]
-        body += [page.table(table.head, table.rows, classes=marks), f'<p class="note">{page.escape(found.note)}</p>']
-    if found.others.rows:
-        every = page.table(found.others.head, found.others.rows)
-        body.append(f"<details><summary>Other metrics</summary>{every}</details>")
+        body += [page.table(table.head, table.rows, classes=marks), f'<p class="note">{page.escape(parts.note)}</p>']
+    if parts.others.rows:
+        others = page.table(parts.others.head, parts.others.rows)
+        body.append(f"<details><summary>Other metrics</summary>{others}</details>")
     titles = {"scores": "Scores", "curves": "Curves", "samples": "Samples"}
     body += [f"<h2>{titles[name]}</h2>{page.figure(picture, CAPTIONS[name])}" for name, picture in pictures.items()]
-    if found.runs.rows:
-        every = page.table(found.runs.head, found.runs.rows)
-        body.append(f"<details><summary>Every run ({swept.finished} of {swept.planned})</summary>{every}</details>")
-    if swept.about:
-        body.append(f"<h2>The question</h2>{page.paragraphs(swept.about)}")
+    if parts.runs.rows:
+        runs = page.table(parts.runs.head, parts.runs.rows)
+        body.append(f"<details><summary>All runs ({swept.finished} of {swept.planned})</summary>{runs}</details>")
+    if swept.docstring:
+        body.append(f"<h2>The question</h2>{page.paragraphs(swept.docstring)}")
     return page.page(swept.title, body)

@@ -1,4 +1,4 @@
-"""What the work directory of a sweep says: the fields that vary, and the settings with their runs."""
+"""Reads a sweep from its work directory: the fields that vary, and the settings with their runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from jaxgan.sweep.plan import varying
 
 
 class Field(NamedTuple):
-    """A field that varies, or several that have the same value in every setting."""
+    """A config field that varies, or several that always vary together."""
 
     keys: list[str]
     label: str
@@ -26,11 +26,11 @@ class Field(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """A setting and those of its runs that are finished."""
+    """A setting and its finished runs."""
 
     label: str
     setting: dict[str, Any]
-    names: list[str]  # of the members, one a seed
+    names: list[str]  # of the members, one per seed
     results: list[dict[str, Any]]  # lines of results.jsonl, of the same members
 
     def scores(self, when: str, metric: str) -> dict[int, float | None]:
@@ -46,15 +46,15 @@ class Setting(NamedTuple):
 
 
 class Swept(NamedTuple):
-    """A sweep, as far as its runs are finished."""
+    """The finished runs of a sweep."""
 
     title: str
-    about: str
+    docstring: str  # of the sweep file, without its first line
     planned: int  # runs
     fields: list[Field]
     settings: list[Setting]  # those with a finished run
-    selection: str | None  # the number by which all settings choose their best checkpoints; None if not by the same
-    metrics: list[str]  # of `metrics.DISPLAYS` those that were measured, `selection` first
+    selection: str | None  # the metric that selects the best checkpoints of all settings; None if they differ
+    metrics: list[str]  # those of `metrics.DISPLAYS` that were measured, `selection` first
 
     @property
     def finished(self) -> int:
@@ -66,65 +66,67 @@ class Swept(NamedTuple):
 
 
 def read_settings(workdir: Path) -> Swept:
-    """The sweep in `workdir`, of which any number of runs may be finished.
+    """Reads the sweep in `workdir`, whether or not all its runs are finished.
 
     Raises:
       UserError: a file is damaged.
     """
     sweep, lines = results.read_sweep(workdir), results.read(workdir)
     fields = varying_fields([member["setting"] for member in sweep["members"]])
-    found: dict[str, Setting] = {}
+    by_setting: dict[str, Setting] = {}
     for member in sweep["members"]:
-        line = lines.get(results.key(member["setting"], member["seed"]))
+        line = lines.get(results.result_key(member["setting"], member["seed"]))
         if line is None:
             continue
-        same = json.dumps(member["setting"], sort_keys=True)
-        setting = found.setdefault(same, Setting(label(fields, member["setting"]), member["setting"], [], []))
+        key = json.dumps(member["setting"], sort_keys=True)
+        setting = by_setting.setdefault(key, Setting(label(fields, member["setting"]), member["setting"], [], []))
         setting.names.append(member["name"])
         setting.results.append(line)
-    settings = list(found.values())
-    chosen = {_selection(workdir / "members" / setting.names[0]) for setting in settings}
-    by = chosen.pop() if len(chosen) == 1 else None
+    settings = list(by_setting.values())
+    selections = {_selection(workdir / "members" / setting.names[0]) for setting in settings}
+    common = selections.pop() if len(selections) == 1 else None
     metrics = [name for name in DISPLAYS if any(not_diverged(setting.scores("final", name)) for setting in settings)]
-    metrics.sort(key=lambda name: name != by)
-    title, _, about = sweep["about"].strip().partition("\n")
-    return Swept(title or sweep["name"], about.strip("\n"), len(sweep["members"]), fields, settings, by, metrics)
+    metrics.sort(key=lambda name: name != common)
+    title, _, docstring = sweep["about"].strip().partition("\n")
+    return Swept(
+        title or sweep["name"], docstring.strip("\n"), len(sweep["members"]), fields, settings, common, metrics
+    )
 
 
 def _selection(member: Path) -> str | None:
-    """The number that names the best checkpoint of a member."""
+    """The metric that selects the best checkpoint of a member."""
     path = member / CONFIG
     chosen = selection(from_json(path.read_text())) if path.is_file() else None
     return chosen[0] if chosen else None
 
 
 def not_diverged(scores: dict[int, float | None]) -> list[float]:
-    """The numbers of the runs that have one."""
+    """The scores of the runs that have one."""
     return [score for score in scores.values() if score is not None]
 
 
 def varying_fields(sweep: Sequence[dict[str, Any]]) -> list[Field]:
-    """What the settings of a sweep, seeds aside, differ in, each with the shortest label that is unique."""
-    alike: dict[str, list[str]] = {}
+    """The fields in which the settings of a sweep differ, except the seed, each with the shortest unique label."""
+    by_values: dict[str, list[str]] = {}
     for key in varying(list(sweep)):
         if key != "seed":
-            alike.setdefault(json.dumps([setting.get(key, "base") for setting in sweep]), []).append(key)
+            by_values.setdefault(json.dumps([setting.get(key, "base") for setting in sweep]), []).append(key)
 
     def last(key: str, parts: int) -> str:
         return ".".join(key.split(".")[-parts:])
 
-    heads = [keys[0] for keys in alike.values()]
+    heads = [keys[0] for keys in by_values.values()]
     parts = [
         next(n for n in range(1, 9) if sum(last(other, n) == last(key, n) for other in heads) == 1) for key in heads
     ]
-    return [Field(keys, last(keys[0], n)) for keys, n in zip(alike.values(), parts, strict=True)]
+    return [Field(keys, last(keys[0], n)) for keys, n in zip(by_values.values(), parts, strict=True)]
 
 
 def label(fields: Sequence[Field], setting: dict[str, Any]) -> str:
-    """'loss=minimax, d_steps=2'; 'base' where nothing varies."""
-    return ", ".join(f"{field.label}={word(field.value(setting))}" for field in fields) or "base"
+    """A label such as 'loss=minimax, d_steps=2'; 'base' if nothing varies."""
+    return ", ".join(f"{field.label}={format_value(field.value(setting))}" for field in fields) or "base"
 
 
-def word(value: Any) -> str:
-    """A value of a field as people write it."""
+def format_value(value: Any) -> str:
+    """A config value as readable text."""
     return f"{value:g}" if isinstance(value, float) else str(value)
