@@ -174,7 +174,12 @@ class Trained:
         """Examples as D sees them, float32 [n, *shape]: uint8 images decoded, other numbers as they are."""
         given = _array(x, "x")
         if given.shape[1:] != self.facts.shape:
-            raise UserError(f"D takes examples of shape {self.facts.shape}, not {given.shape[1:]}; reshape them.")
+            hint = "reshape them"  # which would scramble images whose channels come first
+            if given.shape == self.facts.shape:
+                hint = "give one example as x[None]"
+            elif len(self.facts.shape) == 3 and given.shape[1:] == (self.facts.shape[2], *self.facts.shape[:2]):
+                hint = "put channels last, x.transpose(0, 2, 3, 1)"
+            raise UserError(f"D takes examples of shape {self.facts.shape}, not {given.shape[1:]}; {hint}.")
         if len(self.facts.shape) != 3:
             return jnp.asarray(given, jnp.float32)
         if given.dtype == np.uint8:
@@ -380,7 +385,7 @@ def evaluate(workdir: Path, arguments: list[str], step: int | str | None = None)
     data_kl = data_class_kl(dataset, config.evaluate.samples)
     for sentence in alarms({name: x for name, x in numbers.items() if math.isfinite(x)}, data_kl=data_kl):
         print(sentence)
-    print(f"{time.perf_counter() - started:.1f} s")
+    print(f"evaluated in {time.perf_counter() - started:.1f} s")
     try:
         saved = save_scores(workdir, gan.step, numbers, protocol_of(config, gan.gan, dataset))
     except UserError as error:
