@@ -19,6 +19,10 @@ from pathlib import Path
 
 from jaxgan import errors
 
+# The modes that use a flag; the others refuse it.
+MODES_OF = {flag: ("sample",) for flag in ("samples", "seed", "label")}
+MODES_OF |= {"out": ("export",), "step": ("evaluate", "sample")}
+
 
 def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m jaxgan.main", description=__doc__, allow_abbrev=False,
@@ -28,8 +32,8 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--workdir", type=Path, help="output directory (default: runs/<config name>)")
     parser.add_argument("--mode", choices=["train", "evaluate", "sample", "export", "config"], default="train")
     parser.add_argument("--list", help="print the available choices and exit")
-    parser.add_argument("--samples", type=int, default=100, help="number of samples of --mode=sample (default: 100)")
-    parser.add_argument("--seed", type=int, default=0, help="random seed of --mode=sample (default: 0)")
+    parser.add_argument("--samples", type=int, help="number of samples of --mode=sample (default: 100)")
+    parser.add_argument("--seed", type=int, help="random seed of --mode=sample (default: 0)")
     parser.add_argument("--out", type=Path, help="output folder of --mode=export (default: DIR/export)")
     parser.add_argument("--label", help="number or name of the class that --mode=sample samples (default: all)")
     parser.add_argument("--step", help="step of the checkpoint to evaluate or sample, or best (default: the newest)")
@@ -41,6 +45,11 @@ def main() -> int:
     flags, changes = arguments().parse_known_args()
     if not flags.config and not flags.workdir and not flags.list:
         raise errors.UserError("give --config=NAME (--list=configs prints the names), or --workdir=DIR of a run.")
+    for flag, modes in MODES_OF.items():
+        if getattr(flags, flag) is not None and flags.mode not in modes:
+            right = " and ".join(f"--mode={mode}" for mode in modes)
+            right += " (training has --config.seed)" if flag == "seed" else ""
+            raise errors.UserError(f"--{flag} is for {right}, not for --mode={flags.mode}; leave it out.")
     workdir = flags.workdir or Path("runs", Path(flags.config or "").stem)
     if flags.list or flags.mode == "config":
         from jaxgan.config import catalog
@@ -51,8 +60,6 @@ def main() -> int:
         print("starting: importing JAX", flush=True)  # takes a second or more
         from jaxgan import train
 
-        if flags.step:
-            raise errors.UserError("--step is for --mode=evaluate and --mode=sample; training resumes from the newest.")
         return train.train(resolve(flags.config, workdir, changes), workdir)
 
     from jaxgan.run import trained
@@ -66,7 +73,8 @@ def main() -> int:
         from jaxgan.run import release
 
         return release.release(workdir, flags.out)
-    return trained.save_samples(workdir, flags.samples, flags.seed, flags.label, trained.parse_step(flags.step))
+    samples = 100 if flags.samples is None else flags.samples
+    return trained.save_samples(workdir, samples, flags.seed or 0, flags.label, trained.parse_step(flags.step))
 
 
 def resolve(name: str | None, workdir: Path, changes: list[str]):

@@ -183,9 +183,16 @@ WRONG = [
     (lambda gan: gan.discriminate([["1"]]), "x must be an array of numbers"),
     (lambda gan: gan.discriminate(np.zeros((2, 8, 8, 1), complex)), "x must be an array of numbers"),
     (lambda gan: gan.discriminate([np.zeros((8, 8, 1)), np.zeros((8, 9, 1))]), "x must be an array of numbers"),
-    (lambda gan: gan.discriminate(np.zeros((2, 1, 8, 8))), r"\(8, 8, 1\), not \(1, 8, 8\); reshape"),
+    (
+        lambda gan: gan.discriminate(np.zeros((2, 1, 8, 8))),
+        r"\(8, 8, 1\), not \(1, 8, 8\); put channels last, x.transpose",
+    ),
+    (lambda gan: gan.discriminate(np.zeros((2, 9, 8, 1))), r"\(8, 8, 1\), not \(9, 8, 1\); reshape"),
     (lambda gan: gan.discriminate(np.zeros((2, 8, 8, 3), np.uint8)), r"\(8, 8, 1\), not \(8, 8, 3\)"),
-    (lambda gan: gan.discriminate(np.zeros((8, 8, 1), np.uint8)), r"\(8, 8, 1\), not \(8, 1\)"),
+    (
+        lambda gan: gan.discriminate(np.zeros((8, 8, 1), np.uint8)),
+        r"\(8, 8, 1\), not \(8, 1\); give one example as x\[None\]",
+    ),
     (lambda gan: gan.discriminate(np.full((2, 8, 8, 1), 255)), r"not int64; convert them, with .astype\(np.uint8\)"),
     (lambda gan: gan.discriminate(np.full((2, 8, 8, 1), 255.0)), "numbers from 0 to 1, the range .* from 255 to 255"),
     (lambda gan: gan.discriminate(np.full((2, 8, 8, 1), -1.0)), "numbers from 0 to 1, the range .* from -1 to -1"),

@@ -174,7 +174,12 @@ class Trained:
         """D's input [n, *shape] float32: uint8 images are decoded, other values unchanged."""
         array = _array(x, "x")
         if array.shape[1:] != self.facts.shape:
-            raise UserError(f"D takes examples of shape {self.facts.shape}, not {array.shape[1:]}; reshape them.")
+            hint = "reshape them"  # which would scramble images whose channels come first
+            if array.shape == self.facts.shape:
+                hint = "give one example as x[None]"
+            elif len(self.facts.shape) == 3 and array.shape[1:] == (self.facts.shape[2], *self.facts.shape[:2]):
+                hint = "put channels last, x.transpose(0, 2, 3, 1)"
+            raise UserError(f"D takes examples of shape {self.facts.shape}, not {array.shape[1:]}; {hint}.")
         if len(self.facts.shape) != 3:
             return jnp.asarray(array, jnp.float32)
         if array.dtype == np.uint8:
@@ -382,7 +387,7 @@ def evaluate(workdir: Path, arguments: list[str], step: int | str | None = None)
     data_kl = data_class_kl(dataset, config.evaluate.samples)
     for sentence in alarms({name: x for name, x in scores.items() if math.isfinite(x)}, data_kl=data_kl):
         print(sentence)
-    print(f"{time.perf_counter() - start_time:.1f} s")
+    print(f"evaluated in {time.perf_counter() - start_time:.1f} s")
     try:
         saved = save_scores(workdir, gan.step, scores, evaluation_protocol(config, gan.gan, dataset))
     except UserError as error:

@@ -14,7 +14,7 @@ from jaxgan.algorithm1 import zero_metrics
 from jaxgan.data import Dataset
 from jaxgan.evaluation.evaluator import make_measure
 from jaxgan.evaluation.players import make_player_inputs
-from jaxgan.evaluation.samples import evaluation_labels
+from jaxgan.evaluation.samples import evaluation_labels, sample_stream
 from jaxgan.game.batches import TrainingSet
 from jaxgan.game.build import build_for, data_spec
 from jaxgan.game.gan import Gan
