@@ -20,8 +20,7 @@ from pathlib import Path
 from jaxgan import errors
 
 # The modes that use a flag; the others refuse it.
-MODES_OF = {flag: ("sample",) for flag in ("samples", "seed", "label")}
-MODES_OF |= {"out": ("export",), "step": ("evaluate", "sample")}
+MODES_OF = {"samples": "sample", "seed": "sample", "label": "sample", "out": "export", "step": "evaluate sample"}
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -47,17 +46,20 @@ def main() -> int:
         raise errors.UserError("give --config=NAME (--list=configs prints the names), or --workdir=DIR of a run.")
     for flag, modes in MODES_OF.items():
         if getattr(flags, flag) is not None and flags.mode not in modes:
-            right = " and ".join(f"--mode={mode}" for mode in modes)
+            right = " and ".join(f"--mode={mode}" for mode in modes.split())
             right += " (training has --config.seed)" if flag == "seed" else ""
             raise errors.UserError(f"--{flag} is for {right}, not for --mode={flags.mode}; leave it out.")
     workdir = flags.workdir or Path("runs", Path(flags.config or "").stem)
+    if flags.mode == "train" and not flags.list:
+        print("starting: importing JAX", flush=True)  # takes a second or more
+    from jaxgan.run.workdir import resolve
+
     if flags.list or flags.mode == "config":
         from jaxgan.config import catalog
 
         print(catalog.members(flags.list) if flags.list else catalog.describe(resolve(flags.config, workdir, changes)))
         return 0
     if flags.mode == "train":
-        print("starting: importing JAX", flush=True)  # takes a second or more
         from jaxgan import train
 
         return train.train(resolve(flags.config, workdir, changes), workdir)
@@ -75,16 +77,6 @@ def main() -> int:
         return release.release(workdir, flags.out)
     samples = 100 if flags.samples is None else flags.samples
     return trained.save_samples(workdir, samples, flags.seed or 0, flags.label, trained.parse_step(flags.step))
-
-
-def resolve(name: str | None, workdir: Path, changes: list[str]):
-    """The configuration of the file `name`, or else of the run in `workdir`, with the command line's changes."""
-    from jaxgan.config import files, validate
-    from jaxgan.run.workdir import read_run
-
-    config = files.override(files.read(name) if name else read_run(workdir)[0], changes)
-    validate(config)
-    return config
 
 
 if __name__ == "__main__":

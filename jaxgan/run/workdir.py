@@ -16,7 +16,7 @@ import jax
 from ml_collections import ConfigDict
 
 import jaxgan
-from jaxgan.config import differences, flatten, validate
+from jaxgan.config import differences, files, flatten, validate
 from jaxgan.config.files import from_json, to_json
 from jaxgan.data import Dataset, digest
 from jaxgan.errors import UserError
@@ -252,3 +252,14 @@ def _read_run(path: Path) -> dict[str, Any]:
         return run
     except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
         raise UserError(f"{path / RUN} cannot be used ({error}); restore it from a backup.") from error
+
+
+def resolve(name: str | None, workdir: Path, changes: list[str]) -> ConfigDict:
+    """The validated configuration of the file `name`, or else of the run in `workdir`, with --config.KEY=VALUE changes.
+
+    Raises:
+      UserError: no such file or run, or a field or value that is not allowed.
+    """
+    config = files.override(files.read(name) if name else read_run(workdir)[0], changes)
+    validate(config)
+    return config

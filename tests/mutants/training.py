@@ -41,8 +41,8 @@ MUTANTS = [
     ),
     Mutant(
         OPTIMIZERS,
-        "        return at(count).update(gradients, state, params)",
-        "        return at(0 * count).update(gradients, state, params)",
+        "        return make_at(count).update(gradients, state, params)",
+        "        return make_at(0 * count).update(gradients, state, params)",
         B2,
         "b2 stays at its start",
     ),
