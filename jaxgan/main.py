@@ -46,8 +46,8 @@ def main() -> int:
         raise errors.UserError("give --config=NAME (--list=configs prints the names), or --workdir=DIR of a run.")
     for flag, modes in MODES_OF.items():
         if getattr(flags, flag) is not None and flags.mode not in modes:
-            right = " and ".join(f"--mode={mode}" for mode in modes.split())
-            right += " (training has --config.seed)" if flag == "seed" else ""
+            hint = " (training has --config.seed)" if flag == "seed" else ""
+            right = " and ".join(f"--mode={mode}" for mode in modes.split()) + hint
             raise errors.UserError(f"--{flag} is for {right}, not for --mode={flags.mode}; leave it out.")
     workdir = flags.workdir or Path("runs", Path(flags.config or "").stem)
     if flags.mode == "train" and not flags.list:
@@ -59,21 +59,17 @@ def main() -> int:
 
         print(catalog.members(flags.list) if flags.list else catalog.describe(resolve(flags.config, workdir, changes)))
         return 0
+    from jaxgan import train
+    from jaxgan.run import release, trained
+
     if flags.mode == "train":
-        from jaxgan import train
-
         return train.train(resolve(flags.config, workdir, changes), workdir)
-
-    from jaxgan.run import trained
-
     allowed = ("--config.evaluate.", "--config.data.") if flags.mode == "evaluate" else ()
     if invalid := [change for change in changes if not change.startswith(allowed)]:
         raise errors.UserError(f"--mode={flags.mode} uses the work directory's configuration; leave out {invalid[0]}.")
     if flags.mode == "evaluate":
         return trained.evaluate(workdir, changes, trained.parse_step(flags.step))
     if flags.mode == "export":
-        from jaxgan.run import release
-
         return release.release(workdir, flags.out)
     samples = 100 if flags.samples is None else flags.samples
     return trained.save_samples(workdir, samples, flags.seed or 0, flags.label, trained.parse_step(flags.step))
