@@ -59,14 +59,15 @@ def test_what_it_names_are_fields():
     [
         (
             {"train.n_critic": 5},
-            r"what PyTorch code calls 'n_critic' is here: train\.d_steps \(docs/from_pytorch\.md\)",
+            r"PyTorch's 'n_critic' is: train\.d_steps \(docs/from_pytorch\.md\)",
         ),
-        ({"optimizer.generator.betas": (0.0, 0.9)}, r"is here: optimizer\.PLAYER\.b1 and"),
-        ({"objective.penalties.lambda-gp": 10.0}, r"is here: objective\.penalties\.gradient_penalty=WEIGHT"),
+        ({"optimizer.generator.betas": (0.0, 0.9)}, r"'betas' is: optimizer\.PLAYER\.b1 and"),
+        ({"objective.penalties.lambda-gp": 10.0}, r"'lambda-gp' is: objective\.penalties\.gradient_penalty=WEIGHT"),
         (
             {"objective.loss": "wgan_gp"},
-            r"not 'wgan_gp'; what PyTorch code .* is here: objective\.loss=wasserstein with",
+            r"not 'wgan_gp'; PyTorch's 'wgan_gp' is: objective\.loss=wasserstein with",
         ),
+        ({"generator.attention": True}, r"PyTorch's 'attention' has no counterpart here: no family"),
         ({"train.warmup": 1}, "'train.warmup'; train has accumulate, batch_size, .*, steps, update; --mode=config"),
         ({"generator.ema.decay": 0.9}, "generator.ema has gamma, half_life, ramp, rise"),
         ({"nonsense.thing": 1}, "it has augment, checkpoint, conditional, data, .*, train; --mode"),

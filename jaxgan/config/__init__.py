@@ -282,7 +282,7 @@ def _advice(config: ConfigDict, key: str) -> str:
     if near := nearby(last, [field.removeprefix(f"{section}.") for field in inside]):
         return f"the nearest is {f'{section}.{near[0]}'!r}"
     if text := translate(key):
-        return f"what PyTorch code calls {last!r} is here: {text} (docs/from_pytorch.md)"
+        return text
     elsewhere = [field for field in fields if field.rpartition(".")[2] == last] or nearby(key, fields, cutoff=0.8)
     if elsewhere and not inside:
         return f"the nearest is {elsewhere[0]!r}"

@@ -44,7 +44,7 @@ def describe(config: ConfigDict) -> str:
     """
     changed, meaning, lines, section = files.changed_from_default(config), meanings(), [], ""
     flat = flatten(config)
-    for key in sorted(flat, key=_place):
+    for key in sorted(flat, key=lambda key: _place(key, config)):
         value = flat[key]
         parents = [key[:i] for i, c in enumerate(key) if c == "."]
         lines += [f"# {parent}: {meaning[parent]}" for parent in parents if parent in meaning and parent not in section]
@@ -152,15 +152,18 @@ def _choices(key: str, value: Any) -> list[str]:
     return [] if listed else [f"one of {', '.join(CHOICES[key])}"]
 
 
-def _place(key: str) -> tuple[int, bool, int, bool]:
-    """Sorts fields as `default` declares them, those of a choice behind the field that makes it; unknown ones last."""
+def _place(key: str, config: ConfigDict) -> tuple[int, bool, int, int]:
+    """Sort key of a field: the order of `default`, then that of the choice that brings it; unknown ones last."""
     declared = [*meanings(), ""]
     found = key
     while found not in declared:
         found = found.rpartition(".")[0]
         found = next((f"{path}.{section.key}" for path, section in SECTIONS.items() if path == found), found)
     top = next((i for i, name in enumerate(declared) if name.partition(".")[0] == key.partition(".")[0]), len(declared))
-    return top, key.startswith("optimizer.discriminator."), declared.index(found), key != found
+    own = [f"{path}.{name}" for path, section in SECTIONS.items()
+           for name in fields_of(section.choices[get(config, path)[section.key]])]  # fmt: skip
+    place = 0 if key == found else 1 + (own.index(key) if key in own else len(own))
+    return top, key.startswith("optimizer.discriminator."), declared.index(found), place
 
 
 def _typed(value: Any) -> str:

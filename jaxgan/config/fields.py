@@ -115,7 +115,7 @@ def invalid_choice_error(key: str, value: Any, choices: Iterable[str]) -> UserEr
     near = nearby(str(value), choices)
     hint = f"; did you mean {near[0]!r}?" if near else "."
     if text := translate(str(value)):
-        hint = f"; what PyTorch code calls {value!r} is here: {text} (docs/from_pytorch.md)."
+        hint = f"; {text}."
     return UserError(f"{key} must be one of {', '.join(choices)}, not {value!r}{hint}")
 
 

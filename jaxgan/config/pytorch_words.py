@@ -86,7 +86,7 @@ WORDS: dict[tuple[str, ...], str] = {
         "gradient_accumulation",
         "grad_accum",
     ): "train.accumulate, the parts that one minibatch of train.batch_size is taken in",
-    ("amp", "mixed_precision", "fp16", "use_amp", "half"): "nothing like it: parameters and sums stay float32; "
+    ("amp", "mixed_precision", "fp16", "use_amp", "half"): "nothing: parameters and sums stay float32; "
     "train.precision=default lets matrix products be faster",
     ("manualseed", "manual_seed", "random_seed"): "seed",
     ("ngpu", "gpus", "num_gpus", "ddp", "device", "cuda"): "nothing: all devices that JAX finds share each minibatch; "
@@ -154,5 +154,14 @@ _BY_WORD = {word: text for words, text in WORDS.items() for word in words}
 
 
 def translate(word: str) -> str | None:
-    """What to set for a word of PyTorch code: the last part of 'train.n_critic', in any case, '-' as '_'."""
-    return _BY_WORD.get(word.rpartition(".")[2].lower().replace("-", "_"))
+    """A clause that says what to set for a word of PyTorch code; None for another word.
+
+    Args:
+      word: of which the last part counts, 'n_critic' of 'train.n_critic', in any case, with '-' as '_'.
+    """
+    last = word.rpartition(".")[2]
+    text = _BY_WORD.get(last.lower().replace("-", "_"))
+    if text is None:
+        return None
+    meaning, nothing = text.removeprefix("nothing: "), text.startswith("nothing: ")
+    return f"PyTorch's {last!r} {'has no counterpart here' if nothing else 'is'}: {meaning} (docs/from_pytorch.md)"

@@ -50,7 +50,7 @@ class Loss(NamedTuple):
 
 
 def cross_entropy(real_logits: Array, fake_logits: Array, *, real_target: ArrayLike = 1.0) -> Array:
-    """D's loss -log D(x) - log(1 - D(G(z))) with D = sigmoid(logit); at real_target 1 its mean is -V(D, G).
+    """-log D(x) - log(1 - D(G(z))) with D = sigmoid(logit); at real_target 1 its mean is -V(D, G).
 
     Args:
       real_logits, fake_logits: [n] float.

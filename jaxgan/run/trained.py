@@ -395,11 +395,15 @@ def evaluate(workdir: Path, arguments: list[str], step: int | str | None = None)
         return 0
     if not saved:
         print(f"{workdir / EVALUATION} has the scores of a later step and was left unchanged")
-    elif (workdir / report.REPORT).exists():
+        return 0
+    print(f"wrote {workdir / EVALUATION}")
+    if (workdir / report.REPORT).exists():
         players = {"gan": gan.gan, "hparams": gan.hparams, "state": gan.state, "dataset": dataset}
         samples = plots.fixed_samples(gan._sample, config=gan.config, **players)
         if not report.write(workdir, samples=samples, **players):
             print(f"{workdir / report.REPORT} was left unchanged")
+        else:
+            print(f"wrote {workdir / report.REPORT}")
     return 0
 
 

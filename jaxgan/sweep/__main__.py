@@ -46,6 +46,7 @@ def arguments() -> argparse.ArgumentParser:
 @pinned()
 def main() -> int:
     flags = arguments().parse_args()
+    print("starting: importing JAX", flush=True)  # takes a second or more
     docstring, trials = read(flags.sweep)
     workdir = flags.workdir or Path("runs", "sweeps", flags.sweep.stem)
     trials = results.match_existing(workdir, trials)
