@@ -67,7 +67,7 @@ def test_what_it_names_are_fields():
             {"objective.loss": "wgan_gp"},
             r"not 'wgan_gp'; PyTorch's 'wgan_gp' is: objective\.loss=wasserstein with",
         ),
-        ({"generator.attention": True}, r"PyTorch's 'attention' has no counterpart here: no family"),
+        ({"generator.apply_attn": True}, r"PyTorch's 'apply_attn' has no counterpart here: no family"),
         ({"train.warmup": 1}, "'train.warmup'; train has accumulate, batch_size, .*, steps, update; --mode=config"),
         ({"generator.ema.decay": 0.9}, "generator.ema has gamma, half_life, ramp, rise"),
         ({"nonsense.thing": 1}, "it has augment, checkpoint, conditional, data, .*, train; --mode"),
