@@ -117,10 +117,10 @@ def test_one_that_is_asked_for_and_deleted_while_it_is_read(tmp_path, monkeypatc
 def test_a_name_that_is_not_utf8_is_refused_before_training(tiny_config, tmp_path):
     for use in (lambda path: train(tiny_config(), path), jaxgan.load):
         place = tmp_path / "x\udcff"
-        with pytest.raises(UserError, match="whose name is not UTF-8" if use != jaxgan.load else "work directory"):
+        with pytest.raises(UserError, match="its name is not UTF-8" if use != jaxgan.load else "work directory"):
             use(place)
         assert not place.exists()
-    with pytest.raises(UserError, match="whose name is not UTF-8"), results.open_sweep(place, "x", "", []):
+    with pytest.raises(UserError, match="its name is not UTF-8"), results.open_sweep(place, "x", "", []):
         pass
     assert not place.exists()
 

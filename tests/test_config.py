@@ -84,7 +84,7 @@ def test_update_names_the_nearest_field(changes, words):
         ({"objective.loss": "non_saturatin"}, "did you mean 'non_saturating'"),
         ({"train.steps": 0}, "train.steps must be above 0, not 0"),
         ({"train.update": "simultaneous", "train.d_steps": 2}, "must be 1, not 2"),
-        ({"train.update": "extragradient", "objective.penalty_every": 2}, "would fall into one half"),
+        ({"train.update": "extragradient", "objective.penalty_every": 2}, "would fall on only some of them"),
         # Its two halves draw 2^25 * 2 * 64 examples; one of them alone would be within the 32 bits.
         ({"train.update": "extragradient", "train.steps": 2**25, "train.batch_size": 64}, "counts them in 32 bits"),
         ({"discriminator.hidden_keep": 0.0}, "not 0.0"),

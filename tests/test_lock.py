@@ -110,7 +110,7 @@ def test_another_host_that_is_alive(tmp_path, quick_heart, capsys):
     finally:
         stop.set()
         heart.join()
-    assert "watching" in capsys.readouterr().err
+    assert "waiting up to" in capsys.readouterr().err
     assert json.loads(file.read_text())["host"] == "far"
 
 

@@ -62,7 +62,7 @@ def test_combinations_that_make_no_sense(combine, words):
         (over("train.d_steps", [0]), "train.d_steps"),
         (over("objective.loss", ["hinge2"]), "objective.loss must be one of"),
         (over("train.steps", ["many"]), "takes a whole number"),
-        (over("train.on_divergence", ["restore"]), "is frozen; leave train.on_divergence=stop"),
+        (over("train.on_divergence", ["restore"]), "are frozen; leave train.on_divergence=stop"),
         (over("distributed.enabled", [True]), r"setting \{'distributed.enabled': True\}: .* leave distributed.enabled"),
         (
             [{"optimizer.generator.name": "sgd", "optimizer.generator.b1": 0.5}],
@@ -144,7 +144,7 @@ def test_the_time_of_a_plan_counts_start_compilation_training_and_pictures(tiny_
     """By hand, two slots: 30 s + (2 chunks of 6 + 240 + 18 s) / 2 = 294 s."""
     planned = plan.trials(tiny_config(), over("seed", range(4)))
     monkeypatch.setattr(cost, "estimate_seconds", lambda chunk: cost.Seconds(6.0, 240.0, 18.0))
-    monkeypatch.setattr(cost, "bytes_of", lambda chunk: 4e6)
+    monkeypatch.setattr(cost, "chunk_bytes", lambda chunk: 4e6)
     monkeypatch.setattr(cost.time, "process_time", lambda: 30.0)
     words = cost.describe([planned[:2], planned[2:]], 2, timed=True)
     parts = "start 30 s, compilation 12 s, training 480 s, pictures 36 s; without evaluations"

@@ -374,4 +374,4 @@ def test_a_score_without_an_upper_end_has_a_lower_one(tmp_path):
     base = {"evaluate.metrics": ("fid",), "evaluate.features": "inception:x.npz"}
     write_sweep(tmp_path, settings, base=base, finals=finals)
     (sentence,) = cautions(read_settings(tmp_path))
-    assert sentence.startswith("FID, validation: intervals reach below 0")
+    assert sentence.startswith("FID, validation: intervals extend below 0")

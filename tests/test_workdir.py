@@ -142,7 +142,7 @@ def test_the_same_data_may_have_moved(tmp_path):
 def test_another_random_number_generator_is_refused(tmp_path):
     with begun(tmp_path, default(), dataset(), prng="rbg"):
         pass
-    words = r"random numbers of 'rbg', .* 'threefry2x32'"
+    words = r"random number generator 'rbg', .* 'threefry2x32'"
     with pytest.raises(UserError, match=words), begun(tmp_path, default(), dataset()):
         pass
 

@@ -347,8 +347,8 @@ def _validate_training(config: ConfigDict) -> None:
         )
     if rule.d_updates > 1 and objective.penalty_every > 1:
         raise UserError(
-            f"train.update={t.update!r} updates D {rule.d_updates} times per iteration, and a penalty on every "
-            f"{objective.penalty_every}th update would fall on only some of them; set objective.penalty_every=1."
+            f"train.update={t.update!r} updates D {rule.d_updates} times per iteration, and penalties of "
+            f"objective.penalty_every={objective.penalty_every} would fall on only some of them; set it to 1."
         )
     if (drawn := t.steps * t.d_steps * rule.d_updates * max(t.batch_size, t.g_batch_size)) >= 2**32:
         raise UserError(
