@@ -84,7 +84,7 @@ def call(monkeypatch, *arguments, launcher=None) -> int:
     monkeypatch.setattr(parallel, "use_cpu_devices", lambda devices: None)  # too late in this process
     with monkeypatch.context() as context:
         if launcher:
-            context.setattr(launchers, "find", lambda name, address: launcher)
+            context.setattr(launchers, "get_launcher", lambda name, address: launcher)
         return sweep.main()
 
 
