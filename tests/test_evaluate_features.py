@@ -166,8 +166,8 @@ def test_no_metric_chooses_by_the_test_set():
     [
         (("fid",), "vgg", {}, "pixels, classifier or inception:FILE.npz, not 'vgg'"),
         (("fid",), "inception:", {}, "inception:FILE.npz, not 'inception:'"),
-        (("inception_score",), "pixels", {}, "logits, which evaluate.features=pixels has not"),
-        (("memorization",), "pixels", {"evaluate.split": "train"}, "take evaluate.split=test"),
+        (("inception_score",), "pixels", {}, "logits of a network, and evaluate.features=pixels has none"),
+        (("memorization",), "pixels", {"evaluate.split": "train"}, "use evaluate.split=test"),
         (("fid",), "pixels", {"evaluate.samples": 1}, "fid needs 2 examples or more, and evaluate.samples=1"),
         (("prd",), "pixels", {"evaluate.samples": 19}, "prd needs 20 examples or more"),
         (("prdc",), "pixels", {"evaluate.k": 60}, "evaluate.k=60 .* the validation set of 60 examples"),
@@ -189,7 +189,7 @@ def test_data_that_do_not_fit_are_refused():
     with pytest.raises(UserError, match=r"data.gcn=55 has none"):
         make_measure(config(("fid",), "classifier", data__gcn=55.0), DATASET)
     stacked = DATASET._replace(stack=3)
-    with pytest.raises(UserError, match=r"take evaluate.split=test"):
+    with pytest.raises(UserError, match=r"use evaluate.split=test"):
         check_metrics(config(("fid",), evaluate__split="train"), stacked)
     with pytest.raises(UserError, match=r"needs stored training examples"):
         check_metrics(config(("memorization",)), stacked)

@@ -276,7 +276,7 @@ def test_sample_of_a_class_by_its_name(call, work):
         np.testing.assert_array_equal(file["samples"], jaxgan.load(work).sample(4, y=1))
     gan = jaxgan.load(work)
     np.testing.assert_array_equal(gan.sample(3, y=["10", "cat", "dog"]), gan.sample(3, y=[2, 0, 1]))
-    with pytest.raises(errors.UserError, match="no class 'bird'; the nearest"):
+    with pytest.raises(errors.UserError, match="no class 'bird'; the closest of 3 names"):
         gan.sample(2, y=["cat", "bird"])
 
 
@@ -286,7 +286,7 @@ def test_a_run_without_class_names_is_read(call, work):
     assert run["data"].pop("class_names") == ["cat", "dog", "10"]
     (work / "run.json").write_text(json.dumps(run))
     code, _, err = call("--mode=sample", f"--workdir={work}", "--samples=4", "--label=cat")
-    assert code == 2 and "no class 'cat'; its classes have no names, and classes go from 0 to 2" in err
+    assert code == 2 and "no class 'cat'; classes have no names, and classes go from 0 to 2" in err
     run["data"]["class_names"] = ["cat"]
     (work / "run.json").write_text(json.dumps(run))
     with pytest.raises(errors.UserError, match="a name for each class"):

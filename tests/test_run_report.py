@@ -151,7 +151,7 @@ def test_the_last_and_the_best_score_are_side_by_side(tiny_config, tmp_path):
     assert f"<td>JSD (nats)</td><td>0.200</td><td>0.100</td><td>{real[1]}</td>" in page
     assert "The scores over training." in page
     assert "lowest JSD (nats), of 3" in page and "<td>samples</td><td>77</td>" in page
-    assert "says nothing of these numbers" in page
+    assert "does not apply to these values" in page
     assert "Nearest training examples" not in headings(page) and "p_data dotted" in page
     assert_needs_no_network(page)
 
@@ -166,7 +166,7 @@ def test_pages_of_labels_of_stacks_and_of_runs_without_scores(tiny_config, tmp_p
         write_run(tmp_path / name, config, [])
         page = render(tmp_path / name, config, dataset)
         assert "Nothing was evaluated" in page and "Nearest training examples" in headings(page)
-        assert ("of each channel" in page) == (name == "stack")
+        assert ("(per channel)" in page) == (name == "stack")
 
 
 def test_a_report_that_fails_is_a_warning(tiny_config, tmp_path):

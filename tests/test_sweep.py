@@ -205,7 +205,7 @@ def test_a_damaged_history_is_named(tmp_path, write):
     with results.open_sweep(tmp_path / "run", "name", "about", planned):
         (tmp_path / "run/chunks/x").mkdir(parents=True)
         (tmp_path / "run/chunks/x/history.json").write_text("[1, 2")
-        with pytest.raises(UserError, match=r"history\.json cannot be read .* to train its members anew"):
+        with pytest.raises(UserError, match=r"history\.json cannot be read .* to train its members again"):
             results.match_existing(tmp_path / "run", planned)
 
 
