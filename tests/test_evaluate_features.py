@@ -327,7 +327,7 @@ def test_training_evaluating_and_choosing_by_features(tiny_config, tmp_path, cap
     assert evaluation[SELECTION] == -evaluation["validation_pixels_kid"]
     assert evaluation["protocol"]["features"] == {"name": "pixels"}
     assert evaluation["protocol"]["real"] == {"split": "test", "examples": 297, "chosen_by": "validation"}
-    assert evaluation["protocol"]["kid"] == {"subsets": 100, "size": 1000}
+    assert evaluation["protocol"]["kid"] == {"subsets": 100, "size": 200, "validation_size": 150}
     changes = ["--config.evaluate.metrics=fid,neighbours", "--config.evaluate.samples=50"]
     assert trained.evaluate(work, changes) == 0
     again = json.loads((work / "evaluation.json").read_text())
