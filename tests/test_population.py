@@ -232,7 +232,9 @@ def test_members_begin_from_one_checkpoint(base, tmp_path):
     ours, single = (json.loads((place / "run.json").read_text()) for place in places)
     assert ours == single and ours["initialized_from"] == known
     train.train(update(base, {"train.steps": 20}), source)
-    with pytest.raises(UserError, match=r"began from step 10 of .* whose newest checkpoint is now a different one, of step 20"):
+    with pytest.raises(
+        UserError, match=r"began from step 10 of .* whose newest checkpoint is now a different one, of step 20"
+    ):
         chunk.train(tmp_path / "sweep", trials[1:], [])
 
 

@@ -393,10 +393,10 @@ def evaluate(workdir: Path, arguments: list[str], step: int | str | None = None)
     except UserError as error:
         print(f"warning: the scores were not saved: {error}", file=sys.stderr)
         return 0
-    if not saved:
+    if saved:
+        print(f"wrote {workdir / EVALUATION}")
+    else:
         print(f"{workdir / EVALUATION} has the scores of a later step and was left unchanged")
-        return 0
-    print(f"wrote {workdir / EVALUATION}")
     if (workdir / report.REPORT).exists():
         players = {"gan": gan.gan, "hparams": gan.hparams, "state": gan.state, "dataset": dataset}
         samples = plots.fixed_samples(gan._sample, config=gan.config, **players)
@@ -428,7 +428,7 @@ def save_samples(workdir: Path, n: int, seed: int, label: str | None, step: int 
     samples = gan.sample(n, seed, y=y)
     name = f"step_{gan.step}_seed_{seed}_n_{n}" + ("" if label is None else f"_label_{y}")
     path = workdir / "samples" / f"{name}.png"
-    plots.save_samples(path, gan.config, samples, classes)
+    plots.save_samples(path, gan.config, samples, classes, gan.facts.class_names)
     packed = io.BytesIO()
     labels = {} if y is None else {"y": np.broadcast_to(np.int32(y), (n,))}
     np.savez_compressed(packed, samples=samples, **labels)
