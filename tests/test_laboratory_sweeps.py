@@ -22,7 +22,7 @@ def here(monkeypatch):
         for chunk in chunks:
             yield chunk, launchers._train(workdir, chunk, signals)
 
-    monkeypatch.setattr(sweeps.launchers, "find", lambda name, address: launchers.Launcher(1, run))
+    monkeypatch.setattr(sweeps.launchers, "get_launcher", lambda name, address: launchers.Launcher(1, run))
 
 
 def made(setting, **finals):

@@ -109,7 +109,7 @@ def test_a_finished_run_has_a_page(tiny_config, tmp_path):
     assert f"<td>{numbers['validation_log_likelihood']:.1f}</td>" in page
     assert "<td>train.batch_size</td><td>8</td><td>64</td>" in page
     assert jax.__version__ in page
-    assert "necessary, not sufficient" in page and "real data (64 training examples)" in page
+    assert "necessary but not sufficient" in page and "real data (64 training examples)" in page
     assert "Real data: training examples, for comparison." in page
     assert not re.search(r"selection|parzen_sigma|at_edge|standard_error", page)
     assert "The scores over training." in page
@@ -145,7 +145,7 @@ def test_the_last_and_the_best_score_are_side_by_side(tiny_config, tmp_path):
     assert "<th>last (step 15)</th><th>best (step 10)</th>" in page
     assert "<td>JSD (nats)</td><td>0.200</td><td>0.100</td>" in page
     assert "<td>modes captured</td><td>5.00</td><td>6.00</td>" in page
-    score = re.search(r"JSD \(nats\): 0.200 at step 15; best: 0.100 at step 10; 64 training examples in place", page)
+    score = re.search(r"JSD \(nats\): 0.200 at step 15; best: 0.100 at step 10; 64 training examples instead", page)
     real = re.search(r"instead of samples: ([\d.]+)\.", page)
     assert score and real and 0 < float(real[1]) < 1
     assert f"<td>JSD (nats)</td><td>0.200</td><td>0.100</td><td>{real[1]}</td>" in page

@@ -396,7 +396,7 @@ def _scores(
         if protocol.get("samples", config.evaluate.samples) != config.evaluate.samples:
             note += f" The best was measured on {config.evaluate.samples:,} samples, the last as below."
     if real[1]:
-        note += " Real data: training examples instead of samples, i.e. the scores of a perfect G."
+        note += " Real data: training examples instead of samples."
         if real[0] < protocol.get("samples", 0):
             note += f" There are fewer of them than samples ({protocol['samples']:,}), which alone changes some scores."
     protocol = protocol or {"metrics": list(config.evaluate.metrics), "samples": config.evaluate.samples}
