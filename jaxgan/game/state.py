@@ -1,4 +1,4 @@
-"""What training changes (arrays only), and the keys it derives from the seed and the step."""
+"""The training state (arrays only), and the PRNG keys that are derived from the seed and the step."""
 
 from __future__ import annotations
 
@@ -17,17 +17,19 @@ class Player(NamedTuple):
     """G or D."""
 
     params: optax.Params  # theta_g or theta_d
-    stats: Any  # what a look at examples updates: batch statistics, spectral vectors, LeCam's anchors; {} without any
+    # Non-trainable state that a forward pass updates: batch statistics, spectral vectors, LeCam's moving averages,
+    # ADA's probability; {} if none.
+    stats: Any
     opt_state: optax.OptState
 
 
 class GanState(NamedTuple):
     step: jax.Array  # uint32, iterations of Algorithm 1 completed
-    restores: jax.Array  # uint32, times the run went back to a checkpoint after diverging
+    restores: jax.Array  # uint32, rollbacks to a checkpoint after divergence
     generator: Player
     discriminator: Player
-    averages: tuple[optax.Params, ...] = ()  # of theta_g, those of `generator.ema` in their order
-    slow: tuple[optax.Params, ...] = ()  # theta_g and theta_d that `train.lookahead` goes back to; () without it
+    averages: tuple[optax.Params, ...] = ()  # EMAs of theta_g, in the order of `gan.averages.rules`
+    slow: tuple[optax.Params, ...] = ()  # slow weights (theta_g, theta_d) of `train.lookahead`; () without it
 
 
 # Append only: a stream's place in this list is part of its key.
@@ -37,12 +39,12 @@ _STREAMS = ("init", "order", "train", "sample", "evaluate", "user", "fresh", "st
 def stream(seed: jax.Array | int, name: str, restores: jax.Array | int = 0) -> jax.Array:
     """The key of one use of randomness.
 
-    'init' (parameters), 'order' (of the data), 'train' (noise and masks), 'sample' (the run's own pictures),
-    'evaluate' (what its scores are measured on), 'user' (`gan.sample(seed=...)`), 'fresh' (order of the real examples
-    in G's step), 'statistics' (of batch normalization, for sampling).
+    'init' (parameters), 'order' (data order in D's updates), 'train' (noise, dropout, augmentation), 'sample' (the
+    run's sample grids), 'evaluate' (samples that are scored), 'user' (`gan.sample(seed=...)`), 'fresh' (data order in
+    G's updates), 'statistics' (standing batch statistics).
 
-    Keys are derived, never stored: what a step draws follows from the seed and its number, and a
-    run that went back to a checkpoint after diverging resumes with different random numbers.
+    Keys are derived, never stored: the random numbers of a step follow from the seed and the step's number, and a run
+    that was rolled back after divergence resumes with different ones.
     """
     key = jax.random.fold_in(jax.random.key(seed, impl=PRNG), _STREAMS.index(name))
     return jax.random.fold_in(key, restores)

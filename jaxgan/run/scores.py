@@ -48,7 +48,7 @@ def evaluation_protocol(config: ConfigDict, gan: Gan, dataset: Dataset) -> dict[
 
 
 def real_scores(config: ConfigDict, dataset: Dataset) -> tuple[int, dict[str, float]]:
-    """Scores of the first training examples instead of samples, i.e. of a perfect G.
+    """Scores of the first training examples instead of samples, as a reference for the scores of G.
 
     Omits metrics that need the players, the labels of samples, or other training examples; omits all metrics if their
     features take minutes (Inception) or training examples are not stored (stacks).
