@@ -75,7 +75,7 @@ def test_every_loss_goes_with_every_penalty_and_family(pair):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"train.update": "extragradient", "objective.penalty_every": 2}, "set objective.penalty_every=1"),
+        ({"train.update": "extragradient", "objective.penalty_every": 2}, "set it to 1"),
         ({"train.update": "consensus", "train.d_steps": 2}, "makes one step of each player"),
         ({"train.update": "symplectic", "train.g_batch_size": 32}, "gives both players one minibatch"),
         (
