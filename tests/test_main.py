@@ -18,7 +18,7 @@ from jaxgan import errors, main
 from jaxgan.config import update
 from jaxgan.evaluation.samples import make_sampler
 from jaxgan.game.state import run_stream
-from jaxgan.run import commands, plots, report, scores
+from jaxgan.run import commands, grids, report, scores
 from jaxgan.run.workdir import read_config
 from jaxgan.train import train
 
@@ -252,12 +252,12 @@ def test_sample_draws_a_picture_and_the_numbers(call, work):
 def test_the_pictures_of_training_have_a_class_per_row(work):
     gan = jaxgan.load(work)
     n = gan.config.sample.rows**2
-    y = plots.row_classes(n, 3)
+    y = grids.row_classes(n, 3)
     drawn = make_sampler(gan.gan)(gan.hparams, gan.state, run_stream(gan.hparams, "sample"), n, y=y)
     assert (work / "samples/real.png").is_file()
     with Image.open(work / "samples/000000010.png") as picture:
         np.testing.assert_array_equal(
-            np.asarray(picture), plots.sample_grid(gan.config, drawn, 3, gan.data_info.class_names)
+            np.asarray(picture), grids.sample_grid(gan.config, drawn, 3, gan.data_info.class_names)
         )
 
 

@@ -22,7 +22,7 @@ from jaxgan.files import write_atomically
 from jaxgan.game.build import data_spec
 from jaxgan.metrics.alarms import alarms, data_class_kl
 from jaxgan.numerics import pinned
-from jaxgan.run import plots, report
+from jaxgan.run import grids, report
 from jaxgan.run.scores import EVALUATION, evaluation_protocol, save_scores
 from jaxgan.run.trained import load
 from jaxgan.run.workdir import DataInfo, check_data, run_metadata
@@ -91,7 +91,7 @@ def evaluate(workdir: Path, arguments: list[str], step: int | str | None = None)
         print(f"{workdir / EVALUATION} has the scores of a later step and was left unchanged")
     if (workdir / report.REPORT).exists():
         players = {"gan": gan.gan, "hparams": gan.hparams, "state": gan.state, "dataset": dataset}
-        samples = plots.fixed_samples(make_sampler(gan.gan), config=gan.config, **players)
+        samples = grids.fixed_samples(make_sampler(gan.gan), config=gan.config, **players)
         if not report.write(workdir, samples=samples, **players):
             print(f"{workdir / report.REPORT} was left unchanged")
         else:
@@ -114,13 +114,13 @@ def sample(workdir: Path, n: int, seed: int, label: str | None, step: int | str 
     if label is not None and not gan.gan.num_classes:
         raise UserError(f"--label={label}: this GAN was trained without classes (conditional=none); leave it out.")
     classes = gan.gan.num_classes if label is None else 0
-    y: Any = plots.row_classes(n, classes) if classes and n > 0 else None
+    y: Any = grids.row_classes(n, classes) if classes and n > 0 else None
     if label is not None:
         y = int(label) if re.fullmatch(r"-?[0-9]+", label) else gan.class_index(label)
     samples = gan.sample(n, seed, y=y)
     name = f"step_{gan.step}_seed_{seed}_n_{n}" + ("" if label is None else f"_label_{y}")
     path = workdir / "samples" / f"{name}.png"
-    plots.save_samples(path, gan.config, samples, classes, gan.data_info.class_names)
+    grids.save_samples(path, gan.config, samples, classes, gan.data_info.class_names)
     packed = io.BytesIO()
     labels = {} if y is None else {"y": np.broadcast_to(np.int32(y), (n,))}
     np.savez_compressed(packed, samples=samples, **labels)
