@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import zoo_games as zoo
 
 from jaxgan.augment import Ada, AdaSchedule, AdaState, InstanceNoise
 from jaxgan.config import default, update, validate
@@ -17,6 +16,7 @@ from jaxgan.game.hparams import traced
 from jaxgan.game.step import discriminator_gradient
 from jaxgan.networks.layers import DataSpec
 from jaxgan.schedules import SCHEDULES, interpolate
+from tests.helpers import zoo_games as zoo
 
 FORMULAS = {
     "constant": ({}, lambda t: 0.2),
