@@ -31,7 +31,7 @@ from jaxgan.game.state import GanState, run_stream
 from jaxgan.metrics import DETAILS, DISPLAYS, label
 from jaxgan.metrics.alarms import alarms, data_class_kl
 from jaxgan.metrics.cautions import cautions
-from jaxgan.run import page, plots
+from jaxgan.run import curves, grids, page, plots
 from jaxgan.run.checkpoints import saved_steps
 from jaxgan.run.scores import EVALUATION, real_scores
 from jaxgan.run.workdir import RUN, read_config
@@ -155,10 +155,10 @@ def _findings(
     found += alarms({name: x for name, x in known.items() if name != SELECTION}, best, chosen, data_kl)
     if collapsed:
         found.append("The samples are nearly identical: G has collapsed, or has not begun to learn.")
-    ends = plots.equilibrium(config)
+    ends = curves.equilibrium(config)
     game = [name for name in ("value", "d_real", "d_fake", "real_logit", "fake_logit") if final.get(name) is not None]
     if game:
-        parts = [f"{plots.TRAINING[name].label} = {final[name]:.3f}" for name in game]
+        parts = [f"{curves.TRAINING[name].label} = {final[name]:.3f}" for name in game]
         theory = (
             " At p_g = p_data they are −log 4 = −1.386, 1/2 and 1/2: necessary but not sufficient, since a weak D "
             "gives the same values."
@@ -183,11 +183,11 @@ def _nearly_identical(config: ConfigDict, dataset: Dataset, samples: np.ndarray)
 
 def _curves(workdir: Path, config: ConfigDict, records: list[dict[str, Any]]) -> bytes:
     path = workdir / "curves.png"  # written with the last samples
-    return path.read_bytes() if path.is_file() else plots.curves_png(records, config)
+    return path.read_bytes() if path.is_file() else curves.curves_png(records, config)
 
 
 def _curves_caption(config: ConfigDict) -> str:
-    if plots.equilibrium(config):
+    if curves.equilibrium(config):
         return (
             "Each point is the mean since the previous one. Dashed: the values at Theorem 1's equilibrium, p_g = "
             "p_data. They are necessary but not sufficient: a D too weak to separate data from samples gives them too."
@@ -225,7 +225,7 @@ def _real(config: ConfigDict, gan: Gan, dataset: Dataset) -> str:
     """Training examples, tiled like the samples."""
     if dataset.mixture is not None:
         return ""
-    picture = plots.png(plots.real_grid(config, dataset, gan.num_classes))
+    picture = grids.png(grids.real_grid(config, dataset, gan.num_classes))
     return page.figure(shrink(picture, PICTURE_BYTES), "Real data: training examples, for comparison.")
 
 
@@ -255,9 +255,9 @@ def _neighbours(config: ConfigDict, dataset: Dataset, samples: np.ndarray) -> st
     n = len(samples)
     images, half = encode(samples, config.data.gcn, config.data.low), max(1, n // 2)
     pairs = (images, nearest[:n])
-    blocks = [plots.grid(np.concatenate([x[i : i + half] for x in pairs]), rows=2) for i in (0, n - half)]
+    blocks = [grids.grid(np.concatenate([x[i : i + half] for x in pairs]), rows=2) for i in (0, n - half)]
     gap = np.full((blocks[0].shape[0] // 10, *blocks[0].shape[1:]), 255, np.uint8)
-    picture = plots.png(np.concatenate([blocks[0], gap, blocks[1]]))
+    picture = grids.png(np.concatenate([blocks[0], gap, blocks[1]]))
     caption = (
         f"Samples (rows 1 and 3), and below each the training example with the smallest Euclidean distance"
         f"{' (per channel)' if dataset.stack > 1 else ''}. Median distance {np.median(distances[:n]):.2f}"
@@ -340,8 +340,8 @@ def _interpolation(config: ConfigDict, gan: Gan, hparams: HParams, state: GanSta
     x = np.asarray(generate(hparams, state))
     curve = "a line" if config.prior.name == "uniform" else "a great circle"
     if dataset.mixture is None:
-        labels = [plots.class_label(y, dataset.class_names) for y in classes]
-        picture = plots.png(plots.grid(encode(x, config.data.gcn, config.data.low), PATHS, labels))
+        labels = [grids.class_label(y, dataset.class_names) for y in classes]
+        picture = grids.png(grids.grid(encode(x, config.data.gcn, config.data.low), PATHS, labels))
         return page.figure(
             shrink(picture, PICTURE_BYTES), f"Each row: G(z) along {curve} from one z to another.", pixels=True
         )
@@ -415,7 +415,7 @@ def _score_curves(records: list[dict[str, Any]], numbers: dict[str, Any], real: 
     names = [name for name, how in DISPLAYS.items() if how.direction and times.get(name, 0) > 1][:PANELS]
     if not names:
         return ""
-    return page.figure(plots.scores_png(records, names, real), "The scores over training.")
+    return page.figure(curves.scores_png(records, names, real), "The scores over training.")
 
 
 def _changes(config: ConfigDict) -> str:

@@ -17,7 +17,7 @@ from jaxgan.data import Dataset
 from jaxgan.evaluation.evaluator import SELECTION
 from jaxgan.game.build import build_for
 from jaxgan.game.hparams import traced
-from jaxgan.run import plots, report
+from jaxgan.run import grids, report
 from jaxgan.train import train
 
 
@@ -60,7 +60,7 @@ def test_paths_between_two_z():
 
 def test_a_picture_is_as_small_as_it_has_to_be():
     noise = np.random.default_rng(0).integers(0, 256, (900, 900, 3), dtype=np.uint8)
-    picture = plots.png(noise)
+    picture = grids.png(noise)
     assert report.shrink(picture, len(picture)) is picture
     small = report.shrink(picture, 50_000)
     assert len(small) <= 50_000 and small.startswith(b"\xff\xd8")
