@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgan.augment import Ada, AdaSchedule, AdaState, InstanceNoise
+from jaxgan.augment.ada import Ada, AdaSchedule, AdaState
+from jaxgan.augment.instance_noise import InstanceNoise
 from jaxgan.config import default, update, validate
 from jaxgan.errors import UserError
 from jaxgan.game.batches import Batch, Frame
