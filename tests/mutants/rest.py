@@ -13,8 +13,8 @@ OPTIMISTIC = "'tests/test_iteration.py::test_iterations_written_out[optimistic]'
 
 MUTANTS = [
     # --- Losses
-    Mutant(LOSSES, "smoothing = (1 - _number(real_target, real_logits)) * real_logits",
-           "smoothing = (1 - _number(real_target, real_logits)) * fake_logits", "tests/objectives/test_losses.py",
+    Mutant(LOSSES, "smoothing = (1 - _like(real_target, real_logits)) * real_logits",
+           "smoothing = (1 - _like(real_target, real_logits)) * fake_logits", "tests/objectives/test_losses.py",
            "label smoothing of the fakes"),
     Mutant(LOSSES, "return softplus(fake_logits - real_logits)", "return softplus(real_logits - fake_logits)",
            "tests/objectives/test_losses.py", "the relativistic D descends G's loss"),
@@ -23,8 +23,8 @@ MUTANTS = [
            "relativistic averages relative to their own side"),
     Mutant(LOSSES, "return relu(1 - real_logits) + relu(1 + fake_logits)",
            "return relu(-real_logits) + relu(fake_logits)", "tests/objectives/test_losses.py", "a hinge without its margin"),
-    Mutant(LOSSES, "fake_error = fake_logits - _number(a, fake_logits)",
-           "fake_error = fake_logits - _number(c, fake_logits)", "tests/objectives/test_losses.py",
+    Mutant(LOSSES, "fake_error = fake_logits - _like(a, fake_logits)",
+           "fake_error = fake_logits - _like(c, fake_logits)", "tests/objectives/test_losses.py",
            "least squares: D's target of fakes is G's"),
     Mutant(LOSSES, "* (1 + jnp.maximum(v - MAX_EXPONENT, 0))", "* 1.0", "tests/objectives/test_losses.py -k capped",
            "the capped exponential has no slope beyond its cap"),
@@ -45,7 +45,7 @@ MUTANTS = [
            "gradients flow through the points"),
     Mutant(PENALTIES, "return x + a * scale * u", "return x + scale * u", "tests/objectives/test_penalties.py",
            "DRAGAN's points without their share"),
-    Mutant(PENALTIES, "return squared * steepest * total / count", "return squared * steepest",
+    Mutant(PENALTIES, "return squared * is_largest * total / count", "return squared * is_largest",
            "tests/objectives/test_penalties.py", "the maximum shared out over the minibatch"),
     Mutant(PENALTIES, "return squared_grad_norm(D, interpolates(x, fake, key))",
            "return 0.5 * squared_grad_norm(D, interpolates(x, fake, key))", "tests/objectives/test_penalties.py",
