@@ -18,7 +18,7 @@ from jaxgan.game.hparams import HParams
 from jaxgan.game.sampling import sample, standing_statistics
 from jaxgan.game.state import GanState
 from jaxgan.metrics import METRICS
-from jaxgan.spread import in_turn
+from jaxgan.spread import round_robin
 
 SAMPLE_BATCH = 1000  # samples per batch
 
@@ -75,7 +75,7 @@ def make_sampler(gan: Gan) -> Callable[..., np.ndarray]:
         if y is not None:
             classes = np.split(np.pad(np.asarray(y, np.int32), (0, len(starts) * size - n)), len(starts))
         shared = hparams, key, *prepare(hparams, state, ema=ema)
-        batches = in_turn(partial(sample_batch, size=size), shared, list(zip(starts, classes, strict=True)))
+        batches = round_robin(partial(sample_batch, size=size), shared, list(zip(starts, classes, strict=True)))
         return np.concatenate(list(batches))[:n]
 
     return sampler

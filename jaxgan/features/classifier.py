@@ -29,7 +29,7 @@ from jaxgan.features import cache
 from jaxgan.networks.convolution import Conv
 from jaxgan.optimizers import Adam, EpochSize
 from jaxgan.schedules import Cosine
-from jaxgan.spread import in_turn
+from jaxgan.spread import round_robin
 
 RECIPE = 1  # raise it with every change below that changes the weights
 EXAMPLES, PASSES = 300_000, 40  # trained on: so many examples, with repetitions, but no more passes over the data
@@ -208,7 +208,7 @@ def forward(params: Any, images: np.ndarray, classes: int) -> tuple[np.ndarray, 
     """Features [n, 128] and logits [n, classes] of single images, uint8 or in [0, 1]."""
     filled = np.pad(images, [(0, -len(images) % IMAGES_AT_A_TIME), (0, 0), (0, 0), (0, 0)])  # one program for all
     pieces = [(part,) for part in np.split(filled, len(filled) // IMAGES_AT_A_TIME)]
-    outputs = in_turn(partial(_forward, classes=classes), params, pieces)
+    outputs = round_robin(partial(_forward, classes=classes), params, pieces)
     features, logits = (np.concatenate(parts)[: len(images)] for parts in zip(*outputs, strict=True))
     return features, logits
 
