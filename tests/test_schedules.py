@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import zoo_games as zoo
 
-from jaxgan.augment import Ada, AdaSchedule, AdaState, InstanceNoise
+from jaxgan.augment.ada import Ada, AdaSchedule, AdaState
+from jaxgan.augment.instance_noise import InstanceNoise
 from jaxgan.conditions import UNCONDITIONAL
 from jaxgan.config import default, update, validate
 from jaxgan.errors import UserError

@@ -155,7 +155,7 @@ def _add_game(c: ConfigDict) -> None:
     _add_objective(c)
 
     c.augment = Config()
-    c.augment.name = "none"  # what x and G(z) go through before D; of jaxgan/augment.py
+    c.augment.name = "none"  # what x and G(z) go through before D; of jaxgan/augment
 
     c.optimizer = Config()
     for player in ("generator", "discriminator"):

@@ -22,7 +22,7 @@ from jaxgan.game.gan import Gan
 from jaxgan.game.hparams import HParams, traced
 from jaxgan.game.state import GanState, run_stream
 from jaxgan.run import warm_start, workdir
-from jaxgan.run.plots import grid_rows, picture_condition
+from jaxgan.run.grids import grid_rows, picture_condition
 from jaxgan.sweep import population
 from jaxgan.sweep.devices import MemberMap, Population, is_sequential, replicate, shard
 from jaxgan.sweep.plan import Trial, program_key, setting_in_errors
@@ -69,6 +69,7 @@ def _build(config: ConfigDict) -> Program:
     dataset = dataset_of(config)
     gan = build_for(config, dataset)
     num_report = IMAGES if dataset.mixture is None else POINTS
+    report_rows = grid_rows(num_report, gan.num_classes)
     source = warm_start.source_checkpoint(config)
 
     def init(hparams: HParams, sums: population.Sums) -> Member:
