@@ -166,8 +166,8 @@ class Grey(NoCondition):
             raise UserError(f"condition.name=grey needs images of 3 channels, and these have {self.data.shape[-1]}.")
 
     def __call__(self, x: jax.Array, stored: Condition, keys: jax.Array) -> Condition:
-        weights = jnp.asarray([0.299, 0.587, 0.114], x.dtype)  # ITU-R BT.601
-        return Condition(image=jnp.sum(x * weights, axis=-1, keepdims=True))
+        red, green, blue = jnp.split(x, 3, axis=-1)
+        return Condition(image=0.299 * red + 0.587 * green + 0.114 * blue)  # ITU-R BT.601
 
 
 @dataclass(frozen=True)

@@ -101,9 +101,7 @@ def _build(config: ConfigDict) -> Program:
         sample_for_report=make_sample(
             "sample",
             num_report,
-            lambda hparams: picture_condition(
-                gan, hparams, dataset, num_report, grid_rows(num_report, gan.num_classes)
-            ),
+            lambda hparams: picture_condition(gan, hparams, dataset, num_report, report_rows),
         ),
         discriminator_stats=_discriminator_stats(config, gan, dataset),
         measure=make_measure(config, dataset),
