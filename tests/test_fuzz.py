@@ -4,9 +4,7 @@ import json
 import math
 import subprocess
 import sys
-from pathlib import Path
 
-import hostile
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,6 +28,7 @@ from jaxgan.metrics import modes, parzen
 from jaxgan.objectives import losses, theory
 from jaxgan.objectives.penalties import PENALTIES
 from jaxgan.objectives.value import value
+from tests.helpers import hostile
 
 quick = settings(max_examples=100, deadline=None, derandomize=True)
 in_a_folder = settings(quick, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -277,7 +276,7 @@ SECONDS, GROWN = 3, 2**28  # of CPU time, where the machine is busy; of memory, 
 
 def test_reading_a_small_hostile_file_costs_little():
     """In a process of its own, which has limits: files of 5 MB at most that describe values of any size."""
-    command = [sys.executable, str(Path(__file__).with_name("hostile.py"))]
+    command = [sys.executable, hostile.__file__]
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     costs = {cost.pop("name"): cost for cost in map(json.loads, lines)}
     assert len(costs) > 25 and max(cost["bytes"] for cost in costs.values()) < 5e6

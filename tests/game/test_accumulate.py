@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import zoo_games as zoo
 
 from jaxgan.algorithm1 import train_step
 from jaxgan.augment.ada import Ada, AdaState
@@ -18,6 +17,7 @@ from jaxgan.game.step import accumulate_gradients
 from jaxgan.networks.layers import DataSpec
 from jaxgan.objectives.losses import LOSSES
 from jaxgan.objectives.penalties import PENALTIES
+from tests.helpers import zoo_games as zoo
 
 COMMON = zoo.SGD | {"train.batch_size": 12, "generator.ema.gamma": ()}
 SPECTRAL = zoo.family("mlp", "dcgan") | {"discriminator.widths": (3,), "discriminator.norm": "spectral"}

@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import zoo_games as zoo
 
 from jaxgan.augment.ada import Ada, AdaSchedule, AdaState
 from jaxgan.augment.instance_noise import InstanceNoise
@@ -19,6 +18,7 @@ from jaxgan.game.hparams import traced
 from jaxgan.game.step import discriminator_gradient
 from jaxgan.networks.layers import DataSpec
 from jaxgan.schedules import SCHEDULES, interpolate
+from tests.helpers import zoo_games as zoo
 
 FORMULAS = {
     "constant": ({}, lambda t: 0.2),

@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import zoo_games as zoo
 
 from jaxgan import algorithm1
 from jaxgan.config import default, update, validate
@@ -20,6 +19,7 @@ from jaxgan.networks import DISCRIMINATORS
 from jaxgan.networks.layers import DataSpec, output_bias
 from jaxgan.objectives.losses import LOSSES
 from jaxgan.objectives.penalties import PENALTIES
+from tests.helpers import zoo_games as zoo
 
 GREY = DataSpec((10, 10, 1), 0, (0.0, 1.0))
 NONE = "no penalty"

@@ -18,7 +18,7 @@ from jaxgan.config.fields import fields_of
 from jaxgan.errors import UserError, run_cli
 from jaxgan.networks import GENERATORS
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def test_every_shipped_config_is_valid():

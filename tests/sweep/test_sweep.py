@@ -24,7 +24,7 @@ from jaxgan.sweep import __main__ as sweep
 from jaxgan.sweep import launchers, plan, report, results
 from jaxgan.sweep.chunk import Stopped
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 HEADER = '''"""Does k matter?
 

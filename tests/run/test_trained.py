@@ -18,7 +18,7 @@ from jaxgan.errors import UserError
 from jaxgan.game.state import PRNG, run_stream, stream
 from jaxgan.train import train
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")

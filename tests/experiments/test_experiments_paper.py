@@ -32,7 +32,7 @@ from jaxgan.run import grids, warm_start
 from jaxgan.run.writers import read_metrics
 from jaxgan.train import train
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import zoo_games as zoo
 
 from jaxgan.conditions import UNCONDITIONAL
 from jaxgan.config import default, update, validate
@@ -17,6 +16,7 @@ from jaxgan.game.build import build, build_for
 from jaxgan.game.hparams import traced
 from jaxgan.networks import maxout_conv, mlp
 from jaxgan.networks.layers import DataSpec, dropout, maxout, sparse_init, uniform_init
+from tests.helpers import zoo_games as zoo
 
 PIXELS = DataSpec((8, 8, 1), bounds=(0.0, 1.0))
 

@@ -1,7 +1,7 @@
 """Small files that ask a reader for much memory or time, and a program that measures what reading them costs.
 
-`python tests/hostile.py` reads each as released weights of Inception-v3 and prints a JSON object per file: its name and
-bytes, the seconds of CPU time, the growth of the process in bytes, and the sentence that refused it.
+`python tests/helpers/hostile.py` reads each as released weights of Inception-v3 and prints a JSON object per file: its
+name and bytes, the seconds of CPU time, the growth of the process in bytes, and the sentence that refused it.
 """
 
 from __future__ import annotations

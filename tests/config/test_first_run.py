@@ -12,7 +12,7 @@ from jaxgan.train import train
 
 
 def config_of(name: str):
-    sys.path.insert(0, str(Path(__file__).parents[1]))
+    sys.path.insert(0, str(Path(__file__).parents[2]))
     return importlib.import_module(f"configs.{name}").get_config()
 
 
@@ -28,7 +28,7 @@ def test_the_first_run_learns_from_the_first_line_on(tmp_path):
 
 
 def test_the_recipe_of_2014_on_digits_is_what_it_was():
-    """The paper's recipe for MNIST (tests/test_config.py) with smaller networks, on the default data."""
+    """The paper's recipe for MNIST (tests/config/test_config.py) with smaller networks, on the default data."""
     own = {
         "generator.hidden": (256, 256), "discriminator.hidden": (128, 128), "discriminator.activation": "maxout",
         "discriminator.pieces": 4, "train.steps": 15_000, "train.update": "alternating", "data.name": "digits",

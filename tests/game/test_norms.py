@@ -2,10 +2,8 @@
 
 import jax
 import jax.numpy as jnp
-import normalized
 import numpy as np
 import pytest
-from conftest import IMAGES
 
 from jaxgan import algorithm1
 from jaxgan.conditions import UNCONDITIONAL
@@ -15,13 +13,15 @@ from jaxgan.game.sampling import STATISTICS_BATCHES, sample_inputs, standing_sta
 from jaxgan.game.state import run_stream
 from jaxgan.game.step import discriminator_step
 from jaxgan.networks.norms import MOMENTUM, BatchNorm
+from tests.conftest import IMAGES
+from tests.helpers import normalized
 
 STATS = "batch_stats"
 
 
 @pytest.fixture(scope="module")
 def norm_game(game):
-    """The game of tests/normalized.py, whose changes are fields of the configuration."""
+    """The game of tests/helpers/normalized.py, whose changes are fields of the configuration."""
     normalized.register()
     perceptron = ("generator.hidden", "generator.activations", "discriminator.hidden")
 

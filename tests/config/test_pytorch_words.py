@@ -12,7 +12,7 @@ from jaxgan.config.fields import fields_of
 from jaxgan.config.pytorch_words import WORDS, translate
 from jaxgan.errors import UserError
 
-DOC = (Path(__file__).parents[1] / "docs/from_pytorch.md").read_text()
+DOC = (Path(__file__).parents[2] / "docs/from_pytorch.md").read_text()
 # Settings of StudioGAN's src/config.py.
 STUDIOGAN = (
     "adv_loss", "apply_gp", "gp_lambda", "r1_lambda", "wc_bound", "cr_lambda", "lecam_lambda", "topk_nu", "g_lr",

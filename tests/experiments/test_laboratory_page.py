@@ -11,7 +11,7 @@ import pytest
 from experiments import laboratory
 from jaxgan.errors import UserError
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 CLAIMS = laboratory.read(laboratory.parser().parse(laboratory.SOURCE.read_text()))
 LINKS = {("a", "href")}
 HEAD = "# Title\n\n| claim | here | number | seeds | cost, CPU | command |\n|---|---|---|---|---|---|\n"

@@ -4,8 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import zoo_games as zoo
-from conftest import IMAGES, LABELS
 
 from jaxgan.conditions import Condition
 from jaxgan.config import default, update, validate
@@ -17,6 +15,8 @@ from jaxgan.game.step import discriminator_step, generator_step
 from jaxgan.networks import DISCRIMINATORS
 from jaxgan.networks.layers import DataSpec
 from jaxgan.objectives.terms.auxiliary import class_error
+from tests.conftest import IMAGES, LABELS
+from tests.helpers import zoo_games as zoo
 
 WEIGHTS = {"objective.auxiliary.real": 1.0, "objective.auxiliary.fake": 0.5, "objective.auxiliary.generator": 0.25}
 

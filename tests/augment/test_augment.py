@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import IMAGES
 
 from jaxgan.augment import AUGMENTS
 from jaxgan.conditions import UNCONDITIONAL
@@ -13,6 +12,7 @@ from jaxgan.game.batches import Batch, Frame
 from jaxgan.game.build import build
 from jaxgan.game.step import discriminator_step, generator_step
 from jaxgan.networks.layers import DataSpec
+from tests.conftest import IMAGES
 
 FLIP = {"augment.name": "flip", "augment.probability": 0.25}
 

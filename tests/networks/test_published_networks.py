@@ -11,11 +11,8 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import network_references as reference
 import numpy as np
 import pytest
-import zoo_games as zoo
-from network_references import power_iteration, spectrally_normalized
 
 from jaxgan.game.build import build
 from jaxgan.game.hparams import traced
@@ -23,6 +20,9 @@ from jaxgan.networks import dcgan, maxout_conv, mlp, r3gan, resnet, sndcgan, toy
 from jaxgan.networks.layers import DataSpec, dropout
 from jaxgan.networks.norms import STATISTICS, BatchNorm
 from jaxgan.networks.spectral import SPECTRAL, Dense
+from tests.helpers import network_references as reference
+from tests.helpers import zoo_games as zoo
+from tests.helpers.network_references import power_iteration, spectrally_normalized
 
 Z = 5  # numbers that G gets
 Y = np.array([0, 2, 1, 2, 1], np.int32)

@@ -10,7 +10,6 @@ from types import SimpleNamespace
 import jax
 import numpy as np
 import pytest
-import zoo_games
 from flax import linen as nn
 from safetensors import safe_open
 
@@ -28,8 +27,9 @@ from jaxgan.networks.layers import DataSpec
 from jaxgan.run import export, release
 from jaxgan.run.trained import TrainedGan
 from jaxgan.train import train
+from tests.helpers import zoo_games
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from jaxgan.errors import UserError
 from jaxgan.features import inception, inception_weights
 from jaxgan.features.resize import tensorflow1_bilinear
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SHA256 = "0" * 64
 
 
