@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from zoo_games import compiled
 
 from jaxgan.algorithm1 import train_step
 from jaxgan.conditions import CONDITIONS, MASKS, Condition, block_means, join_channels, join_rows
@@ -17,6 +16,7 @@ from jaxgan.game.hparams import traced
 from jaxgan.game.sampling import sample
 from jaxgan.networks.layers import DataSpec
 from jaxgan.objectives.theory import generator_criterion
+from tests.helpers.zoo_games import compiled
 
 DATA = DataSpec((8, 8, 1), bounds=(0.0, 1.0), mean=np.full((8, 8, 1), 0.5))
 RGB = DataSpec((8, 6, 3), bounds=(0.0, 1.0), mean=np.full((8, 6, 3), 0.5))
