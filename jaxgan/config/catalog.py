@@ -17,7 +17,10 @@ from jaxgan.augment import AUGMENTS
 from jaxgan.conditions import CONDITIONS
 from jaxgan.config import CHOICES, SECTIONS, files
 from jaxgan.config.fields import fields_of, flatten, get, invalid_choice_error
-from jaxgan.data import images, mixture, stacked, tfd, tfds
+from jaxgan.data import mixture, stacked, tfd, tfds
+from jaxgan.data.digits import read_digits
+from jaxgan.data.folder import read_folder
+from jaxgan.data.npz import read_npz
 from jaxgan.metrics import METRICS
 from jaxgan.networks import FAMILIES
 from jaxgan.objectives import losses
@@ -28,9 +31,9 @@ from jaxgan.optimizers import OPTIMIZERS
 
 PLAYERS = ("generator", "discriminator")
 DATA: dict[str, Any] = {
-    "digits": images.digits,
-    "npz:PATH": images.npz,
-    "folder:PATH": images.folder,
+    "digits": read_digits,
+    "npz:PATH": read_npz,
+    "folder:PATH": read_folder,
     "tfds:NAME": tfds.load,
     "tfd:PATH": tfd,
     "mixture:NAME": mixture,
