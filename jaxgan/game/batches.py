@@ -95,7 +95,8 @@ def g_batch(frame: Frame, source: BatchSource, substep: int) -> Batch:
     """
     gan = frame.gan
     indices = local_indices(gan.g_batch_size, frame.axis_name)
-    noise = sample_noise(gan, frame.hparams, jax.random.fold_in(source.key, substep), indices)
+    key = jax.random.fold_in(source.key, substep)
+    noise = sample_noise(gan, frame.hparams, key, indices)
     if not (gan.objective.loss.needs_real or gan.conditional):
         return Batch(None, Condition(), noise)
     first = source.step * jnp.uint32(gan.g_batch_size)
