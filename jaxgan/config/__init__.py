@@ -422,10 +422,12 @@ def _validate_parts(config: ConfigDict) -> None:
                 f"{config.discriminator.packing}); make it a multiple of {n * config.discriminator.packing}."
             )
     coupled = {
-        f"objective.loss={objective.loss}": LOSSES[objective.loss].couples,
+        f"objective.loss={objective.loss}": LOSSES[objective.loss].couples_examples,
         "objective.top_k": objective.top_k < 1,
     }
-    coupled |= {f"objective.penalties.{name}": p.couples and objective.penalties[name] for name, p in PENALTIES.items()}
+    coupled |= {
+        f"objective.penalties.{name}": p.couples_examples and objective.penalties[name] for name, p in PENALTIES.items()
+    }
     coupled |= {"objective.lecam": objective.lecam.weight}
     for what, is_coupled in coupled.items():
         if is_coupled:
@@ -444,7 +446,7 @@ def _zero_is_decision_boundary(objective: ConfigDict) -> bool:
     """Whether a logit of 0 is, but for label smoothing, where D finds data and samples equally likely."""
     posterior = LOSSES[objective.loss].posterior
     if posterior is None:
-        return not LOSSES[objective.loss].difference
+        return not LOSSES[objective.loss].shift_invariant
     return abs(float(posterior(jnp.zeros(1), **accepted_kwargs(posterior, objective))[0]) - 0.5) < 0.1
 
 

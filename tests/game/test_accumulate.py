@@ -104,4 +104,4 @@ def test_what_couples_examples_says_so():
 
     together, alone = (zoo.compiled(lambda n=n: first(n))() for n in (3, 1))
     found = {name for name in together if abs(together[name] - alone[name]) > 1e-4}
-    assert found == {name for table in (LOSSES, PENALTIES) for name, member in table.items() if member.couples}
+    assert found == {name for table in (LOSSES, PENALTIES) for name, member in table.items() if member.couples_examples}
