@@ -11,13 +11,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from ml_collections import ConfigDict
 
 from jaxgan.errors import UserError
+from jaxgan.fields import TRACED, Choice, above, accepted_kwargs, within
 from jaxgan.networks.layers import DataSpec, check_images, check_one_of
+from jaxgan.objectives.losses import LOSSES
 from jaxgan.schedules import check_interpolation, interpolate
 
 
@@ -60,12 +63,10 @@ class NoAugment:
 class Flip(NoAugment):
     """Horizontal mirror images."""
 
-    probability: float = 0.5
+    probability: Annotated[float, TRACED, within(0, 1)] = 0.5
 
     def check(self) -> None:
         check_images("augment.name=flip", self.data)
-        if not 0 <= self.probability <= 1:
-            raise UserError(f"augment.probability must be in [0, 1], not {self.probability}.")
 
     def __call__(self, x: jax.Array, keys: jax.Array, state: Any) -> jax.Array:
         flip = jax.vmap(lambda key: jax.random.uniform(key))(keys) < self.probability
@@ -76,15 +77,13 @@ class Flip(NoAugment):
 class InstanceNoise(NoAugment):
     """Gaussian noise whose standard deviation decays to 0 (arXiv:1610.04490); the state counts updates of D."""
 
-    deviation: float = 0.1  # initial standard deviation, in the data's units
-    steps: float = 10_000.0  # updates of D until it is `final`
-    final: float = 0.0
+    deviation: Annotated[float, TRACED] = 0.1  # initial standard deviation, in the data's units
+    steps: Annotated[float, TRACED, above(0)] = 10_000.0  # updates of D until it is `final`
+    final: Annotated[float, TRACED] = 0.0
     shape: str = "linear"  # of the way there: constant | linear | cosine | exponential
 
     def check(self) -> None:
         check_interpolation("augment", self.shape, self.deviation, self.final)
-        if not self.steps > 0:
-            raise UserError(f"augment.steps must be above 0, not {self.steps}.")
 
     def init(self) -> jax.Array:
         return jnp.zeros((), jnp.uint32)
@@ -174,18 +173,13 @@ class Ada(NoAugment):
     """
 
     sets: Sequence[str] = SETS  # of blit, color
-    target: float = 0.6
-    images: float = 500_000.0  # shown to D while p rises from 0 to 1 at full speed
-    interval: int = 4  # updates of D
+    target: Annotated[float, TRACED, within(-1, 1, "()")] = 0.6
+    images: Annotated[float, TRACED, above(0)] = 500_000.0  # shown to D while p rises from 0 to 1 at full speed
+    interval: Annotated[int, above(0)] = 4  # updates of D
     NEEDS_SIGN = True  # the sign of D's logits must be its decision
 
     def check(self) -> None:
         _check_ada(self.sets, self.data)
-        if not (-1 < self.target < 1 and self.images > 0 and self.interval > 0):
-            raise UserError(
-                f"augment.target={self.target} must be in (-1, 1), augment.images={self.images} and "
-                f"augment.interval={self.interval} above 0."
-            )
 
     def init(self) -> AdaState:
         return AdaState(jnp.zeros(()), jnp.zeros(()), jnp.zeros((), jnp.uint32))
@@ -206,16 +200,14 @@ class AdaSchedule(NoAugment):
     """`Ada` whose p goes from `start` to `final` and stays, along half a cosine in R3GAN (arXiv:2501.05441)."""
 
     sets: Sequence[str] = SETS  # of blit, color
-    start: float = 0.0
-    final: float = 0.55
-    steps: float = 20_000.0  # updates of D
+    start: Annotated[float, TRACED] = 0.0
+    final: Annotated[float, TRACED] = 0.55
+    steps: Annotated[float, TRACED, above(0)] = 20_000.0  # updates of D
     shape: str = "cosine"  # of the way there: constant | linear | cosine | exponential
 
     def check(self) -> None:
         _check_ada(self.sets, self.data)
         check_interpolation("augment", self.shape, self.start, self.final)
-        if not self.steps > 0:
-            raise UserError(f"augment.steps must be above 0, not {self.steps}.")
 
     def init(self) -> jax.Array:
         return jnp.zeros((), jnp.uint32)
@@ -290,3 +282,30 @@ AUGMENTS = {
     "ada": Ada,
     "ada_schedule": AdaSchedule,
 }
+
+
+@dataclass(frozen=True)
+class AugmentSection:
+    """What x and G(z) go through before D."""
+
+    name: Annotated[str, Choice(AUGMENTS)] = "none"  # what x and G(z) go through before D; of jaxgan/augment.py
+
+
+def check(config: ConfigDict) -> None:
+    """Raises UserError if the augmentation steers by D's logits, and these do not allow it."""
+    name, objective = config.augment.name, config.objective
+    if getattr(AUGMENTS[name], "NEEDS_SIGN", False) and not _zero_is_decision_boundary(objective):
+        raise UserError(
+            f"augment.name={name} steers by the sign of D's logits, which means nothing under "
+            f"objective.loss={objective.loss}; take augment.name=ada_schedule."
+        )
+    if name == "ada" and config.discriminator.packing > 1:
+        raise UserError("augment.name=ada counts D's logits as images, and discriminator.packing makes them fewer.")
+
+
+def _zero_is_decision_boundary(objective: ConfigDict) -> bool:
+    """Whether a logit of 0 is, but for label smoothing, where D finds data and samples equally likely."""
+    posterior = LOSSES[objective.loss].posterior
+    if posterior is None:
+        return not LOSSES[objective.loss].difference
+    return abs(float(posterior(jnp.zeros(1), **accepted_kwargs(posterior, objective))[0]) - 0.5) < 0.1

@@ -131,8 +131,8 @@ def game(tiny_config):
     from zoo_games import compiled
 
     from jaxgan.config import validate
+    from jaxgan.config.hparams import traced
     from jaxgan.game.build import build
-    from jaxgan.game.hparams import traced
     from jaxgan.networks.layers import DataSpec
 
     def make(without: tuple[str, ...] = (), **changes) -> Game:

@@ -18,10 +18,10 @@ import jaxgan
 from jaxgan import main
 from jaxgan.config import default, update
 from jaxgan.config.files import from_json
+from jaxgan.config.hparams import traced
 from jaxgan.errors import UserError
 from jaxgan.evaluation.evaluator import SELECTION
 from jaxgan.game.build import build
-from jaxgan.game.hparams import traced
 from jaxgan.networks import GENERATORS
 from jaxgan.networks.layers import DataSpec
 from jaxgan.run import export, release

@@ -9,9 +9,9 @@ from zoo_games import compiled
 
 from jaxgan.algorithm1 import train_step
 from jaxgan.config import default, update, validate
+from jaxgan.config.hparams import traced
 from jaxgan.game.batches import TrainingSet
 from jaxgan.game.build import build
-from jaxgan.game.hparams import traced
 from jaxgan.networks.layers import DataSpec
 
 BOTH = ("generator", "discriminator")

@@ -17,8 +17,8 @@ import pytest
 import zoo_games as zoo
 from network_references import power_iteration, spectrally_normalized
 
+from jaxgan.config.hparams import traced
 from jaxgan.game.build import build
-from jaxgan.game.hparams import traced
 from jaxgan.networks import dcgan, maxout_conv, mlp, r3gan, resnet, sndcgan, toy
 from jaxgan.networks.layers import DataSpec, dropout
 from jaxgan.networks.norms import STATISTICS, BatchNorm

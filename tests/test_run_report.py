@@ -13,10 +13,10 @@ from PIL import Image
 
 from jaxgan import data
 from jaxgan.config.files import to_json
+from jaxgan.config.hparams import traced
 from jaxgan.data import Dataset
 from jaxgan.evaluation.evaluator import SELECTION
 from jaxgan.game.build import build_for
-from jaxgan.game.hparams import traced
 from jaxgan.run import plots, report
 from jaxgan.train import train
 

@@ -22,7 +22,7 @@ from jaxgan.config import default, update
 from jaxgan.evaluation import samples
 from jaxgan.features.classifier import Network, forward
 from jaxgan.game.build import build
-from jaxgan.game.hparams import traced
+from jaxgan.config.hparams import traced
 from jaxgan.networks.layers import DataSpec
 from jaxgan.parallel import replicate
 from jaxgan.game.state import stream

@@ -16,11 +16,11 @@ import numpy as np
 from ml_collections import ConfigDict
 from PIL import Image, ImageDraw, ImageFont
 
-from jaxgan.config.fields import fields_of
 from jaxgan.data import Dataset
 from jaxgan.data import mixture as mixtures
 from jaxgan.data.decode import decode, encode
 from jaxgan.data.mixture import Mixture, log_density
+from jaxgan.fields import fields_of
 from jaxgan.files import write_atomically
 from jaxgan.game.gan import Gan
 from jaxgan.game.hparams import HParams

@@ -19,15 +19,16 @@ from ml_collections import ConfigDict
 
 from jaxgan import data, distributed, ema
 from jaxgan.config import validate
-from jaxgan.config.fields import nearest
 from jaxgan.config.files import override
+from jaxgan.config.hparams import traced
 from jaxgan.errors import UserError
 from jaxgan.evaluation.evaluator import SELECTION, make_evaluator
 from jaxgan.evaluation.samples import make_sampler
+from jaxgan.fields import nearest
 from jaxgan.files import write_atomically
 from jaxgan.game.build import build, data_spec
 from jaxgan.game.gan import Gan, split_d_output
-from jaxgan.game.hparams import HParams, traced
+from jaxgan.game.hparams import HParams
 from jaxgan.game.sampling import standing_statistics
 from jaxgan.game.state import GanState, stream
 from jaxgan.metrics.alarms import alarms, data_class_kl

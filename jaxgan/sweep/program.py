@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 from jaxgan import data
 from jaxgan.algorithm1 import zero_metrics
+from jaxgan.config.hparams import traced
 from jaxgan.data import Dataset
 from jaxgan.evaluation.evaluator import make_measure
 from jaxgan.evaluation.players import make_player_inputs
@@ -18,7 +19,7 @@ from jaxgan.evaluation.samples import evaluation_labels, sample_stream
 from jaxgan.game.batches import TrainingSet
 from jaxgan.game.build import build_for, data_spec
 from jaxgan.game.gan import Gan
-from jaxgan.game.hparams import HParams, traced
+from jaxgan.game.hparams import HParams
 from jaxgan.game.state import GanState, run_stream
 from jaxgan.run import warm_start, workdir
 from jaxgan.run.plots import row_classes
