@@ -32,7 +32,7 @@ from jaxgan.game.hparams import HParams
 from jaxgan.game.state import GanState, all_finite
 from jaxgan.numerics import pinned
 from jaxgan.output import forgiving_output
-from jaxgan.run import plots, report, warm_start, workdir
+from jaxgan.run import curves, grids, report, warm_start, workdir
 from jaxgan.run.checkpoints import Checkpoints
 from jaxgan.run.pacer import Dispatched, catch_signals, pace
 from jaxgan.run.progress import Progress, closing, opening, scores_line
@@ -327,8 +327,8 @@ def partial_sums(pending: MetricSums, step: int) -> dict[str, float]:
 
 
 def fixed_samples(run: Run, state: GanState) -> np.ndarray:
-    """The samples of the run's pictures: `plots.fixed_samples`."""
-    return plots.fixed_samples(
+    """The samples of the run's pictures: `grids.fixed_samples`."""
+    return grids.fixed_samples(
         run.sample, config=run.config, gan=run.gan, hparams=run.hparams, state=state, dataset=run.dataset
     )
 
@@ -336,9 +336,9 @@ def fixed_samples(run: Run, state: GanState) -> np.ndarray:
 def save_samples(run: Run, state: GanState, step: int, writer: MetricWriter) -> None:
     """Writes samples at the run's fixed z, the training curves, and, the first time, real examples for comparison."""
     samples, directory, classes = fixed_samples(run, state), run.workdir / "samples", run.gan.num_classes
-    plots.save_samples(directory / f"{step:09d}.png", run.config, samples, classes, run.dataset.class_names)
+    grids.save_samples(directory / f"{step:09d}.png", run.config, samples, classes, run.dataset.class_names)
     if samples.ndim == 4:
-        writer.images(step, "samples", plots.sample_grid(run.config, samples, classes, run.dataset.class_names))
-        if not (directory / plots.REAL).exists():
-            plots.save_png(directory / plots.REAL, plots.real_grid(run.config, run.dataset, classes))
-    plots.save_curves(run.workdir / "curves.png", read_metrics(run.workdir), run.config)
+        writer.images(step, "samples", grids.sample_grid(run.config, samples, classes, run.dataset.class_names))
+        if not (directory / grids.REAL).exists():
+            grids.save_png(directory / grids.REAL, grids.real_grid(run.config, run.dataset, classes))
+    curves.save_curves(run.workdir / "curves.png", read_metrics(run.workdir), run.config)

@@ -7,7 +7,7 @@ import pytest
 import zoo_games as zoo
 
 from jaxgan.algorithm1 import train_step
-from jaxgan.augment import Ada, AdaState
+from jaxgan.augment.ada import Ada, AdaState
 from jaxgan.config import default, update, validate
 from jaxgan.errors import UserError
 from jaxgan.game.batches import Batch

@@ -5,7 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgan.augment import Ada, AdaSchedule, AdaState, DiffAugment, InstanceNoise, _blit, _color_transform
+from jaxgan.augment.ada import Ada, AdaSchedule, AdaState
+from jaxgan.augment.diffaugment import DiffAugment
+from jaxgan.augment.instance_noise import InstanceNoise
+from jaxgan.augment.transforms import blit, color
 from jaxgan.errors import UserError
 from jaxgan.networks.layers import DataSpec
 
@@ -47,7 +50,7 @@ def test_ada_at_0_is_the_identity_and_at_1_a_permutation_of_pixels():
     still = Ada(RGB)(X, KEYS, Ada(RGB).init())
     np.testing.assert_allclose(still, X, atol=1e-6)
     image = jnp.arange(64.0).reshape(8, 8, 1)
-    seen = np.stack([np.asarray(_blit(image, key, jnp.asarray(1.0))) for key in KEYS[:60]])
+    seen = np.stack([np.asarray(blit(image, key, jnp.asarray(1.0))) for key in KEYS[:60]])
     assert set(np.unique(seen)) <= set(range(64))
     inner = seen[:, 2:6, 2:6, 0]  # what no reflected border reaches
     steps = np.abs(np.diff(inner, axis=2)).reshape(60, -1)
@@ -57,13 +60,11 @@ def test_ada_at_0_is_the_identity_and_at_1_a_permutation_of_pixels():
 
 def test_ada_colors_keep_grey_grey_and_luma_flips_negate():
     grey = jnp.linspace(-1, 1, 64).reshape(8, 8, 1)
-    changed = np.stack(
-        [np.asarray(_color_transform(jnp.repeat(grey, 3, 2), key, jnp.asarray(1.0))) for key in KEYS[:50]]
-    )
+    changed = np.stack([np.asarray(color(jnp.repeat(grey, 3, 2), key, jnp.asarray(1.0))) for key in KEYS[:50]])
     assert np.ptp(changed, axis=3).max() < 1e-5
     slopes = changed[:, -1, -1, 0] - changed[:, 0, 0, 0]
     assert (slopes < 0).any() and (slopes > 0).any()
-    single = np.stack([np.asarray(_color_transform(grey, key, jnp.asarray(1.0))) for key in KEYS[:50]])
+    single = np.stack([np.asarray(color(grey, key, jnp.asarray(1.0))) for key in KEYS[:50]])
     np.testing.assert_allclose(single[..., 0], changed[..., 0], atol=1e-5)  # the averaged rows of the matrix
 
 

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jaxgan.augment import Ada, AdaState, DiffAugment
+from jaxgan.augment.ada import Ada, AdaState
+from jaxgan.augment.diffaugment import DiffAugment
 from jaxgan.networks.layers import DataSpec
 
 N = 2000

@@ -36,7 +36,7 @@ from jaxgan.data import Dataset, images, tfds
 from jaxgan.data.decode import decode, encode
 from jaxgan.errors import UserError
 from jaxgan.game.build import build_for
-from jaxgan.run import trained
+from jaxgan.run import commands
 from jaxgan.train import train
 
 RNG = np.random.default_rng(0)
@@ -235,7 +235,7 @@ def test_a_run_of_the_alphabetical_order_is_resumed_and_evaluated(tmp_path, tiny
         alphabetical.setattr(images, "counted", lambda name: name)
         assert train(config, tmp_path / "run") == 0
     assert train(update(config, {"train.steps": 10}), tmp_path / "run") == 0
-    assert trained.evaluate(tmp_path / "run", []) == 0
+    assert commands.evaluate(tmp_path / "run", []) == 0
     assert "step 10 of" in capsys.readouterr().out
     write(tmp_path / "images" / "2" / "1.png", np.full((2, 2), 77, np.uint8))
     with pytest.raises(UserError, match=r"on other data \(sha256 was"):

@@ -15,7 +15,7 @@ from jaxgan.evaluation.evaluator import SELECTION, make_measure, protocol, selec
 from jaxgan.features import space
 from jaxgan.features.space import Space
 from jaxgan.metrics import DISPLAYS, METRICS, diversity, kid
-from jaxgan.run import trained
+from jaxgan.run import commands
 from jaxgan.run.writers import read_metrics
 from jaxgan.train import train
 
@@ -308,7 +308,7 @@ def test_a_generator_of_one_point_does_not_end_a_run(tiny_config, tmp_path, monk
     assert [line["step"] for line in lines] == [10, 20]
     assert all(line["pixels_fid"] is None and line["validation_pixels_coverage"] is None for line in lines)
     assert json.loads((work / "evaluation.json").read_text())["pixels_fid"] is None
-    assert trained.evaluate(work, []) == 0
+    assert commands.evaluate(work, []) == 0
     assert "fid could not be computed: all 64 fake features are equal" in capsys.readouterr().out
     assert (work / "report.html").exists()
 
@@ -329,7 +329,7 @@ def test_training_evaluating_and_choosing_by_features(tiny_config, tmp_path, cap
     assert evaluation["protocol"]["real"] == {"split": "test", "examples": 297, "chosen_by": "validation"}
     assert evaluation["protocol"]["kid"] == {"subsets": 100, "size": 200, "validation_size": 150}
     changes = ["--config.evaluate.metrics=fid,neighbours", "--config.evaluate.samples=50"]
-    assert trained.evaluate(work, changes) == 0
+    assert commands.evaluate(work, changes) == 0
     again = json.loads((work / "evaluation.json").read_text())
     assert "pixels_kid" not in again and again["pixels_fid"] > 0 and again["protocol"]["samples"] == 50
     assert "pixels_neighbours_accuracy" in capsys.readouterr().out

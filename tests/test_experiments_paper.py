@@ -28,7 +28,7 @@ from jaxgan.metrics import neighbours, parzen
 from jaxgan.metrics.neighbours import Neighbours
 from jaxgan.metrics.parzen import SIGMAS, Estimate
 from jaxgan.networks.layers import DataSpec
-from jaxgan.run import plots, warm_start
+from jaxgan.run import grids, warm_start
 from jaxgan.run.writers import read_metrics
 from jaxgan.train import train
 
@@ -160,7 +160,7 @@ def test_figure2_shows_samples_and_framed_neighbours(workdir, tmp_path, monkeypa
     left = int(yellow[0].argmax())
     assert yellow[0, left:].all() and not yellow[edge + 1, : left - 1].any()
     inside = picture[edge:-edge, left + edge : -edge, 0]
-    scale, gutter = plots.tiling(8, 8, 4)
+    scale, gutter = grids.tiling(8, 8, 4)
     height = 8 * scale + gutter
     assert inside.shape == (2 * height + gutter, height + gutter)
     for row, sample in enumerate(gan.sample(1000)[[2, 5]]):
@@ -195,7 +195,7 @@ def test_figure3_ends_in_samples(workdir, tmp_path, monkeypatch):
     half = (picture.shape[0] - figure3.LINE) // 2
     assert (picture[half : half + figure3.LINE] == 255).all()
     top, below = picture[:half], picture[half + figure3.LINE :]
-    scale, gutter = plots.tiling(8, 8, 4)
+    scale, gutter = grids.tiling(8, 8, 4)
     width = 8 * scale + gutter
     ends = [np.round(255 * x[..., 0]) for x in jaxgan.load(workdir).sample(2)]
     for rows in (top, below):

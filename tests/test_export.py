@@ -25,7 +25,7 @@ from jaxgan.game.build import build
 from jaxgan.networks import GENERATORS
 from jaxgan.networks.layers import DataSpec
 from jaxgan.run import export, release
-from jaxgan.run.trained import Trained
+from jaxgan.run.trained import TrainedGan
 from jaxgan.train import train
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -65,7 +65,7 @@ def untrained(name, **changes):
     average = jax.tree.map(lambda x: 1.3 * x + 0.1 * np.cos(np.arange(x.size, dtype=np.float32)).reshape(x.shape),
                            state.generator.params)  # fmt: skip
     state = state._replace(averages=(average,))
-    return Trained(config=config, step=0, sha256="", gan=gan, state=state, hparams=hparams, facts=None)
+    return TrainedGan(config=config, step=0, sha256="", gan=gan, state=state, hparams=hparams, data_info=None)
 
 
 VARIANTS = [
@@ -155,7 +155,7 @@ def test_the_documented_lines_run_the_file_without_jaxgan(gan, folder, document)
 def test_the_model_card_samples_the_prior(prior, scale, tiny_config):
     """Mean 0 and mean square scale**2, within the bounds or on the sphere."""
     gan = SimpleNamespace(config=tiny_config(prior__name=prior, prior__scale=scale), gan=SimpleNamespace(num_classes=0))
-    gan.facts = SimpleNamespace(shape=(8, 8, 1))
+    gan.data_info = SimpleNamespace(shape=(8, 8, 1))
     (line,) = (line for line in release.snippet(gan, "").splitlines() if line.startswith("z = "))
     names = {"np": np, "n": 4000, "rng": np.random.default_rng(0)}
     exec(line, names)

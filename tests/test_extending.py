@@ -80,7 +80,7 @@ def members():
 
 
 def test_the_page_has_a_skeleton_of_every_kind(members):
-    assert len(BLOCKS) == PAGE.count("```python") == 17
+    assert len(BLOCKS) == PAGE.count("```python") == 18
     assert {"margin"} <= LOSSES.keys() and {"r1_and_r2"} <= PENALTIES.keys() and {"ahead"} <= ADJUSTMENTS.keys()
     assert {"linear"} <= FAMILIES.keys() and {"drift"} <= TERMS.keys() and {"generator_first"} <= UPDATES.keys()
     assert {"lion"} <= OPTIMIZERS.keys() and {"step"} <= SCHEDULES.keys() and {"brightness"} <= AUGMENTS.keys()

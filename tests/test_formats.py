@@ -10,7 +10,7 @@ import pytest
 
 import jaxgan
 from jaxgan.config import update
-from jaxgan.run import trained
+from jaxgan.run import commands
 from jaxgan.run.workdir import read_config
 from jaxgan.run.writers import read_metrics
 from jaxgan.train import train
@@ -40,7 +40,7 @@ def test_a_stored_run_opens_and_draws_what_it_drew(run):
 @stored
 def test_a_stored_run_is_evaluated_as_it_was(run, copy, capsys):
     before = json.loads((run / "evaluation.json").read_text())
-    assert trained.evaluate(copy, []) == 0
+    assert commands.evaluate(copy, []) == 0
     after = json.loads((copy / "evaluation.json").read_text())
     for protocol in (before.pop("protocol"), after.pop("protocol")):
         assert protocol.pop("versions")["jaxgan"]

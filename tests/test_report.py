@@ -13,7 +13,7 @@ from jaxgan.config import default, flatten, update
 from jaxgan.config.files import to_json
 from jaxgan.evaluation.evaluator import SELECTION
 from jaxgan.files import write_atomically
-from jaxgan.run import plots
+from jaxgan.run import grids, plots
 from jaxgan.sweep import figures, plan, report, results
 from jaxgan.sweep.cautions import cautions
 from jaxgan.sweep.figures import mean_curve
@@ -332,13 +332,13 @@ def test_a_report_of_a_sweep_under_way(workdir, finished):
 
 
 def test_real_data_stand_before_the_samples_where_all_settings_have_the_same(workdir, monkeypatch):
-    figure, pictures = [], [plots.png(np.full((9, 9, 3), shade, np.uint8)) for shade in (0, 200)]
+    figure, pictures = [], [grids.png(np.full((9, 9, 3), shade, np.uint8)) for shade in (0, 200)]
     monkeypatch.setattr(plots, "figure_png", lambda drawn: figure.append(drawn) or b"")
     settings = read_settings(workdir).settings
     for second, titles in ((0, ["real data", "loss=minimax", "loss=non_saturating"]), (1, ["loss=minimax"])):
         for setting, picture in zip(settings, (pictures[0], pictures[second]), strict=True):
             for name in setting.names:
-                write_atomically(workdir / "members" / name / "samples" / plots.REAL, picture)
+                write_atomically(workdir / "members" / name / "samples" / grids.REAL, picture)
                 write_atomically(workdir / "members" / name / "samples/000000100.png", pictures[1])
         figures.samples(workdir, settings, PARZEN)
         assert [axis.get_title().partition("\n")[0] for axis in figure[-1].axes][: len(titles)] == titles

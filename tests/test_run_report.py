@@ -17,7 +17,7 @@ from jaxgan.config.hparams import traced
 from jaxgan.data import Dataset
 from jaxgan.evaluation.evaluator import SELECTION
 from jaxgan.game.build import build_for
-from jaxgan.run import plots, report
+from jaxgan.run import grids, report, report_pictures
 from jaxgan.train import train
 
 
@@ -27,12 +27,12 @@ def dataset_of(train: np.ndarray, stack: int = 1) -> Dataset:
 
 
 def test_the_nearest_example_is_that_of_all_distances(monkeypatch):
-    monkeypatch.setattr(report, "CHUNK", 7)  # the last chunk is shorter
+    monkeypatch.setattr(report_pictures, "CHUNK", 7)  # the last chunk is shorter
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (40, 3, 2, 1), dtype=np.uint8)
     x = rng.random((5, 3, 2, 1), np.float32)
     x[0] = images[33] / np.float32(255)  # a copy
-    found, distances = report.nearest_examples(x, dataset_of(images), 0.0)
+    found, distances = report_pictures.nearest_examples(x, dataset_of(images), 0.0)
     every = np.linalg.norm(x.reshape(5, 1, 6).astype(float) - images.reshape(1, 40, 6) / 255, axis=-1)
     np.testing.assert_array_equal(found, images[every.argmin(axis=1)])
     np.testing.assert_allclose(distances, every.min(axis=1), atol=1e-6)
@@ -42,27 +42,27 @@ def test_the_nearest_example_is_that_of_all_distances(monkeypatch):
 def test_the_nearest_stack_has_the_nearest_image_in_each_channel():
     images = np.array([0, 100, 200], np.uint8).reshape(3, 1, 1, 1)
     x = np.array([[190, 10, 120], [0, 0, 0]], np.float32).reshape(2, 1, 1, 3) / 255
-    found, distances = report.nearest_examples(x, dataset_of(images, stack=3), 0.0)
+    found, distances = report_pictures.nearest_examples(x, dataset_of(images, stack=3), 0.0)
     assert found.reshape(2, 3).tolist() == [[200, 0, 100], [0, 0, 0]]
     np.testing.assert_allclose(distances, [np.sqrt(10**2 + 10**2 + 20**2) / 255, 0], atol=1e-6)
 
 
 def test_paths_between_two_z():
     a, b = np.array([[3.0, 0.0]], np.float32), np.array([[0.0, 3.0]], np.float32)
-    straight = report.interpolate(a, b, 3, "uniform")
+    straight = report_pictures.interpolate(a, b, 3, "uniform")
     np.testing.assert_allclose(straight, [[[3, 0], [1.5, 1.5], [0, 3]]], atol=1e-6)
     for prior in ("normal", "sphere"):
-        circle = report.interpolate(a, b, 3, prior)
+        circle = report_pictures.interpolate(a, b, 3, prior)
         np.testing.assert_allclose(circle, [[[3, 0], [3 / 2**0.5, 3 / 2**0.5], [0, 3]]], atol=1e-6)
-    same = report.interpolate(a, a, 5, "normal")
+    same = report_pictures.interpolate(a, a, 5, "normal")
     np.testing.assert_allclose(same, np.broadcast_to(a[:, None], (1, 5, 2)), atol=1e-2)
 
 
 def test_a_picture_is_as_small_as_it_has_to_be():
     noise = np.random.default_rng(0).integers(0, 256, (900, 900, 3), dtype=np.uint8)
-    picture = plots.png(noise)
-    assert report.shrink(picture, len(picture)) is picture
-    small = report.shrink(picture, 50_000)
+    picture = grids.png(noise)
+    assert report_pictures.shrink(picture, len(picture)) is picture
+    small = report_pictures.shrink(picture, 50_000)
     assert len(small) <= 50_000 and small.startswith(b"\xff\xd8")
 
 
@@ -190,4 +190,4 @@ def test_large_runs_stay_small_pages(tiny_config, tmp_path):
         Image.fromarray(noise).save(tmp_path / "run" / "samples" / f"{step:09d}.png")
     page = render(tmp_path / "run", config)
     assert len(page) < 5_000_000
-    assert 'alt="step 0"' in page and 'alt="step 39"' in page and page.count('alt="step ') == report.FRAMES
+    assert 'alt="step 0"' in page and 'alt="step 39"' in page and page.count('alt="step ') == report_pictures.FRAMES

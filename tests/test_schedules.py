@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import zoo_games as zoo
 
-from jaxgan.augment import Ada, AdaSchedule, AdaState, InstanceNoise
+from jaxgan.augment.ada import Ada, AdaSchedule, AdaState
+from jaxgan.augment.instance_noise import InstanceNoise
 from jaxgan.config import default, update, validate
 from jaxgan.config.hparams import traced
 from jaxgan.errors import UserError

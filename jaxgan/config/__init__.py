@@ -14,8 +14,9 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from jaxgan import augment, optimizers
+from jaxgan import optimizers
 from jaxgan.algorithm1 import UPDATES
+from jaxgan.augment import section as augment
 from jaxgan.config.fields import Config, coerce, fingerprint, invalid_choice_error
 from jaxgan.config.pytorch_words import translate
 from jaxgan.config.sections import Root

@@ -8,7 +8,7 @@ from typing import Annotated
 import numpy as np
 
 from jaxgan.algorithm1 import UPDATES
-from jaxgan.augment import AugmentSection
+from jaxgan.augment.section import AugmentSection
 from jaxgan.data import DataSection
 from jaxgan.distributed import DistributedSection
 from jaxgan.ema import EmaSection

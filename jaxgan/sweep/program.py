@@ -22,7 +22,7 @@ from jaxgan.game.gan import Gan
 from jaxgan.game.hparams import HParams
 from jaxgan.game.state import GanState, run_stream
 from jaxgan.run import warm_start, workdir
-from jaxgan.run.plots import row_classes
+from jaxgan.run.grids import row_classes
 from jaxgan.sweep import population
 from jaxgan.sweep.devices import MemberMap, Population, is_sequential, replicate, shard
 from jaxgan.sweep.plan import Trial, program_key, setting_in_errors
