@@ -73,7 +73,7 @@ from configs import ring8
 from experiments import lab
 from experiments.dynamics import PLAYERS
 from jaxgan.config import default, flatten, update, validate
-from jaxgan.data.mixture import NAMED
+from jaxgan.data.mixture import MIXTURES
 from jaxgan.errors import UserError
 from jaxgan.files import write_atomically
 from jaxgan.objectives.losses import LOSSES
@@ -322,7 +322,7 @@ def rate_rows(cells: Sequence[Cell], found: Sequence[dict[str, Any]]) -> list[di
 
     Both on the same seeds; a run that has diverged has not succeeded.
     """
-    K = len(NAMED["ring8"].weights)
+    K = len(MIXTURES["ring8"].weights)
     successes = {cell.name: last(one, "modes") == K for cell, one in zip(cells, found, strict=True)}
     reference = successes.get("non_saturating")
     rows = []
@@ -392,7 +392,7 @@ def show(rows: list[dict[str, Any]], swung: list[dict[str, Any]], losses: list[d
 
 def points(axis, data: str, samples: Sequence[Sequence[float]]) -> None:
     """Samples of a G over the modes, which are drawn as circles larger than they are."""
-    mixture, xy = NAMED[DATA[data].removeprefix("mixture:")], np.asarray(samples, np.float64)
+    mixture, xy = MIXTURES[DATA[data].removeprefix("mixture:")], np.asarray(samples, np.float64)
     reach = 1.25 * np.abs(mixture.means).max()
     axis.plot(*mixture.means.T, "o", color="black", markerfacecolor="none", markersize=8, markeredgewidth=0.7)
     axis.plot(*xy.T, ".", color=ORANGE, markersize=2.5)

@@ -6,8 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import IMAGES, LABELS
-from zoo_games import compiled
 
 from jaxgan import algorithm1
 from jaxgan.config.hparams import traced
@@ -21,6 +19,8 @@ from jaxgan.game.step import discriminator_step, generator_step
 from jaxgan.networks.layers import DataSpec, output_bias
 from jaxgan.objectives.losses import LOSSES
 from jaxgan.objectives.penalties import PENALTIES
+from tests.conftest import IMAGES, LABELS
+from tests.helpers.zoo_games import compiled
 
 SGD = {
     f"optimizer.{player}.{field}": value

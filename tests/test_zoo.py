@@ -14,7 +14,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-import zoo_games as zoo
 
 from jaxgan.augment import AUGMENTS
 from jaxgan.data.mixture import load as load_mixture
@@ -33,6 +32,7 @@ from jaxgan.objectives.penalties import PENALTIES
 from jaxgan.optimizers import OPTIMIZERS
 from jaxgan.run.checkpoints import Checkpoints
 from jaxgan.schedules import SCHEDULES
+from tests.helpers import zoo_games as zoo
 
 ROOT = Path(__file__).parents[1]
 SPEC = DataSpec(zoo.SHAPE, zoo.CLASSES, (0.0, 1.0), zoo.X.mean(axis=0) / 255)

@@ -39,5 +39,5 @@ def _zero_is_decision_boundary(objective: ConfigDict) -> bool:
     """Whether a logit of 0 is, but for label smoothing, where D finds data and samples equally likely."""
     posterior = LOSSES[objective.loss].posterior
     if posterior is None:
-        return not LOSSES[objective.loss].difference
+        return not LOSSES[objective.loss].shift_invariant
     return abs(float(posterior(jnp.zeros(1), **accepted_kwargs(posterior, objective))[0]) - 0.5) < 0.1

@@ -16,7 +16,10 @@ from jaxgan.augment import AUGMENTS
 from jaxgan.config import CHOICES, SECTIONS, files
 from jaxgan.config.fields import invalid_choice_error
 from jaxgan.config.sections import Root
-from jaxgan.data import images, mixture, stacked, tfd, tfds
+from jaxgan.data import mixture, stacked, tfd, tfds
+from jaxgan.data.digits import read_digits
+from jaxgan.data.folder import read_folder
+from jaxgan.data.npz import read_npz
 from jaxgan.fields import fields_of, flatten, get, sections, tree
 from jaxgan.metrics import METRICS
 from jaxgan.networks import FAMILIES
@@ -27,9 +30,9 @@ from jaxgan.objectives.terms import TERMS
 from jaxgan.optimizers import OPTIMIZERS
 
 DATA: dict[str, Any] = {
-    "digits": images.digits,
-    "npz:PATH": images.npz,
-    "folder:PATH": images.folder,
+    "digits": read_digits,
+    "npz:PATH": read_npz,
+    "folder:PATH": read_folder,
     "tfds:NAME": tfds.load,
     "tfd:PATH": tfd,
     "mixture:NAME": mixture,

@@ -41,13 +41,15 @@ class ObjectiveSection:
 
 def couplings(objective: ConfigDict) -> Iterator[str]:
     """The parts of the objective whose value at an example depends on the others of the minibatch, as KEY=VALUE."""
-    if LOSSES[objective.loss].couples:
+    if LOSSES[objective.loss].couples_examples:
         yield f"objective.loss={objective.loss}"
     if objective.top_k < 1:
         yield "objective.top_k"
     yield from (
-        f"objective.penalties.{name}" for name, p in PENALTIES.items() if p.couples and objective.penalties[name]
+        f"objective.penalties.{name}"
+        for name, p in PENALTIES.items()
+        if p.couples_examples and objective.penalties[name]
     )
     for name, term in TERMS.items():
-        if any(part.couples and objective[name][part.weight] for part in term.D_PARTS + term.G_PARTS):
+        if any(part.couples_examples and objective[name][part.weight] for part in term.D_PARTS + term.G_PARTS):
             yield f"objective.{name}"

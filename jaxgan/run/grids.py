@@ -167,7 +167,7 @@ def save_samples(
     if samples.ndim == 4:
         save_png(path, sample_grid(config, samples, classes, names))
     else:
-        save_points(path, samples, mixtures.NAMED[config.data.name.removeprefix("mixture:")])
+        save_points(path, samples, mixtures.MIXTURES[config.data.name.removeprefix("mixture:")])
 
 
 def real_grid(config: ConfigDict, dataset: Dataset, classes: int) -> np.ndarray:

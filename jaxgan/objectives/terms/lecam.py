@@ -27,7 +27,7 @@ class LeCam:
     decay: Annotated[float, TRACED, within(0, 1, "[)")] = 0.99  # of the moving averages
     start: Annotated[float, TRACED, at_least(0)] = 1000.0  # updates of D before the term counts
 
-    D_PARTS: ClassVar = (Part("lecam", "LeCam, weighted", "weight", lecam_part, couples=True),)
+    D_PARTS: ClassVar = (Part("lecam", "LeCam, weighted", "weight", lecam_part, couples_examples=True),)
     G_PARTS: ClassVar = ()
 
     def init_state(self) -> Anchors:

@@ -45,7 +45,7 @@ class Part(NamedTuple):
     label: str  # of that metric in reports
     weight: str  # the term's field that weights it; at 0 the part is left out of the program
     function: Callable[..., Array]  # (term with traced fields, DTermInputs or GTermInputs) -> scalar, unweighted
-    couples: bool = False  # it is no mean over examples, each for itself: a minibatch cannot be taken in parts
+    couples_examples: bool = False  # it is no mean over examples, each for itself: a minibatch cannot be taken in parts
 
 
 class Term(Protocol):
