@@ -16,7 +16,7 @@ FLOORS = [
     {"fields"},
     {"files", "schedules", "numerics"},
     {"spread", "objectives", "ema", "networks", "data", "optimizers"},
-    {"metrics", "features", "augment"},
+    {"metrics", "features", "augment", "conditions"},
     {"game"},
     {"algorithm1", "evaluation"},
     {"parallel", "distributed"},

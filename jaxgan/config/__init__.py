@@ -119,6 +119,7 @@ def update(config: ConfigDict, changes: dict[str, Any]) -> ConfigDict:
     Raises:
       UserError: an unknown field (see `_advice`), a field of another choice, or a value of another type.
     """
+    changes = _same_condition(changes)
     copy = config.copy_and_resolve_references().unlock()
     for path, section in SECTIONS.items():
         key = f"{path}.{section.key}"
@@ -132,6 +133,15 @@ def update(config: ConfigDict, changes: dict[str, Any]) -> ConfigDict:
         node = get(copy, parent) if parent else copy
         node[last] = coerce(key, known[key], value)
     return copy.lock()
+
+
+def _same_condition(changes: dict[str, Any]) -> dict[str, Any]:
+    """The changes with `conditional` and `condition.name` equal, if either is among them."""
+    given = {key: changes[key] for key in ("conditional", "condition.name") if key in changes}
+    if len(set(map(str, given.values()))) > 1:
+        text = " and ".join(f"{key}={name}" for key, name in given.items())
+        raise UserError(f"{text} name two conditions, and the first is short for the second; set one of them.")
+    return {key: name for name in given.values() for key in ("condition.name", "conditional")} | changes
 
 
 def _set_choice(node: ConfigDict, section: Section, key: str, name: Any) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from jaxgan.augment import AUGMENTS
+from jaxgan.conditions import CONDITIONS
 from jaxgan.config import CHOICES, SECTIONS, files
 from jaxgan.config.fields import invalid_choice_error
 from jaxgan.config.sections import Root
@@ -176,11 +177,6 @@ def _about(thing: Any) -> str:
     return (inspect.getdoc(thing) or "").partition("\n")[0].removesuffix(".")
 
 
-def _options(key: str) -> dict[str, str]:
-    """The words that the comment of a field explains: 'none | label: what it means'."""
-    return {word: text for word, _, text in (part.partition(": ") for part in meanings()[key].split(" | "))}
-
-
 def _losses() -> dict[str, str]:
     """Each loss; one made by `f_gan`, whose parts have no docstrings, by the comment above its line."""
     source = inspect.getsource(losses)
@@ -213,6 +209,6 @@ LISTS: dict[str, Callable[[], dict[str, str]]] = {
     "metrics": lambda: {
         name: "; ".join(display.label for display in metric.outputs.values()) for name, metric in METRICS.items()
     },
-    "conditions": lambda: _options("conditional"),
+    "conditions": lambda: {name: _about(choice) for name, choice in CONDITIONS.items()},
     "data": lambda: {name: _about(reader) for name, reader in DATA.items()},
 }

@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxgan.algorithm1 import UPDATES
 from jaxgan.augment.section import AugmentSection
+from jaxgan.conditions import CONDITIONS, ConditionSection
 from jaxgan.data import DataSection
 from jaxgan.distributed import DistributedSection
 from jaxgan.ema import EmaSection
@@ -84,8 +85,8 @@ class Root:
 
     # one number fixes initial parameters, data order, noise and dropout
     seed: Annotated[int, Traced(np.uint32), at_least(0), below(2**32)] = 0
-    # none | label: both players see the class of each example
-    conditional: Annotated[str, one_of("none", "label")] = "none"
+    conditional: Annotated[str, OneOf(CONDITIONS)] = "none"  # short for condition.name
+    condition: ConditionSection = ConditionSection()
     data: DataSection = DataSection()
     prior: PriorSection = PriorSection()
     generator: GeneratorSection = GeneratorSection()

@@ -62,6 +62,9 @@ class Dataset(NamedTuple):
     class_names: tuple[str, ...] = ()  # one per class, or () if classes have no names
     stack: int = 1  # number of base images per example
     left_out: tuple[tuple[str, int], ...] = ()  # (suffix, count) of a folder's files that were not read
+    train_condition: np.ndarray | None = None  # [n, k] float32 or [n, H, W, C] uint8, stored with each example
+    validation_condition: np.ndarray | None = None
+    test_condition: np.ndarray | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ import pytest
 
 from jaxgan.algorithm1 import train_step
 from jaxgan.augment.ada import Ada, AdaState
+from jaxgan.conditions import UNCONDITIONAL
 from jaxgan.config import default, update, validate
 from jaxgan.errors import UserError
 from jaxgan.game.batches import Batch
@@ -61,7 +62,7 @@ def test_parts_are_consecutive_examples():
         return {"mean": jnp.mean(part.x), "count": part.count.astype(jnp.float32)}, jnp.max(part.x), part.x[:, 0]
 
     x = jnp.arange(18.0).reshape(6, 3)
-    means, last, each = accumulate_gradients(3, function, Batch(x, None, (), jnp.uint32(7)))
+    means, last, each = accumulate_gradients(3, function, Batch(x, UNCONDITIONAL, (), jnp.uint32(7)))
     assert means["mean"] == 8.5 and means["count"] == 7 and last == 17
     np.testing.assert_array_equal(each, x[:, 0])
 
