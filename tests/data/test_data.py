@@ -11,7 +11,8 @@ import pytest
 
 from jaxgan import data
 from jaxgan.config import update
-from jaxgan.data import Dataset, images, tfds
+from jaxgan.data import Dataset, folder, source, tfds
+from jaxgan.data.folder import read_folder
 from jaxgan.errors import UserError
 from jaxgan.run import commands
 from jaxgan.train import train
@@ -76,11 +77,11 @@ def test_padding_counts_as_memory_beside_the_images(tmp_path, monkeypatch):
     """Ten images of 4x6 and ten of 8x10 pixels."""
     np.savez(tmp_path / "x.npz", random_images(10, 4, 6))
     load = lambda: data.load(settings_for(name=f"npz:{tmp_path / 'x.npz'}", validation=2, pad=2))  # noqa: E731
-    monkeypatch.setattr(images, "LIMIT", 10 * (24 + 80))
+    monkeypatch.setattr(source, "MEMORY_LIMIT", 10 * (24 + 80))
     padded = load()
     assert padded.train.shape == (6, 8, 10, 1) and padded.test.shape == (2, 8, 10, 1)
     assert not padded.train[:, :2].any() and not padded.train[:, :, -2:].any() and padded.train[:, 2:-2, 2:-2].any()
-    monkeypatch.setattr(images, "LIMIT", 10 * (24 + 80) - 1)
+    monkeypatch.setattr(source, "MEMORY_LIMIT", 10 * (24 + 80) - 1)
     with pytest.raises(UserError, match=r"padded images of npz:.*half of this machine's memory"):
         load()
 
@@ -88,11 +89,11 @@ def test_padding_counts_as_memory_beside_the_images(tmp_path, monkeypatch):
 def test_images_in_colour_after_grey_ones_count_as_memory_beside_these(tmp_path, monkeypatch):
     for i in range(4):
         write(tmp_path / f"{i}.png", random_images(10, 10, 3) if i == 3 else random_images(10, 10))
-    monkeypatch.setattr(images, "LIMIT", 4 * 100 * (1 + 3))
-    assert images.folder(tmp_path, 0).train.shape == (4, 10, 10, 3)
-    monkeypatch.setattr(images, "LIMIT", 4 * 100 * (1 + 3) - 1)
+    monkeypatch.setattr(source, "MEMORY_LIMIT", 4 * 100 * (1 + 3))
+    assert read_folder(tmp_path, 0).train.shape == (4, 10, 10, 3)
+    monkeypatch.setattr(source, "MEMORY_LIMIT", 4 * 100 * (1 + 3) - 1)
     with pytest.raises(UserError, match=r"4 images like \S+3\.png.*half of this machine's memory"):
-        images.folder(tmp_path, 0)
+        read_folder(tmp_path, 0)
 
 
 @pytest.mark.parametrize(
@@ -104,8 +105,8 @@ def test_a_tilde_is_the_home(tmp_path, monkeypatch, prefix):
     np.savez(tmp_path / "x.npz", x)
     for i, pixels in enumerate(x):
         write(tmp_path / "x" / f"{i}.png", pixels)
-    cached = images.Source(x[..., None], x[..., None])
-    tfds._keep(tmp_path / "archives" / "jaxgan" / "mnist.npz", cached)
+    cached = source.Source(x[..., None], x[..., None])
+    tfds._write_cache(tmp_path / "archives" / "jaxgan" / "mnist.npz", cached)
     d = data.load(settings_for(name=prefix, dir="~/archives", validation=1))
     assert len(d.train) in (6, 7) and d.shape[:2] == (3, 3)
 
@@ -122,7 +123,7 @@ def test_a_validation_set_that_leaves_nothing_to_train_on(test):
     with pytest.raises(UserError, match=r"data\.validation=8"):
         data.split(np.arange(8), test, 8)
     if test is None:
-        with pytest.raises(UserError, match=r"and as many for a test set, which these data do not have.*below 4"):
+        with pytest.raises(UserError, match=r"and as many for a test set, which this data set lacks.*below 4"):
             data.split(np.arange(8), None, 4)
         assert [len(x) for x in data.split(np.arange(8), None, 3)] == [2, 3, 3]
 
@@ -199,7 +200,7 @@ def test_a_run_of_the_alphabetical_order_is_resumed_and_evaluated(tmp_path, tiny
         data__name=f"folder:{tmp_path / 'images'}", data__validation=1, train__steps=5, evaluate__samples=8
     )
     with monkeypatch.context() as alphabetical:
-        alphabetical.setattr(images, "counted", lambda name: name)
+        alphabetical.setattr(folder, "natural_sort_key", lambda name: name)
         assert train(config, tmp_path / "run") == 0
     assert train(update(config, {"train.steps": 10}), tmp_path / "run") == 0
     assert commands.evaluate(tmp_path / "run", []) == 0

@@ -15,7 +15,7 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
 from jaxgan.data import mixture as mixtures
-from jaxgan.data.mixture import HELD_OUT, NAMED, TRAIN, Mixture, grid, load, log_density, sample, sample_with_labels
+from jaxgan.data.mixture import HELD_OUT, MIXTURES, TRAIN, Mixture, grid, load, log_density, sample, sample_with_labels
 from jaxgan.errors import UserError
 
 UNEVEN = Mixture(
@@ -30,7 +30,7 @@ def mass_on_grid(mixture: Mixture, cells: int):
     return x, dx, jnp.sum(jnp.exp(log_density(mixture, x))) * dx
 
 
-@pytest.mark.parametrize("mixture", [*NAMED.values(), UNEVEN], ids=[*NAMED, "uneven"])
+@pytest.mark.parametrize("mixture", [*MIXTURES.values(), UNEVEN], ids=[*MIXTURES, "uneven"])
 def test_log_density_against_scipy(mixture: Mixture):
     x = np.random.default_rng(0).normal(0, 2, (200, mixture.means.shape[1])).astype(np.float32)
     x = np.concatenate([x, mixture.means, mixture.means + mixture.scales[:, None]])
@@ -43,7 +43,7 @@ def test_log_density_against_scipy(mixture: Mixture):
 
 @pytest.mark.parametrize("name, cells", [("gaussian", 200), ("bimodal", 200), ("ring8", 256), ("grid25", 200)])
 def test_a_grid_holds_all_mass(name: str, cells: int):
-    mixture = NAMED[name]
+    mixture = MIXTURES[name]
     x, dx, mass = jax.jit(mass_on_grid, static_argnums=1)(mixture, cells)
     d = mixture.means.shape[1]
     assert x.shape == (cells,) * d + (d,)
@@ -94,24 +94,24 @@ def test_sample_depends_on_the_key_alone():
 
 
 def test_named_mixtures():
-    assert {name: m.means.shape for name, m in NAMED.items()} == {
+    assert {name: m.means.shape for name, m in MIXTURES.items()} == {
         "gaussian": (1, 1),
         "bimodal": (2, 1),
         "ring8": (8, 2),
         "ring8_unit": (8, 2),
         "grid25": (25, 2),
     }
-    for m in NAMED.values():
+    for m in MIXTURES.values():
         assert m.weights.sum() == pytest.approx(1)
-    np.testing.assert_allclose(np.linalg.norm(NAMED["ring8"].means, axis=1), 2, rtol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(MIXTURES["ring8"].means, axis=1), 2, rtol=1e-6)
     for part in ("means", "scales"):
-        np.testing.assert_array_equal(2 * getattr(NAMED["ring8_unit"], part), getattr(NAMED["ring8"], part))
-    assert len(np.unique(NAMED["grid25"].means, axis=0)) == 25
+        np.testing.assert_array_equal(2 * getattr(MIXTURES["ring8_unit"], part), getattr(MIXTURES["ring8"], part))
+    assert len(np.unique(MIXTURES["grid25"].means, axis=0)) == 25
 
 
 def test_load():
     mixture, train, validation, test, labels = load("ring8")
-    assert mixture is NAMED["ring8"]
+    assert mixture is MIXTURES["ring8"]
     assert train.shape == (TRAIN, 2) and validation.shape == test.shape == (HELD_OUT, 2)
     for x, y in zip((train, validation, test), labels, strict=True):
         assert type(x) is np.ndarray and x.dtype == np.float32
@@ -149,8 +149,8 @@ def test_bad_input_is_one_sentence():
     with pytest.raises(UserError, match=r"'ring9'.*nearest.*'ring8'"):
         load("ring9")
     with pytest.raises(UserError, match="1 dimensions, the mixture 2"):
-        log_density(NAMED["ring8"], np.zeros((4, 1), np.float32))
+        log_density(MIXTURES["ring8"], np.zeros((4, 1), np.float32))
     with pytest.raises(UserError, match="1 or 2 dimensions, not 3"):
         grid(UNEVEN, 10)
     with pytest.raises(UserError, match="not 0"):
-        grid(NAMED["ring8"], 0)
+        grid(MIXTURES["ring8"], 0)

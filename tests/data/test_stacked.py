@@ -11,7 +11,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from jaxgan import data
-from jaxgan.data import images, order, stacked
+from jaxgan.data import order, source, stacked
 from jaxgan.errors import UserError
 
 KEY = jax.random.key(0, impl="threefry2x32")
@@ -162,11 +162,11 @@ def test_what_cannot_be_stacked(name, message):
 
 def test_colours_too_many_classes_and_too_many_bytes(tmp_path, monkeypatch):
     np.savez(tmp_path / "x.npz", np.zeros((40, 2, 2, 3), np.uint8))
-    with pytest.raises(UserError, match="holds images of 3 channels; use a data set in grey"):
+    with pytest.raises(UserError, match="holds images of 3 channels; use a gray-scale data set"):
         load(f"stacked:npz:{tmp_path / 'x.npz'}")
     np.savez(tmp_path / "x.npz", train=np.zeros((1291, 2, 2), np.uint8), labels=np.arange(1291))
     with pytest.raises(UserError, match=r"1291\^3 classes"):
         load(f"stacked:npz:{tmp_path / 'x.npz'}")
-    monkeypatch.setattr(images, "LIMIT", 1_000_000)
+    monkeypatch.setattr(source, "MEMORY_LIMIT", 1_000_000)
     with pytest.raises(UserError, match=r"10000 stacks of 3 images: .*half of this machine's memory"):
         load("stacked:digits")

@@ -122,7 +122,7 @@ def test_a_split_with_an_unlabeled_example_has_no_labels(tmp_path, official):
     write_mnist(tmp_path)
     official(tmp_path)
     tfds.load("mnist", str(tmp_path))
-    builder = tfds._stored("mnist", tmp_path)
+    builder = tfds._open_builder("mnist", tmp_path)
     real = builder.as_data_source
 
     class Source:
@@ -184,7 +184,7 @@ def test_the_second_load_reads_the_cache_and_a_torn_cache_is_replaced(tmp_path, 
     cache.write_bytes(whole[: len(whole) // 2])
     np.testing.assert_array_equal(tfds.load("mnist", str(tmp_path))[0], train)
     assert os.listdir(tmp_path / "jaxgan") == ["mnist.npz"]
-    monkeypatch.setattr(tfds, "_stored", lambda *_: pytest.fail("TFDS was asked"))
+    monkeypatch.setattr(tfds, "_open_builder", lambda *_: pytest.fail("TFDS was asked"))
     np.testing.assert_array_equal(tfds.load("mnist", str(tmp_path))[0], train)
 
 
@@ -201,7 +201,7 @@ def test_a_whole_cache_that_lacks_an_array_is_made_again(tmp_path, official, los
     for a, b in zip(first, again, strict=True):
         np.testing.assert_array_equal(a, b)
     np.savez(cache, **arrays | {"format2": np.array(2)})  # as versions before the names were kept wrote it
-    assert tfds._cached(cache) is not None
+    assert tfds._read_cache(cache) is not None
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(tmp_path, official):
@@ -214,7 +214,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(tmp_path, official):
 def test_an_archive_with_another_checksum_is_named_and_nothing_is_left(tmp_path):
     manual = tmp_path / "downloads" / "manual"
     write_mnist(manual)  # not the official files
-    with pytest.raises(UserError, match=rf"{manual}/\S+-ubyte.gz, does not have TFDS's checksum"):
+    with pytest.raises(UserError, match=rf"{manual}/\S+-ubyte.gz, does not have the checksum recorded by TFDS"):
         tfds.load("mnist", str(tmp_path))
     assert not any((tmp_path / "mnist").iterdir())
 
@@ -246,7 +246,7 @@ def test_a_damaged_copy_is_named(tmp_path, official, lost):
 
 
 def test_no_network_names_the_files_and_the_folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(tfds, "_answers", lambda url: False)
+    monkeypatch.setattr(tfds, "_is_reachable", lambda url: False)
     write_mnist(tmp_path / "downloads" / "manual")
     (tmp_path / "downloads" / "manual" / "train-images-idx3-ubyte.gz").unlink()
     with pytest.raises(UserError, match="no network") as error:
@@ -276,10 +276,10 @@ def server(tmp_path):
 
 def test_a_server_answers_or_not(server):
     url = f"http://127.0.0.1:{server.server_port}/not-there"
-    assert tfds._answers(url)
+    assert tfds._is_reachable(url)
     server.shutdown()
     server.server_close()
-    assert not tfds._answers(url)
+    assert not tfds._is_reachable(url)
 
 
 def test_what_was_downloaded_serves_without_a_network(tmp_path, server, monkeypatch):
@@ -294,7 +294,7 @@ def test_what_was_downloaded_serves_without_a_network(tmp_path, server, monkeypa
     np.testing.assert_array_equal(tfds.load("mnist", str(tmp_path / "data"))[0], train)
     shutil.rmtree(tmp_path / "data" / "mnist")
     shutil.rmtree(tmp_path / "data" / "jaxgan")
-    monkeypatch.setattr(tfds, "_answers", lambda url: False)
+    monkeypatch.setattr(tfds, "_is_reachable", lambda url: False)
     np.testing.assert_array_equal(tfds.load("mnist", str(tmp_path / "data"))[0], train)
 
 
@@ -302,8 +302,8 @@ def test_what_was_downloaded_serves_without_a_network(tmp_path, server, monkeypa
     ("name", "message"),
     [
         ("mnits", "no data set 'mnits'; the nearest is 'mnist'"),
-        ("cifar-10", "is no TFDS name"),
-        ("../mnist", "is no TFDS name"),
+        ("cifar-10", "is not a valid TFDS name"),
+        ("../mnist", "is not a valid TFDS name"),
         ("mnist/small", "cannot be prepared"),
         ("mnist:9.9.9", "cannot be prepared"),
     ],

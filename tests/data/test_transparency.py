@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxgan.data import images
+from jaxgan.data.folder import read_folder
 
 
 def png(colour, depth, row, **chunks):
@@ -31,7 +31,7 @@ def drawn(content, size=0, ending="png"):
     """What is read of one image file: [H, W, C]."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / f"x.{ending}").write_bytes(content)
-        return images.folder(folder, size).train[0]
+        return read_folder(folder, size).train[0]
 
 
 def stored(image, ending, **options):

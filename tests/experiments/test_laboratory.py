@@ -9,7 +9,7 @@ import pytest
 
 from experiments import basins, bilinear, dirac, dynamics, f_gan, modes
 from experiments.dynamics import sgd
-from jaxgan.data.mixture import NAMED
+from jaxgan.data.mixture import MIXTURES
 from jaxgan.game.build import build
 from jaxgan.game.hparams import traced
 from jaxgan.networks.layers import DataSpec
@@ -278,7 +278,7 @@ def test_modes_the_protocols_networks_are_the_published_ones():
 
 
 def test_modes_both_protocols_have_the_same_data():
-    ring, grid = (NAMED[modes.DATA[data].removeprefix("mixture:")] for data in ("ring", "grid"))
+    ring, grid = (MIXTURES[modes.DATA[data].removeprefix("mixture:")] for data in ("ring", "grid"))
     np.testing.assert_allclose(np.linalg.norm(ring.means, axis=1), 1, rtol=1e-6)
     assert set(ring.scales) == {np.float32(0.01)} and set(grid.scales) == {np.float32(0.05)}
     assert abs(modes.CEILING - 0.98889) < 1e-5

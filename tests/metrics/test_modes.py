@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from jaxgan.data.mixture import NAMED, Mixture, sample
+from jaxgan.data.mixture import MIXTURES, Mixture, sample
 from jaxgan.errors import UserError
 from jaxgan.metrics.modes import count, coverage, density_jsd, evaluate, high_quality_kl, histogram_cells
 
@@ -52,7 +52,7 @@ def test_high_quality_kl_without_a_hit_is_its_largest_and_nan_where_a_sample_is(
 
 def test_the_floor_of_high_quality_kl():
     """(K - 1) / (2 n), the bias of a histogram: .0048 for 2,500 samples of the grid."""
-    score = jax.jit(jax.vmap(lambda key: high_quality_kl(sample(NAMED["grid25"], key, 2500), NAMED["grid25"])))
+    score = jax.jit(jax.vmap(lambda key: high_quality_kl(sample(MIXTURES["grid25"], key, 2500), MIXTURES["grid25"])))
     mean = float(np.mean(score(jax.random.split(jax.random.key(0), 50))["high_quality_kl"]))
     assert mean == pytest.approx(24 / 5000, rel=0.15)
 
@@ -78,7 +78,7 @@ def test_near_means_near_in_standard_deviations():
 
 @pytest.mark.parametrize("name, share", [("gaussian", 0.9973), ("ring8", 1 - math.exp(-4.5))])
 def test_the_mixtures_own_samples(name: str, share: float):
-    mixture = NAMED[name]
+    mixture = MIXTURES[name]
     got = evaluate(sample(mixture, jax.random.key(0), 20_000), mixture, cells=100)
     assert float(got["modes"]) == len(mixture.weights)
     assert float(got["high_quality"]) == pytest.approx(share, abs=0.003)
@@ -87,7 +87,7 @@ def test_the_mixtures_own_samples(name: str, share: float):
 
 @pytest.mark.parametrize("name, cells, n", [("gaussian", 40, 2000), ("bimodal", 60, 4000), ("ring8", 212, 10_000)])
 def test_bias_of_density_jsd_is_as_documented(name: str, cells: int, n: int):
-    mixture = NAMED[name]
+    mixture = MIXTURES[name]
     score = jax.jit(jax.vmap(lambda key: density_jsd(sample(mixture, key, n), mixture, cells)))
     mean = float(score(jax.random.split(jax.random.key(0), 20)).mean())
 
@@ -106,15 +106,15 @@ def test_density_jsd_of_shifted_samples():
     p, q = norm.pdf(x), norm.pdf(x, 0.5)
     m = (p + q) / 2
     want = np.sum(p * np.log(p / m) + q * np.log(q / m)) / 2 * (x[1] - x[0])
-    samples = sample(NAMED["gaussian"], jax.random.key(0), 50_000) + jnp.float32(0.5)
-    score = evaluate(samples, NAMED["gaussian"], cells=60)["jsd"]
+    samples = sample(MIXTURES["gaussian"], jax.random.key(0), 50_000) + jnp.float32(0.5)
+    score = evaluate(samples, MIXTURES["gaussian"], cells=60)["jsd"]
     assert float(score) == pytest.approx(want, abs=2e-3)
 
 
 @pytest.mark.parametrize("far", [100.0, 1e20])
 def test_samples_outside_the_box_share_nothing(far: float):
     for name in ("gaussian", "ring8"):
-        mixture = NAMED[name]
+        mixture = MIXTURES[name]
         samples = np.full((50, mixture.means.shape[1]), far, np.float32)
         got = evaluate(samples, mixture, cells=50)
         assert float(got["jsd"]) == pytest.approx(math.log(2), abs=1e-5)
@@ -126,11 +126,11 @@ def test_samples_that_are_not_finite_score_nan():
     for bad in (np.nan, np.inf):
         samples = np.zeros((10, 2), np.float32)
         samples[3, 1] = bad
-        assert all(np.isnan(score) for score in evaluate(samples, NAMED["ring8"], cells=20).values())
+        assert all(np.isnan(score) for score in evaluate(samples, MIXTURES["ring8"], cells=20).values())
 
 
 def test_a_population_scores_like_its_members():
-    mixture = NAMED["ring8"]
+    mixture = MIXTURES["ring8"]
     samples = jax.random.normal(jax.random.key(0), (3, 200, 2)) * jnp.asarray([0.1, 1, 2])[:, None, None]
     together = jax.jit(jax.vmap(lambda s: evaluate(s, mixture, cells=30)))(samples)
     for i in range(3):
@@ -141,15 +141,15 @@ def test_a_population_scores_like_its_members():
 
 def test_bad_input_is_one_sentence():
     with pytest.raises(UserError, match=r"\(5, 3\).*2 dimensions"):
-        coverage(np.zeros((5, 3)), NAMED["ring8"])
+        coverage(np.zeros((5, 3)), MIXTURES["ring8"])
     with pytest.raises(UserError, match="at least one"):
-        evaluate(np.zeros((0, 2)), NAMED["ring8"], cells=10)
+        evaluate(np.zeros((0, 2)), MIXTURES["ring8"], cells=10)
     with pytest.raises(UserError, match="1 or 2 dimensions, not 3"):
         density_jsd(np.zeros((5, 3)), Mixture(np.ones(1), np.zeros((1, 3)), np.ones(1)), cells=4)
 
 
 def test_histogram_cells_are_no_larger_than_a_scale():
-    for name, mixture in NAMED.items():
+    for name, mixture in MIXTURES.items():
         cells = histogram_cells(mixture)
         widths = np.ptp(mixture.means.astype(np.float64), axis=0) + 12 * mixture.scales[0]
         assert np.all(widths / cells <= mixture.scales[0] * (1 + 1e-5)), name
@@ -157,13 +157,13 @@ def test_histogram_cells_are_no_larger_than_a_scale():
     narrow = Mixture(np.array([0.5, 0.5]), np.array([[0.0, 0], [1, 1]]), np.array([1e-5, 1e-5]))
     assert histogram_cells(narrow) == 1024  # what is affordable
     assert histogram_cells(Mixture(*narrow[:1], narrow.means[:, :1], narrow.scales)) == 100_012
-    samples = sample(NAMED["ring8"], jax.random.key(0), 2000)
-    assert evaluate(samples, NAMED["ring8"]) == evaluate(samples, NAMED["ring8"], cells=212)
+    samples = sample(MIXTURES["ring8"], jax.random.key(0), 2000)
+    assert evaluate(samples, MIXTURES["ring8"]) == evaluate(samples, MIXTURES["ring8"], cells=212)
 
 
 def test_a_narrow_mode_that_is_too_narrow_is_seen():
     """Samples at a tenth of ring8's deviation: in cells of a deviation they score as other than the mixture's own."""
-    mixture = NAMED["ring8"]
+    mixture = MIXTURES["ring8"]
     own, narrow = (
         float(evaluate(sample(m, jax.random.key(0), 5000), mixture)["jsd"])
         for m in (mixture, mixture._replace(scales=mixture.scales / 10))

@@ -83,8 +83,8 @@ MUTANTS = [
     # --- Terms of the losses
     Mutant(
         STEP,
-        "batch.y, real_logits, fake_logits,\n",
-        "batch.y, fake_logits, real_logits,\n",
+        "batch.condition.label, real_logits, fake_logits,\n",
+        "batch.condition.label, fake_logits, real_logits,\n",
         case("LeCam"),
         "terms with the logits exchanged",
     ),

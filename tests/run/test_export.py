@@ -15,6 +15,7 @@ from safetensors import safe_open
 
 import jaxgan
 from jaxgan import main
+from jaxgan.conditions import Condition
 from jaxgan.config import default, update
 from jaxgan.config.files import from_json
 from jaxgan.errors import UserError
@@ -181,7 +182,9 @@ def test_the_weights_are_those_of_g(gan, folder):
                 node = node.setdefault(key, {})
             node[last] = file.get_tensor(name)
     params, y = tree.pop("params"), np.arange(4, dtype=np.int32)
-    np.testing.assert_array_equal(gan.gan.G(params, tree, gan.noise(4), y)[0], gan.generate(gan.noise(4), y))
+    np.testing.assert_array_equal(
+        gan.gan.G(params, tree, gan.noise(4), Condition(label=y))[0], gan.generate(gan.noise(4), y)
+    )
     assert from_json((folder / "config.json").read_text()) == gan.config
 
 

@@ -256,7 +256,7 @@ def test_every_number_of_a_step_has_words():
 
 
 def test_points_in_one_dimension_are_densities(tmp_path, figures):
-    bimodal = mixture.NAMED["bimodal"]
+    bimodal = mixture.MIXTURES["bimodal"]
     samples = np.array([[-2.0]] * 3 + [[100.0]], np.float32)
     plots.save_points(tmp_path / "x.png", samples, bimodal)
     (axis,) = figures[0].axes
@@ -271,7 +271,7 @@ def test_points_in_one_dimension_are_densities(tmp_path, figures):
 
 
 def test_points_in_two_dimensions_are_samples_and_circles(tmp_path, figures):
-    ring = mixture.NAMED["ring8"]
+    ring = mixture.MIXTURES["ring8"]
     samples = np.random.default_rng(0).normal(size=(7000, 2)).astype(np.float32) / 10
     plots.save_points(tmp_path / "x.png", samples, ring)
     (axis,) = figures[0].axes
