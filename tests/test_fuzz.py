@@ -30,6 +30,8 @@ from jaxgan.objectives.penalties import PENALTIES
 from jaxgan.objectives.value import value
 from tests.helpers import hostile
 
+pytestmark = pytest.mark.slow
+
 quick = settings(max_examples=100, deadline=None, derandomize=True)
 in_a_folder = settings(quick, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

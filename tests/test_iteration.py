@@ -14,6 +14,8 @@ from jaxgan.networks.layers import DataSpec
 from tests.helpers.written_out import CLASSES, SHAPE, Snapshot, X, Y, play, snapshot
 from tests.helpers.zoo_games import compiled
 
+pytestmark = pytest.mark.slow
+
 BOTH = ("generator", "discriminator")
 BASE = {
     "prior.size": 3,

@@ -11,8 +11,11 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from jaxgan.spread import in_turn
+
+pytestmark = pytest.mark.slow
 
 FLAGS = "--xla_force_host_platform_device_count=3 --xla_backend_optimization_level=0"
 PROGRAM = """

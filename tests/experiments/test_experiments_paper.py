@@ -32,6 +32,8 @@ from jaxgan.run import grids, warm_start
 from jaxgan.run.writers import read_metrics
 from jaxgan.train import train
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

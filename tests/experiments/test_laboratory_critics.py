@@ -19,6 +19,8 @@ from jaxgan.game.build import build
 from jaxgan.networks.layers import DataSpec
 from jaxgan.networks.spectral import SPECTRAL
 
+pytestmark = pytest.mark.slow
+
 # --- critics ----------------------------------------------------------------------------------------------------------
 
 rays_through = jax.jit(jax.vmap(critics.ray, in_axes=(None, 0)))

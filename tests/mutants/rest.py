@@ -173,10 +173,10 @@ MUTANTS = [
     Mutant("jaxgan/data/stacked.py", "order.example(jax.random.fold_in(key, channel), counter, n)",
            "order.example(key, counter, n)", "tests/data/test_stacked.py", "the channels of a stack are one image"),
     Mutant("jaxgan/data/decode.py", "return pixels if low == 0 else pixels * (1 - low) + low",
-           "return pixels if low == 0 else pixels * -low + low", "tests/data/test_data.py -k minus_one",
+           "return pixels if low == 0 else pixels * -low + low", "tests/data/test_decode.py -k minus_one",
            "pixels in [-1, 0]"),
     Mutant("jaxgan/data/__init__.py", "y_test = y_cut if arrays.test is None else y_test", "y_test = y_cut",
-           "tests/data/test_data.py -k 'labels or class'", "the test set has no labels of its own"),
+           "tests/data/test_labels.py tests/data/test_npz.py -k 'labels or class'", "the test set has no labels of its own"),
     Mutant("jaxgan/data/mixture.py", "return means[k] + scales[k, None] *", "return means[k] + scales[0] *",
            "tests/data/test_mixture.py -k samples", "all components as wide as the first"),
     # --- Checkpoints, configuration, plans

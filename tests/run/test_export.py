@@ -29,6 +29,8 @@ from jaxgan.run.trained import TrainedGan
 from jaxgan.train import train
 from tests.helpers import zoo_games
 
+pytestmark = pytest.mark.slow
+
 DOCS = Path(__file__).parents[2] / "docs"
 
 

@@ -20,6 +20,8 @@ from jaxgan.game.build import build_for
 from jaxgan.run import grids, report, report_pictures
 from jaxgan.train import train
 
+pytestmark = pytest.mark.slow
+
 
 def dataset_of(train: np.ndarray, stack: int = 1) -> Dataset:
     empty = np.empty((0, *train.shape[1:-1], stack * train.shape[-1]), np.uint8)

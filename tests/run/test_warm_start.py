@@ -17,6 +17,8 @@ from jaxgan.run import warm_start
 from jaxgan.run.workdir import read_warm_start
 from jaxgan.train import train
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def source(tiny_config, tmp_path_factory):
