@@ -49,11 +49,11 @@ from experiments import lab
 from jaxgan.algorithm1 import accumulate_steps, zero_metrics
 from jaxgan.conditions import UNCONDITIONAL
 from jaxgan.config import default, update
+from jaxgan.config.hparams import traced
 from jaxgan.errors import UserError
 from jaxgan.files import write_atomically
 from jaxgan.game.batches import Batch, Frame, TrainingSet, local_indices, sample_noise
 from jaxgan.game.build import build
-from jaxgan.game.hparams import traced
 from jaxgan.game.sampling import sample
 from jaxgan.game.state import Player, run_stream
 from jaxgan.game.step import discriminator_step

@@ -70,12 +70,13 @@ import optax
 from experiments import lab
 from jaxgan.conditions import UNCONDITIONAL
 from jaxgan.config import default, update
+from jaxgan.config.hparams import traced
 from jaxgan.errors import UserError
 from jaxgan.files import write_atomically
 from jaxgan.game.batches import Batch, Frame, local_indices, sample_noise
 from jaxgan.game.build import build
 from jaxgan.game.gan import Gan
-from jaxgan.game.hparams import HParams, traced
+from jaxgan.game.hparams import HParams
 from jaxgan.game.state import Player, run_stream
 from jaxgan.game.step import discriminator_step
 from jaxgan.networks.layers import DataSpec

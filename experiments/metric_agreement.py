@@ -68,6 +68,7 @@ from experiments import lab
 from experiments.memorization import rows_of, share_authentic
 from jaxgan import data, parallel
 from jaxgan.config import update
+from jaxgan.config.hparams import traced
 from jaxgan.data.decode import encode
 from jaxgan.errors import UserError
 from jaxgan.evaluation.samples import make_sampler
@@ -75,7 +76,6 @@ from jaxgan.features import classifier
 from jaxgan.files import exclusive, write_atomically
 from jaxgan.game.batches import stored_examples
 from jaxgan.game.build import build_for
-from jaxgan.game.hparams import traced
 from jaxgan.game.state import run_stream
 from jaxgan.metrics import (
     birthday,

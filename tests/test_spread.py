@@ -11,8 +11,11 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from jaxgan.spread import round_robin
+
+pytestmark = pytest.mark.slow
 
 FLAGS = "--xla_force_host_platform_device_count=3 --xla_backend_optimization_level=0"
 PROGRAM = """
@@ -22,7 +25,7 @@ from jaxgan.config import default, update
 from jaxgan.evaluation import samples
 from jaxgan.features.classifier import Network, forward
 from jaxgan.game.build import build
-from jaxgan.game.hparams import traced
+from jaxgan.config.hparams import traced
 from jaxgan.networks.layers import DataSpec
 from jaxgan.parallel import replicate
 from jaxgan.conditions import Condition

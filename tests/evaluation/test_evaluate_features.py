@@ -20,6 +20,8 @@ from jaxgan.run import commands
 from jaxgan.run.writers import read_metrics
 from jaxgan.train import train
 
+pytestmark = pytest.mark.slow
+
 ON_FEATURES = ("fid", "kid", "prdc", "neighbours", "diversity")
 
 
