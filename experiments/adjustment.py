@@ -63,12 +63,13 @@ from experiments import lab
 from experiments.dynamics import PLAYERS
 from jaxgan.algorithm1 import accumulate_steps, zero_metrics
 from jaxgan.config import default, update
+from jaxgan.config.hparams import traced
 from jaxgan.data.mixture import Mixture
 from jaxgan.errors import UserError
 from jaxgan.game.batches import TrainingSet
 from jaxgan.game.build import build
 from jaxgan.game.gan import Gan
-from jaxgan.game.hparams import HParams, traced
+from jaxgan.game.hparams import HParams
 from jaxgan.game.sampling import sample
 from jaxgan.game.state import GanState, Player, run_stream
 from jaxgan.metrics.modes import coverage

@@ -55,12 +55,13 @@ from scipy.optimize import least_squares, minimize, root
 from experiments import lab
 from jaxgan.algorithm1 import accumulate_steps, zero_metrics
 from jaxgan.config import default, update
+from jaxgan.config.hparams import traced
 from jaxgan.data import mixture
 from jaxgan.errors import UserError
 from jaxgan.game.batches import TrainingSet
 from jaxgan.game.build import build
 from jaxgan.game.gan import Gan
-from jaxgan.game.hparams import HParams, traced
+from jaxgan.game.hparams import HParams
 from jaxgan.networks.layers import DataSpec
 from jaxgan.objectives.losses import Loss
 from jaxgan.run.plots import LINES, figure_png, new_figure

@@ -75,6 +75,7 @@ from experiments.dynamics import PLAYERS
 from jaxgan.config import default, flatten, update, validate
 from jaxgan.data.mixture import MIXTURES
 from jaxgan.errors import UserError
+from jaxgan.game.batches import stored_examples
 from jaxgan.objectives.losses import LOSSES
 from jaxgan.run.plots import BLUE, GREEN, LINES, ORANGE, figure_png, new_figure
 from jaxgan.sweep import devices
@@ -82,7 +83,6 @@ from jaxgan.sweep.plan import Trial
 from jaxgan.sweep.population import Member
 from jaxgan.sweep.program import get_program, init_members
 from jaxgan.sweep.statistics import holm, mean_interval, paired_difference, paired_rates, rate_interval
-from jaxgan.train import training_set
 
 DATA = {"ring": "mixture:ring8_unit", "grid": "mixture:grid25"}
 SAMPLES = 2500  # of each G, as in both papers
@@ -232,7 +232,7 @@ def train(cell: Cell, num_evals: int) -> dict[str, Any]:
     configs = [update(cell.config, {"seed": seed}) for seed in cell.seeds]
     about, n = get_program(Trial(cell.name, {}, cell.config)), len(configs)
     hparams, group = init_members(about, configs)
-    data = devices.replicate(training_set(about.gan, about.dataset))
+    data = devices.replicate(stored_examples(about.gan, about.dataset))
     found: dict[str, list] = {name: [] for name in (*SCORES, "jsd")}
     steps = [cell.config.train.steps * (i + 1) // num_evals for i in range(num_evals)]
     for before, after in zip([0, *steps], steps, strict=False):

@@ -11,8 +11,11 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from jaxgan.spread import in_turn
+
+pytestmark = pytest.mark.slow
 
 FLAGS = "--xla_force_host_platform_device_count=3 --xla_backend_optimization_level=0"
 PROGRAM = """
@@ -22,9 +25,10 @@ from jaxgan.config import default, update
 from jaxgan.evaluation import samples
 from jaxgan.features.classifier import Network, forward
 from jaxgan.game.build import build
-from jaxgan.game.hparams import traced
+from jaxgan.config.hparams import traced
 from jaxgan.networks.layers import DataSpec
 from jaxgan.parallel import replicate
+from jaxgan.conditions import Condition
 from jaxgan.game.state import stream
 
 devices = jax.local_devices()
@@ -49,7 +53,8 @@ params = Network(5).init(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))["params"]
 numbers = []
 for some in (devices, devices[:1]):
     spread.jax.local_devices = lambda: some
-    images = samples.make_sampler(gan)(hparams, state, stream(0, "user"), 130, y=np.arange(130) % 5)
+    condition = Condition(label=np.arange(130) % 5)
+    images = samples.make_sampler(gan)(hparams, state, stream(0, "user"), 130, condition=condition)
     assert images.shape == (130, 8, 8, 1)
     features = forward(params, np.concatenate([images] * 5), 5)
     assert features[0].shape == (650, 128) and features[1].shape == (650, 5)

@@ -15,8 +15,8 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from jaxgan.config import SECTIONS, default, unknown_field, update
-from jaxgan.config.fields import flatten, get, nearby
 from jaxgan.errors import UserError
+from jaxgan.fields import flatten, get, nearby
 
 # The format of config.json. A field that it lacks takes its default, so a new field needs no new format; one that a
 # later version gives another meaning does.
@@ -174,7 +174,7 @@ def override(config: ConfigDict, arguments: list[str]) -> ConfigDict:
         if key == flag:
             raise UserError(f"unknown argument {argument!r}; see --help.")
         texts[key] = text if equals else next(rest, "")
-    choices = [f"{path}.{section.key}" for path, section in SECTIONS.items()]
+    choices = ["conditional", *(f"{path}.{section.key}" for path, section in SECTIONS.items())]
     config = update(config, {key: texts[key] for key in choices if key in texts})
     known, changes = flatten(config), {}
     for key, text in texts.items():

@@ -1,15 +1,33 @@
-"""Checks `config.evaluate` against the data, before anything is trained or written."""
+"""The section `evaluate`, and its checks against the data, before anything is trained or written."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
 from ml_collections import ConfigDict
 
-from jaxgan.config.fields import nearest
 from jaxgan.data import Dataset
 from jaxgan.errors import UserError
 from jaxgan.evaluation.players import coupled_group_size
 from jaxgan.features.space import name_of
+from jaxgan.fields import above, at_least, nearest, one_of
 from jaxgan.metrics import METRICS
+
+
+@dataclass(frozen=True)
+class EvaluateSection:
+    """How the players are evaluated."""
+
+    every: Annotated[int, at_least(0)] = 0  # steps between evaluations; 0 = only at the end
+    samples: Annotated[int, above(0)] = 10_000  # drawn from G for an evaluation
+    metrics: Sequence[str] = ("parzen",)  # of jaxgan/metrics; () = none
+    features: str = "pixels"  # that metrics compare: pixels | classifier (trained here) | inception:FILE.npz
+    # the real examples that features are compared with: test | train
+    split: Annotated[str, one_of("test", "train")] = "test"
+    k: Annotated[int, above(0)] = 5  # nearest neighbours of precision, recall, density and coverage
+    best: str = ""  # the number that names the best checkpoint; '' = that of the first metric
 
 
 def check_metrics(config: ConfigDict, dataset: Dataset) -> None:
@@ -55,6 +73,11 @@ def _check_needs(name: str, config: ConfigDict, dataset: Dataset) -> None:
 def _check_players(name: str, config: ConfigDict, dataset: Dataset) -> None:
     if dataset.stack > 1:
         raise UserError(f"evaluate.metrics={name} needs stored training examples, and {dataset.name} has none.")
+    if config.conditional not in ("none", "label"):
+        raise UserError(
+            f"evaluate.metrics={name} gives D examples with their classes at most, and D here is also told "
+            f"condition.name={config.condition.name}; leave it out."
+        )
     group_size = coupled_group_size(config)
     counts = {f"evaluate.samples={config.evaluate.samples}": config.evaluate.samples}
     if "validation_logits" in METRICS[name].needs:

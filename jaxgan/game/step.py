@@ -13,7 +13,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxgan.config.fields import accepted_kwargs
+from jaxgan.conditions import Condition
+from jaxgan.fields import accepted_kwargs
+from jaxgan.game.accumulation import accumulate_gradients
 from jaxgan.game.batches import Batch, Frame
 from jaxgan.game.gan import AUGMENT, DOutput, split_d_output
 from jaxgan.game.hparams import PENALTY_WEIGHTS, section_hparams
@@ -30,24 +32,24 @@ class DInputs(NamedTuple):
     """This device's share of the real or the fake inputs of D, with the keys of this pass."""
 
     x: jax.Array  # [m, *shape] float32
-    y: jax.Array | None  # [m] int32
+    condition: Condition
     dropout_keys: jax.Array  # [m]
     augment_keys: jax.Array  # [m]
 
 
 def real_inputs(batch: Batch) -> DInputs:
-    return DInputs(batch.x, batch.y, batch.noise.real_dropout_keys, batch.noise.real_augment_keys)
+    return DInputs(batch.x, batch.condition, batch.noise.real_dropout_keys, batch.noise.real_augment_keys)
 
 
 def fake_inputs(batch: Batch, fake_x: jax.Array) -> DInputs:
-    return DInputs(fake_x, batch.y, batch.noise.fake_dropout_keys, batch.noise.fake_augment_keys)
+    return DInputs(fake_x, batch.condition, batch.noise.fake_dropout_keys, batch.noise.fake_augment_keys)
 
 
 def discriminator_loss(theta_d: optax.Params, frame: Frame, G: Player, D: Player, batch: Batch):
     """D's total loss, scalar, with aux (metrics, updated statistics of D, real logits of the global minibatch)."""
     gan, hparams, axis_name = frame
     objective, noise = gan.objective, batch.noise
-    sample = lambda z: gan.G(G.params, G.stats, z, batch.y, train=True, axis_name=axis_name)[0]  # noqa: E731
+    sample = lambda z: gan.G(G.params, G.stats, z, batch.condition, train=True, axis_name=axis_name)[0]  # noqa: E731
 
     fake_x = sample(noise.z)
     real, fake = real_inputs(batch), fake_inputs(batch, fake_x)
@@ -65,7 +67,7 @@ def discriminator_loss(theta_d: optax.Params, frame: Frame, G: Player, D: Player
 
     logits_fn = lambda x: discriminate(frame, theta_d, stats, real._replace(x=x))[0].logits  # noqa: E731
     inputs = DTermInputs(
-        logits_fn, sample, batch.x, fake_x, noise.z, noise.term_keys, batch.y, real_logits, fake_logits,
+        logits_fn, sample, batch.x, fake_x, noise.z, noise.term_keys, batch.condition.label, real_logits, fake_logits,
         real_output.classes, fake_output.classes, stats, batch.count,
     )  # fmt: skip
     stats = objective.update_terms(hparams, inputs)
@@ -82,7 +84,7 @@ def generator_loss(theta_g: optax.Params, frame: Frame, G: Player, D: Player, ba
     objective, noise = gan.objective, batch.noise
     sample = partial(gan.G, theta_g, G.stats, train=True, axis_name=axis_name)
 
-    fake_x, stats = sample(noise.z, batch.y, once=True)
+    fake_x, stats = sample(noise.z, batch.condition, once=True)
 
     real_logits = None
     if objective.loss.needs_real:
@@ -95,8 +97,8 @@ def generator_loss(theta_g: optax.Params, frame: Frame, G: Player, D: Player, ba
     g_loss = top_k_mean(losses, fake_logits, hparams["objective.top_k"]) if objective.top_k else jnp.mean(losses)
     total, metrics = g_loss, {"g_loss": g_loss}
 
-    sample_again = lambda z: sample(z, batch.y)[0]  # noqa: E731
-    inputs = GTermInputs(sample_again, noise.z, noise.term_keys, batch.y, fake_output.classes)
+    sample_again = lambda z: sample(z, batch.condition)[0]  # noqa: E731
+    inputs = GTermInputs(sample_again, noise.z, noise.term_keys, batch.condition.label, fake_output.classes)
     for name, term in objective.g_terms:
         with jax.named_scope(name):
             metrics[name] = term(hparams, inputs)
@@ -115,7 +117,7 @@ def discriminate(
     gan, hparams, axis_name = frame
     x = gan.augment(hparams)(inputs.x, inputs.augment_keys, stats.get(AUGMENT, ()))
     outputs, stats = gan.D(
-        theta_d, stats, x, inputs.y, inputs.dropout_keys, train=True, once=update_spectral, axis_name=axis_name
+        theta_d, stats, x, inputs.condition, inputs.dropout_keys, train=True, once=update_spectral, axis_name=axis_name
     )
     return split_d_output(outputs), stats
 
@@ -139,7 +141,7 @@ def discriminate_real_and_fake(
 def example_losses(frame: Frame, player: str, real_logits: jax.Array | None, fake_logits: jax.Array) -> jax.Array:
     """The loss of 'discriminator' or 'generator' per example of the global minibatch: [m] float32."""
     function = getattr(frame.gan.objective.loss, player)
-    fields = section_hparams(frame.hparams, "objective")
+    fields = frame.gan.objective.numbers | section_hparams(frame.hparams, "objective")
     return function(real_logits, fake_logits, **accepted_kwargs(function, fields))
 
 
@@ -199,33 +201,6 @@ def player_gradient(
     return gradient, stats, metrics
 
 
-def accumulate_gradients(n: int, gradient_of: Callable, batch: Batch) -> tuple[Any, Any, Any]:
-    """Gradient accumulation: `gradient_of` of n micro-batches in turn, averaged; the same gradient in less memory.
-
-    Args:
-      gradient_of: micro-batch -> (means over its examples, statistics of the player, per-example outputs).
-      batch: arrays [m, ...], m a multiple of n.
-
-    Returns:
-      The means over all m examples; the statistics after the last micro-batch (each starts from those of the
-      minibatch, since what moves here, spectral vectors, does not depend on the examples); per-example outputs.
-    """
-    if n == 1:
-        return gradient_of(batch)
-    parts = jax.tree.map(lambda a: a.reshape(n, -1, *a.shape[1:]), batch._replace(count=()))
-    compute = lambda part: gradient_of(part._replace(count=batch.count))  # noqa: E731
-    shapes = jax.eval_shape(compute, jax.tree.map(lambda a: a[0], parts))[:2]
-
-    def add(carry, part):
-        means, stats, per_example = compute(part)
-        return (jax.tree.map(jnp.add, carry[0], means), stats), per_example
-
-    zeros = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), shapes)
-    (sums, stats), per_example = jax.lax.scan(add, zeros, parts)
-    merged = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), per_example)
-    return jax.tree.map(lambda a: a / n, sums), stats, merged
-
-
 def discriminator_gradient(frame: Frame, G: Player, D: Player, batch: Batch) -> tuple[optax.Updates, Any, Metrics]:
     """The gradient over theta_d, D's updated statistics, and metrics; see `discriminator_step`."""
     with jax.named_scope("discriminator"):
@@ -251,7 +226,7 @@ def apply_gradients(name: str, frame: Frame, player: Player, gradient: optax.Upd
 def discriminator_step(frame: Frame, G: Player, D: Player, batch: Batch) -> tuple[Player, Metrics]:
     """One step of D down the gradient of its loss, penalties and terms, with G fixed.
 
-    Fakes have the classes of the data, so that p_g and p_data have the same class marginal.
+    Fakes have the conditions of the data, so that p_g and p_data have the same marginal of them.
 
     Returns:
       The new D, and float32 scalars of the old players, with dropout: `d_loss` (without penalties and terms), each

@@ -12,6 +12,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from PIL import Image
 
+from jaxgan.conditions import UNCONDITIONAL
 from jaxgan.data import Dataset
 from jaxgan.data.decode import decode, encode
 from jaxgan.game.gan import Gan
@@ -149,10 +150,11 @@ def interpolation(config: ConfigDict, gan: Gan, hparams: HParams, state: GanStat
         sample_z = lambda i: gan.sample_z(hparams, jax.random.fold_in(jax.random.fold_in(key, i), 0))  # noqa: E731
         ends = jax.vmap(sample_z)(jnp.arange(2 * PATHS, dtype=jnp.uint32))
         z = interpolate(ends[:PATHS], ends[PATHS:], steps, config.prior.name)
-        y = jnp.repeat(jnp.asarray(classes, jnp.int32), steps) if classes else None
+        told = grids.picture_condition(gan, hparams, dataset, PATHS, rows=PATHS)
+        condition = jax.tree.map(lambda leaf: jnp.repeat(jnp.asarray(leaf), steps, axis=0), told or UNCONDITIONAL)
         params = state.averages[0] if state.averages else state.generator.params
         stats = standing_statistics(gan, hparams, params, state.generator.stats)
-        return gan.G(params, stats, z.reshape(PATHS * steps, -1), y)[0]
+        return gan.G(params, stats, z.reshape(PATHS * steps, -1), condition)[0]
 
     x = np.asarray(generate(hparams, state))
     curve = "a line" if config.prior.name == "uniform" else "a great circle"

@@ -13,6 +13,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from jaxgan.config import update
+from jaxgan.config.hparams import traced
 from jaxgan.data import Dataset
 from jaxgan.data.decode import decode
 from jaxgan.errors import UserError
@@ -20,7 +21,6 @@ from jaxgan.evaluation.evaluator import make_measure, protocol
 from jaxgan.features.space import name_of
 from jaxgan.files import exclusive, write_atomically
 from jaxgan.game.gan import Gan
-from jaxgan.game.hparams import traced
 from jaxgan.game.sampling import STATISTICS_BATCHES
 from jaxgan.metrics import METRICS
 from jaxgan.networks.norms import STATISTICS

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jaxgan.augment import AUGMENTS
+from jaxgan.conditions import UNCONDITIONAL
 from jaxgan.errors import UserError
 from jaxgan.game.batches import Batch, Frame
 from jaxgan.game.build import build
@@ -51,9 +52,9 @@ def test_data_and_fakes_go_through_one_law_in_both_steps_and_the_penalties(game)
     gan = g.gan._replace(augment=Marked, D=D)
     common = Frame(gan, g.hparams), g.state.generator, g.state.discriminator
     x = gan.decode(jnp.asarray(IMAGES[: gan.batch_size]))
-    discriminator_step(*common, Batch(x, None, g.noise(0)))
+    discriminator_step(*common, Batch(x, UNCONDITIONAL, g.noise(0)))
     in_d = len(seen["view"])
-    generator_step(*common, Batch(x, None, g.noise(1)))
+    generator_step(*common, Batch(x, UNCONDITIONAL, g.noise(1)))
     assert in_d == 2  # data with fakes, and the penalty's points
     assert len(seen["view"]) - in_d == 2  # data and fakes
     assert len(seen["view"]) == len(seen["D"])
@@ -66,7 +67,9 @@ def test_data_and_fakes_go_through_one_law_in_both_steps_and_the_penalties(game)
 def test_the_probability_is_traced(game):
     """One compiled program for all of its values: a flip that always happens is the step on mirrored images."""
     g = game(**FLIP)
-    step = jax.jit(lambda h, D: discriminator_step(Frame(g.gan, h), g.state.generator, D, Batch(x, None, noise)))
+    step = jax.jit(
+        lambda h, D: discriminator_step(Frame(g.gan, h), g.state.generator, D, Batch(x, UNCONDITIONAL, noise))
+    )
     x, noise = g.gan.decode(jnp.asarray(IMAGES[: g.gan.batch_size])), g.noise()
     results = {
         p: step(g.hparams | {"augment.probability": np.float32(p)}, g.state.discriminator)[1] for p in (0.0, 1.0)
@@ -86,4 +89,4 @@ def test_samples_and_judgements_outside_of_training_are_as_they_are(game):
     a, b = game(), game(**FLIP | {"augment.probability": 1.0})
     x = a.gan.decode(jnp.asarray(IMAGES[:3]))
     D = a.state.discriminator
-    assert np.array_equal(a.gan.D(D.params, {}, x, None, None)[0], b.gan.D(D.params, {}, x, None, None)[0])
+    assert np.array_equal(a.gan.D(D.params, {}, x)[0], b.gan.D(D.params, {}, x)[0])

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxgan.conditions import Condition
 from jaxgan.data import Dataset
 from jaxgan.errors import UserError
 from jaxgan.evaluation.checks import check_metrics
@@ -137,10 +138,14 @@ def test_samples_do_not_depend_on_how_many_are_drawn_at_a_time(game, monkeypatch
     gan, hparams, state, _ = game(conditional="label")
     key = stream(3, "user")
     y = jnp.arange(11, dtype=jnp.int32) % 5
-    several = make_sampler(gan)(hparams, state, key, 11, y=y)
+    several = make_sampler(gan)(hparams, state, key, 11, condition=Condition(label=y))
     monkeypatch.setattr("jaxgan.evaluation.samples.SAMPLE_BATCH", 1000)
-    np.testing.assert_allclose(several, sample_stream(gan, hparams, state, key, 11, y=y), rtol=1e-6)
-    np.testing.assert_allclose(several[:5], sample_stream(gan, hparams, state, key, 5, y=y[:5]), rtol=1e-6)
+    np.testing.assert_allclose(
+        several, sample_stream(gan, hparams, state, key, 11, condition=Condition(label=y)), rtol=1e-6
+    )
+    np.testing.assert_allclose(
+        several[:5], sample_stream(gan, hparams, state, key, 5, condition=Condition(label=y[:5])), rtol=1e-6
+    )
     assert several.shape == (11, 4, 4, 1)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 
+from jaxgan.conditions import UNCONDITIONAL
 from jaxgan.config import default, update
 from jaxgan.data import Dataset
 from jaxgan.errors import UserError
@@ -18,6 +19,8 @@ from jaxgan.metrics import DISPLAYS, METRICS, diversity, kid
 from jaxgan.run import commands
 from jaxgan.run.writers import read_metrics
 from jaxgan.train import train
+
+pytestmark = pytest.mark.slow
 
 ON_FEATURES = ("fid", "kid", "prdc", "neighbours", "diversity")
 
@@ -316,7 +319,7 @@ def test_a_generator_of_one_point_does_not_end_a_run(tiny_config, tmp_path, monk
 def _same_inputs(gan, hparams, keys):
     import jax.numpy as jnp
 
-    return jnp.ones((len(keys), 8)), None
+    return jnp.ones((len(keys), 8)), UNCONDITIONAL
 
 
 def test_training_evaluating_and_choosing_by_features(tiny_config, tmp_path, capsys):

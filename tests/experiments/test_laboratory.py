@@ -9,9 +9,9 @@ import pytest
 
 from experiments import basins, bilinear, dirac, dynamics, f_gan, lab, modes
 from experiments.dynamics import sgd
+from jaxgan.config.hparams import traced
 from jaxgan.data.mixture import MIXTURES
 from jaxgan.game.build import build
-from jaxgan.game.hparams import traced
 from jaxgan.networks.layers import DataSpec
 from jaxgan.objectives.losses import LOSSES
 

@@ -16,6 +16,8 @@ from jaxgan.features import classifier
 from jaxgan.metrics import prdc
 from jaxgan.sweep.statistics import Mean
 
+pytestmark = pytest.mark.slow
+
 RANDOM = np.random.default_rng(0)
 
 

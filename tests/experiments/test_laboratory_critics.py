@@ -12,12 +12,14 @@ from scipy.stats import wasserstein_distance
 from experiments import critics, lab, lipschitz
 from jaxgan import algorithm1
 from jaxgan.config import default, update
+from jaxgan.config.hparams import traced
 from jaxgan.errors import UserError
 from jaxgan.game.batches import TrainingSet
 from jaxgan.game.build import build
-from jaxgan.game.hparams import traced
 from jaxgan.networks.layers import DataSpec
 from jaxgan.networks.spectral import SPECTRAL
+
+pytestmark = pytest.mark.slow
 
 # --- critics ----------------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,8 @@ from jaxgan.errors import UserError
 from jaxgan.sweep import launchers, plan
 from jaxgan.sweep.settings import Setting
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def here(monkeypatch):

@@ -13,6 +13,8 @@ from jaxgan.errors import UserError
 from jaxgan.features import cache, classifier, pixels, space
 from jaxgan.features.classifier import Classifier, Network
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = 3840  # 30 steps: enough for bars, and one program for all tests
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from jaxgan.algorithm1 import train_step
 from jaxgan.augment.ada import Ada, AdaState
+from jaxgan.conditions import UNCONDITIONAL
 from jaxgan.config import default, update, validate
 from jaxgan.errors import UserError
 from jaxgan.game.batches import Batch
@@ -17,6 +18,8 @@ from jaxgan.networks.layers import DataSpec
 from jaxgan.objectives.losses import LOSSES
 from jaxgan.objectives.penalties import PENALTIES
 from tests.helpers import zoo_games as zoo
+
+pytestmark = pytest.mark.slow
 
 COMMON = zoo.SGD | {"train.batch_size": 12, "generator.ema.gamma": ()}
 SPECTRAL = zoo.family("mlp", "dcgan") | {"discriminator.widths": (3,), "discriminator.norm": "spectral"}
@@ -61,7 +64,7 @@ def test_parts_are_consecutive_examples():
         return {"mean": jnp.mean(part.x), "count": part.count.astype(jnp.float32)}, jnp.max(part.x), part.x[:, 0]
 
     x = jnp.arange(18.0).reshape(6, 3)
-    means, last, each = accumulate_gradients(3, function, Batch(x, None, (), jnp.uint32(7)))
+    means, last, each = accumulate_gradients(3, function, Batch(x, UNCONDITIONAL, (), jnp.uint32(7)))
     assert means["mean"] == 8.5 and means["count"] == 7 and last == 17
     np.testing.assert_array_equal(each, x[:, 0])
 
@@ -103,4 +106,4 @@ def test_what_couples_examples_says_so():
 
     together, alone = (zoo.compiled(lambda n=n: first(n))() for n in (3, 1))
     found = {name for name in together if abs(together[name] - alone[name]) > 1e-4}
-    assert found == {name for table in (LOSSES, PENALTIES) for name, member in table.items() if member.couples}
+    assert found == {name for table in (LOSSES, PENALTIES) for name, member in table.items() if member.couples_examples}

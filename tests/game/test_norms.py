@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jaxgan import algorithm1
+from jaxgan.conditions import UNCONDITIONAL
 from jaxgan.evaluation.samples import sample_stream
 from jaxgan.game.batches import Batch
 from jaxgan.game.sampling import STATISTICS_BATCHES, sample_inputs, standing_statistics
@@ -79,7 +80,7 @@ def test_real_then_fake_each_by_its_own_and_running_statistics_chained(norm_game
     x = gan.decode(jnp.asarray(IMAGES[: gan.batch_size]))
     noise = g.noise()
     G, D = state.generator, state.discriminator
-    new, metrics = discriminator_step(g.frame, G, D, Batch(x, None, noise))
+    new, metrics = discriminator_step(g.frame, G, D, Batch(x, UNCONDITIONAL, noise))
     fake, _ = gan.G(G.params, G.stats, noise.z, None, train=True)
     real, fake = np.asarray(x, np.float64), np.asarray(fake, np.float64)
     real_logits, fake_logits = d_by_hand(D.params, real), d_by_hand(D.params, fake)
@@ -149,7 +150,7 @@ def test_samples_use_statistics_of_the_very_parameters_that_are_sampled(norm_gam
     for ema, name, params in ((None, "theta_g", state.generator.params), (0, "average", state.averages[0])):
         keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(5, dtype=jnp.uint32))
         z, _ = sample_inputs(gan, hparams, keys)
-        expected = gan.G(params, found[name], z, None)[0]
+        expected = gan.G(params, found[name], z)[0]
         np.testing.assert_allclose(sample_stream(gan, hparams, state, key, 5, ema=ema), expected, rtol=1e-4, atol=1e-6)
         # ... whatever training left behind.
         other = state._replace(
@@ -161,7 +162,7 @@ def test_samples_use_statistics_of_the_very_parameters_that_are_sampled(norm_gam
 def test_evaluating_d_uses_its_running_statistics(norm_game):
     gan, _, state, _ = norm_game()
     D, x = state.discriminator, gan.decode(jnp.asarray(IMAGES[:3]))
-    together, stats = gan.D(D.params, D.stats, x, None, None)
-    alone = jnp.concatenate([gan.D(D.params, D.stats, x[i : i + 1], None, None)[0] for i in range(3)])
+    together, stats = gan.D(D.params, D.stats, x)
+    alone = jnp.concatenate([gan.D(D.params, D.stats, x[i : i + 1])[0] for i in range(3)])
     np.testing.assert_allclose(together, alone, rtol=1e-5, atol=1e-6)
     assert stats is D.stats

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxgan.conditions import Condition
+from jaxgan.config.hparams import traced
 from jaxgan.data import Dataset
 from jaxgan.errors import UserError
 from jaxgan.evaluation import players
@@ -15,7 +17,6 @@ from jaxgan.evaluation.checks import check_metrics
 from jaxgan.evaluation.evaluator import make_evaluator, protocol
 from jaxgan.evaluation.players import make_player_inputs
 from jaxgan.evaluation.samples import evaluation_labels, sample_stream
-from jaxgan.game.hparams import traced
 from jaxgan.game.state import run_stream
 from jaxgan.metrics import birthday, label, overfitting, slopes, spectra
 from jaxgan.metrics.alarms import alarms, data_class_kl
@@ -176,7 +177,9 @@ def test_what_the_players_are_judged_to_be(game, tiny_config, monkeypatch, condi
     found = make_evaluator(config, g.gan, DATA)(g.hparams, g.state)
     key = run_stream(g.hparams, "evaluate")
     y = evaluation_labels(config, DATA)
-    samples = sample_stream(g.gan, g.hparams, g.state, key, config.evaluate.samples, y=y)
+    samples = sample_stream(
+        g.gan, g.hparams, g.state, key, config.evaluate.samples, condition=None if y is None else Condition(label=y)
+    )
     told = conditional == "label"
     sets = {
         "train": (DATA.train / np.float32(255), DATA.train_labels if told else None),
@@ -185,7 +188,7 @@ def test_what_the_players_are_judged_to_be(game, tiny_config, monkeypatch, condi
     }
     D = g.state.discriminator
     for name, (x, y) in sets.items():
-        logit = lambda x, y=y: jnp.sum(g.gan.D(D.params, D.stats, x, y)[0])  # noqa: E731
+        logit = lambda x, y=y: jnp.sum(g.gan.D(D.params, D.stats, x, Condition(label=y))[0])  # noqa: E731
         assert found[f"logit_{name}"] == pytest.approx(float(logit(x)) / len(x), abs=1e-6)
         if name != "held_out":
             norms = np.linalg.norm(np.asarray(jax.grad(logit)(jnp.asarray(x))).reshape(len(x), -1), axis=1)

@@ -58,8 +58,8 @@ MUTANTS = [
     # Penalties.
     Mutant(
         PENALTIES,
-        "    return 0.5 * squared_slope(D, _points(fake))\n",
-        "    return 0.5 * squared_slope(D, jnp.asarray(fake))\n",
+        "    return 0.5 * squared_grad_norm(D, _points(fake))\n",
+        "    return 0.5 * squared_grad_norm(D, jnp.asarray(fake))\n",
         "tests/objectives/test_penalties.py -k points_are_constants",
         "R2 has a gradient into G",
     ),

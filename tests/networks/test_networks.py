@@ -8,11 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxgan.conditions import UNCONDITIONAL
 from jaxgan.config import default, update, validate
+from jaxgan.config.hparams import traced
 from jaxgan.data import Dataset
 from jaxgan.errors import UserError
 from jaxgan.game.build import build, build_for
-from jaxgan.game.hparams import traced
 from jaxgan.networks import maxout_conv, mlp
 from jaxgan.networks.layers import DataSpec, dropout, maxout, sparse_init, uniform_init
 from tests.helpers import zoo_games as zoo
@@ -189,7 +190,7 @@ def test_convolutional_masks_belong_to_examples():
     validate(config)
     gan = build(config, PIXELS, 100)
     params = zoo.compiled(gan.init)(traced(config)).discriminator.params
-    D = jax.jit(lambda params, x, keys=None: gan.D(params, {}, x, None, keys)[0])
+    D = jax.jit(lambda params, x, keys=None: gan.D(params, {}, x, UNCONDITIONAL, keys)[0])
     x, keys = jax.random.normal(jax.random.key(0), (4, 8, 8, 1)), jax.random.split(jax.random.key(1), 4)
     together = D(params, x, keys)
     alone = jnp.concatenate([D(params, x[i : i + 1], keys[i : i + 1]) for i in range(4)])

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxgan.conditions import Condition
 from jaxgan.config import default, update, validate
 from jaxgan.errors import UserError
 from jaxgan.game.batches import Batch
@@ -16,6 +17,8 @@ from jaxgan.networks.layers import DataSpec
 from jaxgan.objectives.terms.auxiliary import class_error
 from tests.conftest import IMAGES, LABELS
 from tests.helpers import zoo_games as zoo
+
+pytestmark = pytest.mark.slow
 
 WEIGHTS = {"objective.auxiliary.real": 1.0, "objective.auxiliary.fake": 0.5, "objective.auxiliary.generator": 0.25}
 
@@ -38,9 +41,9 @@ def test_both_steps_against_the_paper_written_out(game):
     gan, _, state, _ = g = game(**zoo.SGD, **changes, **WEIGHTS)
     theta_g, theta_d = state.generator.params, state.discriminator.params
     x, y, noise = gan.decode(jnp.asarray(IMAGES[: gan.batch_size])), jnp.asarray(LABELS[: gan.batch_size]), g.noise()
-    outputs = lambda theta, x: gan.D(theta, {}, x, None, None)[0]  # noqa: E731
+    outputs = lambda theta, x: gan.D(theta, {}, x)[0]  # noqa: E731
     assert outputs(theta_d, x).shape == (gan.batch_size, 6)
-    draw = lambda theta: gan.G(theta, {}, noise.z, y)[0]  # noqa: E731
+    draw = lambda theta: gan.G(theta, {}, noise.z, Condition(label=y))[0]  # noqa: E731
     error = lambda logits: -jnp.mean(jax.nn.log_softmax(logits)[jnp.arange(gan.batch_size), y])  # noqa: E731
 
     def d_parts(theta):
@@ -56,7 +59,7 @@ def test_both_steps_against_the_paper_written_out(game):
         fake = outputs(theta_d, draw(theta))
         return jnp.mean(jax.nn.softplus(-fake[:, 0])) + 0.25 * error(fake[:, 1:])
 
-    common = g.frame, state.generator, state.discriminator, Batch(x, y, noise)
+    common = g.frame, state.generator, state.discriminator, Batch(x, Condition(label=y), noise)
     (d, d_metrics), (g_, g_metrics) = zoo.compiled(lambda: (discriminator_step(*common), generator_step(*common)))()
     for found, theta, total in ((d.params, theta_d, d_total), (g_.params, theta_g, g_total)):
         expected = jax.tree.map(lambda p, slope: p - 0.05 * slope, theta, zoo.compiled(jax.grad(total))(theta))
@@ -71,7 +74,7 @@ def test_d_is_not_told_what_it_is_asked(game):
     gan, _, state, _ = game(conditional="label", **WEIGHTS)
     theta = jax.tree.map(lambda p: p + 0.1, state.discriminator.params)
     x = gan.decode(jnp.asarray(IMAGES[:3]))
-    told = [gan.D(theta, {}, x, jnp.full(3, label, jnp.int32), None)[0] for label in (0, 4)]
+    told = [gan.D(theta, {}, x, Condition(label=jnp.full(3, label, jnp.int32)))[0] for label in (0, 4)]
     np.testing.assert_array_equal(*told)
     said = split_d_output(told[0])
     assert (said.logits.shape, said.classes.shape) == ((3,), (3, 5))

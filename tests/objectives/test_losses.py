@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgan.config.fields import fields_of
+from jaxgan.fields import fields_of
 from jaxgan.objectives.losses import LOSSES, MAX_EXPONENT, capped_exp, top_k_mean, top_k_weights
 from jaxgan.objectives.value import value
 
@@ -267,7 +267,7 @@ def test_only_differences_have_meaning(name):
     loss = LOSSES[name]
     real, fake = jnp.asarray(REAL, float), jnp.asarray(FAKE, float)
     d = lambda shift: jnp.sum(loss.discriminator(real + shift, fake + shift))  # noqa: E731
-    assert (abs(d(2.5) - d(0.0)) < 1e-9) == loss.difference
+    assert (abs(d(2.5) - d(0.0)) < 1e-9) == loss.shift_invariant
     if name in RELATIVISTIC:
         np.testing.assert_allclose(loss.generator(real + 2.5, fake + 2.5), loss.generator(real, fake), rtol=1e-12)
     slope = jax.grad(lambda f: jnp.sum(loss.generator(real, f)))

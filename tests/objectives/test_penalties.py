@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgan.config.fields import fields_of
 from jaxgan.errors import UserError
+from jaxgan.fields import fields_of
 from jaxgan.objectives.penalties import (
     PENALTIES,
     interpolates,
     perturbed_data,
-    squared_slope,
+    squared_grad_norm,
 )
 
 KEY = jax.random.key(3)
@@ -91,7 +91,7 @@ def test_zero_centered_of_a_quadratic_is_the_slope_at_the_interpolates():
 
 def test_the_slope_is_over_all_axes_of_an_example():
     x = jax.random.normal(jax.random.key(1), (3, 5, 4, 2))
-    np.testing.assert_allclose(squared_slope(quadratic, x), 4 * np.sum(np.square(x), axis=(1, 2, 3)), rtol=1e-5)
+    np.testing.assert_allclose(squared_grad_norm(quadratic, x), 4 * np.sum(np.square(x), axis=(1, 2, 3)), rtol=1e-5)
 
 
 def test_interpolates_lie_between_with_one_share_per_example():
@@ -130,7 +130,7 @@ def test_dragan_is_the_slope_at_the_perturbed_data():
 
 def test_max_gradient_is_that_of_the_steepest_example():
     x, fake = data()
-    slopes = squared_slope(quadratic, interpolates(x, fake, KEY))
+    slopes = squared_grad_norm(quadratic, interpolates(x, fake, KEY))
     values = penalty("max_gradient", quadratic, x, fake, KEY)
     assert jnp.mean(values) == pytest.approx(float(jnp.max(slopes)), rel=1e-6)
     assert int(jnp.sum(values > 0)) == 1 and jnp.argmax(values) == jnp.argmax(slopes)

@@ -9,11 +9,12 @@ import pytest
 
 from jaxgan.augment.ada import Ada, AdaSchedule, AdaState
 from jaxgan.augment.instance_noise import InstanceNoise
+from jaxgan.conditions import UNCONDITIONAL
 from jaxgan.config import default, update, validate
+from jaxgan.config.hparams import traced
 from jaxgan.errors import UserError
 from jaxgan.game.batches import Batch, Frame
 from jaxgan.game.build import player_optimizer
-from jaxgan.game.hparams import traced
 from jaxgan.game.step import discriminator_gradient
 from jaxgan.networks.layers import DataSpec
 from jaxgan.schedules import SCHEDULES, interpolate
@@ -109,7 +110,7 @@ def test_a_schedule_of_the_penalties_scales_their_weights(game):
         players = g.state.generator, g.state.discriminator
 
         def found(hparams, count):
-            batch = Batch(x, None, g.noise(), count)
+            batch = Batch(x, UNCONDITIONAL, g.noise(), count)
             theta, _, metrics = discriminator_gradient(Frame(g.gan, hparams), *players, batch)
             return theta, {name: metrics[name] for name in ("r1", "d_loss")}
 

@@ -15,18 +15,21 @@ from safetensors import safe_open
 
 import jaxgan
 from jaxgan import main
+from jaxgan.conditions import Condition
 from jaxgan.config import default, update
 from jaxgan.config.files import from_json
+from jaxgan.config.hparams import traced
 from jaxgan.errors import UserError
 from jaxgan.evaluation.evaluator import SELECTION
 from jaxgan.game.build import build
-from jaxgan.game.hparams import traced
 from jaxgan.networks import GENERATORS
 from jaxgan.networks.layers import DataSpec
 from jaxgan.run import export, release
 from jaxgan.run.trained import TrainedGan
 from jaxgan.train import train
 from tests.helpers import zoo_games
+
+pytestmark = pytest.mark.slow
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -179,7 +182,9 @@ def test_the_weights_are_those_of_g(gan, folder):
                 node = node.setdefault(key, {})
             node[last] = file.get_tensor(name)
     params, y = tree.pop("params"), np.arange(4, dtype=np.int32)
-    np.testing.assert_array_equal(gan.gan.G(params, tree, gan.noise(4), y)[0], gan.generate(gan.noise(4), y))
+    np.testing.assert_array_equal(
+        gan.gan.G(params, tree, gan.noise(4), Condition(label=y))[0], gan.generate(gan.noise(4), y)
+    )
     assert from_json((folder / "config.json").read_text()) == gan.config
 
 

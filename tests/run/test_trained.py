@@ -12,6 +12,7 @@ import pytest
 
 import jaxgan
 from jaxgan import ema
+from jaxgan.conditions import Condition
 from jaxgan.data.digits import read_digits
 from jaxgan.errors import UserError
 from jaxgan.game.state import PRNG, run_stream, stream
@@ -89,7 +90,7 @@ def test_the_average_or_the_last_theta_g(conditional):
     assert gan.averages == ("gamma=1",)
     np.testing.assert_array_equal(gan.sample(4, y=1), gan.sample(4, y=1, ema="gamma=1"))
     np.testing.assert_array_equal(gan.sample(4, y=1), gan.sample(4, y=1, ema=True))
-    theirs = gan.gan.G(gan.state.generator.params, {}, gan.noise(4), np.full(4, 1, np.int32))[0]
+    theirs = gan.gan.G(gan.state.generator.params, {}, gan.noise(4), Condition(label=np.full(4, 1, np.int32)))[0]
     np.testing.assert_allclose(gan.sample(4, y=1, ema=False), theirs, atol=1e-5)
     assert not np.array_equal(gan.sample(4, y=1), gan.sample(4, y=1, ema=False))
 
@@ -103,9 +104,9 @@ def test_an_average_of_any_width(tiny_config, tmp_path):
     assert gan.averages == ("width=0.15", *tracked.averages)
     assert (gan.step, gan.sha256) == (tracked.step, tracked.sha256)
     z = gan.noise(4)
-    drawn = gan.gan.G(gan.state.averages[0], {}, z, None)[0]
+    drawn = gan.gan.G(gan.state.averages[0], {}, z)[0]
     np.testing.assert_allclose(gan.sample(4), drawn, atol=1e-6)
-    assert not np.allclose(drawn, gan.gan.G(tracked.state.averages[0], {}, z, None)[0], atol=1e-4)
+    assert not np.allclose(drawn, gan.gan.G(tracked.state.averages[0], {}, z)[0], atol=1e-4)
     same = jaxgan.load(tmp_path / "work", width=0.10).state.averages
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), same[0], tracked.state.averages[1])
     jax.tree.map(np.testing.assert_array_equal, same[1:], tracked.state.averages)
