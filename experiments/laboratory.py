@@ -196,7 +196,8 @@ def tables(tokens: Sequence) -> list[slice]:
 
 def rows_of(tokens: Sequence, head: bool = False) -> list[list[str]]:
     """The rows of a table's body, or head, as cells of Markdown."""
-    cell, rows = "th_open" if head else "td_open", []
+    cell = "th_open" if head else "td_open"
+    rows: list[list[str]] = []
     for before, token in pairwise(tokens):
         if before.type == "tr_open" and token.type == cell:
             rows.append([])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from jax.typing import ArrayLike
 
+from jaxgan.arrays import AnyArray
 from jaxgan.errors import UserError
 
 
-def features(images: ArrayLike) -> np.ndarray:
+def features(images: AnyArray) -> np.ndarray:
     """[n, ...] numbers -> [n, d] float32, flattened.
 
     Raises:
