@@ -46,7 +46,7 @@ def make_parser(name: str, about: str | None, *, quick: str = "", out: bool = Tr
       out: whether there is --out, the folder of the results, by default runs/NAME.
     """
     parser = errors.ArgumentParser(f"python -m experiments.{name}", description=about, allow_abbrev=False,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+                                   formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     if quick:
         parser.add_argument("--quick", action="store_true", help=quick)
     if out:
