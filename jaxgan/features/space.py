@@ -1,26 +1,25 @@
-"""Spaces of features, by the word that `evaluate.features` begins with."""
+"""The table of feature spaces, and the one that `evaluate.features` names: NAME, or NAME:ARGUMENT."""
 
 from __future__ import annotations
-
-import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxgan.data import Dataset
 from jaxgan.errors import UserError
 from jaxgan.features import cache, classifier, inception, pixels
+from jaxgan.features.protocol import Space, SpaceType
+
+# By how `evaluate.features` begins. The order is that in which scores are displayed.
+SPACES: dict[str, SpaceType] = {
+    "inception": inception.SPACE,
+    "pixels": pixels.SPACE,
+    "classifier": classifier.SPACE,
+}
 
 
-class Space(NamedTuple):
-    """What turns examples into features."""
-
-    name: str  # pixels | classifier | inception
-    # [n, *shape] float32, images in [0, 1] -> features [n, d] and logits [n, classes] or None, float32
-    outputs: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]]
-    facts: dict[str, Any]  # that a score has to be told with, as plain JSON
-    slow: bool = False  # features of data are worth keeping on disk
+def forms() -> dict[str, SpaceType]:
+    """The spaces by the form of `evaluate.features` that names them: 'pixels', 'inception:FILE.npz'."""
+    return {f"{name}:{space.argument}" if space.argument else name: space for name, space in SPACES.items()}
 
 
 def name_of(features: str) -> str:
@@ -29,16 +28,16 @@ def name_of(features: str) -> str:
     Raises:
       UserError: none.
     """
-    name, _, rest = features.partition(":")
-    if features not in ("pixels", "classifier") and not (name == "inception" and rest):
-        raise UserError(f"evaluate.features must be pixels, classifier or inception:FILE.npz, not {features!r}.")
+    name, colon, argument = features.partition(":")
+    if name not in SPACES or bool(colon) != bool(SPACES[name].argument) or bool(argument) != bool(colon):
+        *others, last = forms()
+        raise UserError(f"evaluate.features must be {', '.join(others)} or {last}, not {features!r}.")
     return name
 
 
-def dimensions(features: str, dataset: Dataset) -> int:
-    """The number of features of an example, without the network itself."""
-    single = {"pixels": math.prod(dataset.shape), "classifier": classifier.FEATURES * dataset.stack}
-    return single.get(name_of(features), inception.FEATURES)
+def space_type(features: str) -> SpaceType:
+    """The entry of `SPACES` that `evaluate.features` names; raises UserError as `name_of`."""
+    return SPACES[name_of(features)]
 
 
 def load(features: str, dataset: Dataset, gcn: float) -> Space:
@@ -50,46 +49,11 @@ def load(features: str, dataset: Dataset, gcn: float) -> Space:
     Raises:
       UserError: no such space, one that does not fit the data, or weights that cannot be read.
     """
-    name = name_of(features)
-    if name == "pixels":
-        return Space(name, lambda x: (pixels.features(x), None), {"name": name})
-    if gcn or dataset.mixture is not None:
+    kind = space_type(features)
+    if kind.for_images and (gcn or dataset.mixture is not None):
         what = f"data.gcn={gcn:g} has none" if gcn else f"{dataset.name} holds points"
         raise UserError(f"evaluate.features={features} takes images in [0, 1], but {what}; take pixels.")
-    if name == "classifier":
-        found = classifier.load_or_train(dataset)
-        facts = {"name": name, "sha256": found.sha256, "accuracy": None if np.isnan(found.accuracy) else found.accuracy}
-        return Space(name, lambda x: found(clipped(x)), facts)
-    network = inception.load(features.partition(":")[2])
-    if dataset.shape[-1] not in (1, 3):
-        raise UserError(f"evaluate.features={features} takes images of 1 or 3 channels, not {dataset.shape[-1]}.")
-
-    def outputs(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        pool3 = network.features(to_bytes(x))
-        return pool3, network.logits_unbiased(pool3)
-
-    facts = {"name": name, "sha256": network.weights_sha256, "images": "uint8, resized as TensorFlow 1 does"}
-    return Space(name, outputs, facts, slow=True)
-
-
-def clipped(x: np.ndarray) -> np.ndarray:
-    """Pixels as a file would hold them: [0, 1].
-
-    Raises:
-      UserError: numbers that are not finite.
-    """
-    if not np.all(np.isfinite(x)):
-        raise UserError(f"{np.sum(~np.isfinite(x))} of {x.size} pixels are not finite; they have no features.")
-    return np.clip(x, 0, 1)
-
-
-def to_bytes(x: np.ndarray) -> np.ndarray:
-    """[0, 1] -> uint8: 255 x + 1/2 truncated, which for images in [-1, 1] is the field's 127.5 x + 128.
-
-    Raises:
-      UserError: numbers that are not finite.
-    """
-    return (255 * clipped(x).astype(np.float64) + 0.5).astype(np.uint8)
+    return kind.load(features.partition(":")[2], dataset)._replace(slow=kind.slow)
 
 
 def features_of_data(space: Space, x: np.ndarray) -> np.ndarray:

@@ -1,0 +1,32 @@
+"""A space of features: what turns examples into features, before and after its network is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxgan.data import Dataset
+
+
+class Space(NamedTuple):
+    """What turns examples into features."""
+
+    name: str  # in `SPACES`
+    # [n, *shape] float32, images in [0, 1] -> features [n, d] and logits [n, classes] or None, float32
+    outputs: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]]
+    facts: dict[str, Any]  # that a score has to be told with, as plain JSON
+    slow: bool = False  # features of data are worth keeping on disk
+
+
+class SpaceType(NamedTuple):
+    """A space that is not loaded yet: one file in `features/`, one line in `SPACES`."""
+
+    load: Callable[[str, Dataset], Space]  # from what follows the colon of evaluate.features, for a data set
+    dimensions: Callable[[Dataset], int]  # of the features of an example
+    argument: str = ""  # what follows the colon, such as FILE.npz; '' if nothing does
+    for_images: bool = False  # takes images in [0, 1], neither points nor images under data.gcn
+    has_logits: bool = False  # of classes, beside the features
+    trained_on_data: bool = False  # on the whole training set
+    slow: bool = False  # seconds per thousand examples: features of data are kept on disk
