@@ -20,7 +20,7 @@ from jaxgan.augment import AUGMENTS
 from jaxgan.config import update, validate
 from jaxgan.errors import UserError
 from jaxgan.evaluation import inputs
-from jaxgan.features.space import SPACES, name_of
+from jaxgan.features.space import SPACES, space_name
 from jaxgan.game.state import all_finite
 from jaxgan.game.updates import Update, second_order
 from jaxgan.metrics import METRICS
@@ -86,7 +86,7 @@ def test_the_page_has_a_skeleton_of_every_kind(members):
     assert {"margin"} <= LOSSES.keys() and {"r1_and_r2"} <= PENALTIES.keys() and {"ahead"} <= ADJUSTMENTS.keys()
     assert {"linear"} <= FAMILIES.keys() and {"drift"} <= TERMS.keys() and {"generator_first"} <= UPDATES.keys()
     assert {"lion"} <= OPTIMIZERS.keys() and {"step"} <= SCHEDULES.keys() and {"brightness"} <= AUGMENTS.keys()
-    assert {"brightness"} <= METRICS.keys() and name_of("random_projection") in SPACES and "train" in inputs.INPUTS
+    assert {"brightness"} <= METRICS.keys() and space_name("random_projection") in SPACES and "train" in inputs.INPUTS
 
 
 @pytest.mark.parametrize(

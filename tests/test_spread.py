@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgan.spread import in_turn
+from jaxgan.spread import round_robin
 
 pytestmark = pytest.mark.slow
 
@@ -40,7 +40,7 @@ def function(a, x):
     used.append(next(iter(x.devices())))
     return compiled(a, x)
 
-found = list(spread.in_turn(function, jnp.float32(2), [(np.full(4, i, np.float32),) for i in range(7)]))
+found = list(spread.round_robin(function, jnp.float32(2), [(np.full(4, i, np.float32),) for i in range(7)]))
 np.testing.assert_allclose(found, np.tile(2 * np.sin(np.arange(7.0))[:, None], (1, 4)), rtol=1e-6)
 assert used == [devices[i % 3] for i in range(7)]
 
@@ -74,9 +74,9 @@ def test_numbers_do_not_depend_on_the_devices():
 
 
 def test_no_pieces_are_no_results():
-    assert list(in_turn(jax.jit(lambda a, x: a + x), jnp.ones(2), [])) == []
+    assert list(round_robin(jax.jit(lambda a, x: a + x), jnp.ones(2), [])) == []
 
 
 def test_results_are_in_the_order_of_the_pieces():
-    found = in_turn(jax.jit(lambda a, x: a * x), jnp.float32(3), [(np.float32(i),) for i in range(5)])
+    found = round_robin(jax.jit(lambda a, x: a * x), jnp.float32(3), [(np.float32(i),) for i in range(5)])
     np.testing.assert_array_equal(list(found), [0, 3, 6, 9, 12])

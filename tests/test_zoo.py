@@ -360,10 +360,10 @@ def test_a_feature_space_has_rows_of_numbers(name, tmp_path, monkeypatch):
     images = np.random.default_rng(0).integers(0, 256, (60, *zoo.SHAPE)).astype(np.uint8)
     labels = np.arange(60, dtype=np.int32) % zoo.CLASSES
     data = Dataset("npz:x.npz", images, images, images, None, labels, labels, labels, classes=zoo.CLASSES)
-    space, declared = spaces.load(name, data, 0.0), spaces.SPACES[name]
+    space, declared = spaces.load_space(name, data, 0.0), spaces.SPACES[name]
     x = (images / 255).astype(np.float32)
     features, logits = space.outputs(x)
-    assert (space.name, space.facts["name"]) == (name, name) and json.dumps(space.facts)
+    assert (space.name, space.metadata["name"]) == (name, name) and json.dumps(space.metadata)
     assert features.shape == (60, declared.dimensions(data)) and features.dtype == np.float32
     assert np.isfinite(features).all() and np.array_equal(features, space.outputs(x)[0])
     np.testing.assert_allclose(space.outputs(x[7:9])[0], features[7:9], rtol=1e-4, atol=1e-5)

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from jaxgan.data import Dataset
 from jaxgan.errors import UserError
 from jaxgan.evaluation.players import coupled_group_size
-from jaxgan.features.space import forms, name_of, space_type
+from jaxgan.features.space import forms, space_name, space_type
 from jaxgan.fields import above, at_least, nearest, one_of
 from jaxgan.metrics import METRICS
 
@@ -36,7 +36,7 @@ def check_metrics(config: ConfigDict, dataset: Dataset) -> None:
     Raises:
       UserError: what is missing, and what to do.
     """
-    name_of(config.evaluate.features)
+    space_name(config.evaluate.features)
     for name in config.evaluate.metrics:
         if name not in METRICS:
             known = ", ".join(METRICS)
@@ -116,7 +116,7 @@ def _check_features(name: str, config: ConfigDict, dataset: Dataset) -> None:
 
 
 def _check_best(config: ConfigDict) -> None:
-    best, space = config.evaluate.best, name_of(config.evaluate.features)
+    best, space = config.evaluate.best, space_name(config.evaluate.features)
     displays = {
         full_name: display
         for name in config.evaluate.metrics

@@ -30,9 +30,9 @@ from jaxgan.data import Dataset
 from jaxgan.errors import UserError
 from jaxgan.features import inception_weights
 from jaxgan.features.pixels import to_bytes
-from jaxgan.features.protocol import Space, SpaceType
+from jaxgan.features.protocol import FeatureSpace, SpaceType
 from jaxgan.features.resize import tensorflow1_bilinear
-from jaxgan.spread import in_turn
+from jaxgan.spread import round_robin
 
 SIDE = 299  # pixels of the network's input
 FEATURES = 2048
@@ -281,7 +281,7 @@ class Inception:
         size = min(BATCH_SIZE, len(images))
         filled = np.pad(images, [(0, -len(images) % size), (0, 0), (0, 0), (0, 0)])  # one program for all
         pieces = [(part,) for part in np.split(filled, len(filled) // size)]
-        outputs = in_turn(_activations, self.variables, pieces)
+        outputs = round_robin(_activations, self.variables, pieces)
         pool3, logits = (np.concatenate(parts)[: len(images)] for parts in zip(*outputs, strict=True))
         return pool3, logits
 
@@ -323,7 +323,7 @@ def _rgb(images: ArrayLike) -> np.ndarray:
 # --- the command ---
 
 
-def load_space(argument: str, dataset: Dataset) -> Space:
+def load_space(argument: str, dataset: Dataset) -> FeatureSpace:
     """The space of the network whose converted weights are in the file `argument`.
 
     Raises:
@@ -339,8 +339,8 @@ def load_space(argument: str, dataset: Dataset) -> Space:
         pool3 = network.features(to_bytes(x))
         return pool3, network.logits_unbiased(pool3)
 
-    facts = {"name": "inception", "sha256": network.weights_sha256, "images": "uint8, resized as TensorFlow 1 does"}
-    return Space("inception", outputs, facts)
+    metadata = {"name": "inception", "sha256": network.weights_sha256, "images": "uint8, resized as TensorFlow 1 does"}
+    return FeatureSpace("inception", outputs, metadata)
 
 
 SPACE = SpaceType(

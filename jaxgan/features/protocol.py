@@ -1,4 +1,4 @@
-"""A space of features: what turns examples into features, before and after its network is loaded."""
+"""A feature space, before and after its network is loaded."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import numpy as np
 from jaxgan.data import Dataset
 
 
-class Space(NamedTuple):
-    """What turns examples into features."""
+class FeatureSpace(NamedTuple):
+    """A map from examples to features."""
 
     name: str  # in `SPACES`
     # [n, *shape] float32, images in [0, 1] -> features [n, d] and logits [n, classes] or None, float32
     outputs: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]]
-    facts: dict[str, Any]  # that a score has to be told with, as plain JSON
-    slow: bool = False  # features of data are worth keeping on disk
+    metadata: dict[str, Any]  # recorded with every score (plain JSON)
+    slow: bool = False  # whether to cache features of data on disk
 
 
 class SpaceType(NamedTuple):
     """A space that is not loaded yet: one file in `features/`, one line in `SPACES`."""
 
-    load: Callable[[str, Dataset], Space]  # from what follows the colon of evaluate.features, for a data set
+    load: Callable[[str, Dataset], FeatureSpace]  # from what follows the colon of evaluate.features, for a data set
     dimensions: Callable[[Dataset], int]  # of the features of an example
     argument: str = ""  # what follows the colon, such as FILE.npz; '' if nothing does
     for_images: bool = False  # takes images in [0, 1], neither points nor images under data.gcn
     has_logits: bool = False  # of classes, beside the features
     trained_on_data: bool = False  # on the whole training set
-    slow: bool = False  # seconds per thousand examples: features of data are kept on disk
+    slow: bool = False  # whether to cache features of data on disk

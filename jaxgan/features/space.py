@@ -7,7 +7,7 @@ import numpy as np
 from jaxgan.data import Dataset
 from jaxgan.errors import UserError
 from jaxgan.features import cache, classifier, inception, pixels
-from jaxgan.features.protocol import Space, SpaceType
+from jaxgan.features.protocol import FeatureSpace, SpaceType
 
 # By how `evaluate.features` begins. The order is that in which scores are displayed.
 SPACES: dict[str, SpaceType] = {
@@ -22,11 +22,11 @@ def forms() -> dict[str, SpaceType]:
     return {f"{name}:{space.argument}" if space.argument else name: space for name, space in SPACES.items()}
 
 
-def name_of(features: str) -> str:
-    """The space that `evaluate.features` names.
+def space_name(features: str) -> str:
+    """The name of the space that `evaluate.features` selects.
 
     Raises:
-      UserError: none.
+      UserError: there is no such space.
     """
     name, colon, argument = features.partition(":")
     if name not in SPACES or bool(colon) != bool(SPACES[name].argument) or bool(argument) != bool(colon):
@@ -36,33 +36,33 @@ def name_of(features: str) -> str:
 
 
 def space_type(features: str) -> SpaceType:
-    """The entry of `SPACES` that `evaluate.features` names; raises UserError as `name_of`."""
-    return SPACES[name_of(features)]
+    """The entry of `SPACES` that `evaluate.features` names; raises UserError as `space_name`."""
+    return SPACES[space_name(features)]
 
 
-def load(features: str, dataset: Dataset, gcn: float) -> Space:
-    """The space that `evaluate.features` names, for a data set.
+def load_space(features: str, dataset: Dataset, gcn: float) -> FeatureSpace:
+    """The space that `evaluate.features` selects, for a data set.
 
     Args:
       gcn: `data.gcn`; networks take images in [0, 1].
 
     Raises:
-      UserError: no such space, one that does not fit the data, or weights that cannot be read.
+      UserError: no such space, or it does not apply to the data, or its weights cannot be read.
     """
     kind = space_type(features)
     if kind.for_images and (gcn or dataset.mixture is not None):
-        what = f"data.gcn={gcn:g} has none" if gcn else f"{dataset.name} holds points"
-        raise UserError(f"evaluate.features={features} takes images in [0, 1], but {what}; take pixels.")
+        reason = f"data.gcn={gcn:g} changes their range" if gcn else f"{dataset.name} holds points"
+        raise UserError(f"evaluate.features={features} takes images in [0, 1], but {reason}; use pixels.")
     return kind.load(features.partition(":")[2], dataset)._replace(slow=kind.slow)
 
 
-def features_of_data(space: Space, x: np.ndarray) -> np.ndarray:
-    """Features of real examples, [n, d] float32, kept on disk where they take long."""
+def features_of_data(space: FeatureSpace, x: np.ndarray) -> np.ndarray:
+    """Features of real examples, [n, d] float32; cached on disk if the space is slow."""
     if not space.slow:
         return space.outputs(x)[0]
-    name = f"features_{cache.digest(space.facts, x)[:24]}"
-    kept = cache.read(name, {"features": (len(x), None)})
-    if kept is None:
-        kept = {"features": space.outputs(x)[0]}
-        cache.write(name, kept)
-    return kept["features"]
+    name = f"features_{cache.digest(space.metadata, x)[:24]}"
+    arrays = cache.read(name, {"features": (len(x), None)})
+    if arrays is None:
+        arrays = {"features": space.outputs(x)[0]}
+        cache.write(name, arrays)
+    return arrays["features"]

@@ -284,6 +284,6 @@ MUTANTS = [
     Mutant(STATISTICS, "np.sum(ranges >= observed[block, None] - 1e-9, axis=1)",
            "np.sum(ranges > observed[block, None] + 1e-9, axis=1)", "tests/sweep/test_statistics.py -k alone_decides",
            "permutations as large as what was seen do not count"),
-    Mutant(STATISTICS, "judged = [label for label, of in scores.items() if len(of) >= MIN_SEEDS]",
-           "judged = list(scores)", "tests/sweep/test_statistics.py -k 'verdict'", "settings of two seeds are compared"),
+    Mutant(STATISTICS, "compared = [label for label, by_seed in scores.items() if len(by_seed) >= MIN_SEEDS]",
+           "compared = list(scores)", "tests/sweep/test_statistics.py -k 'verdict'", "settings of two seeds are compared"),
 ]  # fmt: skip
