@@ -150,8 +150,8 @@ def interpolation(config: ConfigDict, gan: Gan, hparams: HParams, state: GanStat
         sample_z = lambda i: gan.sample_z(hparams, jax.random.fold_in(jax.random.fold_in(key, i), 0))  # noqa: E731
         ends = jax.vmap(sample_z)(jnp.arange(2 * PATHS, dtype=jnp.uint32))
         z = interpolate(ends[:PATHS], ends[PATHS:], steps, config.prior.name)
-        told = grids.picture_condition(gan, hparams, dataset, PATHS, rows=PATHS)
-        condition = jax.tree.map(lambda leaf: jnp.repeat(jnp.asarray(leaf), steps, axis=0), told or UNCONDITIONAL)
+        per_path = grids.picture_condition(gan, hparams, dataset, PATHS, rows=PATHS) or UNCONDITIONAL
+        condition = jax.tree.map(lambda leaf: jnp.repeat(jnp.asarray(leaf), steps, axis=0), per_path)
         params = state.averages[0] if state.averages else state.generator.params
         stats = standing_statistics(gan, hparams, params, state.generator.stats)
         return gan.G(params, stats, z.reshape(PATHS * steps, -1), condition)[0]
