@@ -130,9 +130,9 @@ def describe(dataset: Dataset) -> str:
     if dataset.stack > 1:
         parts.append(f"training on random stacks of {dataset.stack} of the {len(dataset.train):,}")
     if dataset.left_out:
-        counts = [f"{n:,} {ending}" for ending, n in dataset.left_out]
+        kinds = [f"{n:,} {ending}" for ending, n in dataset.left_out]
         total = sum(n for _, n in dataset.left_out)
-        parts.append(f"{total:,} other files left out ({', '.join(counts[:5] + ['...'] * (len(counts) > 5))})")
+        parts.append(f"{total:,} other files left out ({', '.join(kinds[:5] + ['...'] * (len(kinds) > 5))})")
     return "".join(c if c.isprintable() else "?" for c in ", ".join(parts))
 
 

@@ -17,7 +17,7 @@ from jaxgan.game.batches import Batch, Frame
 from jaxgan.game.build import player_optimizer
 from jaxgan.game.step import discriminator_gradient
 from jaxgan.networks.layers import DataSpec
-from jaxgan.schedules import SCHEDULES, interpolate
+from jaxgan.schedules import interpolate
 from tests.helpers import zoo_games as zoo
 
 FORMULAS = {
@@ -164,8 +164,9 @@ def test_adas_strength_follows_its_shape():
     ],
 )
 def test_ways_of_the_noise_that_are_refused(fields, words):
+    changes = {"augment.name": "instance_noise"} | {f"augment.{name}": x for name, x in fields.items()}
     with pytest.raises(UserError, match=words):
-        InstanceNoise(**fields).check()
+        validate(update(default(), changes))
 
 
 @pytest.mark.parametrize(
@@ -178,5 +179,7 @@ def test_ways_of_the_noise_that_are_refused(fields, words):
     ],
 )
 def test_numbers_that_make_no_schedule(name, fields):
-    with pytest.raises(UserError, match=rf"{next(iter(fields))}"):
-        SCHEDULES[name](**fields).check()
+    section = "optimizer.generator.schedule"
+    changes = {f"{section}.name": name} | {f"{section}.{field}": x for field, x in fields.items()}
+    with pytest.raises(UserError, match=next(iter(fields))):
+        validate(update(default(), changes))
