@@ -17,7 +17,7 @@ from jaxgan.augment import AUGMENTS
 from jaxgan.conditions import CONDITIONS
 from jaxgan.config import CHOICES, SECTIONS, files
 from jaxgan.config.fields import fields_of, flatten, get, invalid_choice_error
-from jaxgan.data import mixture, stacked, tfd, tfds
+from jaxgan.data import mixture, stacked, table, tfd, tfds
 from jaxgan.data.digits import read_digits
 from jaxgan.data.folder import read_folder
 from jaxgan.data.npz import read_npz
@@ -37,6 +37,7 @@ DATA: dict[str, Any] = {
     "tfds:NAME": tfds.load,
     "tfd:PATH": tfd,
     "mixture:NAME": mixture,
+    "table:NAME": table,
     "stacked:NAME": stacked,
 }
 

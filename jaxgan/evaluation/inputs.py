@@ -70,7 +70,7 @@ class Evaluation:
     def __init__(self, references: References, samples: np.ndarray, players: Mapping[str, Any] | None):
         self.config, self.dataset, self.references = references.config, references.dataset, references
         low = self.config.data.low
-        if low and not self.config.data.gcn and self.dataset.mixture is None:
+        if low and not self.config.data.gcn and len(self.dataset.shape) == 3:
             samples = (samples - low) / (1 - low)  # to [0, 1], so that scores are comparable whatever G's range
         self.samples, self.players = samples, players
         self._outputs: dict[str, tuple[np.ndarray, Any]] = {}

@@ -53,7 +53,7 @@ def load(features: str, dataset: Dataset, gcn: float) -> Space:
     name = name_of(features)
     if name == "pixels":
         return Space(name, lambda x: (pixels.features(x), None), {"name": name})
-    if gcn or dataset.mixture is not None:
+    if gcn or len(dataset.shape) == 1:
         what = f"data.gcn={gcn:g} has none" if gcn else f"{dataset.name} holds points"
         raise UserError(f"evaluate.features={features} takes images in [0, 1], but {what}; take pixels.")
     if name == "classifier":

@@ -175,7 +175,7 @@ def class_label(y: int, names: Sequence[str]) -> str:
 def save_samples(
     path: Path, config: ConfigDict, samples: np.ndarray, classes: int = 0, names: Sequence[str] = ()
 ) -> None:
-    """Writes a picture of samples: a grid of images, or points over the density of `mixture:NAME`.
+    """Writes a picture of samples: a grid of images, or points, over the density of `mixture:NAME`.
 
     Args:
       samples, classes, names: see `sample_grid`.
@@ -186,7 +186,7 @@ def save_samples(
     if samples.ndim == 4:
         save_png(path, sample_grid(config, samples, classes, names))
     else:
-        save_points(path, samples, mixtures.MIXTURES[config.data.name.removeprefix("mixture:")])
+        save_points(path, samples, mixtures.MIXTURES.get(config.data.name.removeprefix("mixture:")))
 
 
 def real_grid(config: ConfigDict, dataset: Dataset, classes: int) -> np.ndarray:

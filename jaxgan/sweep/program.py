@@ -68,7 +68,7 @@ def get_program(trial: Trial) -> Program:
 def _build(config: ConfigDict) -> Program:
     dataset = dataset_of(config)
     gan = build_for(config, dataset)
-    num_report = IMAGES if dataset.mixture is None else POINTS
+    num_report = IMAGES if len(dataset.shape) == 3 else POINTS
     report_rows = grid_rows(num_report, gan.num_classes)
     source = warm_start.source_checkpoint(config)
 
