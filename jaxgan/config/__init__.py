@@ -125,9 +125,8 @@ def _add_game(c: ConfigDict) -> None:
     c.condition.name = "none"  # what both players are told about each example; of jaxgan/conditions.py
 
     c.data = Config()
-    c.data.name = (
-        "digits"  # digits | tfds:NAME | npz:PATH | folder:PATH | tfd:PATH | mixture:NAME | table:NAME | stacked:NAME
-    )
+    # digits | tfds:NAME | npz:PATH | folder:PATH | tfd:PATH | mixture:NAME | table:NAME | stacked:NAME
+    c.data.name = "digits"
     c.data.dir = ""  # where TFDS keeps its data; '' = TFDS's own choice (TFDS_DATA_DIR)
     c.data.validation = 150  # examples: the last ones of the training set, never trained on
     c.data.limit = 0  # training examples that are kept, the first ones; 0 = all
