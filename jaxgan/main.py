@@ -3,7 +3,8 @@
     python -m jaxgan.main --config=digits [--config.KEY=VALUE ...] [--workdir=DIR]    (trains, in runs/digits)
     python -m jaxgan.main --workdir=DIR [--config.KEY=VALUE ...]                      (resumes, with what DIR stores)
     python -m jaxgan.main --mode=evaluate --workdir=DIR [--step=N|best] [--config.evaluate.KEY=VALUE] [--config.data...]
-    python -m jaxgan.main --mode=sample --workdir=DIR [--step=N|best] [--samples=N] [--seed=S] [--label=Y]
+    python -m jaxgan.main --mode=sample --workdir=DIR [--step=N|best] [--samples=N] [--seed=S]
+                         [--label=Y | --condition=FILE.npz]
     python -m jaxgan.main --mode=config --config=digits       (prints every field, its value, meaning and choices)
     python -m jaxgan.main --list=configs|losses|penalties|terms|networks|optimizers|augments|metrics|conditions|data
     python -m jaxgan.main --mode=export --workdir=DIR [--out=FOLDER]
@@ -20,7 +21,14 @@ from pathlib import Path
 from jaxgan import errors
 
 # The modes that use a flag; the others refuse it.
-MODES_OF = {"samples": "sample", "seed": "sample", "label": "sample", "out": "export", "step": "evaluate sample"}
+MODES_OF = {
+    "samples": "sample",
+    "seed": "sample",
+    "label": "sample",
+    "condition": "sample",
+    "out": "export",
+    "step": "evaluate sample",
+}
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -35,6 +43,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, help="random seed of --mode=sample (default: 0)")
     parser.add_argument("--out", type=Path, help="output folder of --mode=export (default: DIR/export)")
     parser.add_argument("--label", help="number or name of the class that --mode=sample samples (default: all)")
+    parser.add_argument("--condition", type=Path, help=".npz file of what --mode=sample conditions on, one per row")
     parser.add_argument("--step", help="step of the checkpoint to evaluate or sample, or best (default: the newest)")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
@@ -71,8 +80,11 @@ def main() -> int:
         return commands.evaluate(workdir, changes, commands.parse_step(flags.step))
     if flags.mode == "export":
         return release.release(workdir, flags.out)
+    step = commands.parse_step(flags.step)
+    if flags.condition:
+        return commands.sample_conditions(workdir, flags.condition, flags.samples or 8, flags.seed or 0, step)
     samples = 100 if flags.samples is None else flags.samples
-    return commands.sample(workdir, samples, flags.seed or 0, flags.label, commands.parse_step(flags.step))
+    return commands.sample(workdir, samples, flags.seed or 0, flags.label, step)
 
 
 if __name__ == "__main__":

@@ -220,6 +220,7 @@ def _add_run(c: ConfigDict) -> None:
     c.evaluate.features = "pixels"  # that metrics compare: pixels | classifier (trained here) | inception:FILE.npz
     c.evaluate.split = "test"  # the real examples that features are compared with: test | train
     c.evaluate.k = 5  # nearest neighbours of precision, recall, density and coverage
+    c.evaluate.draws = 19  # samples per condition, of metrics of conditional samples; 90% intervals want 19 or 39
     c.evaluate.best = ""  # the number that names the best checkpoint; '' = that of the first metric
 
     c.checkpoint = Config()

@@ -37,12 +37,17 @@ def _check_needs(name: str, config: ConfigDict, dataset: Dataset) -> None:
     for need in METRICS[name].needs:
         if need == "mixture" and dataset.mixture is None:
             raise UserError(f"evaluate.metrics={name} needs data.name=mixture:NAME; use parzen for images.")
-        for split in ("validation", config.evaluate.split) if need == "real_features" else (need,):
+        for split in ("validation", config.evaluate.split) if need in ("real_features", "targets") else (need,):
             if split in ("validation", "test") and not len(getattr(dataset, split)):
                 raise UserError(
                     f"evaluate.metrics={name} needs {split} examples, and {dataset.name} leaves none; set "
                     f"data.validation={config.data.validation} above 0, or evaluate.metrics=()."
                 )
+        if need == "draws" and (config.conditional == "none" or config.evaluate.draws < 2):
+            raise UserError(
+                f"evaluate.metrics={name} scores 2 or more samples for each condition, and there are evaluate.draws="
+                f"{config.evaluate.draws} and condition.name={config.conditional}; change them, or leave it out."
+            )
         if need == "fake_labels" and config.conditional != "label":
             raise UserError(f"evaluate.metrics={name} needs a class-conditional G; set conditional=label.")
         if need == "fake_logits" and config.evaluate.features == "pixels":

@@ -18,7 +18,7 @@ from jaxgan.evaluation.samples import evaluation_labels
 from jaxgan.features.space import features_of_data, name_of
 from jaxgan.features.space import load as load_space
 from jaxgan.metrics import METRICS
-from jaxgan.metrics.protocol import FEATURE_INPUTS, PLAYER_INPUTS
+from jaxgan.metrics.protocol import DRAW_INPUTS, FEATURE_INPUTS, PLAYER_INPUTS
 
 
 class References:
@@ -64,7 +64,7 @@ class Evaluation:
 
     Args:
       samples: [n, *shape] float32, of G.
-      players: `player_inputs` of the same G and D, if metrics of the players are evaluated.
+      players: `player_inputs` of the same G and D, and draws of G, if metrics of the players are evaluated.
     """
 
     def __init__(self, references: References, samples: np.ndarray, players: Mapping[str, Any] | None):
@@ -84,6 +84,17 @@ class Evaluation:
     def features_and_logits(self) -> tuple[np.ndarray, Any]:
         """`outputs` in the space of `evaluate.features`."""
         return self.outputs(self.references.space_name)
+
+
+def _draw_input(name: str) -> Callable[[Evaluation, str], Any]:
+    def compute(evaluation: Evaluation, split: str) -> Any:
+        if not evaluation.players or name not in evaluation.players:
+            raise UserError(
+                "scores of conditional samples need G, and here only samples are given; take them in a run of its own."
+            )
+        return evaluation.players[name][split]
+
+    return compute
 
 
 def _player_input(name: str) -> Callable[[Evaluation, str], Any]:
@@ -110,4 +121,5 @@ INPUTS: dict[str, Callable[[Evaluation, str], Any]] = {
     "fake_labels": lambda evaluation, split: evaluation_labels(evaluation.config, evaluation.dataset),
     "classes": lambda evaluation, split: evaluation.dataset.classes,
     "k": lambda evaluation, split: evaluation.config.evaluate.k,
-} | {name: _player_input(name) for name in PLAYER_INPUTS}
+}
+INPUTS |= {name: _player_input(name) for name in PLAYER_INPUTS} | {name: _draw_input(name) for name in DRAW_INPUTS}
