@@ -83,7 +83,8 @@ def test_fields_stand_as_they_are_declared():
     [
         ("losses", LOSSES), ("penalties", PENALTIES), ("networks", FAMILIES), ("optimizers", OPTIMIZERS),
         ("augments", AUGMENTS), ("metrics", METRICS), ("conditions", CHOICES["conditional"]),
-        ("data", (*"digits npz:PATH folder:PATH tfds:NAME tfd:PATH mixture:NAME table:NAME stacked:NAME".split(),)),
+        ("data", ("digits", "npz:PATH", "folder:PATH", "tfds:NAME", "tfd:PATH", "mixture:NAME",
+                  "table:NAME", "stacked:NAME")),
         ("terms", ("lecam", "consistency", "latent", "auxiliary", "adjustment", "top_k")),
     ],
 )  # fmt: skip
