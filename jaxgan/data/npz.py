@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
@@ -60,11 +61,6 @@ def read_npz(path: str | os.PathLike[str]) -> Source:
             for needed, what, add in ((test, "images", "test"), (labels[0], "training labels", "train_labels")):
                 if labels[1] and not needed:
                     raise UserError(f"{path} holds {labels[1]} but no {what} to go with it; add {add!r}, or remove it.")
-            if (pairs[1] is None) != (pairs[0] is None or test is None):
-                raise UserError(
-                    f"{path} holds a condition for only one of the training and test examples; add train_condition "
-                    f"and test_condition, or remove the other."
-                )
             others = [name for name in (*labels, first("class_names")) if name]
             cost = sum(_decoded_bytes(archive, name) for name in (train, test, *pairs) if name)
             check_memory(cost + sum(2 * archive.getinfo(f"{name}.npy").file_size for name in others), str(path))
@@ -80,15 +76,24 @@ def read_npz(path: str | os.PathLike[str]) -> Source:
         raise UserError(f"{path} cannot be read as a file of numpy.savez ({error}).") from error
     if x_test is not None:
         check_same_size(x, x_test, f"{path} [{train}]", f"{path} [{test}]")
-    for told, examples, name in zip((c, c_test), (x, x_test), pairs, strict=True):
-        if told is not None and len(told) != len(examples):
-            raise UserError(
-                f"{path} [{name}] holds {len(told)} conditions for {len(examples)} examples; give one each."
-            )
-    if c_test is not None:
-        check_same_size(c, c_test, f"{path} [{pairs[0]}]", f"{path} [{pairs[1]}]")
+    _check_pairs(path, (x, x_test), (c, c_test))
     classes = len(class_names) or max((int(found.max()) + 1 for found in (y, y_test) if found is not None), default=0)
     return Source(x, x_test, y, y_test, class_names, classes, train_condition=c, test_condition=c_test)
+
+
+def _check_pairs(path: Path, examples: Sequence[np.ndarray | None], conditions: Sequence[np.ndarray | None]) -> None:
+    """Raises a `UserError` unless both or neither of the training and test examples have conditions, one each."""
+    names = [f"{path} [{split}_condition]" for split in ("train", "test")]
+    for x, condition, name in zip(examples, conditions, names, strict=True):
+        if (condition is None) != (x is None or conditions[0] is None):
+            raise UserError(
+                f"{path} holds conditions for only one of the training and test examples; add train_condition and "
+                f"test_condition, or remove the other."
+            )
+        if condition is not None and x is not None and len(condition) != len(x):
+            raise UserError(f"{name} holds {len(condition)} conditions for {len(x)} examples; give one each.")
+    if conditions[0] is not None and conditions[1] is not None:
+        check_same_size(conditions[0], conditions[1], *names)
 
 
 def _header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], bool, np.dtype]:

@@ -295,7 +295,9 @@ class TrainedGan:
         if y is None:
             return None
         if not self.gan.num_classes:
-            raise UserError("this GAN was trained without classes (conditional=none); leave y out.")
+            raise UserError(
+                f"this GAN was trained without classes (conditional={self.config.conditional}); leave y out."
+            )
         y = np.asarray(y)
         if y.dtype.kind == "U" and y.size:
             y = np.vectorize(self.class_index, otypes=[np.int32])(y)
