@@ -14,7 +14,7 @@ FLOORS = [
     {"output"},
     {"errors"},
     {"fields"},
-    {"files", "schedules", "numerics"},
+    {"files", "flags", "schedules", "numerics"},
     {"spread", "objectives", "ema", "networks", "data", "optimizers"},
     {"metrics", "features", "augment", "conditions"},
     {"game"},

@@ -117,8 +117,10 @@ def sample_conditions(workdir: Path, path: Path, draws: int, seed: int, step: in
             n = len(next(iter(arrays.values())))
     except (OSError, ValueError, TypeError, StopIteration, zipfile.BadZipFile) as error:
         raise UserError(f"{path} cannot be read as a file of numpy.savez ({error}); give arrays [n, ...].") from error
-    if n * draws > MAX_SAMPLES:
-        raise UserError(f"{draws} samples for each of {n} conditions are more than {MAX_SAMPLES}; lower --samples.")
+    if not 0 < n * draws <= MAX_SAMPLES:
+        raise UserError(
+            f"--samples={draws} for each of {n} conditions must make 1 to {MAX_SAMPLES} samples; change it."
+        )
     repeated = {name: np.repeat(array, draws, axis=0) for name, array in arrays.items()}
     samples = gan.sample(n * draws, seed, condition=repeated)
     samples = samples.reshape(n, draws, *samples.shape[1:])
