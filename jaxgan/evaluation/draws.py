@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -52,8 +51,3 @@ def make_draws(config: ConfigDict, gan: Gan, dataset: Dataset, sampler: Callable
         return {name: {split: found[split][name] for split in splits} for name in ("draws", "targets", "scored")}
 
     return draws
-
-
-def draws_protocol(config: ConfigDict) -> dict[str, Any]:
-    """What scores of conditional samples depend on: the condition, whose masks are the same in every run, and K."""
-    return {"condition": dict(config.condition), "draws": config.evaluate.draws}

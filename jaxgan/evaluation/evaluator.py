@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from jaxgan.data import Dataset
 from jaxgan.errors import UserError
 from jaxgan.evaluation.checks import check_metrics
-from jaxgan.evaluation.draws import draws_protocol, make_draws
+from jaxgan.evaluation.draws import make_draws
 from jaxgan.evaluation.inputs import INPUTS, Evaluation, References
 from jaxgan.evaluation.players import D_EXAMPLES, coupled_group_size, make_player_inputs
 from jaxgan.evaluation.samples import evaluation_condition, evaluation_labels, make_sampler
@@ -58,7 +58,7 @@ def protocol(config: ConfigDict, dataset: Dataset) -> dict[str, Any]:
         }
         record["judged"] = {name: min(count, D_EXAMPLES) // group_size * group_size for name, count in counts.items()}
     if any("draws" in metric.needs for metric in metrics.values()):
-        record["conditional"] = draws_protocol(config)
+        record |= {"condition": dict(config.condition), "draws": config.evaluate.draws}  # masks are alike in all runs
     if any("k" in metric.needs for metric in metrics.values()):
         record["k"] = config.evaluate.k
     if evaluation_labels(config, dataset) is not None:

@@ -42,7 +42,8 @@ def test_both_splits_are_scored_and_validation_selects(work):
     scores = json.loads((work / "evaluation.json").read_text())
     assert {"energy_score", "validation_energy_score", "coverage_90", "rmse_of_mean"} <= set(scores)
     assert selection(jaxgan.load(work).config) == ("validation_energy_score", -1)
-    assert scores["protocol"]["conditional"] == {"condition": {"name": "half_mask", "hidden": "lower"}, "draws": 3}
+    assert scores["protocol"]["condition"] == {"name": "half_mask", "hidden": "lower"}
+    assert scores["protocol"]["draws"] == 3 and scores["protocol"]["conditional"]["validation_examples"] == 150
 
 
 def test_completions_keep_what_is_observed_and_vary_with_z(work):
