@@ -10,6 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from jaxgan.data import Dataset
+from jaxgan.data.decode import encode
 from jaxgan.evaluation.samples import examples_condition
 from jaxgan.game.batches import stored_examples
 from jaxgan.game.gan import Gan
@@ -39,10 +40,11 @@ def make_draws(config: ConfigDict, gan: Gan, dataset: Dataset, sampler: Callable
         drawn = sampler(hparams, state, run_stream(hparams, "evaluate"), n * k, ema=ema, condition=repeated)
         targets = np.asarray(gan.decode(jnp.asarray(examples.x[:n])))
         hidden = np.ones((), bool) if condition.mask is None else np.asarray(condition.mask) == 0
-        scale = 1 - config.data.low if len(dataset.shape) == 3 else 1  # errors of images in [0, 1], whatever G's range
+        if dataset.train.dtype == np.uint8 and not config.data.gcn:  # in [0, 1] and of 8 bits, as the data are
+            drawn, targets = (encode(x, 0, config.data.low) / np.float32(255) for x in (drawn, targets))
         return {
-            "draws": np.moveaxis(drawn.reshape(n, k, *drawn.shape[1:]), 1, 0) / scale,
-            "targets": targets / scale,
+            "draws": np.moveaxis(drawn.reshape(n, k, *drawn.shape[1:]), 1, 0),
+            "targets": targets,
             "scored": np.broadcast_to(hidden, targets.shape),
         }
 

@@ -109,7 +109,8 @@ def make_measure(config: ConfigDict, dataset: Dataset) -> Callable[..., dict[str
     """
     check_metrics(config, dataset)
     selected, metrics = selection(config), [(name, METRICS[name]) for name in config.evaluate.metrics]
-    references, space = References(config, dataset), space_name(config.evaluate.features)
+    references = References(config, dataset)
+    space = references.space_name
 
     def measure(
         samples: np.ndarray, reasons: dict[str, str] | None = None, players: Mapping[str, Any] | None = None

@@ -26,6 +26,8 @@ from jax.typing import ArrayLike
 from jaxgan.data import Dataset, order
 from jaxgan.errors import UserError
 from jaxgan.features import cache
+from jaxgan.features.pixels import clip_pixels
+from jaxgan.features.protocol import FeatureSpace, SpaceType
 from jaxgan.networks.convolution import Conv
 from jaxgan.optimizers import Adam, EpochSize
 from jaxgan.schedules import Cosine
@@ -299,3 +301,20 @@ def _advance(state: Any, data: Any, key: jax.Array, first: int, last: int, *, cl
         return optax.apply_updates(params, updates), opt_state
 
     return jax.lax.fori_loop(first, last, step, state)
+
+
+def load(argument: str, dataset: Dataset) -> FeatureSpace:
+    """The space of the classifier of a data set."""
+    found = load_or_train(dataset)
+    accuracy = None if np.isnan(found.accuracy) else found.accuracy
+    metadata = {"name": "classifier", "sha256": found.sha256, "accuracy": accuracy}
+    return FeatureSpace("classifier", lambda x: found(clip_pixels(x)), metadata)
+
+
+SPACE = SpaceType(
+    load,
+    dimensions=lambda dataset: FEATURES * dataset.stack,
+    for_images=True,
+    has_logits=True,
+    trained_on_data=True,
+)

@@ -26,8 +26,11 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jax.typing import ArrayLike
 
 from jaxgan import errors
+from jaxgan.data import Dataset
 from jaxgan.errors import UserError
 from jaxgan.features import inception_weights
+from jaxgan.features.pixels import to_bytes
+from jaxgan.features.protocol import FeatureSpace, SpaceType
 from jaxgan.features.resize import tensorflow1_bilinear
 from jaxgan.spread import round_robin
 
@@ -318,6 +321,36 @@ def _rgb(images: ArrayLike) -> np.ndarray:
 
 
 # --- the command ---
+
+
+def load_space(argument: str, dataset: Dataset) -> FeatureSpace:
+    """The space of the network whose converted weights are in the file `argument`.
+
+    Raises:
+      UserError: weights that cannot be read, or images that are neither grey nor RGB.
+    """
+    network = load(argument)
+    if dataset.shape[-1] not in (1, 3):
+        raise UserError(
+            f"evaluate.features=inception:{argument} takes images of 1 or 3 channels, not {dataset.shape[-1]}."
+        )
+
+    def outputs(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        pool3 = network.features(to_bytes(x))
+        return pool3, network.logits_unbiased(pool3)
+
+    metadata = {"name": "inception", "sha256": network.weights_sha256, "images": "uint8, resized as TensorFlow 1 does"}
+    return FeatureSpace("inception", outputs, metadata)
+
+
+SPACE = SpaceType(
+    load_space,
+    dimensions=lambda dataset: FEATURES,
+    argument="FILE.npz",
+    for_images=True,
+    has_logits=True,
+    slow=True,
+)
 
 
 def convert(weights: Path, out: Path) -> str:

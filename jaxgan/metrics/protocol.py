@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-SPACES = ("inception", "pixels", "classifier")  # feature spaces: the first word of evaluate.features
 FEATURE_INPUTS = ("real_features", "fake_features", "fake_logits")
 # Inputs from D's evaluation on examples and from both players' parameters: `evaluation.players.player_inputs`.
 PLAYER_INPUTS = ("train_logits", "validation_logits", "sample_logits", "train_slopes", "sample_slopes", "kernels")
@@ -40,8 +39,8 @@ class Metric(NamedTuple):
       train_logits, validation_logits, sample_logits: [n] float32, D's logits, without dropout, on the first 1,000
         training and validation examples and samples.
       train_slopes, sample_slopes: [n] float32, the norm |d logit / dx| of D's input gradient there.
-      draws: [K, n, *shape] float32, samples given the condition of each of the first n examples of a split; targets:
-        [n, *shape], these examples; scored: [n, *shape] bool, what the condition's mask hides, or all. Evaluated twice,
+      draws: [K, n, *shape] float32, samples given the condition of each of the first n examples of a split, images
+        rounded to 8 bits as the data are; targets: [n, *shape], these examples; scored: [n, *shape] bool, what the condition's mask hides, or all. Evaluated twice,
         as with real_features.
       kernels: {'generator.LAYER': [inputs, units] float32}, of both players, as their layers use them.
 
