@@ -203,8 +203,9 @@ def render(source: Path) -> tuple[bytes, list[Claim]]:
     tokens = markdown.parse(contents(source).decode())
     title = next(tokens[i + 1].content for i, token in enumerate(tokens) if token.type == "heading_open")
     claims = list(read(tokens))
-    sections = [i for i, token in enumerate(tokens[: claims[0].tokens.start]) if token.tag == "h2"]
-    done = sections[-2]  # the heading of the section of the first claim
+    first = claims[0].tokens.start if claims else len(tokens)
+    sections = [i for i in range(first) if tokens[i].type == "heading_open" and tokens[i].tag == "h2"]
+    done = sections[-1] if sections else first
     body = markdown.renderer.render(tokens[:done], markdown.options, {}) + summary(claims)
     for claim in claims:
         body += markdown.renderer.render(tokens[done : claim.tokens.start], markdown.options, {})

@@ -36,6 +36,7 @@ def uniform(key: jax.Array, low: float, high: float) -> jax.Array:
 
 def per_image(x: jax.Array, keys: jax.Array, data: DataSpec, change: Callable) -> jax.Array:
     """`change`(image in [-1, 1], key) on each image."""
+    assert data.bounds is not None  # `check_bounded_images`
     low, high = data.bounds
     half = (high - low) / 2
     return (jax.vmap(change)((x - low) / half - 1, keys) + 1) * half + low

@@ -135,9 +135,9 @@ def describe(dataset: Dataset) -> str:
     if dataset.stack > 1:
         parts.append(f"training on random stacks of {dataset.stack} of the {len(dataset.train):,}")
     if dataset.left_out:
-        counts = [f"{n:,} {ending}" for ending, n in dataset.left_out]
+        kinds = [f"{n:,} {ending}" for ending, n in dataset.left_out]
         total = sum(n for _, n in dataset.left_out)
-        parts.append(f"{total:,} other files left out ({', '.join(counts[:5] + ['...'] * (len(counts) > 5))})")
+        parts.append(f"{total:,} other files left out ({', '.join(kinds[:5] + ['...'] * (len(kinds) > 5))})")
     return "".join(c if c.isprintable() else "?" for c in ", ".join(parts))
 
 
@@ -345,21 +345,31 @@ def check_classes(dataset: Dataset) -> None:
 
 def _split(name: str, arrays: Source, held_out: int) -> Dataset:
     """Splits examples, labels and conditions alike, and standardizes vectors."""
-    train, validation, _ = examples = split(arrays.train, arrays.test, held_out)
+    train, validation, test = split(arrays.train, arrays.test, held_out)
 
-    def parts(all_of_train: np.ndarray | None, test: np.ndarray | None) -> Sequence[np.ndarray | None]:
+    def parts(all_of_train: np.ndarray | None, test: np.ndarray | None) -> tuple[np.ndarray | None, ...]:
         if all_of_train is None:
             return None, None, test
-        *both, cut = np.split(all_of_train, [len(train), len(train) + len(validation)])
-        return *both, cut if arrays.test is None else test
+        of_train, of_validation, cut = np.split(all_of_train, [len(train), len(train) + len(validation)])
+        return of_train, of_validation, cut if arrays.test is None else test
 
-    examples, scaling = _standardize(examples)
-    conditions, condition_scaling = _standardize(parts(arrays.train_condition, arrays.test_condition))
+    scaling = _scaling(train)
+    labels = parts(arrays.train_labels, arrays.test_labels)
+    conditions = parts(arrays.train_condition, arrays.test_condition)
+    condition_scaling = _scaling(conditions[0])
+    if condition_scaling is not None:
+        conditions = tuple(None if x is None else standardized(x, condition_scaling) for x in conditions)
+    if scaling is not None:
+        train, validation, test = (standardized(x, scaling) for x in (train, validation, test))
     return Dataset(
-        name,
-        *examples,
-        None,
-        *parts(arrays.train_labels, arrays.test_labels),
+        name=name,
+        train=train,
+        validation=validation,
+        test=test,
+        mixture=None,
+        train_labels=labels[0],
+        validation_labels=labels[1],
+        test_labels=labels[2],
         classes=arrays.classes,
         class_names=arrays.class_names,
         left_out=arrays.left_out,
@@ -371,14 +381,12 @@ def _split(name: str, arrays: Source, held_out: int) -> Dataset:
     )
 
 
-def _standardize(splits: Sequence[np.ndarray | None]) -> tuple[Sequence[np.ndarray | None], np.ndarray | None]:
-    """Vectors with mean 0 and variance 1 in each entry of the training set, and these [2, d]; images as they are."""
-    train = splits[0]
+def _scaling(train: np.ndarray | None) -> np.ndarray | None:
+    """Means and standard deviations of vectors, [2, d], with 1 for constant entries; None for images."""
     if train is None or train.ndim != 2:
-        return splits, None
+        return None
     mean, deviation = train.mean(axis=0, dtype=np.float64), train.std(axis=0, dtype=np.float64)
-    scaling = np.stack([mean, np.where(deviation > 0, deviation, 1)])
-    return [standardized(x, scaling) for x in splits], scaling
+    return np.stack([mean, np.where(deviation > 0, deviation, 1)])
 
 
 def standardized(x: np.ndarray, scaling: np.ndarray) -> np.ndarray:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 
+from jaxgan.data.digits import scikit_learn_file
 from jaxgan.data.source import Source, shuffle
 from jaxgan.errors import UserError
 
@@ -27,10 +25,9 @@ def read_table(name: str) -> Source:
     """
     if name not in TABLES:
         raise UserError(f"data.name=table:NAME takes {', '.join(TABLES)}, not {name!r}.")
-    (package,) = importlib.util.find_spec("sklearn").submodule_search_locations
-    path = Path(package) / "datasets" / "data" / TABLES[name]
+    path = scikit_learn_file(TABLES[name])
     if path.suffix == ".gz":
-        x, names, y = np.loadtxt(path), (), None
+        x, names, y = np.loadtxt(path), [], None
     else:
         with open(path) as file:
             _, _, *names = file.readline().strip().split(",")

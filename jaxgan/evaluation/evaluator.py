@@ -81,7 +81,8 @@ def make_evaluator(config: ConfigDict, gan: Gan, dataset: Dataset) -> Callable[.
     measure, sampler = make_measure(config, dataset), make_sampler(gan)
     draws = make_draws(config, gan, dataset, sampler)
     needed = make_player_inputs(config, gan, dataset)
-    player_inputs, examples = (jax.jit(needed[0]), needed[1]) if needed else (lambda *_: {}, {})
+    player_inputs: Callable[..., dict[str, Any]] = jax.jit(needed[0]) if needed else lambda *_: {}
+    examples = needed[1] if needed else {}
 
     def evaluate(
         hparams: HParams, state: GanState, ema: int | None = 0, reasons: dict[str, str] | None = None

@@ -40,8 +40,8 @@ class Metric(NamedTuple):
         training and validation examples and samples.
       train_slopes, sample_slopes: [n] float32, the norm |d logit / dx| of D's input gradient there.
       draws: [K, n, *shape] float32, samples given the condition of each of the first n examples of a split, images
-        rounded to 8 bits as the data are; targets: [n, *shape], these examples; scored: [n, *shape] bool, what the condition's mask hides, or all. Evaluated twice,
-        as with real_features.
+        rounded to 8 bits as the data are; targets: [n, *shape], these examples; scored: [n, *shape] bool, what the
+        condition's mask hides, or all. Evaluated twice, as with real_features.
       kernels: {'generator.LAYER': [inputs, units] float32}, of both players, as their layers use them.
 
     If a metric of features, classes or players raises a UserError (all samples are equal, say), its outputs are NaN.

@@ -81,7 +81,7 @@ def draw_points(axis, samples: np.ndarray, mixture: Mixture | None) -> None:
       samples: [n, d] float32.
       mixture: p_data, if its density is known; without it samples are drawn between -4 and 4.
     """
-    low, high = draw_density(axis, mixture) if mixture else np.float32([[-4], [4]])  # data are standardized
+    low, high = draw_density(axis, mixture) if mixture else np.array([[-4], [4]])  # data are standardized
     outside = 1 - np.mean(np.all((samples >= low) & (samples <= high), axis=1))
     p_g = f"p_g ({outside:.1%} of the samples outside)" if outside > 0 else "p_g"
     if samples.shape[1] == 1:

@@ -40,7 +40,7 @@ def evaluation_protocol(config: ConfigDict, gan: Gan, dataset: Dataset) -> dict[
         "metrics": list(config.evaluate.metrics),
         "samples": config.evaluate.samples,
         **protocol(config, dataset),
-        "generator": gan.averages.rules[0].words if gan.averages.rules else "theta_g of the step",
+        "generator": gan.averages.rules[0].description if gan.averages.rules else "theta_g of the step",
         "batch_statistics": f"recomputed over {STATISTICS_BATCHES} minibatches" if STATISTICS in stats else "none",
         "seed": config.seed,
         "versions": versions(),
