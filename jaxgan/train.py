@@ -24,7 +24,7 @@ from jaxgan.data import Dataset
 from jaxgan.errors import UserError
 from jaxgan.evaluation.evaluator import SELECTION, make_evaluator
 from jaxgan.evaluation.samples import make_sampler
-from jaxgan.game.batches import TrainingSet
+from jaxgan.game.batches import TrainingSet, stored_examples
 from jaxgan.game.build import build_for, data_spec
 from jaxgan.game.gan import Gan
 from jaxgan.game.hparams import HParams, traced
@@ -116,7 +116,7 @@ def run_process(config: ConfigDict, directory: Path) -> int:
             gan=gan,
             hparams=parallel.replicate(traced(config)),
             dataset=dataset,
-            data=parallel.replicate(training_set(gan, dataset)),
+            data=parallel.replicate(stored_examples(gan, dataset)),
             facts=facts,
             protocol=evaluation_protocol(config, gan, dataset),
             evaluate=evaluate,
@@ -135,11 +135,6 @@ def run_process(config: ConfigDict, directory: Path) -> int:
             except Diverged as error:
                 rollbacks += 1
                 state, pending = roll_back(run, error, rollbacks)
-
-
-def training_set(gan: Gan, dataset: Dataset) -> TrainingSet:
-    """The input of the training step; has labels only if the players use them."""
-    return TrainingSet(dataset.train, dataset.train_labels if gan.num_classes else ())
 
 
 def restore_or_init(run: Run) -> tuple[GanState, MetricSums]:

@@ -11,9 +11,6 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-import test_updates
-import test_zoo
-import zoo_games as zoo
 from ml_collections import ConfigDict
 
 from experiments import lab
@@ -32,6 +29,9 @@ from jaxgan.objectives.penalties import PENALTIES
 from jaxgan.objectives.terms import TERMS
 from jaxgan.optimizers import OPTIMIZERS
 from jaxgan.schedules import SCHEDULES
+from tests import test_zoo
+from tests.game import test_updates
+from tests.helpers import zoo_games as zoo
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "extending.md").read_text()

@@ -15,6 +15,7 @@ from PIL import Image
 
 import jaxgan
 from jaxgan import errors, main
+from jaxgan.conditions import Condition
 from jaxgan.config import update
 from jaxgan.evaluation.samples import make_sampler
 from jaxgan.game.state import run_stream
@@ -253,7 +254,8 @@ def test_the_pictures_of_training_have_a_class_per_row(work):
     gan = jaxgan.load(work)
     n = gan.config.sample.rows**2
     y = grids.row_classes(n, 3)
-    drawn = make_sampler(gan.gan)(gan.hparams, gan.state, run_stream(gan.hparams, "sample"), n, y=y)
+    sampler, condition = make_sampler(gan.gan), Condition(label=y)
+    drawn = sampler(gan.hparams, gan.state, run_stream(gan.hparams, "sample"), n, condition=condition)
     assert (work / "samples/real.png").is_file()
     with Image.open(work / "samples/000000010.png") as picture:
         np.testing.assert_array_equal(

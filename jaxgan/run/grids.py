@@ -12,10 +12,13 @@ import numpy as np
 from ml_collections import ConfigDict
 from PIL import Image, ImageDraw, ImageFont
 
+from jaxgan.conditions import Condition
 from jaxgan.data import Dataset
 from jaxgan.data import mixture as mixtures
 from jaxgan.data.decode import decode, encode
+from jaxgan.evaluation.samples import examples_condition
 from jaxgan.files import write_atomically
+from jaxgan.game.batches import stored_examples
 from jaxgan.game.gan import Gan
 from jaxgan.game.hparams import HParams
 from jaxgan.game.state import GanState, run_stream
@@ -118,7 +121,7 @@ def fixed_samples(
     state: GanState,
     dataset: Dataset,
 ) -> np.ndarray:
-    """Samples at the run's fixed z; class-conditional images have one class per row of their grid.
+    """Samples at the run's fixed z; conditional images have one class or condition per row of their grid.
 
     Args:
       sample: the `make_sampler` of `gan`.
@@ -127,12 +130,28 @@ def fixed_samples(
     Returns:
       [n, *shape] float32 in the range of the data.
     """
-    n, y = config.sample.rows**2, None
-    if dataset.mixture:
-        n = POINTS
-    elif gan.num_classes:
-        y = row_classes(n, gan.num_classes)
-    return sample(hparams, state, run_stream(hparams, "sample"), n, y=y)
+    n = config.sample.rows**2 if len(dataset.shape) == 3 else POINTS
+    condition = picture_condition(gan, hparams, dataset, n)
+    return sample(hparams, state, run_stream(hparams, "sample"), n, condition=condition)
+
+
+def picture_condition(gan: Gan, hparams: HParams, dataset: Dataset, n: int, rows: int = 0) -> Condition | None:
+    """The conditions of n samples in a picture: classes, or those of the first validation examples, one per row.
+
+    None if there are none, or if the samples are points and the condition is their class.
+
+    Args:
+      rows: of the picture; 0 for those of `grid_rows`, or for points.
+    """
+    if not gan.conditional:
+        return None
+    images = len(dataset.shape) == 3
+    row = np.arange(n) // (n // (rows or grid_rows(n, gan.num_classes)) if rows or images else 1)
+    if gan.num_classes:
+        return Condition(label=(row % gan.num_classes).astype(np.int32)) if rows or images else None
+    split = "validation" if len(dataset.validation) else "train"
+    numbers = row % len(getattr(dataset, split))
+    return examples_condition(gan, hparams, stored_examples(gan, dataset, split), numbers)
 
 
 def sample_grid(config: ConfigDict, samples: np.ndarray, classes: int = 0, names: Sequence[str] = ()) -> np.ndarray:
@@ -167,7 +186,7 @@ def save_samples(
     if samples.ndim == 4:
         save_png(path, sample_grid(config, samples, classes, names))
     else:
-        save_points(path, samples, mixtures.NAMED[config.data.name.removeprefix("mixture:")])
+        save_points(path, samples, mixtures.MIXTURES[config.data.name.removeprefix("mixture:")])
 
 
 def real_grid(config: ConfigDict, dataset: Dataset, classes: int) -> np.ndarray:

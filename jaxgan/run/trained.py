@@ -13,6 +13,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from jaxgan import distributed, ema
+from jaxgan.conditions import Condition
 from jaxgan.config.fields import nearest
 from jaxgan.errors import UserError
 from jaxgan.evaluation.evaluator import SELECTION
@@ -85,7 +86,7 @@ class TrainedGan:
           UserError: n < 1, a seed outside [0, 2**32), unknown classes or an unknown average.
         """
         key = _user_stream(n, seed)
-        return self._sample(self.hparams, self.state, key, n, ema=self._ema_index(ema), y=self._classes(y, n))
+        return self._sample(self.hparams, self.state, key, n, ema=self._ema_index(ema), condition=self._condition(y, n))
 
     @pinned()
     def noise(self, n: int, seed: int = 0) -> np.ndarray:
@@ -111,7 +112,8 @@ class TrainedGan:
         if self.gan.num_classes and y is None:
             raise UserError(f"this G is conditional on {self.gan.num_classes} classes; pass y, the class of each z.")
         params, stats = self.generator_variables(ema)
-        return np.asarray(self._generate(params, stats, jnp.asarray(z, jnp.float32), self._classes(y, len(z))))
+        condition = self._condition(y, len(z)) or Condition()
+        return np.asarray(self._generate(params, stats, jnp.asarray(z, jnp.float32), condition))
 
     @pinned()
     def export(self, path: str | Path, ema: bool | str = True) -> None:
@@ -128,7 +130,10 @@ class TrainedGan:
         z_size, classes = self.config.prior.size, self.gan.num_classes
         write = export.write_onnx if Path(path).suffix == ".onnx" else export.write
         write(
-            Path(path).expanduser(), lambda *args: self.gan.G(params, stats, *args)[0], z_size=z_size, classes=classes
+            Path(path).expanduser(),
+            lambda z, y=None: self.gan.G(params, stats, z, Condition(label=y))[0],
+            z_size=z_size,
+            classes=classes,
         )
 
     @pinned()
@@ -151,7 +156,7 @@ class TrainedGan:
         if self.gan.num_classes and not self.gan.num_aux_classes and y is None:
             raise UserError(f"this D is conditional on {self.gan.num_classes} classes; pass y, one class per example.")
         D = self.state.discriminator
-        logits = self._discriminate(D.params, D.stats, x, self._classes(y, len(x)))
+        logits = self._discriminate(D.params, D.stats, x, self._condition(y, len(x)) or Condition())
         return np.asarray(jax.nn.sigmoid(logits) if self.gan.objective.loss.probability else logits)
 
     def generator_variables(self, ema: bool | str = True) -> tuple[Any, Any]:
@@ -203,7 +208,7 @@ class TrainedGan:
             raise UserError(f"ema is True, False or one of {', '.join(self.averages) or 'no averages'}, not {ema!r}.")
         return 0 if ema and self.averages else None
 
-    def _classes(self, y: Any, n: int) -> jax.Array | None:
+    def _condition(self, y: Any, n: int) -> Condition | None:
         if y is None:
             return None
         if not self.gan.num_classes:
@@ -216,7 +221,7 @@ class TrainedGan:
         if y.size and not (y.min() >= 0 and y.max() < self.gan.num_classes):
             invalid = int(y.min()) if y.min() < 0 else int(y.max())
             raise UserError(f"there is no class {invalid}; classes go from 0 to {self.gan.num_classes - 1}.")
-        return jnp.asarray(np.broadcast_to(y, (n,)), jnp.int32)
+        return Condition(label=jnp.asarray(np.broadcast_to(y, (n,)), jnp.int32))
 
     def class_index(self, name: str) -> int:
         names = self.data_info.class_names

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from jaxgan.config.files import from_json
-from jaxgan.data.mixture import NAMED
+from jaxgan.data.mixture import MIXTURES
 from jaxgan.metrics import DISPLAYS
 from jaxgan.objectives.penalties import PENALTIES
 from jaxgan.run import grids, plots
@@ -295,7 +295,7 @@ def _draw_samples(axis, member: Path, step: int) -> None:
     if config and config.data.name.startswith("mixture:"):
         with np.load(arrays) as file:
             samples = np.nan_to_num(file["samples"])
-        plots.draw_points(axis, samples, NAMED[config.data.name.removeprefix("mixture:")])
+        plots.draw_points(axis, samples, MIXTURES[config.data.name.removeprefix("mixture:")])
     elif picture.is_file():
         _show_image(axis, picture)
     else:
