@@ -138,6 +138,6 @@ def cutout(image: Array, key: Array, p: Array) -> Array:
     decision, *centres = jax.random.split(key, 3)
     near = []
     for side, k in zip(image.shape, centres, strict=False):
-        near.append(jnp.abs((jnp.arange(side) + 0.5) / side - jax.random.uniform(k)) < 0.25)
+        near.append(jnp.abs((jnp.arange(side, dtype=jnp.float32) + 0.5) / side - jax.random.uniform(k)) < 0.25)
     hole = near[0][:, None] & near[1][None] & bernoulli(decision, p)
     return jnp.where(hole[..., None], 0.0, image)
