@@ -29,7 +29,7 @@ from jaxgan import distributed, parallel
 from jaxgan.game.batches import TrainingSet
 from jaxgan.config import default, update
 from jaxgan.game.build import build
-from jaxgan.game.hparams import traced
+from jaxgan.config.hparams import traced
 from jaxgan.networks.layers import DataSpec
 
 common = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,7 @@ from jaxgan.augment.geometry import affine_inverse, compose, moves_inverse, resa
 from jaxgan.augment.protocol import NoAugment, check_bounded_images, in_unit_range
 from jaxgan.augment.transforms import blit, color, cutout, filter_image, noise, sample_moves
 from jaxgan.errors import UserError
+from jaxgan.fields import TRACED, above, at_least, within
 from jaxgan.networks.layers import check_one_of
 from jaxgan.schedules import check_interpolation, interpolate
 
@@ -29,6 +30,7 @@ class AdaState(NamedTuple):
 SETS = ("blit", "color", "geometry", "filter", "noise", "cutout")
 # Those that change an image in place, in the order in which they act, after `geometry`.
 IN_PLACE = {"blit": blit, "color": color, "filter": filter_image, "noise": noise, "cutout": cutout}
+Factor = Annotated[float, TRACED, at_least(0)]
 
 
 @dataclass(frozen=True)
@@ -44,20 +46,17 @@ class AdaTransforms(NoAugment):
     """
 
     sets: Sequence[str] = ("blit", "color")  # of blit, geometry, color, filter, noise, cutout
-    blit: float = 1.0  # probability of these transforms, relative to p
-    geometry: float = 1.0  # likewise
-    color: float = 1.0  # likewise; .5 in R3GAN
-    filter: float = 1.0  # likewise
-    noise: float = 1.0  # likewise
-    cutout: float = 1.0  # likewise
+    blit: Factor = 1.0  # probability of these transforms, relative to p
+    geometry: Factor = 1.0  # likewise
+    color: Factor = 1.0  # likewise; .5 in R3GAN
+    filter: Factor = 1.0  # likewise
+    noise: Factor = 1.0  # likewise
+    cutout: Factor = 1.0  # likewise
 
     def check_transforms(self) -> None:
-        """Raises UserError for unknown sets, negative factors, and data that the transforms do not fit."""
+        """Raises UserError for unknown sets, and for data that the transforms do not fit."""
         for name in self.sets:
             check_one_of("augment.sets", name, SETS)
-        for name in SETS:
-            if not getattr(self, name) >= 0:
-                raise UserError(f"augment.{name} must be 0 or more, not {getattr(self, name)}.")
         check_bounded_images("ada", self.data)
         if self.data is not None and "blit" in self.sets and self.data.shape[0] != self.data.shape[1]:
             height, width, _ = self.data.shape
@@ -81,11 +80,9 @@ class AdaTransforms(NoAugment):
 
         def inverse(key: jax.Array) -> jax.Array:
             affine = affine_inverse(sample_affine(*draw("geometry", key), shape))
-            return (
-                compose(moves_inverse(sample_moves(*draw("blit", key), shape)), affine)
-                if "blit" in self.sets
-                else affine
-            )
+            if "blit" not in self.sets:
+                return affine
+            return compose(moves_inverse(sample_moves(*draw("blit", key), shape)), affine)
 
         def change(image: jax.Array, key: jax.Array) -> jax.Array:
             for name in in_place:
@@ -106,18 +103,13 @@ class Ada(AdaTransforms):
     it.
     """
 
-    target: float = 0.6
-    images: float = 500_000.0  # shown to D while p rises from 0 to 1 at full speed
-    interval: int = 4  # updates of D
+    target: Annotated[float, TRACED, within(-1, 1, "()")] = 0.6
+    images: Annotated[float, TRACED, above(0)] = 500_000.0  # shown to D while p rises from 0 to 1 at full speed
+    interval: Annotated[int, above(0)] = 4  # updates of D
     NEEDS_SIGN = True  # the sign of D's logits must be its decision
 
     def check(self) -> None:
         self.check_transforms()
-        if not (-1 < self.target < 1 and self.images > 0 and self.interval > 0):
-            raise UserError(
-                f"augment.target={self.target} must be in (-1, 1), augment.images={self.images} and "
-                f"augment.interval={self.interval} above 0."
-            )
 
     def init(self) -> AdaState:
         return AdaState(jnp.zeros(()), jnp.zeros(()), jnp.zeros((), jnp.uint32))
@@ -137,16 +129,14 @@ class Ada(AdaTransforms):
 class AdaSchedule(AdaTransforms):
     """`Ada` whose p goes from `start` to `final` and stays, along half a cosine in R3GAN (arXiv:2501.05441)."""
 
-    start: float = 0.0
-    final: float = 0.55
-    steps: float = 20_000.0  # updates of D
+    start: Annotated[float, TRACED] = 0.0
+    final: Annotated[float, TRACED] = 0.55
+    steps: Annotated[float, TRACED, above(0)] = 20_000.0  # updates of D
     shape: str = "cosine"  # of the way there: constant | linear | cosine | exponential
 
     def check(self) -> None:
         self.check_transforms()
         check_interpolation("augment", self.shape, self.start, self.final)
-        if not self.steps > 0:
-            raise UserError(f"augment.steps must be above 0, not {self.steps}.")
 
     def init(self) -> jax.Array:
         return jnp.zeros((), jnp.uint32)

@@ -321,7 +321,6 @@ def test_an_image_does_not_depend_on_its_minibatch():
         (AdaSchedule(sets=("geometry", "color")), RGB._replace(shape=(8, 8, 2)), "1 or 3 channels, not 2"),
         (Ada(sets=("geometry",)), DataSpec((2,)), r"is for images, but the data are of shape \(2,\)"),
         (Ada(sets=("geometry",)), RGB._replace(bounds=None), "known range"),
-        (Ada(cutout=-0.5), RGB, "augment.cutout must be 0 or more, not -0.5"),
         (Ada(sets=("rotation",)), RGB, "must be one of blit, color, geometry"),
     ],
 )

@@ -10,9 +10,9 @@ import pytest
 
 from jaxgan import algorithm1
 from jaxgan.config import default, update, validate
-from jaxgan.config.fields import fields_of
 from jaxgan.data import Dataset
 from jaxgan.errors import UserError
+from jaxgan.fields import fields_of
 from jaxgan.game.build import build, build_for
 from jaxgan.game.state import all_finite
 from jaxgan.networks import DISCRIMINATORS
@@ -121,7 +121,7 @@ BATCH_NORM = {"generator.output": "linear", "discriminator.name": "dcgan"}
         ({"generator.name": "dcgan", "generator.output": "linear", "generator.norm": "conditional_batch"}, "classes"),
         ({"generator.name": "r3gan"}, "whose side is a multiple of 8, not 10x10"),
         ({"discriminator.name": "r3gan"}, "whose side is a multiple of 8, not 10x10"),
-        ({"generator.name": "maxout_conv"}, "draws images of 32x32 pixels, but the data are of shape"),
+        ({"generator.name": "maxout_conv"}, "generates images of 32x32 pixels, but the data have shape"),
     ],
 )
 def test_networks_that_are_refused(changes, words):

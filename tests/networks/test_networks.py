@@ -10,10 +10,10 @@ import pytest
 
 from jaxgan.conditions import UNCONDITIONAL
 from jaxgan.config import default, update, validate
+from jaxgan.config.hparams import traced
 from jaxgan.data import Dataset
 from jaxgan.errors import UserError
 from jaxgan.game.build import build, build_for
-from jaxgan.game.hparams import traced
 from jaxgan.networks import maxout_conv, mlp
 from jaxgan.networks.layers import DataSpec, dropout, maxout, sparse_init, uniform_init
 from tests.helpers import zoo_games as zoo
@@ -217,9 +217,9 @@ def test_convolutions_that_cannot_be(changes, words):
 
 def test_convolutions_that_do_not_fit_the_images():
     config = conv_config()
-    with pytest.raises(UserError, match=r"images of 8x8 pixels, but the data are of shape \(9, 9, 1\)"):
+    with pytest.raises(UserError, match=r"images of 8x8 pixels, but the data have shape \(9, 9, 1\)"):
         build(config, DataSpec((9, 9, 1)), 100)
-    with pytest.raises(UserError, match=r"draws images of 8x8 pixels, but the data are of shape \(2,\)"):
+    with pytest.raises(UserError, match=r"generates images of 8x8 pixels, but the data have shape \(2,\)"):
         build(config, DataSpec((2,)), 100)
     with pytest.raises(UserError, match="a window of 8x8 does not fit into the 4x4 points"):
         build(conv_config(discriminator__pools=(2, 8)), PIXELS, 100).init(traced(config))
