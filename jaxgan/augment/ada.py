@@ -46,12 +46,12 @@ class AdaTransforms(NoAugment):
     """
 
     sets: Sequence[str] = ("blit", "color")  # of blit, geometry, color, filter, noise, cutout
-    blit: Factor = 1.0  # probability of these transforms, relative to p
-    geometry: Factor = 1.0  # likewise
-    color: Factor = 1.0  # likewise; .5 in R3GAN
-    filter: Factor = 1.0  # likewise
-    noise: Factor = 1.0  # likewise
-    cutout: Factor = 1.0  # likewise
+    blit: Factor = 1.0  # each transform of the set blit happens with p times this
+    geometry: Factor = 1.0  # likewise of geometry
+    color: Factor = 1.0  # likewise of color; .5 in R3GAN
+    filter: Factor = 1.0  # likewise of filter
+    noise: Factor = 1.0  # likewise of noise
+    cutout: Factor = 1.0  # likewise of cutout
 
     def check_transforms(self) -> None:
         """Raises UserError for unknown sets, and for data that the transforms do not fit."""
