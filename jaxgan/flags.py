@@ -12,9 +12,8 @@ MODES_OF = {"samples": "sample", "seed": "sample", "label": "sample", "out": "ex
 
 
 def _parser(description: str | None) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("python -m jaxgan.main", description=description, allow_abbrev=False,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.error = errors.usage_error
+    parser = errors.ArgumentParser("python -m jaxgan.main", description=description, allow_abbrev=False,
+                                   formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     parser.add_argument("--config", help="NAME of a configs/NAME.py, or a path; --config.KEY=VALUE changes a field")
     parser.add_argument("--workdir", type=Path, help="output directory (default: runs/<config name>)")
     parser.add_argument("--mode", choices=["train", "evaluate", "sample", "export", "config"], default="train")

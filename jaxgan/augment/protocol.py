@@ -36,6 +36,7 @@ def uniform(key: jax.Array, low: float, high: float) -> jax.Array:
 
 def in_unit_range(x: jax.Array, data: DataSpec, change: Callable[[jax.Array], jax.Array]) -> jax.Array:
     """`change` of the images, which are mapped from their range to [-1, 1] and back."""
+    assert data.bounds is not None  # `check_bounded_images`
     low, high = data.bounds
     half = (high - low) / 2
     return (change((x - low) / half - 1) + 1) * half + low

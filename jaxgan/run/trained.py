@@ -13,6 +13,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from jaxgan import distributed, ema
+from jaxgan.arrays import AnyArray
 from jaxgan.conditions import Condition
 from jaxgan.config.hparams import traced
 from jaxgan.errors import UserError
@@ -166,7 +167,7 @@ class TrainedGan:
         params = self.state.averages[i] if i is not None else self.state.generator.params
         return params, self._statistics(params, self.state.generator.stats)
 
-    def _examples(self, x: Any) -> jax.Array:
+    def _examples(self, x: Any) -> AnyArray:
         """D's input [n, *shape] float32: uint8 images are decoded, other values unchanged."""
         array = _array(x, "x")
         if array.shape[1:] != self.data_info.shape:
@@ -311,6 +312,7 @@ def _states(checkpoints: Checkpoints, target: GanState, last: int) -> Iterator[t
                 if n in checkpoints.steps():
                     raise
                 continue
+            assert restored is not None
             yield n, restored[1]
 
 
