@@ -24,7 +24,7 @@ from jaxgan.fields import nearest
 from jaxgan.game.build import build, condition_shapes
 from jaxgan.game.gan import Gan, split_d_output
 from jaxgan.game.hparams import HParams
-from jaxgan.game.sampling import standing_statistics
+from jaxgan.game.sampling import sample_z, standing_statistics, theta_g_of
 from jaxgan.game.state import GanState, stream
 from jaxgan.networks.layers import OUTPUTS
 from jaxgan.numerics import pinned
@@ -129,8 +129,7 @@ class TrainedGan:
     def noise(self, n: int, seed: int = 0) -> np.ndarray:
         """The z of `sample(n, seed)`: [n, d] float32."""
         key = _user_stream(n, seed)
-        one = lambda i: self.gan.sample_z(self.hparams, jax.random.fold_in(jax.random.fold_in(key, i), 0))  # noqa: E731
-        return np.asarray(jax.vmap(one)(jnp.arange(n, dtype=jnp.uint32)))
+        return np.asarray(sample_z(self.gan, self.hparams, key, jnp.arange(n, dtype=jnp.uint32)))
 
     @pinned()
     def generate(self, z: Any, y: Any = None, ema: bool | str = True, condition: Any = None) -> np.ndarray:
@@ -214,8 +213,7 @@ class TrainedGan:
 
     def generator_variables(self, ema: bool | str = True) -> tuple[Any, Any]:
         """G's parameters and the (standing) statistics used for sampling, as nested dictionaries of arrays."""
-        i = self._ema_index(ema)
-        params = self.state.averages[i] if i is not None else self.state.generator.params
+        params = theta_g_of(self.state, self._ema_index(ema))
         return params, self._statistics(params, self.state.generator.stats)
 
     def _examples(self, x: Any) -> AnyArray:
