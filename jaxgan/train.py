@@ -331,9 +331,13 @@ def fixed_samples(run: Run, state: GanState) -> np.ndarray:
 def save_samples(run: Run, state: GanState, step: int, writer: MetricWriter) -> None:
     """Writes samples at the run's fixed z, the training curves, and, the first time, real examples for comparison."""
     samples, directory, classes = fixed_samples(run, state), run.workdir / "samples", run.gan.num_classes
-    grids.save_samples(directory / f"{step:09d}.png", run.config, samples, classes, run.dataset.class_names)
-    if samples.ndim == 4:
-        writer.images(step, "samples", grids.sample_grid(run.config, samples, classes, run.dataset.class_names))
+    path = directory / f"{step:09d}.png"
+    if samples.ndim == 2:
+        grids.save_samples(path, run.config, samples)
+    else:
+        picture = grids.run_grid(run.config, run.gan, run.hparams, run.dataset, samples)
+        grids.save_png(path, picture)
+        writer.images(step, "samples", picture)
         if not (directory / grids.REAL).exists():
             grids.save_png(directory / grids.REAL, grids.real_grid(run.config, run.dataset, classes))
     curves.save_curves(run.workdir / "curves.png", read_metrics(run.workdir), run.config)

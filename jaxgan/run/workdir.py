@@ -55,10 +55,13 @@ class DataInfo(NamedTuple):
     label_classes: int  # of the data's labels
     stack: int  # images per stacked example
     class_names: tuple[str, ...] = ()  # one per class of the data's labels, or () if they have none
+    paired: tuple[int, ...] = ()  # shape of the condition stored with each example; () if none is
+    scaling: list[list[float]] | None = None  # of vectors: means, and standard deviations
+    condition_scaling: list[list[float]] | None = None  # of vectors stored as conditions
 
     @property
     def spec(self) -> DataSpec:
-        return DataSpec(self.shape, self.classes, self.bounds)
+        return DataSpec(self.shape, self.classes, self.bounds, paired=self.paired)
 
 
 def run_metadata(config: ConfigDict, dataset: Dataset, spec: DataSpec) -> dict[str, Any]:
@@ -73,6 +76,9 @@ def run_metadata(config: ConfigDict, dataset: Dataset, spec: DataSpec) -> dict[s
         label_classes=dataset.classes,
         stack=dataset.stack,
         class_names=dataset.class_names,
+        paired=spec.paired,
+        scaling=None if dataset.scaling is None else dataset.scaling.tolist(),
+        condition_scaling=None if dataset.condition_scaling is None else dataset.condition_scaling.tolist(),
     )
     return {
         "format": 1,
@@ -238,7 +244,8 @@ def read_data_info(path: Path, run: dict[str, Any]) -> DataInfo:
             raise ValueError("its shape or number of examples is invalid")
         bounds = info["bounds"]
         info |= {"shape": tuple(info["shape"]), "bounds": bounds and tuple(bounds), "class_names": class_names}
-        return DataInfo(**info)
+        info["paired"] = tuple(run["data"].get("paired", ()))  # these too are missing in older runs
+        return DataInfo(**info, **{name: run["data"].get(name) for name in ("scaling", "condition_scaling")})
     except (ValueError, TypeError, LookupError) as error:
         raise UserError(f"{path / RUN} cannot be used ({error}); restore it from a backup.") from error
 

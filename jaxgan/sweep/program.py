@@ -14,6 +14,7 @@ from jaxgan.algorithm1 import zero_metrics
 from jaxgan.conditions import Condition
 from jaxgan.config.hparams import traced
 from jaxgan.data import Dataset
+from jaxgan.errors import UserError
 from jaxgan.evaluation.evaluator import make_measure
 from jaxgan.evaluation.players import make_player_inputs
 from jaxgan.evaluation.samples import evaluation_condition, sample_stream
@@ -22,6 +23,7 @@ from jaxgan.game.build import build_for, data_spec
 from jaxgan.game.gan import Gan
 from jaxgan.game.hparams import HParams
 from jaxgan.game.state import GanState, run_stream
+from jaxgan.metrics import METRICS
 from jaxgan.run import warm_start, workdir
 from jaxgan.run.grids import grid_rows, picture_condition
 from jaxgan.sweep import population
@@ -69,7 +71,12 @@ def get_program(trial: Trial) -> Program:
 def _build(config: ConfigDict) -> Program:
     dataset = dataset_of(config)
     gan = build_for(config, dataset)
-    num_report = IMAGES if dataset.mixture is None else POINTS
+    if drawn := [name for name in config.evaluate.metrics if "draws" in METRICS[name].needs]:
+        raise UserError(
+            f"evaluate.metrics={drawn[0]} draws many samples for each condition, which sweeps do not; leave it out, "
+            f"and run --mode=evaluate on the members."
+        )
+    num_report = IMAGES if len(dataset.shape) == 3 else POINTS
     report_rows = grid_rows(num_report, gan.num_classes)
     source = warm_start.source_checkpoint(config)
 

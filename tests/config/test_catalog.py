@@ -84,7 +84,8 @@ def test_fields_stand_as_they_are_declared():
         ("losses", LOSSES), ("penalties", PENALTIES), ("networks", FAMILIES), ("optimizers", OPTIMIZERS),
         ("augments", AUGMENTS), ("metrics", METRICS), ("features", ("inception:FILE.npz", "pixels", "classifier")),
         ("conditions", CHOICES["conditional"]),
-        ("data", ("digits", "tfds:NAME", "npz:PATH", "folder:PATH", "tfd:PATH", "mixture:NAME", "stacked:NAME")),
+        ("data", ("digits", "tfds:NAME", "npz:PATH", "folder:PATH", "table:NAME", "tfd:PATH",
+                  "mixture:NAME", "stacked:NAME")),
         ("terms", ("lecam", "consistency", "latent", "auxiliary", "adjustment", "top_k")),
     ],
 )  # fmt: skip
