@@ -279,8 +279,8 @@ def _check_statistics(config: ConfigDict, gan: Gan) -> None:
     ):
         raise UserError(
             f"objective.penalties are per example, and discriminator.name={config.discriminator.name} couples its "
-            f"examples by batch normalization or minibatch_deviation; set discriminator.norm to none, layer or "
-            f"spectral."
+            f"examples by batch normalization or minibatch_deviation; take a D without them, such as one with "
+            f"discriminator.norm=none, layer or spectral."
         )
     for name, examples in smallest.items():
         if STATISTICS not in getattr(shapes, name).stats:
