@@ -1,47 +1,55 @@
-"""The Dirac-GAN: which GANs converge locally, decided by the eigenvalues of the training step itself.
+"""The Dirac-GAN: which GANs converge locally, according to the eigenvalues of the actual training step.
 
     python -m experiments.dirac [--quick] [--out=runs/dirac]
         [--method r1 ...] [--update alternating ...] [--learning_rate=0.2] [--weight=0.3] [--d_steps=1]
 
-Claim (Mescheder, Geiger and Nowozin, arXiv:1801.04406, sections 2 to 4): p_data is a point at 0, G(z) = theta,
-D(x) = psi x, equilibrium (0, 0). Without a penalty, and with WGAN, clipped WGAN and WGAN-GP, training does not converge
-to it; with R1, R2, instance noise or consensus optimization it does, linearly, and with R1 fastest at a critical
-weight.
+Claim (Mescheder, Geiger and Nowozin, arXiv:1801.04406, sections 2 to 4): p_data is a point mass at 0, G(z) = theta and
+D(x) = psi x, so the equilibrium is (0, 0). Training does not converge to it without a penalty, nor with WGAN, clipped
+WGAN or WGAN-GP. It converges linearly with R1, R2, instance noise or consensus optimization; with R1, convergence is
+fastest at a critical weight.
 
-Measured here, for each method and update, of `algorithm1.train_step` itself: `spectral_radius`, the largest modulus of
-the eigenvalues of its Jacobian at (0, 0) by automatic differentiation, over theta, psi and the optimizers' state; and
-`rate`, the contraction per step while it is iterated near (0, 0) (`dynamics.growth`). Both are compared with the closed
-form, at the settings given and at random learning rates and weights. The closed form has three numbers: D's loss pulls
-psi by -c_d theta, G's pulls theta by c_g psi, and a penalty damps psi by rho. So the flow of w = (theta, psi) is
-dw/dt = A w with A = [[0, c_g], [-c_d, -rho]], to which consensus optimization (arXiv:1705.10461) adds -gamma A^T A and
-symplectic adjustment (arXiv:1802.05642) -gamma (A^T - A) A / 2; its eigenvalues mu are those of the paper. A step is
+Method: for each method and update rule, two quantities of `algorithm1.train_step` are measured. `spectral_radius` is
+the spectral radius of its Jacobian at (0, 0) with respect to theta, psi and the optimizers' state, by automatic
+differentiation. `rate` is the contraction per step when the step is iterated near (0, 0) (`dynamics.growth`). Both are
+compared with the closed form, at the requested setting and at random learning rates and weights. The closed form has
+three coefficients: D's loss contributes -c_d theta to dpsi/dt, G's loss contributes c_g psi to dtheta/dt, and a penalty
+contributes -rho psi to dpsi/dt. The flow of w = (theta, psi) is therefore dw/dt = A w with
+
+    A = [[0, c_g], [-c_d, -rho]]
+
+Consensus optimization (arXiv:1705.10461) adds -gamma A^T A to A, and symplectic adjustment (arXiv:1802.05642) adds
+-gamma (A^T - A) A / 2. The eigenvalues mu of the result are those in the paper. With learning rate h, one training step
+is
 
     simultaneous    1 + h A
-    alternating     (1 + h A_theta) (1 + h A_psi)^k      (A_psi: the row of psi alone; k steps of D)
+    alternating     (1 + h A_theta) (1 + h A_psi)^k      (A_theta, A_psi: only that row of A; k steps of D)
     extragradient   1 + h A + (h A)^2
 
-Conventions: D's loss is undivided and each player descends its own loss, so that f'(0) = 1/2 is c_d = c_g = 1/2;
-`weight` is gamma with R1's 1/2 in it, for instance noise the deviation. Instance noise is in expectation: normal
-quantiles with mean 0 and variance 1 in place of random draws, which makes the Jacobian exact. WGAN-GP's and DRAGAN's
-penalty is not differentiable at psi = 0, so they have no eigenvalues: they are reported by how far they stay from 0.
-Least squares has c_g c_d = 0, as this D has no bias: a double eigenvalue 1, and every (theta, 0) is an equilibrium.
-The package's adjusted steps are simultaneous; in an alternating step the player that waits has learning rate 0.
+Conventions: D's loss is the sum of its real and fake parts, and each player descends its own loss, so that the paper's
+f'(0) = 1/2 corresponds to c_d = c_g = 1/2. `weight` is the paper's gamma (R1 is gamma / 2 times the squared gradient
+norm); for instance noise it is the standard deviation. Instance noise is taken in expectation: its samples are replaced
+by normal quantiles with mean 0 and variance 1, which makes the Jacobian exact. The penalties of WGAN-GP and DRAGAN are
+not differentiable at psi = 0, so there are no eigenvalues; instead, the distance from (0, 0) is reported. Least squares
+has c_g c_d = 0, since this D has no bias: 1 is a double eigenvalue, and every (theta, 0) is an equilibrium. Consensus
+and symplectic updates are simultaneous in this package; they are made alternating by setting the learning rate of the
+inactive player to 0.
 
-Three results beside the claim. The paper's released code (LMescheder/GAN_stability, notebooks/diracgan/gans.py) has
-half of the second-order part of consensus optimization's gradient: the same eigenvalues, but other trajectories. With 5
-steps of D from (1, 1), at weight 1, the whole gradient leads away and the released one converges. R3GAN
-(arXiv:2501.05441) prints eq. 12 as -gamma/2 +- sqrt(gamma^2/4 - f'(0)), without the square on f'(0): the Jacobian has
-the square. And NS-GAN, neutral to first order, under simultaneous steps ends on a cycle of radius sqrt(2 h) (not in the
-papers that we know; derived from d(r^2)/dt = -2t tanh(t/2), t = theta psi).
+Three further results. The paper's released code (LMescheder/GAN_stability, notebooks/diracgan/gans.py) contains only
+half of the second-order part of the gradient of consensus optimization: the eigenvalues are the same, but the
+trajectories differ. With 5 steps of D from (1, 1) at weight 1, the full gradient leads away from (0, 0) and the
+released one converges. R3GAN (arXiv:2501.05441) prints eq. 12 as -gamma/2 +- sqrt(gamma^2/4 - f'(0)), without a square
+on f'(0); the Jacobian has the square. NS-GAN, which is neutral to first order, ends on a cycle of radius sqrt(2 h)
+under simultaneous steps (not in the papers that we know; it follows from d(r^2)/dt = -2t tanh(t/2), t = theta psi).
 
-Expected: |measured - closed form| < 1e-3 for every method and update; the cycle within 5% of sqrt(2 h).
-Left in --out: dirac.png (nine panels), eigenvalues.png (their locus over gamma, and the cycle), result.json.
-Measured, one run (nothing is random but the settings), 31 methods, 3 updates (adjusted ones 2), 9 settings each: the
-largest difference of a spectral radius or rate from its closed form is 3.1e-6, but for least squares, whose double
-eigenvalue 1 is approached as 1/n (3.4e-4). WGAN-GP and DRAGAN stay 1.05 to 1.85 away. Cycle: .3162 .4471 .6318 .7728
-.8906 at h = .05 .1 .2 .3 .4 (sqrt(2 h): .3162 .4472 .6325 .7746 .8944). Five steps of D with consensus: 10.9 away by
-the step and by the whole gradient written out, 3e-33 by the released one. 129 s, 200 s of CPU time, on two idle cores
-of an AMD EPYC (Zen 3), 2026-11-26.
+Expected: |measured - closed form| < 1e-3 for every method and update rule; the cycle's radius within 5% of sqrt(2 h).
+Left in --out: dirac.png (nine panels), eigenvalues.png (the locus over gamma, and the cycle), result.json.
+Measured in one run (only the settings are random), 31 methods, 3 update rules (2 for consensus and symplectic), 9
+settings each: the largest difference of a spectral radius or rate from its closed form is 3.1e-6, except for least
+squares, whose rate approaches the double eigenvalue 1 as 1/n (3.4e-4). WGAN-GP and DRAGAN stay at distances of 1.05 to
+1.85. Radius of the cycle: .3162 .4471 .6318 .7728 .8906 at h = .05 .1 .2 .3 .4 (sqrt(2 h): .3162 .4472 .6325 .7746
+.8944). Consensus optimization with five steps of D ends at distance 10.9, both by the package's step and by the full
+gradient written out, and at 3e-33 by the released one. 129 s, 200 s of CPU time, on two idle cores of an AMD EPYC
+(Zen 3), 2026-11-26.
 """
 
 from __future__ import annotations
@@ -72,15 +80,15 @@ GRID = 10  # arrows along each side of a panel
 class Method(NamedTuple):
     """A game on two parameters and its linearization at (0, 0)."""
 
-    changes: dict[str, Any]  # to the configuration
-    c_d: float  # D's loss pulls psi by -c_d theta
-    c_g: float  # G's loss pulls theta by c_g psi
+    changes: dict[str, Any]  # to the default configuration
+    c_d: float  # D's loss contributes -c_d theta to dpsi/dt
+    c_g: float  # G's loss contributes c_g psi to dtheta/dt
     damping: float = 0.0  # rho = damping * weight^power
     power: int = 1
-    weight: float = 0.0  # what --weight is if it is not given; 0 = the method has none
+    weight: float = 0.0  # default of --weight; 0 = the method has no weight
     smooth: bool = True  # the step has a Jacobian at (0, 0)
     noise: bool = False
-    adjustment: str = ""  # train.update of its simultaneous steps, which add a term of second order of this weight
+    adjustment: str = ""  # train.update of its simultaneous steps, which add a second-order term with this weight
 
 
 def loss(name: str, c_d: float, c_g: float) -> Method:
@@ -130,7 +138,7 @@ METHODS |= {
 CORE = ("gan", "non_saturating", "relativistic", "wasserstein", "wasserstein_clip", "gradient_penalty",
         "instance_noise", "r1", "r2", "r3gan", "consensus")  # fmt: skip
 
-# The panels of the picture: title, method, weight (None = the method's own).
+# The panels of dirac.png: title, method, weight (None = the method's default).
 PANELS = (
     ("GAN (minimax)", "gan", None),
     ("non-saturating", "non_saturating", None),
@@ -157,7 +165,7 @@ def flow(method: Method, weight: float) -> np.ndarray:
 
 
 def flow_eigenvalues(method: Method, weight: float) -> np.ndarray:
-    """mu of the flow at (0, 0): [2] complex; the paper's table."""
+    """The eigenvalues mu of the flow at (0, 0): [2] complex, as in the paper's table."""
     return np.linalg.eigvals(flow(method, weight)).astype(complex)
 
 
@@ -174,12 +182,12 @@ def closed_form(method: Method, update: str, *, learning_rate: float, weight: fl
 
 
 def consensus_increments(theta: float, psi: float, *, weight: float, half: float) -> tuple[float, float]:
-    """-(xi + weight grad |xi|^2 / 2) of the minimax Dirac-GAN, by hand: the increments of theta and of psi.
+    """-(xi + weight grad |xi|^2 / 2) of the minimax Dirac-GAN, derived by hand: the increments of theta and of psi.
 
     xi = (-psi s, theta s) with s = sigmoid(t), t = theta psi, so that |xi|^2 / 2 = (theta^2 + psi^2) s^2 / 2.
 
     Args:
-      half: a factor of the part with s'. It is 1; the paper's released code has 1/2.
+      half: factor of the part that contains s': 1, or 1/2 as in the paper's released code.
     """
     s = 1 / (1 + np.exp(-theta * psi))
     turn = half * (theta**2 + psi**2) * s * s * (1 - s)
@@ -201,10 +209,10 @@ def game(method: Method, update: str, d_steps: int = 1) -> Game:
     changes = {"train.update": update, "train.d_steps": d_steps, **sgd(0.1), **method.changes}
     if method.adjustment:
         changes |= {"train.update": method.adjustment, "train.d_steps": 1}
-    found = dynamics.dirac(changes, noise=method.noise, batch_size=QUANTILES if method.noise else 1)
+    built = dynamics.dirac(changes, noise=method.noise, batch_size=QUANTILES if method.noise else 1)
     if method.adjustment and update == "alternating":
-        return found._replace(turns=(("discriminator",),) * d_steps + (("generator",),))
-    return found
+        return built._replace(turns=(("discriminator",),) * d_steps + (("generator",),))
+    return built
 
 
 def hparams_at(mine: Game, learning_rate: jax.Array | float, weight: jax.Array | float) -> HParams:
@@ -220,7 +228,8 @@ def measure(
     """The step of one method at several settings: each a compiled program's argument.
 
     Returns:
-      spectral_radius [n] and rate [n] of a smooth method; of another `distance` [n, 250], steps 251 to 500 from (1, 1).
+      `spectral_radius` [n] and `rate` [n]; if the method is not smooth, `distance` [n, 250] from (0, 0), after
+      251 to 500 steps from (1, 1).
     """
     mine = game(method, update, d_steps)
 
@@ -312,7 +321,7 @@ def five_d_steps(steps: int, weight: float = 1.0, learning_rate: float = 0.2) ->
 
 
 def locus(gammas: np.ndarray, learning_rate: float = 0.2) -> np.ndarray:
-    """The eigenvalues of R1's gradient field, from the Jacobian of a simultaneous step: [n, 2] complex."""
+    """The eigenvalues of the vector field with R1, from the Jacobian of a simultaneous step: [n, 2] complex."""
     mine = game(METHODS["r1"], "simultaneous")
 
     def one(gamma: jax.Array) -> jax.Array:
@@ -320,7 +329,7 @@ def locus(gammas: np.ndarray, learning_rate: float = 0.2) -> np.ndarray:
         return dynamics.jacobian(mine, hparams, at=dynamics.initial_state(mine, hparams, 0.0, 0.0))
 
     jacobians = np.asarray(jax.jit(jax.vmap(one))(np.asarray(gammas, np.float32)), np.float64)
-    # Of the four eigenvalues two are the velocities', which plain SGD forgets: 0.
+    # Two of the four eigenvalues belong to the velocities, which plain SGD does not use; they are 0.
     step = np.linalg.eigvals(jacobians)
     order = np.argsort(-np.abs(step), axis=1)[:, :2]
     return (np.take_along_axis(step, order, axis=1) - 1) / learning_rate
@@ -345,10 +354,10 @@ def paths(name: str, weight: float | None) -> tuple[dict[str, np.ndarray], np.nd
             return dynamics.trajectory(mine, hparams, start=start, steps=500)
 
         run = jax.jit(jax.vmap(visited))
-        all_of_them = np.asarray(run(starts if update == "simultaneous" else starts[:1]))
-        found[label] = all_of_them[0]
+        all_paths = np.asarray(run(starts if update == "simultaneous" else starts[:1]))
+        found[label] = all_paths[0]
         if update == "simultaneous":
-            field = all_of_them[1:, 1] - all_of_them[1:, 0]
+            field = all_paths[1:, 1] - all_paths[1:, 0]
     return found, points, field
 
 
@@ -404,8 +413,8 @@ def eigenvalue_picture(gammas: np.ndarray, eigenvalues: np.ndarray, cycles: dict
 
 def read_flags() -> argparse.Namespace:
     parser = lab.make_parser("dirac", __doc__, quick="the best known methods, two random settings each")
-    parser.add_argument("--method", nargs="+", help=f"of {', '.join(METHODS)}; default: all")
-    parser.add_argument("--update", nargs="+", default=list(UPDATES), help=f"of {', '.join(UPDATES)}")
+    parser.add_argument("--method", nargs="+", help=f"any of {', '.join(METHODS)}; default: all")
+    parser.add_argument("--update", nargs="+", default=list(UPDATES), help=f"any of {', '.join(UPDATES)}; default: all")
     parser.add_argument("--learning_rate", type=float, default=0.2)
     parser.add_argument("--weight", type=float, help="of the penalty, or the noise's deviation; default: the method's")
     parser.add_argument("--d_steps", type=int, default=1, help="of D in an alternating step")
@@ -415,7 +424,7 @@ def read_flags() -> argparse.Namespace:
     if not flags.learning_rate > 0 or flags.d_steps < 1 or (flags.weight is not None and not flags.weight > 0):
         raise UserError(
             f"--learning_rate={flags.learning_rate} and --weight={flags.weight} must be above 0, and "
-            f"--d_steps={flags.d_steps} 1 or more."
+            f"--d_steps={flags.d_steps} must be 1 or more."
         )
     return flags
 
@@ -436,7 +445,9 @@ def table(flags: argparse.Namespace) -> dict[str, dict[str, Any]]:
         front = f"{name:36}{update:15}{row['weight']:7.2f}"
         if row["closed_form"] is None:
             low, high = row["distance_in_steps_251_to_500"]
-            print(f"{front}   not differentiable at 0; steps 251 to 500 from (1, 1) are {low:.3f} to {high:.3f} away")
+            print(
+                f"{front}   not differentiable at 0; distance {low:.3f} to {high:.3f} in steps 251 to 500 from (1, 1)"
+            )
             continue
         error = max(row["largest_error"].values())
         print(

@@ -7,8 +7,9 @@
         sample m noise samples z; descend the gradient over theta_g of
             1/m sum log(1 - D(G(z)))        (or of -log D(G(z)), section 3)
 
-The same two steps serve every other loss, penalty and network (game/step.py). Pure functions of (hparams, state, data);
-nothing here is jitted or mapped: `parallel.py` maps steps over devices, and sweeps over the members of a population.
+The same two steps work with every other loss, penalty and network (game/step.py). The functions here are pure in
+(hparams, state, data), and neither jitted nor mapped: `parallel.py` maps steps over devices, and sweeps map them over
+the members of a population.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from jaxgan.objectives.adjustments import ADJUSTMENTS
 
 
 def alternating(frame: Frame, G: Player, D: Player, source: BatchSource) -> UpdateResult:
-    """Algorithm 1 as printed: k steps of D, then one of G against the new D."""
+    """Algorithm 1 as printed in the paper: k steps of D, then one step of G against the updated D."""
     k = frame.gan.d_steps
 
     def update_d(D: Player, j: jax.Array):
@@ -41,13 +42,13 @@ def alternating(frame: Frame, G: Player, D: Player, source: BatchSource) -> Upda
 
 
 def summarize(frame: Frame, d_metrics: Metrics) -> Metrics:
-    """The metrics of the last of D's k steps, and lazy penalties' means over all k: [k] arrays -> scalars."""
+    """Reduces D's metrics over its k steps, [k] -> scalar: the mean of lazy penalties, the last value of all others."""
     objective = frame.gan.objective
     lazy = [name for name, _ in objective.penalties] if objective.penalty_every > 1 else []
     return {name: jnp.mean(metric) if name in lazy else metric[-1] for name, metric in d_metrics.items()}
 
 
-# Each with what it is compatible with; a new one is a function of game/updates.py, and a line here.
+# The update rules, and what each is compatible with. To add one, write a function in game/updates.py and a line here.
 UPDATES = {
     "alternating": Update(alternating, multiple_d_steps=True, shared_minibatch=False),
     "simultaneous": Update(updates.simultaneous),
@@ -58,16 +59,16 @@ UPDATES = {
 def train_step(
     gan: Gan, hparams: HParams, state: GanState, data: TrainingSet, *, axis_name: str | None = None
 ) -> tuple[GanState, Metrics]:
-    """One iteration of Algorithm 1, or of another update of both players (`UPDATES`).
+    """One iteration of Algorithm 1, or of another update rule (`UPDATES`).
 
     Args:
-      gan: the players and the static settings.
-      hparams: scalars (`hparams.traced`).
+      gan: the players and all settings that are static under jit.
+      hparams: the scalar hyperparameters, which may be traced (`hparams.traced`).
       state, data: replicated over the devices of `axis_name`.
       axis_name: the mapped device axis that the minibatch is sharded over; None for one device.
 
     Returns:
-      The next state, and float32 scalars: those of the last D step and of the G step.
+      The next state, and the metrics of the D steps (see `summarize`) and of the G step, float32 scalars.
     """
     frame = Frame(gan, hparams, axis_name)
     source = iteration_source(hparams, state, data)
@@ -78,7 +79,7 @@ def train_step(
 
 
 def zero_metrics(gan: Gan, hparams: HParams, state: GanState, data: TrainingSet) -> Metrics:
-    """The sums of no steps, for `accumulate_steps` to add to: a 0 for each metric."""
+    """Zero for every metric: the initial `sums` of `accumulate_steps`."""
     step = lambda *args: train_step(gan, *args)  # noqa: E731
     shapes = jax.eval_shape(step, hparams, state, data)[1]
     return {name: jnp.zeros(metric.shape, metric.dtype) for name, metric in shapes.items()}
@@ -94,9 +95,9 @@ def accumulate_steps(
     n: jax.Array,
     axis_name: str | None = None,
 ) -> tuple[GanState, Metrics]:
-    """`n` iterations, and `sums` plus their metrics; bit-identical however the steps are split into dispatches.
+    """Runs `n` iterations and adds their metrics to `sums`; bit-identical however the steps are split into calls.
 
-    `n` is traced, so one compiled program serves every length.
+    `n` is traced, so that one compiled program works for every n.
     """
 
     def body(_, carry):

@@ -1,6 +1,6 @@
 """One step of one player: its loss, the gradient over a minibatch, and the optimizer's update.
 
-Each loss follows the order of the paper: sample, augment and discriminate, loss, penalties, other terms.
+Both losses are computed in the same order: sample, augment and discriminate, loss, penalties (D only), other terms.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Metrics = dict[str, jax.Array]
 
 
 class DInputs(NamedTuple):
-    """This device's share of the real or the fake inputs of D, with the keys of this pass."""
+    """This device's share of the real or the fake inputs of D, and the PRNG keys of this forward pass."""
 
     x: jax.Array  # [m, *shape] float32
     condition: Condition
@@ -46,7 +46,7 @@ def fake_inputs(batch: Batch, fake_x: jax.Array) -> DInputs:
 
 
 def discriminator_loss(theta_d: optax.Params, frame: Frame, G: Player, D: Player, batch: Batch):
-    """D's total loss, scalar, with aux (metrics, updated statistics of D, real logits of the global minibatch)."""
+    """D's total loss, a scalar, and aux = (metrics, D's updated statistics, global real logits)."""
     gan, hparams, axis_name = frame
     objective, noise = gan.objective, batch.noise
     sample = lambda z: gan.G(G.params, G.stats, z, batch.condition, train=True, axis_name=axis_name)[0]  # noqa: E731
@@ -79,7 +79,7 @@ def discriminator_loss(theta_d: optax.Params, frame: Frame, G: Player, D: Player
 
 
 def generator_loss(theta_g: optax.Params, frame: Frame, G: Player, D: Player, batch: Batch):
-    """G's total loss, scalar, with aux (metrics, updated statistics of G, ())."""
+    """G's total loss, a scalar, and aux = (metrics, G's updated statistics, ())."""
     gan, hparams, axis_name = frame
     objective, noise = gan.objective, batch.noise
     sample = partial(gan.G, theta_g, G.stats, train=True, axis_name=axis_name)
@@ -109,10 +109,10 @@ def generator_loss(theta_g: optax.Params, frame: Frame, G: Player, D: Player, ba
 def discriminate(
     frame: Frame, theta_d: optax.Params, stats: Any, inputs: DInputs, *, update_spectral: bool = False
 ) -> tuple[DOutput, Any]:
-    """D's output in training, on augmented inputs and with dropout, and D's updated statistics.
+    """D's training-mode output, on augmented inputs and with dropout, and D's updated statistics.
 
     Args:
-      update_spectral: whether the power iteration of spectral normalization moves: once per update of D.
+      update_spectral: whether to advance spectral normalization's power iteration, done once per update of D.
     """
     gan, hparams, axis_name = frame
     x = gan.augment(hparams)(inputs.x, inputs.augment_keys, stats.get(AUGMENT, ()))
@@ -127,7 +127,7 @@ def discriminate_real_and_fake(
 ) -> tuple[DOutput, DOutput, Any]:
     """D's outputs on real and on fake inputs, and D's updated statistics.
 
-    One pass over both, unless D has batch statistics: then a pass over each, normalized by its own statistics.
+    Both go through D in one pass, unless D has batch statistics; then in two, each normalized by its own statistics.
     """
     if STATISTICS not in stats:
         both = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), real, fake)
@@ -139,7 +139,7 @@ def discriminate_real_and_fake(
 
 
 def example_losses(frame: Frame, player: str, real_logits: jax.Array | None, fake_logits: jax.Array) -> jax.Array:
-    """The loss of 'discriminator' or 'generator' per example of the global minibatch: [m] float32."""
+    """The per-example losses of `player`, 'discriminator' or 'generator', over the global minibatch: [m] float32."""
     function = getattr(frame.gan.objective.loss, player)
     fields = frame.gan.objective.numbers | section_hparams(frame.hparams, "objective")
     return function(real_logits, fake_logits, **accepted_kwargs(function, fields))
@@ -148,8 +148,9 @@ def example_losses(frame: Frame, player: str, real_logits: jax.Array | None, fak
 def penalty_loss(frame: Frame, theta_d: optax.Params, stats: Any, *, real: DInputs, fake: DInputs, batch: Batch):
     """The weighted sum of D's penalties, and the mean of each before weighting, by name.
 
-    With `objective.penalty_every` of k they are computed in every k-th update, multiplied by k (arXiv:1912.04958,
-    appendix B), and 0 in the others; so the average of a metric over many steps is that of the penalty.
+    With `objective.penalty_every` = k, penalties are computed in every k-th update and multiplied by k
+    (arXiv:1912.04958, appendix B), and are 0 in the others, so that the mean of a metric over many steps is the mean
+    penalty.
     """
     gan, hparams, axis_name = frame
     every, penalties = gan.objective.penalty_every, gan.objective.penalties
@@ -171,7 +172,7 @@ def penalty_loss(frame: Frame, theta_d: optax.Params, stats: Any, *, real: DInpu
 
 
 def logit_metrics(frame: Frame, real_logits: jax.Array, fake_logits: jax.Array) -> Metrics:
-    """V(D, G) and the mean outputs of D if they are probabilities, else its mean logits."""
+    """V(D, G) and D's mean outputs if these are probabilities, else D's mean logits."""
     if not frame.gan.objective.loss.probability:
         return {"real_logit": jnp.mean(real_logits), "fake_logit": jnp.mean(fake_logits)}
     return {
@@ -184,10 +185,10 @@ def logit_metrics(frame: Frame, real_logits: jax.Array, fake_logits: jax.Array) 
 def player_gradient(
     loss: Callable, player: Player, frame: Frame, G: Player, D: Player, batch: Batch
 ) -> tuple[optax.Updates, Any, Metrics]:
-    """The gradient of a player's total loss over its parameters, its updated statistics, and metrics.
+    """The gradient of a player's total loss with respect to its parameters, its updated statistics, and metrics.
 
     Args:
-      loss: `discriminator_loss` or `generator_loss`; `player` is then D or G.
+      loss: `discriminator_loss` if `player` is D, `generator_loss` if it is G.
     """
 
     def gradient_of(part: Batch):
@@ -202,21 +203,21 @@ def player_gradient(
 
 
 def discriminator_gradient(frame: Frame, G: Player, D: Player, batch: Batch) -> tuple[optax.Updates, Any, Metrics]:
-    """The gradient over theta_d, D's updated statistics, and metrics; see `discriminator_step`."""
+    """The gradient with respect to theta_d, D's updated statistics, and metrics; see `discriminator_step`."""
     with jax.named_scope("discriminator"):
         gradient, stats, metrics = player_gradient(discriminator_loss, D, frame, G, D, batch)
     return gradient, stats, metrics | {"d_gradient_norm": optax.tree.norm(gradient)}
 
 
 def generator_gradient(frame: Frame, G: Player, D: Player, batch: Batch) -> tuple[optax.Updates, Any, Metrics]:
-    """The gradient over theta_g, G's updated statistics, and metrics; see `generator_step`."""
+    """The gradient with respect to theta_g, G's updated statistics, and metrics; see `generator_step`."""
     with jax.named_scope("generator"):
         gradient, stats, metrics = player_gradient(generator_loss, G, frame, G, D, batch)
     return gradient, stats, metrics | {"g_gradient_norm": optax.tree.norm(gradient)}
 
 
 def apply_gradients(name: str, frame: Frame, player: Player, gradient: optax.Updates, stats: Any) -> Player:
-    """One optimizer update of 'discriminator' or 'generator'."""
+    """Applies one optimizer update to `player`; `name` is 'discriminator' or 'generator'."""
     with jax.named_scope(f"{name}_optimizer"):
         optimizer = frame.gan.optimizer(name, frame.hparams)
         updates, opt_state = optimizer.update(gradient, player.opt_state, player.params)
@@ -224,24 +225,26 @@ def apply_gradients(name: str, frame: Frame, player: Player, gradient: optax.Upd
 
 
 def discriminator_step(frame: Frame, G: Player, D: Player, batch: Batch) -> tuple[Player, Metrics]:
-    """One step of D down the gradient of its loss, penalties and terms, with G fixed.
+    """One gradient step of D on its loss, penalties and other terms, with G fixed.
 
-    Fakes have the conditions of the data, so that p_g and p_data have the same marginal of them.
+    Fake examples have the conditions of the real ones, so that conditions are distributed alike under p_g and p_data.
 
     Returns:
-      The new D, and float32 scalars of the old players, with dropout: `d_loss` (without penalties and terms), each
-      penalty by name, unweighted, each term by name, weighted, and `d_gradient_norm`; if D's output is a probability,
-      `value` = V(D, G), `d_real` = mean D(x), `d_fake` = mean D(G(z)), else the mean logits `real_logit`, `fake_logit`.
+      The updated D, and metrics of the players before the update, with dropout, float32 scalars: `d_loss` (without
+      penalties and other terms), each penalty (unweighted) and each other term (weighted) by name, and
+      `d_gradient_norm`; if D's output is a probability, also `value` = V(D, G), `d_real` = mean D(x) and
+      `d_fake` = mean D(G(z)), else the mean logits `real_logit` and `fake_logit`.
     """
     gradient, stats, metrics = discriminator_gradient(frame, G, D, batch)
     return apply_gradients("discriminator", frame, D, gradient, stats), metrics
 
 
 def generator_step(frame: Frame, G: Player, D: Player, batch: Batch) -> tuple[Player, Metrics]:
-    """One step of G down the gradient of its loss and terms, with D fixed (its dropout stays on).
+    """One gradient step of G on its loss and other terms, with D fixed (but D's dropout on).
 
     Returns:
-      The new G, and float32 scalars of the old players: `g_loss`, each term by name, `g_gradient_norm`.
+      The updated G, and metrics of the players before the update, float32 scalars: `g_loss`, each other term (weighted)
+      by name, and `g_gradient_norm`.
     """
     gradient, stats, metrics = generator_gradient(frame, G, D, batch)
     return apply_gradients("generator", frame, G, gradient, stats), metrics
@@ -250,7 +253,7 @@ def generator_step(frame: Frame, G: Player, D: Player, batch: Batch) -> tuple[Pl
 def pmean_floats(tree: Any, axis_name: str | None) -> Any:
     """Averages floating-point leaves over devices; integer counters are identical on all devices and left alone.
 
-    (The gradient of a pmean is not the pmean of the gradient.)
+    Apply it to gradients, not to losses: the gradient of a pmean is not the pmean of the gradient.
     """
     if axis_name is None:
         return tree
@@ -259,5 +262,5 @@ def pmean_floats(tree: Any, axis_name: str | None) -> Any:
 
 
 def all_gather(logits: jax.Array, axis_name: str | None) -> jax.Array:
-    """The logits of the global minibatch, [m / devices] -> [m], since a loss may couple its examples."""
+    """The logits of the global minibatch, [m / devices] -> [m], as the loss of one example may depend on others."""
     return logits if axis_name is None else jax.lax.all_gather(logits, axis_name, tiled=True)

@@ -1,7 +1,8 @@
-"""Frechet distance of Gaussians fitted to features (arXiv:1706.08500): FID, with features of the FID Inception-v3.
+"""Frechet distance between Gaussians fitted to features (arXiv:1706.08500); on Inception-v3 features, this is FID.
 
-FID is biased: it falls with the number of samples (arXiv:1801.01401, appendix D), so scores at different sample
-sizes are not comparable, and it may even rank models wrongly. `infinity` extrapolates (arXiv:1911.07023).
+FID is biased: it decreases as the number of samples grows (arXiv:1801.01401, appendix D), so scores at different sample
+sizes are not comparable, and it may even rank models wrongly. `infinity` extrapolates to infinitely many samples
+(arXiv:1911.07023).
 """
 
 from __future__ import annotations
@@ -23,16 +24,17 @@ MIN_PIVOT_RATIO = 1e-10  # ratio of squared pivots below which a Cholesky factor
 
 
 def evaluate(real_features: AnyArray, fake_features: AnyArray) -> float:
-    """||m1 - m2||^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)) with means m and covariances C (over n - 1) of the features.
+    """||m1 - m2||^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)) for means m and covariances C (normalized by n - 1).
 
-    In float64. With no more examples than dimensions, tr (C1 C2)^(1/2) is computed as the nuclear norm of F1 F2^T, with
-    F the centred features / sqrt(n - 1), without forming a covariance; such a score is far above the true distance.
+    Computed in float64. If either set has no more examples than dimensions, tr (C1 C2)^(1/2) is computed as the nuclear
+    norm of F1 F2^T, where F = centred features / sqrt(n - 1), without forming covariances; such a score is far above
+    the true distance.
 
     Args:
       real_features: [n, d]; fake_features: [m, d].
 
     Raises:
-      UserError: fewer than 2 of either, constant, not finite, or of different dimensions.
+      UserError: fewer than 2 examples in either set, constant or non-finite features, or different dimensions.
     """
     real, fake = inputs.pair(real_features, fake_features, 2, NAME)
     if min(len(real), len(fake)) > real.shape[1]:
@@ -46,7 +48,7 @@ def moments(features: AnyArray) -> tuple[np.ndarray, np.ndarray]:
     """Mean [d] and covariance [d, d] over n - 1, float64, of features [n, d].
 
     Raises:
-      UserError: fewer than 2, constant, or not finite.
+      UserError: fewer than 2 examples, or constant or non-finite features.
     """
     return _moments(inputs.features(features, "features", 2, NAME))
 
@@ -58,23 +60,23 @@ def from_moments(mean1: AnyArray, cov1: AnyArray, mean2: AnyArray, cov2: AnyArra
       mean1, mean2: [d]; cov1, cov2: [d, d], symmetric, positive semidefinite.
 
     Raises:
-      UserError: other shapes, or values that are not finite.
+      UserError: wrong shapes, or values that are not finite.
     """
     mean1, cov1, mean2, cov2 = (np.asarray(a, np.float64) for a in (mean1, cov1, mean2, cov2))
     shapes = [a.shape for a in (mean1, cov1, mean2, cov2)]
     d = mean1.size
     if shapes != [(d,), (d, d)] * 2:
-        raise UserError(f"moments have the shapes {shapes}; FID needs a mean [d] and a covariance [d, d] of each set.")
+        raise UserError(f"moments have the shapes {shapes}; FID needs a mean [d] and a covariance [d, d] for each set.")
     if not all(np.all(np.isfinite(a)) for a in (mean1, cov1, mean2, cov2)):
-        raise UserError("means or covariances are not finite; FID can't use them.")
+        raise UserError("the means or covariances are not finite; FID needs finite ones.")
     return _distance(mean1, mean2, np.trace(cov1) + np.trace(cov2), _overlap(_root(cov1), cov2))
 
 
 class Infinity(NamedTuple):
     fid: float  # at N = infinity
-    slope: float  # of FID over 1/N
-    sizes: tuple[int, ...]  # N
-    fids: tuple[float, ...]  # measured
+    slope: float  # of the fitted line, FID against 1/N
+    sizes: tuple[int, ...]  # the values of N
+    fids: tuple[float, ...]  # measured at these sizes
 
 
 def infinity(
@@ -88,12 +90,12 @@ def infinity(
     Args:
       real_features: [n, d]; fake_features: [m, d].
       sizes: subset sizes, at most m; None: 15, evenly spaced from m / 10 to m.
-      seed: of the `numpy.random.RandomState` that samples the subsets.
+      seed: seeds the `numpy.random.RandomState` that samples the subsets.
 
     Raises:
-      UserError: as `evaluate`, or invalid sizes.
+      UserError: as in `evaluate`, or invalid sizes.
 
-    Source: arXiv:1911.07023, there 5,000 to 50,000.
+    Source: arXiv:1911.07023, where the sizes are 5,000 to 50,000.
     """
     real, fake = inputs.pair(real_features, fake_features, 2, "FID-infinity")
     return infinity_from(*_moments(real), fake, sizes=sizes, seed=seed)
@@ -107,12 +109,14 @@ def infinity_from(
     sizes: tuple[int, ...] | None = None,
     seed: int = 0,
 ) -> Infinity:
-    """`infinity`, given the mean [d] and the covariance [d, d] of the real features, or of their distribution."""
+    """`infinity` from the mean [d] and covariance [d, d] of the real features, or of their distribution."""
     fake = inputs.features(fake_features, "fake features", 2, "FID-infinity")
     m = len(fake)
     sizes = tuple(np.linspace(max(m // 10, 2), m, NUM_SIZES).astype(int).tolist()) if sizes is None else tuple(sizes)
     if len(set(sizes)) < 2 or min(sizes) < 2 or max(sizes) > m:
-        raise UserError(f"FID-infinity needs different subsets of 2 to {m} fake features, not of {list(sizes)}.")
+        raise UserError(
+            f"FID-infinity needs at least two distinct subset sizes, of 2 to {m} fake features each; got {list(sizes)}."
+        )
     root, trace = _root(covariance), np.trace(covariance)
     random, fids = np.random.RandomState(seed), []
     for size in sizes:
@@ -122,14 +126,14 @@ def infinity_from(
 
 
 def extrapolate(sizes: AnyArray, fids: AnyArray) -> tuple[float, float]:
-    """Intercept and slope of the least-squares line of FID over 1/N, float64.
+    """Intercept and slope of the least-squares fit of FID against 1/N, in float64.
 
     Raises:
       UserError: fewer than two distinct sizes, or a different number of FIDs.
     """
     sizes, fids = np.asarray(sizes, np.float64), np.asarray(fids, np.float64)
     if sizes.shape != fids.shape or len(np.unique(sizes)) < 2:
-        raise UserError(f"a line needs FIDs at two different sizes; got {fids.tolist()} at {sizes.tolist()}.")
+        raise UserError(f"a linear fit needs FIDs at two different sizes; got {fids.tolist()} at {sizes.tolist()}.")
     inverse = 1 / sizes
     centred = inverse - inverse.mean()
     slope = float(np.sum(centred * fids) / np.sum(centred * centred))
@@ -147,7 +151,7 @@ def _moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _factor(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean, and a factor F of the covariance F^T F with at most d + 1 rows."""
+    """The mean, and a matrix F with at most d rows such that F^T F is the covariance."""
     mean = features.mean(axis=0, dtype=np.float64)
     factor: np.ndarray = (features - mean[None]) / np.sqrt(len(features) - 1)
     if len(factor) > factor.shape[1]:
@@ -156,13 +160,13 @@ def _factor(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _root(covariance: np.ndarray) -> np.ndarray:
-    """A with A A^T = covariance: the Cholesky factor if it is accurate, otherwise the symmetric square root."""
+    """A matrix A with A A^T = covariance: the Cholesky factor if it is accurate, else the symmetric square root."""
     try:
         root = scipy.linalg.cholesky(covariance, lower=True)
         pivots = np.square(np.diag(root))
         if pivots.min() > MIN_PIVOT_RATIO * pivots.max():
             return root
-    except np.linalg.LinAlgError:  # singular, or so nearly that rounding made it indefinite
+    except np.linalg.LinAlgError:  # singular, or so close to it that rounding made it indefinite
         pass
     values, vectors = scipy.linalg.eigh(covariance, driver="evd")
     return (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
@@ -175,7 +179,7 @@ def _overlap(root: np.ndarray, covariance: np.ndarray) -> float:
 
 
 def _distance(mean1: np.ndarray, mean2: np.ndarray, traces: float, overlap: float) -> float:
-    """The Frechet distance, clipped at 0 against rounding."""
+    """The Frechet distance, clipped at 0, since rounding can make it negative."""
     return max(float(np.sum(np.square(mean1 - mean2)) + traces - 2 * overlap), 0.0)
 
 

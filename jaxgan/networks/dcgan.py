@@ -1,9 +1,9 @@
 """DCGAN (arXiv:1511.06434) and its variants: strided (transposed) convolutions.
 
-`widths` (512, 256, 128, 64), kernel 4 and 64x64 images give PyTorch's example; kernel 5, `bias` and 28x28 images those
-of compare_gan and PacGAN. (256, 128, 64), kernel 5, `bias`, norm 'none' and 28x28 images give the MNIST networks of
-WGAN-GP's authors. The sides of G's first feature map are those of the image, halved once per width and rounded up;
-excess rows and columns are cropped after each layer.
+`widths` (512, 256, 128, 64), kernel 4 and 64x64 images give the networks of PyTorch's DCGAN example; with kernel 5,
+`bias` and 28x28 images, those of compare_gan and PacGAN. `widths` (256, 128, 64), kernel 5, `bias`, norm 'none' and
+28x28 images give the MNIST networks of the WGAN-GP authors. The height and width of G's first feature map are those of
+the image, halved once per entry of `widths` and rounded up; excess rows and columns are cropped after each layer.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from jaxgan.networks.spectral import Dense
 
 
 def scale_init(key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) -> jax.Array:
-    """Initializes batch norm's scales from normal(1, .02)."""
+    """Samples the initial scales of batch normalization from N(1, .02^2)."""
     return 1 + 0.02 * jax.random.normal(key, shape, dtype)
 
 
@@ -44,13 +44,13 @@ class Generator(nn.Module):
     """G(z; theta_g): z [n, d] float32 -> x [n, H, W, C] float32; labels are concatenated to z as one-hot vectors."""
 
     data: DataSpec | None = None
-    widths: Sequence[int] = (128, 64)  # channels before each transposed convolution, which doubles the sides
+    widths: Sequence[int] = (128, 64)  # input channels of each transposed convolution of stride 2
     kernel: Annotated[int, above(0)] = 4  # pixels
-    # of every layer but the last: batch | conditional_batch | none
+    # normalization of every layer but the last: batch | conditional_batch | none
     norm: Annotated[str, one_of("batch", "conditional_batch", "none")] = "batch"
     bias: bool = False
     deviation: float = 0.02  # standard deviation of the normal initial weights
-    output: str = "tanh"  # of the last layer: tanh | sigmoid | linear
+    output: str = "tanh"  # activation of the last layer: tanh | sigmoid | linear
 
     def check(self) -> None:
         check_units("generator.widths", self.widths)
@@ -85,14 +85,14 @@ class Discriminator(nn.Module):
     """D(x; theta_d): x [n, H, W, C] float32 -> logits [n] float32; labels are concatenated to x as one-hot channels."""
 
     data: DataSpec | None = None
-    widths: Sequence[int] = (64, 128)  # channels after each convolution, which halves the sides
+    widths: Sequence[int] = (64, 128)  # output channels of each convolution of stride 2
     kernel: Annotated[int, above(0)] = 4  # pixels
-    # of every layer but the first and the last: batch | layer | spectral (all layers) | none
+    # normalization of every layer but the first and the last: batch | layer | spectral (all layers) | none
     norm: Annotated[str, one_of("batch", "layer", "spectral", "none")] = "batch"
     bias: bool = False
     slope: float = 0.2  # of leaky ReLU
     deviation: float = 0.02  # standard deviation of the normal initial weights
-    # examples per group of the minibatch standard deviation; 0 = none
+    # group size, in examples, of the minibatch standard deviation layer; 0 = no such layer
     minibatch_deviation: Annotated[int, at_least(0)] = 0
 
     def check(self) -> None:

@@ -1,11 +1,11 @@
 """Per-example losses of both players, as functions of the logits: `LOSSES[name].discriminator` and `.generator`.
 
-Logits are D's raw outputs, real_logits on data and fake_logits on G(z). D's loss is the sum of its real and its fake
-part, not divided by 2, which is the convention of published penalty weights; the 2014 code uses half of it.
+Logits are D's raw outputs, real_logits on data and fake_logits on G(z). D's loss is the sum of its real and fake parts,
+not their mean: published penalty weights assume the sum. The 2014 code uses the mean.
 
 Both functions take the logits of the GLOBAL minibatch, gathered over devices: the relativistic average losses take
 means over the logits (`jnp.mean`, with gradients through both means), and `relativistic` pairs example i of the data
-with sample i of G. On one device's shard of the minibatch they would be different losses.
+with sample i of G. Computed per device, on shards of the minibatch, they would be different losses.
 
 Every function preserves the dtype of the logits. The hyperparameters of a loss (targets, smoothing) are keyword-only
 arguments, the same for both players; they default to the published values and may be traced.
@@ -45,10 +45,10 @@ class Loss(NamedTuple):
     generator: Callable[..., Array]
     output: str  # the logit of an optimal D; p and q are the densities of data and of G
     posterior: Callable[..., Array] | None = None  # (logits, **hyperparameters) -> p/(p+q) in [0, 1] for an optimal D
-    probability: bool = False  # sigmoid(logit) is p/(p+q) for an optimal D: D(x) and V(D, G) have meaning
+    probability: bool = False  # sigmoid(logit) is p/(p+q) for an optimal D, so D(x) and V(D, G) are meaningful
     shift_invariant: bool = False  # only differences of logits are meaningful, not their sign or sigmoid
-    needs_real: bool = False  # G's loss depends on data (fresh examples; in simultaneous updates those of D)
-    check: Callable[..., None] | None = None  # (**hyperparameters) raises UserError for invalid ones
+    needs_real: bool = False  # G's loss uses real examples (new ones; in simultaneous updates, D's minibatch)
+    check: Callable[..., None] | None = None  # (**hyperparameters) -> None; raises UserError if invalid
     couples_examples: bool = False  # loss i depends on other examples' logits, so a minibatch cannot be split
 
 
@@ -62,8 +62,9 @@ def cross_entropy(real_logits: Logits, fake_logits: Logits, *, real_target: Real
     """-log D(x) - log(1 - D(G(z))) with D = sigmoid(logit); at real_target 1 its mean is -V(D, G).
 
     Args:
-      real_target: in (0, 1], the target of data; below 1 it is one-sided label smoothing (arXiv:1606.03498, section
-        3.4), real_target * -log D(x) + (1 - real_target) * -log(1 - D(x)), and the optimal D is real_target * p/(p+q).
+      real_target: in (0, 1], the target for data; values below 1 give one-sided label smoothing (arXiv:1606.03498,
+        section 3.4), real_target * -log D(x) + (1 - real_target) * -log(1 - D(x)), for which the optimal D is
+        real_target * p/(p+q).
 
     Returns:
       [n] float, nats; 2 log 2 where D = 1/2.
@@ -89,7 +90,7 @@ def cross_entropy_posterior(logits: Logits, *, real_target: RealTarget = 1.0) ->
     return jnp.minimum(sigmoid(logits) / _like(real_target, logits), 1.0)
 
 
-# --- Least squares, arXiv:1611.04076: targets a of fakes, b of data, c of fakes in G's loss ---------------------------
+# --- Least squares, arXiv:1611.04076: targets a for fakes, b for data, and c for fakes in G's loss --------------------
 # (0, 1, 1) in public code; with (-1, 1, 0), G minimizes the Pearson chi^2 of p + q against 2 q (section 3.2).
 
 Target = Annotated[ArrayLike, TRACED]
@@ -101,9 +102,9 @@ def least_squares_discriminator(
     """(D(x) - b)^2 / 2 + (D(G(z)) - a)^2 / 2, on the raw output; (b - a)^2 / 4 for an optimal D at p = q.
 
     Args:
-      a: the target of samples in D's loss.
-      b: the target of data in D's loss.
-      c: the target of samples in G's loss.
+      a: the target for samples in D's loss.
+      b: the target for data in D's loss.
+      c: the target for samples in G's loss.
     """
     real_error = real_logits - _like(b, real_logits)
     fake_error = fake_logits - _like(a, fake_logits)
@@ -125,7 +126,7 @@ def least_squares_posterior(logits: Logits, *, a: Target = 0.0, b: Target = 1.0,
 def check_least_squares(*, a: float, b: float) -> None:
     if a == b:
         raise UserError(
-            f"objective.a={a} and objective.b={b} are D's targets for fakes and data; make them differ, as 0 and 1."
+            f"objective.a={a} and objective.b={b} are D's targets for fakes and data; make them differ, e.g. 0 and 1."
         )
 
 
@@ -138,7 +139,7 @@ def hinge_discriminator(real_logits: Logits, fake_logits: Logits) -> PerExample:
 
 
 def wasserstein_discriminator(real_logits: Logits, fake_logits: Logits) -> PerExample:
-    """D(G(z)) - D(x): minus the Wasserstein-1 distance for an optimal D of Lipschitz constant 1.
+    """D(G(z)) - D(x), whose mean is minus the Wasserstein-1 distance for an optimal 1-Lipschitz D.
 
     It is unbounded below unless D's Lipschitz constant is bounded: by clipping weights, spectral normalization or a
     gradient penalty.
@@ -147,7 +148,7 @@ def wasserstein_discriminator(real_logits: Logits, fake_logits: Logits) -> PerEx
 
 
 def negative_logit_generator(real_logits: Logits | None, fake_logits: Logits) -> PerExample:
-    """-D(G(z)): G's loss in both the hinge and the Wasserstein game."""
+    """-D(G(z)): G's loss in both the hinge and the Wasserstein GAN."""
     return -fake_logits
 
 
@@ -165,7 +166,7 @@ def relativistic_generator(real_logits: Logits, fake_logits: Logits) -> PerExamp
 
 
 def relativistic_average_discriminator(real_logits: Logits, fake_logits: Logits) -> PerExample:
-    """-log sigmoid(r) - log(1 - sigmoid(f)), r and f relative to the mean logit of the other side."""
+    """-log sigmoid(r) - log(1 - sigmoid(f)), r and f being logits minus the mean logit of the other side."""
     r, f = _relative(real_logits, fake_logits)
     return softplus(-r) + softplus(f)
 
@@ -176,7 +177,7 @@ def relativistic_average_generator(real_logits: Logits, fake_logits: Logits) -> 
 
 
 def relativistic_average_least_squares_discriminator(real_logits: Logits, fake_logits: Logits) -> PerExample:
-    """(r - 1)^2 + (f + 1)^2, r and f relative to the mean logit of the other side."""
+    """(r - 1)^2 + (f + 1)^2, r and f being logits minus the mean logit of the other side."""
     r, f = _relative(real_logits, fake_logits)
     return jnp.square(r - 1) + jnp.square(f + 1)
 
@@ -187,7 +188,7 @@ def relativistic_average_least_squares_generator(real_logits: Logits, fake_logit
 
 
 def relativistic_average_hinge_discriminator(real_logits: Logits, fake_logits: Logits) -> PerExample:
-    """max(0, 1 - r) + max(0, 1 + f), r and f relative to the mean logit of the other side."""
+    """max(0, 1 - r) + max(0, 1 + f), r and f being logits minus the mean logit of the other side."""
     r, f = _relative(real_logits, fake_logits)
     return relu(1 - r) + relu(1 + f)
 
@@ -201,13 +202,13 @@ def _relative(real_logits: Array, fake_logits: Array) -> tuple[Array, Array]:
     return real_logits - jnp.mean(fake_logits), fake_logits - jnp.mean(real_logits)
 
 
-# --- f-GAN, arXiv:1606.00709: D maximizes E_p[g(v)] - E_q[f*(g(v))], v its raw output ---------------------------------
+# --- f-GAN, arXiv:1606.00709: D maximizes E_p[g(v)] - E_q[f*(g(v))], where v is its raw output ------------------------
 
 MAX_EXPONENT = 30.0
 
 
 def capped_exp(v: AnyArray) -> Array:
-    """exp(v), continued linearly beyond `MAX_EXPONENT`, so that values stay finite and the gradient is at most e^30.
+    """exp(v), extended linearly beyond `MAX_EXPONENT`, so that values stay finite and the gradient is at most e^30.
 
     Clipping instead would make the gradient vanish exactly where D is most wrong.
     """
@@ -222,13 +223,13 @@ def f_gan(
     posterior: Callable[[Array], Array] | None,
     probability: bool = False,
 ) -> Loss:
-    """The game of an f-divergence: for an optimal D, the mean of D's loss is minus the divergence of p from q.
+    """The losses of an f-GAN: for an optimal D, the mean of D's loss is minus the f-divergence of p from q.
 
     G maximizes E_q[g(v)] (the alternative of section 3.2; for the GAN divergence, the non-saturating loss) instead of
     minimizing -E_q[f*(g(v))].
 
     Args:
-      g: v -> T, the output activation; increasing, so that larger v means more real.
+      g: v -> T, the output activation; increasing, so that a larger v means a more realistic input.
       conjugate: v -> f*(g(v)), in a form without overflow or cancellation.
       output, posterior, probability: see `Loss`.
     """
@@ -246,7 +247,7 @@ def _pearson_posterior(v: Array) -> Array:
     return ratio / (1 + ratio)
 
 
-# --- The table --------------------------------------------------------------------------------------------------------
+# --- Table of losses --------------------------------------------------------------------------------------------------
 
 LOG_RATIO = "log p/q"
 POTENTIAL = "a potential up to a constant"
@@ -365,7 +366,7 @@ def top_k_weights(logits: Float[AnyArray, " n"], share: ArrayLike) -> Float[Arra
     Ties go to the earlier example. No gradient flows through the weights.
 
     Args:
-      logits: D on the fakes of the global minibatch (top-k per device would be a different algorithm).
+      logits: D's logits on the fakes of the global minibatch (top-k per device would be a different algorithm).
       share: k/n in (0, 1]; may be traced.
 
     Returns:
@@ -385,7 +386,7 @@ def top_k_mean(values: Float[AnyArray, " n"], logits: Float[AnyArray, " n"], sha
 
     Args:
       values: G's loss per example.
-      logits: D on these examples.
+      logits: D's logits on the same examples.
       share: in (0, 1]; may be traced; 1 gives the plain mean.
     """
     weights = top_k_weights(logits, share)
