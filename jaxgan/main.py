@@ -1,7 +1,7 @@
 """Trains, evaluates or samples one GAN:
 
     python -m jaxgan.main --config=digits [--config.KEY=VALUE ...] [--workdir=DIR]    (trains, in runs/digits)
-    python -m jaxgan.main --workdir=DIR [--config.KEY=VALUE ...]                      (resumes, with what DIR stores)
+    python -m jaxgan.main --workdir=DIR [--config.KEY=VALUE ...]                    (resumes, with DIR's configuration)
     python -m jaxgan.main --mode=evaluate --workdir=DIR [--step=N|best] [--config.evaluate.KEY=VALUE] [--config.data...]
     python -m jaxgan.main --mode=sample --workdir=DIR [--step=N|best] [--samples=N] [--seed=S]
                          [--label=Y | --condition=FILE.npz]

@@ -22,7 +22,7 @@ def evaluate(
 ) -> tuple[float, float]:
     """Mean and population standard deviation of `unbiased` over random subsets, float64.
 
-    One `numpy.random.RandomState(seed)` draws, for each subset in turn, `size` of real, then `size` of fake, without
+    For each subset, `numpy.random.RandomState(seed)` samples `size` real, then `size` fake examples without
     replacement: the subsets of torch-fidelity with input 1 = real and input 2 = fake, whose seed is 2020 by default.
 
     Args:

@@ -148,8 +148,8 @@ def interpolation(config: ConfigDict, gan: Gan, hparams: HParams, state: GanStat
     def generate(hparams: HParams, state: GanState) -> jax.Array:
         ends = sample_z(gan, hparams, run_stream(hparams, "sample"), jnp.arange(2 * PATHS, dtype=jnp.uint32))
         z = interpolate(ends[:PATHS], ends[PATHS:], steps, config.prior.name)
-        told = grids.picture_condition(gan, hparams, dataset, PATHS, rows=PATHS)
-        condition = jax.tree.map(lambda leaf: jnp.repeat(jnp.asarray(leaf), steps, axis=0), told or UNCONDITIONAL)
+        per_path = grids.picture_condition(gan, hparams, dataset, PATHS, rows=PATHS) or UNCONDITIONAL
+        condition = jax.tree.map(lambda leaf: jnp.repeat(jnp.asarray(leaf), steps, axis=0), per_path)
         params, stats = sampling_params(gan, hparams, state)
         return gan.G(params, stats, z.reshape(PATHS * steps, -1), condition)[0]
 

@@ -144,7 +144,7 @@ def claim(path: Path) -> Iterator[Callable[[], None]]:
         yield check_lock
 
 
-def check(path: Path, config: ConfigDict, facts: dict[str, Any]) -> None:
+def check(path: Path, config: ConfigDict, metadata: dict[str, Any]) -> None:
     """Checks that a run with this configuration and data may be started or resumed in `path`; writes nothing.
 
     Raises:
@@ -152,18 +152,18 @@ def check(path: Path, config: ConfigDict, facts: dict[str, Any]) -> None:
     """
     if not (path / CONFIG).exists():
         return
-    old_config, old_facts = read_config(path), _read_run(path)
+    old_config, old_metadata = read_config(path), _read_run(path)
     changed = differences(old_config, config)
     if changed:
         old, new = flatten(old_config), flatten(config)
         listed = "; ".join(f"{key} was {old.get(key)!r} and is now {new.get(key)!r}" for key in changed[:3])
         more = f"; and {len(changed) - 3} more" if len(changed) > 3 else ""
         raise UserError(f"{path} belongs to a run of another configuration ({listed}{more}); choose another --workdir.")
-    check_data(path, read_data_info(path, old_facts), DataInfo(**facts["data"]))
-    if old_facts["prng"] != facts["prng"]:
+    check_data(path, read_data_info(path, old_metadata), DataInfo(**metadata["data"]))
+    if old_metadata["prng"] != metadata["prng"]:
         raise UserError(
-            f"{path} belongs to a run with the random number generator {old_facts['prng']!r}, and this version uses "
-            f"{facts['prng']!r}; use the version that began it."
+            f"{path} belongs to a run with the random number generator {old_metadata['prng']!r}, and this version uses "
+            f"{metadata['prng']!r}; use the version that began it."
         )
 
 
@@ -193,13 +193,13 @@ def read_digest(path: Path) -> str | None:
     return None
 
 
-def record(path: Path, config: ConfigDict, facts: dict[str, Any]) -> None:
+def record(path: Path, config: ConfigDict, metadata: dict[str, Any]) -> None:
     """Writes config.json and, for a new run, run.json; call it after all checks.
 
     A directory without config.json has no run; a run.json in it was left by a killed process.
     """
     if not (path / CONFIG).exists():
-        write_atomically(path / RUN, (json.dumps(facts, indent=2) + "\n").encode())
+        write_atomically(path / RUN, (json.dumps(metadata, indent=2) + "\n").encode())
     text = to_json(config)
     if not (path / CONFIG).exists() or (path / CONFIG).read_text() != text:
         write_atomically(path / CONFIG, text.encode())  # last, so that its existence implies that of run.json

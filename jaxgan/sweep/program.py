@@ -39,7 +39,7 @@ class Program(NamedTuple):
 
     dataset: Dataset
     gan: Gan
-    facts: dict[str, Any]  # of run.json, without the checkpoint a member was initialized from
+    metadata: dict[str, Any]  # of run.json, without the checkpoint a member was initialized from
     sums: dict[str, np.ndarray]  # zeros, for one member
     init: MemberMap  # (hparams, sums) -> Member
     resume: MemberMap  # (state, sums) -> Member
@@ -95,7 +95,7 @@ def _build(config: ConfigDict) -> Program:
     return Program(
         dataset=dataset,
         gan=gan,
-        facts=workdir.run_metadata(config, dataset, data_spec(config, dataset)),
+        metadata=workdir.run_metadata(config, dataset, data_spec(config, dataset)),
         sums={name: np.asarray(zero) for name, zero in zeros.items()},
         init=MemberMap(init, num_mapped=2),
         resume=MemberMap(population.init_member, num_mapped=2),
@@ -117,10 +117,10 @@ def _build(config: ConfigDict) -> Program:
 
 
 def _discriminator_stats(config: ConfigDict, gan: Gan, dataset: Dataset) -> Callable[..., Population]:
-    judgement = make_player_inputs(config, gan, dataset)
-    if judgement is None:
+    needed = make_player_inputs(config, gan, dataset)
+    if needed is None:
         return lambda states, samples: [{}] * len(samples)
-    function, shared = judgement
+    function, shared = needed
     mapped, shared = MemberMap(function, num_mapped=2, num_shared=1, side_by_side=False), replicate(shared)
     return lambda states, samples: mapped(states, samples, shared)
 
