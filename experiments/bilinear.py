@@ -87,7 +87,7 @@ KNOWN = {
 }
 
 
-# --- Radii ------------------------------------------------------------------------------------------------------------
+# --- Spectral radii ---------------------------------------------------------------------------------------------------
 
 
 def field(gamma: float) -> np.ndarray:
@@ -96,7 +96,7 @@ def field(gamma: float) -> np.ndarray:
 
 
 def closed_form(rule: Rule, *, learning_rate: float, gamma: float) -> float:
-    """The spectral radius of one iteration, of LOOKAHEAD of them under lookahead.
+    """The spectral radius of one iteration, or of LOOKAHEAD iterations with lookahead.
 
     A step of theta and of psi reads w + increment, where an increment remembers the last one (momentum), or the last
     gradient (optimistic). Written for z = (theta, psi, memory of both) as a matrix product of the players' turns.
@@ -107,7 +107,7 @@ def closed_form(rule: Rule, *, learning_rate: float, gamma: float) -> float:
         return float(np.abs(1 + mu + mu**2).max())
 
     def turn(players: list[int]) -> np.ndarray:
-        """The matrix of the step in which these players move, from the same point."""
+        """The matrix of a step that updates these players simultaneously."""
         M = np.eye(4)
         for i in players:
             gradient = np.zeros(4)
@@ -181,7 +181,7 @@ def radii(*, learning_rate: float, gammas: tuple[float, ...], steps: int) -> lis
 
 
 def minimax_field(gamma: float) -> tuple[Callable, Callable]:
-    """v(w) and its Jacobian for the minimax Dirac-GAN with R1, w = (theta, psi): float64, apart from the package."""
+    """v(w) and its Jacobian for the minimax Dirac-GAN with R1, w = (theta, psi): float64, without the package."""
 
     def v(w: np.ndarray) -> np.ndarray:
         s = 1 / (1 + np.exp(-w[0] * w[1]))
@@ -201,7 +201,7 @@ def minimax_field(gamma: float) -> tuple[Callable, Callable]:
 
 
 def modified_field(v: np.ndarray, J: np.ndarray, *, learning_rate: float, update: str, first: int = 1) -> np.ndarray:
-    """The field that steps of size h follow, from v [2] and dv/dw [2, 2] at a point: v + h f (arXiv:2105.13922).
+    """The modified vector field v + h f of steps of size h, from v [2] and dv/dw [2, 2] (arXiv:2105.13922).
 
     Args:
       first: under alternating steps, the player that moves first (1 = psi, D's).
@@ -213,7 +213,7 @@ def modified_field(v: np.ndarray, J: np.ndarray, *, learning_rate: float, update
 
 
 def flowed(w: np.ndarray, *, learning_rate: float, gamma: float, flow: str) -> np.ndarray:
-    """Where the flow ('plain', 'simultaneous', 'alternating') is after time h from w: [2] float64."""
+    """The flow ('plain', 'simultaneous', 'alternating') from w after time h: [2] float64."""
     v, J = minimax_field(gamma)
 
     def f(_, w: np.ndarray) -> np.ndarray:
@@ -225,7 +225,7 @@ def flowed(w: np.ndarray, *, learning_rate: float, gamma: float, flow: str) -> n
 
 
 def drift(*, gamma: float, points: int) -> dict[str, dict[str, dict[str, Any]]]:
-    """{update: {flow: errors over STEPS and their order}} of one real step from random points."""
+    """{update: {flow: errors over STEPS, and their order}} of a training step from random points."""
     starts = np.random.default_rng(0).uniform(-1.5, 1.5, (points, 2)).astype(np.float32)
     result: dict[str, dict[str, dict[str, Any]]] = {}
     for update in ("simultaneous", "alternating"):
@@ -273,7 +273,7 @@ NOTEBOOK = {  # as its output prints them
 
 
 def picture(rows: list[dict[str, Any]], drifts: dict[str, dict[str, dict[str, Any]]]) -> bytes:
-    """Trajectories on the bilinear game, the distance over steps, and the error of one step against the flows."""
+    """Plots trajectories and distances on the bilinear game, and the error of one step against the flows."""
     figure = new_figure(13, 4.4)
     plane, distance, error = figure.subplots(1, 3)
     # Where the game turns, the symplectic term is the consensus term.

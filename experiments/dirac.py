@@ -189,11 +189,11 @@ def consensus_increments(theta: float, psi: float, *, weight: float, half: float
     )
 
 
-# --- Measured ---------------------------------------------------------------------------------------------------------
+# --- Measurements -----------------------------------------------------------------------------------------------------
 
 
 def updates_of(method: Method) -> tuple[str, ...]:
-    """Those of UPDATES that it can be trained by: the package has no adjusted extragradient steps."""
+    """The UPDATES that the method supports: the package has no corrected extragradient steps."""
     return UPDATES[:2] if method.adjustment else UPDATES
 
 
@@ -208,7 +208,7 @@ def game(method: Method, update: str, d_steps: int = 1) -> Game:
 
 
 def hparams_at(mine: Game, learning_rate: jax.Array | float, weight: jax.Array | float) -> HParams:
-    """The traced numbers with this learning rate of both players, and this weight of all terms that are on."""
+    """The hyperparameters with this learning rate for both players and this weight for all active terms."""
     on = [f"objective.penalties.{name}" for name in PENALTIES if mine.hparams[f"objective.penalties.{name}"] > 0]
     rates = {f"optimizer.{player}.learning_rate": learning_rate for player in dynamics.PLAYERS}
     return mine.hparams | rates | dict.fromkeys([*on, "noise", "objective.adjustment"], weight)
@@ -217,7 +217,7 @@ def hparams_at(mine: Game, learning_rate: jax.Array | float, weight: jax.Array |
 def measure(
     method: Method, update: str, *, learning_rates: Sequence[float], weights: Sequence[float], d_steps: int, steps: int
 ) -> dict[str, np.ndarray]:
-    """The step of one method at several settings: each a compiled program's argument.
+    """Measures the step of one method at several settings, which are arguments of one compiled program.
 
     Returns:
       spectral_radius [n] and rate [n] of a smooth method; of another `distance` [n, 250], steps 251 to 500 from (1, 1).
@@ -241,7 +241,7 @@ def measure(
 
 
 def settings(method: Method, *, learning_rate: float, weight: float | None, cases: int, seed: int):
-    """The setting asked for and `cases` random ones: learning rates [n], weights [n]."""
+    """The requested setting and `cases` random ones: learning rates [n], weights [n]."""
     draw = np.random.default_rng(seed)
     rates = [learning_rate, *draw.uniform(0.05, 0.5, cases)]
     given = method.weight if weight is None or not method.weight else weight
@@ -249,7 +249,7 @@ def settings(method: Method, *, learning_rate: float, weight: float | None, case
 
 
 def report(name: str, update: str, *, learning_rate: float, weight: float | None, d_steps: int, cases: int, steps: int):
-    """The numbers of one method and update, for the table and result.json."""
+    """The results of one method and update, for the table and result.json."""
     method = METHODS[name]
     seed = list(METHODS).index(name) * 10 + UPDATES.index(update)
     rates, weights = settings(method, learning_rate=learning_rate, weight=weight, cases=cases, seed=seed)
@@ -280,7 +280,7 @@ def report(name: str, update: str, *, learning_rate: float, weight: float | None
 
 
 def cycle_radius(learning_rates: Sequence[float], steps: int) -> np.ndarray:
-    """Where simultaneous NS-GAN ends from (1, 1): the root mean square distance over the last 500 steps, [n]."""
+    """The final radius of simultaneous NS-GAN from (1, 1): RMS distance over the last 500 steps, [n]."""
     mine = game(METHODS["non_saturating"], "simultaneous")
 
     def one(learning_rate: jax.Array) -> jax.Array:
@@ -293,7 +293,7 @@ def cycle_radius(learning_rates: Sequence[float], steps: int) -> np.ndarray:
 
 
 def five_d_steps(steps: int, weight: float = 1.0, learning_rate: float = 0.2) -> dict[str, float]:
-    """How far consensus optimization with 5 steps of D is from (0, 0) after `steps` steps from (1, 1).
+    """The distance of consensus optimization with 5 steps of D from (0, 0), after `steps` steps from (1, 1).
 
     `step`: by the package; `exact` and `released`: by the gradient written out, and with the released code's 1/2.
     """
@@ -330,7 +330,7 @@ def locus(gammas: np.ndarray, learning_rate: float = 0.2) -> np.ndarray:
 
 
 def paths(name: str, weight: float | None) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
-    """Trajectories at h = .2 from (1, 1) by update, and the field: points [n, 2] and one simultaneous step [n, 2]."""
+    """Trajectories per update at h = .2 from (1, 1), and the vector field: points [n, 2] and steps [n, 2]."""
     method = METHODS[name]
     weight = method.weight if weight is None else weight
     points = np.stack(np.meshgrid(*[np.linspace(-2, 2, GRID, dtype=np.float32)] * 2), axis=-1).reshape(-1, 2)
@@ -374,7 +374,7 @@ def nine_panels() -> bytes:
 
 
 def eigenvalue_picture(gammas: np.ndarray, eigenvalues: np.ndarray, cycles: dict[str, Any]) -> bytes:
-    """The locus of R1's eigenvalues over gamma, and the radius of NS-GAN's cycle over the learning rate."""
+    """Plots R1's eigenvalues over gamma, and the radius of NS-GAN's cycle over the learning rate."""
     figure = new_figure(10, 4.2)
     plane, cycle = figure.subplots(1, 2)
     fine = np.linspace(gammas[0], gammas[-1], 2001)
@@ -386,7 +386,7 @@ def eigenvalue_picture(gammas: np.ndarray, eigenvalues: np.ndarray, cycles: dict
     plane.plot([], [], color="black", label=r"$-\gamma/2 \pm \sqrt{\gamma^2/4 - f'(0)^2}$")
     plane.plot([], [], color=ORANGE, label="the same without the square (R3GAN, eq. 12)")
     figure.colorbar(shown, ax=plane, label=r"$\gamma$ of R1")
-    plane.set(xlabel="real part", ylabel="imaginary part", title="eigenvalues of the field, from the step")
+    plane.set(xlabel="real part", ylabel="imaginary part", title="eigenvalues of the vector field, from the step")
     plane.set_ylim(-0.95, 0.95)
     h = np.array(cycles["learning_rate"])
     cycle.plot(h, np.sqrt(2 * h), color="black", label=r"$\sqrt{2h}$")
@@ -407,8 +407,10 @@ def read_flags() -> argparse.Namespace:
     parser.add_argument("--method", nargs="+", help=f"of {', '.join(METHODS)}; default: all")
     parser.add_argument("--update", nargs="+", default=list(UPDATES), help=f"of {', '.join(UPDATES)}")
     parser.add_argument("--learning_rate", type=float, default=0.2)
-    parser.add_argument("--weight", type=float, help="of the penalty, or the noise's deviation; default: the method's")
-    parser.add_argument("--d_steps", type=int, default=1, help="of D in an alternating step")
+    parser.add_argument(
+        "--weight", type=float, help="of the penalty, or standard deviation of the noise; default: the method's"
+    )
+    parser.add_argument("--d_steps", type=int, default=1, help="steps of D per alternating step")
     flags = lab.parse(parser, method=(list(METHODS), list(CORE)))
     lab.check_choices("--method", flags.method, METHODS)
     lab.check_choices("--update", flags.update, UPDATES)
@@ -421,7 +423,7 @@ def read_flags() -> argparse.Namespace:
 
 
 def table(flags: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """Measures and prints, row by row: {method: {update: numbers}}."""
+    """Measures all methods and prints the table: {method: {update: results}}."""
     print(f"{'method':36}{'update':15}{'weight':>7}{'closed form':>13}{'radius':>11}{'rate':>11}{'error':>10}")
     rows: dict[str, dict[str, Any]] = {name: {} for name in flags.method}
     cases = [(name, update) for name in rows for update in flags.update if update in updates_of(METHODS[name])]

@@ -98,7 +98,7 @@ def settings() -> ConfigDict:
 
 
 class Moment(NamedTuple):
-    """When to record the game."""
+    """A time at which the game is recorded."""
 
     label: str  # '(a)', ... for a panel, else ''
     alone: int  # steps of D alone
@@ -106,7 +106,7 @@ class Moment(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """The pair of every seed at one moment."""
+    """G and D of every seed at one moment."""
 
     moment: Moment
     p_g: np.ndarray  # [seeds, len(X)]
@@ -162,7 +162,7 @@ def train(gan: Gan, *, hparams: HParams, state: GanState, data: jax.Array, n: ja
 
 
 def play(config: ConfigDict, seeds: int, moments: list[Moment]) -> tuple[list[Frame], np.ndarray]:
-    """Trains all seeds side by side; returns how they stand at the `moments`, and p_data at X."""
+    """Trains all seeds in parallel; returns the frames at the `moments`, and p_data at X."""
     gan, examples, p_data = game(config)
     hparams = traced(config) | {"seed": np.arange(seeds, dtype=np.uint32)}
     axes = {key: 0 if key == "seed" else None for key in hparams}
@@ -254,7 +254,7 @@ def picture(frames: list[Frame], seed: int, p_data: np.ndarray) -> bytes:
 
 
 def animation(frames: list[Frame], seed: int, p_data: np.ndarray) -> bytes:
-    """All frames, as a GIF that lingers on those of the four panels."""
+    """All frames as a GIF that pauses at the four panels."""
     pictures = []
     for frame in frames:
         figure = new_figure(5, 4)

@@ -1,4 +1,4 @@
-"""How steep G must be to draw two modes, and how steep trained ones are.
+"""How large a Lipschitz constant G needs to generate two modes, and how large it is in trained G.
 
     python -m experiments.lipschitz [--quick] [--out=runs/lipschitz] [--distance 1 1.5 2] [--scale 2 5 20]
                                     [--steps=3000] [--seeds=5]
@@ -95,7 +95,7 @@ def tails(x: np.ndarray, m: float, s: float = DEVIATION, w: float = 0.5) -> tupl
 
 
 def smallest_slope(m: float, s: float = DEVIATION, w: float = 0.5) -> float:
-    """The least Lipschitz constant of a G with p_g = p: max over x of phi(Phi^-1(F(x))) / p(x), phi = Phi'."""
+    """The smallest Lipschitz constant of a G with p_g = p: max over x of phi(Phi^-1(F(x))) / p(x), phi = Phi'."""
     x = np.linspace(-m - 8 * s, m + 8 * s, 200_001)
     below, above = tails(x, m, s, w)
     z = np.where(below < above, ndtri(below), -ndtri(above))
@@ -150,7 +150,7 @@ def game(method: str, *, spectral: bool, steps: int) -> tuple[Gan, HParams]:
 
 
 def two_modes(m: jax.Array) -> jax.Array:
-    """Draws of p with w = 1/2, the same but for m every time: [EXAMPLES, 1] float32."""
+    """Fixed samples of p with w = 1/2, the same up to m: [EXAMPLES, 1] float32."""
     key = jax.random.key(0, impl="threefry2x32")
     sign = jnp.where(jnp.arange(EXAMPLES) % 2 == 0, 1.0, -1.0)[:, None]
     return m * sign + DEVIATION * jax.random.normal(key, (EXAMPLES, 1))
@@ -193,7 +193,7 @@ def measured(x: np.ndarray, slope: np.ndarray, m: float) -> dict[str, float]:
 def population(
     name: str, *, scale: float | None, distances: list[float], seeds: int, steps: int
 ) -> list[dict[str, Any]]:
-    """What is measured of each run of a method, and G at SHOWN quantiles. scale: of z under spectral normalization."""
+    """The scores of each run of a method, and G at SHOWN quantiles. scale: of z with spectral normalization."""
     members = [(m, seed) for m in distances for seed in range(seeds)]
     x, slope = trained(
         name,
@@ -232,7 +232,7 @@ def table(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def picture(rows: list[dict[str, Any]], distances: list[float]) -> bytes:
-    """Slopes needed and reached, TV over the slope with its bound, and G of one seed."""
+    """Plots slopes needed and reached, TV over the slope with its bound, and G of one seed."""
     figure = new_figure(13.5, 4.6)
     slopes, variation, maps = figure.subplots(1, 3)
     methods = list(dict.fromkeys(row["method"] for row in rows))
@@ -256,9 +256,9 @@ def picture(rows: list[dict[str, Any]], distances: list[float]) -> bytes:
         z = ndtri((np.arange(QUANTILES) + 0.5) / QUANTILES)[:: QUANTILES // SHOWN]
         maps.plot(z, last["G"], color=colors[method], linewidth=1.2, label=method)
     x = np.linspace(-distances[-1] - 2, distances[-1] + 2, 2001)
-    maps.plot(ndtri(tails(x, distances[-1])[0]), x, ":", color="black", label="the map that needs least")
-    slopes.set(xlabel="m (modes at $\\pm$ m, deviation .5)", title="largest slope of G")
-    variation.set(xlabel="largest slope of G", ylabel="TV($p_g, p$)", title="runs and what their slope allows",
+    maps.plot(ndtri(tails(x, distances[-1])[0]), x, ":", color="black", label="map with the smallest slope")
+    slopes.set(xlabel="m (modes at $\\pm$ m, std .5)", title="largest slope of G")
+    variation.set(xlabel="largest slope of G", ylabel="TV($p_g, p$)", title="runs, and the bound for their slope",
                   ylim=(1e-3, 1))  # fmt: skip
     maps.set(xlabel="z", ylabel="G(z)", xlim=(-3, 3), title=f"G, m = {distances[-1]:g}, seed 0")
     variation.legend(frameon=False, fontsize=8)

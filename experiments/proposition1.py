@@ -1,4 +1,4 @@
-"""Proposition 1: for a fixed G, the best discriminator is D*(x) = p_data(x) / (p_data(x) + p_g(x)).
+"""Proposition 1: for a fixed G, the optimal discriminator is D*(x) = p_data(x) / (p_data(x) + p_g(x)).
 
     python -m experiments.proposition1 [--out=runs/proposition1]
 
@@ -48,7 +48,7 @@ SHIFT, SCALE = 0.5, 1.5  # G(z) = SHIFT + SCALE z
 
 
 def settings(steps: int) -> ConfigDict:
-    """A game whose D learns a 1-D density ratio in `steps` steps; over them the learning rate falls fiftyfold."""
+    """A game whose D learns a 1-D density ratio in `steps` steps, while the learning rate falls fiftyfold."""
     sgd = {"name": "sgd", "learning_rate": 0.15, "momentum": 0.9}
     sgd |= {"schedule.name": "exponential", "schedule.decay": 50 ** (1 / steps)}
     return update(
@@ -67,7 +67,7 @@ def settings(steps: int) -> ConfigDict:
 
 
 def affine(gan: Gan) -> Gan:
-    """The game with G(z) = shift + scale z, for one-dimensional x; of a normal z, p_g = N(shift, scale^2)."""
+    """The game with G(z) = shift + scale z, so that p_g = N(shift, scale^2) for normal z."""
 
     def G(theta_g, stats, z, y=None, **_):
         return theta_g["shift"] + theta_g["scale"] * z, stats
@@ -76,13 +76,13 @@ def affine(gan: Gan) -> Gan:
 
 
 def fixed(shift: ArrayLike, scale: ArrayLike) -> Player:
-    """An affine G that nothing will change. shift, scale: scalars."""
+    """A fixed affine G. shift, scale: scalars."""
     theta_g = {"shift": jnp.asarray(shift, jnp.float32), "scale": jnp.asarray(scale, jnp.float32)}
     return Player(theta_g, {}, optax.EmptyState())
 
 
 def normal(shift: ArrayLike, scale: ArrayLike) -> Mixture:
-    """p_g of `affine`, a mixture of one. shift, scale: scalars."""
+    """p_g of `affine` as a mixture of one component. shift, scale: scalars."""
     shift, scale = jnp.asarray(shift, jnp.float32), jnp.asarray(scale, jnp.float32)
     return Mixture(jnp.ones(1), shift.reshape(1, 1), scale.reshape(1))
 
@@ -90,7 +90,7 @@ def normal(shift: ArrayLike, scale: ArrayLike) -> Mixture:
 def train_discriminator(
     *, gan: Gan, hparams: HParams, G: Player, D: Player, data: jax.Array, start: jax.Array, steps: jax.Array
 ) -> Player:
-    """D after `steps` ascents of V(D, G) with G held fixed: the inner loop of Algorithm 1.
+    """D after `steps` ascent steps on V(D, G) with G held fixed: the inner loop of Algorithm 1.
 
     Args:
       data: [n, *shape], the training set.
@@ -146,7 +146,7 @@ def error(D: np.ndarray, *, p_data: np.ndarray, p_g: np.ndarray, dx: np.ndarray)
 
 
 def picture(*, x: np.ndarray, p_data: np.ndarray, p_g: np.ndarray, D: np.ndarray) -> bytes:
-    """The densities, and below them the trained D on top of D*."""
+    """Plots the densities and, below them, the trained D over D*."""
     figure = new_figure(6.4, 5)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(1, 1.4))
     above.plot(x, p_data, color="black", linestyle=":", linewidth=1.8, label=r"$p_\mathrm{data}$")
