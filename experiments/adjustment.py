@@ -228,8 +228,7 @@ def picture(runs: dict[str, dict[str, np.ndarray]], steps: int) -> bytes:
                     there, PUBLISHED[method][0], "o", color=color, label=f"{method}, published (x 10,000 / steps)"
                 )
         axis.set(xlabel="steps", title=title)
-        axis.grid(alpha=0.3)
-        axis.spines[["top", "right"]].set_visible(False)
+        lab.tidy(axis)
     axes[0].axhline(2 * math.log(2), color="black", linestyle=":", linewidth=1)
     axes[2].set_ylim(0, math.log(len(MODES)))
     above.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False, fontsize=9)

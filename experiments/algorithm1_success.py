@@ -40,7 +40,6 @@ from experiments import lab, sweeps
 from experiments.ablations import small_digits
 from jaxgan.config import update
 from jaxgan.errors import UserError
-from jaxgan.files import write_atomically
 from jaxgan.run import plots
 from jaxgan.sweep.settings import Setting
 from jaxgan.sweep.statistics import mean_interval, paired_rates, rate_interval
@@ -184,9 +183,7 @@ def main() -> None:
     found = sweeps.train(out / "sweep", __doc__, config, settings(names, flags.quick), range(seeds))
     rows = summary(out / "sweep", found, EPOCH)
     print(f"\n{table(rows)}\nafter {epochs:g} epochs; p: exact McNemar test against Algorithm 1, by seed")
-    lab.write_result(out, {"epochs": epochs, "lost": LOST, "settings": rows})
-    write_atomically(out / "algorithm1_success.png", picture(rows))
-    print(out / "algorithm1_success.png")
+    lab.finish(out, {"epochs": epochs, "lost": LOST, "settings": rows}, {"algorithm1_success": picture(rows)})
 
 
 if __name__ == "__main__":

@@ -30,7 +30,6 @@ to 1e-5. 47 s of CPU time, two cores of an AMD EPYC (17 minutes there, busy with
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -42,7 +41,6 @@ from scipy.integrate import solve_ivp
 from experiments import dynamics, lab
 from experiments.dynamics import Game, sgd
 from jaxgan.errors import UserError
-from jaxgan.files import write_atomically
 from jaxgan.run.plots import BLUE, GREEN, LINES, ORANGE, figure_png, new_figure
 
 LIMIT = 1e-6
@@ -296,9 +294,7 @@ def picture(rows: list[dict[str, Any]], drifts: dict[str, dict[str, dict[str, An
     error.set_xticks(STEPS, [str(h) for h in STEPS])
     error.minorticks_off()
     error.legend(frameon=False, fontsize=8, loc="upper left")
-    for axis in (plane, distance, error):
-        axis.grid(alpha=0.3)
-        axis.spines[["top", "right"]].set_visible(False)
+    lab.tidy(plane, distance, error)
     figure.legend(*plane.get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False, fontsize=9)
     return figure_png(figure)
 
@@ -325,16 +321,14 @@ def main() -> None:
         print(f"{name:26}{value:9.5f}   notebook {NOTEBOOK[name]:9.5f}")
     seconds = time.perf_counter() - started
     result = {"radii": rows, "drift": drifts, "notebook": notebook, "seconds": seconds}
-    lab.write_result(flags.out, result)
-    write_atomically(flags.out / "bilinear.png", picture(rows, drifts))
-    print(f"{seconds:.0f} s; {flags.out}")
-    worst = max(row["error"] for row in rows)
-    if worst >= LIMIT:
-        sys.exit(f"The radii are not reproduced: off by {worst:.1e}, not below {LIMIT}.")
+    verdicts = {f"spectral radii are within {LIMIT} of the closed forms": lab.in_every_run(
+        row["error"] < LIMIT for row in rows)}  # fmt: skip
     for update, flows in drifts.items():
-        for flow, found in flows.items():
-            if abs(found["order"] - (3 if flow == update else 2)) > ORDER:
-                sys.exit(f"The drift is not reproduced: {update} steps against the {flow} flow: {found['order']:.2f}.")
+        orders = [abs(found["order"] - (3 if flow == update else 2)) <= ORDER for flow, found in flows.items()]
+        claim = f"the error of {update} steps is O(h^3) for their own flow, O(h^2) for others"
+        verdicts[claim] = lab.in_every_run(orders)
+    lab.finish(flags.out, result, {"bilinear": picture(rows, drifts)}, verdicts)
+    lab.require(verdicts)
 
 
 if __name__ == "__main__":

@@ -386,9 +386,7 @@ def picture(runs: Runs) -> bytes:
     bars.set_xticks(range(len(runs)), [f"{d}, {n}" for d, n in runs])
     bars.set(xlabel="d, N", title="estimated W1 / true W1, per seed")
     bars.legend(frameon=False, fontsize=8, ncols=2)
-    for axis in (curves, bars):
-        axis.grid(alpha=0.3)
-        axis.spines[["top", "right"]].set_visible(False)
+    lab.tidy(curves, bars)
     return figure_png(figure)
 
 

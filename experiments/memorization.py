@@ -272,12 +272,11 @@ def main() -> None:
     fresh, test = rows_of(images.validation), rows_of(images.test[:count])
     real = {n: references(rows_of(images.train[:n]), fresh, test, count=count, draws=draws) for n in sizes}
     print("\n" + "\n".join(table(found, real, looks)))
-    lab.write_result(out, {"sizes": sizes, "looks": looks, "seeds": seeds, "samples": count, "scores": found,
-                           "real": real, "notices": {n: notices(rows) for n, rows in real.items()}})  # fmt: skip
+    result = {"sizes": sizes, "looks": looks, "seeds": seeds, "samples": count, "scores": found, "real": real,
+              "notices": {n: notices(rows) for n, rows in real.items()}}  # fmt: skip
     members = {setting.setting["data.limit"]: setting.names[0] for setting in read_settings(out / "sweep").settings}
     shown = pairs(out / "sweep", members, images)
-    write_atomically(out / "memorization.png", picture(found, real, looks, shown))
-    print(out / "memorization.png")
+    lab.finish(out, result, {"memorization": picture(found, real, looks, shown)})
 
 
 if __name__ == "__main__":

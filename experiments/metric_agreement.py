@@ -574,16 +574,13 @@ def main() -> None:
     damage, training = responses(store.found, damages, n["draws"]), agreement(store.found, looks, n["seeds"])
     print("\n" + "\n".join(damage_table(damage, damages)) + "\n\n" + "\n".join(agreement_table(training)) + "\n")
     held = verdicts(damage)
-    lab.print_verdicts(held)
-    lab.write_result(out, n | {
+    result = n | {
         "looks": looks,
         "strengths": damages,
         "damage": {name: {score: one._asdict() for score, one in some.items()} for name, some in damage.items()},
         "training": {f"{a}, {b}": mean._asdict() for (a, b), mean in training.items()},
-        "holds": held,
-    })  # fmt: skip
-    write_atomically(out / "metric_agreement.png", picture(damage, damages, training, n["steps"]))
-    print(out / "metric_agreement.png")
+    }
+    lab.finish(out, result, {"metric_agreement": picture(damage, damages, training, n["steps"])}, held)
 
 
 if __name__ == "__main__":

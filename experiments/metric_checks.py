@@ -519,8 +519,7 @@ def picture(found: dict[str, dict[str, Curve]], table: list[tuple[str, str, str,
         panel.set(xscale="log" if log else "linear", ylim=(-0.05, max(1.15, min(2.0, 1.05 * curve.mean.max()))))
         panel.set_title(f"{CHECKS[name].words}\n{group}", fontsize=8)
         panel.tick_params(labelsize=7)
-        panel.grid(alpha=0.3)
-        panel.spines[["top", "right"]].set_visible(False)
+        lab.tidy(panel)
     for panel in panels[len(found) :]:
         panel.axis("off")
     for metric, color in zip(METRICS, LINES, strict=False):

@@ -441,9 +441,7 @@ def picture(cells: Sequence[Cell], found: Sequence[dict[str, Any]], losses: list
     axes["rates"].plot([row["modes"][0] / 8 for row in losses], place, "|", color=GREEN, markersize=9)
     axes["rates"].set_yticks(place, [row["loss"] for row in losses], fontsize=7)
     axes["rates"].set(xlim=(-0.03, 1.03), xlabel="fraction with 8 of 8 (bar: modes / 8)")
-    for axis in (axes["ring"], axes["grid"], axes["rates"]):
-        axis.grid(alpha=0.3)
-        axis.spines[["top", "right"]].set_visible(False)
+    lab.tidy(axes["ring"], axes["grid"], axes["rates"])
     return figure_png(figure)
 
 
