@@ -14,7 +14,6 @@ from typing import Annotated
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 
 from jaxgan.errors import UserError
 from jaxgan.fields import TRACED, Choice, Traced, at_least
@@ -76,7 +75,7 @@ class Cosine:
 SHAPES = ("constant", "linear", "cosine", "exponential")
 
 
-def interpolate(shape: str, start: ArrayLike, final: ArrayLike, *, progress: jax.Array) -> jax.Array:
+def interpolate(shape: str, start: jax.Array | float, final: jax.Array | float, *, progress: jax.Array) -> jax.Array:
     """Interpolates from `start` to `final` as `progress` goes from 0 to 1; constant outside.
 
     Args:
@@ -100,8 +99,8 @@ def check_interpolation(what: str, shape: str, *ends: float) -> None:
     if shape not in SHAPES:
         raise UserError(f"{what}.shape must be one of {', '.join(SHAPES)}, not {shape!r}.")
     if not all(end >= 0 for end in ends) or (shape == "exponential" and not all(end > 0 for end in ends)):
-        least = "above 0 where the shape is exponential" if min(ends) == 0 else "0 or more"
-        raise UserError(f"{what} goes from {ends[0]} to {ends[1]}, which must be {least}.")
+        bound = "above 0 if the shape is exponential" if min(ends) == 0 else "0 or more"
+        raise UserError(f"{what} goes from {ends[0]} to {ends[1]}, which must be {bound}.")
 
 
 SCHEDULES = {"constant": Constant, "exponential": Exponential, "linear": Linear, "cosine": Cosine}
@@ -109,6 +108,6 @@ SCHEDULES = {"constant": Constant, "exponential": Exponential, "linear": Linear,
 
 @dataclass(frozen=True)
 class ScheduleSection:
-    """The course of a number over the updates of a player."""
+    """A schedule over the updates of a player."""
 
     name: Annotated[str, Choice(SCHEDULES)] = "constant"  # of jaxgan/schedules.py

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1] / "jaxgan"
 # Floors from the ground up: what stands on one imports only from floors below its own, or from its own room.
 # A room is a folder, or a file on the front shelf.
 FLOORS = [
-    {"output"},
+    {"output", "arrays"},
     {"errors"},
     {"fields"},
     {"files", "flags", "schedules", "numerics"},

@@ -9,7 +9,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from ml_collections import ConfigDict
 
 from jaxgan.conditions import Condition
@@ -17,7 +16,7 @@ from jaxgan.data import Dataset
 from jaxgan.game.batches import TrainingSet, stored_condition, stored_examples
 from jaxgan.game.gan import Gan
 from jaxgan.game.hparams import HParams
-from jaxgan.game.sampling import sample, standing_statistics
+from jaxgan.game.sampling import sample, sampling_params
 from jaxgan.game.state import GanState, stream
 from jaxgan.metrics import METRICS
 from jaxgan.spread import round_robin
@@ -45,10 +44,10 @@ def sample_stream(
     size = min(SAMPLE_BATCH, n)
     starts = jnp.arange(0, n, size, dtype=jnp.uint32)
     offsets = jnp.arange(size, dtype=jnp.uint32)
-    given = jax.tree.map(lambda leaf: _padded(jnp.asarray(leaf), len(starts) * size), condition)
+    padded = jax.tree.map(lambda leaf: _padded(jnp.asarray(leaf), len(starts) * size), condition)
 
     def sample_batch(start: jax.Array) -> jax.Array:
-        part = jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, size), given)
+        part = jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, size), padded)
         return sample(gan, hparams, params, stats, key=key, numbers=start + offsets, condition=part)
 
     batches = jax.lax.map(sample_batch, starts)
@@ -58,12 +57,6 @@ def sample_stream(
 def _padded(leaf: Any, n: int) -> Any:
     """A leaf [m, ...] with zeros appended: [n, ...]."""
     return (jnp if isinstance(leaf, jax.Array) else np).pad(leaf, [(0, n - len(leaf))] + [(0, 0)] * (leaf.ndim - 1))
-
-
-def sampling_params(gan: Gan, hparams: HParams, state: GanState, *, ema: int | None) -> tuple[optax.Params, Any]:
-    """G's parameters for sampling (an average of theta_g, or theta_g), and their standing statistics."""
-    params = state.averages[ema] if ema is not None and state.averages else state.generator.params
-    return params, standing_statistics(gan, hparams, params, state.generator.stats)
 
 
 def make_sampler(gan: Gan) -> Callable[..., np.ndarray]:
@@ -91,8 +84,8 @@ def make_sampler(gan: Gan) -> Callable[..., np.ndarray]:
     ) -> np.ndarray:
         size = min(SAMPLE_BATCH, n)
         starts = np.arange(0, n, size, dtype=np.uint32)
-        given = jax.tree.map(lambda leaf: _padded(np.asarray(leaf), len(starts) * size), condition)
-        parts = [jax.tree.map(lambda leaf, i=i: leaf[i : i + size], given) for i in starts]
+        padded = jax.tree.map(lambda leaf: _padded(np.asarray(leaf), len(starts) * size), condition)
+        parts = [jax.tree.map(lambda leaf, i=i: leaf[i : i + size], padded) for i in starts]
         shared = hparams, key, *prepare(hparams, state, ema=ema)
         batches = round_robin(partial(sample_batch, size=size), shared, list(zip(starts, parts, strict=True)))
         return np.concatenate(list(batches))[:n]
@@ -103,7 +96,8 @@ def make_sampler(gan: Gan) -> Callable[..., np.ndarray]:
 def evaluation_condition(config: ConfigDict, gan: Gan, hparams: HParams, dataset: Dataset) -> Condition | None:
     """The conditions of the samples that are evaluated, or None if none are needed.
 
-    Classes are those of `evaluation_labels`; other conditions are those of the validation examples, again and again.
+    Classes are those of `evaluation_labels`; other conditions are those of the validation examples, repeated if
+    there are too few.
     """
     if gan.num_classes or not gan.conditional:
         y = evaluation_labels(config, dataset)

@@ -23,9 +23,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
-from jax.typing import ArrayLike
 
 from jaxgan import errors
+from jaxgan.arrays import AnyArray
 from jaxgan.data import Dataset
 from jaxgan.errors import UserError
 from jaxgan.features import inception_weights
@@ -208,7 +208,8 @@ class InceptionV3(nn.Module):
 
 def activations(variables: Mapping, images: jax.Array) -> tuple[jax.Array, jax.Array]:
     """pool3 [n, 2048] and logits [n, 1008] of images [n, H, W, 3] uint8; for jit, vmap or pmap."""
-    return InceptionV3().apply(variables, (tensorflow1_bilinear(images, (SIDE, SIDE)) - 128) / 128)
+    x = (tensorflow1_bilinear(images, (SIDE, SIDE)) - 128) / 128
+    return InceptionV3().apply(variables, x)  # type: ignore[return-value]  # `apply` may return variables too
 
 
 _activations = jax.jit(activations)
@@ -264,7 +265,7 @@ class Inception:
     variables: Mapping
     weights_sha256: str  # of the released file
 
-    def __call__(self, images: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(self, images: AnyArray) -> tuple[np.ndarray, np.ndarray]:
         """Features for FID, KID, precision and recall, and logits.
 
         Args:
@@ -285,11 +286,11 @@ class Inception:
         pool3, logits = (np.concatenate(parts)[: len(images)] for parts in zip(*outputs, strict=True))
         return pool3, logits
 
-    def features(self, images: ArrayLike) -> np.ndarray:
+    def features(self, images: AnyArray) -> np.ndarray:
         """pool3 alone: [n, 2048] float32."""
         return self(images)[0]
 
-    def logits_unbiased(self, pool3: ArrayLike) -> np.ndarray:
+    def logits_unbiased(self, pool3: AnyArray) -> np.ndarray:
         """Logits without the bias, as in the original Inception Score: [n, 2048] -> [n, 1008] float32.
 
         torch-fidelity's "logits_unbiased". Being a function of the features, they need no cache of their own.
@@ -307,7 +308,7 @@ def load(path: str | Path) -> Inception:
     return Inception(jax.tree.map(jnp.asarray, unflatten_dict(arrays, sep="/")), sha256)
 
 
-def _rgb(images: ArrayLike) -> np.ndarray:
+def _rgb(images: AnyArray) -> np.ndarray:
     images = np.asarray(images)
     if images.dtype != np.uint8:
         span = f" from {images.min():.4g} to {images.max():.4g}" if images.size and images.dtype.kind in "fiu" else ""
@@ -367,13 +368,12 @@ def convert(weights: Path, out: Path) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
+    parser = errors.ArgumentParser(
         "python -m jaxgan.features.inception",
         description=__doc__,
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.error = errors.usage_error
     parser.add_argument("--weights", type=Path, required=True, help="the released .pth, .pb or .tgz")
     parser.add_argument("--out", type=Path, required=True, help="the .npz to write")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")

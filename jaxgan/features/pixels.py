@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from jax.typing import ArrayLike
 
+from jaxgan.arrays import AnyArray
 from jaxgan.errors import UserError
 from jaxgan.features.protocol import FeatureSpace, SpaceType
 
 
-def features(images: ArrayLike) -> np.ndarray:
+def features(images: AnyArray) -> np.ndarray:
     """[n, ...] numbers -> [n, d] float32, flattened.
 
     Raises:

@@ -196,7 +196,7 @@ def _view(tensor: Tensor, storage: np.ndarray) -> np.ndarray:
 def _interpret(stream: Bounded) -> Any:
     """Interprets the next pickle in the stream: numbers, strings, containers and `Tensor`s."""
     stack: list[Any] = []
-    memo: dict[int, Any] = {}
+    memo: dict[Any, Any] = {}
     cost = 0
     for opcode, argument, _ in pickletools.genops(stream):
         cost += 1

@@ -45,8 +45,9 @@ def check_output(output: str, data: DataSpec | None) -> None:
     """Raises UserError if the range of G's output activation is not that of the data."""
     if output not in OUTPUTS:
         raise UserError(f"generator.output must be one of {', '.join(OUTPUTS)}, not {output!r}.")
-    if data is not None and OUTPUTS[output] is not None and data.bounds != OUTPUTS[output]:
-        low, high = OUTPUTS[output]
+    bounds = OUTPUTS[output]
+    if data is not None and bounds is not None and data.bounds != bounds:
+        low, high = bounds
         have = "are not bounded" if data.bounds is None else f"are in [{data.bounds[0]:g}, {data.bounds[1]:g}]"
         fitting = [name for name, bounds in OUTPUTS.items() if bounds == data.bounds]
         raise UserError(

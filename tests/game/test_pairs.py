@@ -3,6 +3,7 @@
 import itertools
 from functools import partial
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,6 +18,7 @@ from jaxgan.game.build import build, build_for
 from jaxgan.game.state import all_finite
 from jaxgan.networks import DISCRIMINATORS
 from jaxgan.networks.layers import DataSpec, output_bias
+from jaxgan.networks.norms import BatchNorm
 from jaxgan.objectives.losses import LOSSES
 from jaxgan.objectives.penalties import PENALTIES
 from tests.helpers import zoo_games as zoo
@@ -87,6 +89,10 @@ def test_every_loss_goes_with_every_penalty_and_family(pair):
         ({"augment.name": "ada", "discriminator.packing": 2}, "makes them fewer"),
         ({"discriminator.packing": 2, "objective.penalties.r1": 1.0}, "takes no classes and no penalties"),
         ({"discriminator.packing": 2, "conditional": "label"}, "takes no classes"),
+        (
+            {"discriminator.name": "dcgan", "discriminator.minibatch_deviation": -1},
+            "discriminator.minibatch_deviation must be 0 or more",
+        ),
         ({"discriminator.packing": 3}, "does not divide train.batch_size=64"),
         ({"train.update": "simultaneous", "train.d_steps": 2}, "must be 1, not 2"),
         ({"train.update": "simultaneous", "train.g_batch_size": 32}, "set train.g_batch_size=0"),
@@ -113,7 +119,6 @@ BATCH_NORM = {"generator.output": "linear", "discriminator.name": "dcgan"}
     [
         (BATCH_NORM | {"objective.penalties.r1": 1.0}, "couples its examples by batch"),
         (BATCH_NORM | {"discriminator.widths": ()}, "widths needs one number or more"),
-        (BATCH_NORM | {"discriminator.minibatch_deviation": -1}, "must be 0 or more"),
         (BATCH_NORM | {"train.batch_size": 1}, "statistics over a minibatch, which is 1 at train.batch_size=1"),
         (BATCH_NORM | {"train.batch_size": 4, "discriminator.packing": 4}, "which is 1 at train.batch_size=4"),
         ({"generator.name": "dcgan", "generator.output": "sigmoid", "train.g_batch_size": 1}, "generator.name=dcgan"),
@@ -127,6 +132,25 @@ BATCH_NORM = {"generator.output": "linear", "discriminator.name": "dcgan"}
 def test_networks_that_are_refused(changes, words):
     with pytest.raises(UserError, match=words):
         build(update(default(), changes), GREY, 100)
+
+
+class Standardized(nn.Module):
+    """A D with batch normalization that no field speaks of."""
+
+    data: DataSpec | None = None
+
+    @nn.compact
+    def __call__(self, x, y=None, keys=None, *, axis_name=None):
+        return nn.Dense(1)(BatchNorm()(nn.Dense(3)(x.reshape(len(x), -1)), axis_name=axis_name))[:, 0]
+
+
+def test_batch_statistics_are_found_whatever_the_field_is_called(monkeypatch):
+    monkeypatch.setitem(DISCRIMINATORS, "standardized", Standardized)
+    changes = {"generator.output": "linear", "discriminator.name": "standardized"}
+    build(update(default(), changes), GREY, 100)
+    for more, words in (({"objective.penalties.r1": 1.0}, "batch normalization"), ({"train.accumulate": 2}, "coupled")):
+        with pytest.raises(UserError, match=f"{words}.*discriminator.name=standardized|=standardized.*{words}"):
+            build(update(default(), changes | more), GREY, 100)
 
 
 @pytest.mark.parametrize("name", ["dcgan", "sndcgan", "resnet", "r3gan", "maxout_conv"])

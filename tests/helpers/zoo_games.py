@@ -20,6 +20,7 @@ import numpy as np
 from jaxgan import parallel
 from jaxgan.algorithm1 import UPDATES, accumulate_steps, zero_metrics
 from jaxgan.augment import AUGMENTS
+from jaxgan.augment.ada import SETS
 from jaxgan.config import default, update, validate
 from jaxgan.config.hparams import static, traced
 from jaxgan.game.batches import TrainingSet
@@ -150,6 +151,7 @@ def covering_games() -> list[Game]:
     for i in range(max(map(len, (pairs, OPTIMIZERS, SCHEDULES, AUGMENTS)))):
         turn = lambda table, i=i: list(table)[i % len(table)]  # noqa: E731
         changes = family(*turn(pairs)) | {"augment.name": turn(AUGMENTS)}
+        changes |= {"augment.sets": SETS} if turn(AUGMENTS) == "ada_schedule" else {}
         for player in ("generator", "discriminator"):
             path = f"optimizer.{player}"
             changes |= {f"{path}.name": turn(OPTIMIZERS), f"{path}.schedule.name": turn(SCHEDULES)}
@@ -172,13 +174,18 @@ def covering_games() -> list[Game]:
 
 
 def outside_the_tables(schedule: str) -> list[Game]:
-    """What belongs to no table: every term of the losses at once, with what counts updates; and packs of examples."""
+    """Every term of the losses at once, with what counts updates; packs of examples; conditions that are images."""
     off = [key for key, on in static(default()).items() if on is False and key.startswith("objective.")]
     terms = {key: 0.5 for key in off if not key.startswith(WEIGHTS)} | {"objective.lecam.start": 0.0}
     counting = {"train.d_steps": 2, "train.lookahead": 2, "objective.penalties.r1": 0.5, "objective.penalty_every": 2}
     counting |= {"objective.penalty_schedule.name": schedule, "optimizer.discriminator.b2_schedule.name": "cosine"}
     packs = {"conditional": "none", "discriminator.packing": 2}
-    return [game("terms", family("mlp", "mlp") | terms | counting), game("packs", family("mlp", "dcgan") | SGD | packs)]
+    others = [
+        game("terms", family("mlp", "mlp") | terms | counting),
+        game("packs", family("mlp", "dcgan") | SGD | packs),
+    ]
+    others.append(game("masks", family("mlp", "mlp") | SGD | {"conditional": "mixed_mask"}))
+    return [*others, game("low resolution", family("mlp", "dcgan") | SGD | {"conditional": "low_resolution"})]
 
 
 def player(one: Game):
