@@ -413,6 +413,7 @@ def _stack(name: str, base: Dataset) -> Dataset:
         classes=classes,
         class_names=(),
         stack=stacked.STACK,
+        train_condition=None,  # of a stack there is none
     )
 
 
