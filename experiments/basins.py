@@ -47,6 +47,7 @@ import optax
 
 from experiments import lab
 from jaxgan.algorithm1 import accumulate_steps, zero_metrics
+from jaxgan.conditions import UNCONDITIONAL
 from jaxgan.config import default, update
 from jaxgan.errors import UserError
 from jaxgan.files import write_atomically
@@ -216,7 +217,8 @@ def trained_values(p: np.ndarray, q: np.ndarray, *, count: int, steps: int) -> t
         start = gan.init(hparams)
         keys = sample_noise(gan, hparams, run_stream(hparams, "train"), local_indices(gan.batch_size, None))
         noise, G = keys._replace(z=fake), Player({}, {}, optax.EmptyState())
-        step = lambda D, i: discriminator_step(Frame(gan, hparams), G, D, Batch(real, None, noise, jnp.uint32(i)))  # noqa: E731
+        batch = Batch(real, UNCONDITIONAL, noise)
+        step = lambda D, i: discriminator_step(Frame(gan, hparams), G, D, batch._replace(count=jnp.uint32(i)))  # noqa: E731
         D = jax.lax.fori_loop(0, steps, lambda i, D: step(D, i)[0], start.discriminator)
         return math.log(2) - step(D, steps)[1]["d_loss"], D.params["psi"]
 

@@ -68,6 +68,7 @@ import numpy as np
 import optax
 
 from experiments import lab
+from jaxgan.conditions import UNCONDITIONAL
 from jaxgan.config import default, update
 from jaxgan.errors import UserError
 from jaxgan.files import write_atomically
@@ -267,7 +268,7 @@ def train(method: str, pair: tuple[int, int], *, steps: int, batch_size: int, se
             fresh = sample_noise(gan, mine, jax.random.fold_in(key, gan.batch_size), indices).z
             x = jax.vmap(lambda x: transport(ray(funnels, x)))(fresh)
             G = Player({}, {}, optax.EmptyState())
-            return discriminator_step(Frame(gan, mine), G, D, Batch(x, None, noise, i))[0]
+            return discriminator_step(Frame(gan, mine), G, D, Batch(x, UNCONDITIONAL, noise, i))[0]
 
         def train_and_score(D: Player, j: jax.Array) -> tuple[Player, dict[str, jax.Array]]:
             D = jax.lax.fori_loop(j * n, (j + 1) * n, step, D)

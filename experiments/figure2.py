@@ -28,7 +28,7 @@ from jaxgan.data.decode import decode, encode
 from jaxgan.errors import UserError
 from jaxgan.files import write_atomically
 from jaxgan.metrics import distances
-from jaxgan.run import plots
+from jaxgan.run import grids
 
 FRAME = np.array([255, 200, 0], np.uint8)  # the paper's yellow
 EDGE = 3  # pixels of the frame
@@ -60,8 +60,8 @@ def picture(samples: np.ndarray, neighbours: np.ndarray, rows: int) -> np.ndarra
       [H', W', 3] uint8.
     """
     both = np.concatenate([samples.reshape(rows, -1, *samples.shape[1:]), neighbours[:, None]], axis=1)
-    grid = plots.grid(both.reshape(-1, *samples.shape[1:]), rows)
-    scale, gutter = plots.tiling(*samples.shape[1:3], both.shape[1])
+    grid = grids.grid(both.reshape(-1, *samples.shape[1:]), rows)
+    scale, gutter = grids.tiling(*samples.shape[1:3], both.shape[1])
     last = scale * samples.shape[2] + 2 * gutter  # pixels of the last column, with the gutters beside it
     left, right = grid[:, :-last], grid[:, -last:]
     framed = np.tile(FRAME, (right.shape[0] + 2 * EDGE, right.shape[1] + 2 * EDGE, 1))
@@ -96,7 +96,7 @@ def main() -> None:
     neighbours = dataset.train[nearest(last, dataset.train, gcn=gcn, low=low)[0]]
 
     path = flags.out or flags.workdir / "figure2.png"
-    write_atomically(path, plots.png(picture(encode(samples[:n], gcn, low), neighbours, flags.rows)))
+    write_atomically(path, grids.png(picture(encode(samples[:n], gcn, low), neighbours, flags.rows)))
     print(f"samples of step {gan.step} and, framed, the nearest training images: {path}")
     compared = {"1,000 samples": samples[:1000]}
     if len(dataset.test):

@@ -25,7 +25,7 @@ from experiments import lab
 from jaxgan.data.decode import encode
 from jaxgan.errors import UserError
 from jaxgan.files import write_atomically
-from jaxgan.run import plots
+from jaxgan.run.grids import grid, png
 
 LINE = 6  # white pixels between the two kinds of paths
 
@@ -71,17 +71,17 @@ def main() -> None:
     )
     ends = gan.noise(2 * flags.paths, flags.seed).reshape(flags.paths, 2, -1)
     t = np.linspace(0, 1, flags.points, dtype=np.float32)
-    grids = []
+    pictures = []
     for path in (linear, slerp):
         z = np.concatenate([path(start, end, t) for start, end in ends])
         x = gan.generate(z, y)
-        grids.append(plots.grid(encode(x, gan.config.data.gcn, gan.config.data.low), flags.paths))
+        pictures.append(grid(encode(x, gan.config.data.gcn, gan.config.data.low), flags.paths))
         halfway = np.mean([np.linalg.norm(path(start, end, np.array([0.5]))) for start, end in ends])
         share = halfway / np.linalg.norm(ends, axis=-1).mean()
         print(f"{path.__name__:6s} norm of z halfway: {share:.2f} of the ends'")
-    white = np.full((LINE, *grids[0].shape[1:]), 255, np.uint8)
+    white = np.full((LINE, *pictures[0].shape[1:]), 255, np.uint8)
     path = flags.out or flags.workdir / "figure3.png"
-    write_atomically(path, plots.png(np.concatenate([grids[0], white, grids[1]])))
+    write_atomically(path, png(np.concatenate([pictures[0], white, pictures[1]])))
     print(f"G of step {gan.step} along straight lines and, below, along arcs: {path}")
 
 

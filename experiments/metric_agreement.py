@@ -73,6 +73,7 @@ from jaxgan.errors import UserError
 from jaxgan.evaluation.samples import make_sampler
 from jaxgan.features import classifier
 from jaxgan.files import exclusive, write_atomically
+from jaxgan.game.batches import stored_examples
 from jaxgan.game.build import build_for
 from jaxgan.game.hparams import traced
 from jaxgan.game.state import run_stream
@@ -92,7 +93,6 @@ from jaxgan.metrics import (
 )
 from jaxgan.run import plots
 from jaxgan.sweep.statistics import LEVEL, Mean, holm, mean_interval, paired_difference
-from jaxgan.train import training_set
 
 KS = (3, 5)  # nearest neighbours: of precision and recall, of density and coverage
 FEW = 20  # samples for each image that `repeating` copies
@@ -321,7 +321,7 @@ def measure_training(
     parallel.check_batch(config)
     gan = build_for(config, images)
     advance, draw, init = parallel.make_train_steps(gan), make_sampler(gan), jax.jit(gan.init)
-    train = parallel.replicate(training_set(gan, images))
+    train = parallel.replicate(stored_examples(gan, images))
     for seed in range(seeds):
         missing = [step for step in looks if f"training/{seed}/{step}" not in store.found]
         hparams = parallel.replicate(traced(update(config, {"seed": seed})))

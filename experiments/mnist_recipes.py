@@ -35,7 +35,8 @@ from jaxgan.config.files import override
 from jaxgan.data.decode import decode, encode
 from jaxgan.evaluation.evaluator import make_measure
 from jaxgan.files import write_atomically
-from jaxgan.run.plots import figure_png, grid, new_figure
+from jaxgan.run.grids import grid
+from jaxgan.run.plots import figure_png, new_figure
 from jaxgan.run.scores import EVALUATION
 from jaxgan.run.writers import read_metrics
 from jaxgan.sweep.statistics import mean_interval

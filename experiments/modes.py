@@ -73,9 +73,10 @@ from configs import ring8
 from experiments import lab
 from experiments.dynamics import PLAYERS
 from jaxgan.config import default, flatten, update, validate
-from jaxgan.data.mixture import NAMED
+from jaxgan.data.mixture import MIXTURES
 from jaxgan.errors import UserError
 from jaxgan.files import write_atomically
+from jaxgan.game.batches import stored_examples
 from jaxgan.objectives.losses import LOSSES
 from jaxgan.run.plots import BLUE, GREEN, LINES, ORANGE, figure_png, new_figure
 from jaxgan.sweep import devices
@@ -83,7 +84,6 @@ from jaxgan.sweep.plan import Trial
 from jaxgan.sweep.population import Member
 from jaxgan.sweep.program import get_program, init_members
 from jaxgan.sweep.statistics import holm, mean_interval, paired_difference, paired_rates, rate_interval
-from jaxgan.train import training_set
 
 DATA = {"ring": "mixture:ring8_unit", "grid": "mixture:grid25"}
 SAMPLES = 2500  # of each G, as in both papers
@@ -232,7 +232,7 @@ def train(cell: Cell, num_evals: int) -> dict[str, Any]:
     configs = [update(cell.config, {"seed": seed}) for seed in cell.seeds]
     about, n = get_program(Trial(cell.name, {}, cell.config)), len(configs)
     hparams, group = init_members(about, configs)
-    data = devices.replicate(training_set(about.gan, about.dataset))
+    data = devices.replicate(stored_examples(about.gan, about.dataset))
     found: dict[str, list] = {name: [] for name in (*SCORES, "jsd")}
     steps = [cell.config.train.steps * (i + 1) // num_evals for i in range(num_evals)]
     for before, after in zip([0, *steps], steps, strict=False):
@@ -322,7 +322,7 @@ def rate_rows(cells: Sequence[Cell], found: Sequence[dict[str, Any]]) -> list[di
 
     Both on the same seeds; a run that has diverged has not succeeded.
     """
-    K = len(NAMED["ring8"].weights)
+    K = len(MIXTURES["ring8"].weights)
     successes = {cell.name: last(one, "modes") == K for cell, one in zip(cells, found, strict=True)}
     reference = successes.get("non_saturating")
     rows = []
@@ -392,7 +392,7 @@ def show(rows: list[dict[str, Any]], swung: list[dict[str, Any]], losses: list[d
 
 def points(axis, data: str, samples: Sequence[Sequence[float]]) -> None:
     """Samples of a G over the modes, which are drawn as circles larger than they are."""
-    mixture, xy = NAMED[DATA[data].removeprefix("mixture:")], np.asarray(samples, np.float64)
+    mixture, xy = MIXTURES[DATA[data].removeprefix("mixture:")], np.asarray(samples, np.float64)
     reach = 1.25 * np.abs(mixture.means).max()
     axis.plot(*mixture.means.T, "o", color="black", markerfacecolor="none", markersize=8, markeredgewidth=0.7)
     axis.plot(*xy.T, ".", color=ORANGE, markersize=2.5)

@@ -47,7 +47,7 @@ SHIFTS = np.linspace(-3, 3, 41, dtype=np.float32)
 SCALES = np.geomspace(1 / 3, 3, 41, dtype=np.float32)
 TRAINED = [(shift, 1.0) for shift in (-3.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0)]
 TRAINED += [(0.0, scale) for scale in (1 / 3, 1 / 2, 2.0, 3.0)]
-P_DATA = mixture.NAMED["gaussian"]
+P_DATA = mixture.MIXTURES["gaussian"]
 STEPS = (0, 1, 3, 10, 30, 100, 300, 1000, 3000)  # when V is looked at
 SHOWN = (0, 3, 10, 3000)
 

@@ -12,7 +12,7 @@ Where the paper is:
     p_data                               data/
 
 Later: objectives/penalties.py (R1 to DRAGAN), objectives/terms/ (LeCam to the auxiliary classifier), game/updates.py
-(extragradient, lookahead) with objectives/adjustments.py (consensus optimization, symplectic adjustment), augment.py,
+(extragradient, lookahead) with objectives/adjustments.py (consensus optimization, symplectic adjustment), augment/,
 ema.py. Around the game: config/ (the fields), run/ (one run's directory), sweep/ (many runs), parallel.py (devices),
 distributed.py (hosts).
 

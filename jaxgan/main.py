@@ -60,7 +60,7 @@ def main() -> int:
         print(catalog.members(flags.list) if flags.list else catalog.describe(resolve(flags.config, workdir, changes)))
         return 0
     from jaxgan import train
-    from jaxgan.run import release, trained
+    from jaxgan.run import commands, release
 
     if flags.mode == "train":
         return train.train(resolve(flags.config, workdir, changes), workdir)
@@ -68,11 +68,11 @@ def main() -> int:
     if invalid := [change for change in changes if not change.startswith(allowed)]:
         raise errors.UserError(f"--mode={flags.mode} uses the work directory's configuration; leave out {invalid[0]}.")
     if flags.mode == "evaluate":
-        return trained.evaluate(workdir, changes, trained.parse_step(flags.step))
+        return commands.evaluate(workdir, changes, commands.parse_step(flags.step))
     if flags.mode == "export":
         return release.release(workdir, flags.out)
     samples = 100 if flags.samples is None else flags.samples
-    return trained.save_samples(workdir, samples, flags.seed or 0, flags.label, trained.parse_step(flags.step))
+    return commands.sample(workdir, samples, flags.seed or 0, flags.label, commands.parse_step(flags.step))
 
 
 if __name__ == "__main__":

@@ -24,14 +24,14 @@ from jaxgan.data import Dataset
 from jaxgan.errors import UserError
 from jaxgan.evaluation.evaluator import SELECTION, make_evaluator
 from jaxgan.evaluation.samples import make_sampler
-from jaxgan.game.batches import TrainingSet
+from jaxgan.game.batches import TrainingSet, stored_examples
 from jaxgan.game.build import build_for, data_spec
 from jaxgan.game.gan import Gan
 from jaxgan.game.hparams import HParams, traced
 from jaxgan.game.state import GanState, all_finite
 from jaxgan.numerics import pinned
 from jaxgan.output import forgiving_output
-from jaxgan.run import plots, report, warm_start, workdir
+from jaxgan.run import curves, grids, report, warm_start, workdir
 from jaxgan.run.checkpoints import Checkpoints
 from jaxgan.run.pacer import Dispatched, catch_signals, pace
 from jaxgan.run.progress import Progress, closing, opening, scores_line
@@ -116,7 +116,7 @@ def run_process(config: ConfigDict, directory: Path) -> int:
             gan=gan,
             hparams=parallel.replicate(traced(config)),
             dataset=dataset,
-            data=parallel.replicate(training_set(gan, dataset)),
+            data=parallel.replicate(stored_examples(gan, dataset)),
             facts=facts,
             protocol=evaluation_protocol(config, gan, dataset),
             evaluate=evaluate,
@@ -135,11 +135,6 @@ def run_process(config: ConfigDict, directory: Path) -> int:
             except Diverged as error:
                 rollbacks += 1
                 state, pending = roll_back(run, error, rollbacks)
-
-
-def training_set(gan: Gan, dataset: Dataset) -> TrainingSet:
-    """The input of the training step; has labels only if the players use them."""
-    return TrainingSet(dataset.train, dataset.train_labels if gan.num_classes else ())
 
 
 def restore_or_init(run: Run) -> tuple[GanState, MetricSums]:
@@ -326,8 +321,8 @@ def partial_sums(pending: MetricSums, step: int) -> dict[str, float]:
 
 
 def fixed_samples(run: Run, state: GanState) -> np.ndarray:
-    """The samples of the run's pictures: `plots.fixed_samples`."""
-    return plots.fixed_samples(
+    """The samples of the run's pictures: `grids.fixed_samples`."""
+    return grids.fixed_samples(
         run.sample, config=run.config, gan=run.gan, hparams=run.hparams, state=state, dataset=run.dataset
     )
 
@@ -335,9 +330,9 @@ def fixed_samples(run: Run, state: GanState) -> np.ndarray:
 def save_samples(run: Run, state: GanState, step: int, writer: MetricWriter) -> None:
     """Writes samples at the run's fixed z, the training curves, and, the first time, real examples for comparison."""
     samples, directory, classes = fixed_samples(run, state), run.workdir / "samples", run.gan.num_classes
-    plots.save_samples(directory / f"{step:09d}.png", run.config, samples, classes, run.dataset.class_names)
+    grids.save_samples(directory / f"{step:09d}.png", run.config, samples, classes, run.dataset.class_names)
     if samples.ndim == 4:
-        writer.images(step, "samples", plots.sample_grid(run.config, samples, classes, run.dataset.class_names))
-        if not (directory / plots.REAL).exists():
-            plots.save_png(directory / plots.REAL, plots.real_grid(run.config, run.dataset, classes))
-    plots.save_curves(run.workdir / "curves.png", read_metrics(run.workdir), run.config)
+        writer.images(step, "samples", grids.sample_grid(run.config, samples, classes, run.dataset.class_names))
+        if not (directory / grids.REAL).exists():
+            grids.save_png(directory / grids.REAL, grids.real_grid(run.config, run.dataset, classes))
+    curves.save_curves(run.workdir / "curves.png", read_metrics(run.workdir), run.config)

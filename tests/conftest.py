@@ -109,9 +109,8 @@ class Game(NamedTuple):
 
     def steps(self, n: int, state=None):
         """The state after n steps of `train_step`, and the metrics of the last one."""
-        from zoo_games import compiled
-
         from jaxgan import algorithm1
+        from tests.helpers.zoo_games import compiled
 
         one = compiled(lambda h, s, d: algorithm1.train_step(gan=self.gan, hparams=h, state=s, data=d))
         state, metrics = self.state if state is None else state, None
@@ -128,12 +127,11 @@ class Game(NamedTuple):
 @pytest.fixture(scope="session")
 def game(tiny_config):
     """A function: the game of `tiny_config` with changes, at step 0."""
-    from zoo_games import compiled
-
     from jaxgan.config import validate
     from jaxgan.game.build import build
     from jaxgan.game.hparams import traced
     from jaxgan.networks.layers import DataSpec
+    from tests.helpers.zoo_games import compiled
 
     def make(without: tuple[str, ...] = (), **changes) -> Game:
         config = tiny_config(without, **changes)

@@ -6,10 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import IMAGES, LABELS
-from zoo_games import compiled
 
 from jaxgan import algorithm1
+from jaxgan.conditions import UNCONDITIONAL, Condition
 from jaxgan.game import step, updates
 from jaxgan.game.batches import Batch, Frame, TrainingSet, sample_data, sample_noise
 from jaxgan.game.build import build
@@ -21,6 +20,8 @@ from jaxgan.game.step import discriminator_step, generator_step
 from jaxgan.networks.layers import DataSpec, output_bias
 from jaxgan.objectives.losses import LOSSES
 from jaxgan.objectives.penalties import PENALTIES
+from tests.conftest import IMAGES, LABELS
+from tests.helpers.zoo_games import compiled
 
 SGD = {
     f"optimizer.{player}.{field}": value
@@ -41,7 +42,7 @@ def test_a_discriminator_step_moves_d_alone_and_uphill(game):
     gan, hparams, state, _ = g = game(**SGD)
     G, D = state.generator, state.discriminator
     x = gan.decode(jnp.asarray(IMAGES[: gan.batch_size]))
-    batch = Batch(x, None, g.noise())
+    batch = Batch(x, UNCONDITIONAL, g.noise())
     step = compiled(lambda D, hparams: discriminator_step(Frame(gan, hparams), G, D, batch))
     new, metrics = step(D, hparams)
     _, after = step(new, hparams)
@@ -55,7 +56,7 @@ def test_a_discriminator_step_moves_d_alone_and_uphill(game):
 
 def test_a_generator_step_lowers_its_loss(game):
     g = game(**SGD | {"optimizer.generator.learning_rate": 1.0, "discriminator.irange": 0.5})
-    step = compiled(lambda G: generator_step(g.frame, G, g.state.discriminator, Batch(None, None, g.noise())))
+    step = compiled(lambda G: generator_step(g.frame, G, g.state.discriminator, Batch(None, UNCONDITIONAL, g.noise())))
     new, before = step(g.state.generator)
     _, after = step(new)
     assert after["g_loss"] < before["g_loss"]
@@ -217,7 +218,7 @@ def test_a_penalty_makes_d_flatter_on_the_data_and_leaves_d_loss_alone(game):
     for weight in (1e-9, 1.0):
         g = game(**SGD | {"objective.penalties.r1": weight, "discriminator.irange": 0.5})
         after, metrics = g.steps(1)
-        D = lambda x, g=g, theta=after.discriminator.params: g.gan.D(theta, {}, x, None, None)[0]  # noqa: E731
+        D = lambda x, g=g, theta=after.discriminator.params: g.gan.D(theta, {}, x)[0]  # noqa: E731
         slopes[weight] = float(jnp.mean(PENALTIES["r1"](D, x, None, None)))
         losses[weight], reported[weight] = float(metrics["d_loss"]), float(metrics["r1"])
     assert slopes[1.0] < slopes[1e-9]
@@ -245,12 +246,12 @@ def test_both_players_are_told_the_class(game, monkeypatch, eagerly):
     d, last = (given for _, given, _ in calls)
     stored = {image.tobytes(): label for image, label in zip(IMAGES, LABELS, strict=True)}
     labels = [stored[np.rint(255 * np.asarray(image)).astype(np.uint8).tobytes()] for image in d["x"]]
-    assert np.array_equal(d["y"], labels)
+    assert np.array_equal(d["condition"].label, labels)
     assert len(set(labels)) > 1
-    assert np.array_equal(seen[0].y, [*labels, *labels])  # real, then fake
-    assert np.array_equal(seen[1].y, last["y"])
+    assert np.array_equal(seen[0].condition.label, [*labels, *labels])  # real, then fake
+    assert np.array_equal(seen[1].condition.label, last["condition"].label)
     z = g.noise().z
-    a, b = (jnp.full(gan.batch_size, label, jnp.int32) for label in (0, 3))
+    a, b = (Condition(label=jnp.full(gan.batch_size, label, jnp.int32)) for label in (0, 3))
     theta_g, theta_d = (jax.tree.map(lambda p: p + 0.1, p.params) for p in (state.generator, state.discriminator))
     assert not np.array_equal(gan.G(theta_g, {}, z, a)[0], gan.G(theta_g, {}, z, b)[0])
     assert not np.array_equal(gan.D(theta_d, {}, d["x"], a, None)[0], gan.D(theta_d, {}, d["x"], b, None)[0])
@@ -279,9 +280,9 @@ def test_dropout_keeps_the_mean_and_is_off_without_keys(game):
     x = gan.decode(jnp.asarray(IMAGES[:1]))
     keys = jax.random.split(jax.random.key(0), 2)
     theta = jax.tree.map(lambda p: p + 0.1, state.discriminator.params)
-    both, _ = gan.D(theta, {}, jnp.concatenate([x, x]), None, keys)
+    both, _ = gan.D(theta, {}, jnp.concatenate([x, x]), keys=keys)
     assert both[0] != both[1]
-    off, _ = gan.D(theta, {}, jnp.concatenate([x, x]), None, None)
+    off, _ = gan.D(theta, {}, jnp.concatenate([x, x]))
     assert off[0] == off[1]
 
 

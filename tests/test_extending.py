@@ -11,9 +11,6 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-import test_updates
-import test_zoo
-import zoo_games as zoo
 from ml_collections import ConfigDict
 
 from experiments import lab
@@ -32,6 +29,9 @@ from jaxgan.objectives.penalties import PENALTIES
 from jaxgan.objectives.terms import TERMS
 from jaxgan.optimizers import OPTIMIZERS
 from jaxgan.schedules import SCHEDULES
+from tests import test_zoo
+from tests.game import test_updates
+from tests.helpers import zoo_games as zoo
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "extending.md").read_text()
@@ -78,7 +78,7 @@ def members():
 
 
 def test_the_page_has_a_skeleton_of_every_kind(members):
-    assert len(BLOCKS) == PAGE.count("```python") == 17
+    assert len(BLOCKS) == PAGE.count("```python") == 18
     assert {"margin"} <= LOSSES.keys() and {"r1_and_r2"} <= PENALTIES.keys() and {"ahead"} <= ADJUSTMENTS.keys()
     assert {"linear"} <= FAMILIES.keys() and {"drift"} <= TERMS.keys() and {"generator_first"} <= UPDATES.keys()
     assert {"lion"} <= OPTIMIZERS.keys() and {"step"} <= SCHEDULES.keys() and {"brightness"} <= AUGMENTS.keys()

@@ -4,9 +4,7 @@ import json
 import math
 import subprocess
 import sys
-from pathlib import Path
 
-import hostile
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,6 +28,7 @@ from jaxgan.metrics import modes, parzen
 from jaxgan.objectives import losses, theory
 from jaxgan.objectives.penalties import PENALTIES
 from jaxgan.objectives.value import value
+from tests.helpers import hostile
 
 quick = settings(max_examples=100, deadline=None, derandomize=True)
 in_a_folder = settings(quick, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -229,7 +228,7 @@ def test_any_command_line_is_a_configuration_or_one_sentence(arguments):
 @in_a_folder
 def test_any_name_of_data_is_one_sentence(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
-    if name in ("digits", *(f"mixture:{known}" for known in data.mixture.NAMED)) or "tfds:" in name:
+    if name in ("digits", *(f"mixture:{known}" for known in data.mixture.MIXTURES)) or "tfds:" in name:
         return
     with pytest.raises(UserError):
         data.load(C.update(C.default(), {"data.name": name}).data)
@@ -240,7 +239,7 @@ def test_any_name_of_data_is_one_sentence(tmp_path, monkeypatch, name):
 def test_random_bytes_are_no_npz(tmp_path, content, start):
     (tmp_path / "x.npz").write_bytes(start + content)
     with pytest.raises(UserError):
-        data.images.npz(tmp_path / "x.npz")
+        data.npz.read_npz(tmp_path / "x.npz")
 
 
 @pytest.fixture(scope="module")
@@ -277,7 +276,7 @@ SECONDS, GROWN = 3, 2**28  # of CPU time, where the machine is busy; of memory, 
 
 def test_reading_a_small_hostile_file_costs_little():
     """In a process of its own, which has limits: files of 5 MB at most that describe values of any size."""
-    command = [sys.executable, str(Path(__file__).with_name("hostile.py"))]
+    command = [sys.executable, hostile.__file__]
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     costs = {cost.pop("name"): cost for cost in map(json.loads, lines)}
     assert len(costs) > 25 and max(cost["bytes"] for cost in costs.values()) < 5e6
@@ -389,7 +388,7 @@ def test_divergences_of_densities_are_within_their_bounds(p, q):
 @given(samples=arrays((6, 2), MAX))
 @quick
 def test_mixture_scores_are_finite(samples):
-    mixture = data.mixture.NAMED["ring8"]
+    mixture = data.mixture.MIXTURES["ring8"]
     found = {name: float(score) for name, score in modes.evaluate(samples, mixture, 20).items()}
     assert all(map(math.isfinite, found.values())), found
     assert 0 <= found["modes"] <= 8 and 0 <= found["high_quality"] <= 1
@@ -399,7 +398,7 @@ def test_mixture_scores_are_finite(samples):
 @given(x=arrays((5, 2), 1e15))
 @quick
 def test_mixture_densities_are_finite(x):
-    assert np.isfinite(data.mixture.log_density(data.mixture.NAMED["grid25"], x)).all()
+    assert np.isfinite(data.mixture.log_density(data.mixture.MIXTURES["grid25"], x)).all()
 
 
 @given(x=hnp.arrays(np.uint8, (3, 4, 4, 1)), contrast=st.sampled_from([0.0, 1.0, 55.0]))

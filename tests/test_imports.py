@@ -15,7 +15,7 @@ FLOORS = [
     {"errors"},
     {"files", "schedules", "numerics"},
     {"spread", "objectives", "ema", "networks", "data", "optimizers"},
-    {"metrics", "features", "augment"},
+    {"metrics", "features", "augment", "conditions"},
     {"config"},
     {"game"},
     {"algorithm1", "evaluation"},

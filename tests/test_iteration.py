@@ -1,11 +1,9 @@
-"""Iterations of every update of both players, with every term of the losses, against tests/written_out.py."""
+"""Iterations of every update of both players, with every term of the losses, against tests/helpers/written_out.py."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from written_out import CLASSES, SHAPE, Snapshot, X, Y, play, snapshot
-from zoo_games import compiled
 
 from jaxgan.algorithm1 import train_step
 from jaxgan.config import default, update, validate
@@ -13,6 +11,8 @@ from jaxgan.game.batches import TrainingSet
 from jaxgan.game.build import build
 from jaxgan.game.hparams import traced
 from jaxgan.networks.layers import DataSpec
+from tests.helpers.written_out import CLASSES, SHAPE, Snapshot, X, Y, play, snapshot
+from tests.helpers.zoo_games import compiled
 
 BOTH = ("generator", "discriminator")
 BASE = {

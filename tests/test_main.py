@@ -15,10 +15,11 @@ from PIL import Image
 
 import jaxgan
 from jaxgan import errors, main
+from jaxgan.conditions import Condition
 from jaxgan.config import update
 from jaxgan.evaluation.samples import make_sampler
 from jaxgan.game.state import run_stream
-from jaxgan.run import plots, report, scores, trained
+from jaxgan.run import commands, grids, report, scores
 from jaxgan.run.workdir import read_config
 from jaxgan.train import train
 
@@ -130,7 +131,7 @@ def test_evaluate_writes_the_report_again(call, work):
 def test_evaluate_leaves_what_training_wrote_of_a_later_step_meanwhile(call, work, monkeypatch):
     """Training goes on from step 10 to its end at 12 after the checkpoint of step 10 was loaded."""
     config = read_config(work)
-    measure = trained.make_evaluator
+    measure = commands.make_evaluator
 
     def slow(*arguments):
         with config.unlocked():
@@ -138,7 +139,7 @@ def test_evaluate_leaves_what_training_wrote_of_a_later_step_meanwhile(call, wor
         assert train(config, work) == 0
         return measure(*arguments)
 
-    monkeypatch.setattr(trained, "make_evaluator", slow)
+    monkeypatch.setattr(commands, "make_evaluator", slow)
     code, out, _ = call("--mode=evaluate", f"--workdir={work}")
     assert code == 0 and f"step 10 of {work}" in out
     assert f"{work / 'evaluation.json'} has the scores of a later step and was left unchanged" in out
@@ -252,12 +253,13 @@ def test_sample_draws_a_picture_and_the_numbers(call, work):
 def test_the_pictures_of_training_have_a_class_per_row(work):
     gan = jaxgan.load(work)
     n = gan.config.sample.rows**2
-    y = plots.row_classes(n, 3)
-    drawn = make_sampler(gan.gan)(gan.hparams, gan.state, run_stream(gan.hparams, "sample"), n, y=y)
+    y = grids.row_classes(n, 3)
+    sampler, condition = make_sampler(gan.gan), Condition(label=y)
+    drawn = sampler(gan.hparams, gan.state, run_stream(gan.hparams, "sample"), n, condition=condition)
     assert (work / "samples/real.png").is_file()
     with Image.open(work / "samples/000000010.png") as picture:
         np.testing.assert_array_equal(
-            np.asarray(picture), plots.sample_grid(gan.config, drawn, 3, gan.facts.class_names)
+            np.asarray(picture), grids.sample_grid(gan.config, drawn, 3, gan.data_info.class_names)
         )
 
 
@@ -271,7 +273,7 @@ def test_sample_of_a_class(call, work):
 
 
 def test_sample_of_a_class_by_its_name(call, work):
-    assert jaxgan.load(work).facts.class_names == ("cat", "dog", "10")
+    assert jaxgan.load(work).data_info.class_names == ("cat", "dog", "10")
     code, out, err = call("--mode=sample", f"--workdir={work}", "--samples=4", "--label=dog")
     assert (code, err) == (0, "") and "4 samples of class 1 (dog) of step 10" in out
     with np.load(work / "samples/step_10_seed_0_n_4_label_1.npz") as file:

@@ -23,9 +23,8 @@ ROOT = Path(__file__).parents[1]
 # statistics are those of the global minibatch); saves all of both states and their metrics.
 PROGRAM = """
 import sys
-sys.path.insert(0, "tests")
 import jax, numpy as np
-import normalized
+from tests.helpers import normalized
 from jaxgan import distributed, parallel
 from jaxgan.algorithm1 import accumulate_steps, zero_metrics
 from jaxgan.game.batches import TrainingSet

@@ -25,6 +25,7 @@ from jaxgan.game.build import build
 from jaxgan.game.hparams import traced
 from jaxgan.networks.layers import DataSpec
 from jaxgan.parallel import replicate
+from jaxgan.conditions import Condition
 from jaxgan.game.state import stream
 
 devices = jax.local_devices()
@@ -49,7 +50,8 @@ params = Network(5).init(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))["params"]
 numbers = []
 for some in (devices, devices[:1]):
     spread.jax.local_devices = lambda: some
-    images = samples.make_sampler(gan)(hparams, state, stream(0, "user"), 130, y=np.arange(130) % 5)
+    condition = Condition(label=np.arange(130) % 5)
+    images = samples.make_sampler(gan)(hparams, state, stream(0, "user"), 130, condition=condition)
     assert images.shape == (130, 8, 8, 1)
     features = forward(params, np.concatenate([images] * 5), 5)
     assert features[0].shape == (650, 128) and features[1].shape == (650, 5)

@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-import zoo_games as zoo
 
 from jaxgan.augment import AUGMENTS
+from jaxgan.conditions import Condition
 from jaxgan.data.mixture import load as load_mixture
 from jaxgan.game.batches import Batch, Frame, sample_noise
 from jaxgan.game.build import player_optimizer
@@ -33,6 +33,7 @@ from jaxgan.objectives.penalties import PENALTIES
 from jaxgan.optimizers import OPTIMIZERS
 from jaxgan.run.checkpoints import Checkpoints
 from jaxgan.schedules import SCHEDULES
+from tests.helpers import zoo_games as zoo
 
 ROOT = Path(__file__).parents[1]
 SPEC = DataSpec(zoo.SHAPE, zoo.CLASSES, (0.0, 1.0), zoo.X.mean(axis=0) / 255)
@@ -160,7 +161,7 @@ def _players_and_batch(game: zoo.Game):
     state = zoo.compiled(game.gan.init)(game.hparams)
     indices = jnp.arange(zoo.M, dtype=jnp.uint32)
     noise = sample_noise(game.gan, game.hparams, jax.random.key(1), indices)
-    batch = Batch(game.gan.decode(game.data.x[: zoo.M]), game.data.y[: zoo.M], noise)
+    batch = Batch(game.gan.decode(game.data.x[: zoo.M]), Condition(label=game.data.y[: zoo.M]), noise)
     return state.generator, state.discriminator, batch
 
 

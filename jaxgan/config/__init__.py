@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from jaxgan.augment import AUGMENTS
+from jaxgan.conditions import CONDITIONS
 from jaxgan.config.fields import (
     Config,
     Section,
@@ -42,6 +43,7 @@ __all__ = ["default", "fingerprint", "flatten", "get", "update", "validate"]
 
 # Outer sections first. A section keeps what belongs to no choice: the schedule of an optimizer, the averages of a G.
 SECTIONS = {
+    "condition": Section("name", CONDITIONS),
     "generator": Section("name", GENERATORS),
     "discriminator": Section("name", DISCRIMINATORS),
     "objective": Section("loss", LOSSES),
@@ -74,7 +76,7 @@ UPDATE_RULES = {
 
 # The choices of each field that names one without bringing fields.
 CHOICES: dict[str, Iterable[str]] = {
-    "conditional": ("none", "label"),
+    "conditional": CONDITIONS,
     "prior.name": ("uniform", "normal", "sphere"),
     "evaluate.split": ("test", "train"),
     "train.update": UPDATE_RULES,
@@ -118,7 +120,9 @@ def default() -> ConfigDict:
 def _add_game(c: ConfigDict) -> None:
     """What the players, their data and their objectives are."""
     c.seed = 0  # one number fixes initial parameters, data order, noise and dropout
-    c.conditional = "none"  # none | label: both players see the class of each example
+    c.conditional = "none"  # short for condition.name
+    c.condition = Config()
+    c.condition.name = "none"  # what both players are told about each example; of jaxgan/conditions.py
 
     c.data = Config()
     c.data.name = "digits"  # digits | tfds:NAME | npz:PATH | folder:PATH | tfd:PATH | mixture:NAME | stacked:NAME
@@ -151,7 +155,7 @@ def _add_game(c: ConfigDict) -> None:
     _add_objective(c)
 
     c.augment = Config()
-    c.augment.name = "none"  # what x and G(z) go through before D; of jaxgan/augment.py
+    c.augment.name = "none"  # what x and G(z) go through before D; of jaxgan/augment
 
     c.optimizer = Config()
     for player in ("generator", "discriminator"):
@@ -237,6 +241,7 @@ def update(config: ConfigDict, changes: dict[str, Any]) -> ConfigDict:
     Raises:
       UserError: an unknown field (see `_advice`), a field of another choice, or a value of another type.
     """
+    changes = _same_condition(changes)
     copy = config.copy_and_resolve_references().unlock()
     for path, section in SECTIONS.items():
         key = f"{path}.{section.key}"
@@ -250,6 +255,15 @@ def update(config: ConfigDict, changes: dict[str, Any]) -> ConfigDict:
         node = get(copy, parent) if parent else copy
         node[last] = coerce(key, known[key], value)
     return copy.lock()
+
+
+def _same_condition(changes: dict[str, Any]) -> dict[str, Any]:
+    """The changes with `conditional` and `condition.name` equal, if either is among them."""
+    given = {key: changes[key] for key in ("conditional", "condition.name") if key in changes}
+    if len(set(map(str, given.values()))) > 1:
+        text = " and ".join(f"{key}={name}" for key, name in given.items())
+        raise UserError(f"{text} name two conditions, and the first is short for the second; set one of them.")
+    return {key: name for name in given.values() for key in ("condition.name", "conditional")} | changes
 
 
 def _set_choice(node: ConfigDict, section: Section, key: str, name: Any) -> None:
@@ -408,10 +422,12 @@ def _validate_parts(config: ConfigDict) -> None:
                 f"{config.discriminator.packing}); make it a multiple of {n * config.discriminator.packing}."
             )
     coupled = {
-        f"objective.loss={objective.loss}": LOSSES[objective.loss].couples,
+        f"objective.loss={objective.loss}": LOSSES[objective.loss].couples_examples,
         "objective.top_k": objective.top_k < 1,
     }
-    coupled |= {f"objective.penalties.{name}": p.couples and objective.penalties[name] for name, p in PENALTIES.items()}
+    coupled |= {
+        f"objective.penalties.{name}": p.couples_examples and objective.penalties[name] for name, p in PENALTIES.items()
+    }
     coupled |= {"objective.lecam": objective.lecam.weight}
     for what, is_coupled in coupled.items():
         if is_coupled:
@@ -430,7 +446,7 @@ def _zero_is_decision_boundary(objective: ConfigDict) -> bool:
     """Whether a logit of 0 is, but for label smoothing, where D finds data and samples equally likely."""
     posterior = LOSSES[objective.loss].posterior
     if posterior is None:
-        return not LOSSES[objective.loss].difference
+        return not LOSSES[objective.loss].shift_invariant
     return abs(float(posterior(jnp.zeros(1), **accepted_kwargs(posterior, objective))[0]) - 0.5) < 0.1
 
 

@@ -14,9 +14,13 @@ from ml_collections import ConfigDict
 
 from jaxgan import config as fields
 from jaxgan.augment import AUGMENTS
+from jaxgan.conditions import CONDITIONS
 from jaxgan.config import CHOICES, SECTIONS, files
 from jaxgan.config.fields import fields_of, flatten, get, invalid_choice_error
-from jaxgan.data import images, mixture, stacked, tfd, tfds
+from jaxgan.data import mixture, stacked, tfd, tfds
+from jaxgan.data.digits import read_digits
+from jaxgan.data.folder import read_folder
+from jaxgan.data.npz import read_npz
 from jaxgan.metrics import METRICS
 from jaxgan.networks import FAMILIES
 from jaxgan.objectives import losses
@@ -27,9 +31,9 @@ from jaxgan.optimizers import OPTIMIZERS
 
 PLAYERS = ("generator", "discriminator")
 DATA: dict[str, Any] = {
-    "digits": images.digits,
-    "npz:PATH": images.npz,
-    "folder:PATH": images.folder,
+    "digits": read_digits,
+    "npz:PATH": read_npz,
+    "folder:PATH": read_folder,
     "tfds:NAME": tfds.load,
     "tfd:PATH": tfd,
     "mixture:NAME": mixture,
@@ -182,11 +186,6 @@ def _about(thing: Any) -> str:
     return (inspect.getdoc(thing) or "").partition("\n")[0].removesuffix(".")
 
 
-def _options(key: str) -> dict[str, str]:
-    """The words that the comment of a field explains: 'none | label: what it means'."""
-    return {word: text for word, _, text in (part.partition(": ") for part in meanings()[key].split(" | "))}
-
-
 def _losses() -> dict[str, str]:
     """Each loss; one made by `f_gan`, whose parts have no docstrings, by the comment above its line."""
     source = inspect.getsource(losses)
@@ -219,6 +218,6 @@ LISTS: dict[str, Callable[[], dict[str, str]]] = {
     "metrics": lambda: {
         name: "; ".join(display.label for display in metric.outputs.values()) for name, metric in METRICS.items()
     },
-    "conditions": lambda: _options("conditional"),
+    "conditions": lambda: {name: _about(choice) for name, choice in CONDITIONS.items()},
     "data": lambda: {name: _about(reader) for name, reader in DATA.items()},
 }

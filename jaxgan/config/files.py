@@ -174,7 +174,7 @@ def override(config: ConfigDict, arguments: list[str]) -> ConfigDict:
         if key == flag:
             raise UserError(f"unknown argument {argument!r}; see --help.")
         texts[key] = text if equals else next(rest, "")
-    choices = [f"{path}.{section.key}" for path, section in SECTIONS.items()]
+    choices = ["conditional", *(f"{path}.{section.key}" for path, section in SECTIONS.items())]
     config = update(config, {key: texts[key] for key in choices if key in texts})
     known, changes = flatten(config), {}
     for key, text in texts.items():

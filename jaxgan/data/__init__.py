@@ -11,21 +11,24 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from jaxgan.data import images, mixture, stacked, tfd, tfds
-from jaxgan.data.images import Source
+from jaxgan.data import mixture, source, stacked, tfd, tfds
+from jaxgan.data.digits import read_digits
+from jaxgan.data.folder import read_folder
 from jaxgan.data.mixture import Mixture
+from jaxgan.data.npz import read_npz
+from jaxgan.data.source import Source
 from jaxgan.errors import UserError
 
-_EXAMPLES = ("tfds:mnist", "tfds:cifar10")  # suggested beside the forms of `SOURCES`
+_EXAMPLES = ("tfds:mnist", "tfds:cifar10")  # listed in error messages beside the forms of `SOURCES`
 _SPLITS = (("train", "training"), ("validation", "validation"), ("test", "test"))
 
 
 class Dataset(NamedTuple):
-    """Three splits of [n, H, W, C] uint8 images, or of [n, d] float32 points of a mixture, and their labels.
+    """Training, validation and test examples, [n, H, W, C] uint8 images or [n, d] float32 points, and their labels.
 
-    The training examples of `stacked:NAME` are not stored. `train` and `train_labels` are the base images
-    [n, H, W, 1] and their labels, of which `stacked.rows` names `stack` for each example; everything else
-    (`validation`, `test`, their labels, `classes`, `shape`) is of the stacks.
+    The training examples of `stacked:NAME` are not stored: `train` and `train_labels` are the base images [n, H, W, 1]
+    and their labels, and `stacked.rows` selects `stack` of them per example. All other fields (`validation`, `test`,
+    their labels, `classes`, `shape`) describe the stacked examples.
     """
 
     name: str  # data.name
@@ -38,12 +41,15 @@ class Dataset(NamedTuple):
     test_labels: np.ndarray | None = None
     classes: int = 0  # number of classes; 0 without labels
     class_names: tuple[str, ...] = ()  # one per class, or () if classes have no names
-    stack: int = 1  # base images in an example
-    left_out: tuple[tuple[str, int], ...] = ()  # endings of a folder's files that were not read, and how many
+    stack: int = 1  # number of base images per example
+    left_out: tuple[tuple[str, int], ...] = ()  # (suffix, count) of a folder's files that were not read
+    train_condition: np.ndarray | None = None  # [n, k] float32 or [n, H, W, C] uint8, stored with each example
+    validation_condition: np.ndarray | None = None
+    test_condition: np.ndarray | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of one example as the players see it: (H, W, C) or (d,)."""
+        """The shape of one example as G and D use it: (H, W, C) or (d,)."""
         *front, last = self.train.shape[1:]
         return *front, last * self.stack
 
@@ -53,29 +59,30 @@ def value_range(dataset: Dataset, gcn: float, low: float = 0.0) -> tuple[float, 
 
     Args:
       dataset: images or points.
-      gcn, low: as `decode` takes them.
+      gcn, low: as in `decode`.
     """
     return (low, 1.0) if dataset.train.dtype == np.uint8 and gcn == 0 else None
 
 
 def digest(dataset: Dataset) -> str:
-    """SHA-256 of the training set, in hexadecimal: the bytes, dtype and shape of its images and labels.
+    """SHA-256 of the training set in hexadecimal: of the bytes, dtypes and shapes of its images and labels.
 
-    Equal on every machine; 50,000 MNIST images take about a tenth of a second.
+    Equal on all machines; takes about .1 s for 50,000 MNIST images.
     """
-    found = hashlib.sha256()
+    sha256 = hashlib.sha256()
     for array in (dataset.train, dataset.train_labels):
-        about = None if array is None else [array.dtype.str, array.shape, dataset.stack]
-        found.update(json.dumps(about).encode())
+        header = None if array is None else [array.dtype.str, array.shape, dataset.stack]
+        sha256.update(json.dumps(header).encode())
         if array is not None:
-            found.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
-    return found.hexdigest()
+            sha256.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return sha256.hexdigest()
 
 
 def as_recorded(dataset: Dataset, sha256: str | None) -> Dataset:
-    """The data set with its classes in the order in which the run with the digest `sha256` had them.
+    """The data set with its classes numbered as in the run that recorded the digest `sha256`.
 
-    Folders were once sorted alphabetically, 10 before 2. What else may differ is left as it is.
+    Earlier versions sorted folders alphabetically, 10 before 2. If that does not give the digest either, the data set
+    is returned unchanged.
     """
     if list(dataset.class_names) == sorted(dataset.class_names) or sha256 in (None, digest(dataset)):
         return dataset
@@ -91,7 +98,7 @@ def describe(dataset: Dataset) -> str:
     """Describes a data set in one line, as "folder:cats: 480 training, 60 validation, 60 test images 64x64x3, 3 classes
     (cat, dog, owl), 2 other files left out (2 .txt)".
 
-    Of more than ten class names the first three and the last are given. What a terminal cannot show is a "?".
+    Of more than ten class names, the first three and the last are listed. Unprintable characters become "?".
     """
     points = dataset.mixture is not None
     counts = ", ".join(f"{len(getattr(dataset, split)):,} {words}" for split, words in _SPLITS)
@@ -111,25 +118,24 @@ def describe(dataset: Dataset) -> str:
 
 
 def load(data_config: ConfigDict) -> Dataset:
-    """Reads the data set that `data.name` names.
+    """Reads the data set `data.name`.
 
-    The last `data.validation` training examples become the validation set (so `tfds:mnist` with 10,000
-    gives the paper's 50,000 / 10,000 / 10,000). If the source has no test set, the last `data.validation`
-    examples become the test set and those before them the validation set. `tfd:PATH` has sets of its own: the
-    unlabeled images to train on, the others as the first of its five folds says.
+    The last `data.validation` training examples become the validation set (so `tfds:mnist` with 10,000 gives the
+    paper's 50,000 / 10,000 / 10,000). If the source has no test set, the last `data.validation` examples become the
+    test set and those before them the validation set. `tfd:PATH` defines its own splits: training on the unlabeled
+    images, validation and test by the first of its five folds.
 
-    So that neither set lacks a class where a file is sorted by class, the training examples of `npz:PATH` are
-    shuffled before a set is cut off from them, in an order that depends on their number alone
-    (`images.places`). With data.validation=0 nothing is cut off, and they stay in the file's order.
+    The training examples of `npz:PATH` are shuffled before examples are held out, so that the splits contain all
+    classes even if the file is sorted by class; the order depends only on their number (`source.shuffled_positions`).
+    With data.validation=0 nothing is held out, and the file's order is kept.
 
-    With `data.limit` only so many of the training examples are trained on, the first ones; the other sets stay what
-    they are.
+    `data.limit` restricts the training set to its first examples; the other splits do not change.
 
     `stacked:NAME` stacks three images of 1 channel: see `Dataset` and `stacked`.
 
     Args:
-      data_config: `config.data`, with fields name, dir, validation and, perhaps, limit, pad, and size: the side in
-        pixels to which the images of `folder:PATH` are cropped and resized, 0 = as they are.
+      data_config: `config.data`, with fields name, dir, validation and, optionally, limit, pad, and size: the side in
+        pixels to which the images of `folder:PATH` are cropped and resized, 0 = unchanged.
 
     Raises:
       UserError: an unknown name, data that cannot be read, or too few examples.
@@ -138,14 +144,16 @@ def load(data_config: ConfigDict) -> Dataset:
     kind, _, rest = name.partition(":")
     base = rest if kind == "stacked" else name
     if size < 0 or (size and not base.startswith("folder:")):
-        raise UserError(f"data.size={size} with data.name={name!r}: it is 0, or the side in pixels for folder:PATH.")
-    found = _load(rest if kind == "stacked" and rest else name, data_config.dir, data_config.validation, size)
-    found = _padded(_limited(found, data_config.get("limit", 0)), pad)
-    return _stacked(name, found) if kind == "stacked" and rest else found
+        raise UserError(
+            f"data.size={size} with data.name={name!r}: it must be 0, or the side in pixels for folder:PATH."
+        )
+    dataset = _load(rest if kind == "stacked" and rest else name, data_config.dir, data_config.validation, size)
+    dataset = _pad(_limit(dataset, data_config.get("limit", 0)), pad)
+    return _stack(name, dataset) if kind == "stacked" and rest else dataset
 
 
-def _limited(dataset: Dataset, limit: int) -> Dataset:
-    """The first `limit` training examples in place of all; 0 = all."""
+def _limit(dataset: Dataset, limit: int) -> Dataset:
+    """Restricts the training set to its first `limit` examples; 0 = no limit."""
     if not limit:
         return dataset
     if limit > (n := len(dataset.train)):
@@ -154,46 +162,46 @@ def _limited(dataset: Dataset, limit: int) -> Dataset:
     return dataset._replace(train=dataset.train[:limit], train_labels=None if labels is None else labels[:limit])
 
 
-def _padded(dataset: Dataset, pad: int) -> Dataset:
-    """Images with so many black pixels on each side."""
+def _pad(dataset: Dataset, pad: int) -> Dataset:
+    """Pads images by `pad` black pixels on each side."""
     if not pad:
         return dataset
     if dataset.mixture is not None:
-        raise UserError(f"data.pad={pad} is for images, and {dataset.name} is not; set it to 0.")
+        raise UserError(f"data.pad={pad} applies only to images, and {dataset.name} has none; set it to 0.")
     width = ((0, 0), (pad, pad), (pad, pad), (0, 0))
     splits = {name: getattr(dataset, name) for name, _ in _SPLITS}
-    _, height, breadth, channels = dataset.train.shape
+    _, h, w, channels = dataset.train.shape
     n = sum(len(x) for x in splits.values())
-    both = n * channels * ((height + 2 * pad) * (breadth + 2 * pad) + height * breadth)
-    images.check_bytes(both, f"padded images of {dataset.name}, and the images themselves")
+    size = n * channels * ((h + 2 * pad) * (w + 2 * pad) + h * w)
+    source.check_memory(size, f"padded images of {dataset.name}, and the images themselves")
     return dataset._replace(**{name: np.pad(x, width) for name, x in splits.items()})
 
 
 class Request(NamedTuple):
-    """A data set to be read by an entry of `SOURCES`."""
+    """Arguments of a reader of `SOURCES`, from the fields of `config.data`."""
 
     name: str  # data.name without "stacked:"
-    argument: str  # of data.name: what follows the colon, "" if there is none
+    argument: str  # the part of data.name after the colon, "" if none
     directory: str  # data.dir
     held_out: int  # data.validation
     size: int  # data.size
 
 
 def _digits(request: Request) -> Source:
-    return images.digits()
+    return read_digits()
 
 
 def _npz(request: Request) -> Source:
-    source = images.npz(request.argument)
+    arrays = read_npz(request.argument)
     if request.held_out:
-        images.shuffle(source.train)
-        if source.train_labels is not None:
-            images.shuffle(source.train_labels)
-    return source
+        source.shuffle(arrays.train)
+        if arrays.train_labels is not None:
+            source.shuffle(arrays.train_labels)
+    return arrays
 
 
 def _folder(request: Request) -> Source:
-    return images.folder(request.argument, request.size)
+    return read_folder(request.argument, request.size)
 
 
 def _tfds(request: Request) -> Source:
@@ -210,8 +218,8 @@ def _mixture(request: Request) -> Dataset:
     return Dataset(request.name, train, validation, test, density, y, y_validation, y_test, components)
 
 
-# By how `data.name` begins: its argument ("" if it takes none), and the function that reads it. A `Source` is split and
-# its classes are checked here; a `Dataset` has splits of its own.
+# By the prefix of `data.name`: its argument ("" if none), and its reader. A `Source` is checked and split here; a
+# `Dataset` comes with its own splits.
 SOURCES: dict[str, tuple[str, Callable[[Request], Source | Dataset]]] = {
     "digits": ("", _digits),
     "tfds": ("NAME", _tfds),
@@ -223,7 +231,7 @@ SOURCES: dict[str, tuple[str, Callable[[Request], Source | Dataset]]] = {
 
 
 def _load(name: str, directory: str, held_out: int, size: int) -> Dataset:
-    """`load`, without stacks."""
+    """Loads a data set that is not stacked."""
     kind, colon, argument = name.partition(":")
     parameter, read = SOURCES.get(kind, ("", None))
     if read is None or bool(colon) != bool(parameter) or bool(argument) != bool(parameter):
@@ -234,51 +242,52 @@ def _load(name: str, directory: str, held_out: int, size: int) -> Dataset:
             f"data.name must be {', '.join(forms)} or stacked:NAME of one of these, not {name!r}; the nearest is "
             f"{near!r}."
         )
-    source = read(Request(name, argument, directory, held_out, size))
-    return source if isinstance(source, Dataset) else _split(name, _with_classes(name, source), held_out)
+    arrays = read(Request(name, argument, directory, held_out, size))
+    return arrays if isinstance(arrays, Dataset) else _split(name, _drop_empty_classes(name, arrays), held_out)
 
 
-def _with_classes(name: str, source: Source) -> Source:
-    """A source of which every class has training examples; test labels without training labels are left out.
+def _drop_empty_classes(name: str, arrays: Source) -> Source:
+    """Makes every class have training examples; drops test labels if there are no training labels.
 
-    TFDS's classes that do not occur are left out, and the others keep their order: in `emnist/letters` they start at 1.
-    Test labels are left out if one of them is of a class without training examples, as in `omniglot`.
+    Classes of a TFDS data set without examples are dropped and the others renumbered in order: those of
+    `emnist/letters` start at 1. Test labels are dropped if one is of a class without training examples, as in
+    `omniglot`.
 
     Raises:
       UserError: a class of other data has no training example.
     """
-    y, y_test = source.train_labels, source.test_labels
+    y, y_test = arrays.train_labels, arrays.test_labels
     if y is None:
-        return source._replace(test_labels=None, class_names=(), classes=0)
+        return arrays._replace(test_labels=None, class_names=(), classes=0)
     occurring = np.unique(y)
-    if len(occurring) == source.classes:
-        return source
+    if len(occurring) == arrays.classes:
+        return arrays
     if not name.startswith("tfds:"):
-        missing = np.setdiff1d(np.arange(source.classes), occurring)
+        missing = np.setdiff1d(np.arange(arrays.classes), occurring)
         only_test = y_test is not None and np.isin(missing, y_test).any()
         where = ", which the test set has" if only_test else ""
-        how = ": numpy.unique(labels, return_inverse=True)[1] numbers the others" if name.startswith("npz:") else ""
+        how = ": numpy.unique(labels, return_inverse=True)[1] renumbers the others" if name.startswith("npz:") else ""
         raise UserError(
-            f"{name} has no training example of {_listed(missing, source.class_names)}{where}; give every class some, "
-            f"or leave it out{how}."
+            f"{name} has no training example of {_format_classes(missing, arrays.class_names)}{where}; add examples of "
+            f"every class, or leave the class out{how}."
         )
-    kept = y_test is not None and np.isin(y_test, occurring).all()
-    return source._replace(
+    keep_test = y_test is not None and np.isin(y_test, occurring).all()
+    return arrays._replace(
         train_labels=np.searchsorted(occurring, y).astype(np.int32),
-        test_labels=np.searchsorted(occurring, y_test).astype(np.int32) if kept else None,
-        class_names=tuple(source.class_names[i] for i in occurring),
+        test_labels=np.searchsorted(occurring, y_test).astype(np.int32) if keep_test else None,
+        class_names=tuple(arrays.class_names[i] for i in occurring),
         classes=len(occurring),
     )
 
 
-def _listed(classes: Sequence[int] | np.ndarray, names: Sequence[str]) -> str:
-    """The first three of the classes in words: "class 3 (cat), 4 (dog), 7 (owl) and 2 more"."""
+def _format_classes(classes: Sequence[int] | np.ndarray, names: Sequence[str]) -> str:
+    """Names at most three of the classes: "class 3 (cat), 4 (dog), 7 (owl) and 2 more"."""
     words = [f"{i} ({names[i]})" if names else str(i) for i in classes[:3]]
     return f"class {', '.join(words)}" + (f" and {len(classes) - 3} more" if len(classes) > 3 else "")
 
 
 def check_classes(dataset: Dataset) -> None:
-    """Checks that a player that is told the class sees each: one may be missing once sets and a limit are cut off.
+    """Checks, for conditional training, that every class still has training examples after splitting and limiting.
 
     Raises:
       UserError: a class has no training example.
@@ -288,17 +297,17 @@ def check_classes(dataset: Dataset) -> None:
     if len(missing):
         raise UserError(
             f"none of the {len(dataset.train):,} training examples of {dataset.name} is of "
-            f"{_listed(missing, dataset.class_names)}; lower data.validation, change data.limit or set "
+            f"{_format_classes(missing, dataset.class_names)}; lower data.validation, change data.limit or set "
             f"conditional=none."
         )
 
 
-def _split(name: str, source: Source, held_out: int) -> Dataset:
-    train, validation, test = split(source.train, source.test, held_out)
-    y, y_test = source.train_labels, source.test_labels
+def _split(name: str, arrays: Source, held_out: int) -> Dataset:
+    train, validation, test = split(arrays.train, arrays.test, held_out)
+    y, y_test = arrays.train_labels, arrays.test_labels
     if y is not None:
         y, y_validation, y_cut = np.split(y, [len(train), len(train) + len(validation)])
-        y_test = y_cut if source.test is None else y_test
+        y_test = y_cut if arrays.test is None else y_test
     else:
         y_validation = None
     return Dataset(
@@ -310,17 +319,17 @@ def _split(name: str, source: Source, held_out: int) -> Dataset:
         train_labels=y,
         validation_labels=y_validation,
         test_labels=y_test,
-        classes=source.classes,
-        class_names=source.class_names,
-        left_out=source.left_out,
+        classes=arrays.classes,
+        class_names=arrays.class_names,
+        left_out=arrays.left_out,
     )
 
 
-def _stacked(name: str, base: Dataset) -> Dataset:
-    """The stacks of a data set's images. Training and held-out stacks share no base image."""
+def _stack(name: str, base: Dataset) -> Dataset:
+    """Stacks a data set's images. Training and held-out stacks share no base image."""
     if base.train.dtype != np.uint8 or base.train.shape[-1] != 1:
         what = f"images of {base.train.shape[-1]} channels" if base.mixture is None else "points"
-        raise UserError(f"{name} takes images of 1 channel, but {base.name} holds {what}; use a data set in grey.")
+        raise UserError(f"{name} takes images of 1 channel, but {base.name} holds {what}; use a gray-scale data set.")
     classes = base.classes**stacked.STACK
     if classes > 2**31:
         raise UserError(f"{name} would have {base.classes}^{stacked.STACK} classes; stack a data set of at most 1290.")
@@ -339,15 +348,15 @@ def _stacked(name: str, base: Dataset) -> Dataset:
 
 
 def split(train: np.ndarray, test: np.ndarray | None, held_out: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Train, validation and test: see `load`. No example is in two of them, and nothing is copied.
+    """Splits off validation and test examples as described in `load`; the splits are disjoint views.
 
     Raises:
-      UserError: none are left to train on.
+      UserError: no training examples are left.
     """
     n, sets = len(train), 1 if test is not None else 2
     left = n - sets * held_out
     if left <= 0:
-        why = "" if sets == 1 else ", and as many for a test set, which these data do not have,"
+        why = "" if sets == 1 else ", and as many for a test set, which this data set lacks,"
         raise UserError(
             f"data.validation={held_out} examples for the validation set{why} leave none of the {n} training examples "
             f"to train on; set it below {-(-n // sets)}{'' if sets == 1 else ' or add a test set'}."

@@ -15,14 +15,14 @@ from jax.typing import ArrayLike
 from jaxgan.errors import UserError
 from jaxgan.numerics import pinned
 
-TRAIN = 2**18  # training examples that `load` draws
-HELD_OUT = 10_000  # validation examples, and as many test examples
+TRAIN = 2**18  # number of training examples
+HELD_OUT = 10_000  # number of validation examples, and of test examples
 
 
 class Mixture(NamedTuple):
     """p(x) = sum_k weights[k] N(x; means[k], scales[k]^2 I)."""
 
-    weights: ArrayLike  # [K] float32, above 0, sum 1
+    weights: ArrayLike  # [K] float32, positive, with sum 1
     means: ArrayLike  # [K, d] float32
     scales: ArrayLike  # [K] float32, standard deviations
 
@@ -31,14 +31,14 @@ def log_density(mixture: Mixture, x: ArrayLike) -> Array:
     """log p(x) in nats.
 
     Args:
-      mixture: of K components in d dimensions.
+      mixture: K components in d dimensions.
       x: [..., d] float32.
 
     Returns:
       [...] float32; finite wherever the squared distance to a mean is.
 
     Raises:
-      UserError: the points have another number of dimensions than the mixture.
+      UserError: the points and the mixture differ in dimension.
     """
     weights, means, scales = (jnp.asarray(a, jnp.float32) for a in mixture)
     x = jnp.asarray(x, jnp.float32)
@@ -52,41 +52,41 @@ def log_density(mixture: Mixture, x: ArrayLike) -> Array:
 
 
 def sample(mixture: Mixture, key: Array, n: int) -> Array:
-    """n independent draws, [n, d] float32, a function of `key` alone."""
+    """Draws n independent samples, [n, d] float32."""
     return sample_with_labels(mixture, key, n)[0]
 
 
 def sample_with_labels(mixture: Mixture, key: Array, n: int) -> tuple[Array, Array]:
-    """The draws of `sample`, [n, d] float32, and the component that each comes from, [n] int32."""
+    """Draws the samples of `sample`, [n, d] float32, with the component of each, [n] int32."""
     weights, means, scales = (jnp.asarray(a, jnp.float32) for a in mixture)
-    which, where = jax.random.split(key)
-    k = jax.random.choice(which, len(weights), (n,), p=weights)
-    return means[k] + scales[k, None] * jax.random.normal(where, (n, means.shape[1]), jnp.float32), k
+    component_key, noise_key = jax.random.split(key)
+    k = jax.random.choice(component_key, len(weights), (n,), p=weights)
+    return means[k] + scales[k, None] * jax.random.normal(noise_key, (n, means.shape[1]), jnp.float32), k
 
 
 def box(mixture: Mixture) -> tuple[Array, Array]:
-    """Corners, low [d] and high [d], of the smallest box that holds every mean +- 6 scales.
+    """Corners, low [d] and high [d], of the smallest box that contains every mean +- 6 standard deviations.
 
-    All of the mass but 2e-9 a dimension is inside.
+    It contains all of the mass but 2e-9 per dimension.
     """
     means, scales = jnp.asarray(mixture.means, jnp.float32), jnp.asarray(mixture.scales, jnp.float32)
-    reach = 6 * scales[:, None]
-    return jnp.min(means - reach, axis=0), jnp.max(means + reach, axis=0)
+    margin = 6 * scales[:, None]
+    return jnp.min(means - margin, axis=0), jnp.max(means + margin, axis=0)
 
 
 def grid(mixture: Mixture, cells: int) -> tuple[Array, Array]:
     """Evenly spaced points over the mixture's `box`.
 
-    With cells no larger than the smallest scale, a sum over them times dx is as good as the integral in
-    float32 (the midpoint rule on Gaussians).
+    If cells are no larger than the smallest standard deviation, the sum over them times dx equals the integral to
+    float32 precision (the midpoint rule on Gaussians).
 
     Args:
       mixture: in d = 1 or 2 dimensions.
-      cells: along each dimension.
+      cells: number of cells along each dimension.
 
     Returns:
       x: [cells, 1] or [cells, cells, 2] float32, the cells' centres (x[i, j] = (x_i, y_j)).
-      dx: scalar, a cell's length or area.
+      dx: scalar, the length or area of a cell.
 
     Raises:
       UserError: more than two dimensions, or no cells.
@@ -103,19 +103,19 @@ def grid(mixture: Mixture, cells: int) -> tuple[Array, Array]:
 
 @pinned()
 def load(name: str) -> tuple[Mixture, np.ndarray, np.ndarray, np.ndarray, list[np.ndarray]]:
-    """The mixture NAMED `name`, and the same draws from it every time.
+    """The mixture `MIXTURES[name]` and fixed samples from it.
 
     Returns:
       mixture, train [2**18, d], validation [10,000, d], test [10,000, d]; float32.
-      labels: of these three sets, the component that each point comes from, [n] int32.
+      labels: for these three sets, the component of each point, [n] int32.
 
     Raises:
-      UserError: no mixture has this name (the nearest is named).
+      UserError: an unknown name.
     """
-    if name not in NAMED:
-        near = difflib.get_close_matches(name, NAMED, n=1, cutoff=0.0)[0]
-        raise UserError(f"there is no mixture {name!r}; the nearest of {', '.join(NAMED)} is {near!r}.")
-    mixture = NAMED[name]
+    if name not in MIXTURES:
+        near = difflib.get_close_matches(name, MIXTURES, n=1, cutoff=0.0)[0]
+        raise UserError(f"there is no mixture {name!r}; the nearest of {', '.join(MIXTURES)} is {near!r}.")
+    mixture = MIXTURES[name]
     key = jax.random.key(0, impl="threefry2x32")
     draws, labels = jax.jit(sample_with_labels, static_argnums=2)(mixture, key, TRAIN + 2 * HELD_OUT)
     cuts = [TRAIN, TRAIN + HELD_OUT]
@@ -127,21 +127,21 @@ def _lift(a: Array, rank: int) -> Array:
     return jnp.expand_dims(a, tuple(range(rank - a.ndim)))
 
 
-def _even(means: list[list[float]], scale: float) -> Mixture:
+def _equal_mixture(means: list[list[float]], scale: float) -> Mixture:
     count = len(means)
     weights, scales = np.full(count, 1 / count, np.float32), np.full(count, scale, np.float32)
     return Mixture(weights, np.array(means, np.float32), scales)
 
 
-NAMED = {
+MIXTURES = {
     # The standard normal of Figure 1.
-    "gaussian": _even([[0.0]], 1.0),
-    # Two well separated bumps, the smallest case that a generator can cover by half.
-    "bimodal": _even([[-2.0], [2.0]], 0.5),
+    "gaussian": _equal_mixture([[0.0]], 1.0),
+    # Two well separated modes, the simplest case of mode collapse.
+    "bimodal": _equal_mixture([[-2.0], [2.0]], 0.5),
     # Eight on a circle of radius 2, as in Unrolled GANs (arXiv:1611.02163, appendix A).
-    "ring8": _even([[2 * math.cos(a), 2 * math.sin(a)] for a in np.arange(8) * math.pi / 4], 0.02),
+    "ring8": _equal_mixture([[2 * math.cos(a), 2 * math.sin(a)] for a in np.arange(8) * math.pi / 4], 0.02),
     # The same at half the size, as in VEEGAN (arXiv:1705.07761, section 4.1) and PacGAN (arXiv:1712.04086).
-    "ring8_unit": _even([[math.cos(a), math.sin(a)] for a in np.arange(8) * math.pi / 4], 0.01),
-    # Five by five, two apart, as in these two.
-    "grid25": _even([[x, y] for x in (-4, -2, 0, 2, 4) for y in (-4, -2, 0, 2, 4)], 0.05),
+    "ring8_unit": _equal_mixture([[math.cos(a), math.sin(a)] for a in np.arange(8) * math.pi / 4], 0.01),
+    # A 5x5 grid with spacing 2, as in the same two papers.
+    "grid25": _equal_mixture([[x, y] for x in (-4, -2, 0, 2, 4) for y in (-4, -2, 0, 2, 4)], 0.05),
 }

@@ -1,4 +1,4 @@
-"""The order in which examples are visited: a function of a key and a counter, so nothing to store."""
+"""The order in which examples are visited, a function of a key and a counter: no state to store."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ _ROUNDS = 6
 
 
 def _hash(x: jax.Array) -> jax.Array:
-    """A bijective mix of 32 bits (the finalizer of MurmurHash3). x: uint32."""
+    """A bijective hash of uint32 `x` (the finalizer of MurmurHash3)."""
     x = (x ^ (x >> 16)) * jnp.uint32(0x85EBCA6B)
     x = (x ^ (x >> 13)) * jnp.uint32(0xC2B2AE35)
     return x ^ (x >> 16)
 
 
 def permuted(key: jax.Array, i: jax.Array, n: int) -> jax.Array:
-    """Where position `i` of a pseudo-random permutation of range(n) points.
+    """Element `i` of a pseudo-random permutation of range(n).
 
-    A Feistel network on Z_a x Z_b with a*b just above n, walked until it lands below n (Black and
-    Rogaway 2002, "Ciphers with Arbitrary Finite Domains"): no array of n is shuffled or kept.
+    A Feistel network on Z_a x Z_b with a*b just above n, iterated until the result is below n (cycle walking: Black and
+    Rogaway 2002, "Ciphers with Arbitrary Finite Domains"), so that no array of n is stored.
 
     Args:
-      key: typed PRNG key; one permutation each.
+      key: typed PRNG key, which determines the permutation.
       i: scalar uint32 below n.
       n: number of examples.
 
@@ -46,7 +46,7 @@ def permuted(key: jax.Array, i: jax.Array, n: int) -> jax.Array:
 
 
 def example(key: jax.Array, counter: jax.Array, n: int) -> jax.Array:
-    """Which example is visited at `counter`: a new permutation of range(n) every epoch.
+    """The index of the example visited at `counter`, from a new permutation of range(n) per epoch.
 
     Args:
       key: typed PRNG key of the data stream.

@@ -1,8 +1,8 @@
-"""Stacked MNIST and its like: three random images of a data set are the channels of one example.
+"""Stacked MNIST and similar data: three random images of a data set are the channels of one example.
 
 Ten classes make a thousand modes (Metz et al., arXiv:1611.02163, section 3.3.1; Srivastava et al.,
-arXiv:1705.07761, section 4.2). The base images stay as they are: an example is the rows of its channels, a function of
-a key and a counter, so 60,000 images stand for 60,000^3 examples and take no more memory.
+arXiv:1705.07761, section 4.2). Only the base images are stored: an example is given by the rows of its channels, a
+function of a key and a counter, so that 60,000 images represent 60,000^3 examples without further memory.
 """
 
 from __future__ import annotations
@@ -15,19 +15,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgan.data import order
-from jaxgan.data.images import check_bytes
+from jaxgan.data.source import check_memory
 from jaxgan.numerics import pinned
 
 STACK = 3  # channels
-HELD_OUT = 10_000  # validation examples, and as many test examples, drawn from the base sets of these names
+HELD_OUT = 10_000  # number of validation examples, and of test examples, stacked from the same base split
 
 
 def rows(key: jax.Array, counter: jax.Array, n: int, stack: int = STACK) -> jax.Array:
-    """Which base images are the channels of the example at `counter`.
+    """The rows of the base images that are the channels of the example at `counter`.
 
-    Each channel visits the base images in an order of its own: all of them once in n examples, in another order the
-    next time (`order.example`). Channels are independent. With stack=1 an example is a base image, in the order of
-    `order.example` itself.
+    Each channel visits the base images in its own order, a new permutation per epoch of n examples (`order.example`).
+    Channels are independent. With stack=1 an example is a base image, in the order of `order.example` itself.
 
     Args:
       key: typed PRNG key of the data stream.
@@ -60,7 +59,7 @@ def gather(data: jax.Array | np.ndarray, rows: jax.Array | np.ndarray) -> jax.Ar
 
 
 def gather_labels(labels: jax.Array | np.ndarray, rows: jax.Array | np.ndarray, classes: int) -> jax.Array | np.ndarray:
-    """The labels of the examples with the given rows: the channels' labels as the digits of one number.
+    """The labels of the examples with the given rows: the digits of a label, in base b, are the channels' labels.
 
     Args:
       labels: [n] int32, 0 .. b - 1, of the base images.
@@ -68,7 +67,7 @@ def gather_labels(labels: jax.Array | np.ndarray, rows: jax.Array | np.ndarray, 
       classes: number of classes of the *examples*, b^stack: `Dataset.classes`.
 
     Returns:
-      [m] int32, 0 .. classes - 1; of the stack of a 2, a 1 and a 7 among ten classes 217.
+      [m] int32, 0 .. classes - 1; for ten base classes, the stack of a 2, a 1 and a 7 has label 217.
     """
     stack = rows.shape[1]
     base = round(classes ** (1 / stack))
@@ -88,26 +87,26 @@ def _first(key: jax.Array, count: int, n: int) -> jax.Array:
 def held_out(
     images: np.ndarray, labels: np.ndarray | None, classes: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """HELD_OUT stacks of base images that are not trained on, the same every time.
+    """HELD_OUT fixed stacks of held-out base images.
 
     Args:
       images: [n, H, W, 1] uint8.
       labels: [n] int32, or None.
       classes: number of classes of the stacks.
-      seed: of the order; one for each set of stacks.
+      seed: seed of the order, different for validation and test.
 
     Returns:
-      [HELD_OUT, H, W, 3] uint8 and their labels [HELD_OUT] int32 or None; no stacks of no images.
+      [HELD_OUT, H, W, 3] uint8 and their labels [HELD_OUT] int32 or None; no stacks if there are no images.
 
     Raises:
       UserError: more bytes than fit in memory.
     """
     n = len(images)
     count = HELD_OUT if n else 0
-    check_bytes(count * STACK * math.prod(images.shape[1:]), f"{count} stacks of {STACK} images")
+    check_memory(count * STACK * math.prod(images.shape[1:]), f"{count} stacks of {STACK} images")
     if not n:
         return np.empty((0, *images.shape[1:-1], STACK), images.dtype), labels
     key = jax.random.key(seed, impl="threefry2x32")
-    drawn = np.asarray(_first(key, count, n))
-    stacks = np.ascontiguousarray(gather(images, drawn))
-    return stacks, None if labels is None else np.asarray(gather_labels(labels, drawn, classes))
+    selected = np.asarray(_first(key, count, n))
+    stacks = np.ascontiguousarray(gather(images, selected))
+    return stacks, None if labels is None else np.asarray(gather_labels(labels, selected, classes))

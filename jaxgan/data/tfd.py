@@ -8,29 +8,29 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxgan.data.images import check_bytes
+from jaxgan.data.source import check_memory
 from jaxgan.errors import UserError
 
 SIDE = 48  # pixels
 FOLDS = 5
-# What the numbers in `folds` say about an image (pylearn2's reader of this file).
+# The meaning of the numbers in `folds` (from pylearn2's reader of this file).
 UNLABELED, TRAIN, VALIDATION, TEST = range(4)
 
 
 class Faces(NamedTuple):
-    """TFD_48x48.mat."""
+    """The arrays of TFD_48x48.mat."""
 
     images: np.ndarray  # [n, 48, 48, 1] uint8
-    folds: np.ndarray  # [n, 5] uint8: each image's use in each of the five folds, 0 .. 3 as above
+    folds: np.ndarray  # [n, 5] uint8: the role of each image in each of the five folds, 0 .. 3 as above
 
 
 def read(path: str | os.PathLike[str]) -> Faces:
     """Reads TFD_48x48.mat: `images` [n, 48, 48] uint8 and `folds` [n, 5].
 
     Raises:
-      UserError: no such file, no MATLAB file, other arrays than these, or a fold without some of its images.
+      UserError: the file is missing or no MATLAB file, holds other arrays, or a fold lacks one of its roles.
     """
-    from scipy import io  # which only a user of these data waits for
+    from scipy import io  # imported lazily: only this data set needs it
 
     path = Path(os.path.expanduser(path))
     if not path.is_file():
@@ -42,20 +42,20 @@ def read(path: str | os.PathLike[str]) -> Faces:
         images, folds = (np.ascontiguousarray(arrays[name]) for name in ("images", "folds"))
     except UserError:
         raise
-    except Exception as error:  # a damaged file fails in as many ways as scipy and zlib know
+    except Exception as error:  # scipy and zlib raise many kinds
         raise UserError(f"{path} cannot be read as a MATLAB file up to version 7.2 ({error}).") from error
     for fold, uses in enumerate(folds.T):
         missing = {UNLABELED, TRAIN, VALIDATION, TEST} - set(uses.tolist())
         if missing or uses.min() < UNLABELED or uses.max() > TEST:
             raise UserError(
-                f"{path} [folds] has {np.unique(uses).tolist()} in column {fold}; it takes all of 0 "
-                f"(unlabeled), 1 (training), 2 (validation) and 3 (test), and nothing else."
+                f"{path} [folds] has {np.unique(uses).tolist()} in column {fold}; it must have all "
+                f"of 0 (unlabeled), 1 (training), 2 (validation) and 3 (test), and nothing else."
             )
     return Faces(images[..., None], folds.astype(np.uint8))
 
 
 def _check(path: Path, kinds: dict[str, tuple[tuple[int, ...], str]]) -> None:
-    """Raises UserError where names, shapes and MATLAB classes are not those of TFD_48x48.mat."""
+    """Raises a `UserError` unless names, shapes and MATLAB classes are those of TFD_48x48.mat."""
     shape, kind = kinds.get("images", ((), "nothing"))
     n = shape[0] if shape else 0
     if kind != "uint8" or shape != (n, SIDE, SIDE):
@@ -63,7 +63,7 @@ def _check(path: Path, kinds: dict[str, tuple[tuple[int, ...], str]]) -> None:
     shape, kind = kinds.get("folds", ((), "nothing"))
     if shape != (n, FOLDS) or not ("int" in kind or kind in ("single", "double")):
         raise UserError(_layout(path, kinds, f"`folds` must be numbers of shape ({n}, {FOLDS})"))
-    check_bytes(n * (SIDE * SIDE + FOLDS * 8), str(path))
+    check_memory(n * (SIDE * SIDE + FOLDS * 8), str(path))
 
 
 def _layout(path: Path, kinds: dict[str, tuple[tuple[int, ...], str]], wanted: str) -> str:
@@ -72,6 +72,6 @@ def _layout(path: Path, kinds: dict[str, tuple[tuple[int, ...], str]], wanted: s
 
 
 def fold(faces: Faces, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The unlabeled images, and a fold's (0 .. 4) validation and test images: each [n, 48, 48, 1] uint8."""
+    """The unlabeled images, and the validation and test images of a fold (0 .. 4): each [n, 48, 48, 1] uint8."""
     uses = faces.folds[:, number]
     return tuple(faces.images[uses == use] for use in (UNLABELED, VALIDATION, TEST))

@@ -1,8 +1,8 @@
 """Images of TensorFlow Datasets (TFDS), without TensorFlow.
 
-TFDS downloads a data set, verifies it and stores it; what it has stored as ArrayRecord is read without
-TensorFlow. Storing needs TensorFlow to open the archives and to encode PNG, except for the MNIST and CIFAR
-families: their official builders are subclassed here and do both with NumPy and Pillow.
+TFDS downloads, verifies and stores a data set; ArrayRecord files are read without TensorFlow. Storing needs
+TensorFlow to open the archives and to encode PNG, except for the MNIST and CIFAR families, whose official builders are
+subclassed here and use NumPy and Pillow instead.
 """
 
 from __future__ import annotations
@@ -27,47 +27,47 @@ from typing import Any
 
 import numpy as np
 
-from jaxgan.data import images
-from jaxgan.data.images import Source
+from jaxgan.data.images import decode_all
+from jaxgan.data.npz import read_npz
+from jaxgan.data.source import MAX_CLASSES, Source
 from jaxgan.errors import UserError
 from jaxgan.files import open_atomically
 
-FORMAT = 2  # of the cache; the first one had no labels
+FORMAT = 2  # version of the cache; version 1 had no labels
 
 
 def load(name: str, directory: str) -> Source:
     """The images and labels of a TFDS data set, prepared on the first call.
 
-    Archives in `<directory>/downloads/manual/`, or in `directory` itself, are used instead of a download;
-    TFDS verifies their checksums. What was decoded is kept in `<directory>/jaxgan/<name>.npz`, which
-    later calls read in 0.1 s; that file can be deleted at any time.
+    Archives in `<directory>/downloads/manual/`, or in `directory` itself, are used instead of a download; TFDS verifies
+    their checksums. The decoded arrays are cached in `<directory>/jaxgan/<name>.npz`, which later calls read in .1 s
+    and which can be deleted at any time.
 
     Args:
-      name: as `tfds.load` takes it: `mnist`, `mnist:3.0.1`, `emnist/letters`.
-      directory: where TFDS keeps its data; '' = TFDS's own choice (TFDS_DATA_DIR).
+      name: as in `tfds.load`: `mnist`, `mnist:3.0.1`, `emnist/letters`.
+      directory: TFDS's data directory; '' = TFDS's default (TFDS_DATA_DIR).
 
     Returns:
-      Images and labels. Test is the split `test`, or `validation` if there is no `test`, or None if there is
-      neither. MNIST and CIFAR are in the order of their archives, others in the order in which TFDS stored them
-      (shuffled, the same everywhere). Labels are the class feature called `label`, or the only one; a split with
-      an example without a class (-1) has none.
+      Images and labels. Test is the split `test`, or else `validation`, or None. MNIST and CIFAR are in the order of
+      their archives, others in TFDS's order (shuffled, the same on all machines). Labels are the class feature called
+      `label`, or the only class feature; a split that contains an unlabeled example (-1) has no labels.
 
     Raises:
-      UserError: an unknown name, no network, a checksum that does not match, a data set without images,
-        or one that needs TensorFlow to prepare.
+      UserError: an unknown name, no network, a wrong checksum, a data set without images, or one that only TensorFlow
+        can prepare.
     """
     if not re.fullmatch(r"\w+(/[\w.-]+)?(:[\d.*]+)?", name):
-        raise UserError(f"{name!r} is no TFDS name; write tfds:NAME, tfds:NAME/CONFIG or tfds:NAME:VERSION.")
+        raise UserError(f"{name!r} is not a valid TFDS name; write tfds:NAME, tfds:NAME/CONFIG or tfds:NAME:VERSION.")
     directory = directory or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     root = Path(os.path.expanduser(directory))
     cache = root / "jaxgan" / (re.sub(r"[^\w.-]", "-", name) + ".npz")
-    found = _cached(cache)
-    if found is not None:
-        return found
-    builder = _stored(name, root)
+    cached = _read_cache(cache)
+    if cached is not None:
+        return cached
+    builder = _open_builder(name, root)
     if builder is None:
         _prepare(name, root)
-        builder = _stored(name, root)
+        builder = _open_builder(name, root)
     if builder is None:
         raise UserError(
             f"{root / _dataset(name)} holds an incomplete copy of tfds:{name}; delete that folder and "
@@ -85,26 +85,26 @@ def load(name: str, directory: str) -> Source:
     else:
         names = tuple(builder.info.features[_label(builder)].names)
     source = Source(train, test, train_labels, test_labels, names, len(names))
-    with contextlib.suppress(UserError):  # a folder that cannot be written only makes the next call slower
-        _keep(cache, source)
+    with contextlib.suppress(UserError):  # without a cache the next call is only slower
+        _write_cache(cache, source)
     return source
 
 
-def _cached(path: Path) -> Source | None:
-    """What `_keep` wrote; None if it is not there, is damaged, lacks an array or is of an earlier format."""
+def _read_cache(path: Path) -> Source | None:
+    """The cache of `_write_cache`; None if it is missing, damaged, incomplete or of an earlier version."""
     try:
-        source = images.npz(path)
+        source = read_npz(path)
     except UserError:
         return None
     with np.load(path, allow_pickle=False) as file:
         if f"format{FORMAT}" not in file.files:
             return None
-        names = file[f"format{FORMAT}"]  # of the arrays; the number of the format, where a version before wrote it
+        names = file[f"format{FORMAT}"]  # of the arrays; earlier caches have the version here
         return source if names.ndim == 0 or set(names.tolist()) <= set(file.files) else None
 
 
-def _stored(name: str, root: Path) -> Any:
-    """TFDS's builder for what it has stored in `root`, or None."""
+def _open_builder(name: str, root: Path) -> Any:
+    """TFDS's read-only builder of a data set stored in `root`, or None."""
     import tensorflow_datasets as tfds
 
     try:
@@ -118,14 +118,14 @@ def _stored(name: str, root: Path) -> Any:
 
 
 def _label(builder: Any) -> str | None:
-    """The feature that says an example's class."""
+    """The key of the feature with an example's class, or None."""
     import tensorflow_datasets as tfds
 
     features = builder.info.features
     keys = [
         key
         for key, feature in (features.items() if isinstance(features, tfds.features.FeaturesDict) else ())
-        if type(feature) is tfds.features.ClassLabel and 0 < (feature.num_classes or 0) <= images.MAX_CLASSES
+        if type(feature) is tfds.features.ClassLabel and 0 < (feature.num_classes or 0) <= MAX_CLASSES
     ]
     return "label" if "label" in keys else keys[0] if len(keys) == 1 else None
 
@@ -148,39 +148,39 @@ def _read(builder: Any, split: str) -> tuple[np.ndarray, np.ndarray | None]:
         )
     key, label = "image" if "image" in keys else keys[0], _label(builder)
     try:
-        # Pillow decodes two times faster than TFDS does with it.
+        # Decoding with Pillow directly is twice as fast as through TFDS.
         source = builder.as_data_source(split, decoders={key: tfds.decode.SkipDecoding()})
     except NotImplementedError:
         raise UserError(
             f"{builder.data_dir} holds tfds:{name} as {builder.info.file_format.value}, which only "
-            f"TensorFlow reads; set data.dir to another folder, where it is prepared as array_record."
+            f"TensorFlow reads; set data.dir to another folder, where it will be prepared as array_record."
         ) from None
-    places: Sequence[int] = range(len(source))
-    if builder.name in _FAMILIES and not builder.info.disable_shuffling:
-        # TFDS stores an example at the rank of its key's hash; these families' key is the archive's index.
-        places = sorted(places, key=Hasher(split).hash_key)
+    positions: Sequence[int] = range(len(source))
+    if builder.name in _BUILDERS and not builder.info.disable_shuffling:
+        # TFDS orders examples by the hash of their key, which for these families is the index in the archive.
+        positions = sorted(positions, key=Hasher(split).hash_key)
     labels = np.full(len(source), -1, np.int32)
 
     def files() -> Iterator[tuple[str, io.BytesIO]]:
         for start in range(0, len(source), 1000):
-            numbers = range(start, min(start + 1000, len(source)))
+            indices = range(start, min(start + 1000, len(source)))
             try:
-                examples = source.__getitems__(numbers)
+                examples = source.__getitems__(indices)
             except Exception as error:
                 raise UserError(
                     f"{builder.data_dir} is damaged ({_sentence(error)}); delete that folder and repeat the command."
                 ) from error
-            for number, example in zip(numbers, examples, strict=True):
+            for i, example in zip(indices, examples, strict=True):
                 if label:
-                    labels[places[number]] = example[label]
-                yield f"image {number} of {split} in {builder.data_dir}", io.BytesIO(example[key])
+                    labels[positions[i]] = example[label]
+                yield f"image {i} of {split} in {builder.data_dir}", io.BytesIO(example[key])
 
-    x = images.stack(files(), places, size=0)
+    x = decode_all(files(), positions, size=0)
     return x, labels if label and labels.min() >= 0 else None
 
 
-def _keep(path: Path, source: Source) -> None:
-    """Writes the cache: whole or not at all, whoever else writes it."""
+def _write_cache(path: Path, source: Source) -> None:
+    """Writes the cache atomically."""
     arrays = {key: value for key, value in source._asdict().items() if isinstance(value, np.ndarray)}
     if source.class_names:
         arrays["class_names"] = np.array(source.class_names)
@@ -189,7 +189,7 @@ def _keep(path: Path, source: Source) -> None:
 
 
 def _prepare(name: str, root: Path) -> None:
-    """Has TFDS download, verify and store a data set. It appears in `root` whole or not at all."""
+    """Makes TFDS download, verify and store a data set in `root`, atomically."""
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 
@@ -198,28 +198,28 @@ def _prepare(name: str, root: Path) -> None:
     if dataset not in known:
         near = difflib.get_close_matches(dataset, known, n=1, cutoff=0.0)[0]
         raise UserError(f"TFDS has no data set {dataset!r}; the nearest is {near!r}.")
-    if dataset not in _FAMILIES and importlib.util.find_spec("tensorflow") is None:
+    if dataset not in _BUILDERS and importlib.util.find_spec("tensorflow") is None:
         raise UserError(
-            f"tfds:{name} is not stored in {root} and only TensorFlow can prepare it: "
+            f"tfds:{name} is not stored in {root} and only TensorFlow can prepare it; run "
             f"pip install 'jaxgan[tf]' and repeat the command."
         )
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
     try:
         builder = tfds.builder(name, data_dir=root)
-        if dataset in _FAMILIES:
+        if dataset in _BUILDERS:
             with tfds.core.registered.skip_registration():
-                builder = _FAMILIES[dataset](type(builder))(data_dir=root, version=str(builder.version))
+                builder = _BUILDERS[dataset](type(builder))(data_dir=root, version=str(builder.version))
     except Exception as error:
         raise UserError(f"tfds:{name} cannot be prepared: {_sentence(error)}.") from error
     downloads = root / "downloads"
     urls = builder.url_infos or {}
-    at_hand = any(info.filename and (root / info.filename).exists() for info in urls.values())
-    manual = root if at_hand else downloads / "manual"
-    absent = [url for url, info in urls.items() if not _is_here(url, info, manual, downloads, dataset)]
-    if absent and not _answers(absent[0]):
+    in_root = any(info.filename and (root / info.filename).exists() for info in urls.values())
+    manual = root if in_root else downloads / "manual"
+    missing = [url for url, info in urls.items() if not _is_local(url, info, manual, downloads, dataset)]
+    if missing and not _is_reachable(missing[0]):
         raise UserError(
-            f"there is no network to download tfds:{name}; put the files {', '.join(absent)} into {manual} "
+            f"there is no network to download tfds:{name}; put the files {', '.join(missing)} into {manual} "
             f"and repeat the command."
         )
     try:
@@ -230,46 +230,45 @@ def _prepare(name: str, root: Path) -> None:
         )
     except NonMatchingChecksumError as error:
         what = str(error).partition(", has wrong checksum")[0]
-        raise UserError(f"{what}, does not have TFDS's checksum; replace that file.") from error
-    except Exception as error:  # whatever one of several hundred builders may raise
-        if _stored(name, root) is None:  # else another process was faster
+        raise UserError(f"{what}, does not have the checksum recorded by TFDS; replace that file.") from error
+    except Exception as error:  # builders raise many kinds
+        if _open_builder(name, root) is None:  # otherwise another process has prepared it
             raise UserError(f"tfds:{name} cannot be prepared in {root}: {_sentence(error)}.") from error
 
 
-def _is_here(url: str, info: Any, manual: Path, downloads: Path, dataset: str) -> bool:
-    """Whether TFDS will find this file without a network."""
+def _is_local(url: str, info: Any, manual: Path, downloads: Path, dataset: str) -> bool:
+    """Whether TFDS finds the file of `url` without a network."""
     from tensorflow_datasets.core.download.resource import get_dl_fname
 
     downloaded = get_dl_fname(url, info.checksum)
-    places = [downloads / dataset / downloaded, downloads / downloaded]
-    return any(path.exists() for path in places + ([manual / info.filename] if info.filename else []))
+    paths = [downloads / dataset / downloaded, downloads / downloaded]
+    return any(path.exists() for path in paths + ([manual / info.filename] if info.filename else []))
 
 
-def _answers(url: str) -> bool:
-    """Whether the server of `url` answers within 5 seconds.
+def _is_reachable(url: str) -> bool:
+    """Whether the server of `url` responds within 5 seconds; TFDS itself retries for minutes.
 
-    TFDS itself tries for minutes. The thread is for name servers that do not answer either: nothing else
-    bounds their time.
+    The thread bounds the time of name resolution, which has no timeout.
     """
-    answers = []
+    responses = []
 
-    def ask() -> None:
+    def request_head() -> None:
         with contextlib.suppress(OSError, http.client.HTTPException):
             try:
                 urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=5).close()
             except urllib.error.HTTPError as error:
                 if error.code >= 500:
                     return
-            answers.append(True)
+            responses.append(True)
 
-    thread = threading.Thread(target=ask, daemon=True)
+    thread = threading.Thread(target=request_head, daemon=True)
     thread.start()
     thread.join(5)
-    return bool(answers)
+    return bool(responses)
 
 
 def _dataset(name: str) -> str:
-    """`emnist` of `emnist/letters:3.1.0`."""
+    """The name without config and version: `emnist` for `emnist/letters:3.1.0`."""
     return re.split("[:/]", name)[0]
 
 
@@ -278,12 +277,12 @@ def _sentence(error: Exception) -> str:
 
 
 def _mnist(official: type) -> type:
-    """TFDS's MNIST, Fashion-MNIST or KMNIST: four gzipped IDX files."""
+    """A builder of TFDS's MNIST, Fashion-MNIST or KMNIST (four gzipped IDX files) without TensorFlow."""
     from PIL import Image
 
     class Builder(official):
         name = official.name  # type: ignore[attr-defined]
-        __module__ = official.__module__  # by which TFDS finds the checksums
+        __module__ = official.__module__  # from which TFDS derives the path of the checksums
 
         def _split_generators(self, dl_manager):
             return super()._split_generators(SimpleNamespace(download_and_extract=dl_manager.download))
@@ -298,7 +297,10 @@ def _mnist(official: type) -> type:
 
 
 def _cifar(official: type) -> type:
-    """TFDS's CIFAR-10 or CIFAR-100: a tar file of records, label bytes then 3 planes of 32x32 pixels."""
+    """A builder of TFDS's CIFAR-10 or CIFAR-100 without TensorFlow.
+
+    The archive is a tar file of records: label bytes, then three planes of 32x32 pixels.
+    """
     from PIL import Image
 
     class Builder(official):
@@ -306,15 +308,15 @@ def _cifar(official: type) -> type:
         __module__ = official.__module__
 
         def _split_generators(self, dl_manager):
-            about = self._cifar_info
-            with tarfile.open(dl_manager.download(about.url)) as archive:
+            cifar = self._cifar_info
+            with tarfile.open(dl_manager.download(cifar.url)) as archive:
 
                 def read(name: str) -> bytes:
-                    return archive.extractfile(about.prefix + name).read()
+                    return archive.extractfile(cifar.prefix + name).read()
 
-                for key, file in zip(about.label_keys, about.label_files, strict=True):
+                for key, file in zip(cifar.label_keys, cifar.label_files, strict=True):
                     self.info.features[key].names = read(file).decode().split()
-                train, test = (b"".join(map(read, files)) for files in (about.train_files, about.test_files))
+                train, test = (b"".join(map(read, files)) for files in (cifar.train_files, cifar.test_files))
             return {
                 "train": self._generate_examples("train_", train),
                 "test": self._generate_examples("test_", test),
@@ -330,7 +332,7 @@ def _cifar(official: type) -> type:
     return Builder
 
 
-_FAMILIES = {
+_BUILDERS = {
     "mnist": _mnist,
     "fashion_mnist": _mnist,
     "kmnist": _mnist,

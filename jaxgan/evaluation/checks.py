@@ -55,6 +55,11 @@ def _check_needs(name: str, config: ConfigDict, dataset: Dataset) -> None:
 def _check_players(name: str, config: ConfigDict, dataset: Dataset) -> None:
     if dataset.stack > 1:
         raise UserError(f"evaluate.metrics={name} needs stored training examples, and {dataset.name} has none.")
+    if config.conditional not in ("none", "label"):
+        raise UserError(
+            f"evaluate.metrics={name} gives D examples with their classes at most, and D here is also told "
+            f"condition.name={config.condition.name}; leave it out."
+        )
     group_size = coupled_group_size(config)
     counts = {f"evaluate.samples={config.evaluate.samples}": config.evaluate.samples}
     if "validation_logits" in METRICS[name].needs:

@@ -15,7 +15,7 @@ from jaxgan.errors import UserError
 from jaxgan.evaluation.checks import check_metrics
 from jaxgan.evaluation.inputs import INPUTS, Evaluation, References
 from jaxgan.evaluation.players import D_EXAMPLES, coupled_group_size, make_player_inputs
-from jaxgan.evaluation.samples import evaluation_labels, make_sampler
+from jaxgan.evaluation.samples import evaluation_condition, evaluation_labels, make_sampler
 from jaxgan.features.space import load as load_space
 from jaxgan.features.space import name_of
 from jaxgan.game.gan import Gan
@@ -76,7 +76,7 @@ def make_evaluator(config: ConfigDict, gan: Gan, dataset: Dataset) -> Callable[.
     Raises:
       UserError: as `check_metrics`.
     """
-    measure, sampler, y = make_measure(config, dataset), make_sampler(gan), evaluation_labels(config, dataset)
+    measure, sampler = make_measure(config, dataset), make_sampler(gan)
     needed = make_player_inputs(config, gan, dataset)
     player_inputs, examples = (jax.jit(needed[0]), needed[1]) if needed else (lambda *_: {}, {})
 
@@ -86,7 +86,8 @@ def make_evaluator(config: ConfigDict, gan: Gan, dataset: Dataset) -> Callable[.
         if not config.evaluate.metrics:
             return {}
         key = run_stream(hparams, "evaluate")
-        samples = sampler(hparams, state, key, config.evaluate.samples, ema=ema, y=y)
+        condition = evaluation_condition(config, gan, hparams, dataset)
+        samples = sampler(hparams, state, key, config.evaluate.samples, ema=ema, condition=condition)
         return measure(samples, reasons, player_inputs(state, samples, examples))
 
     return evaluate

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
+from jaxgan.conditions import Condition
 from jaxgan.data import Dataset
 from jaxgan.evaluation.samples import evaluation_labels
 from jaxgan.game.gan import Gan
@@ -42,7 +43,7 @@ def player_inputs(
 
     def logits_and_slopes(x: jax.Array, y: jax.Array | None) -> tuple[jax.Array, jax.Array]:
         def logit_sum(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-            logits = gan.D(D.params, D.stats, x, y)[0]
+            logits = gan.D(D.params, D.stats, x, Condition(label=y))[0]
             return jnp.sum(logits), logits
 
         gradient, logits = jax.grad(logit_sum, has_aux=True)(x)

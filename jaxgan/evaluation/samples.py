@@ -12,11 +12,13 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
+from jaxgan.conditions import Condition
 from jaxgan.data import Dataset
+from jaxgan.game.batches import TrainingSet, stored_condition, stored_examples
 from jaxgan.game.gan import Gan
 from jaxgan.game.hparams import HParams
 from jaxgan.game.sampling import sample, standing_statistics
-from jaxgan.game.state import GanState
+from jaxgan.game.state import GanState, stream
 from jaxgan.metrics import METRICS
 from jaxgan.spread import in_turn
 
@@ -24,26 +26,38 @@ SAMPLE_BATCH = 1000  # samples per batch
 
 
 def sample_stream(
-    gan: Gan, hparams: HParams, state: GanState, key: jax.Array, n: int, *, ema: int | None = 0, y: Any = None
+    gan: Gan,
+    hparams: HParams,
+    state: GanState,
+    key: jax.Array,
+    n: int,
+    *,
+    ema: int | None = 0,
+    condition: Condition | None = None,
 ) -> jax.Array:
     """The first `n` samples of the stream `key`: [n, *shape] float32.
 
     Args:
       ema: index of the average of theta_g to sample from; theta_g itself if None, or if there are no averages.
-      y: [n] int32 classes; if None, a conditional G samples them uniformly.
+      condition: of each, leaves [n, ...]; if None, a class-conditional G samples classes uniformly.
     """
     params, stats = sampling_params(gan, hparams, state, ema=ema)
     size = min(SAMPLE_BATCH, n)
     starts = jnp.arange(0, n, size, dtype=jnp.uint32)
     offsets = jnp.arange(size, dtype=jnp.uint32)
-    classes = None if y is None else jnp.pad(jnp.asarray(y, jnp.int32), (0, len(starts) * size - n))
+    given = jax.tree.map(lambda leaf: _padded(jnp.asarray(leaf), len(starts) * size), condition)
 
     def sample_batch(start: jax.Array) -> jax.Array:
-        batch_classes = None if classes is None else jax.lax.dynamic_slice(classes, (start,), (size,))
-        return sample(gan, hparams, params, stats, key=key, numbers=start + offsets, y=batch_classes)
+        part = jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, size), given)
+        return sample(gan, hparams, params, stats, key=key, numbers=start + offsets, condition=part)
 
     batches = jax.lax.map(sample_batch, starts)
     return batches.reshape(-1, *batches.shape[2:])[:n]
+
+
+def _padded(leaf: Any, n: int) -> Any:
+    """A leaf [m, ...] with zeros appended: [n, ...]."""
+    return (jnp if isinstance(leaf, jax.Array) else np).pad(leaf, [(0, n - len(leaf))] + [(0, 0)] * (leaf.ndim - 1))
 
 
 def sampling_params(gan: Gan, hparams: HParams, state: GanState, *, ema: int | None) -> tuple[optax.Params, Any]:
@@ -56,29 +70,56 @@ def make_sampler(gan: Gan) -> Callable[..., np.ndarray]:
     """Compiles `sample_stream` for all devices of this host.
 
     Returns:
-      A function (hparams, state, key, n, ema=0, y=None) -> [n, *shape] float32.
+      A function (hparams, state, key, n, ema=0, condition=None) -> [n, *shape] float32.
     """
     prepare = jax.jit(partial(sampling_params, gan), static_argnames="ema")
 
     @partial(jax.jit, static_argnames="size")
-    def sample_batch(shared: Any, start: jax.Array, y: jax.Array | None, *, size: int) -> jax.Array:
+    def sample_batch(shared: Any, start: jax.Array, condition: Condition | None, *, size: int) -> jax.Array:
         hparams, key, params, stats = shared
         numbers = start + jnp.arange(size, dtype=jnp.uint32)
-        return sample(gan, hparams, params, stats, key=key, numbers=numbers, y=y)
+        return sample(gan, hparams, params, stats, key=key, numbers=numbers, condition=condition)
 
     def sampler(
-        hparams: HParams, state: GanState, key: jax.Array, n: int, *, ema: int | None = 0, y: Any = None
+        hparams: HParams,
+        state: GanState,
+        key: jax.Array,
+        n: int,
+        *,
+        ema: int | None = 0,
+        condition: Condition | None = None,
     ) -> np.ndarray:
         size = min(SAMPLE_BATCH, n)
         starts = np.arange(0, n, size, dtype=np.uint32)
-        classes: list[Any] = [None] * len(starts)
-        if y is not None:
-            classes = np.split(np.pad(np.asarray(y, np.int32), (0, len(starts) * size - n)), len(starts))
+        given = jax.tree.map(lambda leaf: _padded(np.asarray(leaf), len(starts) * size), condition)
+        parts = [jax.tree.map(lambda leaf, i=i: leaf[i : i + size], given) for i in starts]
         shared = hparams, key, *prepare(hparams, state, ema=ema)
-        batches = in_turn(partial(sample_batch, size=size), shared, list(zip(starts, classes, strict=True)))
+        batches = in_turn(partial(sample_batch, size=size), shared, list(zip(starts, parts, strict=True)))
         return np.concatenate(list(batches))[:n]
 
     return sampler
+
+
+def evaluation_condition(config: ConfigDict, gan: Gan, hparams: HParams, dataset: Dataset) -> Condition | None:
+    """The conditions of the samples that are evaluated, or None if none are needed.
+
+    Classes are those of `evaluation_labels`; other conditions are those of the validation examples, again and again.
+    """
+    if gan.num_classes or not gan.conditional:
+        y = evaluation_labels(config, dataset)
+        return None if y is None else Condition(label=y)
+    split = "validation" if len(dataset.validation) else "train"
+    numbers = np.arange(config.evaluate.samples) % len(getattr(dataset, split))
+    return examples_condition(gan, hparams, stored_examples(gan, dataset, split), numbers)
+
+
+def examples_condition(gan: Gan, hparams: HParams, examples: TrainingSet, numbers: np.ndarray) -> Condition:
+    """The conditions of the examples with these numbers [n]; that of an example is the same in every run."""
+    x, *stored = jax.tree.map(lambda leaf: jnp.asarray(leaf)[numbers], examples)
+    y, paired = (None if isinstance(leaf, tuple) else leaf for leaf in stored)
+    key = stream(0, "condition")
+    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.asarray(numbers, jnp.uint32))
+    return gan.condition(hparams, gan.decode(x), stored_condition(gan, y, paired), keys)
 
 
 def evaluation_labels(config: ConfigDict, dataset: Dataset) -> np.ndarray | None:

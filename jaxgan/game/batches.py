@@ -8,17 +8,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgan.data import stacked
+from jaxgan.conditions import Condition
+from jaxgan.data import Dataset, stacked
 from jaxgan.game.gan import Gan
 from jaxgan.game.hparams import HParams
 from jaxgan.game.state import GanState, run_stream
 
 
 class TrainingSet(NamedTuple):
-    """The training set, on the devices."""
+    """The training set, on the devices; or other stored examples."""
 
     x: jax.Array  # [n, *shape] uint8 or float32, as stored
     y: jax.Array | tuple[()] = ()  # [n] int32 labels; () if no player uses them
+    paired: jax.Array | tuple[()] = ()  # [n, k] float32 or [n, H, W, C] uint8 conditions; () if no player uses them
+
+
+def stored_examples(gan: Gan, dataset: Dataset, split: str = "train") -> TrainingSet:
+    """The examples of a split, with what the players' condition is made from."""
+    labels, paired = getattr(dataset, f"{split}_labels"), getattr(dataset, f"{split}_condition")
+    return TrainingSet(getattr(dataset, split), labels if gan.num_classes else (), paired if gan.paired else ())
 
 
 class Noise(NamedTuple):
@@ -31,13 +39,14 @@ class Noise(NamedTuple):
     fake_augment_keys: jax.Array  # [m] keys of the augmentation of G(z)
     penalty_keys: jax.Array  # [m] keys of the points at which penalties differentiate D
     term_keys: jax.Array  # [m] keys of the other terms of the losses
+    condition_keys: jax.Array  # [m] keys of what the players are conditioned on
 
 
 class Batch(NamedTuple):
     """This device's share of the minibatch of one update of one player."""
 
     x: jax.Array | None  # [m, *shape] float32; None if G's update needs no data
-    y: jax.Array | None  # [m] int32 classes of x and of the fakes; None if the players are unconditional
+    condition: Condition  # of x and of the fakes
     noise: Noise
     count: jax.Array | np.uint32 = np.uint32(0)  # updates of D before this one; not used in G's update
 
@@ -73,24 +82,26 @@ def d_batch(frame: Frame, source: BatchSource, substep: jax.Array | int) -> Batc
     indices = local_indices(gan.batch_size, frame.axis_name)
     count = source.step * jnp.uint32(gan.d_steps) + substep
     first = count * jnp.uint32(gan.batch_size)
-    x, y = sample_data(gan, source.d_data_key, source.data, first=first, indices=indices)
+    x, stored = sample_data(gan, source.d_data_key, source.data, first=first, indices=indices)
     noise = sample_noise(gan, frame.hparams, jax.random.fold_in(source.key, substep), indices)
-    return Batch(x, y, noise, count)
+    return Batch(x, gan.condition(frame.hparams, x, stored, noise.condition_keys), noise, count)
 
 
 def g_batch(frame: Frame, source: BatchSource, substep: int) -> Batch:
-    """The minibatch of G's update: noise, and examples of its own if its loss or its classes need them.
+    """The minibatch of G's update: noise, and examples of its own if its loss or the condition needs them.
 
     Args:
       substep: of the noise key; those below it are D's.
     """
     gan = frame.gan
     indices = local_indices(gan.g_batch_size, frame.axis_name)
-    x = y = None
-    if gan.objective.loss.needs_real or gan.num_classes:
-        first = source.step * jnp.uint32(gan.g_batch_size)
-        x, y = sample_data(gan, source.g_data_key, source.data, first=first, indices=indices)
-    return Batch(x, y, sample_noise(gan, frame.hparams, jax.random.fold_in(source.key, substep), indices))
+    key = jax.random.fold_in(source.key, substep)
+    noise = sample_noise(gan, frame.hparams, key, indices)
+    if not (gan.objective.loss.needs_real or gan.conditional):
+        return Batch(None, Condition(), noise)
+    first = source.step * jnp.uint32(gan.g_batch_size)
+    x, stored = sample_data(gan, source.g_data_key, source.data, first=first, indices=indices)
+    return Batch(x, gan.condition(frame.hparams, x, stored, noise.condition_keys), noise)
 
 
 def local_indices(m: int, axis_name: str | None) -> jax.Array:
@@ -122,9 +133,17 @@ def sample_data(gan: Gan, key: jax.Array, data: TrainingSet, *, first: jax.Array
       indices: [m] uint32.
 
     Returns:
-      x [m, *shape] float32, and y [m] int32, or None if the players are unconditional.
+      x [m, *shape] float32, and what is stored with each that the players' condition may be made from.
     """
     counters = first + indices
     rows = jax.vmap(lambda counter: stacked.rows(key, counter, data.x.shape[0], gan.num_stacked))(counters)
     y = stacked.gather_labels(data.y, rows, gan.num_label_classes) if gan.num_classes else None
-    return gan.decode(stacked.gather(data.x, rows)), y
+    paired = stacked.gather(data.paired, rows) if gan.paired else None
+    return gan.decode(stacked.gather(data.x, rows)), stored_condition(gan, y, paired)
+
+
+def stored_condition(gan: Gan, y: jax.Array | None, paired: jax.Array | None) -> Condition:
+    """What is stored with examples, as conditions: labels [m], and decoded vectors [m, k] or images."""
+    if paired is None:
+        return Condition(label=y)
+    return Condition(label=y, vector=paired) if paired.ndim == 2 else Condition(label=y, image=gan.decode(paired))

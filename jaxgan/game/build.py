@@ -16,14 +16,15 @@ import optax
 from ml_collections import ConfigDict
 
 from jaxgan import ema
-from jaxgan.augment import NoAugment
+from jaxgan.augment import InstanceNoise, NoAugment
+from jaxgan.conditions import Condition, conditioned_discriminator, conditioned_generator, join_channels, join_rows
 from jaxgan.config import build_choice, coupled_examples_error
 from jaxgan.data import Dataset, check_classes, value_range
 from jaxgan.data.decode import decode
 from jaxgan.errors import UserError
 from jaxgan.game.gan import AUGMENT, Gan, Objective
 from jaxgan.game.hparams import HParams, section_hparams, traced
-from jaxgan.game.state import GanState, Player, run_stream
+from jaxgan.game.state import PRNG, GanState, Player, run_stream
 from jaxgan.networks.forward import forward, packed, split_variables
 from jaxgan.networks.layers import DataSpec
 from jaxgan.networks.norms import STATISTICS
@@ -70,7 +71,8 @@ def data_spec(config: ConfigDict, dataset: Dataset) -> DataSpec:
             f"the data labels: class sub-folders, or an array train_labels."
         )
     classes = dataset.classes if config.conditional == "label" else 0
-    return DataSpec(dataset.shape, classes, value_range(dataset, config.data.gcn, config.data.low))
+    paired = () if dataset.train_condition is None else dataset.train_condition.shape[1:]
+    return DataSpec(dataset.shape, classes, value_range(dataset, config.data.gcn, config.data.low), paired=paired)
 
 
 def build_for(config: ConfigDict, dataset: Dataset) -> Gan:
@@ -112,11 +114,16 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
     def augment(hparams: HParams) -> NoAugment:
         return dataclasses.replace(build_choice(config, "augment", data=data), **section_hparams(hparams, "augment"))
 
+    def condition(hparams: HParams, x: jax.Array, stored: Condition, keys: jax.Array) -> Condition:
+        choice = build_choice(config, "condition", data=data)
+        return dataclasses.replace(choice, **section_hparams(hparams, "condition"))(x, stored, keys)
+
     gan = Gan(
-        G=forward(generator, precision),
-        D=packed(forward(discriminator, precision), config.discriminator.packing),
+        G=conditioned_generator(forward(generator, precision), build_choice(config, "condition", data=data).complete),
+        D=conditioned_discriminator(packed(forward(discriminator, precision), config.discriminator.packing)),
         sample_z=lambda hparams, key: sample_z(key) * hparams["prior.scale"],
         decode=lambda x: decode(x, config.data.gcn, config.data.low),
+        condition=condition,
         augment=augment,
         optimizer=partial(player_optimizer, config, examples),
         init=partial(initial_state, config, generator, discriminator),
@@ -129,6 +136,8 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
         update=config.train.update,
         lookahead=config.train.lookahead,
         lookahead_rate=config.train.lookahead_rate,
+        conditional=config.condition.name != "none",
+        paired=config.condition.name == "pairs",
         num_classes=data.classes,
         num_aux_classes=discriminator.data.num_aux_classes,
         num_label_classes=label_classes,
@@ -187,19 +196,55 @@ def _terms(config: ConfigDict, parts: str) -> tuple[tuple[str, Callable], ...]:
 
 
 def _networks(config: ConfigDict, data: DataSpec) -> tuple[nn.Module, nn.Module]:
-    """G and D, checked against the data, as is the augmentation."""
-    d_data = data._replace(shape=(*data.shape[:-1], data.shape[-1] * config.discriminator.packing))
+    """G and D, checked against the data, as are the condition and the augmentation."""
+    told = condition_shapes(config, data)
+    shape = jax.eval_shape(join_channels, jax.ShapeDtypeStruct((1, *data.shape), jnp.float32), told).shape[1:]
+    d_data = data._replace(shape=(*shape[:-1], shape[-1] * config.discriminator.packing))
     if any(config.objective.auxiliary.values()):
         d_data = d_data._replace(classes=0, num_aux_classes=data.classes)
     generator, discriminator = (
         build_choice(config, "generator", data=data),
         build_choice(config, "discriminator", data=d_data),
     )
-    for part in (generator, discriminator, build_choice(config, "augment", data=data)):
+    augment = build_choice(config, "augment", data=data)
+    for part in (generator, discriminator, augment):
         if hasattr(part, "check"):
             part.check()
+    _check_condition(config, told, augment)
     _check_classifier(config, discriminator)
     return generator, discriminator
+
+
+def condition_shapes(config: ConfigDict, data: DataSpec) -> Condition:
+    """Shapes and dtypes of the condition of one example, [1, ...].
+
+    Raises:
+      UserError: the condition does not fit the data.
+    """
+    choice = build_choice(config, "condition", data=data)
+    choice.check()
+    like = lambda *shape: jnp.zeros((1, *shape), jnp.float32)  # noqa: E731
+
+    def condition() -> Condition:
+        stored = Condition(label=jnp.zeros((1,), jnp.int32) if data.classes else None)
+        if data.paired:
+            stored = stored._replace(**{"vector" if len(data.paired) == 1 else "image": like(*data.paired)})
+        return choice(like(*data.shape), stored, jax.random.split(jax.random.key(0, impl=PRNG), 1))
+
+    return jax.eval_shape(condition)
+
+
+def _check_condition(config: ConfigDict, told: Condition, augment: NoAugment) -> None:
+    """Raises UserError for parts of the game that would change an example without what D is told about it."""
+    if told.image is None and told.mask is None:
+        return
+    name = f"condition.name={config.condition.name}"
+    if config.data.gcn:
+        raise UserError(f"data.gcn normalizes an image by its own mean, which {name} does not know; set data.gcn=0.")
+    changed = [] if isinstance(augment, InstanceNoise) or type(augment) is NoAugment else ["augment.name=none"]
+    changed += ["objective.consistency off"] if any(config.objective.consistency.values()) else []
+    if changed:
+        raise UserError(f"{name} shows D an image that an augmentation of x would not change; set {changed[0]}.")
 
 
 def _check_classifier(config: ConfigDict, discriminator: nn.Module) -> None:
@@ -220,10 +265,16 @@ def _check_statistics(config: ConfigDict, gan: Gan) -> None:
     """Raises UserError for networks that couple examples, where penalties or the minibatch do not allow it."""
     m = min(gan.batch_size, gan.g_batch_size)
     smallest = {"generator": m, "discriminator": m // config.discriminator.packing}
-    if gan.accumulate == 1 and min(smallest.values()) > 1 and not gan.objective.penalties:
+    told = gan.conditional and not gan.num_classes
+    if gan.accumulate == 1 and min(smallest.values()) > 1 and not gan.objective.penalties and not told:
         return
     # The state tells, whatever a family calls its field.
     shapes = jax.eval_shape(gan.init, traced(config))
+    if told and STATISTICS in shapes.generator.stats:
+        raise UserError(
+            f"the batch normalization of generator.name={config.generator.name} needs statistics over z alone, and G "
+            f"is also given condition.name={config.condition.name}; take a G without it (generator.norm=none)."
+        )
     if gan.objective.penalties and (
         STATISTICS in shapes.discriminator.stats or config.discriminator.get("minibatch_deviation", 0)
     ):
@@ -252,7 +303,9 @@ def initial_state(config: ConfigDict, generator: nn.Module, discriminator: nn.Mo
     key_g, key_d = jax.random.split(run_stream(hparams, "init"))
     data = generator.data
     y = jnp.zeros((1,), jnp.int32) if data.classes else None
-    theta_g, g_stats = split_variables(generator.init(key_g, jnp.zeros((1, config.prior.size)), y))
+    z = jax.ShapeDtypeStruct((1, config.prior.size), jnp.float32)
+    z = jnp.zeros(jax.eval_shape(join_rows, z, condition_shapes(config, data)).shape)
+    theta_g, g_stats = split_variables(generator.init(key_g, z, y))
     n = getattr(discriminator, "minibatch_deviation", 0) or 1  # whole groups
     y = None if y is None else jnp.repeat(y, n)
     theta_d, d_stats = split_variables(discriminator.init(key_d, jnp.zeros((n, *discriminator.data.shape)), y))

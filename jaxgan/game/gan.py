@@ -9,6 +9,7 @@ import jax
 import optax
 
 from jaxgan.augment import NoAugment
+from jaxgan.conditions import Condition
 from jaxgan.ema import Averages
 from jaxgan.game.hparams import HParams
 from jaxgan.game.state import GanState
@@ -33,13 +34,15 @@ class Objective(NamedTuple):
 class Gan(NamedTuple):
     """Functions and settings, no arrays. Parameters and statistics are always the first arguments."""
 
-    # (theta_g, stats, z [n, d], y [n] or None, *, train, once, axis_name) -> x [n, *shape], stats
+    # (theta_g, stats, z [n, d], condition, *, train, once, axis_name) -> x [n, *shape], stats
     G: Callable[..., tuple[jax.Array, Any]]
-    # (theta_d, stats, x [n, *shape], y [n] or None, dropout keys [n] or None, *, train, once, axis_name)
+    # (theta_d, stats, x [n, *shape], condition, dropout keys [n] or None, *, train, once, axis_name)
     #  -> logits [n], stats; with an auxiliary classifier [n, 1 + K], the adversarial logit first (`split_d_output`)
     D: Callable[..., tuple[jax.Array, Any]]
     sample_z: Callable[[HParams, jax.Array], jax.Array]  # (hparams, key) -> one z [d]
     decode: Callable[[jax.Array], jax.Array]  # stored examples -> float32, the range of G
+    # (hparams, x [n, *shape], what is stored with each, keys [n]) -> what the players are told about each
+    condition: Callable[[HParams, jax.Array, Condition, jax.Array], Condition]
     augment: Callable[[HParams], NoAugment]  # applied to real and fake inputs of D
     optimizer: Callable[[str, HParams], optax.GradientTransformation]  # (player, hparams)
     init: Callable[[HParams], GanState]
@@ -52,6 +55,8 @@ class Gan(NamedTuple):
     update: str  # a key of algorithm1.UPDATES
     lookahead: int  # steps between synchronizations with the slow weights; 0 = never
     lookahead_rate: float  # interpolation from slow to fast weights at a synchronization
+    conditional: bool  # whether the players are conditioned on anything
+    paired: bool  # whether on what the data set stores with each example
     num_classes: int  # classes that the players are conditioned on; 0 = unconditional
     num_aux_classes: int  # classes that D's auxiliary classifier predicts; 0 = no auxiliary classifier
     num_label_classes: int  # classes of the stored labels (a stack of images has the product of its labels)

@@ -1,7 +1,8 @@
 """The numbers of a configuration that enter the step as traced arrays.
 
 Runs that differ only in these share one compiled program, and a population is a map over them: the seed, and every
-number of the prior, the objective, the optimizers and the augmentation. Names, sizes and counts are static.
+number of the prior, the condition, the objective, the optimizers and the augmentation. Names, sizes and counts are
+static.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from jaxgan.objectives.terms import TERMS
 # A pytree: {config field: scalar array}, or [members] arrays for a population.
 HParams = dict[str, jax.Array]
 
-_TRACED_SECTIONS = ("prior.", "objective.", "optimizer.", "augment.")
+_TRACED_SECTIONS = ("prior.", "condition.", "objective.", "optimizer.", "augment.")
 PENALTY_WEIGHTS = "objective.penalties."
 _STATIC = tuple(
     f"optimizer.{player}.{name}" for player in ("generator", "discriminator") for name in ("max_column_norm", "clip")

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxgan.conditions import Condition
 from jaxgan.game.gan import Gan
 from jaxgan.game.hparams import HParams
 from jaxgan.game.state import run_stream
@@ -27,8 +28,7 @@ def standing_statistics(gan: Gan, hparams: HParams, params: optax.Params, stats:
 
     def body(number: jax.Array, running: Any) -> Any:
         keys = jax.vmap(lambda i: jax.random.fold_in(jax.random.fold_in(key, number), i))(jnp.arange(gan.batch_size))
-        z, y = sample_inputs(gan, hparams, keys)
-        return gan.G(params, running, z, y, train=True)[1]
+        return gan.G(params, running, *sample_inputs(gan, hparams, keys), train=True)[1]
 
     zero = {**stats, STATISTICS: jax.tree.map(jnp.zeros_like, stats[STATISTICS])}
     running = jax.lax.fori_loop(0, STATISTICS_BATCHES, body, zero)
@@ -36,13 +36,13 @@ def standing_statistics(gan: Gan, hparams: HParams, params: optax.Params, stats:
     return {**running, STATISTICS: jax.tree.map(lambda s: s / weight_sum, running[STATISTICS])}
 
 
-def sample_inputs(gan: Gan, hparams: HParams, keys: jax.Array) -> tuple[jax.Array, jax.Array | None]:
-    """Samples z [n, d] float32 and classes [n] int32, uniformly (None if G is unconditional); one key per sample."""
+def sample_inputs(gan: Gan, hparams: HParams, keys: jax.Array) -> tuple[jax.Array, Condition]:
+    """Samples z [n, d] float32 and, if G is class-conditional, classes, uniformly; one key per sample."""
     z = jax.vmap(lambda key: gan.sample_z(hparams, jax.random.fold_in(key, 0)))(keys)
     if not gan.num_classes:
-        return z, None
+        return z, Condition()
     sample_class = lambda key: jax.random.randint(jax.random.fold_in(key, 1), (), 0, gan.num_classes)  # noqa: E731
-    return z, jax.vmap(sample_class)(keys)
+    return z, Condition(label=jax.vmap(sample_class)(keys))
 
 
 def sample(
@@ -53,7 +53,7 @@ def sample(
     *,
     key: jax.Array,
     numbers: jax.Array,
-    y: jax.Array | None = None,
+    condition: Condition | None = None,
 ) -> jax.Array:
     """Samples of p_g: [n, *shape] float32 in the range of the data.
 
@@ -62,8 +62,8 @@ def sample(
       key: typed PRNG key of a stream of samples.
       numbers: [n] uint32 indices into the stream: sample i depends on (key, i) alone, not on how many are drawn or in
         which batches.
-      y: [n] int32 classes; with None a conditional G samples them uniformly.
+      condition: of each; if None, a class-conditional G samples classes uniformly, and others need one.
     """
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(numbers)
     z, sampled = sample_inputs(gan, hparams, keys)
-    return gan.G(params, stats, z, sampled if y is None else y)[0]
+    return gan.G(params, stats, z, sampled if condition is None else condition)[0]

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxgan.conditions import Condition
 from jaxgan.config.fields import accepted_kwargs
 from jaxgan.game.batches import Batch, Frame
 from jaxgan.game.gan import AUGMENT, DOutput, split_d_output
@@ -30,24 +31,24 @@ class DInputs(NamedTuple):
     """This device's share of the real or the fake inputs of D, with the keys of this pass."""
 
     x: jax.Array  # [m, *shape] float32
-    y: jax.Array | None  # [m] int32
+    condition: Condition
     dropout_keys: jax.Array  # [m]
     augment_keys: jax.Array  # [m]
 
 
 def real_inputs(batch: Batch) -> DInputs:
-    return DInputs(batch.x, batch.y, batch.noise.real_dropout_keys, batch.noise.real_augment_keys)
+    return DInputs(batch.x, batch.condition, batch.noise.real_dropout_keys, batch.noise.real_augment_keys)
 
 
 def fake_inputs(batch: Batch, fake_x: jax.Array) -> DInputs:
-    return DInputs(fake_x, batch.y, batch.noise.fake_dropout_keys, batch.noise.fake_augment_keys)
+    return DInputs(fake_x, batch.condition, batch.noise.fake_dropout_keys, batch.noise.fake_augment_keys)
 
 
 def discriminator_loss(theta_d: optax.Params, frame: Frame, G: Player, D: Player, batch: Batch):
     """D's total loss, scalar, with aux (metrics, updated statistics of D, real logits of the global minibatch)."""
     gan, hparams, axis_name = frame
     objective, noise = gan.objective, batch.noise
-    sample = lambda z: gan.G(G.params, G.stats, z, batch.y, train=True, axis_name=axis_name)[0]  # noqa: E731
+    sample = lambda z: gan.G(G.params, G.stats, z, batch.condition, train=True, axis_name=axis_name)[0]  # noqa: E731
 
     fake_x = sample(noise.z)
     real, fake = real_inputs(batch), fake_inputs(batch, fake_x)
@@ -65,7 +66,7 @@ def discriminator_loss(theta_d: optax.Params, frame: Frame, G: Player, D: Player
 
     logits_fn = lambda x: discriminate(frame, theta_d, stats, real._replace(x=x))[0].logits  # noqa: E731
     inputs = DTermInputs(
-        logits_fn, sample, batch.x, fake_x, noise.z, noise.term_keys, batch.y, real_logits, fake_logits,
+        logits_fn, sample, batch.x, fake_x, noise.z, noise.term_keys, batch.condition.label, real_logits, fake_logits,
         real_output.classes, fake_output.classes, stats, batch.count,
     )  # fmt: skip
     stats = objective.update_terms(hparams, inputs)
@@ -82,7 +83,7 @@ def generator_loss(theta_g: optax.Params, frame: Frame, G: Player, D: Player, ba
     objective, noise = gan.objective, batch.noise
     sample = partial(gan.G, theta_g, G.stats, train=True, axis_name=axis_name)
 
-    fake_x, stats = sample(noise.z, batch.y, once=True)
+    fake_x, stats = sample(noise.z, batch.condition, once=True)
 
     real_logits = None
     if objective.loss.needs_real:
@@ -95,8 +96,8 @@ def generator_loss(theta_g: optax.Params, frame: Frame, G: Player, D: Player, ba
     g_loss = top_k_mean(losses, fake_logits, hparams["objective.top_k"]) if objective.top_k else jnp.mean(losses)
     total, metrics = g_loss, {"g_loss": g_loss}
 
-    sample_again = lambda z: sample(z, batch.y)[0]  # noqa: E731
-    inputs = GTermInputs(sample_again, noise.z, noise.term_keys, batch.y, fake_output.classes)
+    sample_again = lambda z: sample(z, batch.condition)[0]  # noqa: E731
+    inputs = GTermInputs(sample_again, noise.z, noise.term_keys, batch.condition.label, fake_output.classes)
     for name, term in objective.g_terms:
         with jax.named_scope(name):
             metrics[name] = term(hparams, inputs)
@@ -115,7 +116,7 @@ def discriminate(
     gan, hparams, axis_name = frame
     x = gan.augment(hparams)(inputs.x, inputs.augment_keys, stats.get(AUGMENT, ()))
     outputs, stats = gan.D(
-        theta_d, stats, x, inputs.y, inputs.dropout_keys, train=True, once=update_spectral, axis_name=axis_name
+        theta_d, stats, x, inputs.condition, inputs.dropout_keys, train=True, once=update_spectral, axis_name=axis_name
     )
     return split_d_output(outputs), stats
 
@@ -251,7 +252,7 @@ def apply_gradients(name: str, frame: Frame, player: Player, gradient: optax.Upd
 def discriminator_step(frame: Frame, G: Player, D: Player, batch: Batch) -> tuple[Player, Metrics]:
     """One step of D down the gradient of its loss, penalties and terms, with G fixed.
 
-    Fakes have the classes of the data, so that p_g and p_data have the same class marginal.
+    Fakes have the conditions of the data, so that p_g and p_data have the same marginal of them.
 
     Returns:
       The new D, and float32 scalars of the old players, with dropout: `d_loss` (without penalties and terms), each

@@ -20,6 +20,7 @@ class DataSpec(NamedTuple):
     classes: int = 0  # that the players are conditioned on; 0 = unconditional
     bounds: tuple[float, float] | None = None  # of the data's values; None = unbounded
     mean: np.ndarray | None = None  # [*shape] float64, of the training set; needed only to start a run
+    paired: tuple[int, ...] = ()  # shape of the condition stored with each example; () = none
     num_aux_classes: int = 0  # that D's auxiliary classifier predicts (D is then unconditional); 0 = no such classifier
 
     @property

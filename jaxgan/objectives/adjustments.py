@@ -1,9 +1,9 @@
 """Second-order corrections of the simultaneous gradients that damp rotation around equilibria.
 
-The field xi(theta) is the gradient of each player's own loss over its own parameters, theta those of both. Its Jacobian
-J is not symmetric, since the players descend different losses. Plain steps follow -xi; an adjustment adds a weight
-times a linear map of xi, and leaves every point with xi = 0 where it is. Members of `train.update`, whose weight is
-`objective.adjustment`.
+The field xi(theta) stacks the gradient of each player's loss with respect to its own parameters; theta are the
+parameters of both. Its Jacobian J is not symmetric, since the players minimize different losses. Simultaneous gradient
+descent follows -xi; an adjustment adds to xi a linear map of it, times a weight, so it preserves the fixed points
+(xi = 0). They are choices of `train.update`; the weight is `objective.adjustment`.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import jax
 import jax.numpy as jnp
 import optax
 
-Field: TypeAlias = Any  # a tree like the parameters of both players
-Product: TypeAlias = Callable[[Field], Field]
+GradientTree: TypeAlias = Any  # a tree like the parameters of both players
+LinearMap: TypeAlias = Callable[[GradientTree], GradientTree]
 
-EPSILON = 0.1  # of the alignment: for a small argument the sign is positive
+EPSILON = 0.1  # of the alignment: makes the sign positive near 0
 
 
-def consensus(xi: Field, jvp: Product, vjp: Product) -> Field:
+def consensus(xi: GradientTree, jvp: LinearMap, vjp: LinearMap) -> GradientTree:
     """J^T xi, the gradient of |xi|^2 / 2: consensus optimization (Mescheder et al., arXiv:1705.10461, Algorithm 2).
 
     Args:
@@ -33,20 +33,20 @@ def consensus(xi: Field, jvp: Product, vjp: Product) -> Field:
     return vjp(xi)
 
 
-def symplectic(xi: Field, jvp: Product, vjp: Product) -> Field:
-    """A^T xi, where A = (J - J^T) / 2 turns the field (Balduzzi et al., arXiv:1802.05642, Algorithm 1, not aligned).
+def symplectic(xi: GradientTree, jvp: LinearMap, vjp: LinearMap) -> GradientTree:
+    """A^T xi with A = (J - J^T) / 2, the antisymmetric part of J (Balduzzi et al., arXiv:1802.05642, not aligned).
 
-    It is 0 where the players have one loss in common (A = 0), and consensus optimization where the game is
-    Hamiltonian (J = A). For the arguments see `consensus`.
+    0 if the players share one loss (A = 0), and consensus optimization if the game is Hamiltonian (J = A). Arguments as
+    in `consensus`.
     """
     return _symplectic(xi, jvp, vjp(xi))
 
 
-def symplectic_aligned(xi: Field, jvp: Product, vjp: Product) -> Field:
+def symplectic_aligned(xi: GradientTree, jvp: LinearMap, vjp: LinearMap) -> GradientTree:
     """`symplectic` with the sign that attracts to stable fixed points and repels from unstable ones (Algorithm 1).
 
-    The sign of <xi, J^T xi> <A^T xi, J^T xi> / n + 1/10, with n the number of parameter arrays, as in the authors'
-    notebook (google-deepmind/symplectic-gradient-adjustment), whose results have it.
+    The sign is that of <xi, J^T xi> <A^T xi, J^T xi> / n + 1/10, with n the number of parameter arrays, as in the
+    notebook that produced the authors' results (google-deepmind/symplectic-gradient-adjustment).
     """
     gradient = vjp(xi)  # of |xi|^2 / 2
     term = _symplectic(xi, jvp, gradient)
@@ -55,11 +55,11 @@ def symplectic_aligned(xi: Field, jvp: Product, vjp: Product) -> Field:
     return jax.tree.map(lambda t: sign * t, term)
 
 
-def _symplectic(xi: Field, jvp: Product, gradient: Field) -> Field:
+def _symplectic(xi: GradientTree, jvp: LinearMap, gradient: GradientTree) -> GradientTree:
     return jax.tree.map(lambda transposed, straight: (transposed - straight) / 2, gradient, jvp(xi))
 
 
-ADJUSTMENTS: dict[str, Callable[[Field, Product, Product], Field]] = {
+ADJUSTMENTS: dict[str, Callable[[GradientTree, LinearMap, LinearMap], GradientTree]] = {
     "consensus": consensus,
     "symplectic": symplectic,
     "symplectic_aligned": symplectic_aligned,

@@ -1,16 +1,16 @@
-"""What each player descends, per example, from logits: `LOSSES[name].discriminator` and `.generator`.
+"""Per-example losses of both players, as functions of the logits: `LOSSES[name].discriminator` and `.generator`.
 
-Logits are D's raw output, real_logits on data and fake_logits on G(z). D's loss is the undivided sum of its real and
-its fake part, as the field states penalty weights for it: D's loss in the 2014 code is half of it.
+Logits are D's raw outputs, real_logits on data and fake_logits on G(z). D's loss is the sum of its real and its fake
+part, not divided by 2, which is the convention of published penalty weights; the 2014 code uses half of it.
 
-Give both functions the logits of the GLOBAL minibatch, gathered over devices. The relativistic average losses take
-means over the arrays that they are given, plain `jnp.mean`, and gradients flow through both means; `relativistic`
-pairs example i of the data with sample i of G. On one device's share of a minibatch they would be other losses.
+Both functions take the logits of the GLOBAL minibatch, gathered over devices: the relativistic average losses take
+means over the logits (`jnp.mean`, with gradients through both means), and `relativistic` pairs example i of the data
+with sample i of G. On one device's shard of the minibatch they would be different losses.
 
-Every function keeps the type of the logits. The numbers of a loss (targets, smoothing) are keyword-only arguments
-whose defaults are the published ones, the same for both players, and may be traced.
+Every function preserves the dtype of the logits. The hyperparameters of a loss (targets, smoothing) are keyword-only
+arguments, the same for both players; they default to the published values and may be traced.
 
-A new loss is a pair of functions and a line in `LOSSES`.
+To add a loss, write a pair of functions and add a line to `LOSSES`.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from jaxgan.errors import UserError
 
 
 class Loss(NamedTuple):
-    """A game, and what D's output means in it.
+    """The losses of both players, and how to interpret D's output.
 
-    `discriminator` and `generator` take (real_logits [n], fake_logits [n], **numbers) and return [n], of which the
-    players descend the mean. Unless `needs_real`, `generator` does not look at real_logits, which may be None.
+    `discriminator` and `generator` take (real_logits [n], fake_logits [n], **hyperparameters) and return [n], whose
+    mean the players minimize. Unless `needs_real`, `generator` ignores real_logits, which may be None.
     """
 
     discriminator: Callable[..., Array]
     generator: Callable[..., Array]
-    output: str  # what the logit of an optimal D is; p and q are the densities of data and of G
-    posterior: Callable[..., Array] | None = None  # (logits, **numbers) -> p/(p+q) in [0, 1], for an optimal D
+    output: str  # the logit of an optimal D; p and q are the densities of data and of G
+    posterior: Callable[..., Array] | None = None  # (logits, **hyperparameters) -> p/(p+q) in [0, 1] for an optimal D
     probability: bool = False  # sigmoid(logit) is p/(p+q) for an optimal D: D(x) and V(D, G) have meaning
-    difference: bool = False  # only differences of logits have meaning: not their sign, not their sigmoid
-    needs_real: bool = False  # G's step needs data (fresh examples; under simultaneous updates those of D)
-    check: Callable[..., None] | None = None  # (**numbers) raises UserError for numbers that make no game
-    couples: bool = False  # number i depends on more than the logits i: a minibatch cannot be taken in parts
+    shift_invariant: bool = False  # only differences of logits are meaningful, not their sign or sigmoid
+    needs_real: bool = False  # G's loss depends on data (fresh examples; in simultaneous updates those of D)
+    check: Callable[..., None] | None = None  # (**hyperparameters) raises UserError for invalid ones
+    couples_examples: bool = False  # loss i depends on other examples' logits, so a minibatch cannot be split
 
 
 # --- arXiv:1406.2661 -------------------------------------------------------------------------------------------------
@@ -61,7 +61,7 @@ def cross_entropy(real_logits: Array, fake_logits: Array, *, real_target: ArrayL
       [n] float, nats; 2 log 2 where D = 1/2.
     """
     # softplus(r) - softplus(-r) = r
-    smoothing = (1 - _number(real_target, real_logits)) * real_logits
+    smoothing = (1 - _like(real_target, real_logits)) * real_logits
     return softplus(-real_logits) + smoothing + softplus(fake_logits)
 
 
@@ -71,21 +71,21 @@ def check_cross_entropy(*, real_target: float) -> None:
 
 
 def minimax_generator(real_logits: Array | None, fake_logits: Array, *, real_target: ArrayLike = 1.0) -> Array:
-    """log(1 - D(G(z))): G's part of eq. (1), which saturates while D wins (section 3)."""
+    """log(1 - D(G(z))): G's part of eq. (1), which saturates when D is confident (section 3)."""
     return -softplus(fake_logits)
 
 
 def non_saturating_generator(real_logits: Array | None, fake_logits: Array, *, real_target: ArrayLike = 1.0) -> Array:
-    """-log D(G(z)): the same fixed point with much stronger gradients early on (section 3)."""
+    """-log D(G(z)): the same fixed point, with much stronger gradients early in training (section 3)."""
     return softplus(-fake_logits)
 
 
 def cross_entropy_posterior(logits: Array, *, real_target: ArrayLike = 1.0) -> Array:
-    return jnp.minimum(sigmoid(logits) / _number(real_target, logits), 1.0)
+    return jnp.minimum(sigmoid(logits) / _like(real_target, logits), 1.0)
 
 
 # --- Least squares, arXiv:1611.04076: targets a of fakes, b of data, c of fakes in G's loss ---------------------------
-# (0, 1, 1) in public code; with (-1, 1, 0), G descends the Pearson chi^2 of p + q against 2 q (section 3.2).
+# (0, 1, 1) in public code; with (-1, 1, 0), G minimizes the Pearson chi^2 of p + q against 2 q (section 3.2).
 
 
 def least_squares_discriminator(
@@ -99,8 +99,8 @@ def least_squares_discriminator(
       b: the target of data in D's loss.
       c: the target of samples in G's loss.
     """
-    real_error = real_logits - _number(b, real_logits)
-    fake_error = fake_logits - _number(a, fake_logits)
+    real_error = real_logits - _like(b, real_logits)
+    fake_error = fake_logits - _like(a, fake_logits)
     return 0.5 * jnp.square(real_error) + 0.5 * jnp.square(fake_error)
 
 
@@ -108,18 +108,18 @@ def least_squares_generator(
     real_logits: Array | None, fake_logits: Array, *, a: ArrayLike = 0.0, b: ArrayLike = 1.0, c: ArrayLike = 1.0
 ) -> Array:
     """(D(G(z)) - c)^2 / 2."""
-    return 0.5 * jnp.square(fake_logits - _number(c, fake_logits))
+    return 0.5 * jnp.square(fake_logits - _like(c, fake_logits))
 
 
 def least_squares_posterior(logits: Array, *, a: ArrayLike = 0.0, b: ArrayLike = 1.0, c: ArrayLike = 1.0) -> Array:
-    a, b = _number(a, logits), _number(b, logits)
+    a, b = _like(a, logits), _like(b, logits)
     return jnp.clip((logits - a) / (b - a), 0.0, 1.0)
 
 
 def check_least_squares(*, a: float, b: float) -> None:
     if a == b:
         raise UserError(
-            f"objective.a={a} and objective.b={b} are D's targets of fakes and of data; make them differ, as 0 and 1."
+            f"objective.a={a} and objective.b={b} are D's targets for fakes and data; make them differ, as 0 and 1."
         )
 
 
@@ -134,13 +134,14 @@ def hinge_discriminator(real_logits: Array, fake_logits: Array) -> Array:
 def wasserstein_discriminator(real_logits: Array, fake_logits: Array) -> Array:
     """D(G(z)) - D(x): minus the Wasserstein-1 distance for an optimal D of Lipschitz constant 1.
 
-    It has no minimum unless D's slope is bounded: clip D's weights, or use spectral norm or a gradient penalty.
+    It is unbounded below unless D's Lipschitz constant is bounded: by clipping weights, spectral normalization or a
+    gradient penalty.
     """
     return fake_logits - real_logits
 
 
-def raw_generator(real_logits: Array | None, fake_logits: Array) -> Array:
-    """-D(G(z)), of hinge and Wasserstein alike."""
+def negative_logit_generator(real_logits: Array | None, fake_logits: Array) -> Array:
+    """-D(G(z)): G's loss in both the hinge and the Wasserstein game."""
     return -fake_logits
 
 
@@ -148,7 +149,7 @@ def raw_generator(real_logits: Array | None, fake_logits: Array) -> Array:
 
 
 def relativistic_discriminator(real_logits: Array, fake_logits: Array) -> Array:
-    """RpGAN: -log sigmoid(D(x_i) - D(G(z_i))), one term per pair; log 2 where the two are equal."""
+    """RpGAN: -log sigmoid(D(x_i) - D(G(z_i))), one term per pair; log 2 if the two are equal."""
     return softplus(fake_logits - real_logits)
 
 
@@ -194,15 +195,15 @@ def _relative(real_logits: Array, fake_logits: Array) -> tuple[Array, Array]:
     return real_logits - jnp.mean(fake_logits), fake_logits - jnp.mean(real_logits)
 
 
-# --- f-GAN, arXiv:1606.00709: D ascends E_p[g(v)] - E_q[f*(g(v))], v its raw output -----------------------------------
+# --- f-GAN, arXiv:1606.00709: D maximizes E_p[g(v)] - E_q[f*(g(v))], v its raw output ---------------------------------
 
 MAX_EXPONENT = 30.0
 
 
 def capped_exp(v: Array) -> Array:
-    """exp(v), continued beyond `MAX_EXPONENT` by its tangent, so that value and gradient stay finite (at most e^30).
+    """exp(v), continued linearly beyond `MAX_EXPONENT`, so that values stay finite and the gradient is at most e^30.
 
-    A constant beyond it would have no gradient, just where D is furthest off.
+    Clipping instead would make the gradient vanish exactly where D is most wrong.
     """
     return jnp.exp(jnp.minimum(v, MAX_EXPONENT)) * (1 + jnp.maximum(v - MAX_EXPONENT, 0))
 
@@ -215,14 +216,14 @@ def f_gan(
     posterior: Callable[[Array], Array] | None,
     probability: bool = False,
 ) -> Loss:
-    """The game of an f-divergence; at D's optimum the mean of D's loss is minus that divergence of p from q.
+    """The game of an f-divergence: for an optimal D, the mean of D's loss is minus the divergence of p from q.
 
-    G ascends E_q[g(v)] (section 3.2's alternative, for the GAN divergence the non-saturating loss) instead of
-    descending -E_q[f*(g(v))].
+    G maximizes E_q[g(v)] (the alternative of section 3.2; for the GAN divergence, the non-saturating loss) instead of
+    minimizing -E_q[f*(g(v))].
 
     Args:
-      g: v -> T, the output activation; increasing, so that a larger v means more real.
-      conjugate: v -> f*(g(v)), written so that it neither overflows nor cancels.
+      g: v -> T, the output activation; increasing, so that larger v means more real.
+      conjugate: v -> f*(g(v)), in a form without overflow or cancellation.
       output, posterior, probability: see `Loss`.
     """
     return Loss(
@@ -268,34 +269,34 @@ LOSSES: dict[str, Loss] = {
         posterior=least_squares_posterior,
         check=check_least_squares,
     ),
-    "hinge": Loss(hinge_discriminator, raw_generator, "the sign of p - q"),
-    "wasserstein": Loss(wasserstein_discriminator, raw_generator, POTENTIAL, difference=True),
+    "hinge": Loss(hinge_discriminator, negative_logit_generator, "the sign of p - q"),
+    "wasserstein": Loss(wasserstein_discriminator, negative_logit_generator, POTENTIAL, shift_invariant=True),
     "relativistic": Loss(
-        relativistic_discriminator, relativistic_generator, POTENTIAL, difference=True, needs_real=True
+        relativistic_discriminator, relativistic_generator, POTENTIAL, shift_invariant=True, needs_real=True
     ),
     "relativistic_average": Loss(
         relativistic_average_discriminator,
         relativistic_average_generator,
         POTENTIAL,
-        difference=True,
+        shift_invariant=True,
         needs_real=True,
-        couples=True,
+        couples_examples=True,
     ),
     "relativistic_average_least_squares": Loss(
         relativistic_average_least_squares_discriminator,
         relativistic_average_least_squares_generator,
         POTENTIAL,
-        difference=True,
+        shift_invariant=True,
         needs_real=True,
-        couples=True,
+        couples_examples=True,
     ),
     "relativistic_average_hinge": Loss(
         relativistic_average_hinge_discriminator,
         relativistic_average_hinge_generator,
         POTENTIAL,
-        difference=True,
+        shift_invariant=True,
         needs_real=True,
-        couples=True,
+        couples_examples=True,
     ),
     # f(u) = u log u, u = p/q
     "f_kl": f_gan(
@@ -355,13 +356,13 @@ LOSSES: dict[str, Loss] = {
 
 
 def top_k_weights(logits: Array, share: ArrayLike) -> Array:
-    """1/k for the k largest logits, 0 for the others, with k = share of n rounded down, at least 1.
+    """1/k for the k largest logits, 0 for the others; k is share * n, rounded down, and at least 1.
 
-    Ties go to the earlier example. The weights are constants: no gradient flows through them.
+    Ties go to the earlier example. No gradient flows through the weights.
 
     Args:
-      logits: [n] float, D on the fakes of the global minibatch (per device it would be another algorithm).
-      share: k/n in (0, 1], may be traced.
+      logits: [n] float, D on the fakes of the global minibatch (top-k per device would be a different algorithm).
+      share: k/n in (0, 1]; may be traced.
 
     Returns:
       [n] float, sum 1.
@@ -370,18 +371,18 @@ def top_k_weights(logits: Array, share: ArrayLike) -> Array:
     """
     n = logits.shape[0]
     rounding = 1 + 1e-6  # .29 * 100 is 28.999998 in float32
-    k = jnp.clip(jnp.floor(_number(share, logits) * n * rounding), 1, n)
+    k = jnp.clip(jnp.floor(_like(share, logits) * n * rounding), 1, n)
     rank = jnp.argsort(jnp.argsort(-jax.lax.stop_gradient(logits)))
     return jnp.where(rank.astype(k.dtype) < k, 1 / k, 0)
 
 
 def top_k_mean(values: Array, logits: Array, share: ArrayLike) -> Array:
-    """The mean of G's loss over the fakes that D finds most real; see `top_k_weights`.
+    """The mean of G's loss over the fakes with the largest logits; see `top_k_weights`.
 
     Args:
       values: [n] float, G's loss per example.
       logits: [n] float, D on these examples.
-      share: in (0, 1], may be traced; 1 is the plain mean.
+      share: in (0, 1]; may be traced; 1 gives the plain mean.
 
     Returns:
       Scalar float.
@@ -390,5 +391,5 @@ def top_k_mean(values: Array, logits: Array, share: ArrayLike) -> Array:
     return jnp.sum(jnp.where(weights > 0, weights * values, 0))
 
 
-def _number(number: ArrayLike, like: Array) -> Array:
-    return jnp.asarray(number, jnp.result_type(like))
+def _like(number: ArrayLike, array: Array) -> Array:
+    return jnp.asarray(number, jnp.result_type(array))

@@ -1,8 +1,9 @@
-"""Penalties of D's slope s = |d logit(x) / dx|, one per example: `PENALTIES[name](D, x, fake, key) -> [n]`.
+"""Gradient penalties on s = |d logit(x) / dx|, one value per example: `PENALTIES[name](D, x, fake, key) -> [n]`.
 
-A penalty is a choice of points (data, fakes, between the two, around the data) and a function of the slope there.
-All are unweighted, and meant to be added to D's undivided loss (`losses`) by their mean. The points are constants:
-no gradient flows into G. D must judge each example on its own (no batch norm), or the slope is not per example.
+A penalty evaluates the gradient norm s at certain points (data, fakes, between the two, around the data) and returns a
+function of it. All are unweighted; their mean is to be added to D's undivided loss (`losses`). The points are
+constants: no gradient flows into G. D must process each example independently (no batch norm), or the gradient is not
+per example.
 
 The norm is taken over all axes of an example, pixels and channels. In JAX the gradient of a norm is NaN at 0, so s is
 sqrt(|.|^2 + 1e-12).
@@ -10,17 +11,17 @@ sqrt(|.|^2 + 1e-12).
 Arguments of every penalty:
   D: x [n, *shape] -> logits [n].
   x: [n, *shape] float, data.
-  fake: [n, *shape] float, samples of G; where the penalty does not use them they may be None.
-  key: a PRNG key, or [n] keys, one per example: then the numbers do not depend on how a minibatch is spread over
-    devices. Penalties that draw nothing may be given None.
-  axis_name: the mapped axis over which the global minibatch is spread, None where it is not. Penalties that couple
-    examples reduce over it, so that the mean over devices is that of one device with all examples; nothing is
-    differentiated through these reductions, so that the mean of the devices' gradients is right too.
-  Other keyword-only arguments are numbers, which may be traced. A run has a weight per penalty and leaves them at their
-    defaults.
-They return [n] of x's type and raise UserError for integers, or for fakes of another shape than the data's.
+  fake: [n, *shape] float, samples of G; may be None if the penalty does not use them.
+  key: a PRNG key, or [n] keys, one per example, which make the result independent of how a minibatch is sharded over
+    devices. May be None for penalties without randomness.
+  axis_name: the mapped axis over which the global minibatch is sharded, or None. Penalties that couple examples reduce
+    over it, so that the mean over devices equals that of one device with all examples; nothing is differentiated
+    through these reductions, so the mean of the devices' gradients is right as well.
+  Other keyword-only arguments are hyperparameters, which may be traced. A run configures only a weight per penalty and
+    leaves them at their defaults.
+They return [n] in the dtype of x, and raise UserError for integers, or if the shapes of data and fakes differ.
 
-A new penalty is a function and a line in `PENALTIES`.
+To add a penalty, write a function and add a line to `PENALTIES`.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from jax.typing import ArrayLike
 
 from jaxgan.errors import UserError
 
-Critic = Callable[[Array], Array]
+DiscriminatorFn = Callable[[Array], Array]
 EPSILON = 1e-12
 
 
@@ -48,7 +49,7 @@ def interpolates(x: Array, fake: Array, key: Array) -> Array:
     if x.shape != fake.shape:
         raise UserError(
             f"a penalty between data and fakes pairs them, but their shapes are {x.shape} and {fake.shape}; "
-            "give as many of each."
+            "pass equally many of each."
         )
     a = _per_example(jax.vmap(lambda key: jax.random.uniform(key, (), x.dtype))(_keys(key, len(x))), x)
     return fake + a * (x - fake)
@@ -57,11 +58,11 @@ def interpolates(x: Array, fake: Array, key: Array) -> Array:
 def perturbed_data(x: Array, key: Array, *, noise: ArrayLike, axis_name: str | None = None) -> Array:
     """x + a * noise * std * u, u ~ U[0, 1) per element, a ~ U(0, 1) per example: DRAGAN's points as its authors run it.
 
-    std is one number, the standard deviation of all elements of the global minibatch (divisor n). The points lie
-    between the data and its perturbation, brighter only.
+    std is one number, the standard deviation of all elements of the global minibatch (divisor n). The perturbations
+    are never negative: points are at least as bright as the data.
     """
     x = _points(x)
-    scale = jnp.asarray(noise, x.dtype) * _deviation(x, axis_name)
+    scale = jnp.asarray(noise, x.dtype) * _std(x, axis_name)
 
     def perturb(x: Array, key: Array) -> Array:
         element_key, example_key = jax.random.split(key)
@@ -72,16 +73,16 @@ def perturbed_data(x: Array, key: Array, *, noise: ArrayLike, axis_name: str | N
     return jax.vmap(perturb)(x, _keys(key, len(x)))
 
 
-# --- Slopes -----------------------------------------------------------------------------------------------------------
+# --- Gradient norms ---------------------------------------------------------------------------------------------------
 
 
-def squared_slope(D: Critic, points: Array) -> Array:
+def squared_grad_norm(D: DiscriminatorFn, points: Array) -> Array:
     """s^2 = |d logit / dx|^2 at each point: [n, *shape] -> [n]."""
     gradient = jax.grad(lambda x: jnp.sum(D(x)))(points)
     return jnp.sum(jnp.square(gradient), axis=tuple(range(1, points.ndim)))
 
 
-def excess(squared: Array, target: ArrayLike) -> Array:
+def relative_excess(squared: Array, target: ArrayLike) -> Array:
     """s / target - 1, from s^2."""
     return jnp.sqrt(squared + EPSILON) / jnp.asarray(target, squared.dtype) - 1
 
@@ -90,42 +91,44 @@ def excess(squared: Array, target: ArrayLike) -> Array:
 
 
 def r1(
-    D: Critic, x: Array, fake: Array | None = None, key: Array | None = None, *, axis_name: str | None = None
+    D: DiscriminatorFn, x: Array, fake: Array | None = None, key: Array | None = None, *, axis_name: str | None = None
 ) -> Array:
     """s^2 / 2 at the data (arXiv:1801.04406, eq. 9).
 
-    A D that is still steep at the data when p_g = p_data keeps G moving; with the penalty the game converges
-    locally. Weights from code without the 1/2 (the authors': 10) are half of the weight here.
+    If D still has a gradient at the data when p_g = p_data, it keeps pushing G away; with the penalty the game
+    converges locally. Weights from code without the 1/2 (the authors': 10) are half of the weight here.
     """
-    return 0.5 * squared_slope(D, _points(x))
+    return 0.5 * squared_grad_norm(D, _points(x))
 
 
-def r2(D: Critic, x: Array | None, fake: Array, key: Array | None = None, *, axis_name: str | None = None) -> Array:
-    """s^2 / 2 at the fakes (arXiv:1801.04406, eq. 10); a conditional D takes the labels of the fakes."""
-    return 0.5 * squared_slope(D, _points(fake))
+def r2(
+    D: DiscriminatorFn, x: Array | None, fake: Array, key: Array | None = None, *, axis_name: str | None = None
+) -> Array:
+    """s^2 / 2 at the fakes (arXiv:1801.04406, eq. 10); a conditional D is given the labels of the fakes."""
+    return 0.5 * squared_grad_norm(D, _points(fake))
 
 
 def gradient_penalty(
-    D: Critic, x: Array, fake: Array, key: Array, *, target: ArrayLike = 1.0, axis_name: str | None = None
+    D: DiscriminatorFn, x: Array, fake: Array, key: Array, *, target: ArrayLike = 1.0, axis_name: str | None = None
 ) -> Array:
     """(s / target - 1)^2 between data and fakes (WGAN-GP, arXiv:1704.00028, eq. 3); target > 0."""
-    return jnp.square(excess(squared_slope(D, interpolates(x, fake, key)), target))
+    return jnp.square(relative_excess(squared_grad_norm(D, interpolates(x, fake, key)), target))
 
 
 def gradient_penalty_one_sided(
-    D: Critic, x: Array, fake: Array, key: Array, *, target: ArrayLike = 1.0, axis_name: str | None = None
+    D: DiscriminatorFn, x: Array, fake: Array, key: Array, *, target: ArrayLike = 1.0, axis_name: str | None = None
 ) -> Array:
-    """max(0, s / target - 1)^2 between data and fakes: a D that is less steep is fine (WGAN-LP, arXiv:1709.08894)."""
-    return jnp.square(jax.nn.relu(excess(squared_slope(D, interpolates(x, fake, key)), target)))
+    """max(0, s / target - 1)^2 between data and fakes: smaller s is not penalized (WGAN-LP, arXiv:1709.08894)."""
+    return jnp.square(jax.nn.relu(relative_excess(squared_grad_norm(D, interpolates(x, fake, key)), target)))
 
 
-def zero_centered(D: Critic, x: Array, fake: Array, key: Array, *, axis_name: str | None = None) -> Array:
+def zero_centered(D: DiscriminatorFn, x: Array, fake: Array, key: Array, *, axis_name: str | None = None) -> Array:
     """s^2 between data and fakes, without 1/2 (as GAN_stability's `wgangp0`)."""
-    return squared_slope(D, interpolates(x, fake, key))
+    return squared_grad_norm(D, interpolates(x, fake, key))
 
 
 def dragan(
-    D: Critic,
+    D: DiscriminatorFn,
     x: Array,
     fake: Array | None,
     key: Array,
@@ -136,34 +139,34 @@ def dragan(
 ) -> Array:
     """(s / target - 1)^2 around the data (arXiv:1705.07215), at `perturbed_data`; target > 0, noise >= 0."""
     points = perturbed_data(x, key, noise=noise, axis_name=axis_name)
-    return jnp.square(excess(squared_slope(D, points), target))
+    return jnp.square(relative_excess(squared_grad_norm(D, points), target))
 
 
-def max_gradient(D: Critic, x: Array, fake: Array, key: Array, *, axis_name: str | None = None) -> Array:
+def max_gradient(D: DiscriminatorFn, x: Array, fake: Array, key: Array, *, axis_name: str | None = None) -> Array:
     """The largest s^2 of the global minibatch, between data and fakes.
 
-    The steepest example has n s^2 (n that of the global minibatch; shared out if several are equally steep), the
-    others 0, so that the mean is the maximum and its gradient the average of the devices' gradients.
+    The example with the largest s gets n s^2, with n the size of the global minibatch (divided evenly among ties), and
+    the others 0. So the mean is the maximum, and its gradient the average of the devices' gradients.
     """
-    squared = squared_slope(D, interpolates(x, fake, key))
+    squared = squared_grad_norm(D, interpolates(x, fake, key))
     largest, total = jnp.max(jax.lax.stop_gradient(squared)), len(squared)
     if axis_name is not None:
         largest, total = jax.lax.pmax(largest, axis_name), total * jax.lax.axis_size(axis_name)
-    steepest = (squared == largest).astype(squared.dtype)
-    count = jnp.sum(steepest)
+    is_largest = (squared == largest).astype(squared.dtype)
+    count = jnp.sum(is_largest)
     if axis_name is not None:
         count = jax.lax.psum(count, axis_name)
-    return squared * steepest * total / count
+    return squared * is_largest * total / count
 
 
 class Penalty(NamedTuple):
-    """A penalty and what the step must know about it."""
+    """A penalty, and the properties that the training step depends on."""
 
     function: Callable[..., Array]
-    at_fakes: bool = False  # D is differentiated at the fakes: a conditional D takes their labels, else the data's
-    couples: bool = False  # number i depends on more than example i: a minibatch cannot be taken in parts
+    at_fakes: bool = False  # evaluated at the fakes, so a conditional D is given their labels instead of the data's
+    couples_examples: bool = False  # penalty i depends on other examples, so a minibatch cannot be split
 
-    def __call__(self, D: Critic, x: Array, fake: Array, key: Array, **options) -> Array:
+    def __call__(self, D: DiscriminatorFn, x: Array, fake: Array, key: Array, **options) -> Array:
         return self.function(D, x, fake, key, **options)
 
 
@@ -173,8 +176,8 @@ PENALTIES: dict[str, Penalty] = {
     "gradient_penalty": Penalty(gradient_penalty),
     "gradient_penalty_one_sided": Penalty(gradient_penalty_one_sided),
     "zero_centered": Penalty(zero_centered),
-    "dragan": Penalty(dragan, couples=True),
-    "max_gradient": Penalty(max_gradient, couples=True),
+    "dragan": Penalty(dragan, couples_examples=True),
+    "max_gradient": Penalty(max_gradient, couples_examples=True),
 }
 
 
@@ -182,8 +185,8 @@ def _points(x: ArrayLike) -> Array:
     x = jnp.asarray(x)
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise UserError(
-            f"a penalty differentiates D with respect to its input, which is {x.dtype} here; give real numbers, "
-            "such as pixels scaled to [0, 1]."
+            f"a penalty differentiates D with respect to its input, which is {x.dtype} here; pass floating-point "
+            "numbers, such as pixels scaled to [0, 1]."
         )
     return jax.lax.stop_gradient(x)
 
@@ -198,7 +201,7 @@ def _per_example(a: Array, x: Array) -> Array:
     return a.reshape(a.shape + (1,) * (x.ndim - 1))
 
 
-def _deviation(x: Array, axis_name: str | None) -> Array:
+def _std(x: Array, axis_name: str | None) -> Array:
     mean = jnp.mean(x)
     if axis_name is not None:
         mean = jax.lax.pmean(mean, axis_name)

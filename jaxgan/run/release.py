@@ -21,7 +21,7 @@ from jaxgan.errors import UserError
 from jaxgan.evaluation.evaluator import SELECTION
 from jaxgan.files import write_atomically
 from jaxgan.run.scores import EVALUATION
-from jaxgan.run.trained import Trained, load
+from jaxgan.run.trained import TrainedGan, load
 from jaxgan.run.workdir import CONFIG, versions
 
 PROGRAM, WEIGHTS, CARD = "g.stablehlo", "g.safetensors", "README.md"
@@ -95,7 +95,7 @@ def release(workdir: Path, folder: Path | None) -> int:
     return 0
 
 
-def weights(gan: Trained) -> dict[str, np.ndarray]:
+def weights(gan: TrainedGan) -> dict[str, np.ndarray]:
     """The parameters and statistics used for sampling: float arrays by name, such as 'params.Dense_0.kernel'."""
     params, stats = gan.generator_variables()
     leaves = jax.tree_util.tree_flatten_with_path({"params": params, **stats})[0]
@@ -115,15 +115,15 @@ def read_scores(workdir: Path) -> dict[str, Any]:
         raise UserError(f"{path} cannot be read ({error}); write it again with --mode=evaluate.") from error
 
 
-def model_card(gan: Trained, title: str, scores: dict[str, Any]) -> str:
+def model_card(gan: TrainedGan, title: str, scores: dict[str, Any]) -> str:
     """README.md of the exported folder, in Markdown."""
-    config, facts, classes = gan.config, gan.facts, gan.gan.num_classes
+    config, info, classes = gan.config, gan.data_info, gan.gan.num_classes
     parameters = sum(x.size for x in jax.tree.leaves(gan.state.generator.params))
-    values = "[{:g}, {:g}]".format(*facts.bounds) if facts.bounds else "the units of the training data"
+    values = "[{:g}, {:g}]".format(*info.bounds) if info.bounds else "the units of the training data"
     average = f"{gan.averages[0]}, an average of G's parameters over training" if gan.averages else "of the last step"
     rows = {
-        "data": f"{facts.name}, {facts.examples:,} training examples of shape {'x'.join(map(str, facts.shape))} "
-        f"in {values}, SHA-256 {facts.sha256}",
+        "data": f"{info.name}, {info.examples:,} training examples of shape {'x'.join(map(str, info.shape))} "
+        f"in {values}, SHA-256 {info.sha256}",
         "classes": f"{classes}, the input `y`" if classes else "none",
         "G": f"{config.generator.name}, {parameters:,} parameters; z: {config.prior.size} numbers, {config.prior.name}",
         "trained against": f"{config.discriminator.name}, loss {config.objective.loss}",
@@ -143,16 +143,16 @@ def model_card(gan: Trained, title: str, scores: dict[str, Any]) -> str:
         inputs=f"`y` holds classes from 0 to {classes - 1}; any other number gives NaN." if classes else
         "G takes no classes.",
         scores=score_table(scores),
-        data=facts.name,
+        data=info.name,
     )  # fmt: skip
 
 
-def snippet(gan: Trained, values: str) -> str:
+def snippet(gan: TrainedGan, values: str) -> str:
     """Python code that runs the exported program with jax and numpy."""
     prior, classes = gan.config.prior, gan.gan.num_classes
     z = PRIORS[prior.name].format(size=prior.size)
     z = z if prior.scale == 1 else f"({prior.scale!r} * {z})"
-    shape = ", ".join(map(str, ("n", *gan.facts.shape)))
+    shape = ", ".join(map(str, ("n", *gan.data_info.shape)))
     lines = [
         "import jax",
         "import numpy as np",

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import io
-import math
 import operator
-import re
-import sys
-import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,39 +12,35 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from jaxgan import data, distributed, ema
-from jaxgan.config import validate
+from jaxgan import distributed, ema
+from jaxgan.conditions import Condition
 from jaxgan.config.fields import nearest
-from jaxgan.config.files import override
 from jaxgan.errors import UserError
-from jaxgan.evaluation.evaluator import SELECTION, make_evaluator
+from jaxgan.evaluation.evaluator import SELECTION
 from jaxgan.evaluation.samples import make_sampler
-from jaxgan.files import write_atomically
-from jaxgan.game.build import build, data_spec
+from jaxgan.game.build import build
 from jaxgan.game.gan import Gan, split_d_output
 from jaxgan.game.hparams import HParams, traced
 from jaxgan.game.sampling import standing_statistics
 from jaxgan.game.state import GanState, stream
-from jaxgan.metrics.alarms import alarms, data_class_kl
 from jaxgan.networks.layers import OUTPUTS
 from jaxgan.numerics import pinned
-from jaxgan.run import export, plots, report
+from jaxgan.run import export
 from jaxgan.run.checkpoints import Checkpoints
-from jaxgan.run.scores import EVALUATION, evaluation_protocol, save_scores
-from jaxgan.run.workdir import DataInfo, check_data, read_run, run_metadata
+from jaxgan.run.workdir import DataInfo, read_run
 
-MAX_SAMPLES = 100_000  # per `--mode=sample`, to bound memory
 UNBOUNDED_SLACK = 50.0  # how far images may leave the data range if G's output is unbounded, in units of the range
 MAX_WIDTH_ERROR = 0.25  # relative error of the fitted weights of a post-hoc EMA: 0 exact, 1 unrelated
 
 
-class Trained:
+class TrainedGan:
     """A trained GAN, restored from a work directory.
 
     Attributes:
       config: its configuration.
       step: iterations of Algorithm 1.
       sha256: of the checkpoint, hexadecimal.
+      data_info: shape, range and classes of the training data.
       averages: names of the averages of theta_g, the first of which is the default for sampling; () if none.
     """
 
@@ -62,10 +53,10 @@ class Trained:
         gan: Gan,
         state: GanState,
         hparams: HParams,
-        facts: DataInfo,
+        data_info: DataInfo,
     ) -> None:
         self.config, self.step, self.sha256 = config, step, sha256
-        self.gan, self.state, self.hparams, self.facts = gan, state, hparams, facts
+        self.gan, self.state, self.hparams, self.data_info = gan, state, hparams, data_info
         self.averages = tuple(average.name for average in gan.averages.rules)
         self._sample = make_sampler(gan)
         self._statistics = jax.jit(lambda params, stats: standing_statistics(gan, hparams, params, stats))
@@ -73,8 +64,8 @@ class Trained:
         self._discriminate = jax.jit(lambda *args: split_d_output(gan.D(*args)[0]).logits)
 
     def __repr__(self) -> str:
-        shape = "x".join(map(str, self.facts.shape))
-        classes = f", {self.facts.classes} classes" if self.facts.classes else ""
+        shape = "x".join(map(str, self.data_info.shape))
+        classes = f", {self.data_info.classes} classes" if self.data_info.classes else ""
         averages = f", averages {', '.join(self.averages)}" if self.averages else ""
         return (
             f"<GAN on {self.config.data.name} ({shape}{classes}): G {self.config.generator.name}, "
@@ -95,7 +86,7 @@ class Trained:
           UserError: n < 1, a seed outside [0, 2**32), unknown classes or an unknown average.
         """
         key = _user_stream(n, seed)
-        return self._sample(self.hparams, self.state, key, n, ema=self._ema_index(ema), y=self._classes(y, n))
+        return self._sample(self.hparams, self.state, key, n, ema=self._ema_index(ema), condition=self._condition(y, n))
 
     @pinned()
     def noise(self, n: int, seed: int = 0) -> np.ndarray:
@@ -121,7 +112,8 @@ class Trained:
         if self.gan.num_classes and y is None:
             raise UserError(f"this G is conditional on {self.gan.num_classes} classes; pass y, the class of each z.")
         params, stats = self.generator_variables(ema)
-        return np.asarray(self._generate(params, stats, jnp.asarray(z, jnp.float32), self._classes(y, len(z))))
+        condition = self._condition(y, len(z)) or Condition()
+        return np.asarray(self._generate(params, stats, jnp.asarray(z, jnp.float32), condition))
 
     @pinned()
     def export(self, path: str | Path, ema: bool | str = True) -> None:
@@ -138,7 +130,10 @@ class Trained:
         z_size, classes = self.config.prior.size, self.gan.num_classes
         write = export.write_onnx if Path(path).suffix == ".onnx" else export.write
         write(
-            Path(path).expanduser(), lambda *args: self.gan.G(params, stats, *args)[0], z_size=z_size, classes=classes
+            Path(path).expanduser(),
+            lambda z, y=None: self.gan.G(params, stats, z, Condition(label=y))[0],
+            z_size=z_size,
+            classes=classes,
         )
 
     @pinned()
@@ -161,7 +156,7 @@ class Trained:
         if self.gan.num_classes and not self.gan.num_aux_classes and y is None:
             raise UserError(f"this D is conditional on {self.gan.num_classes} classes; pass y, one class per example.")
         D = self.state.discriminator
-        logits = self._discriminate(D.params, D.stats, x, self._classes(y, len(x)))
+        logits = self._discriminate(D.params, D.stats, x, self._condition(y, len(x)) or Condition())
         return np.asarray(jax.nn.sigmoid(logits) if self.gan.objective.loss.probability else logits)
 
     def generator_variables(self, ema: bool | str = True) -> tuple[Any, Any]:
@@ -173,14 +168,17 @@ class Trained:
     def _examples(self, x: Any) -> jax.Array:
         """D's input [n, *shape] float32: uint8 images are decoded, other values unchanged."""
         array = _array(x, "x")
-        if array.shape[1:] != self.facts.shape:
+        if array.shape[1:] != self.data_info.shape:
             hint = "reshape them"  # which would scramble images whose channels come first
-            if array.shape == self.facts.shape:
+            if array.shape == self.data_info.shape:
                 hint = "give one example as x[None]"
-            elif len(self.facts.shape) == 3 and array.shape[1:] == (self.facts.shape[2], *self.facts.shape[:2]):
+            elif len(self.data_info.shape) == 3 and array.shape[1:] == (
+                self.data_info.shape[2],
+                *self.data_info.shape[:2],
+            ):
                 hint = "put channels last, x.transpose(0, 2, 3, 1)"
-            raise UserError(f"D takes examples of shape {self.facts.shape}, not {array.shape[1:]}; {hint}.")
-        if len(self.facts.shape) != 3:
+            raise UserError(f"D takes examples of shape {self.data_info.shape}, not {array.shape[1:]}; {hint}.")
+        if len(self.data_info.shape) != 3:
             return jnp.asarray(array, jnp.float32)
         if array.dtype == np.uint8:
             return self.gan.decode(jnp.asarray(array))
@@ -190,8 +188,8 @@ class Trained:
                 f"with .astype(np.uint8) if they are from 0 to 255."
             )
         images = array.astype(np.float32)
-        if self.facts.bounds:
-            low, high = self.facts.bounds
+        if self.data_info.bounds:
+            low, high = self.data_info.bounds
             bounded = OUTPUTS[self.config.generator.get("output", "linear")] is not None
             slack = (1e-4 if bounded else UNBOUNDED_SLACK) * (high - low)
             if images.min() < low - slack or images.max() > high + slack:
@@ -210,23 +208,23 @@ class Trained:
             raise UserError(f"ema is True, False or one of {', '.join(self.averages) or 'no averages'}, not {ema!r}.")
         return 0 if ema and self.averages else None
 
-    def _classes(self, y: Any, n: int) -> jax.Array | None:
+    def _condition(self, y: Any, n: int) -> Condition | None:
         if y is None:
             return None
         if not self.gan.num_classes:
             raise UserError("this GAN was trained without classes (conditional=none); leave y out.")
         y = np.asarray(y)
         if y.dtype.kind == "U" and y.size:
-            y = np.vectorize(self._class_named, otypes=[np.int32])(y)
+            y = np.vectorize(self.class_index, otypes=[np.int32])(y)
         if y.dtype.kind not in "iu" or y.shape not in ((), (n,)):
             raise UserError(f"y is one class or {n} of them, whole numbers, not {y.tolist()!r:.60}.")
         if y.size and not (y.min() >= 0 and y.max() < self.gan.num_classes):
             invalid = int(y.min()) if y.min() < 0 else int(y.max())
             raise UserError(f"there is no class {invalid}; classes go from 0 to {self.gan.num_classes - 1}.")
-        return jnp.asarray(np.broadcast_to(y, (n,)), jnp.int32)
+        return Condition(label=jnp.asarray(np.broadcast_to(y, (n,)), jnp.int32))
 
-    def _class_named(self, name: str) -> int:
-        names = self.facts.class_names
+    def class_index(self, name: str) -> int:
+        names = self.data_info.class_names
         if name in names:
             return names.index(name)
         hint = f"the closest of {len(names)} names is {nearest(name, names)!r}" if names else "classes have no names"
@@ -261,7 +259,7 @@ def _array(values: Any, name: str) -> np.ndarray:
 
 
 @pinned()
-def load(workdir: str | Path, step: int | str | None = None, width: float | None = None) -> Trained:
+def load(workdir: str | Path, step: int | str | None = None, width: float | None = None) -> TrainedGan:
     """Loads the GAN trained in `workdir`, from its newest intact checkpoint or that of `step`.
 
     Args:
@@ -278,8 +276,10 @@ def load(workdir: str | Path, step: int | str | None = None, width: float | None
         raise UserError(f'step is None, a whole number or "best", not {step!r}.')
     distributed.check_devices()
     workdir = Path(workdir).expanduser()
-    config, facts = read_run(workdir)
-    gan = build(config, facts.spec, facts.examples, label_classes=facts.label_classes, stack=facts.stack)
+    config, data_info = read_run(workdir)
+    gan = build(
+        config, data_info.spec, data_info.examples, label_classes=data_info.label_classes, stack=data_info.stack
+    )
     hparams = traced(config)
     with Checkpoints(workdir / "checkpoints", keep=config.checkpoint.keep, best_key=SELECTION) as checkpoints:
         target = jax.eval_shape(gan.init, hparams)
@@ -289,14 +289,14 @@ def load(workdir: str | Path, step: int | str | None = None, width: float | None
         step, state = restored
         if width is not None:
             gan, state = _with_width(gan, state, _states(checkpoints, target, step), step=step, width=width)
-    return Trained(
+    return TrainedGan(
         config=config,
         step=step,
         sha256=sha256,
         gan=gan,
         state=jax.device_put(state),
         hparams=hparams,
-        facts=facts,
+        data_info=data_info,
     )
 
 
@@ -336,103 +336,3 @@ def _with_width(
     params = ema.reconstruct((params for _, params in stored), weights)
     averages = gan.averages._replace(rules=(average, *gan.averages.rules))
     return gan._replace(averages=averages), state._replace(averages=(params, *state.averages))
-
-
-def parse_step(text: str | None) -> int | str | None:
-    """Parses --step=N|best for `load`.
-
-    Raises:
-      UserError: neither a number nor "best".
-    """
-    if text is None or text == "best":
-        return text
-    if not (text.isascii() and text.isdecimal()):
-        raise UserError(f"--step={text} is neither a step nor best; pass the step of a checkpoint or best.")
-    return int(text)
-
-
-@pinned()
-def evaluate(workdir: Path, arguments: list[str], step: int | str | None = None) -> int:
-    """`--mode=evaluate`: evaluates a checkpoint, prints the scores, and updates evaluation.json and any report.html.
-
-    Files of a later step are left alone, and files that cannot be written only cause a warning.
-
-    Args:
-      step: as in `load`.
-      arguments: --config.KEY=VALUE of `data` and `evaluate`: where the data are, and what to measure.
-
-    Raises:
-      UserError: other data than the run was trained on, or metrics that cannot be computed.
-    """
-    gan = load(workdir, step)
-    config = override(gan.config, arguments)
-    validate(config)
-    for field in ("low", "gcn", "pad", "size"):
-        if config.data[field] != gan.config.data[field]:
-            raise UserError(
-                f"{workdir} was trained with data.{field}={gan.config.data[field]:g}; leave out data.{field}."
-            )
-    dataset = data.as_recorded(data.load(config.data), gan.facts.sha256)
-    now = run_metadata(config, dataset, data_spec(config, dataset))["data"]
-    check_data(workdir, gan.facts, DataInfo(**now))
-    print(f"step {gan.step} of {workdir}, {config.data.name}")
-    failures: dict[str, str] = {}
-    start_time = time.perf_counter()
-    scores = make_evaluator(config, gan.gan, dataset)(gan.hparams, gan.state, reasons=failures)
-    for name, score in scores.items():
-        if name != SELECTION:
-            print(f"{name:28s} {score:.4f}")
-    for name, reason in failures.items():
-        print(f"{name} could not be computed: {reason}")
-    data_kl = data_class_kl(dataset, config.evaluate.samples)
-    for sentence in alarms({name: x for name, x in scores.items() if math.isfinite(x)}, data_kl=data_kl):
-        print(sentence)
-    print(f"evaluated in {time.perf_counter() - start_time:.1f} s")
-    try:
-        saved = save_scores(workdir, gan.step, scores, evaluation_protocol(config, gan.gan, dataset))
-    except UserError as error:
-        print(f"warning: the scores were not saved: {error}", file=sys.stderr)
-        return 0
-    if saved:
-        print(f"wrote {workdir / EVALUATION}")
-    else:
-        print(f"{workdir / EVALUATION} has the scores of a later step and was left unchanged")
-    if (workdir / report.REPORT).exists():
-        players = {"gan": gan.gan, "hparams": gan.hparams, "state": gan.state, "dataset": dataset}
-        samples = plots.fixed_samples(gan._sample, config=gan.config, **players)
-        if not report.write(workdir, samples=samples, **players):
-            print(f"{workdir / report.REPORT} was left unchanged")
-        else:
-            print(f"wrote {workdir / report.REPORT}")
-    return 0
-
-
-def save_samples(workdir: Path, n: int, seed: int, label: str | None, step: int | str | None = None) -> int:
-    """`--mode=sample`: writes `n` samples of a checkpoint as a picture and as a NumPy file, with their classes.
-
-    Args:
-      label: number or name of a class; None for one class per row of the picture, if the GAN is class-conditional.
-      step: as in `load`.
-    """
-    if n > MAX_SAMPLES:
-        raise UserError(
-            f"--samples={n} is too many; use several calls of at most {MAX_SAMPLES}, with different --seed."
-        )
-    gan = load(workdir, step)
-    if label is not None and not gan.gan.num_classes:
-        raise UserError(f"--label={label}: this GAN was trained without classes (conditional=none); leave it out.")
-    classes = gan.gan.num_classes if label is None else 0
-    y: Any = plots.row_classes(n, classes) if classes and n > 0 else None
-    if label is not None:
-        y = int(label) if re.fullmatch(r"-?[0-9]+", label) else gan._class_named(label)
-    samples = gan.sample(n, seed, y=y)
-    name = f"step_{gan.step}_seed_{seed}_n_{n}" + ("" if label is None else f"_label_{y}")
-    path = workdir / "samples" / f"{name}.png"
-    plots.save_samples(path, gan.config, samples, classes, gan.facts.class_names)
-    packed = io.BytesIO()
-    labels = {} if y is None else {"y": np.broadcast_to(np.int32(y), (n,))}
-    np.savez_compressed(packed, samples=samples, **labels)
-    write_atomically(path.with_suffix(".npz"), packed.getvalue())
-    class_text = f" of class {y} ({gan.facts.class_names[y]})" if label is not None and gan.facts.class_names else ""
-    print(f"{n} samples{class_text} of step {gan.step}: {path} and {path.with_suffix('.npz').name}")
-    return 0

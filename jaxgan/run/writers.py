@@ -17,7 +17,7 @@ import numpy as np
 
 from jaxgan.errors import UserError
 from jaxgan.files import write_atomically
-from jaxgan.run.plots import png
+from jaxgan.run.grids import png
 
 METRICS = "metrics.jsonl"
 TENSORBOARD = "tensorboard"

@@ -20,7 +20,7 @@ import numpy as np
 from jaxgan.config import fingerprint
 from jaxgan.evaluation.evaluator import SELECTION
 from jaxgan.files import write_atomically
-from jaxgan.game.batches import TrainingSet
+from jaxgan.game.batches import TrainingSet, stored_examples
 from jaxgan.game.hparams import HParams
 from jaxgan.numerics import pinned
 from jaxgan.run.checkpoints import Checkpoints
@@ -33,7 +33,6 @@ from jaxgan.sweep.devices import Population, gather, shard
 from jaxgan.sweep.plan import Trial, group_by, program_key, split
 from jaxgan.sweep.population import Member
 from jaxgan.sweep.program import Program, get_program, zero_sums
-from jaxgan.train import training_set
 
 # A line of a chunk's history: {"step": int, "metrics": {name: [value or None, per member]}}, and "pending": True if its
 # evaluation was interrupted.
@@ -119,7 +118,7 @@ def train(workdir: Path, trials: Sequence[Trial], signals: list[int]) -> list[fi
             trials=trials,
             program=program,
             hparams=shard(population.stack_hparams([trial.config for trial in trials]), n),
-            data=devices.replicate(training_set(program.gan, program.dataset)),
+            data=devices.replicate(stored_examples(program.gan, program.dataset)),
             checkpoints=checkpoints,
             progress=progress,
             signals=signals,

@@ -12,11 +12,11 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from jaxgan.game.batches import stored_examples
 from jaxgan.game.state import GanState
 from jaxgan.sweep import devices, finish
 from jaxgan.sweep.plan import Trial, group_by, program_key
 from jaxgan.sweep.program import Program, get_program, init_members
-from jaxgan.train import training_set
 
 STATE_COPIES = 3  # of a member's state: current, at the last log line, being checkpointed
 
@@ -42,7 +42,7 @@ def estimate_memory(trial: Trial) -> Memory:
     program = get_program(trial)
     hparams, group = init_members(program, [trial.config])
     (member,) = group
-    data = training_set(program.gan, program.dataset)
+    data = stored_examples(program.gan, program.dataset)
     compiled = program.run_steps.compiled(
         hparams, [member.state], [member.sums], [member.alive], devices.replicate(data), devices.replicate(np.uint32(1))
     )
@@ -104,7 +104,7 @@ def estimate_seconds(chunk: Sequence[Trial]) -> Seconds:
     states = [member.state for member in group]
     samples = devices.gather(program.sample_for_report(hparams, states), len(chunk))[0]
     state = jax.tree.map(lambda x: np.array(x[0]), devices.gather(states, len(chunk)))  # a copy: steps donate theirs
-    run = _runner(program, hparams, group, devices.replicate(training_set(program.gan, program.dataset)))
+    run = _runner(program, hparams, group, devices.replicate(stored_examples(program.gan, program.dataset)))
     run(1)
     compilation, few = time.perf_counter() - clock, run(2)
     steps = max(2, int(2 * 2 / few))  # two seconds of them

@@ -14,10 +14,11 @@ import numpy as np
 from PIL import Image
 
 from jaxgan.config.files import from_json
-from jaxgan.data.mixture import NAMED
+from jaxgan.data.mixture import MIXTURES
 from jaxgan.metrics import DISPLAYS
 from jaxgan.objectives.penalties import PENALTIES
-from jaxgan.run import plots
+from jaxgan.run import grids, plots
+from jaxgan.run.curves import TRAINING, display_for
 from jaxgan.run.workdir import CONFIG
 from jaxgan.sweep.settings import Field, Setting, format_value, label, not_diverged
 from jaxgan.sweep.statistics import MIN_SEEDS, mean_interval
@@ -164,7 +165,7 @@ def curves(settings: Sequence[Setting], histories: dict[str, History]) -> bytes:
     After a run diverged, marked by a cross, the mean of the others is dotted. Returns b"" if there are no metrics.
     """
     names = {name for history in histories.values() for line in history for name, x in line.items() if x is not None}
-    displays = {name: plots.shown(name) for name in (*DISPLAYS, *plots.TRAINING, *PENALTIES) if name in names}
+    displays = {name: display_for(name) for name in (*DISPLAYS, *TRAINING, *PENALTIES) if name in names}
     labels = {name: display.label for name, display in displays.items() if display}
     if not labels:
         return b""
@@ -250,7 +251,7 @@ def samples(workdir: Path, settings: Sequence[Setting], metric: str | None) -> b
     """
     runs = [_median(setting, metric) for setting in settings]
     members = [workdir / "members" / setting.names[i] for setting, i in zip(settings, runs, strict=True)]
-    pictures = {path.read_bytes() if path.is_file() else b"" for path in (m / "samples" / plots.REAL for m in members)}
+    pictures = {path.read_bytes() if path.is_file() else b"" for path in (m / "samples" / grids.REAL for m in members)}
     real = pictures.pop() if len(pictures) == 1 else b""
     count = len(settings) + bool(real)
     columns = min(count, 4)
@@ -294,7 +295,7 @@ def _draw_samples(axis, member: Path, step: int) -> None:
     if config and config.data.name.startswith("mixture:"):
         with np.load(arrays) as file:
             samples = np.nan_to_num(file["samples"])
-        plots.draw_points(axis, samples, NAMED[config.data.name.removeprefix("mixture:")])
+        plots.draw_points(axis, samples, MIXTURES[config.data.name.removeprefix("mixture:")])
     elif picture.is_file():
         _show_image(axis, picture)
     else:

@@ -17,7 +17,7 @@ import numpy as np
 from jaxgan.evaluation.evaluator import SELECTION
 from jaxgan.files import write_atomically
 from jaxgan.game.state import GanState
-from jaxgan.run import plots, workdir, writers
+from jaxgan.run import curves, grids, workdir, writers
 from jaxgan.run.checkpoints import Checkpoints
 from jaxgan.run.scores import evaluation_protocol, save_scores
 from jaxgan.sweep import results
@@ -81,10 +81,10 @@ def save_samples(directory: Path, trial: Trial, program: Program, member: Finish
     np.savez_compressed(packed, samples=member.samples)
     write_atomically(directory / "samples" / f"{step:09d}.npz", packed.getvalue())
     names = program.dataset.class_names
-    plots.save_samples(directory / "samples" / f"{step:09d}.png", trial.config, member.samples, classes, names)
+    grids.save_samples(directory / "samples" / f"{step:09d}.png", trial.config, member.samples, classes, names)
     if member.samples.ndim == 4:
-        plots.save_png(directory / "samples" / plots.REAL, plots.real_grid(trial.config, program.dataset, classes))
-    plots.save_curves(directory / "curves.png", member.lines, trial.config)
+        grids.save_png(directory / "samples" / grids.REAL, grids.real_grid(trial.config, program.dataset, classes))
+    curves.save_curves(directory / "curves.png", member.lines, trial.config)
 
 
 def result_of(trial: Trial, member: FinishedMember) -> Result:

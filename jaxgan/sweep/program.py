@@ -11,22 +11,22 @@ from ml_collections import ConfigDict
 
 from jaxgan import data
 from jaxgan.algorithm1 import zero_metrics
+from jaxgan.conditions import Condition
 from jaxgan.data import Dataset
 from jaxgan.evaluation.evaluator import make_measure
 from jaxgan.evaluation.players import make_player_inputs
-from jaxgan.evaluation.samples import evaluation_labels, sample_stream
-from jaxgan.game.batches import TrainingSet
+from jaxgan.evaluation.samples import evaluation_condition, sample_stream
+from jaxgan.game.batches import TrainingSet, stored_examples
 from jaxgan.game.build import build_for, data_spec
 from jaxgan.game.gan import Gan
 from jaxgan.game.hparams import HParams, traced
 from jaxgan.game.state import GanState, run_stream
 from jaxgan.run import warm_start, workdir
-from jaxgan.run.plots import row_classes
+from jaxgan.run.grids import grid_rows, picture_condition
 from jaxgan.sweep import population
 from jaxgan.sweep.devices import MemberMap, Population, is_sequential, replicate, shard
 from jaxgan.sweep.plan import Trial, program_key, setting_in_errors
 from jaxgan.sweep.population import Member
-from jaxgan.train import training_set
 
 POINTS, IMAGES = 1000, 100  # samples per member for the report, of mixtures and of images
 
@@ -69,15 +69,16 @@ def _build(config: ConfigDict) -> Program:
     dataset = dataset_of(config)
     gan = build_for(config, dataset)
     num_report = IMAGES if dataset.mixture is None else POINTS
-    report_labels = row_classes(num_report, gan.num_classes) if gan.num_classes else None
+    report_rows = grid_rows(num_report, gan.num_classes)
     source = warm_start.source_checkpoint(config)
 
     def init(hparams: HParams, sums: population.Sums) -> Member:
         return population.init_member(warm_start.initialize(config, gan.init(hparams), source), sums)
 
-    def make_sample(stream: str, count: int, y: np.ndarray | None = None) -> MemberMap:
+    def make_sample(stream: str, count: int, condition: Callable[[HParams], Condition | None]) -> MemberMap:
         def sample(hparams: HParams, state: GanState) -> jax.Array:
-            return sample_stream(gan, hparams, state, run_stream(hparams, stream), count, y=y)
+            key = run_stream(hparams, stream)
+            return sample_stream(gan, hparams, state, key, count, condition=condition(hparams))
 
         return MemberMap(sample, num_mapped=2, side_by_side=False)
 
@@ -94,8 +95,14 @@ def _build(config: ConfigDict) -> Program:
             population.make_run_steps(gan, skip_dead=is_sequential()), num_mapped=4, num_shared=2, donate=(1,)
         ),
         end_log_interval=MemberMap(population.end_log_interval, num_mapped=4, donate=(0, 2)),
-        sample_for_evaluation=make_sample("evaluate", config.evaluate.samples, evaluation_labels(config, dataset)),
-        sample_for_report=make_sample("sample", num_report, report_labels),
+        sample_for_evaluation=make_sample(
+            "evaluate", config.evaluate.samples, lambda hparams: evaluation_condition(config, gan, hparams, dataset)
+        ),
+        sample_for_report=make_sample(
+            "sample",
+            num_report,
+            lambda hparams: picture_condition(gan, hparams, dataset, num_report, report_rows),
+        ),
         discriminator_stats=_discriminator_stats(config, gan, dataset),
         measure=make_measure(config, dataset),
     )
@@ -112,7 +119,7 @@ def _discriminator_stats(config: ConfigDict, gan: Gan, dataset: Dataset) -> Call
 
 def data_shapes(gan: Gan, dataset: Dataset) -> TrainingSet:
     """Shapes and dtypes of the training set that the step takes."""
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), training_set(gan, dataset))
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), stored_examples(gan, dataset))
 
 
 def dataset_of(config: ConfigDict) -> Dataset:

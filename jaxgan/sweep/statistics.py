@@ -20,7 +20,7 @@ diverged runs. In the t-test it counts as min - (max - min), over the finite sco
 compared, or min - 1 where these are all equal: as far below the worst score as that is below the best one. So a
 setting whose runs all diverged is worse, from 5 seeds on, than one alone with it whose runs are all finite.
 
-Measured by simulation (tests/test_statistics.py repeats all but the fourth with fewer sweeps):
+Measured by simulation (tests/sweep/test_statistics.py repeats all but the fourth with fewer sweeps):
 
 - Any of k identical settings declared worse, in % of 20,000 sweeps a cell (normal scores; seeds correlated 0, .8;
   standard error .15):

@@ -2,7 +2,7 @@
 
 from . import Mutant
 
-TEST = "tests/test_published_networks.py"
+TEST = "tests/networks/test_published_networks.py"
 GENERATOR = f"{TEST}::test_a_generator_is_the_published_one"
 DISCRIMINATOR = f"{TEST}::test_a_discriminator_is_the_published_one"
 RESNET, R3GAN = "jaxgan/networks/resnet.py", "jaxgan/networks/r3gan.py"

@@ -1,0 +1,349 @@
+"""What both players are conditioned on, the paper's c (section 6): its form, where it comes from, and the table.
+
+The condition of an example is a function of the example, of what is stored with it, and of a key; so derived conditions
+take no storage, and an example has another mask at every visit. G sees z and the condition only, never the example.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxgan.errors import UserError
+from jaxgan.networks.layers import DataSpec, check_images, check_one_of
+
+
+class Condition(NamedTuple):
+    """What both players are told about each example; None for what they are not told."""
+
+    label: jax.Array | None = None  # [n] int32 classes
+    vector: jax.Array | None = None  # [n, k] float32
+    image: jax.Array | None = None  # [n, H, W, C] float32, of any size
+    mask: jax.Array | None = None  # [n, H, W, 1] of images, else [n, d]: 1 where x is observed, 0 where it is hidden
+
+    @property
+    def told(self) -> jax.Array | None:
+        """The image, or else the vector."""
+        return self.vector if self.image is None else self.image
+
+
+UNCONDITIONAL = Condition()
+
+
+def join_rows(z: jax.Array, condition: Condition) -> jax.Array:
+    """The input of G: z [n, d] with all of the condition but the label beside it, [n, d + entries]."""
+    leaves = [leaf for leaf in condition[1:] if leaf is not None]
+    return jnp.concatenate([z, *(leaf.reshape(len(leaf), -1) for leaf in leaves)], axis=1) if leaves else z
+
+
+def join_channels(x: jax.Array, condition: Condition) -> jax.Array:
+    """The input of D: examples with all of the condition but the label as further channels.
+
+    Images and masks are resized to the grid of x by the nearest pixel, and vectors spread over it. Examples that are
+    vectors themselves get the condition as further entries.
+    """
+    if x.ndim == 2:
+        return join_rows(x, condition)
+    maps = [_on_grid(leaf, x.shape[1:3]) for leaf in condition[1:] if leaf is not None]
+    return jnp.concatenate([x, *maps], axis=-1) if maps else x
+
+
+def _on_grid(leaf: jax.Array, grid: tuple[int, ...]) -> jax.Array:
+    if leaf.ndim == 2:
+        return jnp.broadcast_to(leaf[:, None, None], (len(leaf), *grid, leaf.shape[1]))
+    rows, columns = (jnp.arange(new) * old // new for new, old in zip(grid, leaf.shape[1:3], strict=True))
+    return leaf[:, rows][:, :, columns]
+
+
+def conditioned_generator(G: Callable, complete: Callable[[jax.Array, Condition], jax.Array]) -> Callable:
+    """G(z | c) from a forward pass (params, stats, z, label) -> (x, stats): (params, stats, z, condition)."""
+
+    def apply(params, stats, z, condition: Condition = UNCONDITIONAL, **flags):
+        raw, stats = G(params, stats, join_rows(z, condition), condition.label, **flags)
+        return complete(raw, condition), stats
+
+    return apply
+
+
+def conditioned_discriminator(D: Callable) -> Callable:
+    """D(x | c) from a forward pass (params, stats, x, label, keys): (params, stats, x, condition, keys)."""
+
+    def apply(params, stats, x, condition: Condition = UNCONDITIONAL, keys=None, **flags):
+        return D(params, stats, join_channels(x, condition), condition.label, keys, **flags)
+
+    return apply
+
+
+@dataclass(frozen=True)
+class NoCondition:
+    """The players are told nothing."""
+
+    data: DataSpec | None = None
+
+    def check(self) -> None:
+        """Raises UserError if fields are wrong or do not fit the data."""
+
+    def __call__(self, x: jax.Array, stored: Condition, keys: jax.Array) -> Condition:
+        """The conditions of examples.
+
+        Args:
+          x: [n, *shape] float32, decoded examples.
+          stored: the label, vector or image that the data set has of each.
+          keys: [n] typed PRNG keys, one per example.
+        """
+        return Condition()
+
+    def complete(self, raw: jax.Array, condition: Condition) -> jax.Array:
+        """The example that G's output `raw` [n, *shape] and the condition make together."""
+        return raw
+
+
+@dataclass(frozen=True)
+class Label(NoCondition):
+    """The class of each example."""
+
+    def __call__(self, x: jax.Array, stored: Condition, keys: jax.Array) -> Condition:
+        return Condition(label=stored.label)
+
+
+@dataclass(frozen=True)
+class Pairs(NoCondition):
+    """The vector or image that the data set stores with each example."""
+
+    def check(self) -> None:
+        if self.data is not None and not self.data.paired:
+            raise UserError(
+                "condition.name=pairs needs a condition stored with each example; add an array train_condition to the "
+                "file of data.name=npz:PATH."
+            )
+
+    def __call__(self, x: jax.Array, stored: Condition, keys: jax.Array) -> Condition:
+        return stored._replace(label=None)
+
+
+@dataclass(frozen=True)
+class LowResolution(NoCondition):
+    """The means of square blocks of pixels (super-resolution)."""
+
+    factor: int = 2  # side of a block
+    project: bool = True  # correct each block of the output to the mean that is given
+
+    def check(self) -> None:
+        check_images("condition.name=low_resolution", self.data)
+        if self.factor < 2 or (self.data is not None and any(side % self.factor for side in self.data.shape[:2])):
+            sides = "" if self.data is None else f" a divisor of the sides {self.data.shape[:2]},"
+            raise UserError(f"condition.factor must be 2 or more,{sides} not {self.factor}.")
+
+    def __call__(self, x: jax.Array, stored: Condition, keys: jax.Array) -> Condition:
+        return Condition(image=block_means(x, self.factor))
+
+    def complete(self, raw: jax.Array, condition: Condition) -> jax.Array:
+        """raw + up(c - down(raw)), whose block means are c; values may leave the range by as much as they are moved."""
+        if not self.project:
+            return raw
+        correction = condition.image - block_means(raw, self.factor)
+        return raw + correction.repeat(self.factor, axis=1).repeat(self.factor, axis=2)
+
+
+def block_means(x: jax.Array, side: int) -> jax.Array:
+    """Means over blocks of side x side pixels: [n, H, W, C] -> [n, H / side, W / side, C]."""
+    n, height, width, channels = x.shape
+    return x.reshape(n, height // side, side, width // side, side, channels).mean(axis=(2, 4))
+
+
+@dataclass(frozen=True)
+class Grey(NoCondition):
+    """The luminance of a colour image (colouring)."""
+
+    def check(self) -> None:
+        check_images("condition.name=grey", self.data)
+        if self.data is not None and self.data.shape[-1] != 3:
+            raise UserError(f"condition.name=grey needs images of 3 channels, and these have {self.data.shape[-1]}.")
+
+    def __call__(self, x: jax.Array, stored: Condition, keys: jax.Array) -> Condition:
+        red, green, blue = jnp.split(x, 3, axis=-1)
+        return Condition(image=0.299 * red + 0.587 * green + 0.114 * blue)  # ITU-R BT.601
+
+
+@dataclass(frozen=True)
+class Noisy(NoCondition):
+    """The example with Gaussian noise (denoising)."""
+
+    deviation: float = 0.2  # of the noise, in the unit of the data
+
+    def check(self) -> None:
+        if not self.deviation > 0:
+            raise UserError(f"condition.deviation must be above 0, not {self.deviation}.")
+
+    def __call__(self, x: jax.Array, stored: Condition, keys: jax.Array) -> Condition:
+        noise = jax.vmap(lambda key: jax.random.normal(key, x.shape[1:], x.dtype))(keys)
+        return _as_told(x + self.deviation * noise)
+
+
+def _as_told(x: jax.Array) -> Condition:
+    return Condition(image=x) if x.ndim == 4 else Condition(vector=x)
+
+
+@dataclass(frozen=True)
+class Mask(NoCondition):
+    """The observed entries and which these are: all conditionals p(x_S | x_not S); the base class of the masks."""
+
+    def check(self) -> None:
+        if self.data is not None and math.prod(self.entries) < 2:
+            raise UserError(
+                f"a mask needs data of 2 entries or more, one to hide and one to show, and these have "
+                f"{math.prod(self.entries)}; set condition.name=none."
+            )
+
+    @property
+    def entries(self) -> tuple[int, ...]:
+        """The shape of a mask: the channels of a pixel are observed or hidden together."""
+        shape = self.data.shape
+        return (*shape[:2], 1) if len(shape) == 3 else shape
+
+    def draw(self, key: jax.Array) -> jax.Array:
+        """A mask of the shape `entries`, bool: True where x is observed."""
+        raise NotImplementedError
+
+    def __call__(self, x: jax.Array, stored: Condition, keys: jax.Array) -> Condition:
+        return masked(x, jax.vmap(self.draw)(keys))
+
+    def complete(self, raw: jax.Array, condition: Condition) -> jax.Array:
+        """The observed entries as they are, and `raw` where they are hidden."""
+        return jnp.where(condition.mask > 0, condition.told, raw)
+
+
+def masked(x: jax.Array, mask: jax.Array) -> Condition:
+    """The condition of examples [n, *shape] under masks, of `Condition.mask`'s shape and any dtype."""
+    mask = jnp.asarray(mask, x.dtype)
+    return _as_told(x * mask)._replace(mask=mask)
+
+
+@dataclass(frozen=True)
+class BernoulliMask(Mask):
+    """A mask that hides each entry on its own."""
+
+    hidden: float = 0.5  # probability
+
+    def check(self) -> None:
+        super().check()
+        if not 0 < self.hidden < 1:
+            raise UserError(f"condition.hidden is a probability between 0 and 1, not {self.hidden}.")
+
+    def draw(self, key: jax.Array) -> jax.Array:
+        return jax.random.uniform(key, self.entries) >= self.hidden
+
+
+@dataclass(frozen=True)
+class SubsetMask(Mask):
+    """A mask that hides 1 to all entries: the number is uniform, and then the subset."""
+
+    def draw(self, key: jax.Array) -> jax.Array:
+        size_key, subset_key = jax.random.split(key)
+        n = math.prod(self.entries)
+        observed = jax.random.randint(size_key, (), 0, n)
+        return (jax.random.permutation(subset_key, n) < observed).reshape(self.entries)
+
+
+@dataclass(frozen=True)
+class RectangleMask(Mask):
+    """A mask that hides a rectangle of the image's proportions, anywhere in it."""
+
+    share: float = 0.25  # of the image's area
+
+    def check(self) -> None:
+        super().check()
+        check_images("condition.name=rectangle_mask", self.data)
+        if not 0 < self.share < 1:
+            raise UserError(f"condition.share must be between 0 and 1, not {self.share}.")
+
+    def draw(self, key: jax.Array) -> jax.Array:
+        hidden = jnp.ones(self.entries, bool)
+        for axis, axis_key in enumerate(jax.random.split(key)):
+            side = self.entries[axis]
+            length = jnp.clip(jnp.round(side * jnp.sqrt(self.share)), 1, side).astype(jnp.int32)
+            first = jax.random.randint(axis_key, (), 0, side - length + 1)
+            place = jax.lax.broadcasted_iota(jnp.int32, self.entries, axis)
+            hidden &= (place >= first) & (place < first + length)
+        return ~hidden
+
+
+HALVES = ("upper", "lower", "left", "right")
+
+
+@dataclass(frozen=True)
+class HalfMask(Mask):
+    """A mask that hides one half of the image."""
+
+    hidden: str = "any"  # upper | lower | left | right | any: one of the four at random
+
+    def check(self) -> None:
+        super().check()
+        check_images("condition.name=half_mask", self.data)
+        check_one_of("condition.hidden", self.hidden, (*HALVES, "any"))
+
+    def draw(self, key: jax.Array) -> jax.Array:
+        row, column = (jax.lax.broadcasted_iota(jnp.int32, self.entries, axis) for axis in (0, 1))
+        upper, left = row < self.entries[0] // 2, column < self.entries[1] // 2
+        hidden = jnp.stack([upper, ~upper, left, ~left])
+        number = jax.random.randint(key, (), 0, 4) if self.hidden == "any" else HALVES.index(self.hidden)
+        return ~hidden[number]
+
+
+@dataclass(frozen=True)
+class QuadrantMask(Mask):
+    """A mask that hides one quadrant of the image."""
+
+    def check(self) -> None:
+        super().check()
+        check_images("condition.name=quadrant_mask", self.data)
+
+    def draw(self, key: jax.Array) -> jax.Array:
+        row, column = (jax.lax.broadcasted_iota(jnp.int32, self.entries, axis) for axis in (0, 1))
+        lower, right = (jax.random.bernoulli(k) for k in jax.random.split(key))
+        return ((row >= self.entries[0] // 2) != lower) | ((column >= self.entries[1] // 2) != right)
+
+
+@dataclass(frozen=True)
+class MixedMask(Mask):
+    """A mask by one of several laws, each as likely."""
+
+    laws: tuple[str, ...] = ("bernoulli_mask", "rectangle_mask", "quadrant_mask", "half_mask")  # with their defaults
+
+    def check(self) -> None:
+        super().check()
+        if not self.laws:
+            raise UserError("condition.laws needs one law or more, such as (half_mask,).")
+        for law in self.laws:
+            check_one_of("condition.laws", law, MASKS)
+            MASKS[law](self.data).check()
+
+    def draw(self, key: jax.Array) -> jax.Array:
+        law_key, mask_key = jax.random.split(key)
+        masks = jnp.stack([MASKS[law](self.data).draw(mask_key) for law in self.laws])
+        return masks[jax.random.randint(law_key, (), 0, len(self.laws))]
+
+
+MASKS: dict[str, type[Mask]] = {
+    "bernoulli_mask": BernoulliMask,
+    "subset_mask": SubsetMask,
+    "rectangle_mask": RectangleMask,
+    "quadrant_mask": QuadrantMask,
+    "half_mask": HalfMask,
+}
+
+CONDITIONS: dict[str, type[NoCondition]] = {
+    "none": NoCondition,
+    "label": Label,
+    "pairs": Pairs,
+    "low_resolution": LowResolution,
+    "grey": Grey,
+    "noisy": Noisy,
+    **MASKS,
+    "mixed_mask": MixedMask,
+}

@@ -1,0 +1,164 @@
+"""Images of a NumPy archive (.npz).
+
+Archives are untrusted: pickles are never loaded, and the memory needed is computed from headers before decoding.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import zipfile
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from jaxgan.data.source import MAX_CLASSES, Source, check_memory, check_same_size
+from jaxgan.errors import UserError
+
+MAX_CHANNELS = 4  # so that a height or width is not taken for channels
+CHUNK = 2**20  # pixels of an array that are read at once
+
+
+def read_npz(path: str | os.PathLike[str]) -> Source:
+    """Reads images from a file of `numpy.savez` or `numpy.savez_compressed`, in the file's order.
+
+    The training images are the array `train`, `images` or `x_train`, or the only array that is not labels; the test
+    images, if any, are `test` or `x_test`. Each is [n, H, W] or [n, H, W, C] with up to 4 channels, either uint8 or
+    floats in [0, 1], which are rounded to 256 levels. Their labels, if any, are `train_labels`, `y_train` or `labels`,
+    and `test_labels` or `y_test`: [n] or [n, 1] integers from 0. `class_names`, if present, is an array of one string
+    per class; without it the number of classes is the largest label + 1.
+
+    Raises:
+      UserError: the file is missing or damaged, holds other arrays, has labels without images or test labels without
+        training labels, or does not fit in memory.
+    """
+    path = Path(os.path.expanduser(path))
+    if path.exists() and not (path.is_file() or path.is_dir()):  # opening a pipe would block until a writer comes
+        raise UserError(f"{path} cannot be read: it is not a regular file; data.name takes npz:PATH.")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+
+            def first(*candidates: str) -> str | None:
+                return next((name for name in candidates if name in names), None)
+
+            labels = first("train_labels", "y_train", "labels"), first("test_labels", "y_test")
+            others = [name for name in names if name not in (*labels, "class_names")]
+            train = first("train", "images", "x_train", *(others if len(others) == 1 else ()))
+            test = first("test", "x_test")
+            test = None if test == train else test
+            if train is None:
+                raise UserError(
+                    f"{path} holds the arrays {', '.join(names) or '(none)'}; name the training images "
+                    f"'train', 'images' or 'x_train'."
+                )
+            for needed, what, add in ((test, "images", "test"), (labels[0], "training labels", "train_labels")):
+                if labels[1] and not needed:
+                    raise UserError(f"{path} holds {labels[1]} but no {what} to go with it; add {add!r}, or remove it.")
+            others = [name for name in (*labels, first("class_names")) if name]
+            cost = sum(_decoded_bytes(archive, name) for name in (train, test) if name)
+            check_memory(cost + sum(2 * archive.getinfo(f"{name}.npy").file_size for name in others), str(path))
+            x = _images(archive, train, path)
+            x_test = _images(archive, test, path) if test else None
+            y = _labels(archive, labels[0], path, len(x)) if labels[0] else None
+            y_test = _labels(archive, labels[1], path, len(x_test)) if labels[1] else None
+            class_names = _class_names(archive, path, y, y_test) if "class_names" in names else ()
+    except UserError:
+        raise
+    except FileNotFoundError:
+        raise UserError(f"there is no file {path}; data.name takes npz:PATH.") from None
+    except Exception as error:  # zipfile, zlib and NumPy raise many kinds
+        raise UserError(f"{path} cannot be read as a file of numpy.savez ({error}).") from error
+    if x_test is not None:
+        check_same_size(x, x_test, f"{path} [{train}]", f"{path} [{test}]")
+    classes = len(class_names) or max((int(found.max()) + 1 for found in (y, y_test) if found is not None), default=0)
+    return Source(x, x_test, y, y_test, class_names, classes)
+
+
+def _header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, Fortran order and dtype by the header of an array of an .npz file, checked against its size."""
+    member = archive.getinfo(f"{name}.npy")
+    with archive.open(member) as file:
+        shape, fortran, dtype = _read_header(file)
+    if math.prod(shape) * dtype.itemsize > member.file_size and not dtype.hasobject:
+        raise ValueError(f"{name} is shorter than its header says")
+    return shape, fortran, dtype
+
+
+def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    old = np.lib.format.read_magic(file) == (1, 0)
+    return (np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0)(file)
+
+
+def _read(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    with archive.open(f"{name}.npy") as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def _decoded_bytes(archive: zipfile.ZipFile, name: str) -> int:
+    """Peak memory of `_images` in bytes: one per pixel, two for an array in Fortran order, which is copied."""
+    shape, fortran, _ = _header(archive, name)
+    return math.prod(shape) * (2 if fortran else 1)
+
+
+def _images(archive: zipfile.ZipFile, name: str, path: Path) -> np.ndarray:
+    """One array of an .npz file as [n, H, W, C] uint8, read in chunks, so that floats are never all in memory."""
+    shape, fortran, dtype = _header(archive, name)
+    what = f"{path} [{name}] has shape {shape} and dtype {dtype}"
+    if len(shape) not in (3, 4) or 0 in shape:
+        raise UserError(f"{what}; images are [n, H, W] or [n, H, W, C], and no size is 0.")
+    if len(shape) == 4 and (shape[3] > MAX_CHANNELS or (shape[1] in (1, 3) and shape[3] not in (1, 3))):
+        raise UserError(
+            f"{what}; images are [n, H, W, C] with at most {MAX_CHANNELS} channels: save images [n, C, H, W] as "
+            f"x.transpose(0, 2, 3, 1)."
+        )
+    if dtype != np.uint8 and dtype.kind != "f":
+        raise UserError(f"{what}; images are uint8 in 0..255 or floats in [0, 1]: convert them.")
+    levels = np.empty(math.prod(shape), np.uint8)
+    low, high = np.inf, -np.inf
+    with archive.open(f"{name}.npy") as file:
+        _read_header(file)
+        for part in np.split(levels, range(CHUNK, len(levels), CHUNK)):
+            x = np.frombuffer(file.read(len(part) * dtype.itemsize), dtype, len(part))
+            if dtype == np.uint8:
+                part[:] = x
+                continue
+            low, high = np.minimum(low, x.min()), np.maximum(high, x.max())  # propagates NaN
+            if low >= 0 and high <= 1:
+                part[:] = np.rint(x * x.dtype.type(255))
+    if dtype != np.uint8 and not (low >= 0 and high <= 1):
+        raise UserError(f"{what} with values from {low:g} to {high:g}; rescale floats to [0, 1].")
+    x = levels.reshape(shape[::-1]).T if fortran else levels.reshape(shape)
+    return np.ascontiguousarray(x).reshape(*shape[:3], -1)
+
+
+def _labels(archive: zipfile.ZipFile, name: str, path: Path, n: int) -> np.ndarray:
+    """One array of an .npz file as labels, [n] int32, of n images."""
+    shape, _, dtype = _header(archive, name)
+    what = f"{path} [{name}] has shape {shape} and dtype {dtype}"
+    if dtype.kind not in "iu" or shape not in ((n,), (n, 1)):
+        raise UserError(
+            f"{what}; the labels of {n} images are {n} integers: convert them or give the array another name."
+        )
+    y = _read(archive, name).reshape(n)
+    low, high = int(y.min()), int(y.max())
+    if low < 0 or high >= MAX_CLASSES:
+        raise UserError(
+            f"{path} [{name}] has labels from {low} to {high}; number the classes from 0 to {MAX_CLASSES - 1} or less."
+        )
+    return y.astype(np.int32)
+
+
+def _class_names(archive: zipfile.ZipFile, path: Path, *labels: np.ndarray | None) -> tuple[str, ...]:
+    """`class_names` of an .npz file; () if it has no labels."""
+    largest = max((int(y.max()) for y in labels if y is not None), default=-1)
+    if largest < 0:
+        return ()
+    shape, _, dtype = _header(archive, "class_names")
+    if dtype.kind != "U" or len(shape) != 1 or not largest < shape[0] <= MAX_CLASSES:
+        raise UserError(
+            f"{path} [class_names] has shape {shape} and dtype {dtype}; give one string per class, and the largest "
+            f"label is {largest}."
+        )
+    return tuple(map(str, _read(archive, "class_names")))
