@@ -49,17 +49,17 @@ from experiments import lab
 from jaxgan.algorithm1 import accumulate_steps, zero_metrics
 from jaxgan.conditions import UNCONDITIONAL
 from jaxgan.config import default, update
+from jaxgan.config.hparams import traced
 from jaxgan.errors import UserError
-from jaxgan.files import write_atomically
 from jaxgan.game.batches import Batch, Frame, TrainingSet, local_indices, sample_noise
 from jaxgan.game.build import build
-from jaxgan.game.hparams import traced
 from jaxgan.game.sampling import sample
 from jaxgan.game.state import Player, run_stream
 from jaxgan.game.step import discriminator_step
 from jaxgan.networks.layers import DataSpec
 from jaxgan.objectives.losses import LOSSES
 from jaxgan.run.plots import BLUE, GREEN, ORANGE, figure_png, new_figure
+from jaxgan.sweep.statistics import rate_interval
 
 EXACT = 1e-4  # nats
 GAMES = ("gan", "rpgan, fixed pairs", "rpgan, all pairs")
@@ -298,6 +298,26 @@ def covered(found: dict[str, np.ndarray]) -> np.ndarray:
     return (found["low"] >= 0.25) & (found["high"] >= 0.25)
 
 
+def verdicts(result: dict[str, Any]) -> dict[str, lab.Verdict]:
+    """The verdict on each part of the claim, from the content of result.json."""
+    stuck = {game: [row for row in result["enumeration"]["rows"] if row["game"] == game] for game in GAMES}
+    both = {loss: np.asarray(found["covered"])[:, -1] for loss, found in result["clusters"].items()}
+    rates = {loss: rate_interval(int(ends.sum()), len(ends)) for loss, ends in both.items()}
+    limits = (
+        f"with these networks the GAN reaches both clusters in {rates['non_saturating'].successes} of "
+        f"{rates['non_saturating'].n} runs and RpGAN in {rates['relativistic'].successes}, so no trap is to be "
+        f"seen, which says nothing about larger problems"
+    )
+    return {
+        "the GAN has n^n - n! bad assignments": lab.in_every_run(r["stuck"] == r["claimed"] for r in stuck["gan"]),
+        "RpGAN with fixed pairs has none": lab.in_every_run(r["stuck"] == 0 for r in stuck["rpgan, fixed pairs"]),
+        "RpGAN over all pairs has none": lab.in_every_run(r["stuck"] == 0 for r in stuck["rpgan, all pairs"]),
+        "RpGAN succeeds where a GAN is trapped": lab.reproduced(
+            rates["relativistic"].low > rates["non_saturating"].high, limits
+        ),
+    }
+
+
 # --- The command ------------------------------------------------------------------------------------------------------
 
 
@@ -373,9 +393,7 @@ def main() -> None:
               "value / JSD near p": {str(e): r for e, r in game["value / JSD near p"].items()},
               "clusters": {name: found | {"covered": covered(found)} for name, found in runs.items()},
               "seconds": seconds}  # fmt: skip
-    lab.write_result(flags.out, result)
-    write_atomically(flags.out / "basins.png", picture(game, runs))
-    print(f"{seconds:.0f} s; {flags.out}")
+    lab.finish(flags.out, result, {"basins": picture(game, runs)}, verdicts(result))
     for row in counted["rows"]:
         expected = {"gan": row["claimed"], "rpgan, fixed pairs": 0}.get(row["game"])
         if expected is not None and row["stuck"] != expected:

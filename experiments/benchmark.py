@@ -40,9 +40,9 @@ from configs import dcgan_mnist, mnist, wgan_gp_mnist
 from experiments import lab
 from jaxgan import parallel
 from jaxgan.config import update
+from jaxgan.config.hparams import traced
 from jaxgan.game.batches import TrainingSet
 from jaxgan.game.build import build, mean_example
-from jaxgan.game.hparams import traced
 from jaxgan.metrics import parzen
 from jaxgan.networks.layers import DataSpec
 

@@ -20,10 +20,11 @@ import numpy as np
 from jaxgan.algorithm1 import train_step
 from jaxgan.augment import NoAugment
 from jaxgan.config import default, update
+from jaxgan.config.hparams import traced
 from jaxgan.game.batches import TrainingSet
 from jaxgan.game.build import build
 from jaxgan.game.gan import Gan
-from jaxgan.game.hparams import HParams, traced
+from jaxgan.game.hparams import HParams
 from jaxgan.game.state import GanState
 from jaxgan.networks.layers import DataSpec
 

@@ -44,6 +44,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import jax
@@ -54,13 +55,13 @@ from scipy.optimize import least_squares, minimize, root
 from experiments import lab
 from jaxgan.algorithm1 import accumulate_steps, zero_metrics
 from jaxgan.config import default, update
+from jaxgan.config.hparams import traced
 from jaxgan.data import mixture
 from jaxgan.errors import UserError
-from jaxgan.files import write_atomically
 from jaxgan.game.batches import TrainingSet
 from jaxgan.game.build import build
 from jaxgan.game.gan import Gan
-from jaxgan.game.hparams import HParams, traced
+from jaxgan.game.hparams import HParams
 from jaxgan.networks.layers import DataSpec
 from jaxgan.objectives.losses import Loss
 from jaxgan.run.plots import LINES, figure_png, new_figure
@@ -281,26 +282,26 @@ def picture(rows: dict[str, dict[str, Any]], matrix: np.ndarray, names: list[str
     return figure_png(figure)
 
 
-def verdicts(rows: dict[str, dict[str, Any]], matrix: np.ndarray, names: list[str]) -> dict[str, bool]:
-    """Whether each part of the claim holds here."""
+def verdicts(rows: dict[str, dict[str, Any]], matrix: np.ndarray, names: list[str]) -> dict[str, lab.Verdict]:
+    """The verdict on each part of the claim."""
     mean = {name: np.mean([run["mu"] for run in rows[name]["saddle"]]) for name in names}
     order = [mean[name] for name in ("f_reverse_kl", "f_js", "f_kl", "f_pearson") if name in mean]
     runs = [(rows[name], which, run) for name in names for which in GAMES for run in rows[name][which]]
     near = lambda run, mu, sigma: abs(run["mu"] - mu) < NEAR and abs(run["sigma"] - sigma) < NEAR  # noqa: E731
 
-    def on_diagonal(which) -> bool:
-        return bool(np.all(matrix[np.ix_(which, which)].argmin(axis=0) == np.arange(len(which))))
+    def on_diagonal(which) -> bool | None:
+        return lab.in_every_run(matrix[np.ix_(which, which)].argmin(axis=0) == np.arange(len(which)))
 
     saddles = [(row, run) for row, which, run in runs if which == "saddle"]
     tricks = [(row, run) for row, which, run in runs if which == "trick"]
     return {
-        "F <= D_f": all(run["F"] <= run["D_f"] + 1e-4 for _, _, run in runs),
-        "saddle near the least D_f": all(near(run, row["mu*"], row["sigma*"]) for row, run in saddles),
-        "trick near its own fixed point": all(near(run, *row["trick fixed point"]) for row, run in tricks),
-        "trick near the least D_f": all(near(run, row["mu*"], row["sigma*"]) for row, run in tricks),
+        "F <= D_f": lab.in_every_run(run["F"] <= run["D_f"] + 1e-4 for _, _, run in runs),
+        "saddle near the least D_f": lab.in_every_run(near(run, row["mu*"], row["sigma*"]) for row, run in saddles),
+        "trick near its own fixed point": lab.in_every_run(near(run, *row["trick fixed point"]) for row, run in tricks),
+        "trick near the least D_f": lab.in_every_run(near(run, row["mu*"], row["sigma*"]) for row, run in tricks),
         "diagonal, the paper's": on_diagonal([i for i, name in enumerate(names) if name in PUBLISHED]),
         "diagonal, all": on_diagonal(list(range(len(names)))),
-        "order of mu": order == sorted(order, reverse=True),
+        "order of mu": lab.in_every_run(a > b for a, b in pairwise(order)),
     }
 
 
@@ -349,11 +350,8 @@ def main() -> None:
     ])  # fmt: skip
     held = verdicts(rows, matrix, names)
     seconds = time.perf_counter() - started
-    lab.write_result(flags.out, {"quadrature": exact, "rows": rows, "matrix": matrix, "names": names, "holds": held,
-                                 "steps": steps, "seeds": seeds, "seconds": seconds})  # fmt: skip
-    write_atomically(flags.out / "f_gan.png", picture(rows, matrix, names))
-    lab.print_verdicts(held)
-    print(f"{seconds:.0f} s; {flags.out}")
+    result = {"quadrature": exact, "rows": rows, "matrix": matrix, "names": names, "steps": steps, "seeds": seeds}
+    lab.finish(flags.out, result | {"seconds": seconds}, {"f_gan": picture(rows, matrix, names)}, held)
     if not held["F <= D_f"]:
         sys.exit("The bound F <= D_f(P || Q) is broken.")
 

@@ -51,7 +51,6 @@ from scipy.special import ndtr
 
 from experiments import lab
 from jaxgan.errors import UserError
-from jaxgan.files import write_atomically
 from jaxgan.metrics import fid
 from jaxgan.run.plots import BLUE, ORANGE, figure_png, new_figure
 
@@ -154,8 +153,8 @@ def infinities(
 
 def verdicts(
     exact: dict[str, float], runs: dict[str, np.ndarray], lines: dict[str, dict[str, Any]], sizes: tuple[int, ...]
-) -> dict[str, bool]:
-    """Whether each part of the claim holds here; `runs` [trials, sizes]."""
+) -> dict[str, lab.Verdict]:
+    """The verdict on each part of the claim; `runs` [trials, sizes]."""
     at = {n: i for i, n in enumerate(sizes)}
     wrong, right = at[REVERSED], at[RIGHT]
     mean, spread = runs["P1"][:, wrong].mean(), PUBLISHED["deviation"]
@@ -164,8 +163,8 @@ def verdicts(
         "P2 is nearer to Q": exact["P2"] < exact["P1"],
         "closed form of P1": abs(exact["P1"] - 1123.04) < 0.01,
         "P1 at 50,000 is 1133.7": bool(abs(mean - PUBLISHED["P1, 50,000 samples"]) < spread),
-        "reversed at 50,000": bool(np.all(runs["P1"][:, wrong] < runs["P2"][:, wrong])),
-        "right at 100,000": bool(np.all(runs["P1"][:, right] > runs["P2"][:, right])),
+        "reversed at 50,000": lab.in_every_run(runs["P1"][:, wrong] < runs["P2"][:, wrong]),
+        "right at 100,000": lab.in_every_run(runs["P1"][:, right] > runs["P2"][:, right]),
         "FID-infinity of P1": abs(lines["P1"]["intercept"] - exact["P1"]) < 0.5,
         "FID-infinity of P1, from 20,000": abs(lines["P1"]["upper intercept"] - exact["P1"]) < 0.5,
         "order by FID-infinity": lower("intercept"),
@@ -237,13 +236,9 @@ def main() -> None:
         print(f"{name:24}{exact[name]:10.2f}{line['intercept']:11.2f}{line['upper intercept']:13.2f}")
     held = verdicts(exact, runs, lines, sizes)
     seconds = time.perf_counter() - started
-    lab.write_result(flags.out, {"exact": exact, "first order": first_order, "sizes": sizes, "trials": runs,
-                                 "infinity": lines, "published": PUBLISHED, "holds": held, "seed": flags.seed,
-                                 "seconds": seconds})  # fmt: skip
-    write_atomically(flags.out / "fid_bias.png", picture(exact, runs, lines, sizes, first_order))
-    print()
-    lab.print_verdicts(held)
-    print(f"{seconds:.0f} s; {flags.out}")
+    result = {"exact": exact, "first order": first_order, "sizes": sizes, "trials": runs, "infinity": lines,
+              "published": PUBLISHED, "seed": flags.seed, "seconds": seconds}  # fmt: skip
+    lab.finish(flags.out, result, {"fid_bias": picture(exact, runs, lines, sizes, first_order)}, held)
     if not all(list(held.values())[:5]):
         sys.exit("The published reversal is not reproduced.")
 

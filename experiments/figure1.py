@@ -44,12 +44,13 @@ from PIL import Image
 from experiments import lab
 from jaxgan.algorithm1 import accumulate_steps, zero_metrics
 from jaxgan.config import default, update
+from jaxgan.config.hparams import traced
 from jaxgan.data import mixture
 from jaxgan.files import write_atomically
 from jaxgan.game.batches import TrainingSet
 from jaxgan.game.build import build
 from jaxgan.game.gan import Gan
-from jaxgan.game.hparams import HParams, traced
+from jaxgan.game.hparams import HParams
 from jaxgan.game.state import GanState
 from jaxgan.networks.layers import DataSpec
 from jaxgan.objectives.theory import js_divergence

@@ -27,8 +27,11 @@ from jaxgan.sweep.statistics import LEVEL, MIN_SEEDS, paired_difference
 Case = TypeVar("Case")
 Result = TypeVar("Result")
 
-# How a verdict is printed: of a claim that is shown, of one that is refuted, and of one that the data do not decide.
+# A claim that the experiment shows, refutes or does not decide; a string: a published claim that it does not reproduce,
+# with a sentence on what an experiment of this size can decide (`reproduced`).
+Verdict = bool | str | None
 VERDICTS = {True: "holds", False: "does not hold", None: "undecided at this size"}
+NOT_REPRODUCED = "not reproduced in this toy"
 
 
 # --- The command line -------------------------------------------------------------------------------------------------
@@ -62,9 +65,14 @@ def parse(parser: argparse.ArgumentParser, **defaults: tuple[Any, Any]) -> argpa
     Raises:
       UserError: an unknown flag, or a value of the wrong type.
     """
+    set_defaults(parser, **defaults)
+    return parser.parse_args()
+
+
+def set_defaults(parser: argparse.ArgumentParser, **defaults: tuple[Any, Any]) -> None:
+    """Sets defaults of flags, each a pair: without --quick and with it."""
     quick = "--quick" in sys.argv
     parser.set_defaults(**{name: pair[quick] for name, pair in defaults.items()})
-    return parser.parse_args()
 
 
 def check_choices(flag: str, values: Iterable[str], choices: Iterable[str]) -> None:
@@ -117,6 +125,18 @@ def write_result(out: Path, result: Mapping[str, Any]) -> None:
     write_atomically(out / "result.json", _to_json(result))
 
 
+def finish(
+    out: Path, result: Mapping[str, Any], pictures: Mapping[str, bytes], verdicts: Mapping[str, Verdict] | None = None
+) -> None:
+    """Writes result.json, the verdicts in it as `holds`, and the pictures (PNG) by name; prints the verdicts."""
+    write_result(out, {**result, **({} if verdicts is None else {"holds": verdicts})})
+    for name, picture in pictures.items():
+        write_atomically(out / f"{name}.png", picture)
+    print()
+    print_verdicts(verdicts or {})
+    print(f"{result['seconds']:.0f} s; {out}" if "seconds" in result else out)
+
+
 def _to_json(value: Mapping[str, Any]) -> bytes:
     """Numbers of NumPy become those of JSON, and what JSON has no type for becomes its string."""
     convert = lambda a: a.tolist() if isinstance(a, np.ndarray | np.generic) else str(a)  # noqa: E731
@@ -124,12 +144,29 @@ def _to_json(value: Mapping[str, Any]) -> bytes:
 
 
 # --- Verdicts ---------------------------------------------------------------------------------------------------------
-# A verdict is True (the claim holds), False (it does not hold) or None (undecided).
 
 
 def decide(shown: bool, refuted: bool) -> bool | None:
     """The verdict on a claim that the data show, refute, or do neither."""
     return True if shown else False if refuted else None
+
+
+def in_every_run(runs: Iterable[bool]) -> bool | None:
+    """The verdict on a claim about every run: one counterexample refutes it. Undecided without runs."""
+    runs = [bool(run) for run in runs]
+    return all(runs) if runs else None
+
+
+def reproduced(verdict: bool | None, limits: str) -> Verdict:
+    """The verdict on a published claim from an experiment that is smaller than the published one.
+
+    It can show the claim, as an instance, but not refute it: then the verdict is "not reproduced in this toy".
+
+    Args:
+      verdict: the verdict by the data of the toy.
+      limits: a sentence on what the toy can and cannot decide.
+    """
+    return f"{NOT_REPRODUCED}: {limits}" if verdict is False else verdict
 
 
 def is_positive(interval: Sequence[float]) -> bool | None:
@@ -163,8 +200,8 @@ def is_equivalent(intervals: Iterable[tuple[float, float]], margin: float) -> bo
     return all(-margin < low and high < margin for low, high in intervals)
 
 
-def print_verdicts(verdicts: Mapping[str, bool | None]) -> None:
+def print_verdicts(verdicts: Mapping[str, Verdict]) -> None:
     """Prints a line per claim."""
     width = max(map(len, verdicts), default=0) + 2
     for claim, verdict in verdicts.items():
-        print(f"{claim:{width}}{VERDICTS[verdict]}")
+        print(f"{claim:{width}}{verdict if isinstance(verdict, str) else VERDICTS[verdict]}")

@@ -49,12 +49,13 @@ from scipy.special import ndtr, ndtri
 from experiments import lab
 from jaxgan.algorithm1 import accumulate_steps, zero_metrics
 from jaxgan.config import default, update
+from jaxgan.config.hparams import traced
 from jaxgan.errors import UserError
 from jaxgan.files import write_atomically
 from jaxgan.game.batches import TrainingSet
 from jaxgan.game.build import build
 from jaxgan.game.gan import Gan
-from jaxgan.game.hparams import HParams, traced
+from jaxgan.game.hparams import HParams
 from jaxgan.networks.layers import DataSpec
 from jaxgan.run.plots import LINES, figure_png, new_figure
 from jaxgan.sweep.statistics import mean_interval

@@ -68,6 +68,7 @@ from experiments import lab
 from experiments.memorization import rows_of, share_authentic
 from jaxgan import data, parallel
 from jaxgan.config import update
+from jaxgan.config.hparams import traced
 from jaxgan.data.decode import encode
 from jaxgan.errors import UserError
 from jaxgan.evaluation.samples import make_sampler
@@ -75,7 +76,6 @@ from jaxgan.features import classifier
 from jaxgan.files import exclusive, write_atomically
 from jaxgan.game.batches import stored_examples
 from jaxgan.game.build import build_for
-from jaxgan.game.hparams import traced
 from jaxgan.game.state import run_stream
 from jaxgan.metrics import (
     birthday,
@@ -92,7 +92,7 @@ from jaxgan.metrics import (
     prdc,
 )
 from jaxgan.run import plots
-from jaxgan.sweep.statistics import LEVEL, Mean, holm, mean_interval, paired_difference
+from jaxgan.sweep.statistics import LEVEL, MeanInterval, holm, mean_interval, paired_difference
 
 KS = (3, 5)  # nearest neighbours: of precision and recall, of density and coverage
 FEW = 20  # samples for each image that `repeating` copies
@@ -399,7 +399,7 @@ def correlations(table: np.ndarray) -> np.ndarray:
     return np.array([[rank_correlation(a, b) for b in table.T] for a in table.T])
 
 
-def agreement(found: dict[str, dict[str, float]], looks: list[int], seeds: int) -> dict[tuple[str, str], Mean]:
+def agreement(found: dict[str, dict[str, float]], looks: list[int], seeds: int) -> dict[tuple[str, str], MeanInterval]:
     """The mean over seeds of the rank correlations over looks, by two of STEP and SCORES."""
     names, matrices = [STEP, *SCORES], []
     for seed in range(seeds):
@@ -409,7 +409,7 @@ def agreement(found: dict[str, dict[str, float]], looks: list[int], seeds: int) 
     return {(a, b): cut(mean_interval(by_pair[i, j])) for i, a in enumerate(names) for j, b in enumerate(names)}
 
 
-def cut(mean: Mean) -> Mean:
+def cut(mean: MeanInterval) -> MeanInterval:
     """The interval of a mean correlation, within [-1, 1]."""
     return mean._replace(low=max(-1.0, mean.low), high=min(1.0, mean.high)) if mean.n > 1 else mean
 
@@ -458,7 +458,7 @@ def damage_table(found: dict[str, dict[str, Response]], damages: Strengths) -> I
         yield f"{score:18}" + "".join(f"{cell:>20}" for cell in cells)
 
 
-def agreement_table(found: dict[tuple[str, str], Mean]) -> Iterator[str]:
+def agreement_table(found: dict[tuple[str, str], MeanInterval]) -> Iterator[str]:
     """Of each score the rank correlation over training with the step and with FID, and the score it is least like."""
     yield "rank correlation over training, mean and 95% interval over seeds"
     yield f"{'':18}{'with the step':>24}{'with FID':>24}   most like              least like"
@@ -474,7 +474,10 @@ def agreement_table(found: dict[tuple[str, str], Mean]) -> Iterator[str]:
 
 
 def picture(
-    damage: dict[str, dict[str, Response]], damages: Strengths, training: dict[tuple[str, str], Mean], steps: int
+    damage: dict[str, dict[str, Response]],
+    damages: Strengths,
+    training: dict[tuple[str, str], MeanInterval],
+    steps: int,
 ) -> bytes:
     """How scores answer to damage, and how they agree over training, as two heat maps."""
     figure = plots.new_figure(20, 8.5)
@@ -509,7 +512,7 @@ def draw_damage(axis: Axes, found: dict[str, dict[str, Response]], damages: Stre
     bar.set_label("change of the score, in standard deviations of untouched draws; red is worse")
 
 
-def draw_agreement(axis: Axes, found: dict[tuple[str, str], Mean], steps: int) -> None:
+def draw_agreement(axis: Axes, found: dict[tuple[str, str], MeanInterval], steps: int) -> None:
     names = [STEP, *SCORES]
     matrix = np.array([[found[a, b].mean for b in names] for a in names])
     image = axis.imshow(np.ma.masked_invalid(matrix), cmap="RdBu", vmin=-1, vmax=1, aspect="auto")

@@ -45,13 +45,14 @@ from experiments import lab
 from jaxgan import data, parallel
 from jaxgan.algorithm1 import accumulate_steps, zero_metrics
 from jaxgan.config import update
+from jaxgan.config.hparams import traced
 from jaxgan.data import Dataset
 from jaxgan.evaluation.evaluator import make_evaluator, make_measure
 from jaxgan.evaluation.samples import sample_stream
 from jaxgan.game.batches import TrainingSet
 from jaxgan.game.build import build_for
 from jaxgan.game.gan import Gan
-from jaxgan.game.hparams import HParams, traced
+from jaxgan.game.hparams import HParams
 from jaxgan.game.state import GanState, stream
 from jaxgan.sweep import devices
 

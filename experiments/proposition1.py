@@ -28,13 +28,14 @@ from ml_collections import ConfigDict
 
 from experiments import lab
 from jaxgan.config import default, update
+from jaxgan.config.hparams import traced
 from jaxgan.data import mixture
 from jaxgan.data.mixture import Mixture, log_density
 from jaxgan.files import write_atomically
 from jaxgan.game.batches import Batch, Frame, TrainingSet, local_indices, sample_data, sample_noise
 from jaxgan.game.build import build
 from jaxgan.game.gan import Gan
-from jaxgan.game.hparams import HParams, traced
+from jaxgan.game.hparams import HParams
 from jaxgan.game.state import Player, run_stream
 from jaxgan.game.step import discriminator_step
 from jaxgan.networks.layers import DataSpec

@@ -53,10 +53,9 @@ from configs import r3gan_stacked_mnist
 from experiments import lab, sweeps
 from jaxgan.config import default, update
 from jaxgan.errors import UserError
-from jaxgan.files import write_atomically
 from jaxgan.run import plots
 from jaxgan.sweep.settings import Setting
-from jaxgan.sweep.statistics import compare, mean_interval, rate_interval
+from jaxgan.sweep.statistics import compare, mean_interval, paired_difference, rate_interval
 
 # A penalty of this weight is measured and moves nothing: what it adds to a gradient is lost in float32.
 WATCHED = 1e-20
@@ -197,6 +196,31 @@ def table(rows: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def verdicts(result: dict[str, Any]) -> dict[str, lab.Verdict]:
+    """The verdict on each part of the claim, from the content of result.json.
+
+    Failures are counted by cell: all runs of a cell have to fail, or none.
+    """
+    fails = {name: np.asarray(row["fails"], bool) for name, row in result["cells"].items()}
+    slope = {name: np.asarray(row["slope_fake"], float)[:, -1] for name, row in result["cells"].items()}
+    limits = (
+        f"{result['steps']:,} steps on {result['part']} show that such a run need not fail, and nothing about images, "
+        f"other networks or longer training"
+    )
+    modes = [np.asarray(result["cells"][f"{loss}, R1 + R2"]["modes"], float) for loss in LOSSES]
+    more = paired_difference(*modes)
+    found = {"RpGAN covers more modes than the GAN": lab.reproduced(lab.is_positive((more.low, more.high)), limits)}
+    for loss in LOSSES:
+        both, alone, none, lazy = (f"{loss}, {penalties}" for penalties in PENALTIES)
+        found[f"{loss}: R1 + R2 does not fail"] = lab.reproduced(not fails[both].any(), limits)
+        found[f"{loss}: R1 alone fails, its slope at the fakes explodes"] = lab.reproduced(
+            bool(fails[alone].all() and np.all(slope[alone] > slope[none])), limits
+        )
+        found[f"{loss}: lazy penalties fail"] = lab.reproduced(bool(fails[lazy].all()), limits)
+        found[f"{loss}: no penalty fails"] = lab.reproduced(bool(fails[none].all()), limits)
+    return found
+
+
 def compared(rows: dict[str, dict[str, Any]]) -> str:
     """Verdicts of the sweep's own test by the KL at the end, smaller is better; a diverged run is the worst."""
     scores = {name: {i: -kl if np.isfinite(kl) else None for i, kl in enumerate(row["kl"][:, -1])}
@@ -229,13 +253,14 @@ def picture(rows: dict[str, dict[str, Any]]) -> bytes:
 
 
 def main() -> None:
-    parser = lab.make_parser("r3gan_ablation", __doc__, quick="a few steps of a tiny form", out=False)
+    parser = lab.make_parser("r3gan_ablation", __doc__, quick="a few steps of a tiny form")
     parser.add_argument("--part", default="gaussians", help="gaussians | stacked")
-    parser.add_argument("--out", type=Path, help="default: runs/r3gan_ablation/PART; quick: ..._quick")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--seeds", type=int, help="of each cell (default: 5; quick: 2)")
     parser.add_argument("--gamma", type=float, help="weight of R1 and of R2 (default: .3; stacked: 1)")
-    flags = lab.parse(parser, seeds=(5, 2))
+    name = parser.parse_known_args()[0].part
+    default = Path("runs", "r3gan_ablation", name)
+    flags = lab.parse(parser, seeds=(5, 2), out=(default, default.with_name(f"{name}_quick")))
     lab.check_choices("--part", [flags.part], PARTS)
     part = parts(flags.part)
     base = update(part.base, part.quick if flags.quick else {"train.steps": part.steps})
@@ -244,15 +269,13 @@ def main() -> None:
     gamma = part.gamma if flags.gamma is None else flags.gamma
     if seeds < 1 or not gamma > 0:
         raise UserError(f"--seeds={seeds} must be 1 or more, and --gamma={gamma:g} above 0.")
-    out = flags.out or Path("runs", "r3gan_ablation", flags.part + ("_quick" if flags.quick else ""))
-
-    found = sweeps.train(out / "sweep", __doc__, base, cells(gamma), range(seeds))
-    rows = summary(out / "sweep", part, found)
+    found = sweeps.train(flags.out / "sweep", __doc__, base, cells(gamma), range(seeds))
+    rows = summary(flags.out / "sweep", part, found)
     print(f"\n{table(rows)}\n{compared(rows)}")
     settings = {"part": flags.part, "gamma": gamma, "steps": base.train.steps, "seeds": seeds}
-    lab.write_result(out, settings | {"cells": rows})
-    write_atomically(out / "r3gan_ablation.png", picture(rows))
-    print(out / "r3gan_ablation.png")
+    lab.finish(
+        flags.out, settings | {"cells": rows}, {"r3gan_ablation": picture(rows)}, verdicts(settings | {"cells": rows})
+    )
 
 
 if __name__ == "__main__":

@@ -494,8 +494,8 @@ def plan(flags: argparse.Namespace, changes: list[str]) -> Iterator[tuple[Run, l
 
 
 def arguments() -> argparse.ArgumentParser:
-    parser = lab.make_parser("table1", __doc__, quick="small networks on scikit-learn's digits", out=False)
-    parser.add_argument("--seeds", type=int, help="runs of each variant (default: 5; quick: 2)")
+    parser = lab.make_parser("table1", __doc__, quick="small networks on scikit-learn's digits")
+    parser.add_argument("--seeds", type=int, help="runs per variant (default: 5; quick: 2)")
     parser.add_argument("--variants", nargs="*", choices=VARIANTS, default=["recipe"], help="may be none, for --tfd")
     parser.add_argument("--tfd", type=Path, help="your TFD_48x48.mat: the TFD column too")
     parser.add_argument("--workdir", type=Path, nargs="+", default=[], help="score these runs, train none")
@@ -507,19 +507,17 @@ def arguments() -> argparse.ArgumentParser:
         help="score these: .npz files with `samples` [n, H, W, C] in [0, 1]",
     )
     parser.add_argument("--samples", type=int, help=f"of each checkpoint (default: {SAMPLES}; quick: 1000)")
-    parser.add_argument("--out", type=Path, help="default: runs/table1; quick: runs/table1_quick")
+    out = Path("runs/table1"), Path("runs/table1_quick")
+    lab.set_defaults(parser, seeds=(5, 2), samples=(SAMPLES, 1000), out=out)
     return parser
 
 
 def checked(flags: argparse.Namespace, changes: list[str]) -> argparse.Namespace:
-    """The flags with their defaults.
+    """Checks the flags and returns them.
 
     Raises:
-      UserError: what does not fit together.
+      UserError: flags that contradict each other, or numbers below 1.
     """
-    flags.seeds = (2 if flags.quick else 5) if flags.seeds is None else flags.seeds
-    flags.samples = (1000 if flags.quick else SAMPLES) if flags.samples is None else flags.samples
-    flags.out = flags.out or Path("runs/table1_quick" if flags.quick else "runs/table1")
     if changes and flags.workdir:
         raise UserError(f"--workdir scores runs as they are; leave out {changes[0]}.")
     if flags.seeds < 1 or flags.samples < 1:

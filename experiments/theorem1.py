@@ -32,11 +32,11 @@ import numpy as np
 
 from experiments import lab
 from experiments.proposition1 import affine, fixed, normal, settings, train_discriminator
+from jaxgan.config.hparams import traced
 from jaxgan.data import mixture
 from jaxgan.data.mixture import log_density
 from jaxgan.files import write_atomically
 from jaxgan.game.build import build
-from jaxgan.game.hparams import traced
 from jaxgan.networks.layers import DataSpec
 from jaxgan.objectives.theory import generator_criterion, js_divergence
 from jaxgan.run.plots import BLUE, ORANGE, figure_png, new_figure

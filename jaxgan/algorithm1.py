@@ -13,15 +13,19 @@ nothing here is jitted or mapped: `parallel.py` maps steps over devices, and swe
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 
+from jaxgan.game import updates
 from jaxgan.game.batches import BatchSource, Frame, TrainingSet, d_batch, g_batch, iteration_source
 from jaxgan.game.gan import Gan
 from jaxgan.game.hparams import HParams
 from jaxgan.game.state import GanState, Player
 from jaxgan.game.step import Metrics, discriminator_step, generator_step
-from jaxgan.game.updates import OTHER_UPDATES, UpdateResult, lookahead
+from jaxgan.game.updates import Update, UpdateResult, lookahead
+from jaxgan.objectives.adjustments import ADJUSTMENTS
 
 
 def alternating(frame: Frame, G: Player, D: Player, source: BatchSource) -> UpdateResult:
@@ -43,7 +47,12 @@ def summarize(frame: Frame, d_metrics: Metrics) -> Metrics:
     return {name: jnp.mean(metric) if name in lazy else metric[-1] for name, metric in d_metrics.items()}
 
 
-UPDATES = {"alternating": alternating} | OTHER_UPDATES
+# Each with what it is compatible with; a new one is a function of game/updates.py, and a line here.
+UPDATES = {
+    "alternating": Update(alternating, multiple_d_steps=True, shared_minibatch=False),
+    "simultaneous": Update(updates.simultaneous),
+    "extragradient": Update(updates.extragradient, shared_minibatch=False, d_updates=2),
+} | {name: Update(partial(updates.second_order, correction=correction)) for name, correction in ADJUSTMENTS.items()}
 
 
 def train_step(
@@ -62,7 +71,7 @@ def train_step(
     """
     frame = Frame(gan, hparams, axis_name)
     source = iteration_source(hparams, state, data)
-    G, D, metrics = UPDATES[gan.update](frame, state.generator, state.discriminator, source)
+    G, D, metrics = UPDATES[gan.update].iteration(frame, state.generator, state.discriminator, source)
     state = lookahead(gan, state._replace(step=state.step + 1, generator=G, discriminator=D))
     averages = gan.averages.update(state.averages, state.generator.params, state.step, m=gan.g_batch_size)
     return state._replace(averages=averages), metrics

@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from jaxgan.errors import UserError
+from jaxgan.fields import TRACED, Choice, above, within
 from jaxgan.networks.layers import DataSpec, check_images, check_one_of
 
 
@@ -174,11 +175,7 @@ class Grey(NoCondition):
 class Noisy(NoCondition):
     """The example with Gaussian noise (denoising)."""
 
-    deviation: float = 0.2  # of the noise, in the unit of the data
-
-    def check(self) -> None:
-        if not self.deviation > 0:
-            raise UserError(f"condition.deviation must be above 0, not {self.deviation}.")
+    deviation: Annotated[float, TRACED, above(0)] = 0.2  # of the noise, in the unit of the data
 
     def __call__(self, x: jax.Array, stored: Condition, keys: jax.Array) -> Condition:
         noise = jax.vmap(lambda key: jax.random.normal(key, x.shape[1:], x.dtype))(keys)
@@ -228,12 +225,7 @@ def masked(x: jax.Array, mask: jax.Array) -> Condition:
 class BernoulliMask(Mask):
     """A mask that hides each entry on its own."""
 
-    hidden: float = 0.5  # probability
-
-    def check(self) -> None:
-        super().check()
-        if not 0 < self.hidden < 1:
-            raise UserError(f"condition.hidden is a probability between 0 and 1, not {self.hidden}.")
+    hidden: Annotated[float, TRACED, within(0, 1, "()")] = 0.5  # probability
 
     def draw(self, key: jax.Array) -> jax.Array:
         return jax.random.uniform(key, self.entries) >= self.hidden
@@ -254,13 +246,11 @@ class SubsetMask(Mask):
 class RectangleMask(Mask):
     """A mask that hides a rectangle of the image's proportions, anywhere in it."""
 
-    share: float = 0.25  # of the image's area
+    share: Annotated[float, TRACED, within(0, 1, "()")] = 0.25  # of the image's area
 
     def check(self) -> None:
         super().check()
         check_images("condition.name=rectangle_mask", self.data)
-        if not 0 < self.share < 1:
-            raise UserError(f"condition.share must be between 0 and 1, not {self.share}.")
 
     def draw(self, key: jax.Array) -> jax.Array:
         hidden = jnp.ones(self.entries, bool)
@@ -347,3 +337,10 @@ CONDITIONS: dict[str, type[NoCondition]] = {
     **MASKS,
     "mixed_mask": MixedMask,
 }
+
+
+@dataclass(frozen=True)
+class ConditionSection:
+    """What both players are told about each example."""
+
+    name: Annotated[str, Choice(CONDITIONS)] = "none"  # what both players are told about each example; of conditions.py

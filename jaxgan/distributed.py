@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import jax
 import numpy as np
@@ -23,6 +24,16 @@ HEARTBEAT_TIMEOUT = 30
 PEER_LOST = "another process of the run ended or cannot be reached"
 RESTART_HINT = "find out why, then start all processes again to resume from the last checkpoint."
 _LIBC = ctypes.CDLL(None)
+
+
+@dataclass(frozen=True)
+class DistributedSection:
+    """The hosts of a run."""
+
+    enabled: bool = False  # call jax.distributed.initialize (all that TPU pods and SLURM need)
+    coordinator: str = ""  # HOST:PORT of process 0; '' = found by JAX
+    processes: int = 0  # how many; 0 = found by JAX
+    process: int = -1  # which one this is; -1 = found by JAX
 
 
 def initialize(config: ConfigDict) -> None:

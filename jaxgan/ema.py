@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +20,29 @@ import optax
 from ml_collections import ConfigDict
 
 from jaxgan.errors import UserError
+from jaxgan.fields import at_least
 from jaxgan.schedules import interpolate
+
+
+@dataclass(frozen=True)
+class EmaSection:
+    """Averages of theta_g over the steps; the first one draws samples and scores."""
+
+    gamma: Sequence[float] = ()  # power-function averages (arXiv:2312.02696): theta_g after step t weighs ~ t^gamma
+    half_life: Sequence[float] = ()  # exponential averages: in how many images a weight halves
+    # r: a half-life is at most r times the images seen so far; 0 = no limit
+    ramp: Annotated[float, at_least(0)] = 0.0
+    # images over which half-lives rise from 0 along half a cosine; 0 = there at once
+    rise: Annotated[float, at_least(0)] = 0.0
+
+    def check(self) -> None:
+        for name in ("gamma", "half_life"):
+            key, numbers = f"generator.ema.{name}", tuple(getattr(self, name))
+            if len(set(numbers)) < len(numbers):
+                raise UserError(f"{key}={numbers} names an average twice.")
+            for number in numbers:
+                if isinstance(number, bool) or not isinstance(number, int | float) or not number >= 0:
+                    raise UserError(f"{key} holds numbers of 0 or more, such as (1.0,), not {number!r}.")
 
 
 class Average(NamedTuple):

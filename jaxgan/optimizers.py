@@ -1,19 +1,22 @@
 """The players' optimizers, on optax. The attributes of each are its config fields.
 
-Hyperparameters are traced (`game/hparams.py`), so an optimizer is built inside the step.
+Hyperparameters are traced, so an optimizer is built inside the step.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
+from ml_collections import ConfigDict
 
 from jaxgan.errors import UserError
+from jaxgan.fields import TRACED, Choice, above, at_least, within
+from jaxgan.schedules import ScheduleSection
 
 
 class EpochSize(NamedTuple):
@@ -28,24 +31,16 @@ class MomentumState(NamedTuple):
     velocity: optax.Params
 
 
-def _check(optimizer, below_one: tuple[str, ...], positive: tuple[str, ...] = ("learning_rate",)) -> None:
-    for name in positive:
-        if not getattr(optimizer, name) > 0:
-            raise UserError(f"an optimizer's {name} must be above 0, not {getattr(optimizer, name)}.")
-    for name in below_one:
-        if not 0 <= getattr(optimizer, name) < 1:
-            raise UserError(f"an optimizer's {name} must be in [0, 1), not {getattr(optimizer, name)}.")
+LearningRate = Annotated[float, TRACED, above(0)]
+Decay = Annotated[float, TRACED, within(0, 1, "[)")]  # of a moving average, or the momentum that it is
 
 
 @dataclass(frozen=True)
 class SGD:
     """Stochastic gradient descent with classical momentum: inc = m inc - lr g; p += inc."""
 
-    learning_rate: float = 0.01
-    momentum: float = 0.0
-
-    def check(self) -> None:
-        _check(self, ("momentum",))
+    learning_rate: LearningRate = 0.01
+    momentum: Decay = 0.0
 
     def transformation(self, learning_rate: optax.Schedule, epochs: EpochSize) -> optax.GradientTransformation:
         """The optax transformation at a learning rate that follows its schedule."""
@@ -60,13 +55,10 @@ class PaperSGD:
     In epoch e (from 1), from `momentum` at e = 1 to `final_momentum` at e = `momentum_epochs`.
     """
 
-    learning_rate: float = 0.1
-    momentum: float = 0.5
-    final_momentum: float = 0.7
-    momentum_epochs: float = 250.0  # 1 = final_momentum from the start
-
-    def check(self) -> None:
-        _check(self, ("momentum", "final_momentum"), ("learning_rate", "momentum_epochs"))
+    learning_rate: LearningRate = 0.1
+    momentum: Decay = 0.5
+    final_momentum: Decay = 0.7
+    momentum_epochs: Annotated[float, TRACED, above(0)] = 250.0  # 1 = final_momentum from the start
 
     def transformation(self, learning_rate: optax.Schedule, epochs: EpochSize) -> optax.GradientTransformation:
         """The optax transformation at a learning rate that follows its schedule."""
@@ -98,13 +90,10 @@ def _classical_momentum(learning_rate: optax.Schedule, momentum: optax.Schedule)
 class Adam:
     """Adam (arXiv:1412.6980)."""
 
-    learning_rate: float = 2e-4
-    b1: float = 0.5  # decay of the first moment
-    b2: float = 0.999  # decay of the second moment
-    eps: float = 1e-8  # added to the denominator, after the bias corrections
-
-    def check(self) -> None:
-        _check(self, ("b1", "b2"), ("learning_rate", "eps"))
+    learning_rate: LearningRate = 2e-4
+    b1: Decay = 0.5  # decay of the first moment
+    b2: Decay = 0.999  # decay of the second moment
+    eps: Annotated[float, TRACED, above(0)] = 1e-8  # added to the denominator, after the bias corrections
 
     def transformation(self, learning_rate: optax.Schedule, epochs: EpochSize) -> optax.GradientTransformation:
         """The optax transformation at a learning rate that follows its schedule."""
@@ -116,12 +105,9 @@ class Adam:
 class RMSProp:
     """RMSProp (Tieleman and Hinton 2012), as the WGAN of arXiv:1701.07875 uses it."""
 
-    learning_rate: float = 5e-5
-    decay: float = 0.9  # of the mean of squared gradients
-    eps: float = 1e-8  # added inside the root
-
-    def check(self) -> None:
-        _check(self, ("decay",), ("learning_rate", "eps"))
+    learning_rate: LearningRate = 5e-5
+    decay: Decay = 0.9  # of the mean of squared gradients
+    eps: Annotated[float, TRACED, above(0)] = 1e-8  # added inside the root
 
     def transformation(self, learning_rate: optax.Schedule, epochs: EpochSize) -> optax.GradientTransformation:
         """The optax transformation at a learning rate that follows its schedule."""
@@ -130,6 +116,43 @@ class RMSProp:
 
 
 OPTIMIZERS = {"sgd": SGD, "paper_sgd": PaperSGD, "adam": Adam, "rmsprop": RMSProp}
+
+
+@dataclass(frozen=True)
+class OptimizerSection:
+    """How a player is updated, whatever its optimizer."""
+
+    name: Annotated[str, Choice(OPTIMIZERS)] = "adam"  # of jaxgan/optimizers.py
+    max_column_norm: Annotated[float, at_least(0)] = 0.0  # largest norm of a unit's incoming weights; 0 = no limit
+    # largest absolute value of a weight, kept after every update (WGAN); 0 = no limit
+    clip: Annotated[float, at_least(0)] = 0.0
+    optimistic: bool = False  # twice this update less the one before (arXiv:1711.00141)
+    schedule: ScheduleSection = ScheduleSection()  # of the learning rate
+    b2_schedule: ScheduleSection = ScheduleSection()  # of an optimizer's b2
+
+
+@dataclass(frozen=True)
+class OptimizersSection:
+    """The optimizers of both players."""
+
+    generator: OptimizerSection = OptimizerSection()
+    discriminator: OptimizerSection = OptimizerSection()
+
+
+def check(config: ConfigDict) -> None:
+    """Raises UserError if a schedule of b2 has no b2 to move, or moves it out of range."""
+    for player in ("generator", "discriminator"):
+        optimizer, schedule = config.optimizer[player], config.optimizer[player].b2_schedule
+        if schedule.name == "constant":
+            continue
+        if "b2" not in optimizer:
+            raise UserError(
+                f"optimizer.{player}.b2_schedule.name={schedule.name} moves a b2, which optimizer.{player}.name="
+                f"{optimizer.name} has not; take adam, or the schedule constant."
+            )
+        for name in ("final", "minimum"):
+            if not schedule.get(name, 0.0) < 1:
+                raise UserError(f"optimizer.{player}.b2_schedule.{name} must be in [0, 1), not {schedule[name]}.")
 
 
 def _allow_dtype_promotion(original: optax.GradientTransformation) -> optax.GradientTransformation:

@@ -9,23 +9,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 from jaxgan.errors import UserError
+from jaxgan.fields import TRACED, Choice, Traced, at_least
 
-
-def _not_negative(name: str, value: float) -> None:
-    if not value >= 0:
-        raise UserError(f"a schedule's {name} must be 0 or more, not {value}.")
-
-
-def _at_least_one(name: str, value: float) -> None:
-    if not value >= 1:
-        raise UserError(f"a schedule's {name} must be 1 or more, not {value}.")
+LOGARITHM = Traced(lambda x: np.float32(math.log(x)))
 
 
 @dataclass(frozen=True)
@@ -41,15 +35,9 @@ class Constant:
 class Exponential:
     """max(base / decay^t, minimum), as in goodfeli/adversarial."""
 
-    decay: float = 1.000004  # divisor per update; traced as its logarithm
-    minimum: float = 1e-6
-
-    # float32 resolves 1.000004 - 1 to two digits, the logarithm to seven.
-    TRACED_AS: ClassVar = {"decay": math.log}
-
-    def check(self) -> None:
-        _at_least_one("decay", self.decay)
-        _not_negative("minimum", self.minimum)
+    # divisor per update; traced as its logarithm: float32 resolves 1.000004 - 1 to two digits, the logarithm to seven
+    decay: Annotated[float, LOGARITHM, at_least(1)] = 1.000004
+    minimum: Annotated[float, TRACED, at_least(0)] = 1e-6
 
     def __call__(self, base: jax.Array, t: jax.Array) -> jax.Array:
         return jnp.maximum(base * jnp.exp(-self.decay * t.astype(jnp.float32)), self.minimum)
@@ -59,12 +47,11 @@ class Exponential:
 class Linear:
     """From base to `final` in a straight line between updates `start` and `steps`, then constant."""
 
-    steps: float = 20_000.0
-    start: float = 0.0
-    final: float = 0.0
+    steps: Annotated[float, TRACED] = 20_000.0
+    start: Annotated[float, TRACED] = 0.0
+    final: Annotated[float, TRACED, at_least(0)] = 0.0
 
     def check(self) -> None:
-        _not_negative("final", self.final)
         if not 0 <= self.start < self.steps:
             raise UserError(
                 f"a linear schedule runs from start={self.start} of 0 or more to a later steps={self.steps}."
@@ -79,12 +66,8 @@ class Linear:
 class Cosine:
     """From base to `final` along half a cosine over `steps` updates, then constant (as R3GAN, arXiv:2501.05441)."""
 
-    steps: float = 20_000.0
-    final: float = 0.0
-
-    def check(self) -> None:
-        _at_least_one("steps", self.steps)
-        _not_negative("final", self.final)
+    steps: Annotated[float, TRACED, at_least(1)] = 20_000.0
+    final: Annotated[float, TRACED, at_least(0)] = 0.0
 
     def __call__(self, base: jax.Array, t: jax.Array) -> jax.Array:
         return interpolate("cosine", base, self.final, progress=t.astype(jnp.float32) / self.steps)
@@ -122,3 +105,10 @@ def check_interpolation(what: str, shape: str, *ends: float) -> None:
 
 
 SCHEDULES = {"constant": Constant, "exponential": Exponential, "linear": Linear, "cosine": Cosine}
+
+
+@dataclass(frozen=True)
+class ScheduleSection:
+    """The course of a number over the updates of a player."""
+
+    name: Annotated[str, Choice(SCHEDULES)] = "constant"  # of jaxgan/schedules.py

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 
 
-def in_turn(function: Callable[..., Any], shared: Any, items: Sequence[tuple[Any, ...]]) -> Iterator[Any]:
+def round_robin(function: Callable[..., Any], shared: Any, items: Sequence[tuple[Any, ...]]) -> Iterator[Any]:
     """Yields function(shared, *item) of each item, as NumPy arrays, in order.
 
     Items are dispatched one per device per round. Every device runs the same program, so the numbers do not depend on

@@ -20,6 +20,7 @@ from ml_collections import ConfigDict
 
 from jaxgan import data, distributed, parallel
 from jaxgan.config import validate
+from jaxgan.config.hparams import traced
 from jaxgan.data import Dataset
 from jaxgan.errors import UserError
 from jaxgan.evaluation.evaluator import SELECTION, make_evaluator
@@ -27,7 +28,7 @@ from jaxgan.evaluation.samples import make_sampler
 from jaxgan.game.batches import TrainingSet, stored_examples
 from jaxgan.game.build import build_for, data_spec
 from jaxgan.game.gan import Gan
-from jaxgan.game.hparams import HParams, traced
+from jaxgan.game.hparams import HParams
 from jaxgan.game.state import GanState, all_finite
 from jaxgan.numerics import pinned
 from jaxgan.output import forgiving_output

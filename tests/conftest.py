@@ -21,43 +21,10 @@ from jaxgan.game.batches import TrainingSet, local_indices, sample_noise
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-# Whole files that take minutes: `python -m pytest -m slow` and .ci/run run them, the README's command does not.
-SLOW = {
-    "test_accumulate",
-    "test_augment_images",
-    "test_auxiliary",
-    "test_convolution",
-    "test_evaluate_features",
-    "test_experiments_paper",
-    "test_experiments_theory",
-    "test_export",
-    "test_faults",
-    "test_features",
-    "test_formats",
-    "test_fuzz",
-    "test_inception",
-    "test_iteration",
-    "test_laboratory_adjustment",
-    "test_laboratory_agreement",
-    "test_laboratory_critics",
-    "test_laboratory_metrics",
-    "test_laboratory_sweeps",
-    "test_main",
-    "test_population",
-    "test_run_report",
-    "test_spread",
-    "test_sweep",
-    "test_torch_file",
-    "test_warm_start",
-    "test_zoo",
-}
 
-
-@pytest.hookimpl(tryfirst=True)  # before -m chooses
-def pytest_collection_modifyitems(items):
-    for item in items:
-        if item.path.stem in SLOW:
-            item.add_marker(pytest.mark.slow)
+def pytest_terminal_summary(terminalreporter, exitstatus, config):
+    if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and (markers := config.option.markexpr):
+        terminalreporter.write_line(f"No test was selected by -m '{markers}': add -m '' to run slow tests too.")
 
 
 @pytest.fixture(scope="session")
@@ -128,8 +95,8 @@ class Game(NamedTuple):
 def game(tiny_config):
     """A function: the game of `tiny_config` with changes, at step 0."""
     from jaxgan.config import validate
+    from jaxgan.config.hparams import traced
     from jaxgan.game.build import build
-    from jaxgan.game.hparams import traced
     from jaxgan.networks.layers import DataSpec
     from tests.helpers.zoo_games import compiled
 

@@ -9,11 +9,11 @@ import pytest
 
 from jaxgan import algorithm1
 from jaxgan.conditions import UNCONDITIONAL, Condition
+from jaxgan.config.hparams import traced
 from jaxgan.game import step, updates
 from jaxgan.game.batches import Batch, Frame, TrainingSet, sample_data, sample_noise
 from jaxgan.game.build import build
 from jaxgan.game.gan import Gan
-from jaxgan.game.hparams import traced
 from jaxgan.game.sampling import sample
 from jaxgan.game.state import run_stream, stream
 from jaxgan.game.step import discriminator_step, generator_step

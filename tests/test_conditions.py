@@ -8,11 +8,11 @@ import pytest
 from jaxgan.algorithm1 import train_step
 from jaxgan.conditions import CONDITIONS, MASKS, Condition, block_means, join_channels, join_rows
 from jaxgan.config import default, get, update
+from jaxgan.config.hparams import traced
 from jaxgan.data import Dataset
 from jaxgan.errors import UserError
 from jaxgan.game.batches import Frame, TrainingSet, d_batch, g_batch, iteration_source, stored_examples
 from jaxgan.game.build import build, build_for
-from jaxgan.game.hparams import traced
 from jaxgan.game.sampling import sample
 from jaxgan.networks.layers import DataSpec
 from jaxgan.objectives.theory import generator_criterion

@@ -26,6 +26,8 @@ from jaxgan.run.workdir import claim
 from jaxgan.run.writers import read_metrics
 from jaxgan.train import train
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 
 

@@ -17,18 +17,20 @@ from scipy import io
 from jaxgan import algorithm1, data
 from jaxgan import config as C
 from jaxgan.config import files
+from jaxgan.config.hparams import traced
 from jaxgan.data import Dataset, tfd
 from jaxgan.errors import UserError
 from jaxgan.features import torch_file
 from jaxgan.game.batches import TrainingSet
 from jaxgan.game.build import build_for
-from jaxgan.game.hparams import traced
 from jaxgan.game.state import all_finite
 from jaxgan.metrics import modes, parzen
 from jaxgan.objectives import losses, theory
 from jaxgan.objectives.penalties import PENALTIES
 from jaxgan.objectives.value import value
 from tests.helpers import hostile
+
+pytestmark = pytest.mark.slow
 
 quick = settings(max_examples=100, deadline=None, derandomize=True)
 in_a_folder = settings(quick, suppress_health_check=[HealthCheck.function_scoped_fixture])

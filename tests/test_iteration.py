@@ -7,12 +7,14 @@ import pytest
 
 from jaxgan.algorithm1 import train_step
 from jaxgan.config import default, update, validate
+from jaxgan.config.hparams import traced
 from jaxgan.game.batches import TrainingSet
 from jaxgan.game.build import build
-from jaxgan.game.hparams import traced
 from jaxgan.networks.layers import DataSpec
 from tests.helpers.written_out import CLASSES, SHAPE, Snapshot, X, Y, play, snapshot
 from tests.helpers.zoo_games import compiled
+
+pytestmark = pytest.mark.slow
 
 BOTH = ("generator", "discriminator")
 BASE = {

@@ -23,6 +23,8 @@ from jaxgan.run import commands, grids, report, scores
 from jaxgan.run.workdir import read_config
 from jaxgan.train import train
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 
 

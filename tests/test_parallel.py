@@ -30,7 +30,7 @@ from jaxgan.algorithm1 import accumulate_steps, zero_metrics
 from jaxgan.game.batches import TrainingSet
 from jaxgan.config import default, update
 from jaxgan.game.build import build
-from jaxgan.game.hparams import traced
+from jaxgan.config.hparams import traced
 from jaxgan.networks.layers import DataSpec
 
 common = {

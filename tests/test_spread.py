@@ -11,8 +11,11 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
-from jaxgan.spread import in_turn
+from jaxgan.spread import round_robin
+
+pytestmark = pytest.mark.slow
 
 FLAGS = "--xla_force_host_platform_device_count=3 --xla_backend_optimization_level=0"
 PROGRAM = """
@@ -22,7 +25,7 @@ from jaxgan.config import default, update
 from jaxgan.evaluation import samples
 from jaxgan.features.classifier import Network, forward
 from jaxgan.game.build import build
-from jaxgan.game.hparams import traced
+from jaxgan.config.hparams import traced
 from jaxgan.networks.layers import DataSpec
 from jaxgan.parallel import replicate
 from jaxgan.conditions import Condition
@@ -37,7 +40,7 @@ def function(a, x):
     used.append(next(iter(x.devices())))
     return compiled(a, x)
 
-found = list(spread.in_turn(function, jnp.float32(2), [(np.full(4, i, np.float32),) for i in range(7)]))
+found = list(spread.round_robin(function, jnp.float32(2), [(np.full(4, i, np.float32),) for i in range(7)]))
 np.testing.assert_allclose(found, np.tile(2 * np.sin(np.arange(7.0))[:, None], (1, 4)), rtol=1e-6)
 assert used == [devices[i % 3] for i in range(7)]
 
@@ -71,9 +74,9 @@ def test_numbers_do_not_depend_on_the_devices():
 
 
 def test_no_pieces_are_no_results():
-    assert list(in_turn(jax.jit(lambda a, x: a + x), jnp.ones(2), [])) == []
+    assert list(round_robin(jax.jit(lambda a, x: a + x), jnp.ones(2), [])) == []
 
 
 def test_results_are_in_the_order_of_the_pieces():
-    found = in_turn(jax.jit(lambda a, x: a * x), jnp.float32(3), [(np.float32(i),) for i in range(5)])
+    found = round_robin(jax.jit(lambda a, x: a * x), jnp.float32(3), [(np.float32(i),) for i in range(5)])
     np.testing.assert_array_equal(list(found), [0, 3, 6, 9, 12])

@@ -18,11 +18,11 @@ import jaxgan
 from jaxgan import data, distributed
 from jaxgan.algorithm1 import train_step
 from jaxgan.config import update
+from jaxgan.config.hparams import traced
 from jaxgan.errors import UserError
 from jaxgan.evaluation.evaluator import SELECTION
 from jaxgan.game.batches import TrainingSet
 from jaxgan.game.build import build_for
-from jaxgan.game.hparams import traced
 from jaxgan.game.state import run_stream
 from jaxgan.metrics import METRICS
 from jaxgan.run import pacer

@@ -35,6 +35,8 @@ from jaxgan.run.checkpoints import Checkpoints
 from jaxgan.schedules import SCHEDULES
 from tests.helpers import zoo_games as zoo
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 SPEC = DataSpec(zoo.SHAPE, zoo.CLASSES, (0.0, 1.0), zoo.X.mean(axis=0) / 255)
 

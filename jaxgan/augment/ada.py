@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxgan.augment.protocol import NoAugment, check_bounded_images, per_image
 from jaxgan.augment.transforms import blit, color
 from jaxgan.errors import UserError
+from jaxgan.fields import TRACED, above, within
 from jaxgan.networks.layers import DataSpec, check_one_of
 from jaxgan.schedules import check_interpolation, interpolate
 
@@ -37,18 +38,13 @@ class Ada(NoAugment):
     """
 
     sets: Sequence[str] = SETS  # of blit, color
-    target: float = 0.6
-    images: float = 500_000.0  # shown to D while p rises from 0 to 1 at full speed
-    interval: int = 4  # updates of D
+    target: Annotated[float, TRACED, within(-1, 1, "()")] = 0.6
+    images: Annotated[float, TRACED, above(0)] = 500_000.0  # shown to D while p rises from 0 to 1 at full speed
+    interval: Annotated[int, above(0)] = 4  # updates of D
     NEEDS_SIGN = True  # the sign of D's logits must be its decision
 
     def check(self) -> None:
         _check_ada(self.sets, self.data)
-        if not (-1 < self.target < 1 and self.images > 0 and self.interval > 0):
-            raise UserError(
-                f"augment.target={self.target} must be in (-1, 1), augment.images={self.images} and "
-                f"augment.interval={self.interval} above 0."
-            )
 
     def init(self) -> AdaState:
         return AdaState(jnp.zeros(()), jnp.zeros(()), jnp.zeros((), jnp.uint32))
@@ -69,16 +65,14 @@ class AdaSchedule(NoAugment):
     """`Ada` whose p goes from `start` to `final` and stays, along half a cosine in R3GAN (arXiv:2501.05441)."""
 
     sets: Sequence[str] = SETS  # of blit, color
-    start: float = 0.0
-    final: float = 0.55
-    steps: float = 20_000.0  # updates of D
+    start: Annotated[float, TRACED] = 0.0
+    final: Annotated[float, TRACED] = 0.55
+    steps: Annotated[float, TRACED, above(0)] = 20_000.0  # updates of D
     shape: str = "cosine"  # of the way there: constant | linear | cosine | exponential
 
     def check(self) -> None:
         _check_ada(self.sets, self.data)
         check_interpolation("augment", self.shape, self.start, self.final)
-        if not self.steps > 0:
-            raise UserError(f"augment.steps must be above 0, not {self.steps}.")
 
     def init(self) -> jax.Array:
         return jnp.zeros((), jnp.uint32)

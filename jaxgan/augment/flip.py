@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 
 from jaxgan.augment.protocol import NoAugment
-from jaxgan.errors import UserError
+from jaxgan.fields import TRACED, within
 from jaxgan.networks.layers import check_images
 
 
@@ -17,12 +17,10 @@ from jaxgan.networks.layers import check_images
 class Flip(NoAugment):
     """Horizontal mirror images."""
 
-    probability: float = 0.5
+    probability: Annotated[float, TRACED, within(0, 1)] = 0.5
 
     def check(self) -> None:
         check_images("augment.name=flip", self.data)
-        if not 0 <= self.probability <= 1:
-            raise UserError(f"augment.probability must be in [0, 1], not {self.probability}.")
 
     def __call__(self, x: jax.Array, keys: jax.Array, state: Any) -> jax.Array:
         flip = jax.vmap(lambda key: jax.random.uniform(key))(keys) < self.probability

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 
 from jaxgan.augment.protocol import NoAugment
-from jaxgan.errors import UserError
+from jaxgan.fields import TRACED, above
 from jaxgan.schedules import check_interpolation, interpolate
 
 
@@ -17,15 +17,13 @@ from jaxgan.schedules import check_interpolation, interpolate
 class InstanceNoise(NoAugment):
     """Gaussian noise whose standard deviation decays to 0 (arXiv:1610.04490); the state counts updates of D."""
 
-    deviation: float = 0.1  # initial standard deviation, in the data's units
-    steps: float = 10_000.0  # updates of D until it is `final`
-    final: float = 0.0
+    deviation: Annotated[float, TRACED] = 0.1  # initial standard deviation, in the data's units
+    steps: Annotated[float, TRACED, above(0)] = 10_000.0  # updates of D until it is `final`
+    final: Annotated[float, TRACED] = 0.0
     shape: str = "linear"  # of the way there: constant | linear | cosine | exponential
 
     def check(self) -> None:
         check_interpolation("augment", self.shape, self.deviation, self.final)
-        if not self.steps > 0:
-            raise UserError(f"augment.steps must be above 0, not {self.steps}.")
 
     def init(self) -> jax.Array:
         return jnp.zeros((), jnp.uint32)

@@ -12,15 +12,16 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from jaxgan import config as fields
 from jaxgan.augment import AUGMENTS
 from jaxgan.conditions import CONDITIONS
 from jaxgan.config import CHOICES, SECTIONS, files
-from jaxgan.config.fields import fields_of, flatten, get, invalid_choice_error
+from jaxgan.config.fields import invalid_choice_error
+from jaxgan.config.sections import Root
 from jaxgan.data import mixture, stacked, tfd, tfds
 from jaxgan.data.digits import read_digits
 from jaxgan.data.folder import read_folder
 from jaxgan.data.npz import read_npz
+from jaxgan.fields import fields_of, flatten, get, sections, tree
 from jaxgan.metrics import METRICS
 from jaxgan.networks import FAMILIES
 from jaxgan.objectives import losses
@@ -29,7 +30,6 @@ from jaxgan.objectives.penalties import PENALTIES
 from jaxgan.objectives.terms import TERMS
 from jaxgan.optimizers import OPTIMIZERS
 
-PLAYERS = ("generator", "discriminator")
 DATA: dict[str, Any] = {
     "digits": read_digits,
     "npz:PATH": read_npz,
@@ -74,29 +74,20 @@ def members(name: str) -> str:
 
 @cache
 def meanings() -> dict[str, str]:
-    """What the comments of `jaxgan/config/__init__.py` say of fields and sections: {'train.steps': ...}."""
-    source = inspect.getsource(fields)
-    texts = comments(source)
+    """What the sources say of sections and of their own fields, in order: {'train.steps': ...}.
+
+    That is the comment beside a field; of a term of the losses the first sentence of its docstring, of a penalty's
+    weight that of the penalty's.
+    """
+    texts = {f"objective.penalties.{name}": text for name, text in LISTS["penalties"]().items()}
+    for path, section in [("", Root()), *sections(Root())]:
+        texts |= {f"{path}.{name}".removeprefix("."): text for name, text in attributes(type(section)).items()}
+    texts |= {f"objective.{name}": _about(term) for name, term in TERMS.items()}
     found: dict[str, str] = {}
-    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Assign) and node.lineno in texts]
-    for node in sorted(nodes, key=lambda node: node.lineno):
-        for target in node.targets:
-            found |= dict.fromkeys(_paths(ast.unparse(target)), texts[node.lineno])
-        if [*found][-1:] == ["objective.penalties"]:  # whose fields are the names in a table
-            found |= {f"objective.penalties.{name}": text for name, text in LISTS["penalties"]().items()}
-        if [*found][-1:] == ["objective.penalty_schedule.name"]:  # before the sections of the terms
-            for name, term in TERMS.items():
-                found[f"objective.{name}"] = _about(term)
-                found |= {f"objective.{name}.{field}": text for field, text in attributes(term).items()}
+    for key, _ in tree(Root()):
+        parents = [key[:i] for i, c in enumerate(key) if c == "."]
+        found |= {parent: texts[parent] for parent in parents if parent in texts} | {key: texts[key]}
     return found
-
-
-def _paths(target: str) -> list[str]:
-    """The fields that a line of `default` sets: of 'c.seed' itself, of 'o.name' the optimizers of both players."""
-    root, _, path = target.partition(".")
-    if root == "o":
-        return [f"optimizer.{player}.{path}" for player in PLAYERS]
-    return [path] if root == "c" and path else []
 
 
 def comments(source: str) -> dict[int, str]:

@@ -15,8 +15,8 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from jaxgan.config import SECTIONS, default, unknown_field, update
-from jaxgan.config.fields import flatten, get, nearby
 from jaxgan.errors import UserError
+from jaxgan.fields import flatten, get, nearby
 
 # The format of config.json. A field that it lacks takes its default, so a new field needs no new format; one that a
 # later version gives another meaning does.

@@ -6,7 +6,8 @@ import difflib
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -18,9 +19,27 @@ from jaxgan.data.mixture import Mixture
 from jaxgan.data.npz import read_npz
 from jaxgan.data.source import Source
 from jaxgan.errors import UserError
+from jaxgan.fields import Bound, at_least
 
 _EXAMPLES = ("tfds:mnist", "tfds:cifar10")  # listed in error messages beside the forms of `SOURCES`
 _SPLITS = (("train", "training"), ("validation", "validation"), ("test", "test"))
+
+
+@dataclass(frozen=True)
+class DataSection:
+    """What the players are trained on."""
+
+    name: str = "digits"  # digits | tfds:NAME | npz:PATH | folder:PATH | tfd:PATH | mixture:NAME | stacked:NAME
+    dir: str = ""  # where TFDS keeps its data; '' = TFDS's own choice (TFDS_DATA_DIR)
+    validation: Annotated[int, at_least(0)] = 150  # examples: the last of the training set, never trained on
+    limit: Annotated[int, at_least(0)] = 0  # training examples that are kept, the first ones; 0 = all
+    # pixels are in [low, 1]: 0 or -1, with which most recipes since 2015 state their penalties
+    low: Annotated[float, Bound("0 or -1", lambda low: low in (0, -1))] = 0.0
+    # 0: pixels in [low, 1]; s: global contrast normalization, each image has norm s
+    gcn: Annotated[float, at_least(0)] = 0.0
+    pad: Annotated[int, at_least(0)] = 0  # black pixels added on each side of an image: 2 make 28x28 32x32
+    # folder: images are cropped to a square and resized to this side; 0 = as they are
+    size: Annotated[int, at_least(0)] = 0
 
 
 class Dataset(NamedTuple):

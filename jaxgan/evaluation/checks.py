@@ -1,15 +1,33 @@
-"""Checks `config.evaluate` against the data, before anything is trained or written."""
+"""The section `evaluate`, and its checks against the data, before anything is trained or written."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
 from ml_collections import ConfigDict
 
-from jaxgan.config.fields import nearest
 from jaxgan.data import Dataset
 from jaxgan.errors import UserError
 from jaxgan.evaluation.players import coupled_group_size
-from jaxgan.features.space import name_of
+from jaxgan.features.space import space_name
+from jaxgan.fields import above, at_least, nearest, one_of
 from jaxgan.metrics import METRICS
+
+
+@dataclass(frozen=True)
+class EvaluateSection:
+    """How the players are evaluated."""
+
+    every: Annotated[int, at_least(0)] = 0  # steps between evaluations; 0 = only at the end
+    samples: Annotated[int, above(0)] = 10_000  # drawn from G for an evaluation
+    metrics: Sequence[str] = ("parzen",)  # of jaxgan/metrics; () = none
+    features: str = "pixels"  # that metrics compare: pixels | classifier (trained here) | inception:FILE.npz
+    # the real examples that features are compared with: test | train
+    split: Annotated[str, one_of("test", "train")] = "test"
+    k: Annotated[int, above(0)] = 5  # nearest neighbours of precision, recall, density and coverage
+    best: str = ""  # the number that names the best checkpoint; '' = that of the first metric
 
 
 def check_metrics(config: ConfigDict, dataset: Dataset) -> None:
@@ -18,7 +36,7 @@ def check_metrics(config: ConfigDict, dataset: Dataset) -> None:
     Raises:
       UserError: what is missing, and what to do.
     """
-    name_of(config.evaluate.features)
+    space_name(config.evaluate.features)
     for name in config.evaluate.metrics:
         if name not in METRICS:
             known = ", ".join(METRICS)
@@ -71,7 +89,7 @@ def _check_players(name: str, config: ConfigDict, dataset: Dataset) -> None:
 
 def _check_features(name: str, config: ConfigDict, dataset: Dataset) -> None:
     metric, samples, k = METRICS[name], config.evaluate.samples, config.evaluate.k
-    if config.data.limit and (name_of(config.evaluate.features) == "classifier" or "fake_classes" in metric.needs):
+    if config.data.limit and (space_name(config.evaluate.features) == "classifier" or "fake_classes" in metric.needs):
         raise UserError(
             f"evaluate.metrics={name} uses a classifier trained on the whole training set, and data.limit="
             f"{config.data.limit} leaves only part of it; use evaluate.features=pixels, or data.limit=0."
@@ -97,7 +115,7 @@ def _check_features(name: str, config: ConfigDict, dataset: Dataset) -> None:
 
 
 def _check_best(config: ConfigDict) -> None:
-    best, space = config.evaluate.best, name_of(config.evaluate.features)
+    best, space = config.evaluate.best, space_name(config.evaluate.features)
     displays = {
         full_name: display
         for name in config.evaluate.metrics

@@ -16,8 +16,7 @@ from jaxgan.evaluation.checks import check_metrics
 from jaxgan.evaluation.inputs import INPUTS, Evaluation, References
 from jaxgan.evaluation.players import D_EXAMPLES, coupled_group_size, make_player_inputs
 from jaxgan.evaluation.samples import evaluation_condition, evaluation_labels, make_sampler
-from jaxgan.features.space import load as load_space
-from jaxgan.features.space import name_of
+from jaxgan.features.space import load_space, space_name
 from jaxgan.game.gan import Gan
 from jaxgan.game.hparams import HParams
 from jaxgan.game.state import GanState, run_stream
@@ -30,7 +29,7 @@ SELECTION = "selection"
 
 def selection(config: ConfigDict) -> tuple[str, int] | None:
     """The metric that selects the best checkpoint, and its sign; None if no metric has a direction."""
-    space, best = name_of(config.evaluate.features), config.evaluate.best
+    space, best = space_name(config.evaluate.features), config.evaluate.best
     for metric in (METRICS[name] for name in config.evaluate.metrics):
         name = best or (metric.best and metric.full_name(metric.best, space, validation=True))
         if name in metric.selection_metrics(space):
@@ -43,9 +42,9 @@ def protocol(config: ConfigDict, dataset: Dataset) -> dict[str, Any]:
     metrics = {name: METRICS[name] for name in config.evaluate.metrics}
     record: dict[str, Any] = {}
     if any(metric.uses_features for metric in metrics.values()):
-        record["features"] = load_space(config.evaluate.features, dataset, config.data.gcn).facts
+        record["features"] = load_space(config.evaluate.features, dataset, config.data.gcn).metadata
     if any("fake_classes" in metric.needs for metric in metrics.values()):
-        record["classes"] = load_space("classifier", dataset, config.data.gcn).facts
+        record["classes"] = load_space("classifier", dataset, config.data.gcn).metadata
     if any(metric.compares_to_real for metric in metrics.values()):
         split = config.evaluate.split
         record["real"] = {"split": split, "examples": len(getattr(dataset, split)), "chosen_by": "validation"}
@@ -106,7 +105,7 @@ def make_measure(config: ConfigDict, dataset: Dataset) -> Callable[..., dict[str
     """
     check_metrics(config, dataset)
     selected, metrics = selection(config), [(name, METRICS[name]) for name in config.evaluate.metrics]
-    references, space = References(config, dataset), name_of(config.evaluate.features)
+    references, space = References(config, dataset), space_name(config.evaluate.features)
 
     def measure(
         samples: np.ndarray, reasons: dict[str, str] | None = None, players: Mapping[str, Any] | None = None

@@ -15,8 +15,7 @@ from jaxgan.data import Dataset
 from jaxgan.data.decode import decode
 from jaxgan.errors import UserError
 from jaxgan.evaluation.samples import evaluation_labels
-from jaxgan.features.space import features_of_data, name_of
-from jaxgan.features.space import load as load_space
+from jaxgan.features.space import features_of_data, load_space, space_name
 from jaxgan.metrics import METRICS
 from jaxgan.metrics.protocol import FEATURE_INPUTS, PLAYER_INPUTS
 
@@ -32,11 +31,11 @@ class References:
 
     def __init__(self, config: ConfigDict, dataset: Dataset):
         self.config, self.dataset = config, dataset
-        self.space_name = name_of(config.evaluate.features)
+        self.space_name = space_name(config.evaluate.features)
         needs = {need for name in config.evaluate.metrics for need in METRICS[name].needs}
         wanted = {config.evaluate.features} if needs & set(FEATURE_INPUTS) else set()
         wanted |= {"classifier"} if "fake_classes" in needs else set()
-        self.spaces = {name_of(features): load_space(features, dataset, config.data.gcn) for features in wanted}
+        self.spaces = {space_name(features): load_space(features, dataset, config.data.gcn) for features in wanted}
         self._cache: dict[tuple[str, str], Any] = {}
         self._lock = threading.RLock()  # the members of a sweep are evaluated by several threads
 

@@ -20,7 +20,7 @@ from jaxgan.game.hparams import HParams
 from jaxgan.game.sampling import sample, standing_statistics
 from jaxgan.game.state import GanState, stream
 from jaxgan.metrics import METRICS
-from jaxgan.spread import in_turn
+from jaxgan.spread import round_robin
 
 SAMPLE_BATCH = 1000  # samples per batch
 
@@ -94,7 +94,7 @@ def make_sampler(gan: Gan) -> Callable[..., np.ndarray]:
         given = jax.tree.map(lambda leaf: _padded(np.asarray(leaf), len(starts) * size), condition)
         parts = [jax.tree.map(lambda leaf, i=i: leaf[i : i + size], given) for i in starts]
         shared = hparams, key, *prepare(hparams, state, ema=ema)
-        batches = in_turn(partial(sample_batch, size=size), shared, list(zip(starts, parts, strict=True)))
+        batches = round_robin(partial(sample_batch, size=size), shared, list(zip(starts, parts, strict=True)))
         return np.concatenate(list(batches))[:n]
 
     return sampler

@@ -1,10 +1,10 @@
-"""A small convolutional network that is trained here, on a data set's own labels: features for small images.
+"""Features for small images: a convolutional classifier trained on the labels of the data set itself.
 
-Scores on its features are comparable where the classifier is the same (its SHA-256 is recorded), and never with
-published FIDs. The network: a convolution 5x5 of stride 2, one 3x3, 3x3 of stride 2 until the sides are 8 pixels or
-fewer, 128 units, whose activations are the features, and the classes. Trained by Adam with random shifts, the learning
-rate falling to 0 along a cosine, on 40 passes over the data but at most 300,000 examples, in 2 minutes on two cores for
-MNIST.
+Scores on its features are comparable only between runs with the same classifier (its SHA-256 is recorded), and never
+with published FIDs. The network has a 5x5 convolution of stride 2, a 3x3 one, 3x3 ones of stride 2 until the sides are
+at most 8 pixels, 128 units, whose activations are the features, and a linear output per class. It is trained with Adam,
+cosine decay of the learning rate and random shifts for 40 epochs, but at most 300,000 examples: 2 minutes on two cores
+for MNIST.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from jaxgan.features import cache
 from jaxgan.networks.convolution import Conv
 from jaxgan.optimizers import Adam, EpochSize
 from jaxgan.schedules import Cosine
-from jaxgan.spread import in_turn
+from jaxgan.spread import round_robin
 
-RECIPE = 1  # raise it with every change below that changes the weights
-EXAMPLES, PASSES = 300_000, 40  # trained on: so many examples, with repetitions, but no more passes over the data
-MINIBATCH = 128
-LEARNING_RATE = 2e-3  # at first
-LOOKS = 10  # at the validation set; the weights that do best there are kept
-STEPS_AT_A_TIME = 20  # that the device is given, so that Ctrl-C is heeded and progress shown within seconds
-QUIET = 4.0  # seconds at least between lines of progress
-IMAGES_AT_A_TIME = 250  # in a forward pass
+RECIPE = 1  # increase with every change below that changes the weights
+EXAMPLES, EPOCHS = 300_000, 40  # maximum number of training examples, repetitions included, and of epochs
+TRAIN_BATCH_SIZE = 128
+LEARNING_RATE = 2e-3  # initial
+NUM_VALIDATIONS = 10  # evaluations on the validation set, the best of which selects the weights
+STEPS_PER_CALL = 20  # training steps per compiled call, so that Ctrl-C and progress take effect within seconds
+QUIET = 4.0  # minimum seconds between progress lines
+BATCH_SIZE = 250  # images per forward pass
 FEATURES = 128
-ACCURACY = "accuracy"  # beside the weights
+ACCURACY = "accuracy"  # name of the accuracy among the cached weights
 
-_loaded: dict[str, tuple[Any, float, str]] = {}  # weights, accuracy and SHA-256, for all who ask in one process
+_loaded: dict[str, tuple[Any, float, str]] = {}  # weights, accuracy and SHA-256, cached within this process
 
 
 class Network(nn.Module):
@@ -62,12 +62,12 @@ class Network(nn.Module):
 
 @dataclasses.dataclass(frozen=True)
 class Classifier:
-    """The network with weights.
+    """A trained network.
 
     Attributes:
-      classes: of a single image, the base images of a stack.
-      stack: images in an example, each a group of its channels, and each classified alone.
-      accuracy: on the images of the test set, a share; of the validation set where there is no test set, else NaN.
+      classes: number of classes of a single image.
+      stack: images per example, each a group of its channels and classified separately.
+      accuracy: on the test set, in [0, 1]; on the validation set if there is no test set; NaN if there is neither.
       sha256: of the weights.
     """
 
@@ -80,14 +80,14 @@ class Classifier:
     def __call__(self, images: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """Features [n, 128 stack] and logits [n, classes^stack], float32.
 
-        The logits of a stack are those of its tuples of classes, in the order of the stack's labels: sums of the
-        images' log-probabilities.
+        The logits of a stack, one per tuple of classes in the order of the stack's labels, are sums of the images'
+        log-probabilities.
 
         Args:
-          images: [n, H, W, C], uint8, or numbers in [0, 1].
+          images: [n, H, W, C], uint8, or floating-point in [0, 1].
 
         Raises:
-          UserError: images of another shape or range.
+          UserError: wrong shape or range.
         """
         features, logits = self._single(images)
         n = len(features) // self.stack
@@ -108,97 +108,96 @@ class Classifier:
         return self(images)[1]
 
     def _single(self, images: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-        """Features [n stack, 128] and logits [n stack, classes] of single images, those of a stack after each other."""
+        """Features [n stack, 128] and logits [n stack, classes] of single images; those of a stack are consecutive."""
         images = np.asarray(images)
         if images.ndim != 4 or not len(images) or images.shape[-1] % self.stack:
-            raise UserError(f"the classifier takes images [n, H, W, C], at least one, not {list(images.shape)}.")
+            raise UserError(f"the classifier takes one image or more, [n, H, W, C], not {list(images.shape)}.")
         if images.dtype != np.uint8:
             low, high = images.min(), images.max()
             if not (low >= 0 and high <= 1):
-                raise UserError(
-                    f"the classifier takes uint8 images, or numbers in [0, 1], not from {low:.4g} to {high:.4g}."
-                )
-        return forward(self.params, unstacked(images, self.stack), self.classes)
+                raise UserError(f"the classifier takes images as uint8 or in [0, 1], not from {low:.4g} to {high:.4g}.")
+        return forward(self.params, unstack(images, self.stack), self.classes)
 
 
 def load_or_train(dataset: Dataset, *, seed: int = 0, examples: int | None = None) -> Classifier:
-    """The classifier of a data set: from the cache, or trained on its training split and kept there.
+    """The classifier of a data set: from the cache, or trained on the training split and saved there.
 
-    The same data, seed and number of examples give the same bits on the same machine and versions.
+    Bit-identical for the same data, seed and number of examples on the same machine and software versions.
 
     Args:
       dataset: images with labels.
-      seed: of the initial weights, the order and the shifts.
-      examples: trained on, with repetitions; None for `length_for` the data set.
+      seed: of the initial weights, the data order and the shifts.
+      examples: number of training examples, repetitions included; None for `num_training_examples`.
 
     Raises:
-      UserError: no images, or no labels.
+      UserError: the data are not images, or have no labels.
     """
     if dataset.train.dtype != np.uint8 or dataset.train.ndim != 4:
-        raise UserError(f"a classifier takes images, and {dataset.name} holds none; set evaluate.features=pixels.")
+        raise UserError(f"a classifier needs images, and {dataset.name} has none; set evaluate.features=pixels.")
     if dataset.train_labels is None:
         raise UserError(
-            f"a classifier learns from labels, and {dataset.name} has none; set evaluate.features=pixels, or give the "
-            f"data labels: class sub-folders, or an array train_labels."
+            f"a classifier needs labels, and {dataset.name} has none; set evaluate.features=pixels, or add labels to "
+            f"the data: class sub-folders, or an array train_labels."
         )
     classes = round(dataset.classes ** (1 / dataset.stack))
-    splits = [labelled(dataset, "train", classes)]
-    splits += [distinct(*labelled(dataset, name, classes)) for name in ("validation", "test")]
+    splits = [labelled_split(dataset, "train", classes)]
+    splits += [unique_images(*labelled_split(dataset, name, classes)) for name in ("validation", "test")]
     arrays = [array for split in splits for array in split]
-    examples = length_for(len(splits[0][0])) if examples is None else examples
+    examples = num_training_examples(len(splits[0][0])) if examples is None else examples
     name = f"classifier_{cache.digest(RECIPE, seed, examples, classes, *arrays)[:24]}"
     if name not in _loaded:
         image = jax.ShapeDtypeStruct((1, *splits[0][0].shape[1:]), jnp.float32)
-        like = jax.eval_shape(Network(classes).init, jax.random.key(0), image)["params"]
-        shapes = {key: leaf.shape for key, leaf in flatten_dict(like, sep="/").items()} | {ACCURACY: ()}
-        kept: dict[str, Any] | None = cache.read(name, shapes)
-        if kept is None:
-            steps, images = max(1, examples // MINIBATCH), len(splits[0][0])
-            print(f"training the classifier of {dataset.name}, once: {steps:,} steps, {images:,} images", flush=True)
+        params = jax.eval_shape(Network(classes).init, jax.random.key(0), image)["params"]
+        shapes = {key: leaf.shape for key, leaf in flatten_dict(params, sep="/").items()} | {ACCURACY: ()}
+        arrays_by_name: dict[str, Any] | None = cache.read(name, shapes)
+        if arrays_by_name is None:
+            steps, images = max(1, examples // TRAIN_BATCH_SIZE), len(splits[0][0])
+            print(f"training a classifier on {dataset.name} (once): {steps:,} steps, {images:,} images", flush=True)
             params = train(*splits[0], *splits[1], classes=classes, seed=seed, examples=examples)
             held_out = splits[2] if len(splits[2][0]) else splits[1]
-            accuracy = share_right(params, *held_out, classes) if len(held_out[0]) else math.nan
-            kept = {key: np.asarray(x) for key, x in flatten_dict(params, sep="/").items()} | {ACCURACY: accuracy}
-            cache.write(name, kept)
-            print(f"the classifier of {dataset.name} is right in {accuracy:.2%}", flush=True)
-        accuracy = float(kept.pop(ACCURACY))
-        sha256 = cache.digest(*(part for key in sorted(kept) for part in (key, kept[key])))
-        _loaded[name] = unflatten_dict(kept, sep="/"), accuracy, sha256
+            accuracy = compute_accuracy(params, *held_out, classes) if len(held_out[0]) else math.nan
+            arrays_by_name = {key: np.asarray(x) for key, x in flatten_dict(params, sep="/").items()}
+            arrays_by_name[ACCURACY] = accuracy
+            cache.write(name, arrays_by_name)
+            print(f"the classifier of {dataset.name} has an accuracy of {accuracy:.2%}", flush=True)
+        accuracy = float(arrays_by_name.pop(ACCURACY))
+        sha256 = cache.digest(*(part for item in sorted(arrays_by_name.items()) for part in item))
+        _loaded[name] = unflatten_dict(arrays_by_name, sep="/"), accuracy, sha256
     params, accuracy, sha256 = _loaded[name]
     return Classifier(params, classes, dataset.stack, accuracy, sha256)
 
 
-def length_for(images: int) -> int:
-    """The number of examples that a classifier of so many images is trained on."""
-    return min(EXAMPLES, PASSES * images)
+def num_training_examples(images: int) -> int:
+    """The default number of training examples, repetitions included, for a training set of `images` images."""
+    return min(EXAMPLES, EPOCHS * images)
 
 
-def labelled(dataset: Dataset, split: str, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Single images [n, H, W, C] uint8 of a split, and their labels [n] int32; none where they have no labels."""
+def labelled_split(dataset: Dataset, split: str, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Single images [n, H, W, C] uint8 of a split and their labels [n] int32; empty if the split has no labels."""
     images, labels = getattr(dataset, split), getattr(dataset, f"{split}_labels")
     if labels is None:
         images, labels = images[:0], np.empty(0, np.int32)
-    if split == "train" or dataset.stack == 1:  # the training examples of stacks are stored as single images
+    if split == "train" or dataset.stack == 1:  # the training set of stacks is stored as single images
         return images, labels
-    digits = [labels // classes**place % classes for place in reversed(range(dataset.stack))]
-    return unstacked(images, dataset.stack), np.stack(digits, axis=1).reshape(-1)
+    digits = [labels // classes**power % classes for power in reversed(range(dataset.stack))]
+    return unstack(images, dataset.stack), np.stack(digits, axis=1).reshape(-1)
 
 
-def distinct(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The images that differ, or whose labels do, in an order of their bytes.
+def unique_images(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The unique pairs of image and label, sorted by their bytes.
 
-    So a data set and its stacks, whose held-out sets draw from the same images, have the same classifier.
+    So a data set and its stacks, whose held-out sets consist of the same images, have the same classifier.
     """
     if not len(images):
         return images, labels
-    numbers = labels.astype("<i4").view(np.uint8).reshape(len(labels), 4)
-    rows = np.ascontiguousarray(np.concatenate([images.reshape(len(images), -1), numbers], axis=1))
-    _, places = np.unique(rows.view(np.dtype((np.void, rows.shape[1])))[:, 0], return_index=True)
-    return images[places], labels[places]
+    label_bytes = labels.astype("<i4").view(np.uint8).reshape(len(labels), 4)
+    rows = np.ascontiguousarray(np.concatenate([images.reshape(len(images), -1), label_bytes], axis=1))
+    _, indices = np.unique(rows.view(np.dtype((np.void, rows.shape[1])))[:, 0], return_index=True)
+    return images[indices], labels[indices]
 
 
-def unstacked(images: np.ndarray, stack: int) -> np.ndarray:
-    """[n, H, W, C stack] -> [n stack, H, W, C], the images of a stack after each other."""
+def unstack(images: np.ndarray, stack: int) -> np.ndarray:
+    """[n, H, W, C stack] -> [n stack, H, W, C]; the images of a stack are consecutive."""
     n, height, width, channels = images.shape
     parts = images.reshape(n, height, width, stack, channels // stack)
     return parts.transpose(0, 3, 1, 2, 4).reshape(n * stack, height, width, -1)
@@ -206,15 +205,15 @@ def unstacked(images: np.ndarray, stack: int) -> np.ndarray:
 
 def forward(params: Any, images: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
     """Features [n, 128] and logits [n, classes] of single images, uint8 or in [0, 1]."""
-    filled = np.pad(images, [(0, -len(images) % IMAGES_AT_A_TIME), (0, 0), (0, 0), (0, 0)])  # one program for all
-    pieces = [(part,) for part in np.split(filled, len(filled) // IMAGES_AT_A_TIME)]
-    outputs = in_turn(partial(_forward, classes=classes), params, pieces)
+    padded = np.pad(images, [(0, -len(images) % BATCH_SIZE), (0, 0), (0, 0), (0, 0)])  # one shape, compiled once
+    batches = [(batch,) for batch in np.split(padded, len(padded) // BATCH_SIZE)]
+    outputs = round_robin(partial(_forward, classes=classes), params, batches)
     features, logits = (np.concatenate(parts)[: len(images)] for parts in zip(*outputs, strict=True))
     return features, logits
 
 
-def share_right(params: Any, images: np.ndarray, labels: np.ndarray, classes: int) -> float:
-    """The share of images that are classified as labelled."""
+def compute_accuracy(params: Any, images: np.ndarray, labels: np.ndarray, classes: int) -> float:
+    """The fraction of images classified correctly."""
     return float(np.mean(forward(params, images, classes)[1].argmax(axis=1) == labels))
 
 
@@ -228,46 +227,46 @@ def train(
     seed: int,
     examples: int,
 ) -> Any:
-    """Parameters after `examples` training examples, or those that did better on validation images before.
+    """Trains on `examples` examples; returns the parameters with the best validation accuracy (the last if tied).
 
-    Prints a line of progress every few seconds.
+    Prints a progress line every few seconds.
 
     Args:
-      images, validation: [n, H, W, C] uint8; labels, validation_labels: [n] int32. There may be no validation images.
+      images, validation: [n, H, W, C] uint8; labels, validation_labels: [n] int32. The validation set may be empty.
     """
-    key, steps = jax.random.key(seed, impl="threefry2x32"), max(1, examples // MINIBATCH)
+    key, steps = jax.random.key(seed, impl="threefry2x32"), max(1, examples // TRAIN_BATCH_SIZE)
     init = jax.jit(Network(classes).init)
     params = init(jax.random.fold_in(key, 0), jnp.zeros((1, *images.shape[1:])))["params"]
     state, data = (params, optimizer(steps).init(params)), (jnp.asarray(images), jnp.asarray(labels))
-    best, chosen, printed = -1.0, params, time.monotonic()
-    for look in range(LOOKS):
-        start, stop = look * steps // LOOKS, (look + 1) * steps // LOOKS
-        for first in range(start, stop, STEPS_AT_A_TIME):
-            last = min(first + STEPS_AT_A_TIME, stop)
+    best, best_params, printed = -1.0, params, time.monotonic()
+    for i in range(NUM_VALIDATIONS):
+        start, stop = i * steps // NUM_VALIDATIONS, (i + 1) * steps // NUM_VALIDATIONS
+        for first in range(start, stop, STEPS_PER_CALL):
+            last = min(first + STEPS_PER_CALL, stop)
             state = jax.block_until_ready(_advance(state, data, key, first, last, classes=classes, steps=steps))
             if time.monotonic() - printed > QUIET and last < steps:
                 printed = time.monotonic()
-                scored = f", {best:.1%} of the validation images right" if best > 0 else ""
+                scored = f", validation accuracy {best:.1%}" if best > 0 else ""
                 print(f"classifier: step {last:,} of {steps:,}{scored}", flush=True)
-        right = share_right(state[0], validation, validation_labels, classes) if len(validation) else 0.0
-        if right >= best:  # of equal ones the later
-            best, chosen = right, state[0]
-    return jax.tree.map(np.asarray, chosen)
+        accuracy = compute_accuracy(state[0], validation, validation_labels, classes) if len(validation) else 0.0
+        if accuracy >= best:
+            best, best_params = accuracy, state[0]
+    return jax.tree.map(np.asarray, best_params)
 
 
 def optimizer(steps: int) -> optax.GradientTransformation:
-    """Adam, its learning rate falling to 0 along a cosine."""
+    """Adam with cosine decay of the learning rate to 0."""
     schedule = partial(Cosine(float(steps)), jnp.float32(LEARNING_RATE))
-    return Adam(LEARNING_RATE, b1=0.9).transformation(schedule, EpochSize(MINIBATCH, 1))
+    return Adam(LEARNING_RATE, b1=0.9).transformation(schedule, EpochSize(TRAIN_BATCH_SIZE, 1))
 
 
-def shifted(x: jax.Array, key: jax.Array) -> jax.Array:
-    """Images moved by up to a 14th of their sides, each its own way; black comes in. [n, H, W, C] float32."""
-    most = jnp.asarray([side // 14 for side in x.shape[1:3]])
-    moves = jax.random.randint(key, (len(x), 2), -most[None], most[None] + 1)
-    wide = jnp.pad(x, [(0, 0), *((side // 14,) * 2 for side in x.shape[1:3]), (0, 0)])
-    cut = lambda image, at: jax.lax.dynamic_slice(image, (at[0], at[1], 0), x.shape[1:])  # noqa: E731
-    return jax.vmap(cut)(wide, most[None] + moves)
+def random_shift(x: jax.Array, key: jax.Array) -> jax.Array:
+    """Shifts each image [H, W, C] of x [n, H, W, C] randomly by up to 1/14 of its sides, padding with 0."""
+    max_shift = jnp.asarray([side // 14 for side in x.shape[1:3]])
+    shifts = jax.random.randint(key, (len(x), 2), -max_shift[None], max_shift[None] + 1)
+    padded = jnp.pad(x, [(0, 0), *((side // 14,) * 2 for side in x.shape[1:3]), (0, 0)])
+    crop = lambda image, start: jax.lax.dynamic_slice(image, (start[0], start[1], 0), x.shape[1:])  # noqa: E731
+    return jax.vmap(crop)(padded, max_shift[None] + shifts)
 
 
 @partial(jax.jit, static_argnames="classes")
@@ -284,15 +283,15 @@ def _apply(params: Any, images: jax.Array, classes: int) -> tuple[jax.Array, jax
 
 @partial(jax.jit, static_argnames=("classes", "steps"))
 def _advance(state: Any, data: Any, key: jax.Array, first: int, last: int, *, classes: int, steps: int) -> Any:
-    """Parameters and optimizer state after steps `first` to `last` - 1 of all."""
+    """Runs training steps `first` to `last` - 1 of `steps` on (parameters, optimizer state)."""
     images, labels = data
     order_key, shift_key = jax.random.fold_in(key, 1), jax.random.fold_in(key, 2)
 
     def step(number: jax.Array, state: Any) -> Any:
         params, opt_state = state
-        counters = (number * MINIBATCH + jnp.arange(MINIBATCH)).astype(jnp.uint32)
+        counters = (number * TRAIN_BATCH_SIZE + jnp.arange(TRAIN_BATCH_SIZE)).astype(jnp.uint32)
         rows = jax.vmap(lambda counter: order.example(order_key, counter, len(images)))(counters)
-        x = shifted(images[rows].astype(jnp.float32) / 255, jax.random.fold_in(shift_key, number))
+        x = random_shift(images[rows].astype(jnp.float32) / 255, jax.random.fold_in(shift_key, number))
         loss = lambda params: optax.softmax_cross_entropy_with_integer_labels(  # noqa: E731
             _apply(params, x, classes)[1], labels[rows]
         ).mean()

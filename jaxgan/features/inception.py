@@ -29,7 +29,7 @@ from jaxgan import errors
 from jaxgan.errors import UserError
 from jaxgan.features import inception_weights
 from jaxgan.features.resize import tensorflow1_bilinear
-from jaxgan.spread import in_turn
+from jaxgan.spread import round_robin
 
 SIDE = 299  # pixels of the network's input
 FEATURES = 2048
@@ -278,7 +278,7 @@ class Inception:
         size = min(BATCH_SIZE, len(images))
         filled = np.pad(images, [(0, -len(images) % size), (0, 0), (0, 0), (0, 0)])  # one program for all
         pieces = [(part,) for part in np.split(filled, len(filled) // size)]
-        outputs = in_turn(_activations, self.variables, pieces)
+        outputs = round_robin(_activations, self.variables, pieces)
         pool3, logits = (np.concatenate(parts)[: len(images)] for parts in zip(*outputs, strict=True))
         return pool3, logits
 

@@ -1,4 +1,4 @@
-"""Pixels as features: the simplest space, and the only one that needs neither labels nor weights."""
+"""Pixels as features: the simplest space, and the only one without labels or weights."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from jaxgan.errors import UserError
 
 
 def features(images: ArrayLike) -> np.ndarray:
-    """[n, ...] numbers -> [n, d] float32, as they are.
+    """[n, ...] numbers -> [n, d] float32, flattened.
 
     Raises:
-      UserError: no rows of numbers.
+      UserError: fewer than two dimensions.
     """
     images = np.asarray(images, np.float32)
     if images.ndim < 2:
-        raise UserError(f"images of shape {images.shape} are not rows of numbers; give [n, ...].")
+        raise UserError(f"images of shape {images.shape} are not a batch; pass [n, ...].")
     return images.reshape(len(images), -1)

@@ -1,4 +1,4 @@
-"""Spaces of features, by the word that `evaluate.features` begins with."""
+"""Feature spaces, selected by the prefix of `evaluate.features`."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from jaxgan.errors import UserError
 from jaxgan.features import cache, classifier, inception, pixels
 
 
-class Space(NamedTuple):
-    """What turns examples into features."""
+class FeatureSpace(NamedTuple):
+    """A map from examples to features."""
 
     name: str  # pixels | classifier | inception
     # [n, *shape] float32, images in [0, 1] -> features [n, d] and logits [n, classes] or None, float32
     outputs: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]]
-    facts: dict[str, Any]  # that a score has to be told with, as plain JSON
-    slow: bool = False  # features of data are worth keeping on disk
+    metadata: dict[str, Any]  # recorded with every score (plain JSON)
+    slow: bool = False  # whether to cache features of data on disk
 
 
-def name_of(features: str) -> str:
-    """The space that `evaluate.features` names.
+def space_name(features: str) -> str:
+    """The name of the space that `evaluate.features` selects.
 
     Raises:
-      UserError: none.
+      UserError: there is no such space.
     """
     name, _, rest = features.partition(":")
     if features not in ("pixels", "classifier") and not (name == "inception" and rest):
@@ -36,30 +36,31 @@ def name_of(features: str) -> str:
 
 
 def dimensions(features: str, dataset: Dataset) -> int:
-    """The number of features of an example, without the network itself."""
+    """The number of features of an example; does not load the network."""
     single = {"pixels": math.prod(dataset.shape), "classifier": classifier.FEATURES * dataset.stack}
-    return single.get(name_of(features), inception.FEATURES)
+    return single.get(space_name(features), inception.FEATURES)
 
 
-def load(features: str, dataset: Dataset, gcn: float) -> Space:
-    """The space that `evaluate.features` names, for a data set.
+def load_space(features: str, dataset: Dataset, gcn: float) -> FeatureSpace:
+    """The space that `evaluate.features` selects, for a data set.
 
     Args:
       gcn: `data.gcn`; networks take images in [0, 1].
 
     Raises:
-      UserError: no such space, one that does not fit the data, or weights that cannot be read.
+      UserError: no such space, or it does not apply to the data, or its weights cannot be read.
     """
-    name = name_of(features)
+    name = space_name(features)
     if name == "pixels":
-        return Space(name, lambda x: (pixels.features(x), None), {"name": name})
+        return FeatureSpace(name, lambda x: (pixels.features(x), None), {"name": name})
     if gcn or dataset.mixture is not None:
-        what = f"data.gcn={gcn:g} has none" if gcn else f"{dataset.name} holds points"
-        raise UserError(f"evaluate.features={features} takes images in [0, 1], but {what}; take pixels.")
+        reason = f"data.gcn={gcn:g} changes their range" if gcn else f"{dataset.name} holds points"
+        raise UserError(f"evaluate.features={features} takes images in [0, 1], but {reason}; use pixels.")
     if name == "classifier":
-        found = classifier.load_or_train(dataset)
-        facts = {"name": name, "sha256": found.sha256, "accuracy": None if np.isnan(found.accuracy) else found.accuracy}
-        return Space(name, lambda x: found(clipped(x)), facts)
+        trained = classifier.load_or_train(dataset)
+        accuracy = None if np.isnan(trained.accuracy) else trained.accuracy
+        metadata = {"name": name, "sha256": trained.sha256, "accuracy": accuracy}
+        return FeatureSpace(name, lambda x: trained(clip_pixels(x)), metadata)
     network = inception.load(features.partition(":")[2])
     if dataset.shape[-1] not in (1, 3):
         raise UserError(f"evaluate.features={features} takes images of 1 or 3 channels, not {dataset.shape[-1]}.")
@@ -68,15 +69,15 @@ def load(features: str, dataset: Dataset, gcn: float) -> Space:
         pool3 = network.features(to_bytes(x))
         return pool3, network.logits_unbiased(pool3)
 
-    facts = {"name": name, "sha256": network.weights_sha256, "images": "uint8, resized as TensorFlow 1 does"}
-    return Space(name, outputs, facts, slow=True)
+    metadata = {"name": name, "sha256": network.weights_sha256, "images": "uint8, resized as TensorFlow 1 does"}
+    return FeatureSpace(name, outputs, metadata, slow=True)
 
 
-def clipped(x: np.ndarray) -> np.ndarray:
-    """Pixels as a file would hold them: [0, 1].
+def clip_pixels(x: np.ndarray) -> np.ndarray:
+    """Clips pixels to [0, 1], the range of image files.
 
     Raises:
-      UserError: numbers that are not finite.
+      UserError: values that are not finite.
     """
     if not np.all(np.isfinite(x)):
         raise UserError(f"{np.sum(~np.isfinite(x))} of {x.size} pixels are not finite; they have no features.")
@@ -84,21 +85,21 @@ def clipped(x: np.ndarray) -> np.ndarray:
 
 
 def to_bytes(x: np.ndarray) -> np.ndarray:
-    """[0, 1] -> uint8: 255 x + 1/2 truncated, which for images in [-1, 1] is the field's 127.5 x + 128.
+    """[0, 1] -> uint8, as 255 x + 1/2 truncated: for images in [-1, 1] this is the usual 127.5 x + 128.
 
     Raises:
-      UserError: numbers that are not finite.
+      UserError: values that are not finite.
     """
-    return (255 * clipped(x).astype(np.float64) + 0.5).astype(np.uint8)
+    return (255 * clip_pixels(x).astype(np.float64) + 0.5).astype(np.uint8)
 
 
-def features_of_data(space: Space, x: np.ndarray) -> np.ndarray:
-    """Features of real examples, [n, d] float32, kept on disk where they take long."""
+def features_of_data(space: FeatureSpace, x: np.ndarray) -> np.ndarray:
+    """Features of real examples, [n, d] float32; cached on disk if the space is slow."""
     if not space.slow:
         return space.outputs(x)[0]
-    name = f"features_{cache.digest(space.facts, x)[:24]}"
-    kept = cache.read(name, {"features": (len(x), None)})
-    if kept is None:
-        kept = {"features": space.outputs(x)[0]}
-        cache.write(name, kept)
-    return kept["features"]
+    name = f"features_{cache.digest(space.metadata, x)[:24]}"
+    arrays = cache.read(name, {"features": (len(x), None)})
+    if arrays is None:
+        arrays = {"features": space.outputs(x)[0]}
+        cache.write(name, arrays)
+    return arrays["features"]

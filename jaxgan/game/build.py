@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -16,38 +15,33 @@ import optax
 from ml_collections import ConfigDict
 
 from jaxgan import ema
-from jaxgan.augment import InstanceNoise, NoAugment
-from jaxgan.conditions import Condition, conditioned_discriminator, conditioned_generator, join_channels, join_rows
-from jaxgan.config import build_choice, coupled_examples_error
+from jaxgan.augment import AUGMENTS, InstanceNoise, NoAugment
+from jaxgan.conditions import (
+    CONDITIONS,
+    Condition,
+    conditioned_discriminator,
+    conditioned_generator,
+    join_channels,
+    join_rows,
+)
 from jaxgan.data import Dataset, check_classes, value_range
 from jaxgan.data.decode import decode
 from jaxgan.errors import UserError
+from jaxgan.fields import build_choice, declared
+from jaxgan.game.accumulation import coupled_examples_error
 from jaxgan.game.gan import AUGMENT, Gan, Objective
-from jaxgan.game.hparams import HParams, section_hparams, traced
+from jaxgan.game.hparams import HParams, bound
+from jaxgan.game.prior import prior
 from jaxgan.game.state import PRNG, GanState, Player, run_stream
+from jaxgan.networks import DISCRIMINATORS, GENERATORS
 from jaxgan.networks.forward import forward, packed, split_variables
 from jaxgan.networks.layers import DataSpec
 from jaxgan.networks.norms import STATISTICS
 from jaxgan.objectives.losses import LOSSES
 from jaxgan.objectives.penalties import PENALTIES
 from jaxgan.objectives.terms import TERMS, DTermInputs, Part, Term
-from jaxgan.optimizers import EpochSize, clip_weights, limit_column_norm, optimistic, with_scheduled_hparams
-
-
-def prior(name: str, size: int) -> Callable[[jax.Array], jax.Array]:
-    """p_z: key -> z [size] float32, with mean 0 and variance 1 in each dimension.
-
-    'uniform' on [-sqrt 3, sqrt 3] (the 2014 code's MNIST), 'normal', or 'sphere': a normal sample
-    divided by its root mean square.
-    """
-
-    def sample(key: jax.Array) -> jax.Array:
-        if name == "uniform":
-            return jax.random.uniform(key, (size,), minval=-math.sqrt(3), maxval=math.sqrt(3))
-        z = jax.random.normal(key, (size,))
-        return z if name == "normal" else z * jax.lax.rsqrt(jnp.mean(z * z))
-
-    return sample
+from jaxgan.optimizers import OPTIMIZERS, EpochSize, clip_weights, limit_column_norm, optimistic, with_scheduled_hparams
+from jaxgan.schedules import SCHEDULES
 
 
 def mean_example(train: np.ndarray, gcn: float, low: float) -> np.ndarray:
@@ -112,14 +106,16 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
     sample_z = prior(config.prior.name, config.prior.size)
 
     def augment(hparams: HParams) -> NoAugment:
-        return dataclasses.replace(build_choice(config, "augment", data=data), **section_hparams(hparams, "augment"))
+        return bound(build_choice(AUGMENTS, config.augment, data=data), hparams, "augment")
 
     def condition(hparams: HParams, x: jax.Array, stored: Condition, keys: jax.Array) -> Condition:
-        choice = build_choice(config, "condition", data=data)
-        return dataclasses.replace(choice, **section_hparams(hparams, "condition"))(x, stored, keys)
+        choice = build_choice(CONDITIONS, config.condition, data=data)
+        return bound(choice, hparams, "condition")(x, stored, keys)
 
     gan = Gan(
-        G=conditioned_generator(forward(generator, precision), build_choice(config, "condition", data=data).complete),
+        G=conditioned_generator(
+            forward(generator, precision), build_choice(CONDITIONS, config.condition, data=data).complete
+        ),
         D=conditioned_discriminator(packed(forward(discriminator, precision), config.discriminator.packing)),
         sample_z=lambda hparams, key: sample_z(key) * hparams["prior.scale"],
         decode=lambda x: decode(x, config.data.gcn, config.data.low),
@@ -151,19 +147,21 @@ def _objective(config: ConfigDict) -> Objective:
     """The losses of both players."""
     objective = config.objective
     stateful = stateful_terms(objective)
+    schedule = build_choice(SCHEDULES, objective.penalty_schedule)
 
     def update_terms(hparams: HParams, inputs: DTermInputs) -> Any:
         stats = inputs.stats
         for name, term in stateful.items():
-            fields = term(**section_hparams(hparams, f"objective.{name}"))
+            fields = bound(term(**objective[name]), hparams, f"objective.{name}")
             stats = {**stats, name: fields.update_state(stats[name], inputs)}
         return stats
 
     return Objective(
         loss=LOSSES[objective.loss],
+        numbers={name: objective[name] for name in declared(LOSSES[objective.loss])},
         penalties=tuple((name, penalty) for name, penalty in PENALTIES.items() if objective.penalties[name]),
         penalty_every=objective.penalty_every,
-        penalty_factor=lambda hparams, t: _schedule(config, "objective.penalty_schedule", hparams)(jnp.ones(()), t),
+        penalty_factor=lambda hparams, t: bound(schedule, hparams, "objective.penalty_schedule")(jnp.ones(()), t),
         d_terms=_terms(config, "D_PARTS"),
         g_terms=_terms(config, "G_PARTS"),
         update_terms=update_terms,
@@ -184,7 +182,7 @@ def _terms(config: ConfigDict, parts: str) -> tuple[tuple[str, Callable], ...]:
     """The active terms of a player's loss: (name, (hparams, inputs) -> weighted scalar)."""
 
     def weighted(name: str, term: type[Term], part: Part, hparams: HParams, inputs: Any) -> jax.Array:
-        fields = term(**section_hparams(hparams, f"objective.{name}"))
+        fields = bound(term(**config.objective[name]), hparams, f"objective.{name}")
         return getattr(fields, part.weight) * part.function(fields, inputs)
 
     return tuple(
@@ -203,10 +201,10 @@ def _networks(config: ConfigDict, data: DataSpec) -> tuple[nn.Module, nn.Module]
     if any(config.objective.auxiliary.values()):
         d_data = d_data._replace(classes=0, num_aux_classes=data.classes)
     generator, discriminator = (
-        build_choice(config, "generator", data=data),
-        build_choice(config, "discriminator", data=d_data),
+        build_choice(GENERATORS, config.generator, data=data),
+        build_choice(DISCRIMINATORS, config.discriminator, data=d_data),
     )
-    augment = build_choice(config, "augment", data=data)
+    augment = build_choice(AUGMENTS, config.augment, data=data)
     for part in (generator, discriminator, augment):
         if hasattr(part, "check"):
             part.check()
@@ -221,7 +219,7 @@ def condition_shapes(config: ConfigDict, data: DataSpec) -> Condition:
     Raises:
       UserError: the condition does not fit the data.
     """
-    choice = build_choice(config, "condition", data=data)
+    choice = build_choice(CONDITIONS, config.condition, data=data)
     choice.check()
     like = lambda *shape: jnp.zeros((1, *shape), jnp.float32)  # noqa: E731
 
@@ -269,7 +267,7 @@ def _check_statistics(config: ConfigDict, gan: Gan) -> None:
     if gan.accumulate == 1 and min(smallest.values()) > 1 and not gan.objective.penalties and not told:
         return
     # The state tells, whatever a family calls its field.
-    shapes = jax.eval_shape(gan.init, traced(config))
+    shapes = jax.eval_shape(gan.init, {"seed": np.uint32(0)})
     if told and STATISTICS in shapes.generator.stats:
         raise UserError(
             f"the batch normalization of generator.name={config.generator.name} needs statistics over z alone, and G "
@@ -310,7 +308,7 @@ def initial_state(config: ConfigDict, generator: nn.Module, discriminator: nn.Mo
     y = None if y is None else jnp.repeat(y, n)
     theta_d, d_stats = split_variables(discriminator.init(key_d, jnp.zeros((n, *discriminator.data.shape)), y))
     d_stats = {**d_stats, **{name: term().init_state() for name, term in stateful_terms(config.objective).items()}}
-    if jax.tree.leaves(start := build_choice(config, "augment", data=data).init()):
+    if jax.tree.leaves(start := build_choice(AUGMENTS, config.augment, data=data).init()):
         d_stats = {**d_stats, AUGMENT: start}
     # Its state does not depend on the length of an epoch.
     g_optimizer, d_optimizer = (player_optimizer(config, 1, name, hparams) for name in ("generator", "discriminator"))
@@ -332,20 +330,21 @@ def player_optimizer(config: ConfigDict, examples: int, player: str, hparams: HP
       hparams: the traced numbers, scalars.
     """
     path, common = f"optimizer.{player}", config.optimizer[player]
-    optimizer = dataclasses.replace(build_choice(config, path), **section_hparams(hparams, path))
+    optimizer = bound(build_choice(OPTIMIZERS, common), hparams, path)
     per_update = config.train.batch_size * (config.train.d_steps if player == "generator" else 1)
-    rate = partial(_schedule(config, f"{path}.schedule", hparams), jnp.asarray(optimizer.learning_rate))
+    rate = partial(
+        bound(build_choice(SCHEDULES, common.schedule), hparams, f"{path}.schedule"),
+        jnp.asarray(optimizer.learning_rate),
+    )
     transform = optimizer.transformation(rate, EpochSize(per_update, examples))
     if common.b2_schedule.name != "constant":
-        b2 = partial(_schedule(config, f"{path}.b2_schedule", hparams), jnp.asarray(optimizer.b2))
+        b2 = partial(
+            bound(build_choice(SCHEDULES, common.b2_schedule), hparams, f"{path}.b2_schedule"),
+            jnp.asarray(optimizer.b2),
+        )
         at = lambda t: dataclasses.replace(optimizer, b2=b2(t)).transformation(rate, EpochSize(per_update, examples))  # noqa: E731
         transform = with_scheduled_hparams(at)
     post = [optimistic()] if common.optimistic else []
     post += [limit_column_norm(common.max_column_norm)] if common.max_column_norm else []
     post += [clip_weights(common.clip)] if common.clip else []
     return optax.chain(transform, *post) if post else transform
-
-
-def _schedule(config: ConfigDict, path: str, hparams: HParams) -> Callable[[jax.Array, jax.Array], jax.Array]:
-    """The schedule of a section, (initial value, updates made) -> value, with traced fields."""
-    return dataclasses.replace(build_choice(config, path), **section_hparams(hparams, path))

@@ -22,6 +22,7 @@ class Objective(NamedTuple):
     """The losses of both players."""
 
     loss: Loss
+    numbers: dict[str, Any]  # the loss's fields, in which traced ones are replaced by arrays
     penalties: tuple[tuple[str, Callable], ...]  # those with a weight above 0, by name
     penalty_every: int  # updates of D from one with penalties to the next
     penalty_factor: Callable[[HParams, jax.Array], jax.Array]  # (hparams, updates of D) -> factor of all weights

@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import optax
 
 from jaxgan.conditions import Condition
-from jaxgan.config.fields import accepted_kwargs
+from jaxgan.fields import accepted_kwargs
+from jaxgan.game.accumulation import accumulate_gradients
 from jaxgan.game.batches import Batch, Frame
 from jaxgan.game.gan import AUGMENT, DOutput, split_d_output
 from jaxgan.game.hparams import PENALTY_WEIGHTS, section_hparams
@@ -140,7 +141,7 @@ def discriminate_real_and_fake(
 def example_losses(frame: Frame, player: str, real_logits: jax.Array | None, fake_logits: jax.Array) -> jax.Array:
     """The loss of 'discriminator' or 'generator' per example of the global minibatch: [m] float32."""
     function = getattr(frame.gan.objective.loss, player)
-    fields = section_hparams(frame.hparams, "objective")
+    fields = frame.gan.objective.numbers | section_hparams(frame.hparams, "objective")
     return function(real_logits, fake_logits, **accepted_kwargs(function, fields))
 
 
@@ -198,33 +199,6 @@ def player_gradient(
         stats = {**stats, AUGMENT: frame.gan.augment(frame.hparams).update(stats[AUGMENT], real_logits)}
     (gradient, metrics), stats = pmean_floats((means, stats), frame.axis_name)
     return gradient, stats, metrics
-
-
-def accumulate_gradients(n: int, gradient_of: Callable, batch: Batch) -> tuple[Any, Any, Any]:
-    """Gradient accumulation: `gradient_of` of n micro-batches in turn, averaged; the same gradient in less memory.
-
-    Args:
-      gradient_of: micro-batch -> (means over its examples, statistics of the player, per-example outputs).
-      batch: arrays [m, ...], m a multiple of n.
-
-    Returns:
-      The means over all m examples; the statistics after the last micro-batch (each starts from those of the
-      minibatch, since what moves here, spectral vectors, does not depend on the examples); per-example outputs.
-    """
-    if n == 1:
-        return gradient_of(batch)
-    parts = jax.tree.map(lambda a: a.reshape(n, -1, *a.shape[1:]), batch._replace(count=()))
-    compute = lambda part: gradient_of(part._replace(count=batch.count))  # noqa: E731
-    shapes = jax.eval_shape(compute, jax.tree.map(lambda a: a[0], parts))[:2]
-
-    def add(carry, part):
-        means, stats, per_example = compute(part)
-        return (jax.tree.map(jnp.add, carry[0], means), stats), per_example
-
-    zeros = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), shapes)
-    (sums, stats), per_example = jax.lax.scan(add, zeros, parts)
-    merged = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), per_example)
-    return jax.tree.map(lambda a: a / n, sums), stats, merged
 
 
 def discriminator_gradient(frame: Frame, G: Player, D: Player, batch: Batch) -> tuple[optax.Updates, Any, Metrics]:

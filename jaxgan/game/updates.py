@@ -1,17 +1,16 @@
-"""Updates of both players other than Algorithm 1's alternating one; members of `train.update`.
-
-A new one is a function, a line in `OTHER_UPDATES`, and its `UpdateRule` in config/__init__.py."""
+"""Updates of both players other than Algorithm 1's alternating one; the table of all is `algorithm1.UPDATES`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
+from ml_collections import ConfigDict
 
+from jaxgan.errors import UserError
 from jaxgan.game.batches import BatchSource, Frame, d_batch, g_batch
 from jaxgan.game.gan import Gan
 from jaxgan.game.state import GanState, Player
@@ -24,7 +23,6 @@ from jaxgan.game.step import (
     generator_step,
     pmean_floats,
 )
-from jaxgan.objectives.adjustments import ADJUSTMENTS
 
 
 class UpdateResult(NamedTuple):
@@ -33,6 +31,36 @@ class UpdateResult(NamedTuple):
     G: Player
     D: Player
     metrics: Metrics
+
+
+class Update(NamedTuple):
+    """An update of both players, a member of `train.update`, and the settings with which it is compatible."""
+
+    iteration: Callable[[Frame, Player, Player, BatchSource], UpdateResult]  # of both players, from G, D and the data
+    multiple_d_steps: bool = False  # allows train.d_steps above 1
+    shared_minibatch: bool = True  # both players' gradients are of one minibatch: no train.g_batch_size
+    d_updates: int = 1  # updates of D per iteration, each on a minibatch of its own (times train.d_steps)
+
+    def check(self, config: ConfigDict) -> None:
+        """Raises UserError if the configuration asks of it what it does not do."""
+        t, penalty_every = config.train, config.objective.penalty_every
+        if t.d_steps != 1 and not self.multiple_d_steps:
+            raise UserError(
+                f"train.update={t.update!r} makes one step of each player, so train.d_steps must "
+                f"be 1, not {t.d_steps}; use 'alternating' for k > 1."
+            )
+        if self.d_updates > 1 and penalty_every > 1:
+            raise UserError(
+                f"train.update={t.update!r} updates D {self.d_updates} times per iteration, and penalties of "
+                f"objective.penalty_every={penalty_every} would fall on only some of them; set it to 1."
+            )
+        if (drawn := t.steps * t.d_steps * self.d_updates * max(t.batch_size, t.g_batch_size)) >= 2**32:
+            raise UserError(
+                f"train.steps * train.d_steps * train.batch_size = {drawn} examples, but the data "
+                f"order counts them in 32 bits; stay below {2**32}."
+            )
+        if self.shared_minibatch and t.g_batch_size not in (0, t.batch_size):
+            raise UserError(f"train.update={t.update!r} gives both players one minibatch; set train.g_batch_size=0.")
 
 
 def simultaneous(frame: Frame, G: Player, D: Player, source: BatchSource) -> UpdateResult:
@@ -90,12 +118,6 @@ def second_order(frame: Frame, G: Player, D: Player, source: BatchSource, *, cor
     new_d = apply_gradients("discriminator", frame, D, d_gradient, d_stats)
     new_g = apply_gradients("generator", frame, G, g_gradient, g_stats)
     return UpdateResult(new_g, new_d, metrics)
-
-
-OTHER_UPDATES: dict[str, Callable[[Frame, Player, Player, BatchSource], UpdateResult]] = {
-    "simultaneous": simultaneous,
-    "extragradient": extragradient,
-} | {name: partial(second_order, correction=correction) for name, correction in ADJUSTMENTS.items()}
 
 
 def lookahead(gan: Gan, state: GanState) -> GanState:

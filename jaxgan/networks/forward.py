@@ -8,7 +8,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
+from ml_collections import ConfigDict
 
+from jaxgan.errors import UserError
 from jaxgan.networks.norms import STATISTICS
 from jaxgan.networks.spectral import SPECTRAL
 
@@ -56,3 +58,16 @@ def packed(D: Callable, packing: int) -> Callable:
         return D(params, stats, x, y, keys, **flags)
 
     return apply
+
+
+def check_packing(config: ConfigDict) -> None:
+    """Raises UserError if packs do not divide a minibatch, or something needs D's logits of single examples."""
+    t, packing = config.train, config.discriminator.packing
+    for key, size in (("train.batch_size", t.batch_size), ("train.g_batch_size", t.g_batch_size)):
+        if size % packing:
+            raise UserError(f"discriminator.packing={packing} does not divide {key}={size}; change one of them.")
+    if packing > 1 and (config.conditional != "none" or any(config.objective.penalties.values())):
+        raise UserError(
+            f"discriminator.packing={packing} judges examples together, so it takes no classes and no penalties of "
+            f"single examples; set packing to 1, or conditional and objective.penalties off."
+        )

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +26,7 @@ from jax.nn import relu, sigmoid, softplus
 from jax.typing import ArrayLike
 
 from jaxgan.errors import UserError
+from jaxgan.fields import TRACED, within
 
 
 class Loss(NamedTuple):
@@ -49,7 +50,10 @@ class Loss(NamedTuple):
 # --- arXiv:1406.2661 -------------------------------------------------------------------------------------------------
 
 
-def cross_entropy(real_logits: Array, fake_logits: Array, *, real_target: ArrayLike = 1.0) -> Array:
+RealTarget = Annotated[ArrayLike, TRACED, within(0, 1, "(]")]
+
+
+def cross_entropy(real_logits: Array, fake_logits: Array, *, real_target: RealTarget = 1.0) -> Array:
     """-log D(x) - log(1 - D(G(z))) with D = sigmoid(logit); at real_target 1 its mean is -V(D, G).
 
     Args:
@@ -65,31 +69,28 @@ def cross_entropy(real_logits: Array, fake_logits: Array, *, real_target: ArrayL
     return softplus(-real_logits) + smoothing + softplus(fake_logits)
 
 
-def check_cross_entropy(*, real_target: float) -> None:
-    if not 0 < real_target <= 1:
-        raise UserError(f"objective.real_target must be in (0, 1], not {real_target}.")
-
-
-def minimax_generator(real_logits: Array | None, fake_logits: Array, *, real_target: ArrayLike = 1.0) -> Array:
+def minimax_generator(real_logits: Array | None, fake_logits: Array, *, real_target: RealTarget = 1.0) -> Array:
     """log(1 - D(G(z))): G's part of eq. (1), which saturates when D is confident (section 3)."""
     return -softplus(fake_logits)
 
 
-def non_saturating_generator(real_logits: Array | None, fake_logits: Array, *, real_target: ArrayLike = 1.0) -> Array:
+def non_saturating_generator(real_logits: Array | None, fake_logits: Array, *, real_target: RealTarget = 1.0) -> Array:
     """-log D(G(z)): the same fixed point, with much stronger gradients early in training (section 3)."""
     return softplus(-fake_logits)
 
 
-def cross_entropy_posterior(logits: Array, *, real_target: ArrayLike = 1.0) -> Array:
+def cross_entropy_posterior(logits: Array, *, real_target: RealTarget = 1.0) -> Array:
     return jnp.minimum(sigmoid(logits) / _like(real_target, logits), 1.0)
 
 
 # --- Least squares, arXiv:1611.04076: targets a of fakes, b of data, c of fakes in G's loss ---------------------------
 # (0, 1, 1) in public code; with (-1, 1, 0), G minimizes the Pearson chi^2 of p + q against 2 q (section 3.2).
 
+Target = Annotated[ArrayLike, TRACED]
+
 
 def least_squares_discriminator(
-    real_logits: Array, fake_logits: Array, *, a: ArrayLike = 0.0, b: ArrayLike = 1.0, c: ArrayLike = 1.0
+    real_logits: Array, fake_logits: Array, *, a: Target = 0.0, b: Target = 1.0, c: Target = 1.0
 ) -> Array:
     """(D(x) - b)^2 / 2 + (D(G(z)) - a)^2 / 2, on the raw output; (b - a)^2 / 4 for an optimal D at p = q.
 
@@ -105,13 +106,13 @@ def least_squares_discriminator(
 
 
 def least_squares_generator(
-    real_logits: Array | None, fake_logits: Array, *, a: ArrayLike = 0.0, b: ArrayLike = 1.0, c: ArrayLike = 1.0
+    real_logits: Array | None, fake_logits: Array, *, a: Target = 0.0, b: Target = 1.0, c: Target = 1.0
 ) -> Array:
     """(D(G(z)) - c)^2 / 2."""
     return 0.5 * jnp.square(fake_logits - _like(c, fake_logits))
 
 
-def least_squares_posterior(logits: Array, *, a: ArrayLike = 0.0, b: ArrayLike = 1.0, c: ArrayLike = 1.0) -> Array:
+def least_squares_posterior(logits: Array, *, a: Target = 0.0, b: Target = 1.0, c: Target = 1.0) -> Array:
     a, b = _like(a, logits), _like(b, logits)
     return jnp.clip((logits - a) / (b - a), 0.0, 1.0)
 
@@ -252,7 +253,6 @@ LOSSES: dict[str, Loss] = {
         LOG_RATIO,
         posterior=cross_entropy_posterior,
         probability=True,
-        check=check_cross_entropy,
     ),
     "non_saturating": Loss(
         cross_entropy,
@@ -260,7 +260,6 @@ LOSSES: dict[str, Loss] = {
         LOG_RATIO,
         posterior=cross_entropy_posterior,
         probability=True,
-        check=check_cross_entropy,
     ),
     "least_squares": Loss(
         least_squares_discriminator,

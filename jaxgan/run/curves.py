@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from jaxgan.config.fields import fields_of
+from jaxgan.fields import fields_of
 from jaxgan.files import write_atomically
 from jaxgan.metrics import DISPLAYS
 from jaxgan.metrics.protocol import Display

@@ -13,14 +13,14 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from jaxgan.config import update
+from jaxgan.config.hparams import traced
 from jaxgan.data import Dataset
 from jaxgan.data.decode import decode
 from jaxgan.errors import UserError
 from jaxgan.evaluation.evaluator import make_measure, protocol
-from jaxgan.features.space import name_of
+from jaxgan.features.space import space_name
 from jaxgan.files import exclusive, write_atomically
 from jaxgan.game.gan import Gan
-from jaxgan.game.hparams import traced
 from jaxgan.game.sampling import STATISTICS_BATCHES
 from jaxgan.metrics import METRICS
 from jaxgan.networks.norms import STATISTICS
@@ -62,7 +62,7 @@ def real_scores(config: ConfigDict, dataset: Dataset) -> tuple[int, dict[str, fl
         name for name, metric in metrics.items() if not metric.uses_players and not excluded_inputs & {*metric.needs}
     ]
     count = min(config.evaluate.samples, len(dataset.train))
-    if not applicable or dataset.stack > 1 or name_of(config.evaluate.features) == "inception":
+    if not applicable or dataset.stack > 1 or space_name(config.evaluate.features) == "inception":
         return 0, {}
     changes = {"evaluate.metrics": tuple(applicable), "evaluate.best": "", "evaluate.samples": count}
     examples = np.asarray(decode(jnp.asarray(dataset.train[:count]), config.data.gcn, config.data.low))

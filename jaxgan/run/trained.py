@@ -14,13 +14,14 @@ from ml_collections import ConfigDict
 
 from jaxgan import distributed, ema
 from jaxgan.conditions import Condition
-from jaxgan.config.fields import nearest
+from jaxgan.config.hparams import traced
 from jaxgan.errors import UserError
 from jaxgan.evaluation.evaluator import SELECTION
 from jaxgan.evaluation.samples import make_sampler
+from jaxgan.fields import nearest
 from jaxgan.game.build import build
 from jaxgan.game.gan import Gan, split_d_output
-from jaxgan.game.hparams import HParams, traced
+from jaxgan.game.hparams import HParams
 from jaxgan.game.sampling import standing_statistics
 from jaxgan.game.state import GanState, stream
 from jaxgan.networks.layers import OUTPUTS

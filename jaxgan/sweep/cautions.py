@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from jaxgan.metrics import DISPLAYS, METRICS
 from jaxgan.metrics.protocol import SPACES
-from jaxgan.sweep.settings import Swept
+from jaxgan.sweep.settings import SweepSummary
 from jaxgan.sweep.statistics import mean_interval
 
 NEAR = 0.02  # a score this close to chance, as a fraction of its range, is at chance level
@@ -42,7 +42,7 @@ RANGES = {
 }
 
 
-def cautions(swept: Swept) -> list[str]:
+def cautions(swept: SweepSummary) -> list[str]:
     """Warnings about the last scores, one sentence per reason and score."""
     sentences = []
     for name in (name for name in swept.metrics if name in RANGES):

@@ -55,7 +55,7 @@ class MemberMap:
     """Maps a function of one member over a population; compiled once.
 
     Args:
-      function: of `own` trees of arrays of one member, then of `shared` trees that are the same for all.
+      function: takes `num_mapped` trees of arrays of one member, then `num_shared` trees shared by all members.
       donate: indices of the donated arguments.
       side_by_side: whether to vectorize on accelerators; False if a single member needs much memory.
     """

@@ -20,7 +20,7 @@ from jaxgan.objectives.penalties import PENALTIES
 from jaxgan.run import grids, plots
 from jaxgan.run.curves import TRAINING, display_for
 from jaxgan.run.workdir import CONFIG
-from jaxgan.sweep.settings import Field, Setting, format_value, label, not_diverged
+from jaxgan.sweep.settings import Setting, SweptField, format_value, label, not_diverged
 from jaxgan.sweep.statistics import MIN_SEEDS, mean_interval
 
 COLUMNS = 3  # panels of curves side by side
@@ -56,7 +56,7 @@ class Axis(NamedTuple):
         return max(self.positions) - min(self.positions) or 1
 
 
-def _axis_of(field: Field, settings: Sequence[Setting]) -> Axis:
+def _axis_of(field: SweptField, settings: Sequence[Setting]) -> Axis:
     values: list[Any] = []
     for setting in settings:
         if field.value(setting.setting) not in values:
@@ -68,7 +68,7 @@ def _axis_of(field: Field, settings: Sequence[Setting]) -> Axis:
     return Axis(values, values, True)
 
 
-def scores(fields: Sequence[Field], settings: Sequence[Setting], metrics: Sequence[str]) -> bytes:
+def scores(fields: Sequence[SweptField], settings: Sequence[Setting], metrics: Sequence[str]) -> bytes:
     """Plots the last value of each metric against each varied field, one colour per combination of the other fields.
 
     The panels of a field are grouped above a common legend.
@@ -96,7 +96,7 @@ def _legend_below(figure, handles: Sequence[Any], *, width: int) -> None:
 
 
 def _scores_panel(
-    axis, field: Field, metric: str, others: Sequence[Field], settings: Sequence[Setting]
+    axis, field: SweptField, metric: str, others: Sequence[SweptField], settings: Sequence[Setting]
 ) -> dict[str, Any]:
     """Draws one metric against one field; returns the legend handles by the values of the other fields."""
     handles: dict[str, Any] = {}

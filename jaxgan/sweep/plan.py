@@ -13,8 +13,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from jaxgan.config import fingerprint, flatten, update, validate
+from jaxgan.config.hparams import static
 from jaxgan.errors import UserError
-from jaxgan.game.hparams import static
 
 # A setting is {config field: value}; a sweep is a list of them.
 Sweep = list[dict[str, Any]]

@@ -15,9 +15,10 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from jaxgan.algorithm1 import accumulate_steps
+from jaxgan.config.hparams import traced
 from jaxgan.game.batches import TrainingSet
 from jaxgan.game.gan import Gan
-from jaxgan.game.hparams import HParams, traced
+from jaxgan.game.hparams import HParams
 from jaxgan.game.state import GanState, all_finite
 
 Sums = dict[str, jax.Array]  # metric sums since the last line of metrics.jsonl

@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from jaxgan import data
 from jaxgan.algorithm1 import zero_metrics
 from jaxgan.conditions import Condition
+from jaxgan.config.hparams import traced
 from jaxgan.data import Dataset
 from jaxgan.evaluation.evaluator import make_measure
 from jaxgan.evaluation.players import make_player_inputs
@@ -19,7 +20,7 @@ from jaxgan.evaluation.samples import evaluation_condition, sample_stream
 from jaxgan.game.batches import TrainingSet, stored_examples
 from jaxgan.game.build import build_for, data_spec
 from jaxgan.game.gan import Gan
-from jaxgan.game.hparams import HParams, traced
+from jaxgan.game.hparams import HParams
 from jaxgan.game.state import GanState, run_stream
 from jaxgan.run import warm_start, workdir
 from jaxgan.run.grids import grid_rows, picture_condition

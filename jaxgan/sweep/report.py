@@ -17,7 +17,7 @@ from jaxgan.run import page
 from jaxgan.run.writers import read_metrics
 from jaxgan.sweep import figures
 from jaxgan.sweep.cautions import cautions
-from jaxgan.sweep.settings import Setting, Swept, read_settings
+from jaxgan.sweep.settings import Setting, SweepSummary, read_settings
 from jaxgan.sweep.statistics import BEST, MIN_SEEDS, SAME, UNKNOWN, WORSE, Verdict, compare, mean_interval
 
 CAPTIONS = {
@@ -84,7 +84,7 @@ def _write(workdir: Path) -> None:
     write_atomically(workdir / "report.html", webpage(swept, page_parts, pictures))
 
 
-def make_figures(workdir: Path, swept: Swept) -> dict[str, bytes]:
+def make_figures(workdir: Path, swept: SweepSummary) -> dict[str, bytes]:
     """The figures by name, as PNG bytes; empty ones are left out."""
     pictures = {}
     if swept.metrics and swept.fields:
@@ -101,7 +101,7 @@ def make_figures(workdir: Path, swept: Swept) -> dict[str, bytes]:
 # --- Verdicts ---------------------------------------------------------------------------------------------------------
 
 
-def compare_settings(swept: Swept, metric: str) -> list[Verdict]:
+def compare_settings(swept: SweepSummary, metric: str) -> list[Verdict]:
     """One verdict per setting by the final value of a metric; empty ones if the metric has no preferred direction.
 
     Means and differences are those of the metric times its sign: larger is better.
@@ -112,7 +112,7 @@ def compare_settings(swept: Swept, metric: str) -> list[Verdict]:
     return compare({str(i): scores for i, scores in enumerate(signed)})
 
 
-def findings(swept: Swept, verdicts: dict[str, list[Verdict]]) -> list[str]:
+def findings(swept: SweepSummary, verdicts: dict[str, list[Verdict]]) -> list[str]:
     """The outcome in sentences, one per metric, the selection metric first."""
     sentences = []
     if swept.finished < swept.planned:
@@ -136,7 +136,7 @@ def findings(swept: Swept, verdicts: dict[str, list[Verdict]]) -> list[str]:
     return sentences
 
 
-def _sentence(swept: Swept, metric: str, verdicts: list[Verdict]) -> str:
+def _sentence(swept: SweepSummary, metric: str, verdicts: list[Verdict]) -> str:
     name, digits, _ = DISPLAYS[metric]
     pairs = list(zip(swept.settings, verdicts, strict=True))
     best = next(setting for setting, verdict in pairs if verdict.verdict == BEST)
@@ -164,7 +164,7 @@ def _sentence(swept: Swept, metric: str, verdicts: list[Verdict]) -> str:
     return "; ".join(parts) + "."
 
 
-def _why_no_verdict(swept: Swept, verdicts: dict[str, list[Verdict]]) -> str:
+def _why_no_verdict(swept: SweepSummary, verdicts: dict[str, list[Verdict]]) -> str:
     if len(swept.settings) == 1:
         return "There is one setting, so there is nothing to compare."
     shared = max((verdict.seeds for by_setting in verdicts.values() for verdict in by_setting), default=0)
@@ -187,7 +187,7 @@ def _p(p: float, *, at_most: bool = False) -> str:
 # --- Tables -----------------------------------------------------------------------------------------------------------
 
 
-def score_table(swept: Swept, verdicts: dict[str, list[Verdict]]) -> Table:
+def score_table(swept: SweepSummary, verdicts: dict[str, list[Verdict]]) -> Table:
     """One row per setting, with the first metric only, to fit a page; it is the selection metric, if any."""
     by = swept.selection if swept.selection in verdicts else None
     head = ["setting", *([f"verdict by {DISPLAYS[by].label}, last", "behind the best by"] if by else [])]
@@ -207,7 +207,7 @@ def score_table(swept: Swept, verdicts: dict[str, list[Verdict]]) -> Table:
     return Table(head, rows, marks)
 
 
-def metric_table(swept: Swept) -> Table:
+def metric_table(swept: SweepSummary) -> Table:
     """One row per metric and setting, for the metrics that `score_table` omits."""
     rows = [
         [DISPLAYS[name].label, setting.label, _interval(setting, name, "final"), _interval(setting, name, "best")]
@@ -222,7 +222,7 @@ def _interval(setting: Setting, metric: str, when: str) -> str:
     return mean_interval(list(setting.scores(when, metric).values())).text(DISPLAYS[metric].digits)
 
 
-def run_table(swept: Swept) -> Table:
+def run_table(swept: SweepSummary) -> Table:
     """One row per run."""
     head = ["run", "seed", "steps", "", *(f"{DISPLAYS[name].label}, last" for name in swept.metrics)]
     rows = []
@@ -241,7 +241,7 @@ def run_table(swept: Swept) -> Table:
 # --- Files ------------------------------------------------------------------------------------------------------------
 
 
-def markdown(swept: Swept, parts: Parts, pictures: Sequence[str]) -> str:
+def markdown(swept: SweepSummary, parts: Parts, pictures: Sequence[str]) -> str:
     """report.md."""
     blocks = [f"# {_inline(swept.title)}", swept.docstring, "\n".join(f"- {_inline(line)}" for line in parts.findings)]
     if parts.scores.rows:
@@ -264,7 +264,7 @@ def _markdown_table(table: Table) -> str:
     return "\n".join(lines)
 
 
-def webpage(swept: Swept, parts: Parts, pictures: dict[str, bytes]) -> bytes:
+def webpage(swept: SweepSummary, parts: Parts, pictures: dict[str, bytes]) -> bytes:
     """report.html."""
     body = [
         f"<h1>{page.escape(swept.title)}</h1>",

@@ -15,7 +15,7 @@ from jaxgan.sweep import results
 from jaxgan.sweep.plan import varying
 
 
-class Field(NamedTuple):
+class SweptField(NamedTuple):
     """A config field that varies, or several that always vary together."""
 
     keys: list[str]
@@ -45,13 +45,13 @@ class Setting(NamedTuple):
         return sum(result["diverged"] for result in self.results)
 
 
-class Swept(NamedTuple):
+class SweepSummary(NamedTuple):
     """The finished runs of a sweep."""
 
     title: str
     docstring: str  # of the sweep file, without its first line
     planned: int  # runs
-    fields: list[Field]
+    fields: list[SweptField]
     settings: list[Setting]  # those with a finished run
     selection: str | None  # the metric that selects the best checkpoints of all settings; None if they differ
     metrics: list[str]  # those of `metrics.DISPLAYS` that were measured, `selection` first
@@ -65,7 +65,7 @@ class Swept(NamedTuple):
         return sum(setting.diverged for setting in self.settings)
 
 
-def read_settings(workdir: Path) -> Swept:
+def read_settings(workdir: Path) -> SweepSummary:
     """Reads the sweep in `workdir`, whether or not all its runs are finished.
 
     Raises:
@@ -88,7 +88,7 @@ def read_settings(workdir: Path) -> Swept:
     metrics = [name for name in DISPLAYS if any(not_diverged(setting.scores("final", name)) for setting in settings)]
     metrics.sort(key=lambda name: name != common)
     title, _, docstring = sweep["about"].strip().partition("\n")
-    return Swept(
+    return SweepSummary(
         title or sweep["name"], docstring.strip("\n"), len(sweep["members"]), fields, settings, common, metrics
     )
 
@@ -105,7 +105,7 @@ def not_diverged(scores: dict[int, float | None]) -> list[float]:
     return [score for score in scores.values() if score is not None]
 
 
-def varying_fields(sweep: Sequence[dict[str, Any]]) -> list[Field]:
+def varying_fields(sweep: Sequence[dict[str, Any]]) -> list[SweptField]:
     """The fields in which the settings of a sweep differ, except the seed, each with the shortest unique label."""
     by_values: dict[str, list[str]] = {}
     for key in varying(list(sweep)):
@@ -119,10 +119,10 @@ def varying_fields(sweep: Sequence[dict[str, Any]]) -> list[Field]:
     parts = [
         next(n for n in range(1, 9) if sum(last(other, n) == last(key, n) for other in heads) == 1) for key in heads
     ]
-    return [Field(keys, last(keys[0], n)) for keys, n in zip(by_values.values(), parts, strict=True)]
+    return [SweptField(keys, last(keys[0], n)) for keys, n in zip(by_values.values(), parts, strict=True)]
 
 
-def label(fields: Sequence[Field], setting: dict[str, Any]) -> str:
+def label(fields: Sequence[SweptField], setting: dict[str, Any]) -> str:
     """A label such as 'loss=minimax, d_steps=2'; 'base' if nothing varies."""
     return ", ".join(f"{field.label}={format_value(field.value(setting))}" for field in fields) or "base"
 

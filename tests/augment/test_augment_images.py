@@ -12,6 +12,8 @@ from jaxgan.augment.transforms import blit, color
 from jaxgan.errors import UserError
 from jaxgan.networks.layers import DataSpec
 
+pytestmark = pytest.mark.slow
+
 RGB = DataSpec((8, 8, 3), 0, (-1.0, 1.0))
 KEYS = jax.random.split(jax.random.key(0), 400)
 X = jax.random.uniform(jax.random.key(1), (400, 8, 8, 3), minval=-1.0, maxval=1.0)

@@ -6,9 +6,9 @@ import pytest
 
 from jaxgan.augment import AUGMENTS
 from jaxgan.config import CHOICES, SECTIONS, catalog, default, flatten, update
-from jaxgan.config.fields import fields_of
 from jaxgan.config.files import find, override, read
 from jaxgan.errors import UserError
+from jaxgan.fields import fields_of
 from jaxgan.metrics import METRICS
 from jaxgan.networks import FAMILIES
 from jaxgan.objectives.losses import LOSSES
@@ -70,8 +70,8 @@ def test_lines_name_choices_their_fields_and_defaults():
 def test_fields_stand_as_they_are_declared():
     printed = list(lines(default()))
     wanted = ["seed", "data.name", "generator.name", "generator.hidden", "generator.ema.gamma", "discriminator.name"]
-    wanted += ["optimizer.generator.b1", "optimizer.generator.clip", "optimizer.discriminator.name"]
-    wanted += ["objective.penalties.r1", "objective.lecam.weight", "train.steps", "distributed.process"]
+    wanted += ["objective.penalties.r1", "objective.lecam.weight", "augment.name", "optimizer.generator.b1"]
+    wanted += ["optimizer.generator.clip", "optimizer.discriminator.name", "train.steps", "distributed.process"]
     places = [printed.index(key) for key in wanted]
     assert places == sorted(places)
     place = lambda key: catalog._place(key, default())  # noqa: E731

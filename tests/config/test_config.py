@@ -14,8 +14,8 @@ from ml_collections import ConfigDict
 
 from jaxgan import config as C
 from jaxgan.config import files as F
-from jaxgan.config.fields import fields_of
 from jaxgan.errors import UserError, run_cli
+from jaxgan.fields import fields_of
 from jaxgan.networks import GENERATORS
 
 ROOT = Path(__file__).parents[2]

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from jaxgan import config as C
-from jaxgan.config.fields import fields_of
 from jaxgan.config.pytorch_words import WORDS, translate
 from jaxgan.errors import UserError
+from jaxgan.fields import fields_of
 
 DOC = (Path(__file__).parents[2] / "docs/from_pytorch.md").read_text()
 # Settings of StudioGAN's src/config.py.

@@ -14,11 +14,13 @@ from jaxgan.errors import UserError
 from jaxgan.evaluation.checks import check_metrics
 from jaxgan.evaluation.evaluator import SELECTION, make_measure, protocol, selection
 from jaxgan.features import space
-from jaxgan.features.space import Space
+from jaxgan.features.space import FeatureSpace
 from jaxgan.metrics import DISPLAYS, METRICS, diversity, kid
 from jaxgan.run import commands
 from jaxgan.run.writers import read_metrics
 from jaxgan.train import train
+
+pytestmark = pytest.mark.slow
 
 ON_FEATURES = ("fid", "kid", "prdc", "neighbours", "diversity")
 
@@ -48,13 +50,13 @@ def looks(monkeypatch) -> list[int]:
 
     def outputs(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         found.append(len(x))
-        quarters = space.clipped(x).reshape(-1, 2, 2, 2, 2).mean(axis=(2, 4)).reshape(-1, 4).astype(np.float32)
+        quarters = space.clip_pixels(x).reshape(-1, 2, 2, 2, 2).mean(axis=(2, 4)).reshape(-1, 4).astype(np.float32)
         return quarters, 100 * quarters
 
-    def load(features: str, dataset: Dataset, gcn: float) -> Space:
+    def load(features: str, dataset: Dataset, gcn: float) -> FeatureSpace:
         if features == "pixels":
-            return space.load(features, dataset, gcn)
-        return Space(space.name_of(features), outputs, {"name": features, "sha256": "abc"})
+            return space.load_space(features, dataset, gcn)
+        return FeatureSpace(space.space_name(features), outputs, {"name": features, "sha256": "abc"})
 
     monkeypatch.setattr("jaxgan.evaluation.inputs.load_space", load)
     monkeypatch.setattr("jaxgan.evaluation.evaluator.load_space", load)
@@ -187,7 +189,7 @@ def test_data_that_do_not_fit_are_refused():
         make_measure(config(("class_modes",)), DATASET._replace(train_labels=None))
     with pytest.raises(UserError, match=r"missing\.npz cannot be read"):
         make_measure(config(("fid",), "inception:missing.npz"), DATASET)
-    with pytest.raises(UserError, match=r"data.gcn=55 has none"):
+    with pytest.raises(UserError, match=r"data.gcn=55 changes their range"):
         make_measure(config(("fid",), "classifier", data__gcn=55.0), DATASET)
     stacked = DATASET._replace(stack=3)
     with pytest.raises(UserError, match=r"use evaluate.split=test"):
@@ -279,12 +281,12 @@ def test_features_of_data_are_kept_on_disk_where_they_take_long(tmp_path, monkey
         seen.append(len(x))
         return x.reshape(len(x), -1) + 1, None
 
-    slow = Space("slow", outputs, {"sha256": "1"}, slow=True)
+    slow = FeatureSpace("slow", outputs, {"sha256": "1"}, slow=True)
     x = samples_like(DATASET)
     for _ in range(2):
         np.testing.assert_array_equal(space.features_of_data(slow, x), x.reshape(70, -1) + 1)
     assert seen == [70] and len(list(tmp_path.iterdir())) == 1
-    space.features_of_data(slow._replace(facts={"sha256": "2"}), x)
+    space.features_of_data(slow._replace(metadata={"sha256": "2"}), x)
     space.features_of_data(slow, x[1:])
     assert seen == [70, 70, 69]
 

@@ -18,12 +18,12 @@ from configs import own_images
 from experiments import figure2, figure3, table1
 from jaxgan import data
 from jaxgan.config import files, flatten, update, validate
+from jaxgan.config.hparams import traced
 from jaxgan.data import tfd
 from jaxgan.data.decode import decode
 from jaxgan.errors import UserError
 from jaxgan.evaluation.evaluator import make_measure
 from jaxgan.game.build import build
-from jaxgan.game.hparams import traced
 from jaxgan.metrics import neighbours, parzen
 from jaxgan.metrics.neighbours import Neighbours
 from jaxgan.metrics.parzen import SIGMAS, Estimate
@@ -31,6 +31,8 @@ from jaxgan.networks.layers import DataSpec
 from jaxgan.run import grids, warm_start
 from jaxgan.run.writers import read_metrics
 from jaxgan.train import train
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 

@@ -7,6 +7,8 @@ import pytest
 
 from experiments import figure1, proposition1, theorem1
 
+pytestmark = pytest.mark.slow
+
 
 def test_proposition_1_a_trained_discriminator_is_the_ratio_of_the_densities():
     x, dx, p_data, p_g, D = proposition1.outcome(steps=800, seeds=1)

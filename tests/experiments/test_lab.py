@@ -128,7 +128,27 @@ def test_equivalence_is_an_interval_within_the_margin(intervals, verdict):
 
 def test_a_verdict_is_true_only_if_the_claim_is_shown(capsys):
     assert [lab.decide(*case) for case in ((True, False), (False, True), (False, False))] == [True, False, None]
-    lab.print_verdicts({"round": True, "square": np.bool_(False), "blue": None})
+    toy = lab.reproduced(False, "four runs decide nothing")
+    lab.print_verdicts({"round": True, "square": np.bool_(False), "blue": None, "big": toy})
     assert capsys.readouterr().out.splitlines() == [
-        "round   holds", "square  does not hold", "blue    undecided at this size"
+        "round   holds", "square  does not hold", "blue    undecided at this size",
+        "big     not reproduced in this toy: four runs decide nothing"
+    ]  # fmt: skip
+
+
+def test_one_run_refutes_a_claim_about_all_but_a_toy_refutes_no_published_claim():
+    assert [lab.in_every_run(runs) for runs in ([True, True], iter([True, False]), [])] == [True, False, None]
+    assert lab.reproduced(True, "x") is True
+    assert lab.reproduced(False, "x") == "not reproduced in this toy: x" and lab.reproduced(None, "x") is None
+
+
+def test_a_finished_experiment_leaves_its_result_with_the_verdicts_and_its_pictures(tmp_path, capsys):
+    lab.finish(
+        tmp_path, {"x": 1, "seconds": 2.4}, {"circle": b"PNG"}, {"round": True, "big": lab.reproduced(False, "y")}
+    )
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result == {"x": 1, "seconds": 2.4, "holds": {"round": True, "big": "not reproduced in this toy: y"}}
+    assert (tmp_path / "circle.png").read_bytes() == b"PNG"
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "round  holds", "big    not reproduced in this toy: y", f"2 s; {tmp_path}"
     ]  # fmt: skip

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import basins, bilinear, dirac, dynamics, f_gan, modes
+from experiments import basins, bilinear, dirac, dynamics, f_gan, lab, modes
 from experiments.dynamics import sgd
+from jaxgan.config.hparams import traced
 from jaxgan.data.mixture import MIXTURES
 from jaxgan.game.build import build
-from jaxgan.game.hparams import traced
 from jaxgan.networks.layers import DataSpec
 from jaxgan.objectives.losses import LOSSES
 
@@ -223,6 +223,20 @@ def test_basins_counts_for_three_points():
     assert basins.bad_assignments(3, "rpgan, all pairs") == (21, 21)
 
 
+def test_basins_verdicts():
+    stuck = {"gan": 21, "rpgan, fixed pairs": 0, "rpgan, all pairs": 21}
+    rows = [{"game": game, "claimed": 21, "stuck": n} for game, n in stuck.items()]
+    ends = {loss: {"covered": [[False, True]] * 15 + [[True, False]]} for loss in ("non_saturating", "relativistic")}
+    result = {"enumeration": {"rows": rows}, "clusters": ends}
+    *counts, trained = basins.verdicts(result).values()
+    assert counts == [True, True, False]
+    assert trained.startswith(
+        f"{lab.NOT_REPRODUCED}: with these networks the GAN reaches both clusters in 15 of 16 runs"
+    )
+    ends["non_saturating"] = {"covered": [[True, False]] * 16}
+    assert basins.verdicts(result)["RpGAN succeeds where a GAN is trapped"] is True
+
+
 def test_basins_values_by_hand():
     one_cluster, half_away = basins.closed_forms((0, 0)), basins.closed_forms((0, 2))
     assert one_cluster["gan"] == pytest.approx(-0.9548, abs=1e-4)  # the plateau: half of it is .4774
@@ -310,6 +324,15 @@ def test_modes_packing_is_compared_by_seed_and_the_swing_is_not():
     ] * 2
     (fewer,) = modes.verdicts([], [gained | {"ours": (-12.0, -20.0, -4.0)}]).values()
     assert fewer is False
+    lost = rows[2] | {"modes": packed | {"paired": (-3.0, -4.0, -2.0), "p": 0.01}}
+    assert list(modes.verdicts([lost], []).values()) == [False]
+    assert list(modes.verdicts([lost], [], "a toy").values()) == [lab.reproduced(False, "a toy")]
+    baseline = [dict(rows[0], data="ring", modes=packed | {"ours": (2.0, low, 3.0)}) for low in (0.5, 1.5)]
+    baseline = [row | {"modes": row["modes"] | {"published": (1, math.nan, math.nan)}} for row in baseline]
+    assert [list(modes.verdicts([row], []).values()) for row in baseline] == [
+        [True],
+        [lab.reproduced(False, modes.LIMITS)],
+    ]
     unclear = rows[2] | {"modes": packed | {"paired": (-3.0, -8.0, 2.0), "p": 0.3}}
     assert modes.verdicts([unclear], []) == {"PacGAN2, grid: more modes than the GAN": None}
 

@@ -9,6 +9,8 @@ import pytest
 from experiments import adjustment
 from jaxgan.game.batches import TrainingSet, sample_data
 
+pytestmark = pytest.mark.slow
+
 SETTING = {"width": 8, "layers": 1, "batch_size": 32, "learning_rate": 1e-3}
 
 

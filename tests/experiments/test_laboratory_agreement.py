@@ -14,7 +14,9 @@ from jaxgan.data import Dataset
 from jaxgan.errors import UserError
 from jaxgan.features import classifier
 from jaxgan.metrics import prdc
-from jaxgan.sweep.statistics import Mean
+from jaxgan.sweep.statistics import MeanInterval
+
+pytestmark = pytest.mark.slow
 
 RANDOM = np.random.default_rng(0)
 
@@ -206,8 +208,8 @@ def test_agreement_over_training():
             numbers["recall"] *= (-1) ** seed
             found[f"training/{seed}/{step}"] = numbers | {"classes": 10.0}
     means = metric_agreement.agreement(found, [1, 10, 100], seeds=2)
-    assert means["step", "FID"] == means["FID", "KID"] == Mean(1, 1, 1, 2, 0)
-    assert means["recall", "FID"] == Mean(0, -1, 1, 2, 0)  # the interval, of +-12.7, is cut
+    assert means["step", "FID"] == means["FID", "KID"] == MeanInterval(1, 1, 1, 2, 0)
+    assert means["recall", "FID"] == MeanInterval(0, -1, 1, 2, 0)  # the interval, of +-12.7, is cut
     assert means["classes", "FID"].n == 0
     line = next(line for line in metric_agreement.agreement_table(means) if line.startswith("FID"))
     assert "1.00 [1.00, 1.00]" in line and line.endswith("recall +0.00")

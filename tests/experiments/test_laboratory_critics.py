@@ -9,15 +9,17 @@ import pytest
 from scipy.special import ndtr, ndtri
 from scipy.stats import wasserstein_distance
 
-from experiments import critics, lipschitz
+from experiments import critics, lab, lipschitz
 from jaxgan import algorithm1
 from jaxgan.config import default, update
+from jaxgan.config.hparams import traced
 from jaxgan.errors import UserError
 from jaxgan.game.batches import TrainingSet
 from jaxgan.game.build import build
-from jaxgan.game.hparams import traced
 from jaxgan.networks.layers import DataSpec
 from jaxgan.networks.spectral import SPECTRAL
+
+pytestmark = pytest.mark.slow
 
 # --- critics ----------------------------------------------------------------------------------------------------------
 
@@ -109,6 +111,9 @@ def test_critics_verdicts_are_of_every_run():
     held = critics.verdicts({(2, 4): good, (2, 64): worse})
     assert list(held.values()) == [True, False, True, True]
     assert not all(critics.verdicts({(2, 4): worse, (2, 64): good}).values())
+    shorter = critics.verdicts({(2, 4): good, (2, 64): worse}, "a twelfth of the steps")
+    toy = lab.reproduced(False, "a twelfth of the steps")
+    assert list(shorter.values()) == [True, toy, True, True]
 
 
 @pytest.mark.parametrize("text", ["2", "2,0", "a,b", "2,4,8"])

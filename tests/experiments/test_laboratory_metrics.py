@@ -9,6 +9,8 @@ from experiments import fid_bias, metric_checks
 from experiments.metric_checks import CHECKS, both, near
 from jaxgan.metrics import fid
 
+pytestmark = pytest.mark.slow
+
 # --- fid_bias ---------------------------------------------------------------------------------------------------------
 
 

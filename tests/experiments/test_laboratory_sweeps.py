@@ -7,11 +7,13 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import algorithm1_success, memorization, r3gan_ablation, stacked_mnist, sweeps
+from experiments import algorithm1_success, lab, memorization, r3gan_ablation, stacked_mnist, sweeps
 from jaxgan.config import update
 from jaxgan.errors import UserError
 from jaxgan.sweep import launchers, plan
 from jaxgan.sweep.settings import Setting
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -111,6 +113,30 @@ def test_a_watched_penalty_is_measured_and_moves_nothing(game):
     for mine, other in zip(jax.tree.leaves(state), jax.tree.leaves(alone), strict=True):
         np.testing.assert_allclose(mine, other, rtol=1e-5, atol=1e-7)
     assert metrics["r1"] > 0 and metrics["r2"] > 0
+
+
+def test_verdicts_of_the_ablation_leave_undone_what_a_toy_cannot_refute():
+    def cell(fails: bool, slope: float, modes: float) -> dict:
+        return {"fails": [fails] * 3, "slope_fake": [[0.0, slope]] * 3, "modes": [modes, modes + 1, modes + 2]}
+
+    rows = {"R1 + R2": cell(False, 0.3, 20), "R1": cell(False, 0.5, 20), "none": cell(True, 2.0, 15)}
+    rows["R1 + R2, lazy"] = cell(True, 0.3, 20)
+    cells = {f"{loss}, {name}": row for loss in r3gan_ablation.LOSSES for name, row in rows.items()}
+    result = {"part": "gaussians", "steps": 1500, "cells": cells}
+    held = r3gan_ablation.verdicts(result)
+    assert {claim for claim, verdict in held.items() if verdict is True} == {
+        f"{loss}: {claim}"
+        for loss in ("RpGAN", "GAN")
+        for claim in ("R1 + R2 does not fail", "lazy penalties fail", "no penalty fails")
+    }
+    assert held.pop("RpGAN covers more modes than the GAN") is None
+    others = [verdict for verdict in held.values() if verdict is not True]
+    assert len(others) == 2 and all(verdict.startswith(f"{lab.NOT_REPRODUCED}: 1,500 steps") for verdict in others)
+    cells["RpGAN, R1 + R2"] = cell(False, 0.3, 24) | {"modes": [24.0, 25.1, 25.9]}
+    cells["RpGAN, R1"] = cell(True, 3.0, 20)
+    held = r3gan_ablation.verdicts(result)
+    assert held["RpGAN covers more modes than the GAN"] is True
+    assert held["RpGAN: R1 alone fails, its slope at the fakes explodes"] is True
 
 
 # --- stacked_mnist ----------------------------------------------------------------------------------------------------

@@ -13,6 +13,8 @@ from jaxgan.errors import UserError
 from jaxgan.features import cache, classifier, pixels, space
 from jaxgan.features.classifier import Classifier, Network
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = 3840  # 30 steps: enough for bars, and one program for all tests
 
 
@@ -120,19 +122,19 @@ def test_a_whole_file_that_lacks_weights_is_replaced_by_the_same_bits(trained, d
 def test_the_weights_that_do_best_on_validation_images_are_kept(dataset, monkeypatch):
     shares = iter([0.2, 0.9, 0.9, *[0.5] * 7])
     seen = []
-    monkeypatch.setattr(classifier, "share_right", lambda params, *_: (seen.append(params), next(shares))[1])
+    monkeypatch.setattr(classifier, "compute_accuracy", lambda params, *_: (seen.append(params), next(shares))[1])
     found = classifier.train(
         dataset.train, dataset.train_labels, dataset.validation, dataset.validation_labels,
         classes=3, seed=0, examples=EXAMPLES,
     )  # fmt: skip
     kernels = [np.asarray(params["Dense_1"]["kernel"]) for params in seen]
-    assert len(seen) == classifier.LOOKS and not np.array_equal(kernels[1], kernels[2])
+    assert len(seen) == classifier.NUM_VALIDATIONS and not np.array_equal(kernels[1], kernels[2])
     np.testing.assert_array_equal(found["Dense_1"]["kernel"], kernels[2])
 
 
 def test_small_data_sets_are_passed_over_forty_times():
     """And MNIST is trained on as many examples as ever."""
-    assert [classifier.length_for(n) for n in (720, 7_500, 50_000)] == [28_800, 300_000, 300_000]
+    assert [classifier.num_training_examples(n) for n in (720, 7_500, 50_000)] == [28_800, 300_000, 300_000]
 
 
 def test_the_length_follows_from_the_data(dataset, monkeypatch):
@@ -148,20 +150,20 @@ def test_progress_is_shown_and_pieces_do_not_matter(dataset, monkeypatch, capsys
     """The weights are the same, bit for bit, however many steps the device is given at a time."""
     found = []
     for steps, quiet in ((1, 0.0), (100, 1e9)):
-        monkeypatch.setattr(classifier, "STEPS_AT_A_TIME", steps)
+        monkeypatch.setattr(classifier, "STEPS_PER_CALL", steps)
         monkeypatch.setattr(classifier, "QUIET", quiet)
         splits = (dataset.train, dataset.train_labels, dataset.validation, dataset.validation_labels)
         found.append(classifier.train(*splits, classes=3, seed=0, examples=EXAMPLES))
         lines = capsys.readouterr().out.splitlines()
         assert len(lines) == (29 if quiet == 0 else 0)
     assert jax.tree.all(jax.tree.map(np.array_equal, *found))
-    monkeypatch.setattr(classifier, "share_right", lambda *_: 0.5)
-    monkeypatch.setattr(classifier, "STEPS_AT_A_TIME", 2)
+    monkeypatch.setattr(classifier, "compute_accuracy", lambda *_: 0.5)
+    monkeypatch.setattr(classifier, "STEPS_PER_CALL", 2)
     monkeypatch.setattr(classifier, "QUIET", 0.0)
     classifier.train(*splits, classes=3, seed=0, examples=EXAMPLES)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "classifier: step 2 of 30"
-    assert "classifier: step 29 of 30, 50.0% of the validation images right" in lines
+    assert "classifier: step 29 of 30, validation accuracy 50.0%" in lines
 
 
 def test_the_channels_of_a_stack_are_classified_alone(trained, dataset):
@@ -183,14 +185,16 @@ def test_the_labels_of_stacks_come_apart():
     config = update(default(), {"data.name": "stacked:digits"}).data
     stacks = data.load(config)
     single = data.load(update(default(), {"data.name": "digits"}).data)
-    images, labels = classifier.labelled(stacks, "test", 10)
+    images, labels = classifier.labelled_split(stacks, "test", 10)
     assert images.shape == (30_000, 8, 8, 1)
     known = {image.tobytes(): label for image, label in zip(single.test, single.test_labels, strict=True)}
     assert all(known[image.tobytes()] == label for image, label in zip(images[:60], labels[:60], strict=True))
     np.testing.assert_array_equal(images[1, ..., 0], stacks.test[0, ..., 1])
     # Both have the same classifier: what it learns from, chooses by and is tested on is the same.
     for split in ("validation", "test"):
-        pairs = [classifier.distinct(*classifier.labelled(dataset, split, 10)) for dataset in (stacks, single)]
+        pairs = [
+            classifier.unique_images(*classifier.labelled_split(dataset, split, 10)) for dataset in (stacks, single)
+        ]
         for a, b in zip(*pairs, strict=True):
             np.testing.assert_array_equal(a, b)
     assert stacks.train is not single.train and np.array_equal(stacks.train, single.train)
@@ -198,7 +202,7 @@ def test_the_labels_of_stacks_come_apart():
 
 def test_images_that_repeat_are_taken_once_but_not_those_with_other_labels():
     images = np.array([7, 5, 7, 7], np.uint8).reshape(4, 1, 1, 1)
-    found, labels = classifier.distinct(images, np.array([1, 0, 1, 2], np.int32))
+    found, labels = classifier.unique_images(images, np.array([1, 0, 1, 2], np.int32))
     assert sorted(zip(found.ravel().tolist(), labels.tolist(), strict=True)) == [(5, 0), (7, 1), (7, 2)]
 
 
@@ -207,11 +211,11 @@ def test_shifts_move_whole_images_by_up_to_a_14th():
 
     images = np.zeros((200, 28, 28, 1), np.float32)
     images[:, 10, 20] = 1
-    moved = np.asarray(classifier.shifted(jax.numpy.asarray(images), jax.random.key(0)))
+    moved = np.asarray(classifier.random_shift(jax.numpy.asarray(images), jax.random.key(0)))
     _, rows, columns, _ = np.nonzero(moved)
     assert len(rows) == 200 and set(rows) == set(range(8, 13)) and set(columns) == set(range(18, 23))
     eight = jax.numpy.asarray(images[:, :8, :8])
-    np.testing.assert_array_equal(classifier.shifted(eight, jax.random.key(0)), eight)
+    np.testing.assert_array_equal(classifier.random_shift(eight, jax.random.key(0)), eight)
 
 
 def test_the_network_fits_sides_from_8_to_64():
@@ -226,13 +230,13 @@ def test_what_has_no_labels_or_no_images_is_refused(dataset, trained):
     with pytest.raises(UserError, match="bars has none"):
         classifier.load_or_train(dataset._replace(train_labels=None))
     points = data.load(update(default(), {"data.name": "mixture:ring8"}).data)
-    with pytest.raises(UserError, match="takes images, and mixture:ring8 holds none"):
+    with pytest.raises(UserError, match="needs images, and mixture:ring8 has none"):
         classifier.load_or_train(points)
     with pytest.raises(UserError, match=r"not from -1 to 1"):
         trained.features(np.linspace(-1, 1, 64, dtype=np.float32).reshape(1, 8, 8, 1))
     with pytest.raises(UserError, match=r"not from nan to nan"):
         trained.features(np.full((1, 8, 8, 1), np.nan, np.float32))
-    with pytest.raises(UserError, match="images"):
+    with pytest.raises(UserError, match="one image or more"):
         trained.features(np.zeros((8, 8, 1), np.uint8))
 
 
@@ -240,7 +244,7 @@ def test_pixels_are_their_own_features():
     images = np.arange(24, dtype=np.uint8).reshape(2, 3, 2, 2)
     assert pixels.features(images).tolist() == np.arange(24).reshape(2, 12).tolist()
     assert pixels.features(images).dtype == np.float32
-    with pytest.raises(UserError, match="rows"):
+    with pytest.raises(UserError, match="not a batch"):
         pixels.features(np.zeros(3))
 
 
@@ -268,7 +272,7 @@ def test_images_become_bytes_as_the_field_has_them():
 def test_a_whole_file_of_the_cache_without_the_arrays_is_computed_again(tmp_path, monkeypatch, arrays):
     monkeypatch.setenv("JAXGAN_CACHE", str(tmp_path))
     x, calls = np.zeros((5, 3), np.float32), []
-    slow = space.Space("inception", lambda x: (calls.append(len(x)), (x + 1, None))[1], {}, slow=True)
+    slow = space.FeatureSpace("inception", lambda x: (calls.append(len(x)), (x + 1, None))[1], {}, slow=True)
     np.testing.assert_array_equal(space.features_of_data(slow, x), x + 1)
     (path,) = tmp_path.iterdir()
     np.testing.assert_array_equal(space.features_of_data(slow, x), x + 1)
@@ -312,7 +316,7 @@ def test_the_cache_keeps_arrays_and_survives_a_missing_directory(tmp_path, monke
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("JAXGAN_CACHE", str(tmp_path / "file"))
     cache.write("b", {"x": np.arange(3)})
-    assert f"{tmp_path / 'file' / 'b.npz'} could not be kept (File exists)" in capsys.readouterr().err
+    assert f"{tmp_path / 'file' / 'b.npz'} could not be written (File exists)" in capsys.readouterr().err
     assert cache.read("b", {"x": (3,)}) is None
     assert cache.digest(np.arange(3)) != cache.digest(np.arange(3.0)) != cache.digest(np.arange(3.0)[None])
 
@@ -327,4 +331,4 @@ def test_mnist_is_classified_with_few_errors(monkeypatch):
         pytest.skip(str(error))
     found = classifier.load_or_train(mnist)
     assert found.accuracy >= 0.992
-    assert classifier.share_right(found.params, mnist.test, mnist.test_labels, 10) >= 0.992
+    assert classifier.compute_accuracy(found.params, mnist.test, mnist.test_labels, 10) >= 0.992

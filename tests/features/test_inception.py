@@ -24,6 +24,8 @@ from jaxgan.errors import UserError
 from jaxgan.features import inception, inception_weights
 from jaxgan.features.resize import tensorflow1_bilinear
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 SHA256 = "0" * 64
 

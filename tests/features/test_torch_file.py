@@ -14,6 +14,8 @@ import pytest
 from jaxgan.errors import UserError
 from jaxgan.features import torch_file
 
+pytestmark = pytest.mark.slow
+
 
 class Exploit:
     """Unpickled, it calls a function."""

@@ -19,6 +19,8 @@ from jaxgan.objectives.losses import LOSSES
 from jaxgan.objectives.penalties import PENALTIES
 from tests.helpers import zoo_games as zoo
 
+pytestmark = pytest.mark.slow
+
 COMMON = zoo.SGD | {"train.batch_size": 12, "generator.ema.gamma": ()}
 SPECTRAL = zoo.family("mlp", "dcgan") | {"discriminator.widths": (3,), "discriminator.norm": "spectral"}
 # What is a mean over examples or pairs, and the state that moves once per update.

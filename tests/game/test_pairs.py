@@ -10,9 +10,9 @@ import pytest
 
 from jaxgan import algorithm1
 from jaxgan.config import default, update, validate
-from jaxgan.config.fields import fields_of
 from jaxgan.data import Dataset
 from jaxgan.errors import UserError
+from jaxgan.fields import fields_of
 from jaxgan.game.build import build, build_for
 from jaxgan.game.state import all_finite
 from jaxgan.networks import DISCRIMINATORS

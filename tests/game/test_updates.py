@@ -10,9 +10,9 @@ from jax.flatten_util import ravel_pytree
 
 from jaxgan.algorithm1 import train_step
 from jaxgan.config import default, update
+from jaxgan.config.hparams import traced
 from jaxgan.game.batches import TrainingSet, sample_noise
 from jaxgan.game.build import build
-from jaxgan.game.hparams import traced
 from jaxgan.game.state import run_stream
 from jaxgan.networks.layers import DataSpec
 from jaxgan.objectives.adjustments import ADJUSTMENTS

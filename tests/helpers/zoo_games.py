@@ -21,11 +21,12 @@ from jaxgan import parallel
 from jaxgan.algorithm1 import UPDATES, accumulate_steps, zero_metrics
 from jaxgan.augment import AUGMENTS
 from jaxgan.config import default, update, validate
+from jaxgan.config.hparams import static, traced
 from jaxgan.game.batches import TrainingSet
 from jaxgan.game.build import build
 from jaxgan.game.gan import Gan
 from jaxgan.game.hparams import PENALTY_WEIGHTS as WEIGHTS
-from jaxgan.game.hparams import HParams, static, traced
+from jaxgan.game.hparams import HParams
 from jaxgan.networks import DISCRIMINATORS, GENERATORS
 from jaxgan.networks.layers import DataSpec
 from jaxgan.objectives.losses import LOSSES, Loss

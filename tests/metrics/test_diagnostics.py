@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from jaxgan.conditions import Condition
+from jaxgan.config.hparams import traced
 from jaxgan.data import Dataset
 from jaxgan.errors import UserError
 from jaxgan.evaluation import players
@@ -16,7 +17,6 @@ from jaxgan.evaluation.checks import check_metrics
 from jaxgan.evaluation.evaluator import make_evaluator, protocol
 from jaxgan.evaluation.players import make_player_inputs
 from jaxgan.evaluation.samples import evaluation_labels, sample_stream
-from jaxgan.game.hparams import traced
 from jaxgan.game.state import run_stream
 from jaxgan.metrics import birthday, label, overfitting, slopes, spectra
 from jaxgan.metrics.alarms import alarms, data_class_kl

@@ -368,7 +368,7 @@ MUTANTS = [
     Mutant(ALGORITHM1, "m=gan.g_batch_size)", "m=gan.batch_size)", case("sizes"), "a half-life in D's images"),
     # --- Others
     Mutant(
-        STEP,
+        "jaxgan/game/accumulation.py",
         "return jax.tree.map(lambda a: a / n, sums), stats, merged",
         "return sums, stats, merged",
         case("parts"),
@@ -382,7 +382,7 @@ MUTANTS = [
         "G descends all samples where it should the best",
     ),
     Mutant(
-        BUILD,
+        "jaxgan/game/prior.py",
         "jax.random.uniform(key, (size,), minval=-math.sqrt(3), maxval=math.sqrt(3))",
         "jax.random.uniform(key, (size,), minval=-1.0, maxval=1.0)",
         "tests/test_algorithm1.py -k priors",

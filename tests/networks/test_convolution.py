@@ -12,6 +12,8 @@ from jaxgan.networks import convolution
 from jaxgan.networks.convolution import Conv, ConvTranspose, conv, conv_transpose
 from jaxgan.networks.maxout_conv import max_pool
 
+pytestmark = pytest.mark.slow
+
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
 

@@ -10,10 +10,10 @@ import pytest
 
 from jaxgan.conditions import UNCONDITIONAL
 from jaxgan.config import default, update, validate
+from jaxgan.config.hparams import traced
 from jaxgan.data import Dataset
 from jaxgan.errors import UserError
 from jaxgan.game.build import build, build_for
-from jaxgan.game.hparams import traced
 from jaxgan.networks import maxout_conv, mlp
 from jaxgan.networks.layers import DataSpec, dropout, maxout, sparse_init, uniform_init
 from tests.helpers import zoo_games as zoo

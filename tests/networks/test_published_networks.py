@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxgan.config.hparams import traced
 from jaxgan.game.build import build
-from jaxgan.game.hparams import traced
 from jaxgan.networks import dcgan, maxout_conv, mlp, r3gan, resnet, sndcgan, toy
 from jaxgan.networks.layers import DataSpec, dropout
 from jaxgan.networks.norms import STATISTICS, BatchNorm

@@ -18,6 +18,8 @@ from jaxgan.objectives.terms.auxiliary import class_error
 from tests.conftest import IMAGES, LABELS
 from tests.helpers import zoo_games as zoo
 
+pytestmark = pytest.mark.slow
+
 WEIGHTS = {"objective.auxiliary.real": 1.0, "objective.auxiliary.fake": 0.5, "objective.auxiliary.generator": 0.25}
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgan.config.fields import fields_of
+from jaxgan.fields import fields_of
 from jaxgan.objectives.losses import LOSSES, MAX_EXPONENT, capped_exp, top_k_mean, top_k_weights
 from jaxgan.objectives.value import value
 

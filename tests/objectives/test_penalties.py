@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgan.config.fields import fields_of
 from jaxgan.errors import UserError
+from jaxgan.fields import fields_of
 from jaxgan.objectives.penalties import (
     PENALTIES,
     interpolates,

@@ -7,9 +7,9 @@ import optax
 import pytest
 
 from jaxgan.config import default, update
+from jaxgan.config.hparams import traced
 from jaxgan.errors import UserError
 from jaxgan.game.build import player_optimizer
-from jaxgan.game.hparams import traced
 from jaxgan.optimizers import OPTIMIZERS, limit_column_norm
 
 

@@ -11,10 +11,10 @@ from jaxgan.augment.ada import Ada, AdaSchedule, AdaState
 from jaxgan.augment.instance_noise import InstanceNoise
 from jaxgan.conditions import UNCONDITIONAL
 from jaxgan.config import default, update, validate
+from jaxgan.config.hparams import traced
 from jaxgan.errors import UserError
 from jaxgan.game.batches import Batch, Frame
 from jaxgan.game.build import player_optimizer
-from jaxgan.game.hparams import traced
 from jaxgan.game.step import discriminator_gradient
 from jaxgan.networks.layers import DataSpec
 from jaxgan.schedules import SCHEDULES, interpolate

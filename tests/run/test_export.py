@@ -18,16 +18,18 @@ from jaxgan import main
 from jaxgan.conditions import Condition
 from jaxgan.config import default, update
 from jaxgan.config.files import from_json
+from jaxgan.config.hparams import traced
 from jaxgan.errors import UserError
 from jaxgan.evaluation.evaluator import SELECTION
 from jaxgan.game.build import build
-from jaxgan.game.hparams import traced
 from jaxgan.networks import GENERATORS
 from jaxgan.networks.layers import DataSpec
 from jaxgan.run import export, release
 from jaxgan.run.trained import TrainedGan
 from jaxgan.train import train
 from tests.helpers import zoo_games
+
+pytestmark = pytest.mark.slow
 
 DOCS = Path(__file__).parents[2] / "docs"
 

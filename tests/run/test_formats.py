@@ -15,6 +15,8 @@ from jaxgan.run.workdir import read_config
 from jaxgan.run.writers import read_metrics
 from jaxgan.train import train
 
+pytestmark = pytest.mark.slow
+
 SAMPLES = "expected_samples.npy"
 STORED = sorted(path.parent for path in (Path(__file__).parents[1] / "fixtures").glob("format_*/*/config.json"))
 stored = pytest.mark.parametrize("run", STORED, ids=[f"{path.parent.name}-{path.name}" for path in STORED])

@@ -14,9 +14,9 @@ import pytest
 
 from jaxgan import data
 from jaxgan.algorithm1 import train_step
+from jaxgan.config.hparams import traced
 from jaxgan.game.batches import TrainingSet
 from jaxgan.game.build import build_for
-from jaxgan.game.hparams import traced
 from jaxgan.objectives.losses import LOSSES
 from jaxgan.run import progress as module
 from jaxgan.run.progress import Progress, closing, opening, scores_line

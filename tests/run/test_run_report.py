@@ -13,12 +13,14 @@ from PIL import Image
 
 from jaxgan import data
 from jaxgan.config.files import to_json
+from jaxgan.config.hparams import traced
 from jaxgan.data import Dataset
 from jaxgan.evaluation.evaluator import SELECTION
 from jaxgan.game.build import build_for
-from jaxgan.game.hparams import traced
 from jaxgan.run import grids, report, report_pictures
 from jaxgan.train import train
+
+pytestmark = pytest.mark.slow
 
 
 def dataset_of(train: np.ndarray, stack: int = 1) -> Dataset:

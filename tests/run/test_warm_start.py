@@ -10,12 +10,14 @@ import pytest
 import jaxgan
 from jaxgan import data
 from jaxgan.config import update
+from jaxgan.config.hparams import traced
 from jaxgan.errors import UserError
 from jaxgan.game.build import build_for
-from jaxgan.game.hparams import traced
 from jaxgan.run import warm_start
 from jaxgan.run.workdir import read_warm_start
 from jaxgan.train import train
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,8 @@ from jaxgan.run.writers import read_metrics
 from jaxgan.sweep import chain, chunk, devices, fixed, over, plan, product
 from jaxgan.sweep.program import get_program
 
+pytestmark = pytest.mark.slow
+
 G_RATE, D_RATE = (f"optimizer.{player}.learning_rate" for player in ("generator", "discriminator"))
 
 

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from jaxgan.sweep.statistics import (
-    Mean,
+    MeanInterval,
     compare,
     holm,
     mean_interval,
@@ -28,9 +28,9 @@ def simulate(rng, sweeps, seeds, settings, correlation):
     return math.sqrt(correlation) * shared + math.sqrt(1 - correlation) * own
 
 
-def worse(scores, draws=99):
+def worse(scores, permutations=99):
     """[sweeps, settings] bool."""
-    return p_values(scores, draws=draws, stop=0.05)[1] <= 0.05
+    return p_values(scores, permutations=permutations, stop=0.05)[1] <= 0.05
 
 
 def test_the_interval_of_a_mean_is_students():
@@ -49,7 +49,7 @@ def test_diverged_runs_are_told_and_not_averaged():
     assert mean_interval([3.0]).text(2) == "3.00" and math.isnan(mean_interval([3.0]).low)
     assert mean_interval([]).text(2) == "—"
     assert mean_interval([None, None]).text(2) == "— (0 of 2 runs)"
-    assert Mean(0.5, 0.4, 0.6, 5, 0).text(2) == "0.50 [0.40, 0.60]"
+    assert MeanInterval(0.5, 0.4, 0.6, 5, 0).text(2) == "0.50 [0.40, 0.60]"
 
 
 @pytest.mark.parametrize("seeds", [3, 5, 10])
@@ -122,7 +122,7 @@ def test_the_permutation_test_by_enumeration():
     everywhere = [np.mean(rows, axis=0) for rows in itertools.product(*(itertools.permutations(row) for row in normal))]
     wanted = np.mean(np.ptp(everywhere, axis=1) >= np.ptp(normal.mean(axis=0)) - 1e-9)
     assert wanted == 6 / 216  # the only order that keeps the range, under 6 names
-    best, p = p_values(scores[None], draws=20_000)
+    best, p = p_values(scores[None], permutations=20_000)
     pair = stats.ttest_rel(scores[:, 0], scores[:, 2]).pvalue
     assert best.tolist() == [0] and np.isnan(p[0, 0])
     assert p[0, 2] == pytest.approx(max(wanted, pair), abs=0.004)
@@ -166,7 +166,7 @@ def test_power_at_five_seeds(settings):
     # One setting of several is worse by a deviation, seeds correlate by .8.
     scores = simulate(np.random.default_rng(settings), SWEEPS, 5, settings, 0.8)
     scores[..., -1] -= 1
-    assert worse(scores, draws=199)[:, -1].mean() > 0.7
+    assert worse(scores, permutations=199)[:, -1].mean() > 0.7
 
 
 def test_one_lost_run_does_not_hide_what_the_others_show():
@@ -174,7 +174,7 @@ def test_one_lost_run_does_not_hide_what_the_others_show():
     scores[..., 4] -= 1.5
     for lost in (np.nan, -1e6):
         scores[:, 0, 1] = lost
-        assert worse(scores, draws=199)[:, 4].mean() > 0.5
+        assert worse(scores, permutations=199)[:, 4].mean() > 0.5
 
 
 def test_verdicts_of_a_sweep():
@@ -268,7 +268,7 @@ def test_no_setting_is_worse_than_one_that_it_beats():
 def test_the_permutation_test_alone_decides_where_differences_are_equal():
     """Three settings in one order under three seeds: 6 of 6^3 arrangements have as large a range, and t is infinite."""
     scores = np.array([[3.0, 2.0, 1.0], [4.0, 3.0, 2.0], [9.0, 8.0, 7.0]])
-    best, p = p_values(scores[None], draws=20_000)
+    best, p = p_values(scores[None], permutations=20_000)
     assert best.tolist() == [0] and p[0, 2] == pytest.approx(6 / 216, abs=0.004)
 
 

@@ -24,6 +24,8 @@ from jaxgan.sweep import __main__ as sweep
 from jaxgan.sweep import launchers, plan, report, results
 from jaxgan.sweep.chunk import Stopped
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 HEADER = '''"""Does k matter?

@@ -8,8 +8,11 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 from jax import Array
+from ml_collections import ConfigDict
 
-from jaxgan.objectives.terms.protocol import DTermInputs, GTermInputs, Part, check_weights
+from jaxgan.errors import UserError
+from jaxgan.fields import Weight
+from jaxgan.objectives.terms.protocol import DTermInputs, GTermInputs, Part
 
 
 def class_error_real(term: AuxiliaryClassifier, inputs: DTermInputs) -> Array:
@@ -28,9 +31,9 @@ def class_error_generator(term: AuxiliaryClassifier, inputs: GTermInputs) -> Arr
 class AuxiliaryClassifier:
     """D predicts the class (ACGAN, arXiv:1610.09585)."""
 
-    real: float = 0.0  # weight of the class error on data; 1
-    fake: float = 0.0  # weight on samples of G, in D's loss; 1 in the paper, 0 in most code
-    generator: float = 0.0  # weight in G's loss; .1 to 1
+    real: Weight = 0.0  # weight of the class error on data; 1
+    fake: Weight = 0.0  # weight on samples of G, in D's loss; 1 in the paper, 0 in most code
+    generator: Weight = 0.0  # weight in G's loss; .1 to 1
 
     D_PARTS: ClassVar = (
         Part("class_error_real", "class error of D on data, weighted", "real", class_error_real),
@@ -39,9 +42,6 @@ class AuxiliaryClassifier:
     G_PARTS: ClassVar = (
         Part("class_error_generator", "class error in G's loss, weighted", "generator", class_error_generator),
     )
-
-    def check(self) -> None:
-        check_weights("auxiliary", self)
 
 
 def class_error(logits: Array, y: Array) -> Array:
@@ -57,3 +57,9 @@ def class_error(logits: Array, y: Array) -> Array:
       [n] float, nats.
     """
     return jax.nn.logsumexp(logits, axis=1) - jnp.take_along_axis(logits, y[:, None], axis=1)[:, 0]
+
+
+def check(config: ConfigDict) -> None:
+    """Raises UserError if D is asked for classes that G is not told."""
+    if any(config.objective.auxiliary.values()) and config.conditional != "label":
+        raise UserError("objective.auxiliary asks D for the class that G is told; set conditional=label.")

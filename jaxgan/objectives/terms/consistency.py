@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxgan.objectives.terms.protocol import DTermInputs, Network, Part, check_weights
+from jaxgan.fields import Weight
+from jaxgan.objectives.terms.protocol import DTermInputs, Network, Part
 
 
 def _consistency_at(inputs: DTermInputs, x: Array) -> Array:
@@ -29,17 +30,14 @@ def consistency_fake(term: Consistency, inputs: DTermInputs) -> Array:
 class Consistency:
     """D's logits are invariant to a flip and a shift (CR, arXiv:1910.12027; bCR, arXiv:2002.04724)."""
 
-    real: float = 0.0  # weight on data; 10
-    fake: float = 0.0  # weight on samples of G; 10
+    real: Weight = 0.0  # weight on data; 10
+    fake: Weight = 0.0  # weight on samples of G; 10
 
     D_PARTS: ClassVar = (
         Part("consistency_real", "consistency on data, weighted", "real", consistency_real),
         Part("consistency_fake", "consistency on samples, weighted", "fake", consistency_fake),
     )
     G_PARTS: ClassVar = ()
-
-    def check(self) -> None:
-        check_weights("consistency", self)
 
 
 def consistency(D: Network, T: Network, x: Array) -> Array:

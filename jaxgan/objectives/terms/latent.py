@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxgan.objectives.terms.protocol import DTermInputs, GTermInputs, Network, Part, check_weights
+from jaxgan.fields import TRACED, Weight, at_least
+from jaxgan.objectives.terms.protocol import DTermInputs, GTermInputs, Network, Part
 
 
 def _perturbed_z(term: LatentConsistency, inputs: DTermInputs | GTermInputs) -> Array:
@@ -29,17 +30,14 @@ def latent_diversity(term: LatentConsistency, inputs: GTermInputs) -> Array:
 class LatentConsistency:
     """D ignores a small change of z, and G shows it (zCR, arXiv:2002.04724)."""
 
-    discriminator: float = 0.0  # weight in D's loss; 5 to 20
-    generator: float = 0.0  # weight in G's loss; .5
-    radius: float = 0.05  # standard deviation of the change of z
+    discriminator: Weight = 0.0  # weight in D's loss; 5 to 20
+    generator: Weight = 0.0  # weight in G's loss; .5
+    radius: Annotated[float, TRACED, at_least(0)] = 0.05  # standard deviation of the change of z
 
     D_PARTS: ClassVar = (
         Part("latent_consistency", "latent consistency, weighted", "discriminator", latent_consistency),
     )
     G_PARTS: ClassVar = (Part("latent_diversity", "latent diversity, weighted", "generator", latent_diversity),)
-
-    def check(self) -> None:
-        check_weights("latent", self)
 
 
 def perturb(z: Array, keys: Array, radius: ArrayLike) -> Array:

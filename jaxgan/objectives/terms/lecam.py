@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxgan.errors import UserError
-from jaxgan.objectives.terms.protocol import DTermInputs, Part, check_weights
+from jaxgan.fields import TRACED, Weight, at_least, within
+from jaxgan.objectives.terms.protocol import DTermInputs, Part
 
 
 def lecam_part(term: LeCam, inputs: DTermInputs) -> Array:
@@ -23,17 +23,12 @@ def lecam_part(term: LeCam, inputs: DTermInputs) -> Array:
 class LeCam:
     """D's logits stay near their moving averages (arXiv:2104.03310)."""
 
-    weight: float = 0.0  # .3 in the authors' code
-    decay: float = 0.99  # of the moving averages
-    start: float = 1000.0  # updates of D before the term counts
+    weight: Weight = 0.0  # .3 in the authors' code
+    decay: Annotated[float, TRACED, within(0, 1, "[)")] = 0.99  # of the moving averages
+    start: Annotated[float, TRACED, at_least(0)] = 1000.0  # updates of D before the term counts
 
-    D_PARTS: ClassVar = (Part("lecam", "LeCam, weighted", "weight", lecam_part),)
+    D_PARTS: ClassVar = (Part("lecam", "LeCam, weighted", "weight", lecam_part, couples_examples=True),)
     G_PARTS: ClassVar = ()
-
-    def check(self) -> None:
-        check_weights("lecam", self)
-        if not self.decay < 1:
-            raise UserError(f"objective.lecam.decay must be in [0, 1), not {self.decay}.")
 
     def init_state(self) -> Anchors:
         return initial_anchors()

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import ClassVar, NamedTuple, Protocol
 
 from jax import Array
-
-from jaxgan.errors import UserError
 
 Network = Callable[[Array], Array]
 
@@ -48,10 +45,13 @@ class Part(NamedTuple):
     label: str  # of that metric in reports
     weight: str  # the term's field that weights it; at 0 the part is left out of the program
     function: Callable[..., Array]  # (term with traced fields, DTermInputs or GTermInputs) -> scalar, unweighted
+    couples_examples: bool = False  # it is no mean over examples, each for itself: a minibatch cannot be taken in parts
 
 
 class Term(Protocol):
-    """A dataclass of float fields, the section `objective.NAME`, with the parts that it adds to both losses.
+    """A dataclass of numbers, the section `objective.NAME`, with the parts that it adds to both losses.
+
+    Its weights are of the type `Weight`.
 
     A term with state of its own (LeCam's moving averages) also has `init_state() -> state` and
     `update_state(state, DTermInputs) -> state`, called in D's update before the parts are evaluated; the state is in
@@ -60,13 +60,3 @@ class Term(Protocol):
 
     D_PARTS: ClassVar[tuple[Part, ...]]
     G_PARTS: ClassVar[tuple[Part, ...]]
-
-    def check(self) -> None:
-        """Raises UserError if a field is out of range."""
-
-
-def check_weights(name: str, term: Term) -> None:
-    """Raises UserError if a field of the section `objective.name` is negative."""
-    for field, value in dataclasses.asdict(term).items():  # type: ignore[call-overload]
-        if not value >= 0:
-            raise UserError(f"objective.{name}.{field} must be 0 or more, not {value}.")

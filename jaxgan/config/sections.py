@@ -1,0 +1,102 @@
+"""The whole tree of a configuration. Each section stands with the part that uses it; here are those of a whole run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated
+
+import numpy as np
+
+from jaxgan.algorithm1 import UPDATES
+from jaxgan.augment.section import AugmentSection
+from jaxgan.conditions import CONDITIONS, ConditionSection
+from jaxgan.data import DataSection
+from jaxgan.distributed import DistributedSection
+from jaxgan.ema import EmaSection
+from jaxgan.evaluation.checks import EvaluateSection
+from jaxgan.fields import Choice, OneOf, Traced, above, at_least, below, one_of, within
+from jaxgan.game.prior import PriorSection
+from jaxgan.networks import DISCRIMINATORS, GENERATORS
+from jaxgan.objectives.section import ObjectiveSection
+from jaxgan.optimizers import OptimizersSection
+
+
+@dataclass(frozen=True)
+class GeneratorSection:
+    """G, whatever its family."""
+
+    name: Annotated[str, Choice(GENERATORS)] = "mlp"  # a family of jaxgan/networks
+    initialize_from: str = ""  # a work directory: its G becomes the last layers of this one's first G
+    ema: EmaSection = EmaSection()  # averages of theta_g over the steps; the first one draws samples and scores
+
+
+@dataclass(frozen=True)
+class DiscriminatorSection:
+    """D, whatever its family."""
+
+    name: Annotated[str, Choice(DISCRIMINATORS)] = "mlp"  # a family of jaxgan/networks
+    packing: Annotated[int, above(0)] = 1  # examples that D judges together (PacGAN, arXiv:1712.04086)
+
+
+@dataclass(frozen=True)
+class TrainSection:
+    """How long the players train, and on how many examples at a time."""
+
+    steps: Annotated[int, above(0)] = 20_000  # iterations of Algorithm 1's outer loop
+    batch_size: Annotated[int, above(0)] = 64  # m, over all devices and hosts
+    d_steps: Annotated[int, above(0)] = 1  # k, ascent steps on D for each descent step on G
+    g_batch_size: Annotated[int, at_least(0)] = 0  # minibatch of G's step; 0 = batch_size
+    # parts of a minibatch, one at a time in memory, whose gradients make one update
+    accumulate: Annotated[int, above(0)] = 1
+    # alternating: Algorithm 1 | simultaneous: the 2014 code | extragradient (arXiv:1802.10551) | simultaneous with a
+    # term of second order (objectives/adjustments.py): consensus, symplectic, symplectic_aligned; all but the first
+    # have k = 1.
+    update: Annotated[str, OneOf(UPDATES)] = "alternating"
+    # steps after which both players go back part of the way (arXiv:2006.14567); 0 = never
+    lookahead: Annotated[int, at_least(0)] = 0
+    lookahead_rate: Annotated[float, within(0, 1)] = 0.5  # the part of the way that stays
+    # of matrix products, as JAX names it: highest | high | default
+    precision: Annotated[str, one_of("highest", "high", "default")] = "highest"
+    # stop | restore: back to the last checkpoint, with different random numbers ...
+    on_divergence: Annotated[str, one_of("stop", "restore")] = "stop"
+    max_restores: Annotated[int, at_least(0)] = 3  # ... at most this many times
+
+
+@dataclass(frozen=True)
+class LogSection:
+    every: Annotated[int, above(0)] = 100  # steps between lines of metrics.jsonl, each the mean since the line before
+
+
+@dataclass(frozen=True)
+class SampleSection:
+    every: Annotated[int, at_least(0)] = 1000  # steps between sample grids; 0 = only at the end
+    rows: Annotated[int, above(0)] = 10  # the grid is rows x rows images
+
+
+@dataclass(frozen=True)
+class CheckpointSection:
+    every: Annotated[int, above(0)] = 1000  # steps between checkpoints
+    keep: Annotated[int, above(0)] = 2  # how many of the newest to keep, beside the best
+
+
+@dataclass(frozen=True)
+class Root:
+    """A whole configuration."""
+
+    # one number fixes initial parameters, data order, noise and dropout
+    seed: Annotated[int, Traced(np.uint32), at_least(0), below(2**32)] = 0
+    conditional: Annotated[str, OneOf(CONDITIONS)] = "none"  # short for condition.name
+    condition: ConditionSection = ConditionSection()
+    data: DataSection = DataSection()
+    prior: PriorSection = PriorSection()
+    generator: GeneratorSection = GeneratorSection()
+    discriminator: DiscriminatorSection = DiscriminatorSection()
+    objective: ObjectiveSection = field(default_factory=ObjectiveSection)
+    augment: AugmentSection = AugmentSection()
+    optimizer: OptimizersSection = OptimizersSection()
+    train: TrainSection = TrainSection()
+    log: LogSection = LogSection()
+    sample: SampleSection = SampleSection()
+    evaluate: EvaluateSection = EvaluateSection()
+    checkpoint: CheckpointSection = CheckpointSection()
+    distributed: DistributedSection = DistributedSection()
