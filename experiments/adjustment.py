@@ -319,8 +319,11 @@ def main() -> None:
     length = {"steps": flags.steps, "seeds": flags.seeds}
     data, runs, seconds = training_set(), {}, {}
     for name in names:
-        make = partial(lab.timed, lambda name=name: train(*game(name, **setting), data=data, **length))
-        found = lab.cached(flags.out, {"method": name} | setting | length, make)
+
+        def compute(name: str = name) -> dict[str, np.ndarray]:
+            return train(*game(name, **setting), data=data, **length)
+
+        found = lab.cached(flags.out, {"method": name} | setting | length, partial(lab.timed, compute))
         seconds[name] = found.pop("cpu")
         runs[name] = {score: np.asarray(numbers) for score, numbers in found.items()}
         print(f"{name}: {flags.seeds} seeds of {flags.steps} steps, {seconds[name]:.0f} s of CPU time", flush=True)

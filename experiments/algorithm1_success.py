@@ -56,7 +56,7 @@ def cures(quick: bool) -> dict[str, dict[str, Any]]:
     players = ("generator", "discriminator")
     still = {f"optimizer.{player}.{name}": 0.0 for player in players for name in ("momentum", "final_momentum")}
     m = 2 * base(quick).train.batch_size
-    found = {
+    found: dict[str, dict[str, Any]] = {
         "momentum": still,
         "dropout": {"discriminator.input_keep": 1.0, "discriminator.hidden_keep": 1.0},
         "bias": {"generator.output_bias": False},

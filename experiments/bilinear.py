@@ -254,7 +254,7 @@ def drift(*, gamma: float, points: int) -> dict[str, dict[str, dict[str, Any]]]:
 def notebook_numbers() -> dict[str, float]:
     """Trace and determinant of the modified field of v = (-e phi + theta, e theta - phi), e = .09, h = .2."""
     A = np.array([[-0.09, 1.0], [-1.0, 0.09]])
-    found = {}
+    found: dict[str, float] = {}
     for update in ("simultaneous", "alternating"):
         M = np.stack([modified_field(A @ e, A, learning_rate=0.2, update=update, first=0) for e in np.eye(2)], axis=1)
         found |= {f"{update} trace": float(np.trace(M)), f"{update} determinant": float(np.linalg.det(M))}

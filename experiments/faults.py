@@ -263,7 +263,8 @@ def killed(testbed: Testbed, tries: int) -> Iterator[Try]:
     """`kill -9` at a random moment"""
     reference, left = testbed.undisturbed(), tries
     while left:
-        run, kills, good, again = testbed.run(f"killed-{left}"), [], True, 0
+        run, good, again = testbed.run(f"killed-{left}"), True, 0
+        kills: list[float] = []
         while True:
             newest, before, processes = run.newest(), run.lines(), run.start()
             if len(kills) < min(left, KILLS):
@@ -469,7 +470,7 @@ def row(fault: Callable, tried: list[Try]) -> str:
     slowest = max(t.seconds for t in tried)
     notes = "; ".join([what] * bool(what) + [f"ended within {slowest:.1f} s"] * (slowest > 0))
     cells = (
-        fault.__doc__ + (f" ({notes})" if notes else ""),
+        (fault.__doc__ or "") + (f" ({notes})" if notes else ""),
         len(tried),
         sum(t.survived for t in tried),
         sum(t.lost for t in tried),

@@ -61,7 +61,8 @@ def picture(samples: np.ndarray, neighbours: np.ndarray, rows: int) -> np.ndarra
     """
     both = np.concatenate([samples.reshape(rows, -1, *samples.shape[1:]), neighbours[:, None]], axis=1)
     grid = grids.grid(both.reshape(-1, *samples.shape[1:]), rows)
-    scale, gutter = grids.tiling(*samples.shape[1:3], both.shape[1])
+    height, width = samples.shape[1:3]
+    scale, gutter = grids.tiling(height, width, both.shape[1])
     last = scale * samples.shape[2] + 2 * gutter  # pixels of the last column, with the gutters beside it
     left, right = grid[:, :-last], grid[:, -last:]
     framed = np.tile(FRAME, (right.shape[0] + 2 * EDGE, right.shape[1] + 2 * EDGE, 1))

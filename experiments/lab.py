@@ -45,9 +45,8 @@ def make_parser(name: str, about: str | None, *, quick: str = "", out: bool = Tr
       quick: what --quick runs; without it there is no --quick.
       out: whether there is --out, the folder of the results, by default runs/NAME.
     """
-    parser = argparse.ArgumentParser(f"python -m experiments.{name}", description=about, allow_abbrev=False,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.error = errors.usage_error  # type: ignore[assignment]
+    parser = errors.ArgumentParser(f"python -m experiments.{name}", description=about, allow_abbrev=False,
+                                   formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     if quick:
         parser.add_argument("--quick", action="store_true", help=quick)
     if out:

@@ -130,7 +130,8 @@ def references(
     train: np.ndarray, fresh: np.ndarray, test: np.ndarray, *, count: int, draws: int
 ) -> dict[str, list[dict[str, float]]]:
     """The scores of copies, drawn with replacement, and of fresh images: `draws` times `count` of each."""
-    random, found = np.random.default_rng(0), {"copies": [], "fresh": []}
+    random = np.random.default_rng(0)
+    found: dict[str, list[dict[str, float]]] = {"copies": [], "fresh": []}
     for part in np.split(fresh[: count * draws], draws):
         found["copies"].append(scores(train[random.integers(0, len(train), count)], train, test))
         found["fresh"].append(scores(part, train, test))

@@ -254,9 +254,7 @@ def trained(cells: Sequence[Cell], out: Path) -> list[dict[str, Any]]:
     for number, cell in enumerate(cells, 1):
         num_evals = 1 if cell.part == "rates" else NUM_EVALS
         setting = flatten(cell.config) | {"seeds": [cell.seeds.start, cell.seeds.stop], "looks": num_evals}
-        one = lab.cached(
-            out, setting, partial(lab.timed, lambda cell=cell, num_evals=num_evals: train(cell, num_evals))
-        )
+        one = lab.cached(out, setting, partial(lab.timed, partial(train, cell, num_evals)))
         print(f"{number:3d} of {len(cells)}: {cell.part:7}{cell.data:5}{cell.name:38}{len(cell.seeds):4d} runs, "
               f"{np.nanmean(one['modes'][-1]):5.2f} modes, {one['cpu']:5.0f} s of CPU time", flush=True)  # fmt: skip
         found.append(one)
@@ -348,7 +346,7 @@ def verdicts(rows: list[dict[str, Any]], swung: list[dict[str, Any]], limits: st
     Args:
       limits: what fewer steps than PacGAN's cannot decide about packing; "" = as many.
     """
-    held = {
+    held: dict[str, lab.Verdict] = {
         f"GAN, {one['data']}: more {one['score']} by PacGAN's protocol": lab.is_positive(one["ours"][1:])
         for one in swung
     }
@@ -402,7 +400,8 @@ def points(axis, data: str, samples: Sequence[Sequence[float]]) -> None:
     """Samples of a G over the modes, which are drawn as circles larger than they are."""
     mixture, xy = MIXTURES[DATA[data].removeprefix("mixture:")], np.asarray(samples, np.float64)
     reach = 1.25 * np.abs(mixture.means).max()
-    axis.plot(*mixture.means.T, "o", color="black", markerfacecolor="none", markersize=8, markeredgewidth=0.7)
+    centres = np.transpose(mixture.means)
+    axis.plot(*centres, "o", color="black", markerfacecolor="none", markersize=8, markeredgewidth=0.7)
     axis.plot(*xy.T, ".", color=ORANGE, markersize=2.5)
     axis.set(xlim=(-reach, reach), ylim=(-reach, reach), xticks=[], yticks=[], aspect="equal")
 

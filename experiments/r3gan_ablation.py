@@ -126,8 +126,9 @@ def cells(gamma: float) -> dict[str, dict[str, Any]]:
 def stacked() -> ConfigDict:
     """Stacked MNIST; R3GAN's networks at a width of 16, its settings at a constant rate."""
     stages = {"widths": (16,) * 4, "blocks": (1,) * 4, "groups": (2,) * 4}
-    settings = {f"{player}.{k}": x for player in ("generator", "discriminator") for k, x in stages.items()}
+    settings: dict[str, Any] = {}
     for player in ("generator", "discriminator"):
+        settings |= {f"{player}.{key}": numbers for key, numbers in stages.items()}
         settings |= {f"optimizer.{player}.schedule.name": "constant", f"optimizer.{player}.b2": 0.99}
     settings |= {
         "train.batch_size": 64,
@@ -144,7 +145,7 @@ def parts(name: str) -> Part:
     if name == "gaussians":
         few = {"train.steps": 40, "log.every": 10, "evaluate.every": 20, "evaluate.samples": 500}
         return Part(gaussians(), "modes", "mode_kl", 0.3, 1500, few)
-    tiny = {f"{player}.widths": (2,) * 4 for player in ("generator", "discriminator")}
+    tiny: dict[str, Any] = {f"{player}.widths": (2,) * 4 for player in ("generator", "discriminator")}
     tiny |= {"train.steps": 4, "train.batch_size": 8, "log.every": 2, "evaluate.every": 2, "evaluate.samples": 100}
     return Part(stacked(), "class_modes", "class_kl", 1.0, 2000, tiny)
 

@@ -147,6 +147,7 @@ class LowResolution(NoCondition):
         """raw + up(c - down(raw)), whose block means are c; values may leave the range by as much as they are moved."""
         if not self.project:
             return raw
+        assert condition.image is not None
         correction = condition.image - block_means(raw, self.factor)
         return raw + correction.repeat(self.factor, axis=1).repeat(self.factor, axis=2)
 
@@ -212,6 +213,7 @@ class Mask(NoCondition):
 
     def complete(self, raw: jax.Array, condition: Condition) -> jax.Array:
         """The observed entries as they are, and `raw` where they are hidden."""
+        assert condition.mask is not None and condition.told is not None
         return jnp.where(condition.mask > 0, condition.told, raw)
 
 

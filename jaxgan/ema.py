@@ -51,7 +51,7 @@ class Average(NamedTuple):
     number: float
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         if self.kind == "gamma":
             return f"power-function EMA of G, weights ~ step^{self.number:g}"
         return f"EMA of G with a half-life of {self.number:,.0f} images"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from collections.abc import Callable
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from jaxgan.output import forgiving_output
 
@@ -59,6 +60,8 @@ def describe(error: Exception) -> str:
     return f"unexpected {type(error).__name__}: {text[:300]}; repeat the command with --debug for the traceback."
 
 
-def usage_error(sentence: str) -> None:
-    """Raises a `UserError`; replaces argparse's error method, which prints the whole usage."""
-    raise UserError(f"{sentence}; see --help.")
+class ArgumentParser(argparse.ArgumentParser):
+    """A parser that raises a `UserError` where argparse prints the whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; see --help.")

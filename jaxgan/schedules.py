@@ -14,7 +14,6 @@ from typing import Annotated
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 
 from jaxgan.errors import UserError
 from jaxgan.fields import TRACED, Choice, Traced, at_least
@@ -76,7 +75,7 @@ class Cosine:
 SHAPES = ("constant", "linear", "cosine", "exponential")
 
 
-def interpolate(shape: str, start: ArrayLike, final: ArrayLike, *, progress: jax.Array) -> jax.Array:
+def interpolate(shape: str, start: jax.Array | float, final: jax.Array | float, *, progress: jax.Array) -> jax.Array:
     """Interpolates from `start` to `final` as `progress` goes from 0 to 1; constant outside.
 
     Args:

@@ -19,6 +19,8 @@ from jaxgan.algorithm1 import UPDATES
 from jaxgan.augment import AUGMENTS
 from jaxgan.config import update, validate
 from jaxgan.errors import UserError
+from jaxgan.evaluation import inputs
+from jaxgan.features.space import SPACES, space_name
 from jaxgan.game.state import all_finite
 from jaxgan.game.updates import Update, second_order
 from jaxgan.metrics import METRICS
@@ -37,7 +39,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "extending.md").read_text()
 BLOCKS = re.findall(r"```python\n# ((?:jaxgan|experiments)/\S+\.py)\n(.*?)```", PAGE, re.DOTALL)
 TABLES = (LOSSES, PENALTIES, TERMS, ADJUSTMENTS, UPDATES, FAMILIES, GENERATORS, DISCRIMINATORS, OPTIMIZERS, SCHEDULES)
-TABLES += (AUGMENTS, METRICS, data.SOURCES)
+TABLES += (AUGMENTS, METRICS, data.SOURCES, SPACES, inputs.INPUTS)
 
 
 def run(path: str, code: str) -> types.ModuleType | None:
@@ -80,11 +82,11 @@ def members():
 
 
 def test_the_page_has_a_skeleton_of_every_kind(members):
-    assert len(BLOCKS) == PAGE.count("```python") == 18
+    assert len(BLOCKS) == PAGE.count("```python") == 21
     assert {"margin"} <= LOSSES.keys() and {"r1_and_r2"} <= PENALTIES.keys() and {"ahead"} <= ADJUSTMENTS.keys()
     assert {"linear"} <= FAMILIES.keys() and {"drift"} <= TERMS.keys() and {"generator_first"} <= UPDATES.keys()
     assert {"lion"} <= OPTIMIZERS.keys() and {"step"} <= SCHEDULES.keys() and {"brightness"} <= AUGMENTS.keys()
-    assert {"brightness"} <= METRICS.keys()
+    assert {"brightness"} <= METRICS.keys() and space_name("random_projection") in SPACES and "train" in inputs.INPUTS
 
 
 @pytest.mark.parametrize(
@@ -149,6 +151,18 @@ def test_all_of_them_train_together_by_their_fields(members):
         validate(update(zoo.default(), {"objective.loss": "margin", "objective.margin": 0.0}))
 
 
+def test_the_skeleton_of_a_feature_space_meets_the_common_tests(members, tmp_path, monkeypatch):
+    test_zoo.test_a_feature_space_has_rows_of_numbers("random_projection", tmp_path, monkeypatch)
+
+
+def test_the_skeleton_of_an_input_of_metrics(members):
+    config = update(zoo.default(), {"evaluate.metrics": ("parzen",)})
+    images = np.arange(4 * 4, dtype=np.uint8).reshape(4, 2, 2, 1)
+    dataset = data.Dataset("npz:x.npz", images, images[:1], images[:1], None)
+    evaluation = inputs.Evaluation(inputs.References(config, dataset), np.zeros((4, 2, 2, 1), np.float32), None)
+    np.testing.assert_allclose(inputs.INPUTS["train"](evaluation, "test"), images / 255, rtol=1e-6)
+
+
 def test_the_skeleton_of_a_data_set(members):
     source = members["jaxgan.data.stripes"].stripes()
     assert source.train.shape == (2000, 8, 8, 1)
@@ -168,7 +182,7 @@ def test_the_skeleton_of_an_experiment(members, monkeypatch, tmp_path, capsys):
     skeleton.main()
     result = (tmp_path / "result.json").read_bytes()
     assert json.loads(result)["holds"] == {"R1 ends closer to the equilibrium": True}
-    assert capsys.readouterr().out.endswith(f"  {lab.VERDICTS[True]}\n")
+    assert f"  {lab.VERDICTS[True]}\n" in capsys.readouterr().out
     assert (tmp_path / "skeleton.png").stat().st_size > 0
     monkeypatch.setattr(skeleton, "train", lambda *_, **__: pytest.fail("trained again"))
     skeleton.main()

@@ -11,12 +11,13 @@ ROOT = Path(__file__).parents[1] / "jaxgan"
 # Floors from the ground up: what stands on one imports only from floors below its own, or from its own room.
 # A room is a folder, or a file on the front shelf.
 FLOORS = [
-    {"output"},
+    {"output", "arrays"},
     {"errors"},
     {"fields"},
-    {"files", "schedules", "numerics"},
+    {"files", "flags", "schedules", "numerics"},
     {"spread", "objectives", "ema", "networks", "data", "optimizers"},
-    {"metrics", "features", "augment", "conditions"},
+    {"features", "augment", "conditions"},
+    {"metrics"},
     {"game"},
     {"algorithm1", "evaluation"},
     {"parallel", "distributed"},

@@ -3,6 +3,7 @@
 What they ask is said in docs/extending.md. What a member computes is tested where it lives.
 """
 
+import json
 import math
 import os
 import subprocess
@@ -17,7 +18,9 @@ import pytest
 
 from jaxgan.augment import AUGMENTS
 from jaxgan.conditions import Condition
+from jaxgan.data import Dataset
 from jaxgan.data.mixture import load as load_mixture
+from jaxgan.features import space as spaces
 from jaxgan.game.batches import Batch, Frame, sample_noise
 from jaxgan.game.build import player_optimizer
 from jaxgan.game.state import all_finite
@@ -345,3 +348,25 @@ def test_a_metric_gives_numbers_that_it_can_show(name):
     if metric.best:
         assert metric.outputs[metric.best].direction in (1, -1)
         assert not metric.best.startswith("test_")
+
+
+# --- Feature spaces ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [name for name, space in spaces.SPACES.items() if not space.argument])
+def test_a_feature_space_has_rows_of_numbers(name, tmp_path, monkeypatch):
+    """Float32, as many as declared, of each example alone; logits if declared (test_features.py has those of files)."""
+    monkeypatch.setenv("JAXGAN_CACHE", str(tmp_path))
+    images = np.random.default_rng(0).integers(0, 256, (60, *zoo.SHAPE)).astype(np.uint8)
+    labels = np.arange(60, dtype=np.int32) % zoo.CLASSES
+    data = Dataset("npz:x.npz", images, images, images, None, labels, labels, labels, classes=zoo.CLASSES)
+    space, declared = spaces.load_space(name, data, 0.0), spaces.SPACES[name]
+    x = (images / 255).astype(np.float32)
+    features, logits = space.outputs(x)
+    assert (space.name, space.metadata["name"]) == (name, name) and json.dumps(space.metadata)
+    assert features.shape == (60, declared.dimensions(data)) and features.dtype == np.float32
+    assert np.isfinite(features).all() and np.array_equal(features, space.outputs(x)[0])
+    np.testing.assert_allclose(space.outputs(x[7:9])[0], features[7:9], rtol=1e-4, atol=1e-5)
+    assert (logits is not None) == declared.has_logits
+    if logits is not None:
+        assert logits.shape == (60, zoo.CLASSES) and np.isfinite(logits).all()

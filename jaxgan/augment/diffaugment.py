@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxgan.augment.protocol import NoAugment, check_bounded_images, per_image, uniform
+from jaxgan.augment.protocol import NoAugment, check_bounded_images, in_unit_range, uniform
 from jaxgan.networks.layers import check_one_of
 
 PARTS = ("color", "translation", "cutout")
@@ -34,7 +34,7 @@ class DiffAugment(NoAugment):
                 image = parts[part](image, jax.random.fold_in(key, i))
             return image
 
-        return per_image(x, keys, self.data, change)
+        return in_unit_range(x, self.data, lambda images: jax.vmap(change)(images, keys))
 
 
 def _color(image: jax.Array, key: jax.Array) -> jax.Array:

@@ -34,11 +34,12 @@ def uniform(key: jax.Array, low: float, high: float) -> jax.Array:
     return jax.random.uniform(key, minval=low, maxval=high)
 
 
-def per_image(x: jax.Array, keys: jax.Array, data: DataSpec, change: Callable) -> jax.Array:
-    """`change`(image in [-1, 1], key) on each image."""
+def in_unit_range(x: jax.Array, data: DataSpec, change: Callable[[jax.Array], jax.Array]) -> jax.Array:
+    """`change` of the images, which are mapped from their range to [-1, 1] and back."""
+    assert data.bounds is not None  # `check_bounded_images`
     low, high = data.bounds
     half = (high - low) / 2
-    return (jax.vmap(change)((x - low) / half - 1, keys) + 1) * half + low
+    return (change((x - low) / half - 1) + 1) * half + low
 
 
 def check_bounded_images(name: str, data: DataSpec | None) -> None:

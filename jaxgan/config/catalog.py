@@ -12,15 +12,14 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from jaxgan import data
 from jaxgan.augment import AUGMENTS
 from jaxgan.conditions import CONDITIONS
 from jaxgan.config import CHOICES, SECTIONS, files
 from jaxgan.config.fields import invalid_choice_error
 from jaxgan.config.sections import Root
-from jaxgan.data import mixture, stacked, tfd, tfds
-from jaxgan.data.digits import read_digits
-from jaxgan.data.folder import read_folder
-from jaxgan.data.npz import read_npz
+from jaxgan.data import stacked
+from jaxgan.features.space import forms
 from jaxgan.fields import fields_of, flatten, get, sections, tree
 from jaxgan.game.prior import PRIORS
 from jaxgan.metrics import METRICS
@@ -30,16 +29,6 @@ from jaxgan.objectives.losses import LOSSES
 from jaxgan.objectives.penalties import PENALTIES
 from jaxgan.objectives.terms import TERMS
 from jaxgan.optimizers import OPTIMIZERS
-
-DATA: dict[str, Any] = {
-    "digits": read_digits,
-    "npz:PATH": read_npz,
-    "folder:PATH": read_folder,
-    "tfds:NAME": tfds.load,
-    "tfd:PATH": tfd,
-    "mixture:NAME": mixture,
-    "stacked:NAME": stacked,
-}
 
 
 def describe(config: ConfigDict) -> str:
@@ -215,6 +204,7 @@ LISTS: dict[str, Callable[[], dict[str, str]]] = {
     "metrics": lambda: {
         name: "; ".join(display.label for display in metric.outputs.values()) for name, metric in METRICS.items()
     },
+    "features": lambda: {form: _about(inspect.getmodule(space.load)) for form, space in forms().items()},
     "conditions": lambda: {name: _about(choice) for name, choice in CONDITIONS.items()},
-    "data": lambda: {name: _about(reader) for name, reader in DATA.items()},
+    "data": lambda: {form: _about(read) for form, read in (data.forms() | {"stacked:NAME": stacked}).items()},
 }

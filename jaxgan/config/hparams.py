@@ -27,5 +27,5 @@ def static(config: ConfigDict) -> dict[str, Any]:
 
 def _notes(config: ConfigDict) -> dict[str, Traced]:
     """What the traced fields say of how they are traced."""
-    notes = {key: field.note(Traced) for key, field in fields(config).items()}
+    notes = {key: field.note(Traced) for key, field in fields(config).items()}  # type: ignore[operator]  # no module
     return {key: note for key, note in notes.items() if note is not None}

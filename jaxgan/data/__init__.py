@@ -29,7 +29,7 @@ _SPLITS = (("train", "training"), ("validation", "validation"), ("test", "test")
 class DataSection:
     """What the players are trained on."""
 
-    name: str = "digits"  # digits | tfds:NAME | npz:PATH | folder:PATH | tfd:PATH | mixture:NAME | stacked:NAME
+    name: str = "digits"  # NAME, or NAME:ARGUMENT: see --list=data
     dir: str = ""  # where TFDS keeps its data; '' = TFDS's own choice (TFDS_DATA_DIR)
     validation: Annotated[int, at_least(0)] = 150  # examples: the last of the training set, never trained on
     limit: Annotated[int, at_least(0)] = 0  # training examples that are kept, the first ones; 0 = all
@@ -130,9 +130,9 @@ def describe(dataset: Dataset) -> str:
     if dataset.stack > 1:
         parts.append(f"training on random stacks of {dataset.stack} of the {len(dataset.train):,}")
     if dataset.left_out:
-        counts = [f"{n:,} {ending}" for ending, n in dataset.left_out]
+        kinds = [f"{n:,} {ending}" for ending, n in dataset.left_out]
         total = sum(n for _, n in dataset.left_out)
-        parts.append(f"{total:,} other files left out ({', '.join(counts[:5] + ['...'] * (len(counts) > 5))})")
+        parts.append(f"{total:,} other files left out ({', '.join(kinds[:5] + ['...'] * (len(kinds) > 5))})")
     return "".join(c if c.isprintable() else "?" for c in ", ".join(parts))
 
 
@@ -207,10 +207,12 @@ class Request(NamedTuple):
 
 
 def _digits(request: Request) -> Source:
+    """scikit-learn's 1,797 handwritten digits, which need no download."""
     return read_digits()
 
 
 def _npz(request: Request) -> Source:
+    """Images of a file of `numpy.savez`, shuffled before validation and test examples are split off."""
     arrays = read_npz(request.argument)
     if request.held_out:
         source.shuffle(arrays.train)
@@ -220,18 +222,22 @@ def _npz(request: Request) -> Source:
 
 
 def _folder(request: Request) -> Source:
+    """Images of a folder; sub-folders may be splits or classes."""
     return read_folder(request.argument, request.size)
 
 
 def _tfds(request: Request) -> Source:
+    """Images and labels of TensorFlow Datasets (TFDS), without TensorFlow."""
     return tfds.load(request.argument, request.directory)
 
 
 def _tfd(request: Request) -> Dataset:
+    """The Toronto Face Database (Susskind et al. 2010), from a user's own copy: it is not public."""
     return Dataset(request.name, *tfd.fold(tfd.read(request.argument), 0), None)
 
 
 def _mixture(request: Request) -> Dataset:
+    """Synthetic data with an exact log p(x): mixtures of isotropic Gaussians."""
     density, train, validation, test, (y, y_validation, y_test) = mixture.load(request.argument)
     components = np.shape(density.means)[0]
     return Dataset(request.name, train, validation, test, density, y, y_validation, y_test, components)
@@ -249,16 +255,21 @@ SOURCES: dict[str, tuple[str, Callable[[Request], Source | Dataset]]] = {
 }
 
 
+def forms() -> dict[str, Callable]:
+    """The readers by the form of `data.name` that names them: 'digits', 'npz:PATH'."""
+    return {f"{kind}:{parameter}" if parameter else kind: read for kind, (parameter, read) in SOURCES.items()}
+
+
 def _load(name: str, directory: str, held_out: int, size: int) -> Dataset:
     """Loads a data set that is not stacked."""
     kind, colon, argument = name.partition(":")
     parameter, read = SOURCES.get(kind, ("", None))
     if read is None or bool(colon) != bool(parameter) or bool(argument) != bool(parameter):
-        forms = [f"{kind}:{parameter}" if parameter else kind for kind, (parameter, _) in SOURCES.items()]
-        known = [*forms[:1], *_EXAMPLES, *forms[1:], "stacked:tfds:mnist", "stacked:NAME"]
+        first, *others = forms()
+        known = [first, *_EXAMPLES, *others, "stacked:tfds:mnist", "stacked:NAME"]
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
         raise UserError(
-            f"data.name must be {', '.join(forms)} or stacked:NAME of one of these, not {name!r}; the nearest is "
+            f"data.name must be {', '.join(forms())} or stacked:NAME of one of these, not {name!r}; the nearest is "
             f"{near!r}."
         )
     arrays = read(Request(name, argument, directory, held_out, size))

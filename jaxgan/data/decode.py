@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxgan.arrays import AnyArray
 
-def decode(x: jax.Array, gcn: float, low: float = 0.0) -> jax.Array:
+
+def decode(x: AnyArray, gcn: float, low: float = 0.0) -> AnyArray:
     """Decodes pixels to [low, 1], or to images with global contrast normalization (GCN).
 
     GCN is that of the 2014 code (pylearn2 `global_contrast_normalize`): the mean over all pixels and channels of an

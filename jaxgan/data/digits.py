@@ -17,8 +17,9 @@ def read_digits() -> Source:
       train [1500, 8, 8, 1] and test [297, 8, 8, 1]; the test images are the last ones of the file. Ten classes.
     """
     # Reads the file directly: importing sklearn.datasets takes over a second.
-    (package,) = importlib.util.find_spec("sklearn").submodule_search_locations
-    table = np.loadtxt(Path(package) / "datasets" / "data" / "digits.csv.gz", delimiter=",")
+    spec = importlib.util.find_spec("sklearn")
+    assert spec is not None and spec.origin is not None
+    table = np.loadtxt(Path(spec.origin).parent / "datasets" / "data" / "digits.csv.gz", delimiter=",")
     levels, labels = table[:, :64], table[:, 64].astype(np.int32)
     x = np.rint(levels * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8, 1)
     return Source(x[:1500], x[1500:], labels[:1500], labels[1500:], tuple("0123456789"), 10)

@@ -167,7 +167,8 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _check_disjoint(train: dict[str, str], test: dict[str, str] | None = None) -> None:
-    both = sorted(train.keys() & (test or {}).keys())
+    test = test or {}
+    both = sorted(train.keys() & test.keys())
     if both:
         raise UserError(
             f"{train[both[0]]} and {test[both[0]]} are the same file; remove it from the training or test images."

@@ -70,6 +70,7 @@ def decode_all(
                 raise
             except Exception as error:  # Pillow's decoders raise many kinds
                 raise UserError(f"{name} cannot be read as an image ({error}); remove it.") from error
+    assert out is not None  # there is a file
     return out
 
 

@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.typing import ArrayLike
 
+from jaxgan.arrays import AnyArray
 from jaxgan.errors import UserError
 from jaxgan.numerics import pinned
 
@@ -22,12 +22,12 @@ HELD_OUT = 10_000  # number of validation examples, and of test examples
 class Mixture(NamedTuple):
     """p(x) = sum_k weights[k] N(x; means[k], scales[k]^2 I)."""
 
-    weights: ArrayLike  # [K] float32, positive, with sum 1
-    means: ArrayLike  # [K, d] float32
-    scales: ArrayLike  # [K] float32, standard deviations
+    weights: AnyArray  # [K] float32, positive, with sum 1
+    means: AnyArray  # [K, d] float32
+    scales: AnyArray  # [K] float32, standard deviations
 
 
-def log_density(mixture: Mixture, x: ArrayLike) -> Array:
+def log_density(mixture: Mixture, x: AnyArray) -> Array:
     """log p(x) in nats.
 
     Args:

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from jaxgan.data import Dataset
 from jaxgan.errors import UserError
 from jaxgan.evaluation.players import coupled_group_size
-from jaxgan.features.space import space_name
+from jaxgan.features.space import forms, space_name, space_type
 from jaxgan.fields import above, at_least, nearest, one_of
 from jaxgan.metrics import METRICS
 
@@ -23,7 +23,7 @@ class EvaluateSection:
     every: Annotated[int, at_least(0)] = 0  # steps between evaluations; 0 = only at the end
     samples: Annotated[int, above(0)] = 10_000  # drawn from G for an evaluation
     metrics: Sequence[str] = ("parzen",)  # of jaxgan/metrics; () = none
-    features: str = "pixels"  # that metrics compare: pixels | classifier (trained here) | inception:FILE.npz
+    features: str = "pixels"  # that metrics compare, of jaxgan/features: see --list=features
     # the real examples that features are compared with: test | train
     split: Annotated[str, one_of("test", "train")] = "test"
     k: Annotated[int, above(0)] = 5  # nearest neighbours of precision, recall, density and coverage
@@ -63,10 +63,11 @@ def _check_needs(name: str, config: ConfigDict, dataset: Dataset) -> None:
                 )
         if need == "fake_labels" and config.conditional != "label":
             raise UserError(f"evaluate.metrics={name} needs a class-conditional G; set conditional=label.")
-        if need == "fake_logits" and config.evaluate.features == "pixels":
+        if need == "fake_logits" and not space_type(config.evaluate.features).has_logits:
             raise UserError(
-                f"evaluate.metrics={name} needs the logits of a network, and evaluate.features=pixels has none; use "
-                f"classifier or inception:FILE.npz."
+                f"evaluate.metrics={name} needs the logits of a network, and evaluate.features="
+                f"{config.evaluate.features} has none; use "
+                f"{' or '.join(form for form, space in forms().items() if space.has_logits)}."
             )
 
 
@@ -89,7 +90,7 @@ def _check_players(name: str, config: ConfigDict, dataset: Dataset) -> None:
 
 def _check_features(name: str, config: ConfigDict, dataset: Dataset) -> None:
     metric, samples, k = METRICS[name], config.evaluate.samples, config.evaluate.k
-    if config.data.limit and (space_name(config.evaluate.features) == "classifier" or "fake_classes" in metric.needs):
+    if config.data.limit and (space_type(config.evaluate.features).trained_on_data or "fake_classes" in metric.needs):
         raise UserError(
             f"evaluate.metrics={name} uses a classifier trained on the whole training set, and data.limit="
             f"{config.data.limit} leaves only part of it; use evaluate.features=pixels, or data.limit=0."

@@ -77,7 +77,8 @@ def make_evaluator(config: ConfigDict, gan: Gan, dataset: Dataset) -> Callable[.
     """
     measure, sampler = make_measure(config, dataset), make_sampler(gan)
     needed = make_player_inputs(config, gan, dataset)
-    player_inputs, examples = (jax.jit(needed[0]), needed[1]) if needed else (lambda *_: {}, {})
+    player_inputs: Callable[..., dict[str, Any]] = jax.jit(needed[0]) if needed else lambda *_: {}
+    examples = needed[1] if needed else {}
 
     def evaluate(
         hparams: HParams, state: GanState, ema: int | None = 0, reasons: dict[str, str] | None = None
@@ -105,7 +106,8 @@ def make_measure(config: ConfigDict, dataset: Dataset) -> Callable[..., dict[str
     """
     check_metrics(config, dataset)
     selected, metrics = selection(config), [(name, METRICS[name]) for name in config.evaluate.metrics]
-    references, space = References(config, dataset), space_name(config.evaluate.features)
+    references = References(config, dataset)
+    space = references.space_name
 
     def measure(
         samples: np.ndarray, reasons: dict[str, str] | None = None, players: Mapping[str, Any] | None = None

@@ -79,7 +79,7 @@ def make_player_inputs(
         "sample_labels": evaluation_labels(config, dataset),
     }
     examples = {split: getattr(dataset, split)[:D_EXAMPLES] for split in ("train", "validation")}
-    examples |= {name: y[:D_EXAMPLES] if gan.num_classes else None for name, y in labels.items()}
+    examples |= {name: None if y is None or not gan.num_classes else y[:D_EXAMPLES] for name, y in labels.items()}
     group_size = coupled_group_size(config)
     return (
         lambda state, samples, examples: player_inputs(gan, state, samples, examples=examples, group_size=group_size),

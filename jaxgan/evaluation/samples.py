@@ -9,7 +9,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from ml_collections import ConfigDict
 
 from jaxgan.conditions import Condition
@@ -17,7 +16,7 @@ from jaxgan.data import Dataset
 from jaxgan.game.batches import TrainingSet, stored_condition, stored_examples
 from jaxgan.game.gan import Gan
 from jaxgan.game.hparams import HParams
-from jaxgan.game.sampling import sample, standing_statistics
+from jaxgan.game.sampling import sample, sampling_params
 from jaxgan.game.state import GanState, stream
 from jaxgan.metrics import METRICS
 from jaxgan.spread import round_robin
@@ -58,12 +57,6 @@ def sample_stream(
 def _padded(leaf: Any, n: int) -> Any:
     """A leaf [m, ...] with zeros appended: [n, ...]."""
     return (jnp if isinstance(leaf, jax.Array) else np).pad(leaf, [(0, n - len(leaf))] + [(0, 0)] * (leaf.ndim - 1))
-
-
-def sampling_params(gan: Gan, hparams: HParams, state: GanState, *, ema: int | None) -> tuple[optax.Params, Any]:
-    """G's parameters for sampling (an average of theta_g, or theta_g), and their standing statistics."""
-    params = state.averages[ema] if ema is not None and state.averages else state.generator.params
-    return params, standing_statistics(gan, hparams, params, state.generator.stats)
 
 
 def make_sampler(gan: Gan) -> Callable[..., np.ndarray]:

@@ -21,11 +21,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax.traverse_util import flatten_dict, unflatten_dict
-from jax.typing import ArrayLike
 
+from jaxgan.arrays import AnyArray
 from jaxgan.data import Dataset, order
 from jaxgan.errors import UserError
 from jaxgan.features import cache
+from jaxgan.features.pixels import clip_pixels
+from jaxgan.features.protocol import FeatureSpace, SpaceType
 from jaxgan.networks.convolution import Conv
 from jaxgan.optimizers import Adam, EpochSize
 from jaxgan.schedules import Cosine
@@ -77,7 +79,7 @@ class Classifier:
     accuracy: float
     sha256: str
 
-    def __call__(self, images: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(self, images: AnyArray) -> tuple[np.ndarray, np.ndarray]:
         """Features [n, 128 stack] and logits [n, classes^stack], float32.
 
         The logits of a stack, one per tuple of classes in the order of the stack's labels, are sums of the images'
@@ -98,16 +100,16 @@ class Classifier:
             joint = (joint[:, :, None] + part[:, None]).reshape(n, -1)
         return features.reshape(n, -1), joint
 
-    def features(self, images: ArrayLike) -> np.ndarray:
+    def features(self, images: AnyArray) -> np.ndarray:
         """[n, H, W, C] -> [n, 128 stack] float32; see `__call__`."""
         features, _ = self._single(images)
         return features.reshape(len(features) // self.stack, -1)
 
-    def logits(self, images: ArrayLike) -> np.ndarray:
+    def logits(self, images: AnyArray) -> np.ndarray:
         """[n, H, W, C] -> [n, classes^stack] float32; see `__call__`."""
         return self(images)[1]
 
-    def _single(self, images: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    def _single(self, images: AnyArray) -> tuple[np.ndarray, np.ndarray]:
         """Features [n stack, 128] and logits [n stack, classes] of single images; those of a stack are consecutive."""
         images = np.asarray(images)
         if images.ndim != 4 or not len(images) or images.shape[-1] % self.stack:
@@ -278,7 +280,7 @@ def _apply(params: Any, images: jax.Array, classes: int) -> tuple[jax.Array, jax
     images = images.astype(jnp.float32) / 255 if images.dtype == jnp.uint8 else images.astype(jnp.float32)
     with jax.default_matmul_precision("highest"):
         features, logits = Network(classes).apply({"params": params}, images)
-    return features, logits
+    return features, logits  # type: ignore[return-value]  # `apply` may return variables too
 
 
 @partial(jax.jit, static_argnames=("classes", "steps"))
@@ -299,3 +301,20 @@ def _advance(state: Any, data: Any, key: jax.Array, first: int, last: int, *, cl
         return optax.apply_updates(params, updates), opt_state
 
     return jax.lax.fori_loop(first, last, step, state)
+
+
+def load(argument: str, dataset: Dataset) -> FeatureSpace:
+    """The space of the classifier of a data set."""
+    found = load_or_train(dataset)
+    accuracy = None if np.isnan(found.accuracy) else found.accuracy
+    metadata = {"name": "classifier", "sha256": found.sha256, "accuracy": accuracy}
+    return FeatureSpace("classifier", lambda x: found(clip_pixels(x)), metadata)
+
+
+SPACE = SpaceType(
+    load,
+    dimensions=lambda dataset: FEATURES * dataset.stack,
+    for_images=True,
+    has_logits=True,
+    trained_on_data=True,
+)

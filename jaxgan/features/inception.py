@@ -2,9 +2,9 @@
 
     python -m jaxgan.features.inception --weights=weights-inception-2015-12-05-6726825d.pth --out=inception.npz
 
-It is the network of 2015-12-05 (arXiv:1512.00567; for FID arXiv:1706.08500, section 4), which differs from
-torchvision's: averages over 3x3 windows leave the padding out, Mixed_7c pools by maximum, there are 1008 outputs,
-and images are resized as TensorFlow 1 does. Layers are called as in torchvision and in the released torch files.
+This is the network of 2015-12-05 (arXiv:1512.00567; for FID arXiv:1706.08500, section 4). It differs from that of
+torchvision: 3x3 average pooling excludes the padding, Mixed_7c uses max pooling, there are 1008 outputs, and images are
+resized as in TensorFlow 1. Layers are named as in torchvision and in the released torch files.
 """
 
 from __future__ import annotations
@@ -23,11 +23,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
-from jax.typing import ArrayLike
 
 from jaxgan import errors
+from jaxgan.arrays import AnyArray
+from jaxgan.data import Dataset
 from jaxgan.errors import UserError
 from jaxgan.features import inception_weights
+from jaxgan.features.pixels import to_bytes
+from jaxgan.features.protocol import FeatureSpace, SpaceType
 from jaxgan.features.resize import tensorflow1_bilinear
 from jaxgan.spread import round_robin
 
@@ -35,7 +38,7 @@ SIDE = 299  # pixels of the network's input
 FEATURES = 2048
 LOGITS = 1008
 BATCH_SIZE = 32  # images per call of the compiled program; about 1 GB
-RELEASED = "6726825d"  # how the released torch file's SHA-256 begins
+RELEASED = "6726825d"  # the first digits of the released torch file's SHA-256
 
 # --- the network as a table ---
 
@@ -51,7 +54,7 @@ class Conv(NamedTuple):
 
 
 class Branches(NamedTuple):
-    """Chains of layers on one input, their outputs concatenated; within a branch they have no name of their own."""
+    """Chains of layers on the same input whose outputs are concatenated; unnamed within another branch."""
 
     name: str | None
     chains: tuple[tuple[Layer, ...], ...]
@@ -171,7 +174,7 @@ class ConvNormRelu(nn.Module):
 
 
 class Chain(nn.Module):
-    """Layers of the table one after the other."""
+    """A sequence of layers of the table."""
 
     layers: tuple[Layer, ...]
 
@@ -181,7 +184,7 @@ class Chain(nn.Module):
 
 
 def _apply(layers: tuple[Layer, ...], x: jax.Array) -> jax.Array:
-    """Within a module's compact call, whose submodules the layers become."""
+    """Applies layers; call it in a compact module, whose submodules they become."""
     for layer in layers:
         if isinstance(layer, Conv):
             x = ConvNormRelu(layer, name=layer.name)(x)
@@ -205,7 +208,8 @@ class InceptionV3(nn.Module):
 
 def activations(variables: Mapping, images: jax.Array) -> tuple[jax.Array, jax.Array]:
     """pool3 [n, 2048] and logits [n, 1008] of images [n, H, W, 3] uint8; for jit, vmap or pmap."""
-    return InceptionV3().apply(variables, (tensorflow1_bilinear(images, (SIDE, SIDE)) - 128) / 128)
+    x = (tensorflow1_bilinear(images, (SIDE, SIDE)) - 128) / 128
+    return InceptionV3().apply(variables, x)  # type: ignore[return-value]  # `apply` may return variables too
 
 
 _activations = jax.jit(activations)
@@ -220,22 +224,22 @@ def shapes() -> dict[str, tuple[int, ...]]:
 
 
 def tensorflow_scopes() -> dict[str, str]:
-    """What the TensorFlow graph calls each layer: {"Mixed_5b/branch5x5_1": "mixed/tower/conv", ...}.
+    """The name of each layer in the TensorFlow graph: {"Mixed_5b/branch5x5_1": "mixed/tower/conv", ...}.
 
-    Its names are counted, not chosen: a block's first branch, if one layer, is conv, the others are tower, tower_1,
-    and so on, and their layers conv, conv_1, and so on.
+    These are numbered: a block's first branch is conv if it is a single layer; the others are tower, tower_1, ..., and
+    their layers conv, conv_1, ....
     """
     return dict(_scopes(LAYERS, "", ""))
 
 
-def _scopes(layers: tuple[Layer, ...], here: str, scope: str) -> Iterator[tuple[str, str]]:
-    convs, blocks = _counted("conv"), _counted("mixed")
+def _scopes(layers: tuple[Layer, ...], path: str, scope: str) -> Iterator[tuple[str, str]]:
+    convs, blocks = _numbered("conv"), _numbered("mixed")
     for layer in layers:
         if isinstance(layer, Conv):
-            yield here + layer.name, scope + next(convs)
+            yield path + layer.name, scope + next(convs)
         elif isinstance(layer, Branches):
-            inside = f"{here}{layer.name}/" if layer.name else here
-            block, singles, towers = f"{scope}{next(blocks)}/", _counted("conv"), _counted("tower")
+            inside = f"{path}{layer.name}/" if layer.name else path
+            block, singles, towers = f"{scope}{next(blocks)}/", _numbered("conv"), _numbered("tower")
             for chain in layer.chains:
                 if len(chain) == 1 and isinstance(chain[0], Conv):
                     yield inside + chain[0].name, block + next(singles)
@@ -243,7 +247,7 @@ def _scopes(layers: tuple[Layer, ...], here: str, scope: str) -> Iterator[tuple[
                     yield from _scopes(chain, inside, f"{block}{next(towers)}/")
 
 
-def _counted(name: str) -> Iterator[str]:
+def _numbered(name: str) -> Iterator[str]:
     yield name
     number = 0
     while True:
@@ -256,61 +260,61 @@ def _counted(name: str) -> Iterator[str]:
 
 @dataclasses.dataclass(frozen=True)
 class Inception:
-    """The network with weights; call it on images."""
+    """The network with its weights; call it on images."""
 
     variables: Mapping
-    weights_sha256: str  # of the released file that they were converted from
+    weights_sha256: str  # of the released file
 
-    def __call__(self, images: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(self, images: AnyArray) -> tuple[np.ndarray, np.ndarray]:
         """Features for FID, KID, precision and recall, and logits.
 
         Args:
-          images: [n, H, W, 3] uint8 RGB, or [n, H, W, 1] uint8 grey; resized here.
+          images: [n, H, W, 3] uint8 RGB, or [n, H, W, 1] uint8 grey, of any size.
 
         Returns:
-          pool3 [n, 2048] and logits [n, 1008], both float32: torch-fidelity's "2048" and "logits". The logits have
-          their bias; the Inception Score takes those without, `logits_unbiased(pool3)`.
+          pool3 [n, 2048] and logits [n, 1008], both float32: torch-fidelity's "2048" and "logits". The logits include
+          the bias; the Inception Score uses those without, `logits_unbiased(pool3)`.
 
         Raises:
-          UserError: images of another type or shape.
+          UserError: wrong dtype or shape.
         """
         images = _rgb(images)
         size = min(BATCH_SIZE, len(images))
-        filled = np.pad(images, [(0, -len(images) % size), (0, 0), (0, 0), (0, 0)])  # one program for all
-        pieces = [(part,) for part in np.split(filled, len(filled) // size)]
-        outputs = round_robin(_activations, self.variables, pieces)
+        padded = np.pad(images, [(0, -len(images) % size), (0, 0), (0, 0), (0, 0)])  # one shape, compiled once
+        batches = [(batch,) for batch in np.split(padded, len(padded) // size)]
+        outputs = round_robin(_activations, self.variables, batches)
         pool3, logits = (np.concatenate(parts)[: len(images)] for parts in zip(*outputs, strict=True))
         return pool3, logits
 
-    def features(self, images: ArrayLike) -> np.ndarray:
+    def features(self, images: AnyArray) -> np.ndarray:
         """pool3 alone: [n, 2048] float32."""
         return self(images)[0]
 
-    def logits_unbiased(self, pool3: ArrayLike) -> np.ndarray:
-        """Logits without the bias, which the original Inception Score takes: [n, 2048] -> [n, 1008] float32.
+    def logits_unbiased(self, pool3: AnyArray) -> np.ndarray:
+        """Logits without the bias, as in the original Inception Score: [n, 2048] -> [n, 1008] float32.
 
-        torch-fidelity's "logits_unbiased". A function of the features, so that those suffice to be kept.
+        torch-fidelity's "logits_unbiased". Being a function of the features, they need no cache of their own.
         """
         return np.asarray(pool3, np.float32) @ np.asarray(self.variables["params"]["fc"]["kernel"])
 
 
 def load(path: str | Path) -> Inception:
-    """The network with the weights of an .npz that this module's command wrote.
+    """The network with the weights in an .npz written by this module's command.
 
     Raises:
-      UserError: no such file, a damaged one, or another network's.
+      UserError: the file does not exist, is damaged, or is of another network.
     """
     arrays, sha256 = inception_weights.load(Path(path).expanduser(), shapes())
     return Inception(jax.tree.map(jnp.asarray, unflatten_dict(arrays, sep="/")), sha256)
 
 
-def _rgb(images: ArrayLike) -> np.ndarray:
+def _rgb(images: AnyArray) -> np.ndarray:
     images = np.asarray(images)
     if images.dtype != np.uint8:
         span = f" from {images.min():.4g} to {images.max():.4g}" if images.size and images.dtype.kind in "fiu" else ""
         raise UserError(
             f"Inception takes uint8 images from 0 to 255, but these are {images.dtype}{span}; "
-            f"turn [-1, 1] into them by clip(127.5 x + 128, 0, 255) and astype(uint8)."
+            f"convert images in [-1, 1] with clip(127.5 x + 128, 0, 255) and astype(uint8)."
         )
     if images.ndim != 4 or images.shape[-1] not in (1, 3) or not images.size:
         raise UserError(f"Inception takes images [n, H, W, 3] or [n, H, W, 1], but these are {list(images.shape)}.")
@@ -320,27 +324,56 @@ def _rgb(images: ArrayLike) -> np.ndarray:
 # --- the command ---
 
 
-def convert(weights: Path, out: Path) -> str:
-    """Writes a released file's weights as the .npz that `load` reads; returns the file's SHA-256.
+def load_space(argument: str, dataset: Dataset) -> FeatureSpace:
+    """The space of the network whose converted weights are in the file `argument`.
 
     Raises:
-      UserError: as `inception_weights.read` and `write`; then `out` is as it was.
+      UserError: weights that cannot be read, or images that are neither grey nor RGB.
+    """
+    network = load(argument)
+    if dataset.shape[-1] not in (1, 3):
+        raise UserError(
+            f"evaluate.features=inception:{argument} takes images of 1 or 3 channels, not {dataset.shape[-1]}."
+        )
+
+    def outputs(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        pool3 = network.features(to_bytes(x))
+        return pool3, network.logits_unbiased(pool3)
+
+    metadata = {"name": "inception", "sha256": network.weights_sha256, "images": "uint8, resized as TensorFlow 1 does"}
+    return FeatureSpace("inception", outputs, metadata)
+
+
+SPACE = SpaceType(
+    load_space,
+    dimensions=lambda dataset: FEATURES,
+    argument="FILE.npz",
+    for_images=True,
+    has_logits=True,
+    slow=True,
+)
+
+
+def convert(weights: Path, out: Path) -> str:
+    """Converts released weights to an .npz for `load`; returns the SHA-256 of the released file.
+
+    Raises:
+      UserError: as `inception_weights.read` and `write`; `out` is then unchanged.
     """
     if out.suffix != ".npz" or not out.parent.is_dir():
-        raise UserError(f"--out={out} should be a FILE.npz in a directory that exists.")
+        raise UserError(f"--out={out} must be a FILE.npz in an existing directory.")
     arrays, sha256 = inception_weights.read(weights, shapes(), tensorflow_scopes())
     inception_weights.write(out, arrays, weights.name, sha256)
     return sha256
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
+    parser = errors.ArgumentParser(
         "python -m jaxgan.features.inception",
         description=__doc__,
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.error = errors.usage_error
     parser.add_argument("--weights", type=Path, required=True, help="the released .pth, .pb or .tgz")
     parser.add_argument("--out", type=Path, required=True, help="the .npz to write")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")

@@ -1,7 +1,7 @@
-"""The released weights of the FID Inception-v3, as the arrays of `inception.InceptionV3`.
+"""Reads the released weights of the FID Inception-v3 as the arrays of `inception.InceptionV3`.
 
 weights-inception-2015-12-05-6726825d.pth, pt_inception-2015-12-05-6726825d.pth   torch (torch-fidelity, pytorch-fid)
-inception-2015-12-05.tgz, classify_image_graph_def.pb                            TensorFlow, where they come from
+inception-2015-12-05.tgz, classify_image_graph_def.pb                            TensorFlow, the original
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from jaxgan.features import torch_file
 from jaxgan.files import open_atomically
 
 GRAPH = "classify_image_graph_def.pb"
-MAX_BYTES = 2**28  # of a released file: they have up to 96 MB
-MAX_GRAPH_BYTES = 2**27  # and so has the graph; an archive may claim anything
-MAX_MEMBERS = 100  # of the archive, which has five
+MAX_BYTES = 2**28  # of a released file; the real ones have up to 96 MB
+MAX_GRAPH_BYTES = 2**27  # of the decompressed graph, which has as many
+MAX_MEMBERS = 100  # of the archive; the real one has five
 MAX_FIELDS = 300_000  # of the graph, which has about a thousand nodes
-FORMAT = 1  # of our .npz
+FORMAT = 1  # of the .npz
 
-# The last two names of an array here, and what torch and TensorFlow call it within its layer.
+# The last two parts of an array's name here, and its names within the layer in torch and TensorFlow.
 LEAVES = {
     "conv/kernel": ("conv.weight", "conv2d_params"),
     "bn/scale": ("bn.weight", "batchnorm/gamma"),
@@ -43,18 +43,18 @@ LEAVES = {
 
 
 def read(path: Path, shapes: Mapping[str, tuple[int, ...]], scopes: Mapping[str, str]) -> tuple[dict, str]:
-    """A released file's weights.
+    """Reads the weights of a released file.
 
     Args:
-      path: a torch state dict or a TensorFlow GraphDef, told apart by their content.
-      shapes: the network's arrays, "params/Mixed_5b/branch1x1/conv/kernel" and so on.
-      scopes: TensorFlow's name of each layer, {"Mixed_5b/branch1x1": "mixed/conv"}.
+      path: a torch state dict or a TensorFlow GraphDef, distinguished by content.
+      shapes: of the network's arrays, by name, such as "params/Mixed_5b/branch1x1/conv/kernel".
+      scopes: TensorFlow's name of each layer, such as {"Mixed_5b/branch1x1": "mixed/conv"}.
 
     Returns:
-      Arrays of those names and shapes, float32; and the file's SHA-256.
+      Arrays of these names and shapes, float32, and the file's SHA-256.
 
     Raises:
-      UserError: no such file, a hash other than its name says, a damaged file, or another network's.
+      UserError: the file does not exist, is damaged, is of another network, or has another hash than its name says.
     """
     data, sha256 = read_checked(path)
     if data[:2] == b"\x1f\x8b" or data[:1] == b"\n":  # gzip, or field 1 of a GraphDef
@@ -73,35 +73,35 @@ def read(path: Path, shapes: Mapping[str, tuple[int, ...]], scopes: Mapping[str,
     missing = [key for key in names.values() if key not in arrays]
     if missing:
         raise UserError(f"{path} is of another network, or not complete: it has no {missing[0]!r}.")
-    found = {name: arrays[key] for name, key in names.items()}
-    check(found, shapes, path)
-    return {name: np.ascontiguousarray(array, np.float32) for name, array in found.items()}, sha256
+    weights = {name: arrays[key] for name, key in names.items()}
+    check(weights, shapes, path)
+    return {name: np.ascontiguousarray(array, np.float32) for name, array in weights.items()}, sha256
 
 
 def read_checked(path: Path) -> tuple[bytes, str]:
-    """A file's bytes and their SHA-256, whose first digits the file's name may end in, as torch.hub has it.
+    """The bytes of a file and their SHA-256, checked against digits at the end of the file name, as in torch.hub.
 
     Raises:
-      UserError: it cannot be read, or the name has other digits.
+      UserError: the file cannot be read, or its hash does not match.
     """
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise UserError(f"{path} has {path.stat().st_size} bytes, more than any released file; give one of those.")
+            raise UserError(f"{path} has {path.stat().st_size} bytes, more than any released file; use one of those.")
         data = path.read_bytes()
     except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}); give the file of released weights.") from error
+        raise UserError(f"{path} cannot be read ({error.strerror}); pass a file of released weights.") from error
     sha256 = hashlib.sha256(data).hexdigest()
-    said = re.search(r"-([0-9a-f]{8,64})\.\w+$", path.name)
-    if said and not sha256.startswith(said[1]):
+    expected = re.search(r"-([0-9a-f]{8,64})\.\w+$", path.name)
+    if expected and not sha256.startswith(expected[1]):
         raise UserError(
-            f"{path} should have a SHA-256 that begins with {said[1]}, as its name says, but it is {sha256}; "
+            f"{path} should have a SHA-256 that begins with {expected[1]}, as its name says, but it is {sha256}; "
             f"download it again."
         )
     return data, sha256
 
 
 def check(arrays: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]], path: Path) -> None:
-    """Raises a UserError unless arrays have these shapes and are finite floats, the variances positive."""
+    """Raises UserError unless all arrays have these shapes and are finite floats, with nonnegative variances."""
     for name, shape in shapes.items():
         array = arrays[name]
         if array.shape != shape:
@@ -111,24 +111,24 @@ def check(arrays: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]
 
 
 def write(path: Path, arrays: Mapping[str, np.ndarray], source: str, sha256: str) -> None:
-    """Writes our .npz, whole or not at all.
+    """Writes the .npz atomically.
 
     Raises:
-      UserError: it cannot be written; what was there before is left as it was.
+      UserError: it cannot be written; an old file is unchanged.
     """
     with open_atomically(path) as file:
         np.savez(file, format=FORMAT, source=source, sha256=sha256, **arrays)
 
 
 def load(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> tuple[dict[str, np.ndarray], str]:
-    """The arrays of our .npz, and the SHA-256 of the file that they were converted from.
+    """Reads the arrays of an .npz, and the SHA-256 of the released file they come from.
 
     Raises:
-      UserError: no such file, or one that `write` did not write.
+      UserError: the file does not exist, or was not written by `write`.
     """
-    convert = "make one by python -m jaxgan.features.inception --weights=FILE.pth --out=FILE.npz"
+    convert = "create one with python -m jaxgan.features.inception --weights=FILE.pth --out=FILE.npz"
     try:
-        # From memory: where this fails, NumPy leaves a file of its own open.
+        # From memory: if loading fails, NumPy leaves the file it opened open.
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             keys = {"format", "source", "sha256", *shapes}
             if set(file.files) != keys or file["format"] != FORMAT:
@@ -145,7 +145,7 @@ def load(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> tuple[dict[str, n
 
 
 def _split(name: str) -> tuple[str, tuple[str, str]]:
-    """A network's array name -> its layer ("" for the last one) and how torch and TensorFlow call the rest."""
+    """Splits an array's name into its layer ("" for the last one) and the rest's names in torch and TensorFlow."""
     _, *layer, kind, leaf = name.split("/")
     return "/".join(layer), LEAVES[f"{kind}/{leaf}"]
 
@@ -161,19 +161,19 @@ def _tensorflow_name(name: str, scopes: Mapping[str, str]) -> str:
 
 
 def _from_torch(array: np.ndarray) -> np.ndarray:
-    """Torch has a convolution's axes as output, input, height, width, and a matrix as output, input."""
+    """Transposes a kernel from torch's (output, input, height, width), or (output, input)."""
     return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array.T
 
 
 def _read_graph(data: bytes, path: Path) -> dict[str, np.ndarray]:
-    """The float constants of a GraphDef, or of the one in a .tgz, by node name."""
+    """The float constants of a GraphDef, or of that in a .tgz, by node name."""
     try:
         if data[:2] == b"\x1f\x8b":
             data = _member(data, path)
         return dict(_constants(Fields(memoryview(data), [MAX_FIELDS])))
     except UserError:
         raise
-    except Exception as error:  # of any kind: the bytes are anybody's
+    except Exception as error:  # of any kind: the content is untrusted
         raise UserError(f"{path} is damaged ({type(error).__name__}); download it again.") from error
 
 
@@ -190,56 +190,56 @@ def _member(data: bytes, path: Path) -> bytes:
 
 
 class Fields:
-    """The fields of a protocol buffer's message, read one by one, without building anything.
+    """Iterates over the fields of a protocol buffer message, without building anything.
 
     Args:
       data: the message.
-      budget: one number: how many fields may still be read, of it and of the messages in it.
+      budget: a list of one number: how many more fields may be read, nested messages included.
     """
 
     def __init__(self, data: memoryview, budget: list[int]) -> None:
         self.data, self.budget = data, budget
 
     def inside(self, data: memoryview) -> Fields:
-        """Those of a message that is a field of this one, on the same budget."""
+        """The fields of a nested message, on the same budget."""
         return Fields(data, self.budget)
 
     def __iter__(self) -> Iterator[tuple[int, Any]]:
-        """The number of each field and its value: an int, or bytes."""
-        at = 0
-        while at < len(self.data):
+        """Yields the number and the value, an int or bytes, of each field."""
+        offset = 0
+        while offset < len(self.data):
             self.budget[0] -= 1
             if self.budget[0] < 0:
                 raise ValueError("more fields than the released graph has")
-            key, at = self._varint(at)
+            key, offset = self._varint(offset)
             match key & 7:
                 case 0:
-                    value, at = self._varint(at)
+                    value, offset = self._varint(offset)
                     yield key >> 3, value
                     continue
                 case 1 | 5 as kind:
                     size = 8 if kind == 1 else 4
                 case 2:
-                    size, at = self._varint(at)
+                    size, offset = self._varint(offset)
                 case _:
                     raise ValueError("a field of an unknown kind")
-            if at + size > len(self.data):
+            if offset + size > len(self.data):
                 raise ValueError("a field is longer than its message")
-            yield key >> 3, self.data[at : at + size]
-            at += size
+            yield key >> 3, self.data[offset : offset + size]
+            offset += size
 
-    def _varint(self, at: int) -> tuple[int, int]:
-        """An integer of 7 bits a byte, and where it ends."""
+    def _varint(self, offset: int) -> tuple[int, int]:
+        """Decodes an integer with 7 bits per byte; returns it and its end."""
         value = 0
         for shift in range(0, 70, 7):
-            byte = self.data[at]
-            value, at = value | (byte & 127) << shift, at + 1
+            byte = self.data[offset]
+            value, offset = value | (byte & 127) << shift, offset + 1
             if byte < 128:
-                return value, at
+                return value, offset
         raise ValueError("an integer of more than 64 bits")
 
     def last(self, number: int, default: Any) -> Any:
-        """The value of the last field of this number, which is the one that counts."""
+        """The value of the last field with this number, which is the valid one."""
         return dict(self).get(number, default)
 
 
@@ -254,8 +254,8 @@ def _constants(graph: Fields) -> Iterator[tuple[str, np.ndarray]]:
         tensor = dict(graph.inside(graph.inside(memoryview(value)).last(8, memoryview(b""))))
         if tensor.get(1) != 1:  # DT_FLOAT
             continue
-        values = np.frombuffer(tensor.get(4) or tensor.get(5, b""), "<f4")  # as bytes, or as packed floats
+        values = np.frombuffer(tensor.get(4) or tensor.get(5, b""), "<f4")  # raw bytes, or packed floats
         dims = [dim for number, dim in graph.inside(memoryview(tensor.get(2, b""))) if number == 2]
         shape = tuple(graph.inside(dim).last(1, 0) for dim in dims)
-        if math.prod(shape) == values.size:  # one value may stand for many, but not in weights
+        if math.prod(shape) == values.size:  # a single value may be repeated, but not in weights
             yield bytes(dict(node)[1]).decode(), values.reshape(shape)

@@ -1,26 +1,25 @@
-"""Feature spaces, selected by the prefix of `evaluate.features`."""
+"""The table of feature spaces, and the one that `evaluate.features` names: NAME, or NAME:ARGUMENT."""
 
 from __future__ import annotations
-
-import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxgan.data import Dataset
 from jaxgan.errors import UserError
 from jaxgan.features import cache, classifier, inception, pixels
+from jaxgan.features.protocol import FeatureSpace, SpaceType
+
+# By how `evaluate.features` begins. The order is that in which scores are displayed.
+SPACES: dict[str, SpaceType] = {
+    "inception": inception.SPACE,
+    "pixels": pixels.SPACE,
+    "classifier": classifier.SPACE,
+}
 
 
-class FeatureSpace(NamedTuple):
-    """A map from examples to features."""
-
-    name: str  # pixels | classifier | inception
-    # [n, *shape] float32, images in [0, 1] -> features [n, d] and logits [n, classes] or None, float32
-    outputs: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]]
-    metadata: dict[str, Any]  # recorded with every score (plain JSON)
-    slow: bool = False  # whether to cache features of data on disk
+def forms() -> dict[str, SpaceType]:
+    """The spaces by the form of `evaluate.features` that names them: 'pixels', 'inception:FILE.npz'."""
+    return {f"{name}:{space.argument}" if space.argument else name: space for name, space in SPACES.items()}
 
 
 def space_name(features: str) -> str:
@@ -29,16 +28,16 @@ def space_name(features: str) -> str:
     Raises:
       UserError: there is no such space.
     """
-    name, _, rest = features.partition(":")
-    if features not in ("pixels", "classifier") and not (name == "inception" and rest):
-        raise UserError(f"evaluate.features must be pixels, classifier or inception:FILE.npz, not {features!r}.")
+    name, colon, argument = features.partition(":")
+    if name not in SPACES or bool(colon) != bool(SPACES[name].argument) or bool(argument) != bool(colon):
+        *others, last = forms()
+        raise UserError(f"evaluate.features must be {', '.join(others)} or {last}, not {features!r}.")
     return name
 
 
-def dimensions(features: str, dataset: Dataset) -> int:
-    """The number of features of an example; does not load the network."""
-    single = {"pixels": math.prod(dataset.shape), "classifier": classifier.FEATURES * dataset.stack}
-    return single.get(space_name(features), inception.FEATURES)
+def space_type(features: str) -> SpaceType:
+    """The entry of `SPACES` that `evaluate.features` names; raises UserError as `space_name`."""
+    return SPACES[space_name(features)]
 
 
 def load_space(features: str, dataset: Dataset, gcn: float) -> FeatureSpace:
@@ -50,47 +49,11 @@ def load_space(features: str, dataset: Dataset, gcn: float) -> FeatureSpace:
     Raises:
       UserError: no such space, or it does not apply to the data, or its weights cannot be read.
     """
-    name = space_name(features)
-    if name == "pixels":
-        return FeatureSpace(name, lambda x: (pixels.features(x), None), {"name": name})
-    if gcn or dataset.mixture is not None:
+    kind = space_type(features)
+    if kind.for_images and (gcn or dataset.mixture is not None):
         reason = f"data.gcn={gcn:g} changes their range" if gcn else f"{dataset.name} holds points"
         raise UserError(f"evaluate.features={features} takes images in [0, 1], but {reason}; use pixels.")
-    if name == "classifier":
-        trained = classifier.load_or_train(dataset)
-        accuracy = None if np.isnan(trained.accuracy) else trained.accuracy
-        metadata = {"name": name, "sha256": trained.sha256, "accuracy": accuracy}
-        return FeatureSpace(name, lambda x: trained(clip_pixels(x)), metadata)
-    network = inception.load(features.partition(":")[2])
-    if dataset.shape[-1] not in (1, 3):
-        raise UserError(f"evaluate.features={features} takes images of 1 or 3 channels, not {dataset.shape[-1]}.")
-
-    def outputs(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        pool3 = network.features(to_bytes(x))
-        return pool3, network.logits_unbiased(pool3)
-
-    metadata = {"name": name, "sha256": network.weights_sha256, "images": "uint8, resized as TensorFlow 1 does"}
-    return FeatureSpace(name, outputs, metadata, slow=True)
-
-
-def clip_pixels(x: np.ndarray) -> np.ndarray:
-    """Clips pixels to [0, 1], the range of image files.
-
-    Raises:
-      UserError: values that are not finite.
-    """
-    if not np.all(np.isfinite(x)):
-        raise UserError(f"{np.sum(~np.isfinite(x))} of {x.size} pixels are not finite; they have no features.")
-    return np.clip(x, 0, 1)
-
-
-def to_bytes(x: np.ndarray) -> np.ndarray:
-    """[0, 1] -> uint8, as 255 x + 1/2 truncated: for images in [-1, 1] this is the usual 127.5 x + 128.
-
-    Raises:
-      UserError: values that are not finite.
-    """
-    return (255 * clip_pixels(x).astype(np.float64) + 0.5).astype(np.uint8)
+    return kind.load(features.partition(":")[2], dataset)._replace(slow=kind.slow)
 
 
 def features_of_data(space: FeatureSpace, x: np.ndarray) -> np.ndarray:

@@ -1,9 +1,9 @@
-"""Tensors of a file that torch.save wrote, without torch and without executing its pickle.
+"""Reads the tensors of a file written by torch.save, without torch and without executing its pickle.
 
-A pickle is a program: loading one can run anything. Here its opcodes are read as data (pickletools), those that
-a state dict consists of are interpreted on plain Python values, and whatever else it asks for is refused by name.
-What reading costs is bounded before anything is built: a small file can describe values of any size, by referring
-many times to one tuple, one storage or one member of the archive.
+A pickle is a program: loading one can run arbitrary code. Here its opcodes are read as data (pickletools), those that
+occur in a state dict are interpreted on plain Python values, and anything else is rejected. The cost of reading is
+bounded before anything is built, since a small file can describe values of any size by many references to the same
+tuple, storage or member of the archive.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # torch/serialization.py: the first pickl
 LEGACY_PROTOCOL = 1001
 MARK = object()
 
-# Bounds, far above what state dicts have: a tensor takes some 30 opcodes, and Inception-v3 has some 500 tensors.
-MAX_OPCODES = 400_000  # and items that they copy
-MAX_ARGUMENT_BYTES = 1_000  # of an opcode: keys and integers
-MAX_DIRECTORY_BYTES = 2**21  # the zip archive's list of its members
+# Bounds, far above real state dicts: a tensor takes about 30 opcodes, and Inception-v3 has about 500 tensors.
+MAX_OPCODES = 400_000  # including the items they copy
+MAX_ARGUMENT_BYTES = 1_000  # of an opcode's argument: keys and integers
+MAX_DIRECTORY_BYTES = 2**21  # of the zip archive's list of members
 MAX_DIMENSIONS = 8
-MAX_REPEATS = 4  # bytes of all tensors per byte of the file: tensors may share a storage
+MAX_REPEATS = 4  # total bytes of tensors per byte of the file: tensors may share a storage
 
 STORAGES = {
     "torch DoubleStorage": "f8",
@@ -45,11 +45,11 @@ STORAGES = {
 
 
 class Refused(Exception):
-    """What is wrong with the file: a sentence without its subject, the file's name."""
+    """Describes what is wrong with the file, in a sentence without its subject, the file name."""
 
 
 class Global(NamedTuple):
-    """Stands for a function or class that the pickle names; never imported."""
+    """Stands for a function or class named in the pickle; never imported."""
 
     name: str
 
@@ -69,17 +69,17 @@ class Tensor(NamedTuple):
 
 
 class Bounded(io.BytesIO):
-    """A file in memory of which no more than `limit` bytes can be read at once."""
+    """A file in memory that limits each read to `limit` bytes."""
 
     def __init__(self, data: bytes, limit: int) -> None:
         super().__init__(data)
         self.limit = limit
 
     def read(self, size: int | None = -1, /) -> bytes:
-        found = super().read(self.limit + 1 if size is None or size < 0 else min(size, self.limit + 1))
-        if len(found) > self.limit:
+        content = super().read(self.limit + 1 if size is None or size < 0 else min(size, self.limit + 1))
+        if len(content) > self.limit:
             raise ValueError("a part is too large for a state dict")
-        return found
+        return content
 
     def readline(self, size: int | None = -1, /) -> bytes:
         return super().readline(self.limit)
@@ -105,31 +105,31 @@ CALLS: dict[str, Callable] = {
 
 
 def read(data: bytes, name: str) -> dict[str, np.ndarray]:
-    """The tensors of a state dict.
+    """Reads the tensors of a state dict.
 
     Args:
-      data: the file's bytes; torch's zip format (since 1.6) or its earlier sequence of pickles.
-      name: what to call the file in an error.
+      data: the content of the file, in torch's zip format (since 1.6) or its earlier sequence of pickles.
+      name: of the file, for errors.
 
     Returns:
-      Arrays by key, of the stored dtype.
+      Arrays by key, in the stored dtype.
 
     Raises:
-      UserError: a damaged file, one that is no flat dictionary of tensors, a pickle that asks for anything else, or
-        sizes beyond this module's bounds.
+      UserError: the file is damaged, is not a flat dictionary of tensors, has other content in its pickle, or exceeds
+        the bounds above.
     """
     try:
         tensors, load = _open_zip(data) if data[:2] == b"PK" else _open_legacy(data)
         size = sum(math.prod(tensor.shape) * np.dtype(tensor.storage.dtype).itemsize for tensor in tensors.values())
         if size > MAX_REPEATS * len(data):
             raise ValueError(f"{len(data)} bytes cannot hold tensors of {size}")
-        load = lru_cache(maxsize=1)(load)  # and in an order in which each storage is read once
+        load = lru_cache(maxsize=1)(load)  # reads each storage once, in the order of `keys`
         keys = sorted(tensors, key=lambda key: tensors[key].storage)
         arrays = {key: _view(tensors[key], load(tensors[key].storage)) for key in keys}
         return {key: arrays[key] for key in tensors}
     except Refused as error:
         raise UserError(f"{name} {error}") from None
-    except Exception as error:  # of any kind: the bytes are anybody's
+    except Exception as error:  # of any kind: the content is untrusted
         raise UserError(f"{name} is damaged ({type(error).__name__}: {str(error)[:80]}); download it again.") from error
 
 
@@ -142,12 +142,12 @@ def _open_zip(data: bytes) -> tuple[dict[str, Tensor], Callable[[Storage], np.nd
     names = set(archive.namelist())
     roots = [name.removesuffix("data.pkl") for name in names if name.endswith("/data.pkl") and name.count("/") == 1]
     if len(roots) != 1 or any(name.startswith(f"{roots[0]}code/") for name in names):
-        raise Refused("is a zip archive but not of a torch state dict (TorchScript?); use the .pth file.")
+        raise Refused("is a zip archive but not a torch state dict (TorchScript?); use the .pth file.")
     (root,) = roots
 
     def member(name: str) -> bytes:
         info = archive.getinfo(root + name)
-        if info.compress_type != zipfile.ZIP_STORED:  # torch compresses nothing, and nothing can expand here
+        if info.compress_type != zipfile.ZIP_STORED:  # torch does not compress; this rules out decompression bombs
             raise ValueError(f"{name} is compressed")
         return archive.read(info)
 
@@ -159,12 +159,12 @@ def _open_zip(data: bytes) -> tuple[dict[str, Tensor], Callable[[Storage], np.nd
 def _open_legacy(data: bytes) -> tuple[dict[str, Tensor], Callable[[Storage], np.ndarray]]:
     stream = Bounded(data, MAX_ARGUMENT_BYTES)
     if _interpret(stream) != LEGACY_MAGIC or _interpret(stream) != LEGACY_PROTOCOL:
-        raise Refused("is a pickle but not of a torch state dict; use the .pth file.")
+        raise Refused("is a pickle but not a torch state dict; use the .pth file.")
     order = "<" if _interpret(stream)["little_endian"] else ">"
     tensors = _state_dict(stream)
     dtypes = {tensor.storage.key: order + tensor.storage.dtype for tensor in tensors.values()}
     arrays = {}
-    for key in _interpret(stream):  # then each storage: its number of elements (int64) and they themselves
+    for key in _interpret(stream):  # followed by each storage: its number of elements (int64), then the elements
         if not isinstance(key, str):
             raise ValueError("a storage's key is not a string")
         (count,) = np.frombuffer(stream.read(8), order + "i8")
@@ -182,7 +182,7 @@ def _state_dict(stream: Bounded) -> dict[str, Tensor]:
 
 
 def _view(tensor: Tensor, storage: np.ndarray) -> np.ndarray:
-    """The tensor's elements in C order; refuses a view that leaves its storage or repeats elements of it."""
+    """The tensor's elements in C order; rejects a view that exceeds its storage or repeats its elements."""
     size = math.prod(tensor.shape)
     last = tensor.offset + sum((n - 1) * stride for n, stride in zip(tensor.shape, tensor.strides, strict=True))
     if size > storage.size or (size and last >= storage.size):
@@ -194,13 +194,13 @@ def _view(tensor: Tensor, storage: np.ndarray) -> np.ndarray:
 
 
 def _interpret(stream: Bounded) -> Any:
-    """The value of the next pickle in the stream: numbers, strings, containers and `Tensor`s."""
+    """Interprets the next pickle in the stream: numbers, strings, containers and `Tensor`s."""
     stack: list[Any] = []
-    memo: dict[int, Any] = {}
+    memo: dict[Any, Any] = {}
     cost = 0
     for opcode, argument, _ in pickletools.genops(stream):
         cost += 1
-        if opcode.name in ("REDUCE", "BINPERSID"):  # they copy what may be referred to any number of times
+        if opcode.name in ("REDUCE", "BINPERSID"):  # these copy values that can be referenced any number of times
             cost += len(stack[-1]) + sum(len(part) for part in stack[-1] if isinstance(part, list))
         if cost > MAX_OPCODES:
             raise ValueError("its pickle is too long for a state dict")
@@ -242,7 +242,7 @@ def _interpret(stream: Bounded) -> Any:
                 stack.append(CALLS[stack.pop().name](*arguments))
             case "BINPERSID":
                 stack.append(_storage(*stack.pop()))
-            case "BUILD":  # a state dict's attribute _metadata: layers' versions
+            case "BUILD":  # sets the state dict's attribute _metadata, the layers' versions
                 stack.pop()
             case _:
                 raise Refused(f"has a pickle with {opcode.name}, which no state dict needs; do not trust it.")
@@ -252,7 +252,7 @@ def _interpret(stream: Bounded) -> Any:
 def _named(name: str) -> Global:
     if name not in CALLS and name not in STORAGES:
         raise Refused(
-            f"asks for {name.replace(' ', '.')[:80]!r}, which no state dict needs, and was not executed; "
+            f"refers to {name.replace(' ', '.')[:80]!r}, which no state dict needs, and was not executed; "
             f"use the released .pth file, or save model.state_dict()."
         )
     return Global(name)
@@ -265,17 +265,17 @@ def _storage(kind: str, dtype: Global, key: str, _location: str, _count: int, vi
 
 
 def _pop_to_mark(stack: list) -> list:
-    at = len(stack) - 1
-    while stack[at] is not MARK:
-        at -= 1
-    items = stack[at + 1 :]
-    del stack[at:]
+    mark = len(stack) - 1
+    while stack[mark] is not MARK:
+        mark -= 1
+    items = stack[mark + 1 :]
+    del stack[mark:]
     return items
 
 
 def _set_items(target: dict, items: list) -> dict:
     for key, value in zip(items[::2], items[1::2], strict=True):
-        if not isinstance(key, str):  # so that no key's hash can take forever
+        if not isinstance(key, str):  # bounds the time of hashing
             raise ValueError("a dictionary's key is not a string")
         target[key] = value
     return target

@@ -50,7 +50,8 @@ def mean_example(train: np.ndarray, gcn: float, low: float) -> np.ndarray:
         # Exact, and without a float copy of the training set.
         return train.sum(axis=0, dtype=np.uint64) / (255.0 * len(train)) * (1 - low) + low
     chunks = np.array_split(train, -(-len(train) // 10_000))
-    return sum(np.asarray(decode(chunk, gcn, low)).sum(axis=0, dtype=np.float64) for chunk in chunks) / len(train)
+    sums = [np.asarray(decode(chunk, gcn, low)).sum(axis=0, dtype=np.float64) for chunk in chunks]
+    return sum(sums, np.zeros(train.shape[1:])) / len(train)
 
 
 def data_spec(config: ConfigDict, dataset: Dataset) -> DataSpec:
@@ -277,8 +278,8 @@ def _check_statistics(config: ConfigDict, gan: Gan) -> None:
     ):
         raise UserError(
             f"objective.penalties are per example, and discriminator.name={config.discriminator.name} couples its "
-            f"examples by batch normalization or minibatch_deviation; set discriminator.norm to none, layer or "
-            f"spectral."
+            f"examples by batch normalization or minibatch_deviation; take a D without them, such as one with "
+            f"discriminator.norm=none, layer or spectral."
         )
     for name, examples in smallest.items():
         if STATISTICS not in getattr(shapes, name).stats:

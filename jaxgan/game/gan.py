@@ -8,12 +8,14 @@ from typing import Any, NamedTuple
 import jax
 import optax
 
+from jaxgan.arrays import AnyArray
 from jaxgan.augment import NoAugment
 from jaxgan.conditions import Condition
 from jaxgan.ema import Averages
 from jaxgan.game.hparams import HParams
 from jaxgan.game.state import GanState
 from jaxgan.objectives.losses import Loss
+from jaxgan.objectives.penalties import Penalty
 
 AUGMENT = "augment"  # key of the augmentation's state (ADA) in D's statistics
 
@@ -23,7 +25,7 @@ class Objective(NamedTuple):
 
     loss: Loss
     numbers: dict[str, Any]  # the loss's fields, in which traced ones are replaced by arrays
-    penalties: tuple[tuple[str, Callable], ...]  # those with a weight above 0, by name
+    penalties: tuple[tuple[str, Penalty], ...]  # those with a weight above 0, by name
     penalty_every: int  # updates of D from one with penalties to the next
     penalty_factor: Callable[[HParams, jax.Array], jax.Array]  # (hparams, updates of D) -> factor of all weights
     d_terms: tuple[tuple[str, Callable], ...]  # other active terms by name, (hparams, inputs) -> weighted scalar
@@ -41,7 +43,7 @@ class Gan(NamedTuple):
     #  -> logits [n], stats; with an auxiliary classifier [n, 1 + K], the adversarial logit first (`split_d_output`)
     D: Callable[..., tuple[jax.Array, Any]]
     sample_z: Callable[[HParams, jax.Array], jax.Array]  # (hparams, key) -> one z [d]
-    decode: Callable[[jax.Array], jax.Array]  # stored examples -> float32, the range of G
+    decode: Callable[[AnyArray], AnyArray]  # stored examples -> float32, the range of G
     # (hparams, x [n, *shape], what is stored with each, keys [n]) -> what the players are told about each
     condition: Callable[[HParams, jax.Array, Condition, jax.Array], Condition]
     augment: Callable[[HParams], NoAugment]  # applied to real and fake inputs of D

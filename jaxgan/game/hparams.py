@@ -12,7 +12,7 @@ from typing import Any
 import jax
 
 # A pytree: {config field: scalar array}, or [members] arrays for a population.
-HParams = dict[str, jax.Array]
+HParams = dict[str, Any]
 
 PENALTY_WEIGHTS = "objective.penalties."
 

@@ -11,7 +11,7 @@ import optax
 from jaxgan.conditions import Condition
 from jaxgan.game.gan import Gan
 from jaxgan.game.hparams import HParams
-from jaxgan.game.state import run_stream
+from jaxgan.game.state import GanState, run_stream
 from jaxgan.networks.norms import MOMENTUM, STATISTICS
 
 STATISTICS_BATCHES = 50  # minibatches from which standing statistics are computed
@@ -34,6 +34,27 @@ def standing_statistics(gan: Gan, hparams: HParams, params: optax.Params, stats:
     running = jax.lax.fori_loop(0, STATISTICS_BATCHES, body, zero)
     weight_sum = 1 - MOMENTUM**STATISTICS_BATCHES  # of the minibatches; the rest is that of the initial zeros
     return {**running, STATISTICS: jax.tree.map(lambda s: s / weight_sum, running[STATISTICS])}
+
+
+def theta_g_of(state: GanState, ema: int | None = 0) -> optax.Params:
+    """G's parameters for sampling: an average of theta_g by its index, or theta_g itself (None, or no averages)."""
+    return state.averages[ema] if ema is not None and state.averages else state.generator.params
+
+
+def sampling_params(gan: Gan, hparams: HParams, state: GanState, *, ema: int | None = 0) -> tuple[optax.Params, Any]:
+    """G's parameters for sampling (`theta_g_of`), and their standing statistics."""
+    params = theta_g_of(state, ema)
+    return params, standing_statistics(gan, hparams, params, state.generator.stats)
+
+
+def sample_keys(key: jax.Array, numbers: jax.Array) -> jax.Array:
+    """The keys of the samples with these indices [n] uint32 into the stream of `key`: [n]."""
+    return jax.vmap(lambda i: jax.random.fold_in(key, i))(numbers)
+
+
+def sample_z(gan: Gan, hparams: HParams, key: jax.Array, numbers: jax.Array) -> jax.Array:
+    """The z [n, d] float32 of the samples with these indices into the stream of `key` (`sample`)."""
+    return sample_inputs(gan, hparams, sample_keys(key, numbers))[0]
 
 
 def sample_inputs(gan: Gan, hparams: HParams, keys: jax.Array) -> tuple[jax.Array, Condition]:
@@ -64,6 +85,5 @@ def sample(
         which batches.
       condition: of each; if None, a class-conditional G samples classes uniformly, and others need one.
     """
-    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(numbers)
-    z, sampled = sample_inputs(gan, hparams, keys)
+    z, sampled = sample_inputs(gan, hparams, sample_keys(key, numbers))
     return gan.G(params, stats, z, sampled if condition is None else condition)[0]

@@ -1,5 +1,6 @@
 """Metrics of samples and players: one file per metric, pure functions on arrays, and one line per metric here."""
 
+from jaxgan.features.space import SPACES
 from jaxgan.metrics import (
     birthday,
     diversity,
@@ -17,7 +18,7 @@ from jaxgan.metrics import (
     slopes,
     spectra,
 )
-from jaxgan.metrics.protocol import SPACES, Display, Metric
+from jaxgan.metrics.protocol import Display, Metric
 
 METRICS: dict[str, Metric] = {
     "parzen": parzen.METRIC,

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-from jax.typing import ArrayLike
 
+from jaxgan.arrays import AnyArray
 from jaxgan.metrics import distances, inputs
 from jaxgan.metrics.protocol import Display, Metric
 
 MAX_EXAMPLES = 5000  # per set
 
 
-def evaluate(real: ArrayLike, fake: ArrayLike) -> dict[str, float]:
+def evaluate(real: AnyArray, fake: AnyArray) -> dict[str, float]:
     """The number of near-duplicates per sample, and the support size that it implies.
 
     Two samples are near-duplicates if their distance is at most that of the closest pair among equally many real

@@ -222,9 +222,12 @@ def _nearest_others(a: DeviceSet, k: int, tile: int) -> tuple[Array, Array]:
     """`_nearest` within one set: each tile above the diagonal is used for its rows and its columns."""
 
     def update(best: tuple[Array, Array], i: Array, squares: Array, first: Array) -> tuple[Array, Array]:
-        rows = tuple(_slice(b, i, tile) for b in best)
-        merged = _merge(rows, squares, first)
-        return tuple(jax.lax.dynamic_update_slice_in_dim(b, m, i * tile, 0) for b, m in zip(best, merged, strict=True))
+        nearest, columns = (_slice(b, i, tile) for b in best)
+        merged = _merge((nearest, columns), squares, first)
+        nearest, columns = (
+            jax.lax.dynamic_update_slice_in_dim(b, m, i * tile, 0) for b, m in zip(best, merged, strict=True)
+        )
+        return nearest, columns
 
     def step(best: tuple[Array, Array], tiles: tuple[Array, Array]) -> tuple[tuple[Array, Array], None]:
         i, j = tiles
@@ -277,7 +280,8 @@ def _balls(
 
     y_margin = jnp.full(b_radii.shape, jnp.inf, jnp.float32)
     y_margin, found = jax.lax.scan(row, y_margin, jnp.arange(len(a.x) // x_tile))
-    return *(f.reshape(-1, len(radius_indices)) for f in found), y_margin
+    lower, upper, x_margin = (f.reshape(-1, len(radius_indices)) for f in found)
+    return lower, upper, x_margin, y_margin
 
 
 # On the host, in float64.

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-from jax.typing import ArrayLike
 
+from jaxgan.arrays import AnyArray
 from jaxgan.metrics import inputs
 from jaxgan.metrics.protocol import Display, Metric
 
 MAX_EXAMPLES = 1000  # per set; a million distances give three digits
 
 
-def evaluate(real: ArrayLike, fake: ArrayLike) -> float:
+def evaluate(real: AnyArray, fake: AnyArray) -> float:
     """Mean distance between two samples over that between two real examples, of the first 1,000 of each set, float64.
 
     1 if both have the same distribution. Below 1/2, G has collapsed, or nearly so.

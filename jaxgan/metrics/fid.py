@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.linalg
-from jax.typing import ArrayLike
 
+from jaxgan.arrays import AnyArray
 from jaxgan.errors import UserError
 from jaxgan.metrics import inputs
 from jaxgan.metrics.protocol import Display, Metric
@@ -22,7 +22,7 @@ NUM_SIZES = 15  # subset sizes of `infinity`, as in arXiv:1911.07023
 MIN_PIVOT_RATIO = 1e-10  # ratio of squared pivots below which a Cholesky factor is considered inaccurate
 
 
-def evaluate(real_features: ArrayLike, fake_features: ArrayLike) -> float:
+def evaluate(real_features: AnyArray, fake_features: AnyArray) -> float:
     """||m1 - m2||^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)) with means m and covariances C (over n - 1) of the features.
 
     In float64. With no more examples than dimensions, tr (C1 C2)^(1/2) is computed as the nuclear norm of F1 F2^T, with
@@ -42,7 +42,7 @@ def evaluate(real_features: ArrayLike, fake_features: ArrayLike) -> float:
     return _distance(mean1, mean2, np.sum(np.square(factor1)) + np.sum(np.square(factor2)), overlap)
 
 
-def moments(features: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+def moments(features: AnyArray) -> tuple[np.ndarray, np.ndarray]:
     """Mean [d] and covariance [d, d] over n - 1, float64, of features [n, d].
 
     Raises:
@@ -51,7 +51,7 @@ def moments(features: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     return _moments(inputs.features(features, "features", 2, NAME))
 
 
-def from_moments(mean1: ArrayLike, cov1: ArrayLike, mean2: ArrayLike, cov2: ArrayLike) -> float:
+def from_moments(mean1: AnyArray, cov1: AnyArray, mean2: AnyArray, cov2: AnyArray) -> float:
     """The distance between N(mean1, cov1) and N(mean2, cov2).
 
     Args:
@@ -78,7 +78,7 @@ class Infinity(NamedTuple):
 
 
 def infinity(
-    real_features: ArrayLike, fake_features: ArrayLike, *, sizes: tuple[int, ...] | None = None, seed: int = 0
+    real_features: AnyArray, fake_features: AnyArray, *, sizes: tuple[int, ...] | None = None, seed: int = 0
 ) -> Infinity:
     """FID for an infinite number of fake examples: `extrapolate` over subsets of the fake features.
 
@@ -102,7 +102,7 @@ def infinity(
 def infinity_from(
     mean: np.ndarray,
     covariance: np.ndarray,
-    fake_features: ArrayLike,
+    fake_features: AnyArray,
     *,
     sizes: tuple[int, ...] | None = None,
     seed: int = 0,
@@ -121,7 +121,7 @@ def infinity_from(
     return Infinity(*extrapolate(sizes, fids), sizes, tuple(fids))
 
 
-def extrapolate(sizes: ArrayLike, fids: ArrayLike) -> tuple[float, float]:
+def extrapolate(sizes: AnyArray, fids: AnyArray) -> tuple[float, float]:
     """Intercept and slope of the least-squares line of FID over 1/N, float64.
 
     Raises:
@@ -138,7 +138,7 @@ def extrapolate(sizes: ArrayLike, fids: ArrayLike) -> tuple[float, float]:
 
 def _moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     n, d = features.shape
-    mean = np.mean(features, axis=0, dtype=np.float64)
+    mean = features.mean(axis=0, dtype=np.float64)
     total, step = np.zeros((d, d)), max(1, CHUNK_NUMBERS // d)
     for start in range(0, n, step):
         centred = features[start : start + step] - mean[None]
@@ -148,9 +148,11 @@ def _moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _factor(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean, and a factor F of the covariance F^T F with at most d + 1 rows."""
-    mean = np.mean(features, axis=0, dtype=np.float64)
-    factor = (features - mean[None]) / np.sqrt(len(features) - 1)
-    return mean, np.linalg.qr(factor, mode="r") if len(factor) > factor.shape[1] else factor
+    mean = features.mean(axis=0, dtype=np.float64)
+    factor: np.ndarray = (features - mean[None]) / np.sqrt(len(features) - 1)
+    if len(factor) > factor.shape[1]:
+        factor = np.linalg.qr(factor, mode="r")
+    return mean, factor
 
 
 def _root(covariance: np.ndarray) -> np.ndarray:

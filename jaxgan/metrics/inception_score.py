@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from jax.typing import ArrayLike
 
+from jaxgan.arrays import AnyArray
 from jaxgan.errors import UserError
 from jaxgan.metrics.protocol import Display, Metric
 
 
-def evaluate(logits: ArrayLike, splits: int = 10) -> tuple[float, float]:
+def evaluate(logits: AnyArray, splits: int = 10) -> tuple[float, float]:
     """Mean and population standard deviation of the score over contiguous splits, float64.
 
     Split i holds examples i n // splits to (i + 1) n // splits, and has its own p(y). So samples must be in random
@@ -42,7 +42,7 @@ def evaluate(logits: ArrayLike, splits: int = 10) -> tuple[float, float]:
 SPLITS = 10
 
 
-def measure(fake_logits: ArrayLike) -> dict[str, float]:
+def measure(fake_logits: AnyArray) -> dict[str, float]:
     """`evaluate` as {name: value}."""
     mean, deviation = evaluate(fake_logits, SPLITS)
     return {"inception_score": mean, "inception_score_deviation": deviation}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from jax.typing import ArrayLike
 
+from jaxgan.arrays import AnyArray
 from jaxgan.errors import UserError
 
 
-def features(a: ArrayLike, name: str, min_examples: int, metric: str) -> np.ndarray:
+def features(a: AnyArray, name: str, min_examples: int, metric: str) -> np.ndarray:
     """A set of features as a NumPy array [n, d], at least `min_examples` rows; [n, ...] is flattened.
 
     Raises:
@@ -31,7 +31,7 @@ def features(a: ArrayLike, name: str, min_examples: int, metric: str) -> np.ndar
     return a
 
 
-def pair(real: ArrayLike, fake: ArrayLike, min_examples: int, metric: str) -> tuple[np.ndarray, np.ndarray]:
+def pair(real: AnyArray, fake: AnyArray, min_examples: int, metric: str) -> tuple[np.ndarray, np.ndarray]:
     """Real and fake features as NumPy arrays [n, d] and [m, d]; see `features`.
 
     Raises:

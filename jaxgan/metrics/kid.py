@@ -6,8 +6,8 @@ Its expectation doesn't depend on the number of samples, unlike FID's. It may be
 from __future__ import annotations
 
 import numpy as np
-from jax.typing import ArrayLike
 
+from jaxgan.arrays import AnyArray
 from jaxgan.errors import UserError
 from jaxgan.metrics import inputs
 from jaxgan.metrics.protocol import Display, Metric
@@ -18,7 +18,7 @@ TILE_SIZE = 2048  # examples per side of a tile of the kernel matrix
 
 
 def evaluate(
-    real: ArrayLike, fake: ArrayLike, subsets: int = 100, size: int = 1000, seed: int = 0
+    real: AnyArray, fake: AnyArray, subsets: int = 100, size: int = 1000, seed: int = 0
 ) -> tuple[float, float]:
     """Mean and population standard deviation of `unbiased` over random subsets, float64.
 
@@ -44,7 +44,7 @@ def evaluate(
     return float(scores.mean()), float(scores.std())
 
 
-def unbiased(real: ArrayLike, fake: ArrayLike) -> float:
+def unbiased(real: AnyArray, fake: AnyArray) -> float:
     """mean_{i != j} k(x_i, x_j) + mean_{i != j} k(y_i, y_j) - 2 mean k(x_i, y_j), over all examples, float64.
 
     Args:
@@ -87,7 +87,7 @@ def _kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return base * base * base
 
 
-def measure(real_features: ArrayLike, fake_features: ArrayLike) -> dict[str, float]:
+def measure(real_features: AnyArray, fake_features: AnyArray) -> dict[str, float]:
     """`evaluate` on subsets of 1,000 examples, or all if there are fewer, as {name: value}."""
     size = min(SUBSET_SIZE, len(real_features), len(fake_features))
     mean, deviation = evaluate(real_features, fake_features, size=size)

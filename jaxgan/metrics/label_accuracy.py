@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from jax.typing import ArrayLike
 
+from jaxgan.arrays import AnyArray
 from jaxgan.errors import UserError
 from jaxgan.metrics.protocol import Display, Metric
 
 
-def evaluate(classes: ArrayLike, labels: ArrayLike) -> float:
+def evaluate(classes: AnyArray, labels: AnyArray) -> float:
     """The fraction of samples that a classifier assigns to the class on which G was conditioned, in [0, 1].
 
     Bounded by the accuracy of the classifier itself on data.

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from jax.typing import ArrayLike
 
+from jaxgan.arrays import AnyArray
 from jaxgan.metrics import distances, inputs
 from jaxgan.metrics.protocol import Display, Metric
 
 
-def evaluate(train: ArrayLike, real: ArrayLike, fake: ArrayLike) -> float:
+def evaluate(train: AnyArray, real: AnyArray, fake: AnyArray) -> float:
     """Z_U of the distances to the nearest training example: samples against held-out data (section 3.1), float64.
 
     The standardized Mann-Whitney statistic: about N(0, 1) if samples and held-out data have the same distribution,
@@ -38,7 +38,7 @@ def z_u(held_out: np.ndarray, samples: np.ndarray) -> float:
     return float((u - m * n / 2) / math.sqrt(m * n * (m + n + 1) / 12))
 
 
-def measure(train_features: ArrayLike, real_features: ArrayLike, fake_features: ArrayLike) -> dict[str, float]:
+def measure(train_features: AnyArray, real_features: AnyArray, fake_features: AnyArray) -> dict[str, float]:
     """`evaluate` as {name: value}."""
     return {"memorization": evaluate(train_features, real_features, fake_features)}
 

@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.typing import ArrayLike
 
+from jaxgan.arrays import AnyArray
 from jaxgan.data.mixture import Mixture, box
 from jaxgan.errors import UserError
 from jaxgan.metrics.protocol import Display, Metric
@@ -24,7 +24,7 @@ MIN_BINS = 200  # per dimension, of the histogram behind a mixture's JSD
 MAX_BINS = 2**20  # in total
 
 
-def evaluate(samples: ArrayLike, mixture: Mixture, cells: int | None = None) -> dict[str, Array]:
+def evaluate(samples: AnyArray, mixture: Mixture, cells: int | None = None) -> dict[str, Array]:
     """The scores of `coverage`, and `density_jsd` as `jsd`: five float32 scalars.
 
     All are NaN if a sample is not finite, so that a diverged generator gets no score.
@@ -54,7 +54,7 @@ def histogram_cells(mixture: Mixture) -> int:
     return min(max(MIN_BINS, num_cells), int(MAX_BINS ** (1 / means.shape[1])))
 
 
-def count(labels: ArrayLike, classes: int) -> dict[str, float]:
+def count(labels: AnyArray, classes: int) -> dict[str, float]:
     """Modes of classified samples, such as the 1,000 triples of digits of Stacked MNIST.
 
     Args:
@@ -82,13 +82,13 @@ def count(labels: ArrayLike, classes: int) -> dict[str, float]:
 
 
 @partial(jax.jit, static_argnames="cells")
-def _evaluate(samples: ArrayLike, mixture: Mixture, cells: int) -> dict[str, Array]:
+def _evaluate(samples: AnyArray, mixture: Mixture, cells: int) -> dict[str, Array]:
     scores = coverage(samples, mixture) | {"jsd": density_jsd(samples, mixture, cells)}
     finite = jnp.isfinite(jnp.asarray(samples)).all()
     return {name: jnp.where(finite, score, jnp.nan) for name, score in scores.items()}
 
 
-def coverage(samples: ArrayLike, mixture: Mixture) -> dict[str, Array]:
+def coverage(samples: AnyArray, mixture: Mixture) -> dict[str, Array]:
     """How many modes the samples capture, how precisely, and how evenly.
 
     A sample belongs to the mode that is nearest in standard deviations of that mode, and is of high
@@ -123,7 +123,7 @@ def coverage(samples: ArrayLike, mixture: Mixture) -> dict[str, Array]:
     }
 
 
-def high_quality_kl(samples: ArrayLike, mixture: Mixture) -> dict[str, Array]:
+def high_quality_kl(samples: AnyArray, mixture: Mixture) -> dict[str, Array]:
     """How evenly the high-quality samples cover the modes: PacGAN's reverse KL.
 
     `mode_kl` of `coverage` counts all samples; here those that are not of high quality are left out.
@@ -151,7 +151,7 @@ def high_quality_kl(samples: ArrayLike, mixture: Mixture) -> dict[str, Array]:
     return {"high_quality_kl": jnp.where(jnp.isfinite(samples).all(), kl, jnp.nan)}
 
 
-def density_jsd(samples: ArrayLike, mixture: Mixture, cells: int) -> Array:
+def density_jsd(samples: AnyArray, mixture: Mixture, cells: int) -> Array:
     """JSD(p_data || p_g) of the samples' histogram against the cells' exact probabilities, in nats.
 
     The cells divide the mixture's `box`; everything outside counts as one more cell. Merging points into
@@ -192,7 +192,7 @@ def density_jsd(samples: ArrayLike, mixture: Mixture, cells: int) -> Array:
     return js_divergence(p_data, p_g, 1.0)
 
 
-def _validate(samples: ArrayLike, mixture: Mixture) -> tuple[Array, Mixture]:
+def _validate(samples: AnyArray, mixture: Mixture) -> tuple[Array, Mixture]:
     samples = jnp.asarray(samples, jnp.float32)
     mixture = Mixture(*(jnp.asarray(a, jnp.float32) for a in mixture))
     d = mixture.means.shape[1]
@@ -231,7 +231,7 @@ HIGH_QUALITY_METRIC = Metric(
 )
 
 
-def count_classes(fake_classes: ArrayLike, classes: int) -> dict[str, float]:
+def count_classes(fake_classes: AnyArray, classes: int) -> dict[str, float]:
     """`count` of classified samples, as {name: value}."""
     counts = count(fake_classes, classes)
     return {"class_modes": counts["modes"], "class_kl": counts["mode_kl"]}

@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from jax.typing import ArrayLike
 
+from jaxgan.arrays import AnyArray
 from jaxgan.errors import UserError
 from jaxgan.metrics import distances
 from jaxgan.metrics.protocol import Display, Metric
@@ -29,7 +29,7 @@ class Neighbours(NamedTuple):
         return (self.data + self.samples) / 2
 
 
-def evaluate(samples: ArrayLike, data: ArrayLike) -> Neighbours:
+def evaluate(samples: AnyArray, data: AnyArray) -> Neighbours:
     """The test with Euclidean distances, on the first min(m, n) samples and examples of the data.
 
     Args:
@@ -52,7 +52,7 @@ def evaluate(samples: ArrayLike, data: ArrayLike) -> Neighbours:
     return Neighbours(data=float(np.mean(nearest[:n] < n)), samples=float(np.mean(nearest[n:] >= n)))
 
 
-def measure(real_features: ArrayLike, fake_features: ArrayLike) -> dict[str, float]:
+def measure(real_features: AnyArray, fake_features: AnyArray) -> dict[str, float]:
     """`evaluate` as {name: value}."""
     result = evaluate(fake_features, real_features)
     return {

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from jax.typing import ArrayLike
 
+from jaxgan.arrays import AnyArray
 from jaxgan.errors import UserError
 from jaxgan.metrics.protocol import Display, Metric
 
 
-def evaluate(train: ArrayLike, held_out: ArrayLike, samples: ArrayLike) -> dict[str, float]:
+def evaluate(train: AnyArray, held_out: AnyArray, samples: AnyArray) -> dict[str, float]:
     """Mean logits, and `overfitting` = (E train - E held_out) / (E train - E samples), float64.
 
     0 if D treats held-out data like its training set, 1 if it treats them like samples of G: its gradients then carry

@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.typing import ArrayLike
 
+from jaxgan.arrays import AnyArray
 from jaxgan.errors import UserError
 from jaxgan.metrics.distances import relative_squares
 from jaxgan.metrics.protocol import Display, Metric
@@ -32,7 +32,7 @@ class Estimate(NamedTuple):
     at_edge: bool  # sigma is the smallest or the largest tried, so a better one may lie beyond
 
 
-def evaluate(samples: ArrayLike, validation: ArrayLike, test: ArrayLike, sigmas: ArrayLike) -> Estimate:
+def evaluate(samples: AnyArray, validation: AnyArray, test: AnyArray, sigmas: AnyArray) -> Estimate:
     """The paper's protocol: chooses sigma on the first 1,000 validation examples, then scores the test examples.
 
     Args:
@@ -53,7 +53,7 @@ def evaluate(samples: ArrayLike, validation: ArrayLike, test: ArrayLike, sigmas:
     )
 
 
-def select_sigma(samples: ArrayLike, validation: ArrayLike, sigmas: ArrayLike) -> float:
+def select_sigma(samples: AnyArray, validation: AnyArray, sigmas: AnyArray) -> float:
     """The candidate sigma with the highest mean log-likelihood of the validation data.
 
     Args:
@@ -69,7 +69,7 @@ def select_sigma(samples: ArrayLike, validation: ArrayLike, sigmas: ArrayLike) -
     return float(sigmas[np.argmax(scores)])
 
 
-def log_likelihood(samples: ArrayLike, x: ArrayLike, sigma: ArrayLike) -> Array:
+def log_likelihood(samples: AnyArray, x: AnyArray, sigma: AnyArray) -> Array:
     """Log-density log mean_y N(x; y, sigma^2 I) over the samples y, for each x.
 
     Args:
@@ -86,7 +86,7 @@ def log_likelihood(samples: ArrayLike, x: ArrayLike, sigma: ArrayLike) -> Array:
     return log_likelihoods(samples, x, jnp.reshape(jnp.asarray(sigma, jnp.float32), (1,)))[0]
 
 
-def log_likelihoods(samples: ArrayLike, x: ArrayLike, sigmas: ArrayLike) -> Array:
+def log_likelihoods(samples: AnyArray, x: AnyArray, sigmas: AnyArray) -> Array:
     """`log_likelihood` for each of `sigmas` [S], from distances computed once: [S, n] float32, nats."""
     if len(samples) == 0 or len(x) == 0:
         raise UserError(f"got {len(samples)} samples and {len(x)} examples; a Parzen window needs some of both.")
@@ -123,7 +123,7 @@ def _log_likelihoods(samples: Array, x: Array, sigmas: Array) -> Array:
     return jax.lax.map(per_example, x, batch_size=BATCH_SIZE).T
 
 
-def measure(samples: ArrayLike, validation: ArrayLike, test: ArrayLike) -> dict[str, float]:
+def measure(samples: AnyArray, validation: AnyArray, test: AnyArray) -> dict[str, float]:
     """`evaluate` with the paper's `SIGMAS`, as {name: value}."""
     estimate = evaluate(samples, validation, test, SIGMAS)
     validation_scores = np.asarray(log_likelihood(samples, validation[:MAX_VALIDATION], estimate.sigma), np.float64)

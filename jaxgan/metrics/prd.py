@@ -5,8 +5,8 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-from jax.typing import ArrayLike
 
+from jaxgan.arrays import AnyArray
 from jaxgan.errors import UserError
 from jaxgan.metrics import inputs
 from jaxgan.metrics.protocol import Display, Metric
@@ -15,7 +15,7 @@ NAME = "PRD"
 EPSILON = 1e-10  # radians between the curve's ends and the axes
 
 
-def curve(fake: ArrayLike, real: ArrayLike, *, angles: int = 1001) -> tuple[np.ndarray, np.ndarray]:
+def curve(fake: AnyArray, real: AnyArray, *, angles: int = 1001) -> tuple[np.ndarray, np.ndarray]:
     """Precision sum_i min(lambda P_i, Q_i) and recall, that over lambda, of Q against P (equations 2 and 3).
 
     lambda is the tangent of evenly spaced angles from 0 to pi/2: recall is largest first, precision last.
@@ -43,7 +43,7 @@ def curve(fake: ArrayLike, real: ArrayLike, *, angles: int = 1001) -> tuple[np.n
     return np.clip(precision, 0, 1), np.clip(precision / slopes, 0, 1)
 
 
-def f_beta(precision: ArrayLike, recall: ArrayLike, beta: float) -> float:
+def f_beta(precision: AnyArray, recall: AnyArray, beta: float) -> float:
     """The largest (1 + beta^2) p r / (beta^2 p + r) along a curve: large beta weighs recall, small beta precision.
 
     Raises:
@@ -57,7 +57,7 @@ def f_beta(precision: ArrayLike, recall: ArrayLike, beta: float) -> float:
 
 
 def features_curve(
-    real: ArrayLike, fake: ArrayLike, *, clusters: int = 20, angles: int = 1001, runs: int = 10, seed: int = 0
+    real: AnyArray, fake: AnyArray, *, clusters: int = 20, angles: int = 1001, runs: int = 10, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
     """The mean `curve` of the histograms over k-means clusters of both sets together, over several clusterings.
 
@@ -94,7 +94,7 @@ def features_curve(
 
 
 def evaluate(
-    real: ArrayLike, fake: ArrayLike, *, clusters: int = 20, angles: int = 1001, runs: int = 10, seed: int = 0
+    real: AnyArray, fake: AnyArray, *, clusters: int = 20, angles: int = 1001, runs: int = 10, seed: int = 0
 ) -> dict[str, float]:
     """The scores of arXiv:1806.00035, `f8` (weighs recall) and `f1_8` (weighs precision), of `features_curve`.
 
@@ -108,7 +108,7 @@ def evaluate(
 CLUSTERS = 20
 
 
-def measure(real_features: ArrayLike, fake_features: ArrayLike) -> dict[str, float]:
+def measure(real_features: AnyArray, fake_features: AnyArray) -> dict[str, float]:
     """`evaluate` on equally many examples of each, truncating the larger set, as {name: value}."""
     n = min(len(real_features), len(fake_features))
     scores = evaluate(real_features[:n], fake_features[:n], clusters=CLUSTERS)

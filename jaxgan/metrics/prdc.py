@@ -16,8 +16,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from jax.typing import ArrayLike
 
+from jaxgan.arrays import AnyArray
 from jaxgan.errors import UserError
 from jaxgan.metrics import distances, inputs
 from jaxgan.metrics.protocol import Display, Metric
@@ -25,7 +25,7 @@ from jaxgan.metrics.protocol import Display, Metric
 NAME = "precision and recall"
 
 
-def evaluate(real: ArrayLike, fake: ArrayLike, k: int, *, strict: bool = True) -> dict[str, float]:
+def evaluate(real: AnyArray, fake: AnyArray, k: int, *, strict: bool = True) -> dict[str, float]:
     """`precision`, `recall`, `density` and `coverage` with Euclidean distances, exact to float64.
 
     Common choices are k = 3 for precision and recall and k = 5 for density and coverage; report which.
@@ -43,8 +43,8 @@ def evaluate(real: ArrayLike, fake: ArrayLike, k: int, *, strict: bool = True) -
 
 
 def evaluate_each(
-    real: ArrayLike,
-    fake: ArrayLike,
+    real: AnyArray,
+    fake: AnyArray,
     ks: Sequence[int],
     *,
     strict: bool = True,
@@ -70,7 +70,7 @@ def evaluate_each(
     ]
 
 
-def radii(features: ArrayLike, ks: Sequence[int]) -> np.ndarray:
+def radii(features: AnyArray, ks: Sequence[int]) -> np.ndarray:
     """Squared distances to the k-th nearest other example, for each k: [n, len(ks)] float64.
 
     Raises:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-SPACES = ("inception", "pixels", "classifier")  # feature spaces: the first word of evaluate.features
 FEATURE_INPUTS = ("real_features", "fake_features", "fake_logits")
 # Inputs from D's evaluation on examples and from both players' parameters: `evaluation.players.player_inputs`.
 PLAYER_INPUTS = ("train_logits", "validation_logits", "sample_logits", "train_slopes", "sample_slopes", "kernels")

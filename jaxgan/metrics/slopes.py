@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from jax.typing import ArrayLike
 
+from jaxgan.arrays import AnyArray
 from jaxgan.errors import UserError
 from jaxgan.metrics.protocol import Display, Metric
 
 
-def evaluate(train: ArrayLike, samples: ArrayLike) -> dict[str, float]:
+def evaluate(train: AnyArray, samples: AnyArray) -> dict[str, float]:
     """Mean |d logit / dx| at training examples and at samples of G, in logits per unit of the data, float64.
 
     Args:

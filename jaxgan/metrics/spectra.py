@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from jax.typing import ArrayLike
 
+from jaxgan.arrays import AnyArray
 from jaxgan.errors import UserError
 from jaxgan.metrics.protocol import Display, Metric
 
 PLAYERS = ("generator", "discriminator")
 
 
-def evaluate(kernels: Mapping[str, ArrayLike]) -> dict[str, float]:
+def evaluate(kernels: Mapping[str, AnyArray]) -> dict[str, float]:
     """sigma_1 and the stable rank |W|_F^2 / sigma_1^2 of each kernel, and the extremes of each player, float64.
 
     Before a collapse, sigma_1 of G's first layers grows (arXiv:1809.11096, section 4, quoted from memory). Under

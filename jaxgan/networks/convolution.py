@@ -1,16 +1,16 @@
-"""Convolutions that are fast where they run.
+"""Convolutions with a fast CPU path (im2col) and XLA's native path elsewhere.
 
-A convolution y = conv(x, kernel) is linear in x and in the kernel, so all that training asks for, derivatives of
-derivatives included, is three bilinear functions, each the transpose of another:
+A convolution y = conv(x, kernel) is linear in x and in the kernel, so derivatives of any order consist of three
+bilinear functions, which are transposes of one another:
 
     conv:    images, kernel      -> features
     images:  features, kernel    -> images      (the gradient of x; a transposed convolution)
     kernel:  images, features    -> kernel      (the gradient of the kernel)
 
-On accelerators each is XLA's own convolution. XLA's CPU backend is slow in loops there (the gradients leave its
-fast path, by a factor of ten), so on CPU each is one matrix product with the windows of the images laid out as rows
-(im2col, arXiv:1410.0759). Which one is decided when a program is lowered to a platform. In a program that is exported
-for any number of images it is XLA's own convolution on every platform.
+On accelerators each is XLA's native convolution. XLA's CPU backend is ten times slower inside loops, where gradients
+miss its fast path, so on CPU each is a matrix product with the windows of the images as rows (im2col,
+arXiv:1410.0759). The choice is made when a program is lowered to a platform. Programs exported for any number of images
+use XLA's native convolution on every platform.
 
 Images are [n, H, W, C], kernels [kh, kw, C, features] and features [n, h, w, features], of one dtype.
 """
@@ -31,23 +31,23 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from jaxgan.errors import UserError
-from jaxgan.networks.spectral import normalized
+from jaxgan.networks.spectral import spectral_normalize
 
 Padding = str | Sequence[tuple[int, int]]
 
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
-PORTION_BYTES = 4 * 2**20  # of windows at a time on CPU: what its caches hold
+CHUNK_BYTES = 4 * 2**20  # of windows at a time on CPU, to fit its caches
 
 
 class Geometry(NamedTuple):
-    """What a convolution is besides its arrays. Pairs are of rows and columns."""
+    """The static parameters of a convolution. Pairs are (rows, columns)."""
 
     sides: tuple[int, int]  # of the images, pixels
     window: tuple[int, int]  # of the kernel, pixels
     strides: tuple[int, int]
     padding: tuple[tuple[int, int], tuple[int, int]]  # before and after; negative numbers crop
     groups: int
-    precision: str | None  # jax.default_matmul_precision where the convolution was written
+    precision: str | None  # jax.default_matmul_precision at the call of `conv` or `conv_transpose`
 
     @property
     def points(self) -> tuple[int, int]:
@@ -84,16 +84,16 @@ def native_kernel(x: jax.Array, y: jax.Array, g: Geometry) -> jax.Array:
     return jax.linear_transpose(lambda kernel: native_conv(x, kernel, g), kernel)(y)[0]
 
 
-# On CPU. A row of windows is (row in the window, column in the window, channel).
+# On CPU. The axes of a flattened window are (row, column, channel).
 
 
 def blocks(g: Geometry) -> list[int]:
-    """How many strides long the window is, rounded up, in each direction."""
+    """The size of the window in strides, rounded up, in each direction."""
     return [-(-window // stride) for window, stride in zip(g.window, g.strides, strict=True)]
 
 
 def margins(g: Geometry) -> list[tuple[int, int, int]]:
-    """Of rows and columns: what pads or crops the images to whole strides, exactly those that windows cover."""
+    """Padding (or cropping, if negative) of rows and columns to the whole strides that the windows cover."""
     covered = [
         stride * (points + block - 1) for stride, points, block in zip(g.strides, g.points, blocks(g), strict=True)
     ]
@@ -103,8 +103,8 @@ def margins(g: Geometry) -> list[tuple[int, int, int]]:
 def im2col(x: jax.Array, g: Geometry) -> jax.Array:
     """The windows of images: [n, H, W, C] -> [n, h, w, kh * kw * C].
 
-    Pixels go first into blocks of one stride, so that the pieces of a window are dense slices; a window that is
-    whole strides wide has a stride's columns in one piece.
+    Pixels are first grouped into blocks of one stride, so that the pieces of a window are dense slices. If the width of
+    the window is a multiple of the stride, a piece has the columns of a whole stride.
     """
     (h, w), (sh, sw), (kh, kw), c = g.points, g.strides, g.window, x.shape[-1]
     (rows, columns) = blocks(g)
@@ -122,10 +122,10 @@ def im2col(x: jax.Array, g: Geometry) -> jax.Array:
 
 
 def col2im(y: jax.Array, g: Geometry, channels: int) -> jax.Array:
-    """Adds windows up where they lie in the images, `im2col` transposed: [n, h, w, kh * kw * C] -> [n, H, W, C].
+    """Sums overlapping windows, the transpose of `im2col`: [n, h, w, kh * kw * C] -> [n, H, W, C].
 
-    A block of a window counts as many blocks further down and to the right as it lies in the window. Small windows
-    are summed in one pass, larger ones by columns and then by rows.
+    Each block of a window is added at the window's position plus the block's offset within it. Small windows are summed
+    in one pass, larger ones first over columns and then over rows.
     """
     (h, w), (sh, sw), (kh, kw), (rows, columns) = g.points, g.strides, g.window, blocks(g)
     y = y.reshape(-1, h, w, kh, kw, channels)
@@ -141,7 +141,7 @@ def col2im(y: jax.Array, g: Geometry, channels: int) -> jax.Array:
 def block_sum(y: jax.Array, rows: int, columns: int, block: tuple[int, int]) -> jax.Array:
     """[n, h, w, kh, kw, C] -> [n, h + rows - 1, w + columns - 1, *block, C], in one pass over y.
 
-    XLA makes a single loop of padded slices and their sum, as long as no other computation reaches into it.
+    XLA compiles the padded slices and their sum to a single loop, provided no other computation is fused into it.
     """
     terms = []
     for row, column in itertools.product(range(rows), range(columns)):
@@ -152,36 +152,36 @@ def block_sum(y: jax.Array, rows: int, columns: int, block: tuple[int, int]) -> 
     return sum(terms[1:], terms[0])
 
 
-def portion_size(n: int, g: Geometry, kernel: tuple[int, ...], bytes_each: int) -> int:
-    """How many of n images to lay out at a time.
+def chunk_size(n: int, g: Geometry, kernel: tuple[int, ...], bytes_each: int) -> int:
+    """The number of images, of n, per chunk.
 
-    A loop over portions keeps the windows in the caches, and the memory small. XLA moves no other computation
-    into it either: otherwise each user of a sum of windows, such as batch norm's two reductions, sums up again.
+    Chunking bounds the memory and keeps the windows in the caches. It also prevents XLA from fusing other computation
+    into the loop: otherwise every consumer of a sum of windows, such as batch norm's two reductions, recomputes it.
     """
     image = math.prod(g.points) * math.prod(kernel[:3]) * g.groups * bytes_each
-    if n * image <= PORTION_BYTES // 8:
+    if n * image <= CHUNK_BYTES // 8:
         return n
-    return -(-n // min(n, max(2, -(-n * image // PORTION_BYTES))))
+    return -(-n // min(n, max(2, -(-n * image // CHUNK_BYTES))))
 
 
-def in_portions(function: Callable[..., jax.Array], size: int, *arrays: jax.Array) -> jax.Array:
-    """function(*arrays), of `size` images at a time."""
+def map_chunks(function: Callable[..., jax.Array], size: int, *arrays: jax.Array) -> jax.Array:
+    """function(*arrays), on `size` images at a time."""
     count, rest = divmod(arrays[0].shape[0], size)
     if count == 1 and not rest:
         return function(*arrays)
     whole = [a[: count * size].reshape(count, size, *a.shape[1:]) for a in arrays]
-    y = lax.map(lambda portion: function(*portion), whole)
+    y = lax.map(lambda chunk: function(*chunk), whole)
     y = y.reshape(count * size, *y.shape[2:])
     return jnp.concatenate([y, function(*(a[count * size :] for a in arrays))]) if rest else y
 
 
-def total_of_portions(function: Callable[..., jax.Array], size: int, *arrays: jax.Array) -> jax.Array:
-    """The sum of function(*arrays) over portions of `size` images."""
+def sum_over_chunks(function: Callable[..., jax.Array], size: int, *arrays: jax.Array) -> jax.Array:
+    """The sum of function(*arrays) over chunks of `size` images."""
     count, rest = divmod(arrays[0].shape[0], size)
     total = function(*(a[:size] for a in arrays))
     if count > 1:
         whole = [a[size : count * size].reshape(count - 1, size, *a.shape[1:]) for a in arrays]
-        total = lax.scan(lambda total, portion: (total + function(*portion), None), total, whole)[0]
+        total = lax.scan(lambda total, chunk: (total + function(*chunk), None), total, whole)[0]
     return total + function(*(a[count * size :] for a in arrays)) if rest else total
 
 
@@ -194,7 +194,7 @@ def cpu_conv(x: jax.Array, kernel: jax.Array, g: Geometry) -> jax.Array:
         y = jnp.einsum("nhwgi,igo->nhwgo", grouped(im2col(x, g), g), k, precision=g.precision)
         return y.reshape(*y.shape[:3], -1)
 
-    return in_portions(features, portion_size(len(x), g, kernel.shape, x.dtype.itemsize), x)
+    return map_chunks(features, chunk_size(len(x), g, kernel.shape, x.dtype.itemsize), x)
 
 
 def cpu_images(y: jax.Array, kernel: jax.Array, g: Geometry) -> jax.Array:
@@ -209,13 +209,13 @@ def cpu_images(y: jax.Array, kernel: jax.Array, g: Geometry) -> jax.Array:
         rows = rows.reshape(*rows.shape[:3], -1, c, g.groups).swapaxes(-1, -2)
         return col2im(rows, g, c * g.groups)
 
-    return in_portions(images, portion_size(len(y), g, kernel.shape, y.dtype.itemsize), y)
+    return map_chunks(images, chunk_size(len(y), g, kernel.shape, y.dtype.itemsize), y)
 
 
 def cpu_kernel(x: jax.Array, y: jax.Array, g: Geometry) -> jax.Array:
     shape = (*g.window, x.shape[-1] // g.groups, y.shape[-1])
-    # Two matrices of many rows: twice as fast if the narrower one is transposed beforehand. The barriers keep XLA
-    # from turning that back.
+    # The product of two tall matrices is twice as fast if the narrower one is transposed beforehand. The barriers keep
+    # XLA from undoing this.
     narrow = math.prod(shape[:3]) <= shape[3]
 
     def product(x: jax.Array, y: jax.Array) -> jax.Array:
@@ -227,7 +227,7 @@ def cpu_kernel(x: jax.Array, y: jax.Array, g: Geometry) -> jax.Array:
         a, b = (rows, y) if narrow else (y, rows)
         return lax.optimization_barrier(jnp.matmul(lax.optimization_barrier(a.T), b, precision=g.precision))
 
-    kernel = total_of_portions(product, portion_size(len(x), g, shape, x.dtype.itemsize), x, y)
+    kernel = sum_over_chunks(product, chunk_size(len(x), g, shape, x.dtype.itemsize), x, y)
     return (kernel if narrow or g.groups > 1 else kernel.T).reshape(shape)
 
 
@@ -237,7 +237,7 @@ def grouped(rows: jax.Array, g: Geometry) -> jax.Array:
     return rows.swapaxes(3, 4).reshape(*rows.shape[:3], g.groups, -1)
 
 
-# Both, as functions that JAX knows to be bilinear, so that derivatives of any order are made of these three alone.
+# Both as primitives that JAX knows to be bilinear, so that derivatives of any order consist of these three alone.
 
 
 def bilinear(
@@ -246,7 +246,7 @@ def bilinear(
     native: Callable[..., jax.Array],
     shape: Callable[..., tuple[int, ...]],
 ) -> Primitive:
-    """A primitive of two arrays and a `geometry`; `shape` is its result's, of the shapes of the two."""
+    """A primitive of two arrays and a `geometry`; `shape` maps the shapes of the two to that of the result."""
 
     def function(a: jax.Array, b: jax.Array, *, geometry: Geometry) -> jax.Array:
         return lax.platform_dependent(a, b, cpu=partial(cpu, g=geometry), default=partial(native, g=geometry))
@@ -287,69 +287,75 @@ ad.defbilinear(
 )
 
 
-# What networks use.
+# The public functions and layers.
 
 
 def conv(
     x: jax.Array, kernel: jax.Array, *, strides: tuple[int, int], padding: Padding, feature_groups: int = 1
 ) -> jax.Array:
-    """A convolution as networks have it, which does not flip the kernel.
+    """A convolution (cross-correlation: the kernel is not flipped).
 
     y[n, r, c, f] = sum over i, j, k of x[n, strides[0] r + i - top, strides[1] c + j - left, k] kernel[i, j, k, f]
 
     Args:
       x: [n, H, W, C] float.
       kernel: [kh, kw, C / feature_groups, features], the dtype of x.
-      padding: ((top, bottom), (left, right)), the zeros around x; or 'VALID', none, or 'SAME', as many as give
-        ceil(H / strides[0]) rows, the odd one at the bottom, and columns likewise.
-      feature_groups: group g of the features sees only group g of the channels.
+      padding: ((top, bottom), (left, right)), the zeros around x; or 'VALID' for none, or 'SAME' for as many as give
+        ceil(H / strides[0]) rows, an odd one at the bottom, and columns likewise.
+      feature_groups: number of groups of features, each connected to one group of channels only.
 
     Returns:
       [n, h, w, features].
 
     Raises:
-      UserError: the kernel is larger than x with its padding.
-      ValueError: shapes or dtypes do not fit together.
+      UserError: the kernel is larger than the padded x.
+      ValueError: incompatible shapes or dtypes.
     """
     if x.ndim != 4 or kernel.ndim != 4 or x.shape[3] != kernel.shape[2] * feature_groups or x.dtype != kernel.dtype:
         raise ValueError(f"conv of {jax.typeof(x)} with {jax.typeof(kernel)} in {feature_groups} groups")
     if kernel.shape[3] % feature_groups:
         raise ValueError(f"{kernel.shape[3]} features in {feature_groups} groups")
     sides, window = x.shape[1:3], kernel.shape[:2]
-    pads = lax.padtype_to_pads(sides, window, strides, named(padding)) if isinstance(padding, str) else padding
+    pads = (
+        lax.padtype_to_pads(sides, window, strides, check_padding_name(padding))
+        if isinstance(padding, str)
+        else padding
+    )
     g = geometry(sides, window, strides, pads, feature_groups)
     if min(g.points) < 1:
         raise UserError(
             f"a kernel of {window[0]}x{window[1]} does not fit into images of {sides[0]}x{sides[1]} pixels with "
             f"padding {g.padding}; use a smaller kernel, fewer layers or larger images."
         )
-    return native_conv(x, kernel, g) if exported(x) else conv_p.bind(x, kernel, geometry=g)
+    return native_conv(x, kernel, g) if is_exported(x) else conv_p.bind(x, kernel, geometry=g)
 
 
 def conv_transpose(x: jax.Array, kernel: jax.Array, *, strides: tuple[int, int], padding: Padding) -> jax.Array:
-    """The transpose of `conv` with the same kernel, strides and padding: the deconvolution of PyTorch and TensorFlow.
+    """The transpose of `conv` with the same kernel, strides and padding, as in PyTorch and TensorFlow.
 
-    Each point of x adds its multiple of the kernel to the result, `strides` apart; `padding` is cut off. Equals
-    flax's ConvTranspose with transpose_kernel=True.
+    Each point of x adds a multiple of the kernel to the result, at intervals of `strides`; then `padding` is cropped.
+    Equals Flax's ConvTranspose with transpose_kernel=True.
 
     Args:
       x: [n, h, w, C] float.
       kernel: [kh, kw, features, C], the dtype of x.
-      padding: ((top, bottom), (left, right)), rows and columns to cut off, negative to add; or 'SAME', such as
-        give strides times the points of x, or 'VALID', none (where kernels overlap or touch).
+      padding: ((top, bottom), (left, right)), rows and columns to crop, or to add if negative; or 'SAME', which makes
+        H = strides[0] * h, or 'VALID' for none (if kernels overlap or touch).
 
     Returns:
       [n, H, W, features], H = strides[0] * (h - 1) + kh - top - bottom and W likewise.
 
     Raises:
-      UserError: nothing is left.
-      ValueError: shapes or dtypes do not fit together.
+      UserError: cropping leaves nothing.
+      ValueError: incompatible shapes or dtypes.
     """
     if x.ndim != 4 or kernel.ndim != 4 or x.shape[3] != kernel.shape[3] or x.dtype != kernel.dtype:
         raise ValueError(f"conv_transpose of {jax.typeof(x)} with {jax.typeof(kernel)}")
     points, window = x.shape[1:3], kernel.shape[:2]
     pads = (
-        [cropping(k, s, padding) for k, s in zip(window, strides, strict=True)] if isinstance(padding, str) else padding
+        [transpose_padding(k, s, padding) for k, s in zip(window, strides, strict=True)]
+        if isinstance(padding, str)
+        else padding
     )
     sides = [
         stride * (n - 1) + k - lo - hi for n, k, stride, (lo, hi) in zip(points, window, strides, pads, strict=True)
@@ -359,7 +365,7 @@ def conv_transpose(x: jax.Array, kernel: jax.Array, *, strides: tuple[int, int],
             f"padding {tuple(pads)} leaves nothing of a transposed convolution to {sides} pixels; use less."
         )
     g = geometry(sides, window, strides, pads, 1)
-    if exported(x):
+    if is_exported(x):
         around = [(k - 1 - lo, k - 1 - hi) for k, (lo, hi) in zip(window, pads, strict=True)]
         return lax.conv_transpose(
             x, kernel, strides, around, dimension_numbers=DIMENSIONS, transpose_kernel=True, precision=g.precision
@@ -367,20 +373,21 @@ def conv_transpose(x: jax.Array, kernel: jax.Array, *, strides: tuple[int, int],
     return images_p.bind(x, kernel, geometry=g)
 
 
-def exported(x: jax.Array) -> bool:
-    """Whether x is in a program for any number of images: portions need the number, and converters lax's primitives."""
+def is_exported(x: jax.Array) -> bool:
+    """Whether x is in a program exported for any number of images, which rules out chunks and custom primitives."""
     return jax.export.is_symbolic_dim(x.shape[0])
 
 
-def cropping(window: int, stride: int, padding: str) -> tuple[int, int]:
-    """The padding of a transposed convolution in one direction, as `lax.conv_transpose` understands its name."""
-    if named(padding) == "VALID":
+def transpose_padding(window: int, stride: int, padding: str) -> tuple[int, int]:
+    """The cropping of a transposed convolution in one direction for 'SAME' or 'VALID', as in `lax.conv_transpose`."""
+    if check_padding_name(padding) == "VALID":
         return 0, min(window - stride, 0)
     lo = max((window - stride) // 2, 0)
     return lo, window - stride - lo
 
 
-def named(padding: str) -> str:
+def check_padding_name(padding: str) -> str:
+    """Returns a valid name of a padding; raises UserError for others."""
     if padding not in ("SAME", "VALID"):
         raise UserError(f"padding is 'SAME', 'VALID' or two pairs of numbers, not {padding!r}.")
     return padding
@@ -394,7 +401,7 @@ def geometry(
     groups: int,
 ) -> Geometry:
     (height, width), (kh, kw), (sh, sw), ((top, bottom), (left, right)) = sides, window, strides, padding
-    # Read here: whoever set it has left its context when primitives are lowered.
+    # Read now: its context manager has exited by the time the primitives are lowered.
     precision = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
     return Geometry((height, width), (kh, kw), (sh, sw), ((top, bottom), (left, right)), groups, precision)
 
@@ -408,7 +415,7 @@ class Conv(nn.Module):
     padding: Padding = "SAME"
     feature_group_count: int = 1
     use_bias: bool = True
-    spectral: bool = False  # the kernel is divided by its spectral norm
+    spectral: bool = False  # spectral normalization of the kernel
     kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
     bias_init: nn.initializers.Initializer = nn.initializers.zeros_init()
 
@@ -417,13 +424,13 @@ class Conv(nn.Module):
         """[n, H, W, C] -> [n, h, w, features] float32."""
         shape = (*self.kernel_size, x.shape[-1] // self.feature_group_count, self.features)
         kernel = self.param("kernel", self.kernel_init, shape)
-        kernel = normalized(self, kernel) if self.spectral else kernel
+        kernel = spectral_normalize(self, kernel) if self.spectral else kernel
         y = conv(x, kernel, strides=self.strides, padding=self.padding, feature_groups=self.feature_group_count)
         return y + self.param("bias", self.bias_init, (self.features,)).reshape(1, 1, 1, -1) if self.use_bias else y
 
 
 class ConvTranspose(nn.Module):
-    """Flax's ConvTranspose with transpose_kernel=True, but explicit padding is cut off, as PyTorch has it.
+    """Flax's ConvTranspose with transpose_kernel=True, except that explicit padding is cropped, as in PyTorch.
 
     Parameters `transposed_kernel` [kh, kw, features, C], whose last axis is the input's, and `bias` [features].
     """

@@ -1,9 +1,9 @@
-"""DCGAN (arXiv:1511.06434) and what was made of it: strided convolutions, from the smallest grid to the image.
+"""DCGAN (arXiv:1511.06434) and its variants: strided (transposed) convolutions.
 
-With `widths` (512, 256, 128, 64), kernel 4 and images of 64 pixels: PyTorch's example; with kernel 5, `bias` and 28
-pixels: compare_gan's and PacGAN's. With (256, 128, 64), kernel 5, `bias`, norm 'none' and 28 pixels: the MNIST
-networks of WGAN-GP's authors. The grid that G starts from is the image's side halved once per width, rounded up; what
-a layer draws beyond its grid is cut off.
+`widths` (512, 256, 128, 64), kernel 4 and 64x64 images give PyTorch's example; kernel 5, `bias` and 28x28 images those
+of compare_gan and PacGAN. (256, 128, 64), kernel 5, `bias`, norm 'none' and 28x28 images give the MNIST networks of
+WGAN-GP's authors. The sides of G's first feature map are those of the image, halved once per width and rounded up;
+excess rows and columns are cropped after each layer.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ from jaxgan.networks.spectral import Dense
 
 
 def scale_init(key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) -> jax.Array:
-    """Batch norm's scales start from normal(1, .02)."""
+    """Initializes batch norm's scales from normal(1, .02)."""
     return 1 + 0.02 * jax.random.normal(key, shape, dtype)
 
 
 class Generator(nn.Module):
-    """G(z; theta_g): z [n, d] float32 -> x [n, H, W, C] float32; classes join z as a row of 0 and 1."""
+    """G(z; theta_g): z [n, d] float32 -> x [n, H, W, C] float32; labels are concatenated to z as one-hot vectors."""
 
     data: DataSpec | None = None
-    widths: Sequence[int] = (128, 64)  # channels before each transposed convolution; each doubles the sides
+    widths: Sequence[int] = (128, 64)  # channels before each transposed convolution, which doubles the sides
     kernel: int = 4  # pixels
     norm: str = "batch"  # of every layer but the last: batch | conditional_batch | none
     bias: bool = False
-    deviation: float = 0.02  # of the normal initial weights
+    deviation: float = 0.02  # standard deviation of the normal initial weights
     output: str = "tanh"  # of the last layer: tanh | sigmoid | linear
 
     def check(self) -> None:
@@ -69,12 +69,12 @@ class Generator(nn.Module):
         h = Dense(math.prod(grids[0]) * self.widths[0], use_bias=self.bias, kernel_init=init)(h)
         h = h.reshape(-1, *grids[0], self.widths[0])
         for features, (rows, columns) in zip([*self.widths[1:], channels], grids[1:], strict=True):
-            h = nn.relu(self.normalized(h, y, axis_name))
+            h = nn.relu(self.normalize(h, y, axis_name))
             deconv = ConvTranspose(features, (self.kernel,) * 2, (2, 2), "SAME", self.bias, kernel_init=init)
             h = deconv(h)[:, :rows, :columns]
         return ACTIVATIONS[self.output](h)
 
-    def normalized(self, h: jax.Array, y: jax.Array | None, axis_name: str | None) -> jax.Array:
+    def normalize(self, h: jax.Array, y: jax.Array | None, axis_name: str | None) -> jax.Array:
         if self.norm == "none":
             return h
         classes = self.data.classes if self.norm == "conditional_batch" else 0
@@ -82,16 +82,16 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """D(x; theta_d): x [n, H, W, C] float32 -> logits [n] float32; classes join x as channels of 0 and 1."""
+    """D(x; theta_d): x [n, H, W, C] float32 -> logits [n] float32; labels are concatenated to x as one-hot channels."""
 
     data: DataSpec | None = None
-    widths: Sequence[int] = (64, 128)  # channels after each convolution; each halves the sides
+    widths: Sequence[int] = (64, 128)  # channels after each convolution, which halves the sides
     kernel: int = 4  # pixels
     norm: str = "batch"  # of every layer but the first and the last: batch | layer | spectral (all layers) | none
     bias: bool = False
     slope: float = 0.2  # of leaky ReLU
-    deviation: float = 0.02  # of the normal initial weights
-    minibatch_deviation: int = 0  # examples in a group whose standard deviation the last layer sees; 0 = none
+    deviation: float = 0.02  # standard deviation of the normal initial weights
+    minibatch_deviation: int = 0  # examples per group of the minibatch standard deviation; 0 = none
 
     def check(self) -> None:
         check_units("discriminator.widths", self.widths)

@@ -45,8 +45,9 @@ def check_output(output: str, data: DataSpec | None) -> None:
     """Raises UserError if the range of G's output activation is not that of the data."""
     if output not in OUTPUTS:
         raise UserError(f"generator.output must be one of {', '.join(OUTPUTS)}, not {output!r}.")
-    if data is not None and OUTPUTS[output] is not None and data.bounds != OUTPUTS[output]:
-        low, high = OUTPUTS[output]
+    bounds = OUTPUTS[output]
+    if data is not None and bounds is not None and data.bounds != bounds:
+        low, high = bounds
         have = "are not bounded" if data.bounds is None else f"are in [{data.bounds[0]:g}, {data.bounds[1]:g}]"
         fitting = [name for name, bounds in OUTPUTS.items() if bounds == data.bounds]
         raise UserError(
@@ -58,7 +59,7 @@ def check_output(output: str, data: DataSpec | None) -> None:
 def check_images(what: str, data: DataSpec | None) -> None:
     """Raises UserError if the data are not images."""
     if data is not None and len(data.shape) != 3:
-        raise UserError(f"{what} is for images, but the data are of shape {tuple(data.shape)}; take mlp.")
+        raise UserError(f"{what} is for images, but the data are of shape {tuple(data.shape)}; use mlp.")
 
 
 def check_one_of(what: str, value: str, choices: Iterable[str]) -> None:
@@ -97,7 +98,7 @@ def minibatch_deviation(x: jax.Array, group: int) -> jax.Array:
     n, height, width, _ = x.shape
     if n % group:
         raise UserError(
-            f"groups of {group} for the minibatch deviation do not divide {n} examples; change one of them."
+            f"{n} examples cannot be divided into groups of {group} (minibatch standard deviation); change one of them."
         )
     parts = x.reshape(n // group, group, *x.shape[1:])
     variance = jnp.var(parts, axis=1)
@@ -129,8 +130,8 @@ def one_hot(y: jax.Array | None, data: DataSpec) -> list[jax.Array]:
 def output_bias(mean: np.ndarray | None, output: str, size: int) -> np.ndarray:
     """The bias [size] that makes G's first samples equal the mean example.
 
-    Means are clipped at 1e-7, as the 2014 code does: with a larger clip D sees the residue in
-    pixels that are always black, wins outright, and G never learns.
+    Means are clipped at 1e-7, as in the 2014 code: with a larger value, D detects the residue in pixels that are always
+    black and wins, and G never learns.
     """
     if mean is None:
         return np.zeros(size, np.float32)
@@ -144,7 +145,7 @@ def output_bias(mean: np.ndarray | None, output: str, size: int) -> np.ndarray:
 
 
 def uniform_init(irange: float) -> nn.initializers.Initializer:
-    """Weights uniform in [-irange, irange] (pylearn2's `irange`)."""
+    """Initializes weights uniformly in [-irange, irange] (pylearn2's `irange`)."""
 
     def init(key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) -> jax.Array:
         return jax.random.uniform(key, shape, dtype, -irange, irange)
@@ -153,7 +154,7 @@ def uniform_init(irange: float) -> nn.initializers.Initializer:
 
 
 def sparse_init(nonzero: int) -> nn.initializers.Initializer:
-    """`nonzero` of each unit's incoming weights are N(0, 1), the others 0 (pylearn2's `sparse_init`)."""
+    """Initializes `nonzero` of each unit's input weights from N(0, 1), the others to 0 (pylearn2's `sparse_init`)."""
 
     def init(key: jax.Array, shape: tuple[int, int], dtype=jnp.float32) -> jax.Array:
         key_rows, key_weights = jax.random.split(key)
@@ -165,10 +166,10 @@ def sparse_init(nonzero: int) -> nn.initializers.Initializer:
 
 
 def maxout(x: jax.Array, pieces: int) -> jax.Array:
-    """The largest of `pieces` linear units (arXiv:1302.4389).
+    """The maximum of `pieces` linear units (arXiv:1302.4389).
 
-    Unit u's pieces are the columns u, u + units, u + 2 units, ...: the maximum then runs over a
-    major axis, which every backend vectorizes; it only renames the columns of the weights.
+    The pieces of unit u are the columns u, u + units, u + 2 units, ...: the maximum is then over a major axis, which
+    every backend vectorizes. This only permutes the columns of the weights.
 
     Args:
       x: [..., pieces * units] float.
@@ -182,7 +183,7 @@ def maxout(x: jax.Array, pieces: int) -> jax.Array:
 def dropout(x: jax.Array, keep: float, keys: jax.Array | None, layer: int) -> jax.Array:
     """Keeps each input with probability `keep` and scales the kept ones by 1 / keep (arXiv:1207.0580).
 
-    Every example has a key of its own, so its mask does not depend on how a batch is split.
+    Each example has its own key, so its mask does not depend on how a batch is split.
 
     Args:
       x: [n, ...] float.

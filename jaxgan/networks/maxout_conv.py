@@ -1,6 +1,6 @@
 """The paper's convolutional networks for CIFAR-10 (section 5): deconvolution in G, maxout convolutions in D.
 
-Numbers of goodfeli/adversarial, cifar10_convolutional.yaml; the layers are its Deconv and pylearn2's
+The defaults are those of goodfeli/adversarial, cifar10_convolutional.yaml; the layers are its Deconv and pylearn2's
 MaxoutConvC01B.
 """
 
@@ -35,18 +35,18 @@ from jaxgan.networks.mlp import check_hidden, hidden_layers, logits
 class Generator(nn.Module):
     """G(z; theta_g): z [n, d] float32 -> x [n, H, W, C] float32.
 
-    The last hidden layer is read as a grid of feature vectors. The one in row r and column c, times a kernel
-    that all share, is added to the pixels from (stride * r, stride * c) on. Each output has its own bias.
+    The last hidden layer is reshaped to a grid of feature vectors, followed by a transposed convolution to the image,
+    without cropping. Each output pixel and channel has its own bias.
     """
 
     data: DataSpec | None = None
     hidden: Sequence[int] = (8000, 8000)  # units per hidden layer
     activations: Sequence[str] = ("relu", "sigmoid")  # of each hidden layer
     output: str = "linear"  # of the last layer: sigmoid | tanh | linear
-    irange: float = 0.05  # hidden weights start uniform in [-irange, irange]
+    irange: float = 0.05  # initial hidden weights are uniform in [-irange, irange]
     output_irange: float = 0.05  # the same for the kernel of the last layer
-    output_bias: bool = True  # start the output at the training set's mean
-    sigmoid_bias: float = 0.0  # hidden sigmoid units start with this bias
+    output_bias: bool = True  # initialize the output bias so that samples equal the mean of the training set
+    sigmoid_bias: float = 0.0  # initial bias of hidden sigmoid units
     grid: Sequence[int] = (10, 10, 80)  # rows, columns and channels that the last hidden layer becomes
     kernel: int = 5  # pixels, of the transposed convolution to the image
     stride: int = 3  # pixels of the image from one grid point to the next
@@ -62,19 +62,19 @@ class Generator(nn.Module):
             )
         if not 1 <= self.stride <= self.kernel:
             raise UserError(
-                f"generator.stride={self.stride} must be from 1 to generator.kernel={self.kernel}: else some "
-                f"pixels would be part of no kernel."
+                f"generator.stride={self.stride} must be from 1 to generator.kernel={self.kernel}: otherwise some "
+                f"pixels would not be covered by any kernel."
             )
         sides = [self.stride * (points - 1) + self.kernel for points in self.grid[:2]]
         if self.data is not None and (len(self.data.shape) != 3 or sides != list(self.data.shape[:2])):
             raise UserError(
-                f"generator.name=maxout_conv draws images of {sides[0]}x{sides[1]} pixels, but the data are of shape "
-                f"{tuple(self.data.shape)}; make stride * (grid - 1) + kernel the images' height and width."
+                f"generator.name=maxout_conv generates images of {sides[0]}x{sides[1]} pixels, but the data have "
+                f"shape {tuple(self.data.shape)}; make stride * (grid - 1) + kernel the images' height and width."
             )
 
     @nn.compact
     def __call__(self, z: jax.Array, y: jax.Array | None = None, *, axis_name: str | None = None) -> jax.Array:
-        del axis_name  # examples are apart
+        del axis_name  # no cross-example layers
         h = jnp.concatenate([z, *one_hot(y, self.data)], axis=1)
         h = hidden_layers(h, self.hidden, self.activations, self.irange, self.sigmoid_bias)
         x = ConvTranspose(
@@ -86,7 +86,7 @@ class Generator(nn.Module):
             kernel_init=uniform_init(self.output_irange),
             name="output",
         )(h.reshape(-1, *self.grid))
-        # Flat, as a parameter of rank 1: an optimizer that limits the norms of weights leaves it alone.
+        # Of rank 1, so that an optimizer with max-norm constraints on weights ignores it.
         size = math.prod(self.data.shape)
         start = output_bias(self.data.mean if self.output_bias else None, self.output, size)
         bias = self.param("output_bias", lambda *_: jnp.asarray(start))
@@ -96,12 +96,12 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """D(x; theta_d): x [n, H, W, C] float32 -> logits [n] float32.
 
-    Maxout convolutions, whose points share their biases, each with max pooling; then maxout layers, which classes
-    join as a row of 0 and 1.
+    Maxout convolutions with biases shared across positions, each followed by max pooling, then dense maxout layers, to
+    whose input labels are concatenated as one-hot vectors.
     """
 
     data: DataSpec | None = None
-    channels: Sequence[int] = (32, 32, 192)  # maxout units at each point, per convolution
+    channels: Sequence[int] = (32, 32, 192)  # maxout channels, per convolution
     kernels: Sequence[int] = (8, 8, 5)  # pixels, likewise
     paddings: Sequence[int] = (4, 3, 3)  # zeros on each side
     pools: Sequence[int] = (4, 4, 2)  # side of the pooling windows
@@ -109,9 +109,9 @@ class Discriminator(nn.Module):
     conv_pieces: int = 2  # linear pieces of a convolutional maxout unit
     hidden: Sequence[int] = (500,)  # units per hidden layer above the convolutions
     pieces: int = 5  # linear pieces of their maxout units
-    irange: float = 0.005  # weights start uniform in [-irange, irange]
-    input_keep: float = 1.0  # dropout: probability to keep an input; 1 = no dropout
-    hidden_keep: float = 1.0  # the same for the input of every later layer
+    irange: float = 0.005  # initial weights are uniform in [-irange, irange]
+    input_keep: float = 1.0  # dropout: probability of keeping an input; 1 = no dropout
+    hidden_keep: float = 1.0  # the same for the inputs of all later layers
 
     def check(self) -> None:
         layers = {name: getattr(self, name) for name in ("channels", "kernels", "paddings", "pools", "strides")}
@@ -145,23 +145,23 @@ class Discriminator(nn.Module):
         *,
         axis_name: str | None = None,
     ) -> jax.Array:
-        del axis_name  # examples are apart
+        del axis_name  # no cross-example layers
         layers = zip(self.channels, self.kernels, self.paddings, self.pools, self.strides, strict=True)
         for i, (channels, kernel, padding, pool, stride) in enumerate(layers):
             x = dropout(x, self.hidden_keep if i else self.input_keep, keys, i)
             init = uniform_init(self.irange)
-            around = ((padding, padding), (padding, padding))
-            x = Conv(channels * self.conv_pieces, (kernel, kernel), padding=around, kernel_init=init)(x)
+            sides = ((padding, padding), (padding, padding))
+            x = Conv(channels * self.conv_pieces, (kernel, kernel), padding=sides, kernel_init=init)(x)
             x = max_pool(maxout(x, self.conv_pieces), pool, stride)
         h = jnp.concatenate([x.reshape(x.shape[0], -1), *one_hot(y, self.data)], axis=1)
-        keeps = [self.hidden_keep if self.channels else self.input_keep] + [self.hidden_keep] * len(self.hidden)
-        return logits(self, h, keys, activation="maxout", keeps=keeps, first=len(self.channels))
+        keep_probs = [self.hidden_keep if self.channels else self.input_keep] + [self.hidden_keep] * len(self.hidden)
+        return logits(self, h, keys, activation="maxout", keep_probs=keep_probs, mask_offset=len(self.channels))
 
 
 def max_pool(x: jax.Array, window: int, stride: int) -> jax.Array:
-    """Maxima over windows `stride` apart; the last one of a row or column may reach beyond the border.
+    """Max pooling; the last window of a row or column may extend beyond the border.
 
-    As in cuda-convnet, with which the 2014 code pools: s points give ceil((s - window) / stride) + 1 maxima.
+    As in cuda-convnet, which the 2014 code uses: s points give ceil((s - window) / stride) + 1 maxima.
 
     Args:
       x: [n, H, W, C] float.
@@ -175,7 +175,7 @@ def max_pool(x: jax.Array, window: int, stride: int) -> jax.Array:
             f"discriminator.pools: a window of {window}x{window} does not fit into the "
             f"{sides[0]}x{sides[1]} points that the convolution leaves; use fewer layers, or larger paddings."
         )
-    # Maxima of shifted slices rather than XLA's windowed maximum, whose gradient is slow on CPU.
+    # Maxima of shifted slices: the gradient of XLA's windowed maximum is slow on CPU.
     for axis, side in enumerate(sides, 1):
         points, beyond = -(-(side - window) // stride) + 1, -(side - window) % stride
         edges = [(0, beyond if i == axis else 0, 0) for i in range(x.ndim)]

@@ -31,18 +31,18 @@ from jaxgan.networks.spectral import Dense
 
 
 class Generator(nn.Module):
-    """G(z; theta_g): z [n, d] float32 -> x [n, *shape] float32; classes join z as a row of 0 and 1."""
+    """G(z; theta_g): z [n, d] float32 -> x [n, *shape] float32; labels are concatenated to z as one-hot vectors."""
 
     data: DataSpec | None = None
     hidden: Sequence[int] = (256, 256)  # units per hidden layer
     activations: Sequence[str] = ("relu", "relu")  # of each hidden layer: relu | leaky_relu | sigmoid | tanh | linear
     output: str = "sigmoid"  # of the last layer: sigmoid | tanh | linear
-    irange: float = 0.05  # hidden weights start uniform in [-irange, irange]
+    irange: float = 0.05  # initial hidden weights are uniform in [-irange, irange]
     output_irange: float = 0.05  # the same for the last layer
-    output_sparse: int = 0  # n: each output unit starts with n weights from normal(0, 1), the others 0
-    output_bias: bool = True  # start the output at the training set's mean
-    sigmoid_bias: float = 0.0  # hidden sigmoid units start with this bias
-    # none | batch: before each hidden activation (arXiv:1502.03167), then without other biases | spectral: of every
+    output_sparse: int = 0  # n > 0: each output unit has n initial weights from normal(0, 1), the others 0
+    output_bias: bool = True  # initialize the output bias so that samples equal the mean of the training set
+    sigmoid_bias: float = 0.0  # initial bias of hidden sigmoid units
+    # none | batch: before each hidden activation, which has no other bias (arXiv:1502.03167) | spectral: of every
     # layer, so that G's Lipschitz constant is at most 1
     norm: str = "none"
 
@@ -73,15 +73,15 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """D(x; theta_d): x [n, ...] float32 -> logits [n] float32; classes join x as a row of 0 and 1."""
+    """D(x; theta_d): x [n, ...] float32 -> logits [n] float32; labels are concatenated to x as one-hot vectors."""
 
     data: DataSpec | None = None
     hidden: Sequence[int] = (256, 256)  # units per hidden layer
     activation: str = "leaky_relu"  # of the hidden layers: maxout | relu | leaky_relu | sigmoid | tanh | linear
     pieces: int = 5  # linear pieces of a maxout unit
-    irange: float = 0.05  # weights start uniform in [-irange, irange]
-    input_keep: float = 1.0  # dropout: probability to keep an input; 1 = no dropout
-    hidden_keep: float = 1.0  # the same for the input of every later layer
+    irange: float = 0.05  # initial weights are uniform in [-irange, irange]
+    input_keep: float = 1.0  # dropout: probability of keeping an input; 1 = no dropout
+    hidden_keep: float = 1.0  # the same for the inputs of all later layers
     norm: str = "none"  # none | spectral: of every layer, so that without dropout D's Lipschitz constant is at most 1
 
     def check(self) -> None:
@@ -106,19 +106,19 @@ class Discriminator(nn.Module):
         *,
         axis_name: str | None = None,
     ) -> jax.Array:
-        del axis_name  # examples are apart
+        del axis_name  # no cross-example layers
         h = jnp.concatenate([x.reshape(x.shape[0], -1), *one_hot(y, self.data)], axis=1)
-        keeps = [self.input_keep] + [self.hidden_keep] * len(self.hidden)
-        return logits(self, h, keys, activation=self.activation, keeps=keeps, layer=dense(self.norm))
+        keep_probs = [self.input_keep] + [self.hidden_keep] * len(self.hidden)
+        return logits(self, h, keys, activation=self.activation, keep_probs=keep_probs, layer=dense(self.norm))
 
 
 def check_hidden(hidden: Sequence[int], activations: Sequence[str]) -> None:
-    """Raises UserError where a generator's hidden layers and their activations do not fit."""
+    """Raises UserError if a generator's hidden layers and their activations do not match."""
     check_units("generator.hidden", hidden)
     if len(activations) != len(hidden):
         raise UserError(
             f"generator.activations names {len(activations)} activations for the {len(hidden)} layers of "
-            f"generator.hidden; give one each."
+            f"generator.hidden; give one per layer."
         )
     for name in activations:
         if name not in ACTIVATIONS:
@@ -126,7 +126,7 @@ def check_hidden(hidden: Sequence[int], activations: Sequence[str]) -> None:
 
 
 def dense(norm: str) -> Callable[..., nn.Module]:
-    """The linear layer, (units, **initializers) -> module, spectrally normalized where `norm` says so."""
+    """The linear layer, (units, **initializers) -> module; spectrally normalized if `norm` is 'spectral'."""
     return partial(Dense, spectral=True) if norm == "spectral" else nn.Dense
 
 
@@ -140,10 +140,10 @@ def hidden_layers(
     norm: Callable[[jax.Array], jax.Array] | None = None,
     layer: Callable[..., nn.Module] = nn.Dense,
 ) -> jax.Array:
-    """The hidden layers of a generator: [n, d] -> [n, units[-1]]. To be called in a Flax module.
+    """The hidden layers of a generator: [n, d] -> [n, units[-1]]. Call it in a compact module.
 
     Args:
-      norm: of what the activations get. It has biases of its own; so the layers have none.
+      norm: normalization before each activation, if any; it has biases, so the layers have none.
       layer: the linear layer (`dense`).
     """
     for n, activation in zip(units, activations, strict=True):
@@ -159,23 +159,23 @@ def logits(
     keys: jax.Array | None,
     *,
     activation: str,
-    keeps: Sequence[float],
-    first: int = 0,
+    keep_probs: Sequence[float],
+    mask_offset: int = 0,
     layer: Callable[..., nn.Module] = nn.Dense,
 ) -> jax.Array:
-    """The dense layers of a discriminator: [n, d] -> [n], or [n, outputs]. To be called in its `__call__`.
+    """The dense layers of a discriminator: [n, d] -> [n], or [n, outputs]. Call it in its `__call__`.
 
     Args:
       discriminator: a module with the fields `hidden`, `pieces`, `irange` and `data`.
-      keys: [n] of the dropout masks, or None.
-      keeps: the keep probability of the input of each layer, one more than `hidden`.
-      first: the number of layers below, which makes the keys of the masks differ.
+      keys: [n] PRNG keys of the dropout masks, or None for no dropout.
+      keep_probs: the keep probability of each layer's input, one more than `hidden`.
+      mask_offset: the number of layers below, so that all masks have different keys.
       layer: the linear layer (`dense`).
     """
     units, pieces = discriminator.hidden, discriminator.pieces
     init = uniform_init(discriminator.irange)
-    for i, (n, keep) in enumerate(zip([*units, discriminator.data.outputs], keeps, strict=True)):
-        h = dropout(h, keep, keys, first + i)
+    for i, (n, keep) in enumerate(zip([*units, discriminator.data.outputs], keep_probs, strict=True)):
+        h = dropout(h, keep, keys, mask_offset + i)
         if i == len(units):
             h = layer(n, kernel_init=init, name="output")(h)
         elif activation == "maxout":

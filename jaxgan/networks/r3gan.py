@@ -1,7 +1,7 @@
-"""R3GAN (arXiv:2501.05441): residual blocks of grouped convolutions, without normalization, biases only in activations.
+"""R3GAN (arXiv:2501.05441): residual blocks of grouped convolutions without normalization, biases only in activations.
 
-With the defaults and images of 32 pixels the networks of its CIFAR-10 recipe (unconditional); its small forms differ in
-`widths`, `blocks`, `groups` alone. Resampling is a low-pass filter of [1, 3, 3, 1] in each direction.
+The defaults are the networks of the CIFAR-10 recipe (unconditional, 32x32 images); smaller variants differ only in
+`widths`, `blocks` and `groups`. Resampling uses the low-pass filter [1, 3, 3, 1] in each direction.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from jaxgan.networks.convolution import Conv, conv, conv_transpose
 from jaxgan.networks.layers import DataSpec, check_images, check_units, one_hot, squeeze_output
 from jaxgan.networks.spectral import Dense
 
-EXPANSION = 2  # channels within a block over those between blocks
+EXPANSION = 2  # ratio of the channels inside a block to those between blocks
 SLOPE = 0.2  # of leaky ReLU
-EMBEDDING = 64  # numbers that a class becomes for G
+EMBEDDING = 64  # size of G's class embedding
 FILTER = np.outer([1, 3, 3, 1], [1, 3, 3, 1]) / 64.0
 
 
@@ -43,7 +43,7 @@ class Block(nn.Module):
     """x + conv1x1(act(conv3x3 in groups(act(conv1x1(x))))): [n, H, W, C] -> the same shape."""
 
     groups: int
-    total: int  # blocks of the whole network, by which the initial weights are scaled
+    total: int  # blocks in the whole network, which the initial weights depend on
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -54,8 +54,8 @@ class Block(nn.Module):
         return x + Conv(x.shape[-1], (1, 1), use_bias=False, kernel_init=normal_init(0))(Activation()(h))
 
 
-def enlarged(x: jax.Array) -> jax.Array:
-    """Twice the sides: zeros between the pixels, then the filter times 4. Each channel by itself."""
+def upsample(x: jax.Array) -> jax.Array:
+    """Upsamples each channel by 2: zeros between the pixels, then the filter times 4."""
     n, height, width, channels = x.shape
     flat = x.transpose(0, 3, 1, 2).reshape(n * channels, height, width, 1)
     kernel = jnp.asarray(4 * FILTER, x.dtype)[:, :, None, None]
@@ -63,8 +63,8 @@ def enlarged(x: jax.Array) -> jax.Array:
     return y.reshape(n, channels, 2 * height, 2 * width).transpose(0, 2, 3, 1)
 
 
-def reduced(x: jax.Array) -> jax.Array:
-    """Half the sides: the filter at every other pixel. Each channel by itself."""
+def downsample(x: jax.Array) -> jax.Array:
+    """Downsamples each channel by 2: the filter at every other pixel."""
     n, height, width, channels = x.shape
     flat = x.transpose(0, 3, 1, 2).reshape(n * channels, height, width, 1)
     kernel = jnp.asarray(FILTER, x.dtype)[:, :, None, None]
@@ -72,15 +72,15 @@ def reduced(x: jax.Array) -> jax.Array:
     return y.reshape(n, channels, *y.shape[1:3]).transpose(0, 2, 3, 1)
 
 
-def widened(x: jax.Array, channels: int) -> jax.Array:
-    """A 1x1 convolution where the number of channels changes. To be called in a compact module."""
+def match_channels(x: jax.Array, channels: int) -> jax.Array:
+    """A 1x1 convolution if the number of channels changes. Call it in a compact module."""
     if x.shape[-1] == channels:
         return x
     return Conv(channels, (1, 1), use_bias=False, kernel_init=normal_init(1.0))(x)
 
 
 def check_stages(who: str, network, data: DataSpec | None) -> None:
-    """Raises UserError where the stages of a network do not fit each other or the images."""
+    """Raises UserError if the stages of a network are incompatible with each other or with the images."""
     n = len(network.widths)
     if not len(network.blocks) == len(network.groups) == n:
         raise UserError(f"{who}.widths, {who}.blocks and {who}.groups give one number per stage each.")
@@ -92,16 +92,16 @@ def check_stages(who: str, network, data: DataSpec | None) -> None:
     check_images(f"{who}.name=r3gan", data)
     if data is not None and any(side != data.shape[0] or side % 2 ** (n - 1) for side in data.shape[:2]):
         raise UserError(
-            f"{who}.name=r3gan with {n} stages draws square images whose side is a multiple of {2 ** (n - 1)}, not "
+            f"{who}.name=r3gan with {n} stages needs square images whose side is a multiple of {2 ** (n - 1)}, not "
             f"{data.shape[0]}x{data.shape[1]}; change the number of stages, or pad the images (data.pad)."
         )
 
 
 class Generator(nn.Module):
-    """G(z; theta_g): z [n, d] float32 -> x [n, H, W, C] float32; classes join z as 64 numbers."""
+    """G(z; theta_g): z [n, d] float32 -> x [n, H, W, C] float32; an embedding of the class is concatenated to z."""
 
     data: DataSpec | None = None
-    widths: Sequence[int] = (768, 768, 768, 768)  # channels per stage, from the smallest grid on
+    widths: Sequence[int] = (768, 768, 768, 768)  # channels per stage, from the lowest resolution up
     blocks: Sequence[int] = (2, 2, 2, 2)  # residual blocks per stage
     groups: Sequence[int] = (96, 96, 96, 96)  # of the 3x3 convolutions, per stage
 
@@ -110,7 +110,7 @@ class Generator(nn.Module):
 
     @nn.compact
     def __call__(self, z: jax.Array, y: jax.Array | None = None, *, axis_name: str | None = None) -> jax.Array:
-        del axis_name  # examples are apart
+        del axis_name  # no cross-example layers
         embed = Dense(EMBEDDING, use_bias=False, kernel_init=normal_init(1.0), name="embed")
         z = jnp.concatenate([z, *(embed(row) for row in one_hot(y, self.data))], axis=1)
         side = self.data.shape[0] // 2 ** (len(self.widths) - 1)
@@ -118,7 +118,7 @@ class Generator(nn.Module):
         weights = Dense(self.widths[0], use_bias=False, kernel_init=normal_init(1.0), name="weights")(z)
         x = basis[None] * weights[:, None, None]
         for stage, (width, blocks, groups) in enumerate(zip(self.widths, self.blocks, self.groups, strict=True)):
-            x = enlarged(widened(x, width)) if stage else x
+            x = upsample(match_channels(x, width)) if stage else x
             for _ in range(blocks):
                 x = Block(groups, sum(self.blocks))(x)
         return Conv(self.data.shape[2], (1, 1), use_bias=False, kernel_init=normal_init(1.0))(x)
@@ -128,7 +128,7 @@ class Discriminator(nn.Module):
     """D(x; theta_d): x [n, H, W, C] float32 -> logits [n] float32; classes by projection."""
 
     data: DataSpec | None = None
-    widths: Sequence[int] = (768, 768, 768, 768)  # channels per stage, from the image on
+    widths: Sequence[int] = (768, 768, 768, 768)  # channels per stage, from the image down
     blocks: Sequence[int] = (2, 2, 2, 2)  # residual blocks per stage
     groups: Sequence[int] = (96, 96, 96, 96)  # of the 3x3 convolutions, per stage
 
@@ -144,13 +144,13 @@ class Discriminator(nn.Module):
         *,
         axis_name: str | None = None,
     ) -> jax.Array:
-        del keys, axis_name  # no dropout; examples are apart
+        del keys, axis_name  # no dropout; no cross-example layers
         x = Conv(self.widths[0], (1, 1), use_bias=False, kernel_init=normal_init(1.0))(x)
         for stage, (width, blocks, groups) in enumerate(zip(self.widths, self.blocks, self.groups, strict=True)):
-            x = widened(reduced(x), width) if stage else x
+            x = match_channels(downsample(x), width) if stage else x
             for _ in range(blocks):
                 x = Block(groups, sum(self.blocks))(x)
-        # A depthwise convolution over the whole of the last grid: a weight per pixel and channel.
+        # A depthwise convolution over the whole last feature map: one weight per pixel and channel.
         fan_in = math.prod(x.shape[1:3])
         kernel = self.param("grid", nn.initializers.normal(1 / math.sqrt(fan_in)), x.shape[1:])
         h = jnp.sum(x * kernel[None], axis=(1, 2))

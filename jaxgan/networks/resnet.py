@@ -1,9 +1,8 @@
 """Residual networks for small images: those of SNGAN (arXiv:1802.05957) and of WGAN-GP (arXiv:1704.00028).
 
-With the defaults, G and D of SNGAN at 32 pixels; its conditional form (projection, arXiv:1802.05637) with
-conditional=label. WGAN-GP's: generator.width=128, discriminator.pool=mean, discriminator.spectral=False. What one name
-stands for differs between public codes in `upsample`: nearest in the authors' (Chainer) and in WGAN-GP's, bilinear in
-mimicry.
+The defaults are SNGAN's G and D for 32x32 images; conditional=label gives its conditional form (projection,
+arXiv:1802.05637). WGAN-GP uses generator.width=128, discriminator.pool=mean, discriminator.spectral=False. Public code
+differs in `upsample`: nearest in the authors' (Chainer) and in WGAN-GP's, bilinear in mimicry.
 """
 
 from __future__ import annotations
@@ -27,14 +26,14 @@ from jaxgan.networks.layers import (
     squeeze_output,
 )
 from jaxgan.networks.norms import BatchNorm
-from jaxgan.networks.spectral import Dense, normalized
+from jaxgan.networks.spectral import Dense, spectral_normalize
 
-WIDE_INIT = nn.initializers.variance_scaling(2.0, "fan_avg", "uniform")  # Glorot's, times the square root of 2
+CONV3_INIT = nn.initializers.variance_scaling(2.0, "fan_avg", "uniform")  # Glorot's, times the square root of 2
 INIT = nn.initializers.glorot_uniform()
 
 
 class Generator(nn.Module):
-    """G(z; theta_g): z [n, d] float32 -> x [n, H, W, C] float32; classes choose batch norm's scales and biases."""
+    """G(z; theta_g): z [n, d] float32 -> x [n, H, W, C] float32; classes select batch norm's scales and biases."""
 
     data: DataSpec | None = None
     width: int = 256  # channels
@@ -58,14 +57,14 @@ class Generator(nn.Module):
             return nn.relu(BatchNorm(classes=self.data.classes)(h, y, axis_name=axis_name))
 
         for rows, columns in grids[1:]:
-            residual = self.enlarged(norm(h), rows, columns)
-            residual = norm(Conv(self.width, (3, 3), kernel_init=WIDE_INIT)(residual))
-            residual = Conv(self.width, (3, 3), kernel_init=WIDE_INIT)(residual)
-            h = residual + Conv(self.width, (1, 1), kernel_init=INIT)(self.enlarged(h, rows, columns))
+            residual = self._upsample(norm(h), rows, columns)
+            residual = norm(Conv(self.width, (3, 3), kernel_init=CONV3_INIT)(residual))
+            residual = Conv(self.width, (3, 3), kernel_init=CONV3_INIT)(residual)
+            h = residual + Conv(self.width, (1, 1), kernel_init=INIT)(self._upsample(h, rows, columns))
         h = nn.relu(BatchNorm()(h, axis_name=axis_name))
         return ACTIVATIONS[self.output](Conv(channels, (3, 3), kernel_init=INIT)(h))
 
-    def enlarged(self, h: jax.Array, rows: int, columns: int) -> jax.Array:
+    def _upsample(self, h: jax.Array, rows: int, columns: int) -> jax.Array:
         if self.upsample == "nearest":
             h = jnp.repeat(jnp.repeat(h, 2, axis=1), 2, axis=2)
         else:
@@ -99,14 +98,14 @@ class Discriminator(nn.Module):
         *,
         axis_name: str | None = None,
     ) -> jax.Array:
-        del keys, axis_name  # no dropout; examples are apart
-        wide = lambda h: Conv(self.width, (3, 3), spectral=self.spectral, kernel_init=WIDE_INIT)(h)  # noqa: E731
-        thin = lambda h: Conv(self.width, (1, 1), spectral=self.spectral, kernel_init=INIT)(h)  # noqa: E731
-        # The first block has no ReLU before it, and its shortcut pools before it convolves.
-        h = halved(wide(nn.relu(wide(x)))) + thin(halved(x))
+        del keys, axis_name  # no dropout; no cross-example layers
+        conv3x3 = lambda h: Conv(self.width, (3, 3), spectral=self.spectral, kernel_init=CONV3_INIT)(h)  # noqa: E731
+        conv1x1 = lambda h: Conv(self.width, (1, 1), spectral=self.spectral, kernel_init=INIT)(h)  # noqa: E731
+        # The first block has no leading ReLU, and its shortcut pools before the convolution.
+        h = downsample(conv3x3(nn.relu(conv3x3(x)))) + conv1x1(downsample(x))
         for block in range(1, self.down + self.plain):
-            residual = wide(nn.relu(wide(nn.relu(h))))
-            h = halved(residual) + halved(thin(h)) if block < self.down else residual + h
+            residual = conv3x3(nn.relu(conv3x3(nn.relu(h))))
+            h = downsample(residual) + downsample(conv1x1(h)) if block < self.down else residual + h
         h = nn.relu(h)
         h = jnp.sum(h, axis=(1, 2)) if self.pool == "sum" else jnp.mean(h, axis=(1, 2))
         logits = squeeze_output(Dense(self.data.outputs, spectral=self.spectral, kernel_init=INIT)(h))
@@ -123,12 +122,12 @@ class Projection(nn.Module):
     def __call__(self, h: jax.Array, y: jax.Array) -> jax.Array:
         """h: [n, C] float32; y: [n] int32 -> [n]."""
         table = self.param("embedding", INIT, (self.classes, h.shape[1]))
-        table = normalized(self, table) if self.spectral else table
+        table = spectral_normalize(self, table) if self.spectral else table
         return jnp.sum(table[y] * h, axis=1)
 
 
-def halved(h: jax.Array) -> jax.Array:
-    """Means of 2x2 pixels, of fewer in a last odd row or column: [n, H, W, C] -> [n, H/2, W/2, C]."""
+def downsample(h: jax.Array) -> jax.Array:
+    """2x2 average pooling, over fewer pixels in an odd last row or column: [n, H, W, C] -> [n, H/2, W/2, C]."""
     height, width = h.shape[1:3]
     if height % 2 or width % 2:
         return nn.avg_pool(h, (2, 2), (2, 2), [(0, height % 2), (0, width % 2)], count_include_pad=False)

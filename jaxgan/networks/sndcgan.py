@@ -1,4 +1,4 @@
-"""SNDCGAN (arXiv:1802.05957, table 3): DCGAN's G, and a D of paired convolutions under spectral normalization."""
+"""SNDCGAN (arXiv:1802.05957, table 3): DCGAN's G, and a D of paired, spectrally normalized convolutions."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ INIT = nn.initializers.normal(0.02)
 
 
 class Generator(nn.Module):
-    """G(z; theta_g): z [n, d] float32 -> x [n, H, W, C] float32; classes join z as a row of 0 and 1."""
+    """G(z; theta_g): z [n, d] float32 -> x [n, H, W, C] float32; labels are concatenated to z as one-hot vectors."""
 
     data: DataSpec | None = None
-    widths: Sequence[int] = (512, 256, 128, 64)  # channels on each grid, from the smallest to the image's
+    widths: Sequence[int] = (512, 256, 128, 64)  # channels per resolution, from the lowest to the image's
     output: str = "tanh"  # of the last layer: tanh | sigmoid | linear
 
     def check(self) -> None:
@@ -55,10 +55,10 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """D(x; theta_d): x [n, H, W, C] float32 -> logits [n] float32; classes join x as channels of 0 and 1."""
+    """D(x; theta_d): x [n, H, W, C] float32 -> logits [n] float32; labels are concatenated to x as one-hot channels."""
 
     data: DataSpec | None = None
-    widths: Sequence[int] = (64, 128, 256, 512)  # channels on each grid, from the image's to the smallest
+    widths: Sequence[int] = (64, 128, 256, 512)  # channels per resolution, from the image's to the lowest
     slope: float = 0.1  # of leaky ReLU
     spectral: bool = True  # spectral normalization of every layer
 
@@ -75,7 +75,7 @@ class Discriminator(nn.Module):
         *,
         axis_name: str | None = None,
     ) -> jax.Array:
-        del keys, axis_name  # no dropout; examples are apart
+        del keys, axis_name  # no dropout; no cross-example layers
         h = append_label_channels(x, y, self.data)
 
         def conv(h: jax.Array, features: int, kernel: int, stride: int) -> jax.Array:

@@ -1,8 +1,8 @@
-"""Spectral normalization (arXiv:1802.05957): a kernel divided by an estimate of its largest singular value.
+"""Spectral normalization (arXiv:1802.05957): divides a kernel by an estimate of its largest singular value.
 
-A kernel counts as the matrix [inputs, units]. The estimate is a power iteration whose vector is state, in the Flax
-collection `spectral`: it moves once per update of its player, in the pass in which the collection is mutable, and never
-in the other player's step or in a penalty. Gradients flow through the kernel, not through the vectors.
+A kernel is viewed as a matrix [inputs, units]. The estimate comes from power iteration, whose vector is stored in the
+Flax collection `spectral`. It is updated once per update of its player, in the forward pass in which the collection is
+mutable, and never in the other player's step or in a penalty. Gradients flow through the kernel but not the vectors.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ SPECTRAL = "spectral"
 EPSILON = 1e-12
 
 
-def normalized(module: nn.Module, kernel: jax.Array) -> jax.Array:
-    """The kernel [..., units] over its spectral norm; to be called in a compact module, once per module."""
+def spectral_normalize(module: nn.Module, kernel: jax.Array) -> jax.Array:
+    """Divides a kernel [..., units] by its spectral norm. Call it in a compact module, at most once."""
     matrix = kernel.reshape(-1, kernel.shape[-1])
 
     def start() -> jax.Array:
@@ -36,16 +36,16 @@ def normalized(module: nn.Module, kernel: jax.Array) -> jax.Array:
 
 
 def kernels(params: Mapping[str, Any], stats: Mapping[str, Any]) -> dict[str, jax.Array]:
-    """Every kernel of a network as its layer uses it, as a matrix [inputs, units], by the path of the layer.
+    """The kernels of a network as its layers use them, as matrices [inputs, units], by the path of the layer.
 
-    A kernel that is spectrally normalized is divided by its estimate. Of a transposed convolution, whose kernel has its
-    inputs last, it is the transpose; of a convolution in groups, that of all groups side by side.
+    Spectrally normalized kernels are divided by their estimates. The matrix of a transposed convolution, whose kernel
+    has the inputs last, is the transpose; that of a grouped convolution has all groups side by side.
 
     Args:
       params: of the network.
-      stats: its statistics, the collection `spectral` among them where it has one.
+      stats: its statistics, including the collection `spectral` if it has one.
     """
-    found = {}
+    matrices = {}
     vectors = _leaves(stats.get(SPECTRAL, {}))
     for path, kernel in _leaves(params).items():
         layer, _, name = path.rpartition(".")
@@ -54,12 +54,12 @@ def kernels(params: Mapping[str, Any], stats: Mapping[str, Any]) -> dict[str, ja
         matrix = kernel.reshape(-1, kernel.shape[-1])
         if (u := vectors.get(f"{layer}.u")) is not None:
             matrix = matrix / jnp.maximum(_unit(matrix @ u) @ matrix @ u, EPSILON)
-        found[layer] = matrix
-    return found
+        matrices[layer] = matrix
+    return matrices
 
 
 def _leaves(tree: Mapping[str, Any]) -> dict[str, jax.Array]:
-    """The arrays of nested dictionaries by their keys, joined by dots."""
+    """Flattens nested dictionaries of arrays, joining keys by dots."""
     flat = jax.tree_util.tree_flatten_with_path(tree)[0]
     return {".".join(str(key.key) for key in path): leaf for path, leaf in flat}
 
@@ -81,7 +81,7 @@ class Dense(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """[n, inputs] float32 -> [n, features]."""
         kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features))
-        y = x @ (normalized(self, kernel) if self.spectral else kernel)
+        y = x @ (spectral_normalize(self, kernel) if self.spectral else kernel)
         if not self.use_bias:
             return y
         return y + self.param("bias", self.bias_init, (self.features,))[None]

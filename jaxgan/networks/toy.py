@@ -10,10 +10,10 @@ from jaxgan.networks.layers import DataSpec
 
 
 class Generator(nn.Module):
-    """G(z) = theta, a point: z [n, d] float32 -> x [n, *shape] float32, all alike."""
+    """G(z) = theta, a constant: z [n, d] float32 -> x [n, *shape] float32."""
 
     data: DataSpec | None = None
-    start: float = 1.0  # of every coordinate of theta
+    start: float = 1.0  # initial value of every coordinate of theta
 
     @nn.compact
     def __call__(self, z: jax.Array, y: jax.Array | None = None, *, axis_name: str | None = None) -> jax.Array:
@@ -26,7 +26,7 @@ class Discriminator(nn.Module):
     """D(x) = <psi, x>, a linear form: x [n, *shape] float32 -> logits [n] float32."""
 
     data: DataSpec | None = None
-    start: float = 1.0  # of every coordinate of psi
+    start: float = 1.0  # initial value of every coordinate of psi
 
     @nn.compact
     def __call__(

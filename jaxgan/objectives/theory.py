@@ -78,8 +78,7 @@ def js_divergence(p: ArrayLike, q: ArrayLike, dx: ArrayLike) -> Array:
 def generator_criterion(p_data: ArrayLike, p_g: ArrayLike, dx: ArrayLike) -> Array:
     """C(G) = max_D V(D, G) = E_data[log D*] + E_g[log(1 - D*)], a scalar in [-log 4, 0].
 
-    Computed from this definition, so that Theorem 1, C(G) = -log 4 + 2 JSD(p_data || p_g), can be
-    put to the test.
+    Computed from this definition, so that Theorem 1, C(G) = -log 4 + 2 JSD(p_data || p_g), can be tested against it.
 
     Args:
       p_data, p_g: densities on the same grid, any shape.
@@ -103,7 +102,7 @@ def _on_one_grid(p: ArrayLike, q: ArrayLike) -> tuple[Array, Array]:
 
 
 def _log(p: Array) -> Array:
-    # Finite at 0, in value and gradient; what it is there doesn't matter, since it's weighted by p = 0.
+    # Finite at 0, in value and gradient; the value there is weighted by p = 0.
     return jnp.log(jnp.maximum(p, jnp.finfo(p.dtype).tiny))
 
 

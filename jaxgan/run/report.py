@@ -19,7 +19,7 @@ from jaxgan.data import Dataset
 from jaxgan.data.decode import decode
 from jaxgan.errors import describe
 from jaxgan.evaluation.evaluator import SELECTION, selection
-from jaxgan.features.space import dimensions
+from jaxgan.features.space import space_type
 from jaxgan.files import exclusive, write_atomically
 from jaxgan.game.gan import Gan
 from jaxgan.game.hparams import HParams
@@ -75,7 +75,7 @@ def render(
     run = _json(workdir / RUN)
     numbers, protocol = _evaluation(workdir)
     real, collapsed = real_scores(config, dataset) if numbers else (0, {}), _nearly_identical(config, dataset, samples)
-    features = dimensions(config.evaluate.features, dataset)
+    features = space_type(config.evaluate.features).dimensions(dataset)
     data_kl = data_class_kl(dataset, protocol.get("samples", config.evaluate.samples))
     findings = _findings(config, records, numbers, state, collapsed=collapsed, real=real, data_kl=data_kl)
     findings += cautions(numbers, protocol, dimensions=features, collapsed=collapsed)

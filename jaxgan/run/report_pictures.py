@@ -18,7 +18,7 @@ from jaxgan.data.decode import decode, encode
 from jaxgan.game.gan import Gan
 from jaxgan.game.hparams import HParams
 from jaxgan.game.prior import PRIORS
-from jaxgan.game.sampling import standing_statistics
+from jaxgan.game.sampling import sample_z, sampling_params
 from jaxgan.game.state import GanState, run_stream
 from jaxgan.run import grids, page, plots
 
@@ -147,14 +147,11 @@ def interpolation(config: ConfigDict, gan: Gan, hparams: HParams, state: GanStat
 
     @jax.jit
     def generate(hparams: HParams, state: GanState) -> jax.Array:
-        key = run_stream(hparams, "sample")
-        sample_z = lambda i: gan.sample_z(hparams, jax.random.fold_in(jax.random.fold_in(key, i), 0))  # noqa: E731
-        ends = jax.vmap(sample_z)(jnp.arange(2 * PATHS, dtype=jnp.uint32))
+        ends = sample_z(gan, hparams, run_stream(hparams, "sample"), jnp.arange(2 * PATHS, dtype=jnp.uint32))
         z = interpolate(ends[:PATHS], ends[PATHS:], steps, straight=straight)
         told = grids.picture_condition(gan, hparams, dataset, PATHS, rows=PATHS)
         condition = jax.tree.map(lambda leaf: jnp.repeat(jnp.asarray(leaf), steps, axis=0), told or UNCONDITIONAL)
-        params = state.averages[0] if state.averages else state.generator.params
-        stats = standing_statistics(gan, hparams, params, state.generator.stats)
+        params, stats = sampling_params(gan, hparams, state)
         return gan.G(params, stats, z.reshape(PATHS * steps, -1), condition)[0]
 
     x = np.asarray(generate(hparams, state))

@@ -18,7 +18,7 @@ from jaxgan.data import Dataset
 from jaxgan.data.decode import decode
 from jaxgan.errors import UserError
 from jaxgan.evaluation.evaluator import make_measure, protocol
-from jaxgan.features.space import space_name
+from jaxgan.features.space import space_type
 from jaxgan.files import exclusive, write_atomically
 from jaxgan.game.gan import Gan
 from jaxgan.game.sampling import STATISTICS_BATCHES
@@ -40,7 +40,7 @@ def evaluation_protocol(config: ConfigDict, gan: Gan, dataset: Dataset) -> dict[
         "metrics": list(config.evaluate.metrics),
         "samples": config.evaluate.samples,
         **protocol(config, dataset),
-        "generator": gan.averages.rules[0].words if gan.averages.rules else "theta_g of the step",
+        "generator": gan.averages.rules[0].description if gan.averages.rules else "theta_g of the step",
         "batch_statistics": f"recomputed over {STATISTICS_BATCHES} minibatches" if STATISTICS in stats else "none",
         "seed": config.seed,
         "versions": versions(),
@@ -62,7 +62,7 @@ def real_scores(config: ConfigDict, dataset: Dataset) -> tuple[int, dict[str, fl
         name for name, metric in metrics.items() if not metric.uses_players and not excluded_inputs & {*metric.needs}
     ]
     count = min(config.evaluate.samples, len(dataset.train))
-    if not applicable or dataset.stack > 1 or space_name(config.evaluate.features) == "inception":
+    if not applicable or dataset.stack > 1 or space_type(config.evaluate.features).slow:
         return 0, {}
     changes = {"evaluate.metrics": tuple(applicable), "evaluate.best": "", "evaluate.samples": count}
     examples = np.asarray(decode(jnp.asarray(dataset.train[:count]), config.data.gcn, config.data.low))

@@ -13,6 +13,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from jaxgan import distributed, ema
+from jaxgan.arrays import AnyArray
 from jaxgan.conditions import Condition
 from jaxgan.config.hparams import traced
 from jaxgan.errors import UserError
@@ -22,7 +23,7 @@ from jaxgan.fields import nearest
 from jaxgan.game.build import build
 from jaxgan.game.gan import Gan, split_d_output
 from jaxgan.game.hparams import HParams
-from jaxgan.game.sampling import standing_statistics
+from jaxgan.game.sampling import sample_z, standing_statistics, theta_g_of
 from jaxgan.game.state import GanState, stream
 from jaxgan.networks.layers import OUTPUTS
 from jaxgan.numerics import pinned
@@ -93,8 +94,7 @@ class TrainedGan:
     def noise(self, n: int, seed: int = 0) -> np.ndarray:
         """The z of `sample(n, seed)`: [n, d] float32."""
         key = _user_stream(n, seed)
-        one = lambda i: self.gan.sample_z(self.hparams, jax.random.fold_in(jax.random.fold_in(key, i), 0))  # noqa: E731
-        return np.asarray(jax.vmap(one)(jnp.arange(n, dtype=jnp.uint32)))
+        return np.asarray(sample_z(self.gan, self.hparams, key, jnp.arange(n, dtype=jnp.uint32)))
 
     @pinned()
     def generate(self, z: Any, y: Any = None, ema: bool | str = True) -> np.ndarray:
@@ -162,11 +162,10 @@ class TrainedGan:
 
     def generator_variables(self, ema: bool | str = True) -> tuple[Any, Any]:
         """G's parameters and the (standing) statistics used for sampling, as nested dictionaries of arrays."""
-        i = self._ema_index(ema)
-        params = self.state.averages[i] if i is not None else self.state.generator.params
+        params = theta_g_of(self.state, self._ema_index(ema))
         return params, self._statistics(params, self.state.generator.stats)
 
-    def _examples(self, x: Any) -> jax.Array:
+    def _examples(self, x: Any) -> AnyArray:
         """D's input [n, *shape] float32: uint8 images are decoded, other values unchanged."""
         array = _array(x, "x")
         if array.shape[1:] != self.data_info.shape:
@@ -311,6 +310,7 @@ def _states(checkpoints: Checkpoints, target: GanState, last: int) -> Iterator[t
                 if n in checkpoints.steps():
                     raise
                 continue
+            assert restored is not None
             yield n, restored[1]
 
 

@@ -29,9 +29,8 @@ REPORT_SHARE = 0.05  # maximum share of the elapsed time spent on intermediate r
 
 
 def arguments() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("python -m jaxgan.sweep", description=__doc__, allow_abbrev=False,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.error = errors.usage_error
+    parser = errors.ArgumentParser("python -m jaxgan.sweep", description=__doc__, allow_abbrev=False,
+                                   formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     parser.add_argument("--sweep", type=Path, required=True, help="an experiments/ablations/NAME.py")
     parser.add_argument("--workdir", type=Path, help="output directory (default: runs/sweeps/NAME)")
     parser.add_argument(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from jaxgan.features.space import SPACES
 from jaxgan.metrics import DISPLAYS, METRICS
-from jaxgan.metrics.protocol import SPACES
 from jaxgan.sweep.settings import SweepSummary
 from jaxgan.sweep.statistics import mean_interval
 

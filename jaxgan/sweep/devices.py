@@ -70,7 +70,7 @@ class MemberMap:
         side_by_side: bool = True,
     ) -> None:
         self._num_mapped = num_mapped
-        self._compiled: Callable | None = None
+        self._compiled: Any = None
         if is_sequential():
             self._map = jax.jit(function, donate_argnums=donate)
             return

@@ -82,8 +82,9 @@ def test_fields_stand_as_they_are_declared():
     ("name", "names"),
     [
         ("losses", LOSSES), ("penalties", PENALTIES), ("networks", FAMILIES), ("optimizers", OPTIMIZERS),
-        ("augments", AUGMENTS), ("metrics", METRICS), ("conditions", CHOICES["conditional"]),
-        ("data", ("digits", "npz:PATH", "folder:PATH", "tfds:NAME", "tfd:PATH", "mixture:NAME", "stacked:NAME")),
+        ("augments", AUGMENTS), ("metrics", METRICS), ("features", ("inception:FILE.npz", "pixels", "classifier")),
+        ("conditions", CHOICES["conditional"]),
+        ("data", ("digits", "tfds:NAME", "npz:PATH", "folder:PATH", "tfd:PATH", "mixture:NAME", "stacked:NAME")),
         ("terms", ("lecam", "consistency", "latent", "auxiliary", "adjustment", "top_k")),
     ],
 )  # fmt: skip

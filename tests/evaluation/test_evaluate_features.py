@@ -13,7 +13,7 @@ from jaxgan.data import Dataset
 from jaxgan.errors import UserError
 from jaxgan.evaluation.checks import check_metrics
 from jaxgan.evaluation.evaluator import SELECTION, make_measure, protocol, selection
-from jaxgan.features import space
+from jaxgan.features import pixels, space
 from jaxgan.features.space import FeatureSpace
 from jaxgan.metrics import DISPLAYS, METRICS, diversity, kid
 from jaxgan.run import commands
@@ -50,7 +50,7 @@ def looks(monkeypatch) -> list[int]:
 
     def outputs(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         found.append(len(x))
-        quarters = space.clip_pixels(x).reshape(-1, 2, 2, 2, 2).mean(axis=(2, 4)).reshape(-1, 4).astype(np.float32)
+        quarters = pixels.clip_pixels(x).reshape(-1, 2, 2, 2, 2).mean(axis=(2, 4)).reshape(-1, 4).astype(np.float32)
         return quarters, 100 * quarters
 
     def load(features: str, dataset: Dataset, gcn: float) -> FeatureSpace:

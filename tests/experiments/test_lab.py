@@ -8,8 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import lab
+from experiments import EXPERIMENTS, lab
 from jaxgan.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_list_of_experiments_is_complete():
+    """Files with a command are experiments; the others are their helpers. Each names its command."""
+    files = {path.stem: path.read_text() for path in (ROOT / "experiments").glob("*.py")}
+    commands = {name for name, text in files.items() if "\n    lab.run(main)\n" in text}
+    assert set(EXPERIMENTS) == commands
+    assert all(f"python -m experiments.{name}" in files[name].split('"""')[1] for name in commands)
+    assert all(claim and cost for claim, cost in EXPERIMENTS.values())
 
 
 def flags(monkeypatch, *arguments):

@@ -8,13 +8,23 @@ from pathlib import Path
 
 import pytest
 
-from experiments import laboratory
+from experiments import lab, laboratory
 from jaxgan.errors import UserError
 
 ROOT = Path(__file__).parents[2]
-CLAIMS = laboratory.read(laboratory.parser().parse(laboratory.SOURCE.read_text()))
+CLAIMS = list(laboratory.read(laboratory.parser().parse(laboratory.SOURCE.read_text())))
 LINKS = {("a", "href")}
-HEAD = "# Title\n\n| claim | here | number | seeds | cost, CPU | command |\n|---|---|---|---|---|---|\n"
+
+
+def claim_of(heading="A", verdict="**holds**", run="`python -m experiments.dirac`, 3 s."):
+    fields = {
+        "Claim": "C [six](https://example.org).",
+        "Verdict": verdict,
+        "Measured": "1.",
+        "How sure": "2.",
+        "Run": run,
+    }
+    return f"### {heading}\n\n" + "".join(f"- {name}: {text}\n" for name, text in fields.items()) + "\n"
 
 
 class Elements(HTMLParser):
@@ -30,27 +40,37 @@ class Elements(HTMLParser):
 
 
 def test_verdicts_of_what_a_small_game_cannot_decide():
-    assert laboratory.verdict_of("**not reproduced** in this toy (25 Gaussians)") == "not reproduced"
-    assert laboratory.verdict_of("**undecided** at this size") == "undecided"
-    assert laboratory.verdict_of("**holds** for 3,000 steps, **undecided** for more") == "holds partly"
-    marks = [mark for mark, _ in laboratory.VERDICTS.values()]
-    assert len(set(marks)) == len(marks) and all(f".{mark}" in laboratory.STYLE for mark in marks)
+    assert laboratory.parse_verdict("**not reproduced** in this toy (25 Gaussians)") == "not reproduced"
+    assert laboratory.parse_verdict("**undecided** at this size") == "undecided"
+    assert laboratory.parse_verdict("**holds** for 3,000 steps, **undecided** for more") == "holds partly"
+    classes = [css_class for css_class, _ in laboratory.VERDICTS.values()]
+    assert len(set(classes)) == len(classes) and all(f".{name}" in laboratory.STYLE for name in classes)
+
+
+def test_the_words_of_the_verdicts_are_those_that_experiments_print():
+    printed = [*lab.VERDICTS.values(), lab.NOT_REPRODUCED]
+    assert all(any(text.startswith(verdict) for verdict in laboratory.VERDICTS) for text in printed)
 
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.name)
-def test_a_claim_has_a_verdict_a_number_and_a_command_that_exists(claim):
-    assert claim.verdict in laboratory.VERDICTS
-    assert re.search(r"\d", claim.cells["number"])
-    assert claim.cells["seeds"] and claim.cells["cost, CPU"]
-    modules = re.findall(r"python -m ([\w.]+)", claim.cells["command"])
-    files = re.findall(r"[\w/]+\.py", claim.cells["command"])
-    assert modules or files
-    assert all(importlib.util.find_spec(module) for module in modules)
-    assert all((ROOT / file).is_file() for file in files)
+def test_a_claim_has_a_verdict_a_number_a_cost_and_a_command_that_exists(claim):
+    assert re.search(r"\d", claim.fields["Measured"]) and claim.fields["How sure"]
+    assert claim.verdict in ("holds", "holds partly") or claim.heading.endswith(claim.verdict)
+    (module,) = re.findall(r"`python -m ([\w.]+)", claim.fields["Run"])
+    assert importlib.util.find_spec(module)
+    assert re.search(r"CPU time|NVIDIA", claim.fields["Run"])
+
+
+def test_every_claim_of_the_short_answers_is_on_the_page():
+    answers = laboratory.SOURCE.read_text().split("\n## ")[1]
+    linked = set(re.findall(r"\]\(#(.*?)\)", answers))
+    assert linked <= {claim.name for claim in CLAIMS} and len(linked) > 10
+    for paragraph in answers.split("\n\n")[1:]:
+        assert paragraph.startswith("**") and "](#" in paragraph
 
 
 def test_the_page_has_every_claim_and_nothing_from_outside():
-    html, found = laboratory.rendered(laboratory.SOURCE)
+    html, found = laboratory.render(laboratory.SOURCE)
     assert found == CLAIMS != []
     elements = Elements(html.decode()).found
     names = [attrs["id"] for tag, attrs in elements if "id" in attrs]
@@ -72,50 +92,38 @@ def test_the_page_has_every_claim_and_nothing_from_outside():
         assert base64.b64decode(data) == (laboratory.SOURCE.parent / name).read_bytes()
 
 
-def test_what_rows_refer_to_is_written_out_and_verdicts_are_counted(tmp_path):
-    rows = [
-        "| Five & [six](https://example.org) | **holds** | 1 | 2 | 3 s | `python -m experiments.dirac` |",
-        "| Seven | **does not hold** here | 1 | 2 | 4 s | `f` of `experiments/dirac.py` |",
-        "| ... eight | **holds** here, **does not hold** there | 1 | 2 | in the above | same, `--quick` |",
-        "| Five and six | not distinguishable here | 1 | 2 | in the above | same |",
-    ]
+def test_claims_are_rendered_and_verdicts_counted(tmp_path):
     source = tmp_path / "page.md"
-    source.write_text(HEAD + "\n".join(rows) + "\n\n| other | table |\n|---|---|\n| a | b |\n")
-    html, found = laboratory.rendered(source)
-    assert [claim.verdict for claim in found] == ["holds", "does not hold", "holds partly", "not distinguishable"]
-    assert [claim.name for claim in found][1::2] == ["claim-seven", "claim-five-and-six"]
-    assert [claim.parent for claim in found] == [None, None, found[1], None]
-    assert found[2].cells["command"] == "`python -m experiments.dirac`, `--quick`"
-    assert [claim.cells["cost, CPU"] for claim in found] == ["3 s", "4 s", "part of 3 s", "part of 3 s"]
+    both = claim_of("Eight: `c`?", "**holds** here, **does not hold** there.")
+    table = "| other | table |\n|---|---|\n| a | b |\n"
+    source.write_text(f"# Title\n\n## Part\n\n{claim_of('Five & six')}{both}{table}")
+    html, found = laboratory.render(source)
+    assert [claim.verdict for claim in found] == ["holds", "holds partly"]
+    assert [claim.name for claim in found] == ["five--six", "eight-c"]  # as on GitHub
     text = html.decode()
     assert "<title>Title</title>" in text
-    assert "<strong>1</strong> hold</label>" in text
-    assert 'Five &amp; <a href="https://example.org">six</a>' in text
+    assert "2 claims" in text and "<strong>1</strong> hold</label>" in text
+    assert '<dd>C <a href="https://example.org">six</a>.</dd>' in text
     assert '<strong class="holds">holds</strong> here, <strong class="fails">does not hold</strong> there' in text
-    assert '<strong class="open">not distinguishable</strong> here' in text
-    assert '<span class="of">of <a href="#claim-seven">Seven</a></span>' in text
-    assert text.count("<tr id=") == 4
+    assert text.count('<section class="claim') == 2 and 'id="eight-c" data-verdict="partly"' in text
     assert "<td>a</td>" in text
 
 
 @pytest.mark.parametrize(
-    ("row", "sentence"),
+    ("text", "sentence"),
     [
-        ("| A | maybe | 1 | 2 | 3 s | `python -m x` |", "the verdict 'maybe' must have the words"),
-        ("| A | **holds** | | 2 | | `python -m x` |", "the claim 'A' must have number, cost, CPU"),
-        ("| A | **holds** | 1 | 2 | 3 s | same |", "'same' of the claim 'A' must have a command above it"),
-        ("| A | **holds** | 1 | 2 | 3 s | `python -m x` |\n\n![A](missing.png)", "missing.png cannot be read"),
+        (claim_of(verdict="maybe"), "the verdict 'maybe' must contain one of"),
+        (
+            claim_of().replace("- How sure: 2.\n", ""),
+            "'A' must have Claim, Verdict, Measured, How sure, Run, not Claim,",
+        ),
+        ("### A\n\nText.\n", "the claim 'A' must have .* not nothing"),
+        (claim_of() + claim_of(), "two claims have the heading 'A'"),
+        (claim_of() + "![A](missing.png)\n", "missing.png cannot be read"),
     ],
 )
-def test_a_row_that_lacks_something_is_one_sentence(tmp_path, row, sentence):
+def test_an_incomplete_claim_is_one_sentence(tmp_path, text, sentence):
     source = tmp_path / "page.md"
-    source.write_text(HEAD + row + "\n")
+    source.write_text(f"# Title\n\n{text}")
     with pytest.raises(UserError, match=sentence):
-        laboratory.rendered(source)
-
-
-def test_a_table_of_claims_has_all_columns(tmp_path):
-    source = tmp_path / "page.md"
-    source.write_text("# Title\n\n| claim | number |\n|---|---|\n| A | 1 |\n")
-    with pytest.raises(UserError, match=r"must have the columns claim, here, .* not claim, number"):
-        laboratory.rendered(source)
+        laboratory.render(source)

@@ -250,12 +250,12 @@ def test_pixels_are_their_own_features():
 
 def test_images_become_bytes_as_the_field_has_them():
     x = np.array([[-0.1, 0, 0.4999 / 255, 0.5 / 255, 100.2 / 255, 1, 1.7]])
-    assert space.to_bytes(x).tolist() == [[0, 0, 0, 1, 100, 255, 255]]
+    assert pixels.to_bytes(x).tolist() == [[0, 0, 0, 1, 100, 255, 255]]
     every = np.arange(256, dtype=np.uint8)
-    np.testing.assert_array_equal(space.to_bytes(every.astype(np.float32) / 255), every)
-    np.testing.assert_array_equal(space.to_bytes(x), np.clip(127.5 * (2 * x - 1) + 128, 0, 255).astype(np.uint8))
+    np.testing.assert_array_equal(pixels.to_bytes(every.astype(np.float32) / 255), every)
+    np.testing.assert_array_equal(pixels.to_bytes(x), np.clip(127.5 * (2 * x - 1) + 128, 0, 255).astype(np.uint8))
     with pytest.raises(UserError, match="1 of 2 pixels are not finite"):
-        space.to_bytes(np.array([0.5, np.nan]))
+        pixels.to_bytes(np.array([0.5, np.nan]))
 
 
 @pytest.mark.parametrize(

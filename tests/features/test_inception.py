@@ -384,7 +384,7 @@ def test_the_command_ends_with_one_sentence_and_overwrites_nothing(tmp_path):
 
 def test_out_is_an_npz_in_a_directory(tmp_path):
     for out in (tmp_path / "inception", tmp_path / "none" / "inception.npz"):
-        with pytest.raises(UserError, match=r"--out=.* should be a FILE.npz in a directory that exists"):
+        with pytest.raises(UserError, match=r"--out=.* must be a FILE.npz in an existing directory"):
             inception.convert(tmp_path / "weights.pth", out)
 
 

@@ -75,7 +75,7 @@ def test_every_tensor_is_as_torch_has_it(new):
 def test_a_hostile_pickle_is_refused_by_name_and_not_executed(tmp_path, protocol, layout):
     trace = tmp_path / "trace"
     pickled = pickle.dumps(OrderedDict(a=Exploit(os.mkdir, str(trace))), protocol)
-    with pytest.raises(UserError, match=r"^FILE asks for 'posix.mkdir', which .* and was not executed"):
+    with pytest.raises(UserError, match=r"^FILE refers to 'posix.mkdir', which .* and was not executed"):
         torch_file.read(layout(pickled), "FILE")
     assert not trace.exists()
     pickle.loads(pickled)
@@ -97,7 +97,7 @@ def test_a_hostile_pickle_is_refused_by_name_and_not_executed(tmp_path, protocol
 )
 @pytest.mark.parametrize("protocol", [2, 4])
 def test_what_no_state_dict_needs_is_refused(value, protocol):
-    with pytest.raises(UserError, match=r"^FILE (asks for|has a pickle with)") as refusal:
+    with pytest.raises(UserError, match=r"^FILE (refers to|has a pickle with)") as refusal:
         torch_file.read(zipped(pickle.dumps(value, protocol)), "FILE")
     assert "\n" not in str(refusal.value)
 

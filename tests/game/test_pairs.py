@@ -3,6 +3,7 @@
 import itertools
 from functools import partial
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,6 +18,7 @@ from jaxgan.game.build import build, build_for
 from jaxgan.game.state import all_finite
 from jaxgan.networks import DISCRIMINATORS
 from jaxgan.networks.layers import DataSpec, output_bias
+from jaxgan.networks.norms import BatchNorm
 from jaxgan.objectives.losses import LOSSES
 from jaxgan.objectives.penalties import PENALTIES
 from tests.helpers import zoo_games as zoo
@@ -121,12 +123,31 @@ BATCH_NORM = {"generator.output": "linear", "discriminator.name": "dcgan"}
         ({"generator.name": "dcgan", "generator.output": "linear", "generator.norm": "conditional_batch"}, "classes"),
         ({"generator.name": "r3gan"}, "whose side is a multiple of 8, not 10x10"),
         ({"discriminator.name": "r3gan"}, "whose side is a multiple of 8, not 10x10"),
-        ({"generator.name": "maxout_conv"}, "draws images of 32x32 pixels, but the data are of shape"),
+        ({"generator.name": "maxout_conv"}, "generates images of 32x32 pixels, but the data have shape"),
     ],
 )
 def test_networks_that_are_refused(changes, words):
     with pytest.raises(UserError, match=words):
         build(update(default(), changes), GREY, 100)
+
+
+class Standardized(nn.Module):
+    """A D with batch normalization that no field speaks of."""
+
+    data: DataSpec | None = None
+
+    @nn.compact
+    def __call__(self, x, y=None, keys=None, *, axis_name=None):
+        return nn.Dense(1)(BatchNorm()(nn.Dense(3)(x.reshape(len(x), -1)), axis_name=axis_name))[:, 0]
+
+
+def test_batch_statistics_are_found_whatever_the_field_is_called(monkeypatch):
+    monkeypatch.setitem(DISCRIMINATORS, "standardized", Standardized)
+    changes = {"generator.output": "linear", "discriminator.name": "standardized"}
+    build(update(default(), changes), GREY, 100)
+    for more, words in (({"objective.penalties.r1": 1.0}, "batch normalization"), ({"train.accumulate": 2}, "coupled")):
+        with pytest.raises(UserError, match=f"{words}.*discriminator.name=standardized|=standardized.*{words}"):
+            build(update(default(), changes | more), GREY, 100)
 
 
 @pytest.mark.parametrize("name", ["dcgan", "sndcgan", "resnet", "r3gan", "maxout_conv"])

@@ -20,6 +20,7 @@ import numpy as np
 from jaxgan import parallel
 from jaxgan.algorithm1 import UPDATES, accumulate_steps, zero_metrics
 from jaxgan.augment import AUGMENTS
+from jaxgan.augment.ada import SETS
 from jaxgan.config import default, update, validate
 from jaxgan.config.hparams import static, traced
 from jaxgan.game.batches import TrainingSet
@@ -150,6 +151,7 @@ def covering_games() -> list[Game]:
     for i in range(max(map(len, (pairs, OPTIMIZERS, SCHEDULES, AUGMENTS)))):
         turn = lambda table, i=i: list(table)[i % len(table)]  # noqa: E731
         changes = family(*turn(pairs)) | {"augment.name": turn(AUGMENTS)}
+        changes |= {"augment.sets": SETS} if turn(AUGMENTS) == "ada_schedule" else {}
         for player in ("generator", "discriminator"):
             path = f"optimizer.{player}"
             changes |= {f"{path}.name": turn(OPTIMIZERS), f"{path}.schedule.name": turn(SCHEDULES)}

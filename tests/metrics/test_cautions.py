@@ -5,7 +5,7 @@ import pytest
 
 from jaxgan import data
 from jaxgan.config import update
-from jaxgan.features.space import dimensions
+from jaxgan.features.space import space_type
 from jaxgan.metrics import METRICS, label
 from jaxgan.metrics.cautions import cautions
 from jaxgan.run.scores import real_scores
@@ -54,8 +54,8 @@ def test_precision_of_samples_that_look_alike_and_a_protocol_that_is_missing():
 def test_the_number_of_features(tiny_config):
     dataset = data.load(tiny_config().data)
     for features, want in (("pixels", 64), ("classifier", 128), ("inception:x.npz", 2048)):
-        assert dimensions(features, dataset) == want
-    assert dimensions("classifier", dataset._replace(stack=3)) == 384
+        assert space_type(features).dimensions(dataset) == want
+    assert space_type("classifier").dimensions(dataset._replace(stack=3)) == 384
 
 
 def test_no_name_of_the_code_is_read_by_people():

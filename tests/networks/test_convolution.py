@@ -48,7 +48,7 @@ GEOMETRIES = [  # sides, window, strides, padding, groups
 @pytest.mark.parametrize("portion", [5, 2])  # all five images at once; two portions and a rest
 @pytest.mark.parametrize(("sides", "window", "strides", "padding", "groups"), GEOMETRIES)
 def test_equals_xlas_own_with_both_gradients(sides, window, strides, padding, groups, portion, monkeypatch):
-    monkeypatch.setattr(convolution, "portion_size", lambda *_: portion)
+    monkeypatch.setattr(convolution, "chunk_size", lambda *_: portion)
     x, kernel = normal(0, 5, *sides, 4), normal(1, *window, 4 // groups, 6)
     options = {"strides": strides, "padding": padding, "feature_groups": groups}
     weights = normal(2, *jax.eval_shape(lambda: native(x, kernel, **options)).shape)
@@ -212,7 +212,7 @@ def test_pooling_sends_gradients_to_the_maxima(side, window, stride):
 
 def test_portions_are_equal_and_fit_the_caches():
     g = convolution.geometry((14, 14), (4, 4), (2, 2), ((1, 1), (1, 1)), 1)
-    size = lambda n, channels: convolution.portion_size(n, g, (4, 4, channels, 128), 4)  # noqa: E731
+    size = lambda n, channels: convolution.chunk_size(n, g, (4, 4, channels, 128), 4)  # noqa: E731
     assert size(64, 64) == 16  # windows of 49 * 1024 * 4 bytes an image, 12.8 MB in four portions
     assert size(20, 64) == 10  # 4 MB, but a loop keeps other computations out
     assert size(2, 64) == 2  # .4 MB: too little for a loop

@@ -217,9 +217,9 @@ def test_convolutions_that_cannot_be(changes, words):
 
 def test_convolutions_that_do_not_fit_the_images():
     config = conv_config()
-    with pytest.raises(UserError, match=r"images of 8x8 pixels, but the data are of shape \(9, 9, 1\)"):
+    with pytest.raises(UserError, match=r"images of 8x8 pixels, but the data have shape \(9, 9, 1\)"):
         build(config, DataSpec((9, 9, 1)), 100)
-    with pytest.raises(UserError, match=r"draws images of 8x8 pixels, but the data are of shape \(2,\)"):
+    with pytest.raises(UserError, match=r"generates images of 8x8 pixels, but the data have shape \(2,\)"):
         build(config, DataSpec((2,)), 100)
     with pytest.raises(UserError, match="a window of 8x8 does not fit into the 4x4 points"):
         build(conv_config(discriminator__pools=(2, 8)), PIXELS, 100).init(traced(config))

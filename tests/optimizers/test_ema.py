@@ -71,8 +71,8 @@ def test_averages_have_names_in_the_order_of_the_state():
     config = update(default(), {"generator.ema.gamma": (1.0, 6.94), "generator.ema.half_life": (10_000,)})
     averages = ema.averages(config.generator.ema).rules
     assert [a.name for a in averages] == ["gamma=1", "gamma=6.94", "half_life=10000"]
-    assert averages[0].words == "power-function EMA of G, weights ~ step^1"
-    assert averages[2].words == "EMA of G with a half-life of 10,000 images"
+    assert averages[0].description == "power-function EMA of G, weights ~ step^1"
+    assert averages[2].description == "EMA of G with a half-life of 10,000 images"
     assert ema.averages(default().generator.ema).rules == ()
 
 

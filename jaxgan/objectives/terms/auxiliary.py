@@ -45,13 +45,15 @@ class AuxiliaryClassifier:
 
 
 def class_error(logits: Array, y: Array) -> Array:
-    """-log p(y | x) of D's auxiliary classifier: in D's loss on data (and, in the paper, on fakes), in G's on fakes.
+    """The cross-entropy -log p(y | x) of D's auxiliary classifier.
 
-    D is not conditioned on the class it predicts. The paper's weight is 1 throughout; the authors of WGAN-GP use 1 on
-    data, .1 in G's loss, and 0 on fakes in D's loss.
+    It is part of D's loss on data (and, in the paper, on fakes) and of G's loss on fakes. D is not conditioned on the
+    class it predicts. All weights are 1 in the paper; the authors of WGAN-GP use 1 on data, 0 on fakes in D's loss, and
+    .1 in G's loss.
 
     Args:
-      logits: [n, K] float; y: [n] int32, of the examples, or those that G was conditioned on.
+      logits: [n, K] float.
+      y: [n] int32, classes of the examples, or those G was conditioned on.
 
     Returns:
       [n] float, nats.

@@ -41,13 +41,13 @@ class Consistency:
 
 
 def consistency(D: Network, T: Network, x: Array) -> Array:
-    """(D(x) - D(T(x)))^2 with a random change T that keeps what x shows, e.g. `flip_and_shift`.
+    """(D(x) - D(T(x)))^2 with a random transformation T that preserves semantics, such as `flip_and_shift`.
 
-    On data it is CR (arXiv:1910.12027, weight 10), on data and on fakes bCR (arXiv:2002.04724, weights 10 and 10).
-    Gradients flow into both logits. In D's step fakes are constants: give them with `stop_gradient`.
+    On data this is CR (arXiv:1910.12027, weight 10); on data and fakes, bCR (arXiv:2002.04724, weights 10 and 10).
+    Gradients flow into both logits. Fakes must be constants (`stop_gradient`) in D's step.
 
     Args:
-      D: [n, *shape] -> logits [n], of each example alone.
+      D: [n, *shape] -> logits [n], one per example.
       T: [n, *shape] -> [n, *shape].
       x: [n, *shape] float.
 
@@ -58,7 +58,7 @@ def consistency(D: Network, T: Network, x: Array) -> Array:
 
 
 def flip_and_shift(x: Array, keys: Array) -> Array:
-    """The T of consistency regularization: a mirror image with probability 1/2, then a shift with reflected borders.
+    """The T of consistency regularization: a random horizontal flip, then a random shift with reflection padding.
 
     The shift along each axis is an integer, uniform in [-int(size / 8), int(size / 8)] (StudioGAN's cr.py).
 
@@ -71,11 +71,11 @@ def flip_and_shift(x: Array, keys: Array) -> Array:
     height, width, _ = x.shape[1:]
     margins = (height // 8, width // 8)
 
-    def change(image: Array, key: Array) -> Array:
+    def transform(image: Array, key: Array) -> Array:
         flip_key, row_key, column_key = jax.random.split(key, 3)
         image = jnp.where(jax.random.bernoulli(flip_key), image[:, ::-1], image)
         padded = jnp.pad(image, ((margins[0],) * 2, (margins[1],) * 2, (0, 0)), mode="reflect")
         starts = (jax.random.randint(k, (), 0, 2 * m + 1) for k, m in zip((row_key, column_key), margins, strict=True))
         return jax.lax.dynamic_slice(padded, (*starts, 0), image.shape)
 
-    return jax.vmap(change)(x, keys)
+    return jax.vmap(transform)(x, keys)

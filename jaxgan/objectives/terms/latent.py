@@ -1,4 +1,4 @@
-"""Latent consistency regularization, zCR (arXiv:2002.04724): D ignores a small change of z, and G shows it."""
+"""Latent consistency regularization, zCR (arXiv:2002.04724): makes D insensitive to small changes of z, G sensitive."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def latent_diversity(term: LatentConsistency, inputs: GTermInputs) -> Array:
 
 @dataclass(frozen=True)
 class LatentConsistency:
-    """D ignores a small change of z, and G shows it (zCR, arXiv:2002.04724)."""
+    """D is made insensitive to small changes of z, and G sensitive (zCR, arXiv:2002.04724)."""
 
     discriminator: Weight = 0.0  # weight in D's loss; 5 to 20
     generator: Weight = 0.0  # weight in G's loss; .5
@@ -47,10 +47,11 @@ def perturb(z: Array, keys: Array, radius: ArrayLike) -> Array:
 
 
 def latent_consistency_discriminator(D: Network, G: Network, z: Array, perturbed: Array) -> Array:
-    """(D(G(z)) - D(G(z + noise)))^2: zCR's part of D's loss (arXiv:2002.04724). G is constant.
+    """(D(G(z)) - D(G(z + noise)))^2: zCR's part of D's loss (arXiv:2002.04724), with G constant.
 
     Args:
-      D, G: each of its own example; z, perturbed: [n, *shape] float, the latter of `perturb`.
+      D, G: act on each example independently.
+      z, perturbed: [n, *shape] float; the latter from `perturb`.
 
     Returns:
       [n] float. Weight 5 to 20.
@@ -61,7 +62,7 @@ def latent_consistency_discriminator(D: Network, G: Network, z: Array, perturbed
 def latent_consistency_generator(G: Network, z: Array, perturbed: Array) -> Array:
     """-(G(z) - G(z + noise))^2, averaged over the elements of an example: zCR's part of G's loss, against collapse.
 
-    Negative: G descends it, and moves apart what differs in z. Weight .5.
+    Minimizing it increases the distance between samples with different z. Weight .5.
 
     Returns:
       [n] float.

@@ -30,58 +30,65 @@ class LeCam:
     D_PARTS: ClassVar = (Part("lecam", "LeCam, weighted", "weight", lecam_part, couples_examples=True),)
     G_PARTS: ClassVar = ()
 
-    def init_state(self) -> Anchors:
+    def init_state(self) -> LeCamAnchors:
         return initial_anchors()
 
-    def update_state(self, anchors: Anchors, inputs: DTermInputs) -> Anchors:
+    def update_state(self, anchors: LeCamAnchors, inputs: DTermInputs) -> LeCamAnchors:
         logits = inputs.real_logits, inputs.fake_logits
         return update_anchors(anchors, *logits, step=inputs.count, start=self.start, decay=self.decay)
 
 
-class Anchors(NamedTuple):
+class LeCamAnchors(NamedTuple):
     """Scalar float32: moving averages of D's logits on data and on fakes. State, to be checkpointed."""
 
     real: Array
     fake: Array
 
 
-def initial_anchors() -> Anchors:
-    return Anchors(jnp.zeros((), jnp.float32), jnp.zeros((), jnp.float32))
+def initial_anchors() -> LeCamAnchors:
+    return LeCamAnchors(jnp.zeros((), jnp.float32), jnp.zeros((), jnp.float32))
 
 
 def update_anchors(
-    anchors: Anchors, real_logits: Array, fake_logits: Array, *, step: ArrayLike, start: ArrayLike, decay: ArrayLike
-) -> Anchors:
-    """The anchors after a step of D, which uses the updated ones: decay * anchor + (1 - decay) * mean logit.
+    anchors: LeCamAnchors,
+    real_logits: Array,
+    fake_logits: Array,
+    *,
+    step: ArrayLike,
+    start: ArrayLike,
+    decay: ArrayLike,
+) -> LeCamAnchors:
+    """Updates the anchors, before the step of D that uses them: decay * anchor + (1 - decay) * mean logit.
 
-    Before `start` they are the means of this minibatch alone, so that it does not matter how they begin.
+    Before `start` they are the means of the current minibatch, so their initial values do not matter.
 
     Args:
       anchors: before the step.
-      real_logits, fake_logits: [n] float of the GLOBAL minibatch, which make the anchors the same on all devices.
+      real_logits, fake_logits: [n] float, of the GLOBAL minibatch, so that the anchors are equal on all devices.
       step: scalar integer, D steps before this one.
-      start: from this step on the means run; the term belongs in the loss where step > start (1000 in public code).
+      start: averaging begins at this step; the term is part of the loss if step > start (1000 in public code).
       decay: in [0, 1); .9 in the authors' code, .99 in StudioGAN.
 
     Source: lecam-gan, third_party/utils.py.
     """
     decay = jnp.where(jnp.asarray(step, jnp.float32) < start, 0.0, jnp.asarray(decay, jnp.float32))
 
-    def move(anchor: Array, logits: Array) -> Array:
+    def update(anchor: Array, logits: Array) -> Array:
         mean = jax.lax.stop_gradient(jnp.mean(logits)).astype(anchor.dtype)
         return anchor + (1 - decay).astype(anchor.dtype) * (mean - anchor)
 
-    return Anchors(move(anchors.real, real_logits), move(anchors.fake, fake_logits))
+    return LeCamAnchors(update(anchors.real, real_logits), update(anchors.fake, fake_logits))
 
 
 def lecam(real_logits: Array, fake_logits: Array, real_anchor: Array, fake_anchor: Array) -> Array:
     """max(0, D(x) - fake anchor)^2 + max(0, real anchor - D(G(z)))^2, in D's loss.
 
-    Keeps each side near the other's moving average. The paper's formula has plain squares; this is the authors' code.
+    Keeps the logits of each side near the moving average of the other. The paper has plain squares; this follows the
+    authors' code.
 
     Args:
       real_logits, fake_logits: [n] float.
-      real_anchor, fake_anchor: scalar float, constants: no gradient flows through them.
+      real_anchor, fake_anchor: scalar float; no gradient flows through them.
 
     Returns:
       [n] float. Public weights: .3 (CIFAR-10, hinge), .01 (AFHQ).
