@@ -42,7 +42,7 @@ def progression(workdir: Path) -> str:
 
 def real_examples(config: ConfigDict, gan: Gan, dataset: Dataset) -> str:
     """Training examples, tiled like the samples; "" for points."""
-    if dataset.mixture is not None:
+    if len(dataset.shape) == 1:
         return ""
     picture = grids.png(grids.real_grid(config, dataset, gan.num_classes))
     return page.figure(shrink(picture, PICTURE_BYTES), "Real data: training examples, for comparison.")
@@ -65,7 +65,7 @@ def shrink(picture: bytes, limit: int) -> bytes:
 
 def neighbours(config: ConfigDict, dataset: Dataset, samples: np.ndarray) -> str:
     """Samples, each above its nearest training example; "" for points and for contrast-normalized stacks."""
-    if dataset.mixture is not None or (dataset.stack > 1 and config.data.gcn):
+    if len(dataset.shape) == 1 or (dataset.stack > 1 and config.data.gcn):
         return ""
     samples = samples[:NEIGHBOURS]
     held_out = np.asarray(decode(jnp.asarray(dataset.validation[:200]), config.data.gcn, config.data.low))
@@ -139,8 +139,8 @@ def interpolate(a: jax.Array, b: jax.Array, steps: int, *, straight: bool) -> ja
 
 
 def interpolation(config: ConfigDict, gan: Gan, hparams: HParams, state: GanState, dataset: Dataset) -> str:
-    """G(z) interpolated between two z: a row of images per pair, or a line in the plane."""
-    if dataset.shape == (1,):
+    """G(z) interpolated between two z: a row of images per pair, or a line in the plane; "" for other points."""
+    if dataset.shape == (1,) or (dataset.mixture is None and len(dataset.shape) == 1):
         return ""
     steps, straight = INTERPOLATION_STEPS if dataset.mixture is None else 200, PRIORS[config.prior.name].straight
     classes = [row % gan.num_classes for row in range(PATHS)] if gan.num_classes else []
@@ -149,8 +149,8 @@ def interpolation(config: ConfigDict, gan: Gan, hparams: HParams, state: GanStat
     def generate(hparams: HParams, state: GanState) -> jax.Array:
         ends = sample_z(gan, hparams, run_stream(hparams, "sample"), jnp.arange(2 * PATHS, dtype=jnp.uint32))
         z = interpolate(ends[:PATHS], ends[PATHS:], steps, straight=straight)
-        told = grids.picture_condition(gan, hparams, dataset, PATHS, rows=PATHS)
-        condition = jax.tree.map(lambda leaf: jnp.repeat(jnp.asarray(leaf), steps, axis=0), told or UNCONDITIONAL)
+        per_path = grids.picture_condition(gan, hparams, dataset, PATHS, rows=PATHS) or UNCONDITIONAL
+        condition = jax.tree.map(lambda leaf: jnp.repeat(jnp.asarray(leaf), steps, axis=0), per_path)
         params, stats = sampling_params(gan, hparams, state)
         return gan.G(params, stats, z.reshape(PATHS * steps, -1), condition)[0]
 

@@ -221,7 +221,7 @@ def test_batch_statistics_are_in_the_file(tmp_path):
     norm = nn.BatchNorm(use_running_average=True, epsilon=0.0)
     stats = {"mean": np.array([1.0, 2.0], np.float32), "var": np.array([4.0, 25.0], np.float32)}
     variables = {"params": norm.init(jax.random.key(0), np.zeros((1, 2), np.float32))["params"], "batch_stats": stats}
-    export.write(tmp_path / "g", lambda z: norm.apply(variables, z), z_size=2, classes=0)
+    export.write(tmp_path / "g", lambda z: norm.apply(variables, z), {"z": ((2,), np.float32)}, classes=0)
     x = loaded(tmp_path / "g").call(np.array([[3.0, 12.0]], np.float32))
     np.testing.assert_allclose(x, [[1.0, 2.0]], rtol=1e-6)
 
