@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from jaxgan import distributed, ema
+from jaxgan import distributed
 from jaxgan.arrays import AnyArray
 from jaxgan.conditions import Condition, masked
 from jaxgan.config.hparams import traced
@@ -25,15 +24,16 @@ from jaxgan.game.build import build, condition_shapes
 from jaxgan.game.gan import Gan, split_d_output
 from jaxgan.game.hparams import HParams
 from jaxgan.game.sampling import sample_z, standing_statistics, theta_g_of
-from jaxgan.game.state import GanState, stream
+from jaxgan.game.state import GanState
 from jaxgan.networks.layers import OUTPUTS
 from jaxgan.numerics import pinned
 from jaxgan.run import export
 from jaxgan.run.checkpoints import Checkpoints
+from jaxgan.run.posthoc import checkpoint_states, with_width
+from jaxgan.run.user_input import finite_array, user_stream
 from jaxgan.run.workdir import DataInfo, read_run
 
 UNBOUNDED_SLACK = 50.0  # how far images may leave the data range if G's output is unbounded, in units of the range
-MAX_WIDTH_ERROR = 0.25  # relative error of the fitted weights of a post-hoc EMA: 0 exact, 1 unrelated
 
 
 class TrainedGan:
@@ -92,7 +92,7 @@ class TrainedGan:
           UserError: n < 1, a seed outside [0, 2**32), unknown classes, an unknown average or a condition of another
             shape, or none where G needs one.
         """
-        key = _user_stream(n, seed)
+        key = user_stream(n, seed)
         told = self._condition(y, condition, n)
         x = self._sample(self.hparams, self.state, key, n, ema=self._ema_index(ema), condition=told)
         return self._in_units(x)
@@ -117,7 +117,7 @@ class TrainedGan:
         mask = np.broadcast_to(np.asarray(mask), (len(x), *self._told.mask.shape[1:]))
         name = "vector" if self._told.image is None else "image"
         told = self._condition(None, {name: x, "mask": mask}, len(x))
-        n, key = len(x), _user_stream(draws, seed)
+        n, key = len(x), user_stream(draws, seed)
         repeated = jax.tree.map(lambda leaf: np.repeat(leaf, draws, axis=0), told)
         drawn = self._sample(self.hparams, self.state, key, n * draws, ema=self._ema_index(ema), condition=repeated)
         drawn = self._in_units(drawn).reshape(n, draws, *drawn.shape[1:])
@@ -128,7 +128,7 @@ class TrainedGan:
     @pinned()
     def noise(self, n: int, seed: int = 0) -> np.ndarray:
         """The z of `sample(n, seed)`: [n, d] float32."""
-        key = _user_stream(n, seed)
+        key = user_stream(n, seed)
         return np.asarray(sample_z(self.gan, self.hparams, key, jnp.arange(n, dtype=jnp.uint32)))
 
     @pinned()
@@ -142,7 +142,7 @@ class TrainedGan:
         Raises:
           UserError: wrong dimension, values that are not finite, or as in `sample`.
         """
-        z = _array(z, "z")
+        z = finite_array(z, "z")
         if z.ndim != 2 or z.shape[1] != self.config.prior.size:
             raise UserError(f"G takes z of shape (n, {self.config.prior.size}), not {z.shape}; reshape it.")
         if self.gan.num_classes and y is None:
@@ -218,7 +218,7 @@ class TrainedGan:
 
     def _examples(self, x: Any) -> AnyArray:
         """D's input [n, *shape] float32: uint8 images are decoded, other values unchanged."""
-        array = _array(x, "x")
+        array = finite_array(x, "x")
         if array.shape[1:] != self.data_info.shape:
             hint = "reshape them"  # which would scramble images whose channels come first
             if array.shape == self.data_info.shape:
@@ -348,32 +348,7 @@ def read_condition(
             raise UserError("a mask holds 1 (or True) for observed and 0 for hidden entries, and nothing else.")
         found = {part: np.where(mask > 0, array, np.zeros_like(array)) for part, array in found.items()}
     images = {part: decode(jnp.asarray(array)) for part, array in found.items() if array.dtype == np.uint8}
-    return {part: np.asarray(_array(images.get(part, array), part), np.float32) for part, array in found.items()}
-
-
-def _user_stream(n: int, seed: int) -> jax.Array:
-    try:
-        n, seed = operator.index(n), operator.index(seed)
-    except TypeError:
-        raise UserError(f"samples take whole numbers n and seed, not n={n!r}, seed={seed!r}.") from None
-    if n < 1 or not 0 <= seed < 2**32:
-        raise UserError(f"samples take n of 1 or more and a seed from 0 to 2**32 - 1, not n={n}, seed={seed}.")
-    return stream(seed, "user")
-
-
-def _array(values: Any, name: str) -> np.ndarray:
-    """`values` as an array of their own dtype; raises UserError unless all are real and finite in float32."""
-    try:
-        array = np.asarray(values)
-        with np.errstate(over="ignore"):
-            finite = np.isfinite(array.astype(np.float32, casting="same_kind"))
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{name} must be an array of numbers ({error}).") from None
-    if not array.size:
-        raise UserError(f"{name} of shape {array.shape} is empty; pass at least one example.")
-    if not finite.all():
-        raise UserError(f"{np.sum(~finite)} of the {finite.size} numbers of {name} are not finite in float32.")
-    return array
+    return {part: np.asarray(finite_array(images.get(part, array), part), np.float32) for part, array in found.items()}
 
 
 @pinned()
@@ -406,7 +381,7 @@ def load(workdir: str | Path, step: int | str | None = None, width: float | None
             raise UserError(f"{workdir} holds no checkpoint yet; train it first.")
         step, state = restored
         if width is not None:
-            gan, state = _with_width(gan, state, _states(checkpoints, target, step), step=step, width=width)
+            gan, state = with_width(gan, state, checkpoint_states(checkpoints, target, step), step=step, width=width)
     return TrainedGan(
         config=config,
         step=step,
@@ -416,42 +391,3 @@ def load(workdir: str | Path, step: int | str | None = None, width: float | None
         hparams=hparams,
         data_info=data_info,
     )
-
-
-def _states(checkpoints: Checkpoints, target: GanState, last: int) -> Iterator[tuple[int, GanState]]:
-    """Steps and states of all checkpoints up to `last`; skips those that a training process deletes meanwhile."""
-    for n in checkpoints.steps():
-        if n <= last:
-            try:
-                restored = checkpoints.restore(target, step=n)
-            except UserError:
-                if n in checkpoints.steps():
-                    raise
-                continue
-            assert restored is not None
-            yield n, restored[1]
-
-
-def _with_width(
-    gan: Gan, state: GanState, states: Iterable[tuple[int, GanState]], *, step: int, width: float
-) -> tuple[Gan, GanState]:
-    """Prepends the post-hoc EMA of a relative width at `step` to the averages.
-
-    Args:
-      states: the steps and states of checkpoints.
-    """
-    target = ema.Snapshot(ema.gamma_from_sigma_rel(width), step)
-    indices = [i for i, average in enumerate(gan.averages.rules) if average.kind == "gamma"]
-    if not indices:
-        raise UserError("width needs a run with power-function averages; train with generator.ema.gamma=(...).")
-    stored = [(ema.Snapshot(gan.averages.rules[i].number, n), old.averages[i]) for n, old in states for i in indices]
-    weights, error = ema.posthoc_weights([snapshot for snapshot, _ in stored], target)
-    if error > MAX_WIDTH_ERROR:
-        raise UserError(
-            f"the averages of {len(stored) // len(indices)} checkpoints cannot represent width {width:g}: the weights "
-            f"would be off by {error:.0%}; raise checkpoint.keep, or keep two averages (generator.ema.gamma)."
-        )
-    average = ema.Average(f"width={width:g}", "gamma", target.gamma)
-    params = ema.reconstruct((params for _, params in stored), weights)
-    averages = gan.averages._replace(rules=(average, *gan.averages.rules))
-    return gan._replace(averages=averages), state._replace(averages=(params, *state.averages))

@@ -12,7 +12,10 @@ from beartype.roar import BeartypeCallHintParamViolation
 from jaxgan.errors import UserError
 
 # Modules whose public functions are checked.
-CHECKED = ("jaxgan.objectives.value", "jaxgan.objectives.theory", "jaxgan.objectives.losses")
+CHECKED = (
+    *(f"jaxgan.objectives.{name}" for name in ("value", "theory", "losses")),
+    *(f"jaxgan.metrics.{name}" for name in ("fid", "kid", "inception_score")),
+)
 with_ints_as_floats = beartype(conf=BeartypeConf(is_pep484_tower=True))
 
 
@@ -36,7 +39,10 @@ def check(function: Callable) -> Callable:
 
 def _refuses(function: Callable, args: tuple, kwargs: dict[str, Any]) -> bool:
     """Whether the function of this name, without any check, raises a UserError for these arguments."""
-    unchecked = inspect.unwrap(getattr(sys.modules[function.__module__], function.__name__))
+    named = getattr(sys.modules[function.__module__], function.__name__, None)
+    if named is None:  # a function of jaxtyping, which finds the argument that is wrong
+        return False
+    unchecked = inspect.unwrap(named)
     try:
         unchecked(*args, **kwargs)
     except UserError:
