@@ -37,8 +37,10 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -62,6 +64,7 @@ DEVIATION = 0.5  # of each mode
 CELL = 0.05  # of the histograms
 EXAMPLES = 2**16
 QUANTILES = 2**17  # of z, at which G is measured
+NORMAL = ndtri((np.arange(QUANTILES) + 0.5) / QUANTILES)
 SHOWN = 512  # of them, in the picture
 ROUNDING = 2e-3  # of a TV over cells, from so many quantiles
 MOST = 6.0  # modes at +-m: further out the slope needed is beyond float32
@@ -125,7 +128,7 @@ def least_total_variation(slope: float, m: float, s: float = DEVIATION) -> float
 # --- By training ------------------------------------------------------------------------------------------------------
 
 
-def game(method: str, *, spectral: bool, steps: int) -> tuple[Gan, HParams]:
+def game(method: str, *, spectral: bool, steps: int, prior: Mapping[str, Any]) -> tuple[Gan, HParams]:
     changes = {
         "prior.size": 1,
         "generator.hidden": (64, 64),
@@ -143,7 +146,7 @@ def game(method: str, *, spectral: bool, steps: int) -> tuple[Gan, HParams]:
     for player, count in updates.items():
         adam = {"learning_rate": 1e-3, "b1": 0.0, "b2": 0.99, "schedule.name": "cosine", "schedule.steps": float(count)}
         changes |= {f"optimizer.{player}.{name}": value for name, value in adam.items()}
-    config = update(default(), changes | METHODS[method])
+    config = update(default(), {**changes, **METHODS[method], **prior})
     return build(config, DataSpec((1,)), EXAMPLES), traced(config)
 
 
@@ -154,10 +157,31 @@ def two_modes(m: jax.Array) -> jax.Array:
     return m * sign + DEVIATION * jax.random.normal(key, (EXAMPLES, 1))
 
 
-def trained(method: str, *, spectral: bool, steps: int, distances: np.ndarray, scales: np.ndarray, seeds: np.ndarray):
-    """G at the quantiles of z, and its slope there, of each member (distance, scale of z, seed): 2 x [members, n]."""
-    gan, hparams = game(method, spectral=spectral, steps=steps)
-    z = ndtri((np.arange(QUANTILES) + 0.5) / QUANTILES).astype(np.float32)
+class Members(NamedTuple):
+    """The runs of one game, an array of each: [members]."""
+
+    distances: np.ndarray  # m: modes at +-m
+    scales: np.ndarray  # of z
+    seeds: np.ndarray
+
+
+def trained(
+    method: str,
+    members: Members,
+    *,
+    steps: int,
+    spectral: bool = False,
+    prior: Mapping[str, Any] = MappingProxyType({}),
+    z: np.ndarray = NORMAL,
+):
+    """G at the quantiles of z, and its slope there, of each member: 2 x [members, n].
+
+    Args:
+      prior: fields of the configuration.
+      z: [n] its quantiles.
+    """
+    gan, hparams = game(method, spectral=spectral, steps=steps, prior=prior)
+    z = z.astype(np.float32)
 
     def run(member: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
         m, scale, seed = member
@@ -170,7 +194,7 @@ def trained(method: str, *, spectral: bool, steps: int, distances: np.ndarray, s
         return jax.jvp(draw, (z,), (jnp.ones_like(z),))
 
     # One after another: on a CPU vmap's batched products of this size take half as long again.
-    found = jax.jit(lambda *members: jax.lax.map(run, members))(distances, scales, seeds)
+    found = jax.jit(lambda *members: jax.lax.map(run, members))(*members)
     return tuple(np.asarray(a, np.float64) for a in found)
 
 
@@ -195,11 +219,13 @@ def population(
     members = [(m, seed) for m in distances for seed in range(seeds)]
     x, slope = trained(
         name,
-        spectral=scale is not None,
+        Members(
+            distances=np.array([m for m, _ in members], np.float32),
+            scales=np.full(len(members), 1.0 if scale is None else scale, np.float32),
+            seeds=np.array([seed for _, seed in members], np.uint32),
+        ),
         steps=steps,
-        distances=np.array([m for m, _ in members], np.float32),
-        scales=np.full(len(members), 1.0 if scale is None else scale, np.float32),
-        seeds=np.array([seed for _, seed in members], np.uint32),
+        spectral=scale is not None,
     )
     label = name if scale is None else f"{name}, SN, L = {scale:g}"
     rows = []
@@ -251,8 +277,7 @@ def picture(rows: list[dict[str, Any]], distances: list[float]) -> bytes:
             variation.plot([row["slope"] for row in there], [row["TV"] for row in there], marker, color=colors[method],
                            markersize=4)  # fmt: skip
         last = next(row for row in mine if row["m"] == distances[-1])
-        z = ndtri((np.arange(QUANTILES) + 0.5) / QUANTILES)[:: QUANTILES // SHOWN]
-        maps.plot(z, last["G"], color=colors[method], linewidth=1.2, label=method)
+        maps.plot(NORMAL[:: QUANTILES // SHOWN], last["G"], color=colors[method], linewidth=1.2, label=method)
     x = np.linspace(-distances[-1] - 2, distances[-1] + 2, 2001)
     maps.plot(ndtri(tails(x, distances[-1])[0]), x, ":", color="black", label="map with the smallest slope")
     slopes.set(xlabel="m (modes at $\\pm$ m, std .5)", title="largest slope of G")

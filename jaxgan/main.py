@@ -6,7 +6,8 @@
     python -m jaxgan.main --mode=sample --workdir=DIR [--step=N|best] [--samples=N] [--seed=S]
                          [--label=Y | --condition=FILE.npz]
     python -m jaxgan.main --mode=config --config=digits       (prints every field, its value, meaning and choices)
-    python -m jaxgan.main --list=configs|losses|penalties|terms|networks|optimizers|augments|metrics|features|...
+    python -m jaxgan.main --list=WHAT      (configs, losses, penalties, terms, networks, priors, optimizers, augments,
+                                            metrics, features, conditions or data, with a line about each)
     python -m jaxgan.main --mode=export --workdir=DIR [--out=FOLDER]
 
 Everything is written to the work directory; the same command again resumes where it stopped.

@@ -20,18 +20,12 @@ from jaxgan.config.files import to_json
 from jaxgan.errors import UserError
 from jaxgan.evaluation.evaluator import SELECTION
 from jaxgan.files import write_atomically
+from jaxgan.game.prior import PRIORS
 from jaxgan.run.scores import EVALUATION
 from jaxgan.run.trained import TrainedGan, load
 from jaxgan.run.workdir import CONFIG, versions
 
 PROGRAM, WEIGHTS, CARD = "g.stablehlo", "g.safetensors", "README.md"
-
-# numpy code that samples n vectors z from each prior (`jaxgan.game.build.prior`), before they are scaled.
-PRIORS = {
-    "normal": "rng.normal(size=(n, {size}))",
-    "uniform": "rng.uniform(-(3**0.5), 3**0.5, size=(n, {size}))",
-    "sphere": "(lambda z: z / np.sqrt(np.mean(z**2, axis=1, keepdims=True)))(rng.normal(size=(n, {size})))",
-}
 
 TEMPLATE = """# {title}
 
@@ -151,7 +145,7 @@ def model_card(gan: TrainedGan, title: str, scores: dict[str, Any]) -> str:
 def snippet(gan: TrainedGan, values: str) -> str:
     """Python code that runs the exported program with jax and numpy."""
     prior, classes = gan.config.prior, gan.gan.num_classes
-    z = PRIORS[prior.name].format(size=prior.size)
+    z = PRIORS[prior.name].code.format(**prior)
     z = z if prior.scale == 1 else f"({prior.scale!r} * {z})"
     shape = ", ".join(map(str, ("n", *gan.data_info.shape)))
     told = [] if classes else list(gan.condition_shapes.items())
