@@ -163,9 +163,11 @@ def test_one_device_equals_two(name):
     gradient, values = jax.jit(step)(x, fake, keys)
     halves = [a.reshape(2, 4, *a.shape[1:]) for a in (x, fake, keys)]
     both, parts = jax.jit(jax.vmap(functools.partial(step, axis_name="device"), axis_name="device"))(*halves)
-    np.testing.assert_allclose(parts.reshape(8), values, rtol=2e-5, atol=1e-6)
+    # A finite difference divides rounding errors of D by its deviation.
+    less = 100 if name in FINITE.values() else 1
+    np.testing.assert_allclose(parts.reshape(8), values, rtol=less * 2e-5, atol=less * 1e-6)
     for a, b in zip(jax.tree.leaves(both), jax.tree.leaves(gradient), strict=True):
-        np.testing.assert_allclose(a[0], b, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(a[0], b, rtol=less * 1e-4, atol=less * 1e-5 * float(jnp.abs(b).max()))
     if name in ("dragan", "max_gradient"):  # what couples examples is another number on a part of the minibatch
         alone = objective(theta, *(a[0] for a in halves))[1]
         assert not np.allclose(alone, values[:4], rtol=1e-3)
