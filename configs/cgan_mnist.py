@@ -1,4 +1,4 @@
-"""A conditional GAN (arXiv:1411.1784) on MNIST: `dcgan_mnist.py`, whose players are told the digit.
+"""A conditional GAN (arXiv:1411.1784) on MNIST: `dcgan_mnist.py`, with both players conditioned on the digit.
 
     python -m jaxgan.main --config=configs/cgan_mnist.py
     python -m jaxgan.main --mode=sample --workdir=runs/cgan_mnist --label=7

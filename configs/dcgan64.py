@@ -1,4 +1,4 @@
-"""DCGAN (arXiv:1511.06434) at 64x64, as PyTorch's example has it, on a folder of one's own images.
+"""DCGAN (arXiv:1511.06434) at 64x64, as in PyTorch's example, on a folder of your own images.
 
     python -m jaxgan.main --config=configs/dcgan64.py --config.data.name=folder:PATH
 

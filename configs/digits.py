@@ -20,7 +20,7 @@ from jaxgan.config import default, update
 def get_config():
     settings = {
         "generator.activations": ("leaky_relu", "leaky_relu"),
-        "generator.irange": 0.15,  # about the deviation .09 of He's initialization of 256 inputs
+        "generator.irange": 0.15,  # about the standard deviation .09 of He's initialization of 256 inputs
         "generator.output_irange": 0.15,
         "generator.ema.half_life": (100_000.0,),  # images
         "generator.ema.ramp": 0.05,
@@ -30,7 +30,7 @@ def get_config():
         "train.steps": 10_000,
         "sample.every": 1_000,
         "evaluate.every": 1_000,
-        "evaluate.samples": 1_350,  # as many as training examples, so that scores of real data compare
+        "evaluate.samples": 1_350,  # as many as training examples, so that scores of real data are comparable
         "checkpoint.every": 2_500,
     }
     for player in ("generator", "discriminator"):

@@ -1,4 +1,4 @@
-"""Digits on demand: scikit-learn's 8x8 digits with their classes, which both players see (arXiv:1411.1784).
+"""A conditional GAN (arXiv:1411.1784) on scikit-learn's 8x8 digits: both players are conditioned on the class.
 
     python -m jaxgan.main --config=configs/digits_conditional.py
     python -m jaxgan.main --mode=sample --workdir=runs/digits_conditional --label=7

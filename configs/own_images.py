@@ -1,4 +1,4 @@
-"""A start for images of your own: a folder of a few hundred to many thousand, of any size.
+"""A starting point for your own images: a folder of a few hundred to many thousand, of any size.
 
     python -m jaxgan.main --config=configs/own_images.py --config.data.name=folder:PATH
 

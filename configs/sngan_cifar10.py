@@ -1,4 +1,4 @@
-"""SNGAN (arXiv:1802.05957) on CIFAR-10 by the settings of mimicry: ResNets, spectral norm in D, hinge loss.
+"""SNGAN (arXiv:1802.05957) on CIFAR-10 with the settings of mimicry: ResNets, spectral norm in D, hinge loss.
 
     python -m jaxgan.main --config=configs/sngan_cifar10.py
 
@@ -19,7 +19,7 @@ def get_config():
         "prior.name": "normal",
         "prior.size": 128,
         "generator.name": "resnet",
-        "generator.upsample": "bilinear",  # as mimicry; the authors' code has nearest
+        "generator.upsample": "bilinear",  # as in mimicry; the authors' code uses nearest
         "discriminator.name": "resnet",
         "objective.loss": "hinge",
         "train.batch_size": 64,

@@ -1,4 +1,4 @@
-"""A conditional SNGAN with a projection D (arXiv:1802.05637) on CIFAR-10: `sngan_cifar10.py` told the classes.
+"""A conditional SNGAN with a projection D (arXiv:1802.05637) on CIFAR-10: `sngan_cifar10.py` conditioned on the class.
 
     python -m jaxgan.main --config=configs/sngan_projection_cifar10.py
 

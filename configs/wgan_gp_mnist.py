@@ -1,4 +1,4 @@
-"""WGAN-GP (arXiv:1704.00028) on MNIST, by the networks of `dcgan_mnist.py` without batch normalization.
+"""WGAN-GP (arXiv:1704.00028) on MNIST, with the networks of `dcgan_mnist.py` without batch normalization.
 
     python -m jaxgan.main --config=configs/wgan_gp_mnist.py
 

@@ -20,6 +20,7 @@ EXPERIMENTS = {
     "f_gan": ("a normal distribution fitted under each f-divergence ends at its minimum", "210 s"),
     "basins": ("RpGAN has no bad basins, a GAN has many", "122 s"),
     "lipschitz": ("separated modes need a steep G", "341 s"),
+    "priors": ("a prior with two modes draws two modes with a G that is not steep", "203 s"),
     "critics": ("which WGAN critics estimate the Wasserstein-1 distance", "863 s"),
     # Training
     "modes": ("how many modes a GAN captures, by protocol, packing and loss", "1,298 s"),

@@ -25,7 +25,7 @@ the KL divergence of the shares of the samples nearest to each mode from 1/16. A
 loss is within .05 of 2 log 2, and G's of log 2. Differences from `plain` are paired by seed.
 
 Expected: D's loss falls below 1 with plain steps; with the symplectic term most runs end balanced, with all modes.
-Left in --out: adjustment.png, result.json, and parts/, what a repeated command does not train again.
+Left in --out: adjustment.png, result.json, and parts/, results that a repeated command reuses.
 Measured at the end, 10 seeds, means with 95% t intervals, rates with Clopper-Pearson's; 497 s of CPU time, two cores of
 an AMD EPYC (Zen 3), busy with other work, 2026-11-26:
 
@@ -109,7 +109,7 @@ BALANCED = 0.05  # nats
 def game(
     method: str, *, width: int, layers: int, batch_size: int, learning_rate: float, weight: float
 ) -> tuple[Gan, HParams]:
-    """The players under one method. Stored examples are deviations from a mode, which `decode` adds.
+    """The game with one method. Stored examples are offsets from a mode, which `decode` adds.
 
     The example in place i of a minibatch has mode i mod 16, so that each minibatch holds all modes alike.
     """
@@ -137,31 +137,31 @@ def game(
 
 
 def training_set() -> np.ndarray:
-    """Deviations from the modes: [EXAMPLES, 2] float32, the same every time."""
+    """Fixed offsets from the modes: [EXAMPLES, 2] float32."""
     return np.random.default_rng(0).normal(0, DEVIATION, (EXAMPLES, 2)).astype(np.float32)
 
 
 def fan_in_scaled(params: optax.Params) -> optax.Params:
-    """Kernels that are uniform on [-1, 1], with the deviation .88 / sqrt(inputs): a truncated normal's of 1 / sqrt."""
+    """Rescales kernels uniform on [-1, 1] to standard deviation .88 / sqrt(inputs), that of a truncated normal."""
     scale = lambda w: w if w.ndim < 2 else w * (0.88 * math.sqrt(3) / math.sqrt(w.shape[0]))  # noqa: E731
     return jax.tree.map(scale, params)
 
 
 def begin(gan: Gan, hparams: HParams) -> GanState:
-    """The state of step 0, its weights scaled as in the notebook."""
+    """The initial state, with weights scaled as in the notebook."""
     state = gan.init(hparams)
     scaled = lambda player: player._replace(params=fan_in_scaled(player.params))  # noqa: E731
     return state._replace(generator=scaled(state.generator), discriminator=scaled(state.discriminator))
 
 
 def draw(gan: Gan, hparams: HParams, G: Player) -> jax.Array:
-    """Samples of G from the same z at every evaluation: [SAMPLES, 2]."""
+    """Samples of G from fixed z: [SAMPLES, 2]."""
     numbers = jnp.arange(SAMPLES, dtype=jnp.uint32)
     return sample(gan, hparams, G.params, G.stats, key=run_stream(hparams, "evaluate"), numbers=numbers)
 
 
 def train(gan: Gan, hparams: HParams, *, data: np.ndarray, steps: int, seeds: int) -> dict[str, np.ndarray]:
-    """A population of seeds.
+    """Trains a population of seeds.
 
     Returns:
       d_loss, g_loss [seeds, NUM_EVALS], means over the steps since the last evaluation; modes, high_quality, mode_kl
@@ -190,11 +190,11 @@ def train(gan: Gan, hparams: HParams, *, data: np.ndarray, steps: int, seeds: in
     return courses | {"samples": samples}
 
 
-# --- What it says -----------------------------------------------------------------------------------------------------
+# --- Results ----------------------------------------------------------------------------------------------------------
 
 
 def balanced(found: dict[str, np.ndarray]) -> np.ndarray:
-    """Whether both losses end where D says 1/2 everywhere: [seeds] bool."""
+    """Whether both losses end at their values for D = 1/2: [seeds] bool."""
     off = np.abs(found["d_loss"][:, -1] - 2 * math.log(2)), np.abs(found["g_loss"][:, -1] - math.log(2))
     return np.maximum(*off) < BALANCED
 
@@ -211,7 +211,7 @@ def summary(found: dict[str, np.ndarray], plain: dict[str, np.ndarray]) -> dict[
 
 
 def picture(runs: dict[str, dict[str, np.ndarray]], steps: int) -> bytes:
-    """D's loss and the KL over modes in the course of training, and samples of the first seed."""
+    """Plots D's loss and the KL over modes during training, and samples of the first seed."""
     figure = new_figure(13, 7.6)
     above, below = figure.subfigures(2, 1)
     axes = above.subplots(1, 3)
@@ -228,8 +228,7 @@ def picture(runs: dict[str, dict[str, np.ndarray]], steps: int) -> bytes:
                     there, PUBLISHED[method][0], "o", color=color, label=f"{method}, published (x 10,000 / steps)"
                 )
         axis.set(xlabel="steps", title=title)
-        axis.grid(alpha=0.3)
-        axis.spines[["top", "right"]].set_visible(False)
+        lab.tidy(axis)
     axes[0].axhline(2 * math.log(2), color="black", linestyle=":", linewidth=1)
     axes[2].set_ylim(0, math.log(len(MODES)))
     above.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False, fontsize=9)
@@ -275,7 +274,7 @@ def read_flags() -> argparse.Namespace:
     parser.add_argument("--layers", type=int, default=6)
     parser.add_argument("--batch_size", type=int, default=64)
     parser.add_argument("--learning_rate", type=float, default=6e-4)
-    parser.add_argument("--weight", type=float, default=1.0, help="of the symplectic and the consensus term")
+    parser.add_argument("--weight", type=float, default=1.0, help="weight of the symplectic and the consensus term")
     flags = lab.parse(parser, steps=(5000, 400), seeds=(10, 3), width=(64, 32))
     lab.check_choices("--method", flags.method, METHODS)
     if flags.batch_size % len(MODES) or not 0 < flags.batch_size <= EXAMPLES:
@@ -291,7 +290,7 @@ def read_flags() -> argparse.Namespace:
 
 
 def table(runs: dict[str, dict[str, np.ndarray]], summaries: dict[str, dict[str, Any]]) -> None:
-    """Prints the courses of both losses beside the published ones, and the scores at the end."""
+    """Prints both losses during training beside the published ones, and the final scores."""
     shares = [0, *range(NUM_EVALS // 5 - 1, NUM_EVALS, NUM_EVALS // 5)]
     print(f"{'':20}{'':10}{'first':>9}" + "".join(f"{f'{k}/5':>9}" for k in range(1, 6)) + "   of the steps")
     for method, found in runs.items():
@@ -299,7 +298,7 @@ def table(runs: dict[str, dict[str, np.ndarray]], summaries: dict[str, dict[str,
             print(f"{method:20}{name:10}" + "".join(f"{x:9.3f}" for x in found[name].mean(axis=0)[shares]))
             if method in PUBLISHED:
                 print(f"{'  published':20}{name:10}" + "".join(f"{x:9.3f}" for x in PUBLISHED[method][i]))
-    print(f"\n{'at the end':20}{'':14}{'mean':>9}   95% interval        less plain, 95% interval")
+    print(f"\n{'at the end':20}{'':14}{'mean':>9}   95% interval        minus plain, 95% interval")
     for method, row in summaries.items():
         for name in ("balanced", "all modes"):
             rate = row[name]

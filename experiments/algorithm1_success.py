@@ -40,7 +40,6 @@ from experiments import lab, sweeps
 from experiments.ablations import small_digits
 from jaxgan.config import update
 from jaxgan.errors import UserError
-from jaxgan.files import write_atomically
 from jaxgan.run import plots
 from jaxgan.sweep.settings import Setting
 from jaxgan.sweep.statistics import mean_interval, paired_rates, rate_interval
@@ -80,21 +79,21 @@ WORDS = {
 
 
 def base(quick: bool) -> ConfigDict:
-    """The recipe, logged often and scored at its end."""
+    """The recipe, logged often and evaluated at the end."""
     config = small_digits() if quick else mnist.get_config()
     return update(config, {"log.every": 50, "sample.every": 0, "evaluate.every": 0, "evaluate.samples": 2000})
 
 
 def settings(names: list[str], quick: bool) -> dict[str, dict[str, Any]]:
-    """Both updates, and the cures asked for, by name."""
+    """Both updates and the requested cures, by name."""
     return {"alternating": PRINTED, "simultaneous": RELEASED} | {name: cures(quick)[name] for name in names}
 
 
-# --- What the runs say ------------------------------------------------------------------------------------------------
+# --- Results ----------------------------------------------------------------------------------------------------------
 
 
 def late_losses(steps: np.ndarray, losses: np.ndarray, window: int) -> np.ndarray:
-    """Each run's mean loss of D over its last `window` steps: [members], NaN for a run that diverged.
+    """The mean loss of D over the last `window` steps of each run: [members], NaN for diverged runs.
 
     Args:
       steps: [n] of the lines, each the mean since the line before; losses: [members, n].
@@ -103,7 +102,7 @@ def late_losses(steps: np.ndarray, losses: np.ndarray, window: int) -> np.ndarra
 
 
 def summary(workdir: Path, found: dict[str, Setting], window: int) -> dict[str, dict[str, Any]]:
-    """By setting: which seeds train, how often with its interval, against Algorithm 1, and what the runs reached."""
+    """Per setting: which seeds train, the success rate and its interval, the test against Algorithm 1, final scores."""
     rows: dict[str, dict[str, Any]] = {}
     for name, setting in found.items():
         steps, losses = sweeps.curves(workdir, setting, "d_loss")
@@ -158,7 +157,7 @@ def picture(rows: dict[str, dict[str, Any]]) -> bytes:
         rates.plot([rate.low, rate.high], [-y, -y], color=plots.BLUE, linewidth=2)
         rates.plot(rate.rate, -y, "o", color=plots.BLUE)
     rates.set_yticks([-y for y in range(len(rows))], [WORDS[name] for name in rows], fontsize=8)
-    rates.set(xlim=(-0.03, 1.03), xlabel="share of seeds that train, 95% interval")
+    rates.set(xlim=(-0.03, 1.03), xlabel="fraction of seeds that train, 95% interval")
     for axis in (printed, released, rates):
         axis.grid(alpha=0.3)
     return plots.figure_png(figure)
@@ -169,8 +168,8 @@ def picture(rows: dict[str, dict[str, Any]]) -> bytes:
 
 def main() -> None:
     parser = lab.make_parser("algorithm1_success", __doc__, quick="small networks on scikit-learn's digits")
-    parser.add_argument("--epochs", type=float, help=f"of {EPOCH} steps (default: 20; quick: .4)")
-    parser.add_argument("--seeds", type=int, help="of each setting (default: 10; quick: 3)")
+    parser.add_argument("--epochs", type=float, help=f"number of epochs of {EPOCH} steps (default: 20; quick: .4)")
+    parser.add_argument("--seeds", type=int, help="seeds per setting (default: 10; quick: 3)")
     parser.add_argument("--cures", nargs="*", help="default: all; quick: momentum")
     folders = ("runs/algorithm1_success", "runs/algorithm1_success_quick")
     defaults = (list(cures(False)), ["momentum"])
@@ -184,9 +183,7 @@ def main() -> None:
     found = sweeps.train(out / "sweep", __doc__, config, settings(names, flags.quick), range(seeds))
     rows = summary(out / "sweep", found, EPOCH)
     print(f"\n{table(rows)}\nafter {epochs:g} epochs; p: exact McNemar test against Algorithm 1, by seed")
-    lab.write_result(out, {"epochs": epochs, "lost": LOST, "settings": rows})
-    write_atomically(out / "algorithm1_success.png", picture(rows))
-    print(out / "algorithm1_success.png")
+    lab.finish(out, {"epochs": epochs, "lost": LOST, "settings": rows}, {"algorithm1_success": picture(rows)})
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How long one step of the MNIST recipes takes, and one Parzen estimate, beside the least they could take.
+"""Times a training step of the MNIST recipes, and a Parzen estimate, against lower bounds and PyTorch.
 
     pip install -e '.[bench]' && python -m experiments.benchmark [--part mlp|dcgan|dcgan_r1|wgan_gp|parzen ...]
 
@@ -147,7 +147,7 @@ def hand_chunk(data: np.ndarray) -> Callable[[int], None]:
 
 
 def in_turns(contestants: dict[str, Callable[[], None]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each turn of each contestant; the first, which compiles, is not counted."""
+    """Seconds per turn of each contestant; the first turn, which compiles, is not counted."""
     times: dict[str, list[float]] = {name: [] for name in contestants}
     for number in range(1 + rounds):
         for name, turn in contestants.items():
@@ -159,7 +159,7 @@ def in_turns(contestants: dict[str, Callable[[], None]], rounds: int) -> dict[st
 
 
 def product_chunk(gflop: float) -> Callable[[int], None]:
-    """So much arithmetic for each step, as products of square matrices."""
+    """The same amount of arithmetic per step, as products of square matrices."""
     side = 1024
     a = jnp.full((side, side), 1 / side)
     turns = round(gflop * 1e9 / (2 * side**3))
@@ -168,7 +168,7 @@ def product_chunk(gflop: float) -> Callable[[int], None]:
 
 
 def step(part: str, rounds: int, steps: int | None) -> None:
-    """Times one step of a game, contestant by contestant."""
+    """Times a step of a game for all contestants."""
     config, changes, name, arguments, usual = GAMES[part]
     config, steps = update(config.get_config(), changes), steps or usual
     data = np.random.default_rng(0).integers(0, 256, (50_000, 28, 28, 1)).astype(np.uint8)

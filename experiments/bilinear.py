@@ -30,7 +30,6 @@ to 1e-5. 47 s of CPU time, two cores of an AMD EPYC (17 minutes there, busy with
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -42,7 +41,6 @@ from scipy.integrate import solve_ivp
 from experiments import dynamics, lab
 from experiments.dynamics import Game, sgd
 from jaxgan.errors import UserError
-from jaxgan.files import write_atomically
 from jaxgan.run.plots import BLUE, GREEN, LINES, ORANGE, figure_png, new_figure
 
 LIMIT = 1e-6
@@ -87,7 +85,7 @@ KNOWN = {
 }
 
 
-# --- Radii ------------------------------------------------------------------------------------------------------------
+# --- Spectral radii ---------------------------------------------------------------------------------------------------
 
 
 def field(gamma: float) -> np.ndarray:
@@ -96,7 +94,7 @@ def field(gamma: float) -> np.ndarray:
 
 
 def closed_form(rule: Rule, *, learning_rate: float, gamma: float) -> float:
-    """The spectral radius of one iteration, of LOOKAHEAD of them under lookahead.
+    """The spectral radius of one iteration, or of LOOKAHEAD iterations with lookahead.
 
     A step of theta and of psi reads w + increment, where an increment remembers the last one (momentum), or the last
     gradient (optimistic). Written for z = (theta, psi, memory of both) as a matrix product of the players' turns.
@@ -107,7 +105,7 @@ def closed_form(rule: Rule, *, learning_rate: float, gamma: float) -> float:
         return float(np.abs(1 + mu + mu**2).max())
 
     def turn(players: list[int]) -> np.ndarray:
-        """The matrix of the step in which these players move, from the same point."""
+        """The matrix of a step that updates these players simultaneously."""
         M = np.eye(4)
         for i in players:
             gradient = np.zeros(4)
@@ -181,7 +179,7 @@ def radii(*, learning_rate: float, gammas: tuple[float, ...], steps: int) -> lis
 
 
 def minimax_field(gamma: float) -> tuple[Callable, Callable]:
-    """v(w) and its Jacobian for the minimax Dirac-GAN with R1, w = (theta, psi): float64, apart from the package."""
+    """v(w) and its Jacobian for the minimax Dirac-GAN with R1, w = (theta, psi): float64, without the package."""
 
     def v(w: np.ndarray) -> np.ndarray:
         s = 1 / (1 + np.exp(-w[0] * w[1]))
@@ -201,7 +199,7 @@ def minimax_field(gamma: float) -> tuple[Callable, Callable]:
 
 
 def modified_field(v: np.ndarray, J: np.ndarray, *, learning_rate: float, update: str, first: int = 1) -> np.ndarray:
-    """The field that steps of size h follow, from v [2] and dv/dw [2, 2] at a point: v + h f (arXiv:2105.13922).
+    """The modified vector field v + h f of steps of size h, from v [2] and dv/dw [2, 2] (arXiv:2105.13922).
 
     Args:
       first: under alternating steps, the player that moves first (1 = psi, D's).
@@ -213,7 +211,7 @@ def modified_field(v: np.ndarray, J: np.ndarray, *, learning_rate: float, update
 
 
 def flowed(w: np.ndarray, *, learning_rate: float, gamma: float, flow: str) -> np.ndarray:
-    """Where the flow ('plain', 'simultaneous', 'alternating') is after time h from w: [2] float64."""
+    """The flow ('plain', 'simultaneous', 'alternating') from w after time h: [2] float64."""
     v, J = minimax_field(gamma)
 
     def f(_, w: np.ndarray) -> np.ndarray:
@@ -225,7 +223,7 @@ def flowed(w: np.ndarray, *, learning_rate: float, gamma: float, flow: str) -> n
 
 
 def drift(*, gamma: float, points: int) -> dict[str, dict[str, dict[str, Any]]]:
-    """{update: {flow: errors over STEPS and their order}} of one real step from random points."""
+    """{update: {flow: errors over STEPS, and their order}} of a training step from random points."""
     starts = np.random.default_rng(0).uniform(-1.5, 1.5, (points, 2)).astype(np.float32)
     result: dict[str, dict[str, dict[str, Any]]] = {}
     for update in ("simultaneous", "alternating"):
@@ -273,7 +271,7 @@ NOTEBOOK = {  # as its output prints them
 
 
 def picture(rows: list[dict[str, Any]], drifts: dict[str, dict[str, dict[str, Any]]]) -> bytes:
-    """Trajectories on the bilinear game, the distance over steps, and the error of one step against the flows."""
+    """Plots trajectories and distances on the bilinear game, and the error of one step against the flows."""
     figure = new_figure(13, 4.4)
     plane, distance, error = figure.subplots(1, 3)
     # Where the game turns, the symplectic term is the consensus term.
@@ -296,9 +294,7 @@ def picture(rows: list[dict[str, Any]], drifts: dict[str, dict[str, dict[str, An
     error.set_xticks(STEPS, [str(h) for h in STEPS])
     error.minorticks_off()
     error.legend(frameon=False, fontsize=8, loc="upper left")
-    for axis in (plane, distance, error):
-        axis.grid(alpha=0.3)
-        axis.spines[["top", "right"]].set_visible(False)
+    lab.tidy(plane, distance, error)
     figure.legend(*plane.get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False, fontsize=9)
     return figure_png(figure)
 
@@ -325,16 +321,14 @@ def main() -> None:
         print(f"{name:26}{value:9.5f}   notebook {NOTEBOOK[name]:9.5f}")
     seconds = time.perf_counter() - started
     result = {"radii": rows, "drift": drifts, "notebook": notebook, "seconds": seconds}
-    lab.write_result(flags.out, result)
-    write_atomically(flags.out / "bilinear.png", picture(rows, drifts))
-    print(f"{seconds:.0f} s; {flags.out}")
-    worst = max(row["error"] for row in rows)
-    if worst >= LIMIT:
-        sys.exit(f"The radii are not reproduced: off by {worst:.1e}, not below {LIMIT}.")
+    verdicts = {f"spectral radii are within {LIMIT} of the closed forms": lab.in_every_run(
+        row["error"] < LIMIT for row in rows)}  # fmt: skip
     for update, flows in drifts.items():
-        for flow, found in flows.items():
-            if abs(found["order"] - (3 if flow == update else 2)) > ORDER:
-                sys.exit(f"The drift is not reproduced: {update} steps against the {flow} flow: {found['order']:.2f}.")
+        orders = [abs(found["order"] - (3 if flow == update else 2)) <= ORDER for flow, found in flows.items()]
+        claim = f"the error of {update} steps is O(h^3) for their own flow, O(h^2) for others"
+        verdicts[claim] = lab.in_every_run(orders)
+    lab.finish(flags.out, result, {"bilinear": picture(rows, drifts)}, verdicts)
+    lab.require(verdicts)
 
 
 if __name__ == "__main__":

@@ -355,7 +355,7 @@ def verdicts(runs: Runs, limits: str = "") -> dict[str, lab.Verdict]:
 
 
 def picture(runs: Runs) -> bytes:
-    """Level sets of the first seed's critics in the plane, cosines over training, and W1 over its true value."""
+    """Plots level sets of the first seed's critics, cosines during training, and W1 relative to its true value."""
     names = list(next(iter(runs.values())))
     colors = dict(zip(names, LINES, strict=False))
     flat = next((methods for pair, methods in runs.items() if pair[0] == 2), None)
@@ -372,7 +372,7 @@ def picture(runs: Runs) -> bytes:
             at = np.arange(1, NUM_EVALS + 1) / NUM_EVALS
             curves.plot(at, found["cosine"].mean(axis=0), style, color=colors[name])
         curves.plot([], [], style, color="black", label=f"d, N = {pair[0]}, {pair[1]}")
-    curves.set(xlabel="share of the steps", title="cosine with the true gradient, mean over seeds", ylim=(0, 1))
+    curves.set(xlabel="fraction of the steps", title="cosine with the true gradient, mean over seeds", ylim=(0, 1))
     curves.legend(frameon=False)
     for i, (pair, methods) in enumerate(runs.items()):
         for j, (name, found) in enumerate(methods.items()):
@@ -384,16 +384,14 @@ def picture(runs: Runs) -> bytes:
     bars.plot([], [], "_", color="black", markersize=12, label="published")
     bars.axhline(1, color="black", linewidth=0.8)
     bars.set_xticks(range(len(runs)), [f"{d}, {n}" for d, n in runs])
-    bars.set(xlabel="d, N", title="the critic's W1 / the true one, each seed")
+    bars.set(xlabel="d, N", title="estimated W1 / true W1, per seed")
     bars.legend(frameon=False, fontsize=8, ncols=2)
-    for axis in (curves, bars):
-        axis.grid(alpha=0.3)
-        axis.spines[["top", "right"]].set_visible(False)
+    lab.tidy(curves, bars)
     return figure_png(figure)
 
 
 def as_pair(text: str) -> tuple[int, int]:
-    """'2,4' as (2, 4).
+    """Parses '2,4' as (2, 4).
 
     Raises:
       UserError: something else.
@@ -409,7 +407,7 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="the released iterations and minibatch; hours on a CPU")
     parser.add_argument("--pair", nargs="+", help="dimension,funnels; default 2,4 2,64 8,4 8,64")
     parser.add_argument("--method", nargs="+", default=list(METHODS), help=f"of {', '.join(METHODS)}; default: all")
-    parser.add_argument("--steps", type=int, help="at most; no method takes more than in the released code")
+    parser.add_argument("--steps", type=int, help="at most; no method is trained longer than in the released code")
     parser.add_argument("--batch_size", type=int)
     parser.add_argument("--seeds", type=int)
     full_steps, full_batch = (max(RELEASED.values()), 1024) if "--full" in sys.argv else (5000, 256)

@@ -1,4 +1,4 @@
-"""Nothing that a machine does to a run loses it: faults, made to happen for real.
+"""Fault injection: runs survive kills, full disks, damaged checkpoints and lost hosts.
 
     python -m experiments.faults [--tries=50] [--out=runs/faults]
 
@@ -97,7 +97,7 @@ class Called(NamedTuple):
 
 
 class Run:
-    """A work directory and the command that trains in it, in one process or several."""
+    """A work directory and its training command, in one process or several."""
 
     def __init__(self, workdir: Path, *, out: Path, changes: dict[str, Any], processes: int = 1) -> None:
         self.workdir, self._out, self._processes = workdir, out, processes
@@ -137,7 +137,7 @@ class Run:
         return processes
 
     def finish(self, processes: list[subprocess.Popen]) -> Called:
-        """Waits for all of them; one that hangs is killed, and has the exit code -9."""
+        """Waits for all processes; one that hangs is killed and has exit code -9."""
         deadline = time.monotonic() + HANGING
         while any(process.poll() is None for process in processes) and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -150,7 +150,7 @@ class Run:
         )
 
     def again(self) -> None:
-        """Deletes a run that ended before anything happened to it."""
+        """Deletes a run that ended before the fault."""
         shutil.rmtree(self.workdir, ignore_errors=True)
 
     def call(self) -> Called:
@@ -166,31 +166,31 @@ class Run:
         return False
 
     def lines(self) -> list[bytes]:
-        """metrics.jsonl as it is, `images_per_second` included."""
+        """The lines of metrics.jsonl, including `images_per_second`."""
         metrics = self.workdir / "metrics.jsonl"
         return metrics.read_bytes().splitlines() if metrics.exists() else []
 
     def newest(self) -> int:
-        """The step of the newest checkpoint; 0 where there is none."""
+        """The step of the newest checkpoint; 0 if there is none."""
         with Checkpoints(self.workdir / "checkpoints", keep=1, best_key=SELECTION) as checkpoints:
             return max(checkpoints.steps(), default=0)
 
 
 def lost(newest: int, said: str) -> int:
-    """How many of the first `newest` steps a call made again; 0 if it did not get so far as to resume."""
+    """How many of the first `newest` steps a call repeated; 0 if it ended before resuming."""
     found = re.search(r"^(resuming from )?step (\d+)", said, re.MULTILINE)
     return 0 if found is None else newest - int(found[2]) if found[1] else newest
 
 
 def refused(called: Called, *words: str) -> bool:
-    """Whether all processes ended with exit code 2 and one line that has these words."""
+    """Whether all processes ended with exit code 2 and one line that contains these words."""
     errors = [line for line in called.said.splitlines() if line.startswith("error: ")]
     told = len(errors) == len(called.codes) and all(word in line for word in words for line in errors)
     return told and set(called.codes) == {2} and "Traceback" not in called.said
 
 
 def contents(workdir: Path) -> dict[str, Any]:
-    """What a run leaves that may not depend on what happened to it, by name."""
+    """The contents of a work directory that a fault must not change, by name."""
     found: dict[str, Any] = dict(arrays(workdir))
     lines, records = (workdir / "metrics.jsonl").read_bytes().splitlines(), read_metrics(workdir)
     found["lines"] = (len(lines), [record["step"] for record in records])
@@ -212,7 +212,7 @@ def differences(a: dict[str, Any], b: dict[str, Any]) -> int:
 
 
 class Testbed:
-    """Where faults are tried: a folder of runs, random numbers, and the undisturbed runs for comparison."""
+    """A folder of runs, a random generator, and undisturbed runs for comparison."""
 
     def __init__(self, out: Path) -> None:
         self.out = out.absolute()
@@ -224,7 +224,7 @@ class Testbed:
         return Run(self.out / "fault-runs" / name, out=self.out, changes=changes or {}, processes=processes)
 
     def undisturbed(self, changes: dict[str, Any] | None = None, processes: int = 1) -> dict[str, Any]:
-        """The contents of the run without a fault."""
+        """The contents of the undisturbed run."""
         key = repr((changes, processes))
         if key not in self._undisturbed:
             run = self.run(f"undisturbed-{len(self._undisturbed)}", changes, processes)
@@ -235,7 +235,7 @@ class Testbed:
         return self._undisturbed[key]
 
     def resume(self, run: Run, newest: int, reference: dict[str, Any]) -> tuple[bool, int, int]:
-        """The same command again, to the end: whether it got there, steps lost, differences."""
+        """Repeats the command to the end: whether it finished, steps lost, differences."""
         called = run.call()
         if any(called.codes):
             return False, lost(newest, called.said), 0
@@ -243,7 +243,7 @@ class Testbed:
 
     @contextmanager
     def disk(self, kibibytes: int) -> Iterator[tuple[Path, Callable[[str], None]]]:
-        """A tmpfs of this size, and a function that mounts it again with other options."""
+        """A tmpfs of this size, and a function that remounts it with other options."""
         place = self.out / "disk"
         place.mkdir(parents=True, exist_ok=True)
         mount(f"size={kibibytes}k", place)
@@ -292,7 +292,7 @@ def killed(testbed: Testbed, tries: int) -> Iterator[Try]:
 
 
 def moment(run: Run, before: list[bytes]) -> str:
-    """What a call was doing when it was killed, from what it left; `before` it there were these lines."""
+    """What a call was doing when it was killed, inferred from its files; `before`: the earlier lines."""
     if set(run.lines()) <= set(before):
         return "before its first line of metrics"
     if list((run.workdir / "checkpoints").glob("*.orbax-checkpoint-tmp")):
@@ -465,7 +465,7 @@ FAULTS = {
 
 
 def row(fault: Callable, tried: list[Try]) -> str:
-    """A fault's line of the table."""
+    """The row of a fault in the table."""
     what = ", ".join(f"{count} {name}" for name, count in Counter(t.what for t in tried if t.what).items())
     slowest = max(t.seconds for t in tried)
     notes = "; ".join([what] * bool(what) + [f"ended within {slowest:.1f} s"] * (slowest > 0))
@@ -481,7 +481,7 @@ def row(fault: Callable, tried: list[Try]) -> str:
 
 def main() -> int:
     parser = lab.make_parser("faults", __doc__)
-    parser.add_argument("--tries", type=int, default=50, help="kills; the other faults are tried less often")
+    parser.add_argument("--tries", type=int, default=50, help="number of kills; other faults are tried less often")
     flags = parser.parse_args()
     testbed = Testbed(flags.out)
     table = [
@@ -494,7 +494,7 @@ def main() -> int:
         try:
             tried = list(fault(testbed, max(1, round(share * flags.tries))))
         except PermissionError as error:
-            print(f"{fault.__doc__}: left out ({error.strerror})", file=sys.stderr)
+            print(f"{fault.__doc__}: skipped ({error.strerror})", file=sys.stderr)
             continue
         failed += sum(not t.survived or t.lost != 0 or t.differences != 0 for t in tried)
         table.append(row(fault, tried))

@@ -51,7 +51,7 @@ def nearest(x: np.ndarray, train: np.ndarray, *, gcn: float, low: float = 0.0) -
 
 
 def picture(samples: np.ndarray, neighbours: np.ndarray, rows: int) -> np.ndarray:
-    """Rows of samples, the last of each beside its framed neighbour.
+    """Tiles samples in rows, the last one of each row beside its framed neighbour.
 
     Args:
       samples: [rows * columns, H, W, C] uint8; neighbours: [rows, H, W, C] uint8.
@@ -72,12 +72,12 @@ def picture(samples: np.ndarray, neighbours: np.ndarray, rows: int) -> np.ndarra
 
 def main() -> None:
     parser = lab.make_parser("figure2", __doc__, out=False)
-    parser.add_argument("--workdir", type=Path, default=Path("runs/mnist"), help="of a trained GAN")
+    parser.add_argument("--workdir", type=Path, default=Path("runs/mnist"), help="work directory of a trained GAN")
     parser.add_argument("--out", type=Path, help="the picture; default: figure2.png in the workdir")
-    parser.add_argument("--step", type=int, help="of the checkpoint; default: the newest")
-    parser.add_argument("--seed", type=int, default=0, help="of the samples")
+    parser.add_argument("--step", type=int, help="step of the checkpoint; default: the newest")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the samples")
     parser.add_argument("--rows", type=int, default=6)
-    parser.add_argument("--columns", type=int, default=8, help="of samples; one more shows the neighbours")
+    parser.add_argument("--columns", type=int, default=8, help="columns of samples; one more shows the neighbours")
     flags = parser.parse_args()
     if min(flags.rows, flags.columns) < 1:
         raise UserError(f"--rows={flags.rows} and --columns={flags.columns} must be 1 or more.")
@@ -88,7 +88,7 @@ def main() -> None:
         raise UserError(f"{flags.workdir} was trained on points ({dataset.name}); Figure 2 needs images.")
     if dataset.stack > 1:
         raise UserError(
-            f"{flags.workdir} was trained on stacks ({dataset.name}), which are drawn anew in each step; "
+            f"{flags.workdir} was trained on stacks ({dataset.name}), which are sampled anew in each step; "
             f"Figure 2 needs a set of images."
         )
     (gcn, low), n = (gan.config.data.gcn, gan.config.data.low), flags.rows * flags.columns

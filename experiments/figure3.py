@@ -1,4 +1,4 @@
-"""Figure 3: images between images, along paths in the space of z.
+"""Figure 3: interpolation between images along paths in z space.
 
     python -m experiments.figure3 --workdir=runs/mnist [--out=FILE.png]
 
@@ -50,12 +50,12 @@ def slerp(start: np.ndarray, end: np.ndarray, t: np.ndarray) -> np.ndarray:
 
 def main() -> None:
     parser = lab.make_parser("figure3", __doc__, out=False)
-    parser.add_argument("--workdir", type=Path, default=Path("runs/mnist"), help="of a trained GAN")
+    parser.add_argument("--workdir", type=Path, default=Path("runs/mnist"), help="work directory of a trained GAN")
     parser.add_argument("--out", type=Path, help="the picture; default: figure3.png in the workdir")
-    parser.add_argument("--step", type=int, help="of the checkpoint; default: the newest")
-    parser.add_argument("--seed", type=int, default=0, help="of the ends")
-    parser.add_argument("--paths", type=int, default=4, help="of each kind")
-    parser.add_argument("--points", type=int, default=12, help="of a path, ends included")
+    parser.add_argument("--step", type=int, help="step of the checkpoint; default: the newest")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the end points")
+    parser.add_argument("--paths", type=int, default=4, help="number of paths of each kind")
+    parser.add_argument("--points", type=int, default=12, help="points per path, ends included")
     flags = parser.parse_args()
     if flags.paths < 1 or flags.points < 2:
         raise UserError(f"--paths={flags.paths} must be 1 or more and --points={flags.points} 2 or more.")

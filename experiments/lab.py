@@ -142,6 +142,13 @@ def _to_json(value: Mapping[str, Any]) -> bytes:
     return (json.dumps(value, indent=1, default=convert) + "\n").encode()
 
 
+def tidy(*axes: Any) -> None:
+    """Adds a light grid to Matplotlib axes and removes their top and right spines."""
+    for axis in axes:
+        axis.grid(alpha=0.3)
+        axis.spines[["top", "right"]].set_visible(False)
+
+
 # --- Verdicts ---------------------------------------------------------------------------------------------------------
 
 
@@ -197,6 +204,12 @@ def is_equivalent(intervals: Iterable[tuple[float, float]], margin: float) -> bo
     is no evidence of a difference.
     """
     return all(-margin < low and high < margin for low, high in intervals)
+
+
+def require(verdicts: Mapping[str, Verdict]) -> None:
+    """Exits with code 1 if a claim does not hold: for theorems, where that is an error of the code."""
+    if failed := [claim for claim, verdict in verdicts.items() if verdict is False]:
+        sys.exit(f"Not reproduced: {'; '.join(failed)}.")
 
 
 def print_verdicts(verdicts: Mapping[str, Verdict]) -> None:

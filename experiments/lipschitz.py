@@ -1,4 +1,4 @@
-"""How steep G must be to draw two modes, and how steep trained ones are.
+"""How large a Lipschitz constant G needs to generate two modes, and how large it is in trained G.
 
     python -m experiments.lipschitz [--quick] [--out=runs/lipschitz] [--distance 1 1.5 2] [--scale 2 5 20]
                                     [--steps=3000] [--seeds=5]
@@ -36,10 +36,11 @@ TV is within a fifth of the least one at m of 1.5 and 2: there the slope is what
 from __future__ import annotations
 
 import math
-import sys
 import time
+from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -51,7 +52,6 @@ from jaxgan.algorithm1 import accumulate_steps, zero_metrics
 from jaxgan.config import default, update
 from jaxgan.config.hparams import traced
 from jaxgan.errors import UserError
-from jaxgan.files import write_atomically
 from jaxgan.game.batches import TrainingSet
 from jaxgan.game.build import build
 from jaxgan.game.gan import Gan
@@ -64,6 +64,7 @@ DEVIATION = 0.5  # of each mode
 CELL = 0.05  # of the histograms
 EXAMPLES = 2**16
 QUANTILES = 2**17  # of z, at which G is measured
+NORMAL = ndtri((np.arange(QUANTILES) + 0.5) / QUANTILES)
 SHOWN = 512  # of them, in the picture
 ROUNDING = 2e-3  # of a TV over cells, from so many quantiles
 MOST = 6.0  # modes at +-m: further out the slope needed is beyond float32
@@ -95,7 +96,7 @@ def tails(x: np.ndarray, m: float, s: float = DEVIATION, w: float = 0.5) -> tupl
 
 
 def smallest_slope(m: float, s: float = DEVIATION, w: float = 0.5) -> float:
-    """The least Lipschitz constant of a G with p_g = p: max over x of phi(Phi^-1(F(x))) / p(x), phi = Phi'."""
+    """The smallest Lipschitz constant of a G with p_g = p: max over x of phi(Phi^-1(F(x))) / p(x), phi = Phi'."""
     x = np.linspace(-m - 8 * s, m + 8 * s, 200_001)
     below, above = tails(x, m, s, w)
     z = np.where(below < above, ndtri(below), -ndtri(above))
@@ -127,7 +128,7 @@ def least_total_variation(slope: float, m: float, s: float = DEVIATION) -> float
 # --- By training ------------------------------------------------------------------------------------------------------
 
 
-def game(method: str, *, spectral: bool, steps: int) -> tuple[Gan, HParams]:
+def game(method: str, *, spectral: bool, steps: int, prior: Mapping[str, Any]) -> tuple[Gan, HParams]:
     changes = {
         "prior.size": 1,
         "generator.hidden": (64, 64),
@@ -145,21 +146,42 @@ def game(method: str, *, spectral: bool, steps: int) -> tuple[Gan, HParams]:
     for player, count in updates.items():
         adam = {"learning_rate": 1e-3, "b1": 0.0, "b2": 0.99, "schedule.name": "cosine", "schedule.steps": float(count)}
         changes |= {f"optimizer.{player}.{name}": value for name, value in adam.items()}
-    config = update(default(), changes | METHODS[method])
+    config = update(default(), {**changes, **METHODS[method], **prior})
     return build(config, DataSpec((1,)), EXAMPLES), traced(config)
 
 
 def two_modes(m: jax.Array) -> jax.Array:
-    """Draws of p with w = 1/2, the same but for m every time: [EXAMPLES, 1] float32."""
+    """Fixed samples of p with w = 1/2, the same up to m: [EXAMPLES, 1] float32."""
     key = jax.random.key(0, impl="threefry2x32")
     sign = jnp.where(jnp.arange(EXAMPLES) % 2 == 0, 1.0, -1.0)[:, None]
     return m * sign + DEVIATION * jax.random.normal(key, (EXAMPLES, 1))
 
 
-def trained(method: str, *, spectral: bool, steps: int, distances: np.ndarray, scales: np.ndarray, seeds: np.ndarray):
-    """G at the quantiles of z, and its slope there, of each member (distance, scale of z, seed): 2 x [members, n]."""
-    gan, hparams = game(method, spectral=spectral, steps=steps)
-    z = ndtri((np.arange(QUANTILES) + 0.5) / QUANTILES).astype(np.float32)
+class Members(NamedTuple):
+    """The runs of one game, an array of each: [members]."""
+
+    distances: np.ndarray  # m: modes at +-m
+    scales: np.ndarray  # of z
+    seeds: np.ndarray
+
+
+def trained(
+    method: str,
+    members: Members,
+    *,
+    steps: int,
+    spectral: bool = False,
+    prior: Mapping[str, Any] = MappingProxyType({}),
+    z: np.ndarray = NORMAL,
+):
+    """G at the quantiles of z, and its slope there, of each member: 2 x [members, n].
+
+    Args:
+      prior: fields of the configuration.
+      z: [n] its quantiles.
+    """
+    gan, hparams = game(method, spectral=spectral, steps=steps, prior=prior)
+    z = z.astype(np.float32)
 
     def run(member: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
         m, scale, seed = member
@@ -172,7 +194,7 @@ def trained(method: str, *, spectral: bool, steps: int, distances: np.ndarray, s
         return jax.jvp(draw, (z,), (jnp.ones_like(z),))
 
     # One after another: on a CPU vmap's batched products of this size take half as long again.
-    found = jax.jit(lambda *members: jax.lax.map(run, members))(distances, scales, seeds)
+    found = jax.jit(lambda *members: jax.lax.map(run, members))(*members)
     return tuple(np.asarray(a, np.float64) for a in found)
 
 
@@ -193,15 +215,17 @@ def measured(x: np.ndarray, slope: np.ndarray, m: float) -> dict[str, float]:
 def population(
     name: str, *, scale: float | None, distances: list[float], seeds: int, steps: int
 ) -> list[dict[str, Any]]:
-    """What is measured of each run of a method, and G at SHOWN quantiles. scale: of z under spectral normalization."""
+    """The scores of each run of a method, and G at SHOWN quantiles. scale: of z with spectral normalization."""
     members = [(m, seed) for m in distances for seed in range(seeds)]
     x, slope = trained(
         name,
-        spectral=scale is not None,
+        Members(
+            distances=np.array([m for m, _ in members], np.float32),
+            scales=np.full(len(members), 1.0 if scale is None else scale, np.float32),
+            seeds=np.array([seed for _, seed in members], np.uint32),
+        ),
         steps=steps,
-        distances=np.array([m for m, _ in members], np.float32),
-        scales=np.full(len(members), 1.0 if scale is None else scale, np.float32),
-        seeds=np.array([seed for _, seed in members], np.uint32),
+        spectral=scale is not None,
     )
     label = name if scale is None else f"{name}, SN, L = {scale:g}"
     rows = []
@@ -232,7 +256,7 @@ def table(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def picture(rows: list[dict[str, Any]], distances: list[float]) -> bytes:
-    """Slopes needed and reached, TV over the slope with its bound, and G of one seed."""
+    """Plots slopes needed and reached, TV over the slope with its bound, and G of one seed."""
     figure = new_figure(13.5, 4.6)
     slopes, variation, maps = figure.subplots(1, 3)
     methods = list(dict.fromkeys(row["method"] for row in rows))
@@ -253,19 +277,16 @@ def picture(rows: list[dict[str, Any]], distances: list[float]) -> bytes:
             variation.plot([row["slope"] for row in there], [row["TV"] for row in there], marker, color=colors[method],
                            markersize=4)  # fmt: skip
         last = next(row for row in mine if row["m"] == distances[-1])
-        z = ndtri((np.arange(QUANTILES) + 0.5) / QUANTILES)[:: QUANTILES // SHOWN]
-        maps.plot(z, last["G"], color=colors[method], linewidth=1.2, label=method)
+        maps.plot(NORMAL[:: QUANTILES // SHOWN], last["G"], color=colors[method], linewidth=1.2, label=method)
     x = np.linspace(-distances[-1] - 2, distances[-1] + 2, 2001)
-    maps.plot(ndtri(tails(x, distances[-1])[0]), x, ":", color="black", label="the map that needs least")
-    slopes.set(xlabel="m (modes at $\\pm$ m, deviation .5)", title="largest slope of G")
-    variation.set(xlabel="largest slope of G", ylabel="TV($p_g, p$)", title="runs and what their slope allows",
+    maps.plot(ndtri(tails(x, distances[-1])[0]), x, ":", color="black", label="map with the smallest slope")
+    slopes.set(xlabel="m (modes at $\\pm$ m, std .5)", title="largest slope of G")
+    variation.set(xlabel="largest slope of G", ylabel="TV($p_g, p$)", title="runs, and the bound for their slope",
                   ylim=(1e-3, 1))  # fmt: skip
     maps.set(xlabel="z", ylabel="G(z)", xlim=(-3, 3), title=f"G, m = {distances[-1]:g}, seed 0")
     variation.legend(frameon=False, fontsize=8)
     slopes.legend(frameon=False, fontsize=8)
-    for axis in (slopes, variation, maps):
-        axis.grid(alpha=0.3)
-        axis.spines[["top", "right"]].set_visible(False)
+    lab.tidy(slopes, variation, maps)
     return figure_png(figure)
 
 
@@ -307,13 +328,12 @@ def main() -> None:
     below = sum(row["TV"] < row["least TV"] - ROUNDING for row in rows)
     over = sum(row["limit"] is not None and row["slope"] > 1.01 * row["limit"] for row in rows)
     seconds = time.perf_counter() - started
-    lab.write_result(flags.out, {"quadrature": exact, "table": cells, "runs": rows, "below the bound": below,
-                                 "steeper": over, "steps": steps, "seeds": seeds, "seconds": seconds})  # fmt: skip
-    write_atomically(flags.out / "lipschitz.png", picture(rows, distances))
     print(f"\nruns with a TV below the least one: {below} of {len(rows)}; steeper than their limit by 1%: {over}")
-    print(f"{seconds:.0f} s; {flags.out}")
-    if below:
-        sys.exit("The bound of TV is broken.")
+    result = {"quadrature": exact, "table": cells, "runs": rows, "below the bound": below, "steeper": over,
+              "steps": steps, "seeds": seeds, "seconds": seconds}  # fmt: skip
+    verdicts = {"no run has a TV below the bound for its slope": lab.in_every_run([not below])}
+    lab.finish(flags.out, result, {"lipschitz": picture(rows, distances)}, verdicts)
+    lab.require(verdicts)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""When does G copy its training images, and which metric notices?
+"""When does G copy its training images, and which metric detects it?
 
     python -m experiments.memorization [--quick] [--out=runs/memorization] [--sizes 100 1000 10000]
         [--looks 300 1000 3000] [--seeds=3]
@@ -94,7 +94,7 @@ def base(quick: bool) -> ConfigDict:
 
 
 def authentic(train: np.ndarray, fake: np.ndarray) -> float:
-    """The share of samples that are farther from their nearest training image than that is from its own nearest.
+    """The fraction of samples that are farther from their nearest training image than that is from its own nearest.
 
     Args:
       train: [n, d], n of 2 or more; fake: [m, d].
@@ -103,7 +103,7 @@ def authentic(train: np.ndarray, fake: np.ndarray) -> float:
 
 
 def share_authentic(nearest: tuple[np.ndarray, np.ndarray], spacing: np.ndarray) -> float:
-    """`authentic`, of distances that are known.
+    """`authentic` from precomputed distances.
 
     Args:
       nearest: of each sample the squared distance to its nearest training image, and which it is, [m, 1] each.
@@ -129,7 +129,7 @@ def scores(fake: np.ndarray, train: np.ndarray, test: np.ndarray) -> dict[str, f
 def references(
     train: np.ndarray, fresh: np.ndarray, test: np.ndarray, *, count: int, draws: int
 ) -> dict[str, list[dict[str, float]]]:
-    """The scores of copies, drawn with replacement, and of fresh images: `draws` times `count` of each."""
+    """The scores of copies, drawn with replacement, and of fresh images: `draws` sets of `count` each."""
     random = np.random.default_rng(0)
     found: dict[str, list[dict[str, float]]] = {"copies": [], "fresh": []}
     for part in np.split(fresh[: count * draws], draws):
@@ -143,13 +143,13 @@ def rows_of(images: np.ndarray) -> np.ndarray:
     return images.reshape(len(images), -1).astype(np.float32) / np.float32(255)
 
 
-# --- The course -------------------------------------------------------------------------------------------------------
+# --- Training ---------------------------------------------------------------------------------------------------------
 
 
 def course(
     out: Path, config: ConfigDict, images: data.Dataset, *, sizes: list[int], looks: list[int], seeds: int, count: int
 ) -> dict[str, dict[str, float]]:
-    """Trains from look to look; the scores of each member at each, by 'images/seed/step'. Resumes where it stopped.
+    """Trains and evaluates at each of `looks`: scores by 'images/seed/step'. Resumes where it stopped.
 
     The sweep is extended from look to look, and its members are scored before they are trained on.
     """
@@ -173,7 +173,7 @@ def course(
 
 
 def by_look(found: dict[str, dict[str, float]], n: int, step: int, name: str) -> list[float]:
-    """One score of all seeds."""
+    """A score of all seeds."""
     return [numbers[name] for key, numbers in found.items() if key.split("/")[::2] == [str(n), str(step)]]
 
 
@@ -182,7 +182,7 @@ def mean_of(rows: list[dict[str, float]], name: str) -> float:
 
 
 def notices(real: dict[str, list[dict[str, float]]]) -> dict[str, bool]:
-    """Which scores put copies behind fresh images, beyond chance (95%)."""
+    """Which scores rate copies significantly worse than fresh images (95%)."""
     return {
         name: mean_interval(
             [better * (a[name] - b[name]) for a, b in zip(real["fresh"], real["copies"], strict=True)]
@@ -206,7 +206,7 @@ def table(found: dict[str, dict[str, float]], real: dict[int, dict], looks: list
 
 
 def picture(found: dict[str, dict[str, float]], real: dict[int, dict], looks: list[int], shown: np.ndarray) -> bytes:
-    """Scores over training, a colour per number of images; samples above their nearest training images.
+    """Plots scores during training, a colour per number of images, and samples above their nearest training images.
 
     Args:
       shown: [H, W] a grid of them.
@@ -238,7 +238,7 @@ def picture(found: dict[str, dict[str, float]], real: dict[int, dict], looks: li
 
 
 def pairs(workdir: Path, names: dict[int, str], images: data.Dataset, columns: int = 8) -> np.ndarray:
-    """For each number of images, by a member's name, samples above their nearest training images: [H', W']."""
+    """Per number of images, samples of a member above their nearest training images: [H', W']."""
     lines = []
     for n, name in names.items():
         train = images.train[:n]
@@ -255,16 +255,16 @@ def pairs(workdir: Path, names: dict[int, str], images: data.Dataset, columns: i
 def main() -> None:
     parser = lab.make_parser("memorization", __doc__, quick="small networks on scikit-learn's digits")
     parser.add_argument("--sizes", type=int, nargs="+", help="training images; quick: 50 400")
-    parser.add_argument("--looks", type=int, nargs="+", help="steps after which G is scored; quick: 20 60")
-    parser.add_argument("--seeds", type=int, help="of each size (default: 3; quick: 2)")
+    parser.add_argument("--looks", type=int, nargs="+", help="steps at which G is evaluated; quick: 20 60")
+    parser.add_argument("--seeds", type=int, help="seeds per size (default: 3; quick: 2)")
     flags = lab.parse(parser, out=("runs/memorization", "runs/memorization_quick"), seeds=(3, 2),
                       sizes=([100, 1000, 10_000], [50, 400]), looks=([300, 1000, 3000], [20, 60]))  # fmt: skip
     sizes, looks, seeds, out = flags.sizes, flags.looks, flags.seeds, flags.out
     config = base(flags.quick)
     if looks != sorted(set(looks)) or looks[0] < 1 or seeds < 1 or min(sizes) < config.train.batch_size:
         raise UserError(
-            f"--looks={looks} must rise from 1 or more, --seeds={seeds} be 1 or more, and --sizes={sizes} at least a "
-            f"minibatch of {config.train.batch_size}."
+            f"--looks={looks} must increase from 1 or more, --seeds={seeds} be 1 or more, and --sizes={sizes} at least "
+            f"a minibatch of {config.train.batch_size}."
         )
     count, draws = (70, 2) if flags.quick else (1000, 3)
 
@@ -273,12 +273,11 @@ def main() -> None:
     fresh, test = rows_of(images.validation), rows_of(images.test[:count])
     real = {n: references(rows_of(images.train[:n]), fresh, test, count=count, draws=draws) for n in sizes}
     print("\n" + "\n".join(table(found, real, looks)))
-    lab.write_result(out, {"sizes": sizes, "looks": looks, "seeds": seeds, "samples": count, "scores": found,
-                           "real": real, "notices": {n: notices(rows) for n, rows in real.items()}})  # fmt: skip
+    result = {"sizes": sizes, "looks": looks, "seeds": seeds, "samples": count, "scores": found, "real": real,
+              "notices": {n: notices(rows) for n, rows in real.items()}}  # fmt: skip
     members = {setting.setting["data.limit"]: setting.names[0] for setting in read_settings(out / "sweep").settings}
     shown = pairs(out / "sweep", members, images)
-    write_atomically(out / "memorization.png", picture(found, real, looks, shown))
-    print(out / "memorization.png")
+    lab.finish(out, result, {"memorization": picture(found, real, looks, shown)})
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Which metric notices which damage, and which metrics agree while a GAN learns?
+"""Which metric detects which damage, and which metrics agree while a GAN learns?
 
     python -m experiments.metric_agreement [--quick] [--out=runs/metric_agreement] [--steps=2000] [--seeds=3]
         [--looks=10] [--samples=2000] [--draws=5]
@@ -139,7 +139,7 @@ UNITS = {"blur": "pixels", "noise": "deviation", "dropping": "classes", "repeati
 
 
 class Real(NamedTuple):
-    """What samples are compared with, computed once: t training images, n test images, features of d numbers."""
+    """Precomputed reference: t training images and n test images with their features of d numbers."""
 
     network: classifier.Classifier
     pixels: np.ndarray  # [n, p] float32 in [0, 1], test
@@ -168,7 +168,7 @@ def real_of(images: data.Dataset, network: classifier.Classifier, clusterings: i
 
 
 def scores(real: Real, fake: np.ndarray) -> dict[str, float]:
-    """All of `SCORES` of images [m, H, W, C] uint8 in random order, unturned; NaN where all features are equal."""
+    """All `SCORES` of images [m, H, W, C] uint8 in random order, in their own signs; NaN if all features are equal."""
     features, logits = real.network(fake)
     if np.array_equal(features.min(axis=0), features.max(axis=0)):  # G has collapsed on a point
         return dict.fromkeys(SCORES, math.nan)
@@ -200,7 +200,7 @@ def scores(real: Real, fake: np.ndarray) -> dict[str, float]:
 
 
 def turned(numbers: dict[str, float]) -> np.ndarray:
-    """Scores as a row, higher is better: [len(SCORES)]."""
+    """Scores as a row with signs such that higher is better: [len(SCORES)]."""
     return SIGNS * np.array([numbers[name] for name in SCORES])
 
 
@@ -208,19 +208,19 @@ def turned(numbers: dict[str, float]) -> np.ndarray:
 
 
 def blurred(images: np.ndarray, sigma: float) -> np.ndarray:
-    """Images [n, H, W, C] uint8 under a Gaussian of `sigma` pixels; beyond an edge is what is on it."""
+    """Images [n, H, W, C] uint8 blurred by a Gaussian of `sigma` pixels, with edges replicated."""
     smooth = ndimage.gaussian_filter(images.astype(np.float32), (0, sigma, sigma, 0), mode="nearest")
     return np.round(smooth).astype(np.uint8)
 
 
 def noisy(images: np.ndarray, deviation: float, random: np.random.Generator) -> np.ndarray:
-    """Images [n, H, W, C] uint8 with normal noise, white being 1, cut to what a pixel can be."""
+    """Images [n, H, W, C] uint8 with normal noise (white = 1), clipped to the range of pixels."""
     noise = 255 * deviation * random.standard_normal(images.shape, np.float32)
     return np.round(np.clip(images + noise, 0, 255)).astype(np.uint8)
 
 
 def without(rows: np.ndarray, labels: np.ndarray, gone: Iterable[int], random: np.random.Generator) -> np.ndarray:
-    """As many rows, none twice, without those of some classes: other rows, of the classes that are kept, replace them.
+    """Replaces the rows of some classes by distinct other rows of the remaining classes.
 
     Args:
       rows: [n] ints, of a draw; labels: [t] ints, of all rows that there are; gone: classes.
@@ -240,7 +240,7 @@ def without(rows: np.ndarray, labels: np.ndarray, gone: Iterable[int], random: n
 
 
 def replaced(images: np.ndarray, originals: np.ndarray, share: float, random: np.random.Generator) -> np.ndarray:
-    """Images [n, ...], a share of them, at random places, replaced by originals [t, ...], each as often as others."""
+    """Images [n, ...] with a random fraction of them replaced by originals [t, ...], all equally often."""
     count = round(share * len(images))
     found = images.copy()
     found[random.permutation(len(images))[:count]] = originals[np.resize(random.permutation(len(originals)), count)]
@@ -248,7 +248,7 @@ def replaced(images: np.ndarray, originals: np.ndarray, share: float, random: np
 
 
 def damaged(images: data.Dataset, rows: np.ndarray, name: str, strength: float, seed: int) -> np.ndarray:
-    """Validation images `rows` [n] with one of `DAMAGES`: [n, H, W, C] uint8; a stronger one harms what a weaker does.
+    """Validation images `rows` [n] with one of `DAMAGES`: [n, H, W, C] uint8; a stronger damage includes a weaker one.
 
     Args:
       seed: of a draw, the same for all strengths.
@@ -268,14 +268,14 @@ def damaged(images: data.Dataset, rows: np.ndarray, name: str, strength: float, 
     return replaced(draw, images.train, strength, random)
 
 
-# --- What was measured ------------------------------------------------------------------------------------------------
+# --- Measurements -----------------------------------------------------------------------------------------------------
 
 
 class Store:
-    """scores.json: scores by name, kept as soon as they are known, by one command or several."""
+    """scores.json: scores by name, stored as soon as they are computed, by one command or several."""
 
     def __init__(self, path: Path, about: dict[str, Any]):
-        """Raises a UserError where the file holds scores of other samples than `about` tells."""
+        """Raises a UserError if the file holds scores of other samples than `about` says."""
         self.path, self.about = path, about
         self.found = self._read()
 
@@ -288,7 +288,7 @@ class Store:
         return kept["scores"]
 
     def add(self, key: str, numbers: dict[str, float]) -> None:
-        """Keeps scores beside those in the file, which another command may have added to."""
+        """Adds scores to those in the file, to which another command may have added."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with exclusive(self.path):
             self.found = self._read() | {key: numbers}
@@ -314,7 +314,7 @@ def measure_damage(
 def measure_training(
     store: Store, real: Real, images: data.Dataset, config: ConfigDict, *, looks: list[int], seeds: int, count: int
 ) -> None:
-    """Trains a GAN with each seed and scores it at each look, by 'training/seed/step'.
+    """Trains a GAN with each seed and evaluates it at each of `looks`, by 'training/seed/step'.
 
     A seed whose looks are not all there is trained from its beginning.
     """
@@ -334,7 +334,7 @@ def measure_training(
 
 
 def looks_of(steps: int, count: int) -> list[int]:
-    """So many steps, evenly spaced in their logarithm, from a hundredth of all to all; fewer where they coincide."""
+    """`count` steps, logarithmically spaced from a hundredth of all to all, without duplicates."""
     return np.unique(np.round(np.geomspace(max(1, steps / 100), steps, count)).astype(int)).tolist()
 
 
@@ -342,14 +342,14 @@ def looks_of(steps: int, count: int) -> list[int]:
 
 
 def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """Spearman's, over the places [n] where both are finite; NaN where one of them does not change."""
+    """Spearman's rank correlation over the entries [n] where both are finite; NaN if one of them is constant."""
     finite = np.isfinite(a) & np.isfinite(b)
     a, b = a[finite], b[finite]
     return float(stats.spearmanr(a, b).statistic) if len(a) > 1 and np.ptp(a) > 0 and np.ptp(b) > 0 else math.nan
 
 
 class Response(NamedTuple):
-    """Of a score, higher is better, to a damage of rising strengths."""
+    """The response of a score (higher is better) to a damage of increasing strength."""
 
     rank: float  # the mean over draws of its rank correlation with the strength, NaN if it never changes
     noticed: list[bool]  # by strength: it is lower than of untouched images, beyond chance
@@ -357,16 +357,16 @@ class Response(NamedTuple):
     intervals: list[tuple[float, float]]  # by strength: 90% of the mean change, paired by draw; infinite under 3 draws
 
     def falls_beyond(self, margin: float) -> bool:
-        """Whether it is shown to fall by more than `margin` at some strength."""
+        """Whether the score is shown to fall by more than `margin` at some strength."""
         return any(yes and high < -margin for yes, (_, high) in zip(self.noticed, self.intervals, strict=True))
 
     def weakest(self, strengths: Sequence[float]) -> float | None:
-        """The weakest damage that it notices."""
+        """The weakest damage that the score detects."""
         return next((strength for strength, yes in zip(strengths, self.noticed, strict=True) if yes), None)
 
 
 def response(y: np.ndarray) -> Response:
-    """Args: y [draws, 1 + strengths], a score, higher is better, first of untouched images, by rising strength."""
+    """The response from y [draws, 1 + strengths]: a score, higher is better, of untouched images first."""
     untouched, others = y[:, 0], y[:, 1:]
     ranks = mean_interval([rank_correlation(np.arange(y.shape[1]), row) for row in y])
     tests = [paired_difference(column, untouched) for column in others.T]
@@ -385,7 +385,7 @@ def response(y: np.ndarray) -> Response:
 
 
 def responses(found: dict[str, dict[str, float]], damages: Strengths, draws: int) -> dict[str, dict[str, Response]]:
-    """By damage and score."""
+    """The responses by damage and score."""
     answer = {}
     for name, strengths in damages.items():
         places = [UNTOUCHED, *(f"{name}/{strength}" for strength in strengths)]
@@ -400,7 +400,7 @@ def correlations(table: np.ndarray) -> np.ndarray:
 
 
 def agreement(found: dict[str, dict[str, float]], looks: list[int], seeds: int) -> dict[tuple[str, str], MeanInterval]:
-    """The mean over seeds of the rank correlations over looks, by two of STEP and SCORES."""
+    """The mean over seeds of the rank correlations during training, by pairs of STEP and SCORES."""
     names, matrices = [STEP, *SCORES], []
     for seed in range(seeds):
         table = [[step, *turned(found[f"training/{seed}/{step}"])] for step in looks]
@@ -410,12 +410,12 @@ def agreement(found: dict[str, dict[str, float]], looks: list[int], seeds: int) 
 
 
 def cut(mean: MeanInterval) -> MeanInterval:
-    """The interval of a mean correlation, within [-1, 1]."""
+    """The interval of a mean correlation, clipped to [-1, 1]."""
     return mean._replace(low=max(-1.0, mean.low), high=min(1.0, mean.high)) if mean.n > 1 else mean
 
 
 def verdicts(found: dict[str, dict[str, Response]]) -> dict[str, bool | None]:
-    """Whether each part of what is expected holds: None where these draws do not decide.
+    """The verdict on each expectation; None if these draws do not decide.
 
     That a damage is noticed is shown by a test; that one was not noticed shows nothing. That scores stay as they are is
     shown by equivalence, within a margin. That a score is untouched by copying is too much to show; that it falls less
@@ -445,7 +445,7 @@ def verdicts(found: dict[str, dict[str, Response]]) -> dict[str, bool | None]:
 
 
 def damage_table(found: dict[str, dict[str, Response]], damages: Strengths) -> Iterator[str]:
-    """Of each score and damage the weakest that it notices and, in brackets, the rank correlation with the strength."""
+    """Per score and damage, the weakest strength detected and, in brackets, the rank correlation with the strength."""
     yield "weakest damage noticed (-: none), and rank correlation of the score, higher is better, with the strength"
     yield f"{'':18}" + "".join(f"{f'{name}, {UNITS[name]}':>20}" for name in damages)
     for score in SCORES:
@@ -459,7 +459,7 @@ def damage_table(found: dict[str, dict[str, Response]], damages: Strengths) -> I
 
 
 def agreement_table(found: dict[tuple[str, str], MeanInterval]) -> Iterator[str]:
-    """Of each score the rank correlation over training with the step and with FID, and the score it is least like."""
+    """Per score, its rank correlation with the step and with FID during training, and the score most unlike it."""
     yield "rank correlation over training, mean and 95% interval over seeds"
     yield f"{'':18}{'with the step':>24}{'with FID':>24}   most like              least like"
     for score in SCORES:
@@ -479,7 +479,7 @@ def picture(
     training: dict[tuple[str, str], MeanInterval],
     steps: int,
 ) -> bytes:
-    """How scores answer to damage, and how they agree over training, as two heat maps."""
+    """Heat maps of the scores' responses to damage and of their agreement during training."""
     figure = plots.new_figure(20, 8.5)
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
     draw_damage(left, damage, damages)
@@ -546,10 +546,10 @@ def base(quick: bool) -> ConfigDict:
 def main() -> None:
     parser = lab.make_parser("metric_agreement", __doc__, quick="a small DCGAN on scikit-learn's digits")
     parser.add_argument("--steps", type=int, help="default: 2,000; quick: 300")
-    parser.add_argument("--seeds", type=int, help="of the DCGAN (default: 3; quick: 2)")
-    parser.add_argument("--looks", type=int, help="at each DCGAN (default: 10; quick: 4)")
-    parser.add_argument("--samples", type=int, help="scored at a time (default: 2,000; quick: 50)")
-    parser.add_argument("--draws", type=int, help="of validation images (default: 5; quick: 3)")
+    parser.add_argument("--seeds", type=int, help="seeds of the DCGAN (default: 3; quick: 2)")
+    parser.add_argument("--looks", type=int, help="evaluations per DCGAN (default: 10; quick: 4)")
+    parser.add_argument("--samples", type=int, help="samples per evaluation (default: 2,000; quick: 50)")
+    parser.add_argument("--draws", type=int, help="draws of validation images (default: 5; quick: 3)")
     sizes = {"steps": (2000, 300), "seeds": (3, 2), "looks": (10, 4), "samples": (2000, 50), "draws": (5, 3)}
     flags = lab.parse(parser, out=("runs/metric_agreement", "runs/metric_agreement_quick"), **sizes)
     n, out = {name: getattr(flags, name) for name in sizes}, flags.out
@@ -574,16 +574,13 @@ def main() -> None:
     damage, training = responses(store.found, damages, n["draws"]), agreement(store.found, looks, n["seeds"])
     print("\n" + "\n".join(damage_table(damage, damages)) + "\n\n" + "\n".join(agreement_table(training)) + "\n")
     held = verdicts(damage)
-    lab.print_verdicts(held)
-    lab.write_result(out, n | {
+    result = n | {
         "looks": looks,
         "strengths": damages,
         "damage": {name: {score: one._asdict() for score, one in some.items()} for name, some in damage.items()},
         "training": {f"{a}, {b}": mean._asdict() for (a, b), mean in training.items()},
-        "holds": held,
-    })  # fmt: skip
-    write_atomically(out / "metric_agreement.png", picture(damage, damages, training, n["steps"]))
-    print(out / "metric_agreement.png")
+    }
+    lab.finish(out, result, {"metric_agreement": picture(damage, damages, training, n["steps"])}, held)
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ Points = Iterator[tuple[str, float, np.ndarray, np.ndarray]]  # group, place on 
 Criterion = Callable[[np.ndarray], bool | str]  # of a metric at the points of a group, in their order
 
 
-# --- What is asked ----------------------------------------------------------------------------------------------------
+# --- Criteria ---------------------------------------------------------------------------------------------------------
 
 
 def near(i: int, target: float) -> Criterion:
@@ -64,7 +64,7 @@ def near(i: int, target: float) -> Criterion:
 
 
 def wide(i: int) -> Criterion:
-    """At point i, where fakes spread too wide, a measure of diversity is near 1 ('high') or near 0 ('low')."""
+    """At point i, where fakes spread too widely, a measure of diversity is near 1 ('high') or near 0 ('low')."""
     return lambda y: "high" if near(i, 1)(y) else "low" if near(i, 0)(y) else False
 
 
@@ -103,7 +103,7 @@ def either(*, high: Criterion, low: Criterion) -> Criterion:
 
 
 class Part(NamedTuple):
-    """One thing that is asked; None: not of this kind of metric."""
+    """A criterion; None: not for this kind of metric."""
 
     words: str
     fidelity: Criterion | None
@@ -116,13 +116,13 @@ def both(words: str, criterion: Criterion) -> Part:
 
 
 def verdict(part: Part, metric: str, y: np.ndarray) -> str:
-    """A letter."""
+    """The verdict as a letter."""
     criterion = part.fidelity if metric in ("precision", "density") else part.diversity
     return "-" if criterion is None else {True: "T", False: "F", "high": "H", "low": "L"}[criterion(y)]
 
 
 def together(letters: str) -> str:
-    """The cell of several verdicts: all have to pass, and not as high here and as low there."""
+    """The cell of several verdicts: all have to pass, and not some as high and others as low."""
     asked = set(letters) - {"-"}
     if "F" in asked or {"H", "L"} <= asked:
         return "F"
@@ -137,7 +137,7 @@ def normal(rng: Random, n: int, d: int, mean: Any = 0.0, deviation: Any = 1.0) -
 
 
 def mixed(rng: Random, means: np.ndarray, deviation: float, weights: np.ndarray) -> np.ndarray:
-    """N draws of a mixture of normal distributions about means [k, d]."""
+    """N samples of a mixture of normal distributions with means [k, d]."""
     mode = rng.choice(len(means), N, p=weights / weights.sum())
     return normal(rng, N, means.shape[1], means[mode], deviation)
 
@@ -153,7 +153,7 @@ def ball(rng: Random, n: int, d: int, radius: float) -> np.ndarray:
 
 
 def torus(rng: Random, n: int) -> np.ndarray:
-    """A disc of radius .1 at distance 1, turned about the third axis: [n, 3]."""
+    """A disc of radius .1 at distance 1, rotated about the third axis: [n, 3]."""
     disc, angle = ball(rng, n, 2, 0.1), rng.uniform(0, 2 * np.pi, n)
     from_axis = 1 + disc[:, 0]
     return np.stack([from_axis * np.cos(angle), from_axis * np.sin(angle), disc[:, 1]], axis=1)
@@ -285,7 +285,7 @@ class Check(NamedTuple):
     published: dict[str, str]
 
     def parts(self, group: str) -> list[tuple[str, Part]]:
-        """What is asked of a group, each with its row."""
+        """The criteria of a group, each with its row."""
         return [(row, part) for row, parts in self.rows.items() for part in parts if part.group in ("", group)]
 
 
@@ -406,7 +406,7 @@ CHECKS = {
 
 
 class Curve(NamedTuple):
-    """What a group of points gave."""
+    """The scores of a group of points."""
 
     x: np.ndarray  # [p]
     runs: np.ndarray  # [repeats, p, 4], METRICS
@@ -427,7 +427,7 @@ def chosen_k(n: int) -> int:
 
 
 def repeat(check: Check, rng: Random) -> dict[str, list[tuple[float, list[float]]]]:
-    """The scores at each point of each group, once."""
+    """The scores at each point of each group, for one repeat."""
     found: dict[str, list[tuple[float, list[float]]]] = {}
     last = None
     for group, x, data, fake in check.draw(rng):
@@ -448,7 +448,7 @@ def curves(check: Check, *, repeats: int, seed: list[int]) -> dict[str, Curve]:
 
 
 def judged(check: Check, found: dict[str, Curve]) -> dict[str, list[str]]:
-    """By group, a word of four letters for each part that is asked of it."""
+    """By group, four letters per criterion."""
     return {
         group: [
             "".join(verdict(part, metric, curve.mean[:, i]) for i, metric in enumerate(METRICS))
@@ -472,14 +472,14 @@ def published(check: Check) -> dict[str, list[str]]:
 
 
 def chance(part: Part, metric: str, y: np.ndarray, letter: str) -> float:
-    """How often the verdict is `letter` when the repeats [r, p] are drawn anew from those made (bootstrap)."""
+    """How often the verdict is `letter` when the repeats [r, p] are resampled (bootstrap)."""
     rng = np.random.default_rng(0)
     resampled = (y[rng.integers(0, len(y), len(y))].mean(axis=0) for _ in range(RESAMPLES))
     return sum(verdict(part, metric, mean) == letter for mean in resampled) / RESAMPLES
 
 
 def differences(check: Check, found: dict[str, Curve], words: dict[str, list[str]]) -> list[dict[str, Any]]:
-    """The verdicts that are not the published ones, and how near these were."""
+    """The verdicts that differ from the published ones, and how close these were."""
     return [
         {
             "where": f"{check.words}, {group}, {row} ({part.words}), {metric}",
@@ -495,7 +495,7 @@ def differences(check: Check, found: dict[str, Curve], words: dict[str, list[str
 
 
 def picture(found: dict[str, dict[str, Curve]], table: list[tuple[str, str, str, str]]) -> bytes:
-    """The table, a flipped cell framed, and beside it each check's curves in its last group."""
+    """Plots the table, with differing cells framed, and the curves of each check's last group."""
     figure = new_figure(17, 9.5)
     left, right = figure.subfigures(1, 2, width_ratios=(1, 2.3))
     axis = left.subplots()
@@ -519,8 +519,7 @@ def picture(found: dict[str, dict[str, Curve]], table: list[tuple[str, str, str,
         panel.set(xscale="log" if log else "linear", ylim=(-0.05, max(1.15, min(2.0, 1.05 * curve.mean.max()))))
         panel.set_title(f"{CHECKS[name].words}\n{group}", fontsize=8)
         panel.tick_params(labelsize=7)
-        panel.grid(alpha=0.3)
-        panel.spines[["top", "right"]].set_visible(False)
+        lab.tidy(panel)
     for panel in panels[len(found) :]:
         panel.axis("off")
     for metric, color in zip(METRICS, LINES, strict=False):

@@ -53,7 +53,7 @@ SIDE = 10  # of a grid
 
 
 def config_of(recipe: str, seed: int, changes: Sequence[str]) -> ConfigDict:
-    """The config of a recipe with a seed, and --config.KEY=VALUE."""
+    """The config of a recipe with a seed and --config.KEY=VALUE."""
     config = importlib.import_module(f"configs.{recipe}_mnist").get_config()
     config = override(update(config, {"seed": seed}), list(changes))
     validate(config)
@@ -61,7 +61,7 @@ def config_of(recipe: str, seed: int, changes: Sequence[str]) -> ConfigDict:
 
 
 def numbers_of(workdir: Path) -> dict[str, float] | None:
-    """The scores of a finished run and its seconds of training; None of a run that is not finished."""
+    """The scores of a finished run and its training time in seconds; None if it is not finished."""
     path = workdir / EVALUATION
     if not path.exists():
         return None
@@ -85,7 +85,7 @@ def real_row(config: ConfigDict) -> dict[str, float]:
 
 
 def table(runs: Mapping[str, Sequence[Mapping[str, float]]]) -> list[str]:
-    """A line a recipe: mean and half the width of the interval over seeds."""
+    """One line per recipe: mean and half the width of the interval over seeds."""
     lines = [f"{'recipe':12}{'seeds':>6}" + "".join(f"{words:>18}" for words in COLUMNS.values())]
     for name, found in runs.items():
         cells = []
@@ -104,7 +104,7 @@ def table(runs: Mapping[str, Sequence[Mapping[str, float]]]) -> list[str]:
 
 
 def picture(workdirs: Mapping[str, Path]) -> bytes:
-    """Random samples of a run of each recipe, not chosen; a row a class where G is told one."""
+    """Random samples of one run per recipe, not selected; one row per class if G is conditional."""
     figure = new_figure(3.4 * len(workdirs), 3.7)
     for axis, (name, workdir) in zip(
         figure.subplots(1, len(workdirs), squeeze=False)[0], workdirs.items(), strict=True
@@ -122,7 +122,7 @@ def main() -> int:
     parser = lab.make_parser("mnist_recipes", __doc__)
     parser.add_argument("--recipe", nargs="+", default=list(RECIPES), help=f"of {', '.join(RECIPES)}")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--finished", action="store_true", help="train nothing: the table of what is finished")
+    parser.add_argument("--finished", action="store_true", help="train nothing, tabulate finished runs")
     flags, changes = parser.parse_known_args()
     lab.check_choices("--recipe", flags.recipe, RECIPES)
     places = {(name, seed): flags.out / f"{name}_{seed}" for seed in flags.seeds for name in flags.recipe}

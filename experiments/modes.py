@@ -135,7 +135,7 @@ PUBLISHED = {
 
 
 class Cell(NamedTuple):
-    """Runs that differ in their seeds alone."""
+    """Runs that differ only in their seeds."""
 
     part: str  # VEEGAN | PacGAN | rates
     data: str  # ring | grid
@@ -210,7 +210,7 @@ def pacgan(data: str, packing: int, *, loss: str, width: float, learning_rate: f
 
 
 def rates(loss: str, *, steps: int) -> tuple[str, ConfigDict]:
-    """configs/ring8.py under a loss, and its name; NAME_gp has a gradient penalty of .1, as WGAN-GP's toys have."""
+    """configs/ring8.py with a loss, and its name; NAME_gp has a gradient penalty of .1, as in WGAN-GP's toys."""
     changes = {"train.steps": steps, "evaluate.samples": SAMPLES, "evaluate.metrics": ("modes", "high_quality_kl")}
     changes |= {"objective.loss": loss.removesuffix("_gp")}
     if loss.endswith("_gp"):
@@ -222,7 +222,7 @@ def rates(loss: str, *, steps: int) -> tuple[str, ConfigDict]:
 
 
 def train(cell: Cell, num_evals: int) -> dict[str, Any]:
-    """The runs of a cell as the members of one population, evaluated `num_evals` times.
+    """Trains the runs of a cell as members of one population, evaluated `num_evals` times.
 
     Returns:
       steps: [num_evals], of the evaluations.
@@ -249,7 +249,7 @@ def train(cell: Cell, num_evals: int) -> dict[str, Any]:
 
 
 def trained(cells: Sequence[Cell], out: Path) -> list[dict[str, Any]]:
-    """What `train` says of each cell; what `out` already has is not trained again."""
+    """The results of `train` for each cell, cached in `out`."""
     found = []
     for number, cell in enumerate(cells, 1):
         num_evals = 1 if cell.part == "rates" else NUM_EVALS
@@ -266,7 +266,7 @@ def last(one: dict[str, Any], score: str) -> np.ndarray:
     return np.asarray(one[score][-1], np.float64)
 
 
-# --- What came of it --------------------------------------------------------------------------------------------------
+# --- Results ----------------------------------------------------------------------------------------------------------
 
 
 def protocol_rows(cells: Sequence[Cell], found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -297,7 +297,7 @@ def protocol_rows(cells: Sequence[Cell], found: Sequence[dict[str, Any]]) -> lis
 
 
 def swings(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What the GAN's score gains from VEEGAN's protocol to PacGAN's: published, and ours with Welch's 95% interval."""
+    """The GAN's score by PacGAN's protocol minus VEEGAN's: published, and ours with Welch's 95% interval."""
     found = []
     gans = {(row["protocol"], row["data"]): row for row in rows if row["method"] == "GAN"}
     for data in DATA:
@@ -316,7 +316,7 @@ def swings(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def rate_rows(cells: Sequence[Cell], found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Runs with 8 of 8 modes at the end, a row a loss, and McNemar's exact test against non_saturating, Holm-corrected.
+    """Runs with 8 of 8 modes at the end, per loss, and McNemar's exact test against non_saturating, Holm-corrected.
 
     Both on the same seeds; a run that has diverged has not succeeded.
     """
@@ -340,8 +340,8 @@ def rate_rows(cells: Sequence[Cell], found: Sequence[dict[str, Any]]) -> list[di
 
 
 def verdicts(rows: list[dict[str, Any]], swung: list[dict[str, Any]], limits: str = "") -> dict[str, lab.Verdict]:
-    """Whether each part of the claim holds after these steps: True or False where the 95% interval, or the corrected
-    p-value, says which has more, and None where it does not.
+    """The verdict on each part of the claim after these steps: True or False if the 95% interval, or the corrected
+    p-value, shows which has more, otherwise None.
 
     Args:
       limits: what fewer steps than PacGAN's cannot decide about packing; "" = as many.
@@ -364,7 +364,7 @@ def verdicts(rows: list[dict[str, Any]], swung: list[dict[str, Any]], limits: st
 
 
 def text(interval: Sequence[float], digits: int) -> str:
-    """'1.20 [0.80, 1.60]'; without what is not a number."""
+    """'1.20 [0.80, 1.60]', without NaNs."""
     mean, low, high = interval
     if not math.isfinite(mean):
         return "-"
@@ -376,7 +376,7 @@ def show(rows: list[dict[str, Any]], swung: list[dict[str, Any]], losses: list[d
     digits = dict(zip(SCORES, (1, 3, 2), strict=True))
     words = dict(zip(SCORES, ("modes", "high quality", "reverse KL"), strict=True))
     for score in SCORES if rows else ():
-        print(f"\n{words[score]:34}{'published [95%]':24}{'here [95%]':24}{'less the GAN, by seed':26}p")
+        print(f"\n{words[score]:34}{'published [95%]':24}{'here [95%]':24}{'minus the GAN, by seed':26}p")
         for row in rows:
             one, n = row[score], digits[score]
             packed = row["method"] != "GAN"
@@ -384,7 +384,7 @@ def show(rows: list[dict[str, Any]], swung: list[dict[str, Any]], losses: list[d
             print(f"{row['protocol']:8}{row['data']:6}{row['method']:20}{text(one['published'], n):24}"
                   f"{text(one['ours'], n):24}{paired}".rstrip())  # fmt: skip
     if swung:
-        print(f"\n{'the GAN, PacGAN less VEEGAN':34}{'published':24}here [95%]")
+        print(f"\n{'the GAN, PacGAN minus VEEGAN':34}{'published':24}here [95%]")
     for one in swung:
         n = digits[one["score"]]
         print(f"{one['data']:14}{words[one['score']]:20}{one['published']:<24.{n}f}{text(one['ours'], n)}")
@@ -397,7 +397,7 @@ def show(rows: list[dict[str, Any]], swung: list[dict[str, Any]], losses: list[d
 
 
 def points(axis, data: str, samples: Sequence[Sequence[float]]) -> None:
-    """Samples of a G over the modes, which are drawn as circles larger than they are."""
+    """Plots samples over the modes, which are drawn as enlarged circles."""
     mixture, xy = MIXTURES[DATA[data].removeprefix("mixture:")], np.asarray(samples, np.float64)
     reach = 1.25 * np.abs(mixture.means).max()
     centres = np.transpose(mixture.means)
@@ -407,19 +407,19 @@ def points(axis, data: str, samples: Sequence[Sequence[float]]) -> None:
 
 
 def course(axis, cells: Sequence[Cell], found: Sequence[dict[str, Any]]) -> None:
-    """The mean number of modes over training, and its 95% interval, of each cell of one mixture."""
+    """Plots the mean number of modes during training, and its 95% interval, for the cells of one mixture."""
     for cell, one, color in zip(cells, found, LINES, strict=False):
         share = np.asarray(one["steps"]) / cell.config.train.steps
         mean, low, high = np.array([mean_interval(scores)[:3] for scores in one["modes"]]).T
         label = f"{cell.name}, {cell.part}'s protocol"
         axis.plot(share, mean, "o-", color=color, markersize=3, linewidth=1.3, label=label)
         axis.fill_between(share, low, high, color=color, alpha=0.15, linewidth=0)
-    axis.set(xlabel="share of the steps", ylabel="modes", ylim=(0, None))
+    axis.set(xlabel="fraction of the steps", ylabel="modes", ylim=(0, None))
     axis.legend(frameon=False, fontsize=7)
 
 
 def picture(cells: Sequence[Cell], found: Sequence[dict[str, Any]], losses: list[dict[str, Any]]) -> bytes:
-    """Modes over training, the GAN's samples by both protocols, and the success rates."""
+    """Plots modes during training, the GAN's samples by both protocols, and the success rates."""
     figure = new_figure(14, 7)
     axes = figure.subplot_mosaic(
         [["ring", "VEEGAN ring", "PacGAN ring", "rates"], ["grid", "VEEGAN grid", "PacGAN grid", "rates"]],
@@ -439,10 +439,8 @@ def picture(cells: Sequence[Cell], found: Sequence[dict[str, Any]], losses: list
     axes["rates"].errorbar(rate, place, xerr=[rate - low, high - rate], fmt="o", color=BLUE, markersize=4, capsize=2)
     axes["rates"].plot([row["modes"][0] / 8 for row in losses], place, "|", color=GREEN, markersize=9)
     axes["rates"].set_yticks(place, [row["loss"] for row in losses], fontsize=7)
-    axes["rates"].set(xlim=(-0.03, 1.03), xlabel="share with 8 of 8 (bar: modes / 8)")
-    for axis in (axes["ring"], axes["grid"], axes["rates"]):
-        axis.grid(alpha=0.3)
-        axis.spines[["top", "right"]].set_visible(False)
+    axes["rates"].set(xlim=(-0.03, 1.03), xlabel="fraction with 8 of 8 (bar: modes / 8)")
+    lab.tidy(axes["ring"], axes["grid"], axes["rates"])
     return figure_png(figure)
 
 
@@ -487,15 +485,15 @@ def read_flags() -> argparse.Namespace:
       UserError: a flag has a value it cannot have.
     """
     parser = lab.make_parser("modes", __doc__, quick="2 seeds, 4 for rates, packing 1 and 2, 100 steps")
-    parser.add_argument("--seeds", type=int, help="of each protocol and packing; may be 0")
-    parser.add_argument("--rate_seeds", type=int, help="of each loss; may be 0")
+    parser.add_argument("--seeds", type=int, help="seeds per protocol and packing; may be 0")
+    parser.add_argument("--rate_seeds", type=int, help="seeds per loss; may be 0")
     parser.add_argument("--packing", type=int, nargs="+", help="from 1 to 4; 1 is always among them")
-    parser.add_argument("--loss", default="non_saturating", help="of both protocols")
-    parser.add_argument("--losses", nargs="+", help="whose success rates are measured")
+    parser.add_argument("--loss", default="non_saturating", help="loss of both protocols")
+    parser.add_argument("--losses", nargs="+", help="losses whose success rates are measured")
     parser.add_argument("--veegan_steps", type=int)
     parser.add_argument("--pacgan_steps", type=int)
     parser.add_argument("--rate_steps", type=int)
-    parser.add_argument("--width", type=float, help="of PacGAN's hidden layers, as a share of the published ones")
+    parser.add_argument("--width", type=float, help="of PacGAN's hidden layers, as a fraction of the published one")
     parser.add_argument("--learning_rate", type=float, help="of PacGAN's protocol")
     parser.add_argument("--published", action="store_true", help="both protocols' own steps, widths and learning rates")
     published = AS_PUBLISHED if "--published" in sys.argv else {}

@@ -1,4 +1,4 @@
-"""What it costs to train many GANs at once.
+"""The cost of training many GANs at once.
 
     python -m experiments.population_benchmark [--members 32] [--steps 500]
 
@@ -72,12 +72,12 @@ def get_sweep():
 
 
 def short(steps: int) -> dict:
-    """What the benchmark changes in the configuration: one log line, one evaluation and one checkpoint."""
+    """The changes to the configuration: one log line, one evaluation and one checkpoint."""
     return {"train.steps": steps, "log.every": steps, "evaluate.every": 0, "checkpoint.every": steps}
 
 
 class Population(NamedTuple):
-    """Members of one program, and how they are trained and scored."""
+    """Members of one program, with the functions that train and evaluate them."""
 
     start: Callable  # () -> their states
     steps: Callable  # (states, n) -> states, with the metrics waited for
@@ -85,7 +85,7 @@ class Population(NamedTuple):
 
 
 class Mapped(NamedTuple):
-    """A way to call functions of one member for all of them."""
+    """A way to map functions of one member over all members."""
 
     of: Callable  # (function, own, shared, donate) -> the same for populations
     shard: Callable  # arrays [members, ...] -> a population
@@ -149,7 +149,7 @@ def population(configs: Sequence[ConfigDict], mapped: Mapped) -> Population:
 
 
 def one_after_another(configs: Sequence[ConfigDict]) -> Population:
-    """The members as single runs are trained, in turn."""
+    """Trains the members one after another, as single runs."""
     gan, dataset = game(configs[0])
     steps, init, score = parallel.make_train_steps(gan), jax.jit(gan.init), make_evaluator(configs[0], gan, dataset)
     examples = parallel.replicate(TrainingSet(dataset.train))
@@ -180,7 +180,7 @@ def configs_of(n: int, steps: int) -> list[ConfigDict]:
 
 
 def seconds(layout: str, n: int, steps: int) -> tuple[float, float]:
-    """What `n` members take in this process, by the clock and of its CPU time; all is compiled before."""
+    """Wall time and CPU time of `n` members in this process, without compilation."""
     if layout == "sweep":
         devices.use_threads(0)
     if layout == LAYOUTS[0]:
@@ -195,7 +195,7 @@ def seconds(layout: str, n: int, steps: int) -> tuple[float, float]:
 
 
 def growth(steps: int) -> None:
-    """Members per second of the package's own layout, for more and more members."""
+    """Members per second of the package's layout, for increasing numbers of members."""
     devices.use_threads(0)
     print(f"{jax.devices()[0].device_kind}: members, seconds for {steps} steps, against one member, members/s")
     first = None

@@ -74,7 +74,7 @@ TOLERANCE = 0.1  # nats, of the KL over modes
 
 
 class Part(NamedTuple):
-    """What is trained, and which of its numbers say how well."""
+    """A base configuration, and the metrics by which its runs are judged."""
 
     base: ConfigDict
     modes: str
@@ -85,7 +85,7 @@ class Part(NamedTuple):
 
 
 def gaussians() -> ConfigDict:
-    """25 Gaussians; the paper's optimizer on perceptrons."""
+    """25 Gaussians, with the paper's optimizer and MLPs."""
     settings = {
         "data.name": "mixture:grid25",
         "prior.name": "normal",
@@ -113,7 +113,7 @@ def gaussians() -> ConfigDict:
 
 
 def cells(gamma: float) -> dict[str, dict[str, Any]]:
-    """The settings by name: each loss with each set of penalties; those that are off are watched."""
+    """The settings by name: each loss with each set of penalties; penalties that are off are only measured."""
     found = {}
     for loss, name in LOSSES.items():
         for words, penalties in PENALTIES.items():
@@ -124,7 +124,7 @@ def cells(gamma: float) -> dict[str, dict[str, Any]]:
 
 
 def stacked() -> ConfigDict:
-    """Stacked MNIST; R3GAN's networks at a width of 16, its settings at a constant rate."""
+    """Stacked MNIST, with R3GAN's networks at width 16 and a constant learning rate."""
     stages = {"widths": (16,) * 4, "blocks": (1,) * 4, "groups": (2,) * 4}
     settings: dict[str, Any] = {}
     for player in ("generator", "discriminator"):
@@ -150,11 +150,11 @@ def parts(name: str) -> Part:
     return Part(stacked(), "class_modes", "class_kl", 1.0, 2000, tiny)
 
 
-# --- What the runs say ------------------------------------------------------------------------------------------------
+# --- Results ----------------------------------------------------------------------------------------------------------
 
 
 def summary(workdir: Path, part: Part, found: dict[str, Setting]) -> dict[str, dict[str, Any]]:
-    """By cell: the scores of each run, which runs fail, and D's slopes over training.
+    """Per cell: the scores of each run, which runs fail, and D's gradient norms during training.
 
     A run fails if it diverges, or misses modes at an evaluation of its second half: KL of `TOLERANCE` or more.
     """
@@ -180,7 +180,7 @@ def summary(workdir: Path, part: Part, found: dict[str, Setting]) -> dict[str, d
 
 
 def table(rows: dict[str, dict[str, Any]]) -> str:
-    """Means over runs at the end with 95% intervals; `quality` is the share of samples within 3 deviations."""
+    """Final means over runs with 95% intervals; `quality`: the fraction of samples within 3 standard deviations."""
     widths = {"modes": 18, "quality": 21, "KL": 22, "slope, data": 19, "slope, fakes": 19, "fails": 21, "paper": 14}
     lines = [f"{'':22}" + "".join(f"{word:{width}}" for word, width in widths.items())]
     for name, row in rows.items():
@@ -223,7 +223,7 @@ def verdicts(result: dict[str, Any]) -> dict[str, lab.Verdict]:
 
 
 def compared(rows: dict[str, dict[str, Any]]) -> str:
-    """Verdicts of the sweep's own test by the KL at the end, smaller is better; a diverged run is the worst."""
+    """The sweep's statistical comparison by the final KL, smaller is better; a diverged run is the worst."""
     scores = {name: {i: -kl if np.isfinite(kl) else None for i, kl in enumerate(row["kl"][:, -1])}
               for name, row in rows.items()}  # fmt: skip
     found = [f"{v.label}: {v.verdict}" + (f" (p = {v.p:.3f})" if v.difference else "") for v in compare(scores)]
@@ -231,11 +231,11 @@ def compared(rows: dict[str, dict[str, Any]]) -> str:
 
 
 def picture(rows: dict[str, dict[str, Any]]) -> bytes:
-    """KL and both slopes over training, a line per run; RpGAN above, GAN below."""
+    """Plots KL and both gradient norms during training, a line per run; RpGAN above, GAN below."""
     figure = plots.new_figure(12, 6)
     axes = figure.subplots(len(LOSSES), 3, sharex=True, sharey="col")
-    panels = (("steps", "kl", "KL over modes"), ("slope_steps", "slope_real", "slope of D at the data"),
-              ("slope_steps", "slope_fake", "slope of D at the fakes"))  # fmt: skip
+    panels = (("steps", "kl", "KL over modes"), ("slope_steps", "slope_real", "gradient norm of D at data"),
+              ("slope_steps", "slope_fake", "gradient norm of D at fakes"))  # fmt: skip
     for line, loss in zip(axes, LOSSES, strict=True):
         for axis, (at, key, words) in zip(line, panels, strict=True):
             for color, penalties in zip(plots.LINES, PENALTIES, strict=False):
@@ -257,7 +257,7 @@ def main() -> None:
     parser = lab.make_parser("r3gan_ablation", __doc__, quick="a few steps of a tiny form")
     parser.add_argument("--part", default="gaussians", help="gaussians | stacked")
     parser.add_argument("--steps", type=int)
-    parser.add_argument("--seeds", type=int, help="of each cell (default: 5; quick: 2)")
+    parser.add_argument("--seeds", type=int, help="seeds per cell (default: 5; quick: 2)")
     parser.add_argument("--gamma", type=float, help="weight of R1 and of R2 (default: .3; stacked: 1)")
     name = parser.parse_known_args()[0].part
     default = Path("runs", "r3gan_ablation", name)

@@ -34,7 +34,6 @@ from configs import stacked_mnist_small
 from experiments import lab, sweeps
 from jaxgan.config import update
 from jaxgan.errors import UserError
-from jaxgan.files import write_atomically
 from jaxgan.run import plots
 from jaxgan.sweep.settings import Setting
 from jaxgan.sweep.statistics import mean_interval, paired_difference
@@ -137,9 +136,8 @@ def main() -> None:
     found = sweeps.train(out / "sweep", __doc__, config, settings(packing, 8 if flags.quick else PACKS), range(seeds))
     rows = summary(found)
     print(f"\n{table(rows)}\nthe mean number of modes {'rises' if ordered(rows) else 'does not rise'} with the packing")
-    lab.write_result(out, {"steps": steps, "seeds": seeds, "packing": rows, "ordered": ordered(rows)})
-    write_atomically(out / "stacked_mnist.png", picture(out / "sweep", found, rows))
-    print(out / "stacked_mnist.png")
+    result = {"steps": steps, "seeds": seeds, "packing": rows, "ordered": ordered(rows)}
+    lab.finish(out, result, {"stacked_mnist": picture(out / "sweep", found, rows)})
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Experiments that are sweeps: settings with names, trained by `jaxgan.sweep`, and what their members left."""
+"""Experiments that are sweeps: named settings, trained by `jaxgan.sweep`, and the curves of their members."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The games of `benchmark.py` in PyTorch, eager, as one would write them there: what the package's steps race against.
+"""The games of `benchmark.py` in idiomatic eager PyTorch, with which the package's steps are compared.
 
 D's gradients are switched off while G learns. Each function returns a function of n that makes n steps.
 """

@@ -39,7 +39,8 @@ UNCONDITIONAL = Condition()
 def join_rows(z: jax.Array, condition: Condition) -> jax.Array:
     """The input of G: z [n, d] with all of the condition but the label beside it, [n, d + entries]."""
     leaves = [leaf for leaf in condition[1:] if leaf is not None]
-    return jnp.concatenate([z, *(leaf.reshape(len(leaf), -1) for leaf in leaves)], axis=1) if leaves else z
+    rows = (leaf.reshape(leaf.shape[0], math.prod(leaf.shape[1:])) for leaf in leaves)
+    return jnp.concatenate([z, *rows], axis=1) if leaves else z
 
 
 def join_channels(x: jax.Array, condition: Condition) -> jax.Array:
@@ -50,13 +51,14 @@ def join_channels(x: jax.Array, condition: Condition) -> jax.Array:
     """
     if x.ndim == 2:
         return join_rows(x, condition)
-    maps = [_on_grid(leaf, x.shape[1:3]) for leaf in condition[1:] if leaf is not None]
+    maps = [on_grid(leaf, x.shape[1:3]) for leaf in condition[1:] if leaf is not None]
     return jnp.concatenate([x, *maps], axis=-1) if maps else x
 
 
-def _on_grid(leaf: jax.Array, grid: tuple[int, ...]) -> jax.Array:
+def on_grid(leaf: jax.Array, grid: tuple[int, ...]) -> jax.Array:
+    """Images [n, h, w, C] by the nearest pixel, or vectors [n, C] spread, on a grid: [n, *grid, C]."""
     if leaf.ndim == 2:
-        return jnp.broadcast_to(leaf[:, None, None], (len(leaf), *grid, leaf.shape[1]))
+        return jnp.broadcast_to(leaf[:, None, None], (leaf.shape[0], *grid, leaf.shape[1]))
     rows, columns = (jnp.arange(new) * old // new for new, old in zip(grid, leaf.shape[1:3], strict=True))
     return leaf[:, rows][:, :, columns]
 

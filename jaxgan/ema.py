@@ -26,13 +26,13 @@ from jaxgan.schedules import interpolate
 
 @dataclass(frozen=True)
 class EmaSection:
-    """Averages of theta_g over the steps; the first one draws samples and scores."""
+    """EMAs of theta_g, the first of which is used for samples and scores."""
 
     gamma: Sequence[float] = ()  # power-function averages (arXiv:2312.02696): theta_g after step t weighs ~ t^gamma
-    half_life: Sequence[float] = ()  # exponential averages: in how many images a weight halves
-    # r: a half-life is at most r times the images seen so far; 0 = no limit
+    half_life: Sequence[float] = ()  # exponential averages: half-lives in images
+    # r: half-lives are at most r times the images seen so far; 0 = no limit
     ramp: Annotated[float, at_least(0)] = 0.0
-    # images over which half-lives rise from 0 along half a cosine; 0 = there at once
+    # images over which half-lives rise from 0 along half a cosine; 0 = no warmup
     rise: Annotated[float, at_least(0)] = 0.0
 
     def check(self) -> None:
@@ -149,21 +149,21 @@ def profile_inner_product(a: Snapshot, b: Snapshot) -> float:
     return (a.gamma + 1) * (b.gamma + 1) * ratio / ((a.gamma + b.gamma + 1) * max(a.step, b.step))
 
 
-def posthoc_weights(snapshots: Sequence[Snapshot], wanted: Snapshot) -> tuple[np.ndarray, float]:
-    """Weights of snapshots that approximate the wanted average.
+def posthoc_weights(snapshots: Sequence[Snapshot], target: Snapshot) -> tuple[np.ndarray, float]:
+    """Weights of snapshots that approximate the target average.
 
-    The least-squares fit of the wanted profile by the snapshots' profiles, normalized to sum 1 as in the authors' code.
+    The least-squares fit of the target profile by the snapshots' profiles, normalized to sum 1 as in the authors' code.
 
     Returns:
       [snapshots] float64 of sum 1, and the relative error: the norm of the difference of the profiles over that of the
-      wanted one.
+      target.
     """
     products = np.array([[profile_inner_product(a, b) for b in snapshots] for a in snapshots])
-    goal = np.array([profile_inner_product(a, wanted) for a in snapshots])
+    goal = np.array([profile_inner_product(a, target) for a in snapshots])
     weights = np.linalg.lstsq(products, goal, rcond=None)[0]
     weights = weights / weights.sum()
-    square = weights @ products @ weights - 2 * weights @ goal + profile_inner_product(wanted, wanted)
-    return weights, math.sqrt(max(square, 0.0) / profile_inner_product(wanted, wanted))
+    square = weights @ products @ weights - 2 * weights @ goal + profile_inner_product(target, target)
+    return weights, math.sqrt(max(square, 0.0) / profile_inner_product(target, target))
 
 
 def reconstruct(averages: Iterable[optax.Params], weights: Iterable[float]) -> optax.Params:

@@ -8,7 +8,8 @@ from pathlib import Path
 from jaxgan import errors
 
 # Flags that only some modes accept.
-MODES_OF = {"samples": "sample", "seed": "sample", "label": "sample", "out": "export", "step": "evaluate sample"}
+MODES_OF = dict.fromkeys(("samples", "seed", "label", "condition"), "sample")
+MODES_OF |= {"out": "export", "step": "evaluate sample"}
 
 
 def _parser(description: str | None) -> argparse.ArgumentParser:
@@ -18,10 +19,12 @@ def _parser(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--workdir", type=Path, help="output directory (default: runs/<config name>)")
     parser.add_argument("--mode", choices=["train", "evaluate", "sample", "export", "config"], default="train")
     parser.add_argument("--list", help="print the available choices and exit")
-    parser.add_argument("--samples", type=int, help="number of samples of --mode=sample (default: 100)")
+    samples = "number of samples of --mode=sample (default: 100, or 8 for each condition of --condition)"
+    parser.add_argument("--samples", type=int, help=samples)
     parser.add_argument("--seed", type=int, help="random seed of --mode=sample (default: 0)")
     parser.add_argument("--out", type=Path, help="output folder of --mode=export (default: DIR/export)")
     parser.add_argument("--label", help="number or name of the class that --mode=sample samples (default: all)")
+    parser.add_argument("--condition", type=Path, help=".npz file of arrays [n, ...] that --mode=sample conditions on")
     parser.add_argument("--step", help="step of the checkpoint to evaluate or sample, or best (default: the newest)")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
@@ -44,4 +47,6 @@ def parse(description: str | None) -> tuple[argparse.Namespace, list[str]]:
             hint = " (training has --config.seed)" if flag == "seed" else ""
             right = " and ".join(f"--mode={mode}" for mode in modes.split()) + hint
             raise errors.UserError(f"--{flag} is for {right}, not for --mode={flags.mode}; leave it out.")
+    if flags.label and flags.condition:
+        raise errors.UserError("--label and --condition both say what to sample; give one of them.")
     return flags, changes

@@ -1,11 +1,13 @@
 """Trains, evaluates or samples one GAN:
 
     python -m jaxgan.main --config=digits [--config.KEY=VALUE ...] [--workdir=DIR]    (trains, in runs/digits)
-    python -m jaxgan.main --workdir=DIR [--config.KEY=VALUE ...]                      (resumes, with what DIR stores)
+    python -m jaxgan.main --workdir=DIR [--config.KEY=VALUE ...]                    (resumes, with DIR's configuration)
     python -m jaxgan.main --mode=evaluate --workdir=DIR [--step=N|best] [--config.evaluate.KEY=VALUE] [--config.data...]
-    python -m jaxgan.main --mode=sample --workdir=DIR [--step=N|best] [--samples=N] [--seed=S] [--label=Y]
+    python -m jaxgan.main --mode=sample --workdir=DIR [--step=N|best] [--samples=N] [--seed=S]
+                         [--label=Y | --condition=FILE.npz]
     python -m jaxgan.main --mode=config --config=digits       (prints every field, its value, meaning and choices)
-    python -m jaxgan.main --list=configs|losses|penalties|terms|networks|optimizers|augments|metrics|features|...
+    python -m jaxgan.main --list=WHAT      (configs, losses, penalties, terms, networks, priors, optimizers, augments,
+                                            metrics, features, conditions or data, with a line about each)
     python -m jaxgan.main --mode=export --workdir=DIR [--out=FOLDER]
 
 Everything is written to the work directory; the same command again resumes where it stopped.
@@ -44,8 +46,11 @@ def main() -> int:
         return commands.evaluate(workdir, changes, commands.parse_step(flags.step))
     if flags.mode == "export":
         return release.release(workdir, flags.out)
-    samples = 100 if flags.samples is None else flags.samples
-    return commands.sample(workdir, samples, flags.seed or 0, flags.label, commands.parse_step(flags.step))
+    step = commands.parse_step(flags.step)
+    samples = (8 if flags.condition else 100) if flags.samples is None else flags.samples
+    if flags.condition:
+        return commands.sample_conditions(workdir, flags.condition, samples, flags.seed or 0, step)
+    return commands.sample(workdir, samples, flags.seed or 0, flags.label, step)
 
 
 if __name__ == "__main__":

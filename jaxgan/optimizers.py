@@ -120,13 +120,13 @@ OPTIMIZERS = {"sgd": SGD, "paper_sgd": PaperSGD, "adam": Adam, "rmsprop": RMSPro
 
 @dataclass(frozen=True)
 class OptimizerSection:
-    """How a player is updated, whatever its optimizer."""
+    """Settings of a player's updates that all optimizers share."""
 
     name: Annotated[str, Choice(OPTIMIZERS)] = "adam"  # of jaxgan/optimizers.py
-    max_column_norm: Annotated[float, at_least(0)] = 0.0  # largest norm of a unit's incoming weights; 0 = no limit
-    # largest absolute value of a weight, kept after every update (WGAN); 0 = no limit
+    max_column_norm: Annotated[float, at_least(0)] = 0.0  # maximum norm of a unit's incoming weights; 0 = no limit
+    # maximum absolute value of a weight, enforced after every update (WGAN); 0 = no limit
     clip: Annotated[float, at_least(0)] = 0.0
-    optimistic: bool = False  # twice this update less the one before (arXiv:1711.00141)
+    optimistic: bool = False  # twice the current update minus the previous one (arXiv:1711.00141)
     schedule: ScheduleSection = ScheduleSection()  # of the learning rate
     b2_schedule: ScheduleSection = ScheduleSection()  # of an optimizer's b2
 
@@ -140,15 +140,15 @@ class OptimizersSection:
 
 
 def check(config: ConfigDict) -> None:
-    """Raises UserError if a schedule of b2 has no b2 to move, or moves it out of range."""
+    """Raises UserError if b2 is scheduled but the optimizer has none, or if the schedule leaves its range."""
     for player in ("generator", "discriminator"):
         optimizer, schedule = config.optimizer[player], config.optimizer[player].b2_schedule
         if schedule.name == "constant":
             continue
         if "b2" not in optimizer:
             raise UserError(
-                f"optimizer.{player}.b2_schedule.name={schedule.name} moves a b2, which optimizer.{player}.name="
-                f"{optimizer.name} has not; take adam, or the schedule constant."
+                f"optimizer.{player}.b2_schedule.name={schedule.name} needs a field b2, which optimizer.{player}.name="
+                f"{optimizer.name} does not have; use adam, or a constant schedule."
             )
         for name in ("final", "minimum"):
             if not schedule.get(name, 0.0) < 1:

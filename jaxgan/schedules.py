@@ -99,8 +99,8 @@ def check_interpolation(what: str, shape: str, *ends: float) -> None:
     if shape not in SHAPES:
         raise UserError(f"{what}.shape must be one of {', '.join(SHAPES)}, not {shape!r}.")
     if not all(end >= 0 for end in ends) or (shape == "exponential" and not all(end > 0 for end in ends)):
-        least = "above 0 where the shape is exponential" if min(ends) == 0 else "0 or more"
-        raise UserError(f"{what} goes from {ends[0]} to {ends[1]}, which must be {least}.")
+        bound = "above 0 if the shape is exponential" if min(ends) == 0 else "0 or more"
+        raise UserError(f"{what} goes from {ends[0]} to {ends[1]}, which must be {bound}.")
 
 
 SCHEDULES = {"constant": Constant, "exponential": Exponential, "linear": Linear, "cosine": Cosine}
@@ -108,6 +108,6 @@ SCHEDULES = {"constant": Constant, "exponential": Exponential, "linear": Linear,
 
 @dataclass(frozen=True)
 class ScheduleSection:
-    """The course of a number over the updates of a player."""
+    """A schedule over the updates of a player."""
 
     name: Annotated[str, Choice(SCHEDULES)] = "constant"  # of jaxgan/schedules.py

@@ -64,7 +64,7 @@ class Run(NamedTuple):
     hparams: HParams
     dataset: Dataset
     data: TrainingSet  # on the devices
-    facts: dict[str, Any]  # of run.json
+    metadata: dict[str, Any]  # of run.json
     protocol: dict[str, Any]  # of evaluation.json
     evaluate: Callable[..., dict[str, float]]
     sample: Callable[..., np.ndarray]
@@ -97,7 +97,7 @@ def run_process(config: ConfigDict, directory: Path) -> int:
     dataset = data.as_recorded(data.load(config.data), workdir.read_digest(directory))
     gan = build_for(config, dataset)
     evaluate = make_evaluator(config, gan, dataset)
-    facts = workdir.run_metadata(config, dataset, data_spec(config, dataset))
+    metadata = workdir.run_metadata(config, dataset, data_spec(config, dataset))
     primary = distributed.is_primary_host()
     checkpoints = Checkpoints(directory / "checkpoints", keep=config.checkpoint.keep, best_key=SELECTION)
     with (
@@ -106,9 +106,9 @@ def run_process(config: ConfigDict, directory: Path) -> int:
         catch_signals() as signals,
     ):
         if primary:
-            workdir.check(directory, config, facts)
+            workdir.check(directory, config, metadata)
         resuming = (directory / workdir.CONFIG).exists()
-        facts["initialized_from"] = (
+        metadata["initialized_from"] = (
             workdir.read_warm_start(directory) if resuming else warm_start.source_checkpoint(config)
         )
         run = Run(
@@ -118,7 +118,7 @@ def run_process(config: ConfigDict, directory: Path) -> int:
             hparams=parallel.replicate(traced(config)),
             dataset=dataset,
             data=parallel.replicate(stored_examples(gan, dataset)),
-            facts=facts,
+            metadata=metadata,
             protocol=evaluation_protocol(config, gan, dataset),
             evaluate=evaluate,
             sample=make_sampler(gan),
@@ -145,7 +145,7 @@ def restore_or_init(run: Run) -> tuple[GanState, MetricSums]:
     if restored is None:
         distributed.log_once("compiling the initialization")
         state = jax.block_until_ready(init(run.hparams))  # running out of memory raises here
-        state = warm_start.initialize(run.config, state, run.facts["initialized_from"])
+        state = warm_start.initialize(run.config, state, run.metadata["initialized_from"])
         return parallel.replicate(state), MetricSums(0, None)
     metrics, prefix = run.checkpoints.metrics, PARTIAL_SUM_PREFIX
     saved = {name.removeprefix(prefix): x for name, x in metrics.items() if name.startswith(prefix)}
@@ -207,7 +207,7 @@ def train_loop(run: Run, steps: Callable, state: GanState, pending: MetricSums) 
     with ExitStack() as stack:
         writer = progress = None  # only in the process that writes
         if distributed.is_primary_host():
-            workdir.record(run.workdir, config, run.facts)
+            workdir.record(run.workdir, config, run.metadata)
             writer = stack.enter_context(MetricWriter(run.workdir, resume_step=step))
             progress = stack.enter_context(Progress(config.train.steps, config.train.batch_size))
             if step:
@@ -331,9 +331,13 @@ def fixed_samples(run: Run, state: GanState) -> np.ndarray:
 def save_samples(run: Run, state: GanState, step: int, writer: MetricWriter) -> None:
     """Writes samples at the run's fixed z, the training curves, and, the first time, real examples for comparison."""
     samples, directory, classes = fixed_samples(run, state), run.workdir / "samples", run.gan.num_classes
-    grids.save_samples(directory / f"{step:09d}.png", run.config, samples, classes, run.dataset.class_names)
-    if samples.ndim == 4:
-        writer.images(step, "samples", grids.sample_grid(run.config, samples, classes, run.dataset.class_names))
+    path = directory / f"{step:09d}.png"
+    if samples.ndim == 2:
+        grids.save_samples(path, run.config, samples)
+    else:
+        picture = grids.run_grid(run.config, run.gan, run.hparams, run.dataset, samples)
+        grids.save_png(path, picture)
+        writer.images(step, "samples", picture)
         if not (directory / grids.REAL).exists():
             grids.save_png(directory / grids.REAL, grids.real_grid(run.config, run.dataset, classes))
     curves.save_curves(run.workdir / "curves.png", read_metrics(run.workdir), run.config)

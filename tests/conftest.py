@@ -15,8 +15,13 @@ import jax  # it reads them
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jaxtyping import install_import_hook
 
-from jaxgan.game.batches import TrainingSet, local_indices, sample_noise
+from tests.helpers import shapes
+
+install_import_hook(shapes.CHECKED, "tests.helpers.shapes.check")
+
+from jaxgan.game.batches import TrainingSet, local_indices, sample_noise  # noqa: E402  (after the hook)
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")

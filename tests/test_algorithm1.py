@@ -307,13 +307,25 @@ def test_a_sample_does_not_depend_on_how_many_are_drawn(game):
     assert len(np.unique(all_of_them.reshape(10, -1), axis=0)) == 10
 
 
-@pytest.mark.parametrize(("name", "check"), [
-    ("uniform", lambda z: np.abs(z).max() <= np.sqrt(3) and np.abs(z).max() > 1.7),
-    ("normal", lambda z: np.abs(z).max() > 3),
-    ("sphere", lambda z: np.allclose((z**2).sum(axis=1), z.shape[1], rtol=1e-5)),
+def three_components(z):
+    """Of deviation .1, at 0 and +-sqrt(3 / 2 (1 - .01)), a third of the samples each."""
+    centre = np.sqrt(1.485)
+    near = [z[np.abs(z - c) < 0.5] for c in (-centre, 0, centre)]
+    means, deviations = [x.mean() for x in near], [x.std() for x in near]
+    shares = [x.size / z.size for x in near]
+    return all(
+        np.allclose(*pair, atol=0.01) for pair in ((means, [-centre, 0, centre]), (deviations, 0.1), (shares, 1 / 3))
+    )
+
+
+@pytest.mark.parametrize(("changes", "check"), [
+    ({"prior.name": "uniform"}, lambda z: np.abs(z).max() <= np.sqrt(3) and np.abs(z).max() > 1.7),
+    ({"prior.name": "normal"}, lambda z: np.abs(z).max() > 3),
+    ({"prior.name": "sphere"}, lambda z: np.allclose((z**2).sum(axis=1), z.shape[1], rtol=1e-5)),
+    ({"prior.name": "mixture", "prior.components": 3, "prior.deviation": 0.1}, three_components),
 ])  # fmt: skip
-def test_priors_have_mean_0_and_variance_1(game, name, check):
-    gan, hparams, _, _ = game(**{"prior.name": name})
+def test_priors_have_mean_0_and_variance_1(game, changes, check):
+    gan, hparams, _, _ = game(**changes)
     z = np.asarray(jax.vmap(lambda k: gan.sample_z(hparams, k))(jax.random.split(jax.random.key(0), 4000)))
     assert z.mean() == pytest.approx(0, abs=0.02)
     assert z.std() == pytest.approx(1, abs=0.02)

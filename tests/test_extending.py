@@ -17,6 +17,7 @@ from experiments import lab
 from jaxgan import data
 from jaxgan.algorithm1 import UPDATES
 from jaxgan.augment import AUGMENTS
+from jaxgan.conditions import CONDITIONS
 from jaxgan.config import update, validate
 from jaxgan.errors import UserError
 from jaxgan.evaluation import inputs
@@ -39,7 +40,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "extending.md").read_text()
 BLOCKS = re.findall(r"```python\n# ((?:jaxgan|experiments)/\S+\.py)\n(.*?)```", PAGE, re.DOTALL)
 TABLES = (LOSSES, PENALTIES, TERMS, ADJUSTMENTS, UPDATES, FAMILIES, GENERATORS, DISCRIMINATORS, OPTIMIZERS, SCHEDULES)
-TABLES += (AUGMENTS, METRICS, data.SOURCES, SPACES, inputs.INPUTS)
+TABLES += (AUGMENTS, CONDITIONS, METRICS, data.SOURCES, SPACES, inputs.INPUTS)
 
 
 def run(path: str, code: str) -> types.ModuleType | None:
@@ -82,10 +83,11 @@ def members():
 
 
 def test_the_page_has_a_skeleton_of_every_kind(members):
-    assert len(BLOCKS) == PAGE.count("```python") == 21
+    assert len(BLOCKS) == PAGE.count("```python") == 22
     assert {"margin"} <= LOSSES.keys() and {"r1_and_r2"} <= PENALTIES.keys() and {"ahead"} <= ADJUSTMENTS.keys()
     assert {"linear"} <= FAMILIES.keys() and {"drift"} <= TERMS.keys() and {"generator_first"} <= UPDATES.keys()
     assert {"lion"} <= OPTIMIZERS.keys() and {"step"} <= SCHEDULES.keys() and {"brightness"} <= AUGMENTS.keys()
+    assert {"stripe_mask"} <= CONDITIONS.keys()
     assert {"brightness"} <= METRICS.keys() and space_name("random_projection") in SPACES and "train" in inputs.INPUTS
 
 
@@ -96,9 +98,10 @@ def test_the_page_has_a_skeleton_of_every_kind(members):
         (test_zoo.test_a_penalty_is_a_finite_number_per_example, ("r1_and_r2",)),
         (test_zoo.test_an_optimizer_goes_downhill_under_every_schedule, ("lion", "step")),
         (test_zoo.test_an_augmentation_is_a_law_per_example, ("brightness",)),
+        (test_zoo.test_a_condition_is_of_each_example_alone, ("stripe_mask",)),
         (test_zoo.test_a_metric_gives_numbers_that_it_can_show, ("brightness",)),
     ],
-    ids=["loss", "penalty", "optimizer and schedule", "augmentation", "metric"],
+    ids=["loss", "penalty", "optimizer and schedule", "augmentation", "condition", "metric"],
 )
 def test_a_skeleton_meets_the_common_tests(members, test, argument):
     test(*argument)

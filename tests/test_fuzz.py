@@ -23,6 +23,7 @@ from jaxgan.errors import UserError
 from jaxgan.features import torch_file
 from jaxgan.game.batches import TrainingSet
 from jaxgan.game.build import build_for
+from jaxgan.game.prior import PRIORS
 from jaxgan.game.state import all_finite
 from jaxgan.metrics import modes, parzen
 from jaxgan.objectives import losses, theory
@@ -118,7 +119,7 @@ def test_a_configuration_is_a_game_or_one_sentence(tiny_config, changes):
 
 SANE = {
     "conditional": C.CHOICES["conditional"],
-    "prior.name": C.CHOICES["prior.name"],
+    "prior.name": tuple(PRIORS),
     "generator.hidden": [(), (3,), (4, 5)],
     "generator.output": ["sigmoid", "linear"],
     "generator.output_sparse": [0, 2],

@@ -26,6 +26,7 @@ import sys
 import jax, numpy as np
 from tests.helpers import normalized
 from jaxgan import distributed, parallel
+from jaxgan.algorithm1 import accumulate_steps, zero_metrics
 from jaxgan.game.batches import TrainingSet
 from jaxgan.config import default, update
 from jaxgan.game.build import build
@@ -33,9 +34,9 @@ from jaxgan.config.hparams import traced
 from jaxgan.networks.layers import DataSpec
 
 common = {
-    "train.d_steps": 2, "train.batch_size": 24, "distributed.enabled": len(sys.argv) > 2,
+    "train.d_steps": 2, "train.batch_size": 24, "distributed.enabled": len(sys.argv) > 3,
     **({"distributed.coordinator": sys.argv[2], "distributed.processes": 2, "distributed.process": int(sys.argv[3])}
-       if len(sys.argv) > 2 else {}),
+       if len(sys.argv) > 3 else {}),
 }
 plain = {
     "generator.hidden": (32, 32), "generator.irange": 0.2, "generator.ema.gamma": (1.0,),
@@ -44,6 +45,22 @@ plain = {
 }
 for player in ("generator", "discriminator"):
     plain |= {f"optimizer.{player}.name": "paper_sgd", f"optimizer.{player}.momentum_epochs": 3.0}
+
+def shard_map_train_steps(gan):
+    # parallel.make_train_steps in the terms of shard_map, of which pmap is made since JAX 0.8.
+    mesh, everywhere = jax.sharding.Mesh(np.array(jax.devices()), parallel.AXIS), jax.sharding.PartitionSpec()
+    axis_name = parallel.AXIS if jax.device_count() > 1 else None
+
+    def accumulate(hparams, state, sums, data, n):
+        return accumulate_steps(gan=gan, hparams=hparams, state=state, sums=sums, data=data, n=n, axis_name=axis_name)
+
+    mapped = jax.shard_map(accumulate, mesh=mesh, in_specs=everywhere, out_specs=everywhere, check_vma=False)
+    steps = jax.jit(mapped, donate_argnums=1)
+    return lambda hparams, state, data, n: steps(
+        hparams, state, parallel.replicate(zero_metrics(gan, hparams, state, data)), data, np.uint32(n)
+    )
+
+make_train_steps = shard_map_train_steps if sys.argv[2:] == ["shard_map"] else parallel.make_train_steps
 distributed.initialize(update(default(), common))
 normalized.register()
 images = np.random.default_rng(0).integers(0, 256, (100, 6, 6, 1)).astype(np.uint8)
@@ -54,7 +71,7 @@ for changes, steps in ((plain, 20), (normalized.NAMES, 3)):
     gan = build(config, DataSpec((6, 6, 1), bounds=(0.0, 1.0), mean=images.mean(axis=0) / 255), len(images))
     hparams = parallel.replicate(traced(config))
     state = parallel.replicate(jax.jit(gan.init)(hparams))
-    state, sums = parallel.make_train_steps(gan)(hparams, state, data, steps)
+    state, sums = make_train_steps(gan)(hparams, state, data, steps)
     leaves += jax.tree.leaves((state, sums))
 if jax.process_index() == 0:
     np.savez(sys.argv[1], devices=jax.device_count(), *[np.asarray(x) for x in leaves])
@@ -101,6 +118,19 @@ def assert_close(path, reference, devices):
 def test_devices_do_not_change_the_trajectory(one_device, tmp_path, devices):
     finish(start(tmp_path / "state.npz", devices))
     assert_close(tmp_path / "state.npz", one_device, devices)
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_shard_map_gives_the_bits_of_pmap(one_device, tmp_path, devices):
+    """So that leaving pmap is a change of parallel.py alone, and of no number."""
+    pmap, twin = tmp_path / "pmap.npz", tmp_path / "shard_map.npz"
+    if devices > 1:
+        finish(start(pmap, devices))
+    finish(start(twin, devices, "shard_map"))
+    reference, found = one_device if devices == 1 else np.load(pmap), np.load(twin)
+    assert reference.files == found.files and found["devices"] == devices
+    for name in reference.files:
+        np.testing.assert_array_equal(found[name], reference[name], err_msg=name)
 
 
 def test_two_processes_of_two_devices_equal_one(one_device, tmp_path):

@@ -17,7 +17,7 @@ import optax
 import pytest
 
 from jaxgan.augment import AUGMENTS
-from jaxgan.conditions import Condition
+from jaxgan.conditions import CONDITIONS, Condition
 from jaxgan.data import Dataset
 from jaxgan.data.mixture import load as load_mixture
 from jaxgan.features import space as spaces
@@ -319,6 +319,27 @@ def test_an_augmentation_is_a_law_per_example(name):
     assert all_finite(slope) and np.any(slope)
 
 
+# --- Conditions -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", CONDITIONS)
+def test_a_condition_is_of_each_example_alone(name):
+    """Float32 but for labels, the same however a minibatch is split; with it G's output has the shape of x."""
+    choice = CONDITIONS[name](SPEC._replace(shape=(8, 8, 3), paired=(2,)))
+    choice.check()
+    rng, keys = np.random.default_rng(0), jax.random.split(jax.random.key(0), 6)
+    x, raw = jnp.asarray(rng.random((2, 6, 8, 8, 3)), jnp.float32)
+    stored = Condition(label=jnp.asarray(zoo.Y[:6]), vector=jnp.asarray(rng.random((6, 2)), jnp.float32))
+    parts = [choice(*jax.tree.map(lambda a, i=i: a[i : i + 3], (x, stored, keys))) for i in (0, 3)]
+    whole = choice(x, stored, keys)
+    close(whole, jax.tree.map(lambda *halves: jnp.concatenate(halves), *parts), rtol=1e-6)
+    for part, leaf in whole._asdict().items():
+        assert leaf is None or (len(leaf) == 6 and leaf.dtype == (jnp.int32 if part == "label" else jnp.float32))
+    done = choice.complete(raw, whole)
+    assert (done.shape, done.dtype) == (x.shape, x.dtype) and all_finite(done)
+    assert jax.tree.map(jnp.shape, whole) == jax.tree.map(jnp.shape, choice(raw, stored, keys))
+
+
 # --- Metrics ----------------------------------------------------------------------------------------------------------
 
 
@@ -336,6 +357,8 @@ def test_a_metric_gives_numbers_that_it_can_show(name):
         "fake_labels": rng.integers(0, 4, 40),
         "classes": 4,
         "k": 3,
+        "draws": rng.uniform(size=(5, *shape)).astype(np.float32),
+        "scored": rng.integers(0, 2, shape).astype(bool),
         "kernels": {f"{player}.layer": rng.normal(size=(3, 5)) for player in ("generator", "discriminator")},
     }
 

@@ -1,4 +1,4 @@
-"""One question a file: `python -m jaxgan.sweep --sweep=experiments/ablations/NAME.py`."""
+"""One question per file: `python -m jaxgan.sweep --sweep=experiments/ablations/NAME.py`."""
 
 from configs import digits_2014
 from jaxgan.config import update

@@ -1,11 +1,11 @@
-"""How much momentum does the game bear?
+"""How much momentum does the game tolerate?
 
 The 2014 code starts with .5 and rises to .7. Here both players have the same, constant momentum. Digits,
 the paper's recipe.
 
     python -m jaxgan.sweep --sweep=experiments/ablations/momentum.py
 
-Expected: moderate momentum is faster than none; much of it sets the players circling each other.
+Expected: moderate momentum is faster than none; much of it makes the players rotate around the equilibrium.
 Measured (two cores of an AMD EPYC, 2026-11-25, 74 s of CPU time; means with 95% t intervals, verdicts paired by
 seed): log-likelihood of the test images at the end -12.5 [-16.3, -8.6] without, -8.1 [-12.3, -3.9] with .25, -5.3
 [-14.2, 3.7] with .5, -6.1 [-19.4, 7.1] with .7 and -58.6 [-72.4, -44.7] with .9, which alone is worse (p = .005).

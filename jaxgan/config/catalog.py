@@ -21,6 +21,7 @@ from jaxgan.config.sections import Root
 from jaxgan.data import stacked
 from jaxgan.features.space import forms
 from jaxgan.fields import fields_of, flatten, get, sections, tree
+from jaxgan.game.prior import PRIORS
 from jaxgan.metrics import METRICS
 from jaxgan.networks import FAMILIES
 from jaxgan.objectives import losses
@@ -158,11 +159,15 @@ def _typed(value: Any) -> str:
 
 
 def _about(thing: Any) -> str:
-    """The first sentence of the docstring of a function, class or module; of a loss, that of each player's part."""
+    """The first sentence of the docstring of a function, class or module; of a loss, that of each player's part.
+
+    Of another tuple of functions, such as a penalty or a prior, that of the first.
+    """
     if isinstance(thing, losses.Loss):
         parts = {"D": _about(thing.discriminator), "G": _about(thing.generator)}
         words = [f"{player}: {text}" for player, text in parts.items() if text]
         return "; ".join([*words, f"logit of an optimal D: {thing.output}"])
+    thing = next(part for part in thing if callable(part)) if isinstance(thing, tuple) else thing
     return (inspect.getdoc(thing) or "").partition("\n")[0].removesuffix(".")
 
 
@@ -190,9 +195,10 @@ def _terms() -> dict[str, str]:
 LISTS: dict[str, Callable[[], dict[str, str]]] = {
     "configs": _configs,
     "losses": _losses,
-    "penalties": lambda: {name: _about(penalty.function) for name, penalty in PENALTIES.items()},
+    "penalties": lambda: {name: _about(penalty) for name, penalty in PENALTIES.items()},
     "terms": _terms,
     "networks": lambda: {name: _about(family) for name, family in FAMILIES.items()},
+    "priors": lambda: {name: _about(choice) for name, choice in PRIORS.items()},
     "optimizers": lambda: {name: _about(choice) for name, choice in OPTIMIZERS.items()},
     "augments": lambda: {name: _about(choice) for name, choice in AUGMENTS.items()},
     "metrics": lambda: {

@@ -1,4 +1,4 @@
-"""Images of a NumPy archive (.npz).
+"""Images or vectors of a NumPy archive (.npz).
 
 Archives are untrusted: pickles are never loaded, and the memory needed is computed from headers before decoding.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
@@ -21,13 +22,16 @@ CHUNK = 2**20  # pixels of an array that are read at once
 
 
 def read_npz(path: str | os.PathLike[str]) -> Source:
-    """Reads images from a file of `numpy.savez` or `numpy.savez_compressed`, in the file's order.
+    """Reads images or vectors from a file of `numpy.savez` or `numpy.savez_compressed`, in the file's order.
 
     The training images are the array `train`, `images` or `x_train`, or the only array that is not labels; the test
     images, if any, are `test` or `x_test`. Each is [n, H, W] or [n, H, W, C] with up to 4 channels, either uint8 or
     floats in [0, 1], which are rounded to 256 levels. Their labels, if any, are `train_labels`, `y_train` or `labels`,
     and `test_labels` or `y_test`: [n] or [n, 1] integers from 0. `class_names`, if present, is an array of one string
     per class; without it the number of classes is the largest label + 1.
+
+    Instead of images, arrays [n, d] of numbers are vectors. `train_condition`, with `test_condition` if there are test
+    examples, holds what is stored with each example as its condition: images, or vectors.
 
     Raises:
       UserError: the file is missing or damaged, holds other arrays, has labels without images or test labels without
@@ -44,7 +48,8 @@ def read_npz(path: str | os.PathLike[str]) -> Source:
                 return next((name for name in candidates if name in names), None)
 
             labels = first("train_labels", "y_train", "labels"), first("test_labels", "y_test")
-            others = [name for name in names if name not in (*labels, "class_names")]
+            pairs = tuple(first(f"{split}_condition") for split in ("train", "test"))
+            others = [name for name in names if name not in (*labels, *pairs, "class_names")]
             train = first("train", "images", "x_train", *(others if len(others) == 1 else ()))
             test = first("test", "x_test")
             test = None if test == train else test
@@ -57,10 +62,9 @@ def read_npz(path: str | os.PathLike[str]) -> Source:
                 if labels[1] and not needed:
                     raise UserError(f"{path} holds {labels[1]} but no {what} to go with it; add {add!r}, or remove it.")
             others = [name for name in (*labels, first("class_names")) if name]
-            cost = sum(_decoded_bytes(archive, name) for name in (train, test) if name)
+            cost = sum(_decoded_bytes(archive, name) for name in (train, test, *pairs) if name)
             check_memory(cost + sum(2 * archive.getinfo(f"{name}.npy").file_size for name in others), str(path))
-            x = _images(archive, train, path)
-            x_test = _images(archive, test, path) if test else None
+            x, x_test, c, c_test = (_examples(archive, name, path) if name else None for name in (train, test, *pairs))
             y = _labels(archive, labels[0], path, len(x)) if labels[0] else None
             y_test = _labels(archive, labels[1], path, len(x_test)) if labels[1] else None
             class_names = _class_names(archive, path, y, y_test) if "class_names" in names else ()
@@ -72,8 +76,24 @@ def read_npz(path: str | os.PathLike[str]) -> Source:
         raise UserError(f"{path} cannot be read as a file of numpy.savez ({error}).") from error
     if x_test is not None:
         check_same_size(x, x_test, f"{path} [{train}]", f"{path} [{test}]")
+    _check_pairs(path, (x, x_test), (c, c_test))
     classes = len(class_names) or max((int(found.max()) + 1 for found in (y, y_test) if found is not None), default=0)
-    return Source(x, x_test, y, y_test, class_names, classes)
+    return Source(x, x_test, y, y_test, class_names, classes, train_condition=c, test_condition=c_test)
+
+
+def _check_pairs(path: Path, examples: Sequence[np.ndarray | None], conditions: Sequence[np.ndarray | None]) -> None:
+    """Raises a `UserError` unless both or neither of the training and test examples have conditions, one each."""
+    names = [f"{path} [{split}_condition]" for split in ("train", "test")]
+    for x, condition, name in zip(examples, conditions, names, strict=True):
+        if (condition is None) != (x is None or conditions[0] is None):
+            raise UserError(
+                f"{path} holds conditions for only one of the training and test examples; add train_condition and "
+                f"test_condition, or remove the other."
+            )
+        if condition is not None and x is not None and len(condition) != len(x):
+            raise UserError(f"{name} holds {len(condition)} conditions for {len(x)} examples; give one each.")
+    if conditions[0] is not None and conditions[1] is not None:
+        check_same_size(conditions[0], conditions[1], *names)
 
 
 def _header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], bool, np.dtype]:
@@ -97,9 +117,25 @@ def _read(archive: zipfile.ZipFile, name: str) -> np.ndarray:
 
 
 def _decoded_bytes(archive: zipfile.ZipFile, name: str) -> int:
-    """Peak memory of `_images` in bytes: one per pixel, two for an array in Fortran order, which is copied."""
-    shape, fortran, _ = _header(archive, name)
+    """Peak memory of `_examples` in bytes: one per pixel, two for an array in Fortran order, which is copied."""
+    shape, fortran, dtype = _header(archive, name)
+    if len(shape) == 2:
+        return math.prod(shape) * (dtype.itemsize + 8)
     return math.prod(shape) * (2 if fortran else 1)
+
+
+def _examples(archive: zipfile.ZipFile, name: str, path: Path) -> np.ndarray:
+    """One array of an .npz file as images [n, H, W, C] uint8 or vectors [n, d] float32."""
+    shape, _, dtype = _header(archive, name)
+    if len(shape) != 2:
+        return _images(archive, name, path)
+    what = f"{path} [{name}] has shape {shape} and dtype {dtype}"
+    if 0 in shape or dtype.kind not in "fiu":
+        raise UserError(f"{what}; vectors are [n, d] numbers, and no size is 0.")
+    x = _read(archive, name).astype(np.float32)
+    if not np.isfinite(x).all():
+        raise UserError(f"{what}, and {np.sum(~np.isfinite(x))} of its numbers are not finite in float32; remove them.")
+    return x
 
 
 def _images(archive: zipfile.ZipFile, name: str, path: Path) -> np.ndarray:
@@ -107,7 +143,7 @@ def _images(archive: zipfile.ZipFile, name: str, path: Path) -> np.ndarray:
     shape, fortran, dtype = _header(archive, name)
     what = f"{path} [{name}] has shape {shape} and dtype {dtype}"
     if len(shape) not in (3, 4) or 0 in shape:
-        raise UserError(f"{what}; images are [n, H, W] or [n, H, W, C], and no size is 0.")
+        raise UserError(f"{what}; images are [n, H, W] or [n, H, W, C], vectors [n, d], and no size is 0.")
     if len(shape) == 4 and (shape[3] > MAX_CHANNELS or (shape[1] in (1, 3) and shape[3] not in (1, 3))):
         raise UserError(
             f"{what}; images are [n, H, W, C] with at most {MAX_CHANNELS} channels: save images [n, C, H, W] as "

@@ -19,13 +19,15 @@ MEMORY_LIMIT = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 class Source(NamedTuple):
     """A data set as read, before the validation set is split off. Labels are 0 .. classes - 1."""
 
-    train: np.ndarray  # [n, H, W, C] uint8
-    test: np.ndarray | None = None  # [n, H, W, C] uint8
+    train: np.ndarray  # [n, H, W, C] uint8, or [n, d] float32
+    test: np.ndarray | None = None  # likewise
     train_labels: np.ndarray | None = None  # [n] int32, or None without labels
     test_labels: np.ndarray | None = None
     class_names: tuple[str, ...] = ()  # one per class, or () if classes have no names
     classes: int = 0  # number of classes; 0 without labels
     left_out: tuple[tuple[str, int], ...] = ()  # (suffix, count) of files that were not read
+    train_condition: np.ndarray | None = None  # stored with each example; in the forms of `train`
+    test_condition: np.ndarray | None = None
 
 
 def shuffled_positions(n: int) -> np.ndarray:

@@ -27,6 +27,8 @@ class EvaluateSection:
     # the real examples that features are compared with: test | train
     split: Annotated[str, one_of("test", "train")] = "test"
     k: Annotated[int, above(0)] = 5  # nearest neighbours of precision, recall, density and coverage
+    # samples per condition, of metrics of conditional samples; 90% intervals are exact with 19 or 39
+    draws: Annotated[int, at_least(2)] = 19
     best: str = ""  # the number that names the best checkpoint; '' = that of the first metric
 
 
@@ -55,12 +57,14 @@ def _check_needs(name: str, config: ConfigDict, dataset: Dataset) -> None:
     for need in METRICS[name].needs:
         if need == "mixture" and dataset.mixture is None:
             raise UserError(f"evaluate.metrics={name} needs data.name=mixture:NAME; use parzen for images.")
-        for split in ("validation", config.evaluate.split) if need == "real_features" else (need,):
+        for split in ("validation", config.evaluate.split) if need in ("real_features", "targets") else (need,):
             if split in ("validation", "test") and not len(getattr(dataset, split)):
                 raise UserError(
                     f"evaluate.metrics={name} needs {split} examples, and {dataset.name} leaves none; set "
                     f"data.validation={config.data.validation} above 0, or evaluate.metrics=()."
                 )
+        if need == "draws" and config.conditional == "none":
+            raise UserError(f"evaluate.metrics={name} scores conditional samples; set condition.name, or leave it out.")
         if need == "fake_labels" and config.conditional != "label":
             raise UserError(f"evaluate.metrics={name} needs a class-conditional G; set conditional=label.")
         if need == "fake_logits" and not space_type(config.evaluate.features).has_logits:
@@ -76,8 +80,8 @@ def _check_players(name: str, config: ConfigDict, dataset: Dataset) -> None:
         raise UserError(f"evaluate.metrics={name} needs stored training examples, and {dataset.name} has none.")
     if config.conditional not in ("none", "label"):
         raise UserError(
-            f"evaluate.metrics={name} gives D examples with their classes at most, and D here is also told "
-            f"condition.name={config.condition.name}; leave it out."
+            f"evaluate.metrics={name} supports unconditional and class-conditional players only, not condition.name="
+            f"{config.condition.name}; leave it out."
         )
     group_size = coupled_group_size(config)
     counts = {f"evaluate.samples={config.evaluate.samples}": config.evaluate.samples}

@@ -17,7 +17,7 @@ from jaxgan.errors import UserError
 from jaxgan.evaluation.samples import evaluation_labels
 from jaxgan.features.space import features_of_data, load_space, space_name
 from jaxgan.metrics import METRICS
-from jaxgan.metrics.protocol import FEATURE_INPUTS, PLAYER_INPUTS
+from jaxgan.metrics.protocol import DRAW_INPUTS, FEATURE_INPUTS, PLAYER_INPUTS
 
 
 class References:
@@ -63,13 +63,13 @@ class Evaluation:
 
     Args:
       samples: [n, *shape] float32, of G.
-      players: `player_inputs` of the same G and D, if metrics of the players are evaluated.
+      players: `player_inputs` of the same G and D, and draws of G, if metrics of the players are evaluated.
     """
 
     def __init__(self, references: References, samples: np.ndarray, players: Mapping[str, Any] | None):
         self.config, self.dataset, self.references = references.config, references.dataset, references
         low = self.config.data.low
-        if low and not self.config.data.gcn and self.dataset.mixture is None:
+        if low and not self.config.data.gcn and len(self.dataset.shape) == 3:
             samples = (samples - low) / (1 - low)  # to [0, 1], so that scores are comparable whatever G's range
         self.samples, self.players = samples, players
         self._outputs: dict[str, tuple[np.ndarray, Any]] = {}
@@ -83,6 +83,17 @@ class Evaluation:
     def features_and_logits(self) -> tuple[np.ndarray, Any]:
         """`outputs` in the space of `evaluate.features`."""
         return self.outputs(self.references.space_name)
+
+
+def _draw_input(name: str) -> Callable[[Evaluation, str], Any]:
+    def compute(evaluation: Evaluation, split: str) -> Any:
+        if not evaluation.players or name not in evaluation.players:
+            raise UserError(
+                "scores of conditional samples need G, and here only samples are given; take them in a run of its own."
+            )
+        return evaluation.players[name][split]
+
+    return compute
 
 
 def _player_input(name: str) -> Callable[[Evaluation, str], Any]:
@@ -109,4 +120,5 @@ INPUTS: dict[str, Callable[[Evaluation, str], Any]] = {
     "fake_labels": lambda evaluation, split: evaluation_labels(evaluation.config, evaluation.dataset),
     "classes": lambda evaluation, split: evaluation.dataset.classes,
     "k": lambda evaluation, split: evaluation.config.evaluate.k,
-} | {name: _player_input(name) for name in PLAYER_INPUTS}
+}
+INPUTS |= {name: _player_input(name) for name in PLAYER_INPUTS} | {name: _draw_input(name) for name in DRAW_INPUTS}

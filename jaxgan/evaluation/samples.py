@@ -44,10 +44,10 @@ def sample_stream(
     size = min(SAMPLE_BATCH, n)
     starts = jnp.arange(0, n, size, dtype=jnp.uint32)
     offsets = jnp.arange(size, dtype=jnp.uint32)
-    given = jax.tree.map(lambda leaf: _padded(jnp.asarray(leaf), len(starts) * size), condition)
+    padded = jax.tree.map(lambda leaf: _padded(jnp.asarray(leaf), len(starts) * size), condition)
 
     def sample_batch(start: jax.Array) -> jax.Array:
-        part = jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, size), given)
+        part = jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, size), padded)
         return sample(gan, hparams, params, stats, key=key, numbers=start + offsets, condition=part)
 
     batches = jax.lax.map(sample_batch, starts)
@@ -84,8 +84,8 @@ def make_sampler(gan: Gan) -> Callable[..., np.ndarray]:
     ) -> np.ndarray:
         size = min(SAMPLE_BATCH, n)
         starts = np.arange(0, n, size, dtype=np.uint32)
-        given = jax.tree.map(lambda leaf: _padded(np.asarray(leaf), len(starts) * size), condition)
-        parts = [jax.tree.map(lambda leaf, i=i: leaf[i : i + size], given) for i in starts]
+        padded = jax.tree.map(lambda leaf: _padded(np.asarray(leaf), len(starts) * size), condition)
+        parts = [jax.tree.map(lambda leaf, i=i: leaf[i : i + size], padded) for i in starts]
         shared = hparams, key, *prepare(hparams, state, ema=ema)
         batches = round_robin(partial(sample_batch, size=size), shared, list(zip(starts, parts, strict=True)))
         return np.concatenate(list(batches))[:n]
@@ -96,7 +96,8 @@ def make_sampler(gan: Gan) -> Callable[..., np.ndarray]:
 def evaluation_condition(config: ConfigDict, gan: Gan, hparams: HParams, dataset: Dataset) -> Condition | None:
     """The conditions of the samples that are evaluated, or None if none are needed.
 
-    Classes are those of `evaluation_labels`; other conditions are those of the validation examples, again and again.
+    Classes are those of `evaluation_labels`; other conditions are those of the validation examples, repeated if
+    there are too few.
     """
     if gan.num_classes or not gan.conditional:
         y = evaluation_labels(config, dataset)

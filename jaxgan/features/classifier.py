@@ -305,10 +305,10 @@ def _advance(state: Any, data: Any, key: jax.Array, first: int, last: int, *, cl
 
 def load(argument: str, dataset: Dataset) -> FeatureSpace:
     """The space of the classifier of a data set."""
-    found = load_or_train(dataset)
-    accuracy = None if np.isnan(found.accuracy) else found.accuracy
-    metadata = {"name": "classifier", "sha256": found.sha256, "accuracy": accuracy}
-    return FeatureSpace("classifier", lambda x: found(clip_pixels(x)), metadata)
+    classifier = load_or_train(dataset)
+    accuracy = None if np.isnan(classifier.accuracy) else classifier.accuracy
+    metadata = {"name": "classifier", "sha256": classifier.sha256, "accuracy": accuracy}
+    return FeatureSpace("classifier", lambda x: classifier(clip_pixels(x)), metadata)
 
 
 SPACE = SpaceType(

@@ -50,7 +50,7 @@ def load_space(features: str, dataset: Dataset, gcn: float) -> FeatureSpace:
       UserError: no such space, or it does not apply to the data, or its weights cannot be read.
     """
     kind = space_type(features)
-    if kind.for_images and (gcn or dataset.mixture is not None):
+    if kind.for_images and (gcn or len(dataset.shape) == 1):
         reason = f"data.gcn={gcn:g} changes their range" if gcn else f"{dataset.name} holds points"
         raise UserError(f"evaluate.features={features} takes images in [0, 1], but {reason}; use pixels.")
     return kind.load(features.partition(":")[2], dataset)._replace(slow=kind.slow)

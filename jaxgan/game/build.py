@@ -30,8 +30,8 @@ from jaxgan.errors import UserError
 from jaxgan.fields import build_choice, declared
 from jaxgan.game.accumulation import coupled_examples_error
 from jaxgan.game.gan import AUGMENT, Gan, Objective
-from jaxgan.game.hparams import HParams, bound
-from jaxgan.game.prior import prior
+from jaxgan.game.hparams import HParams, bound, section_hparams
+from jaxgan.game.prior import sample_prior
 from jaxgan.game.state import PRNG, GanState, Player, run_stream
 from jaxgan.networks import DISCRIMINATORS, GENERATORS
 from jaxgan.networks.forward import forward, packed, split_variables
@@ -104,7 +104,6 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
     """
     generator, discriminator = _networks(config, data)
     precision = None if config.train.precision == "default" else config.train.precision
-    sample_z = prior(config.prior.name, config.prior.size)
 
     def augment(hparams: HParams) -> NoAugment:
         return bound(build_choice(AUGMENTS, config.augment, data=data), hparams, "augment")
@@ -118,7 +117,7 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
             forward(generator, precision), build_choice(CONDITIONS, config.condition, data=data).complete
         ),
         D=conditioned_discriminator(packed(forward(discriminator, precision), config.discriminator.packing)),
-        sample_z=lambda hparams, key: sample_z(key) * hparams["prior.scale"],
+        sample_z=lambda hparams, key: sample_prior({**config.prior, **section_hparams(hparams, "prior")}, key),
         decode=lambda x: decode(x, config.data.gcn, config.data.low),
         condition=condition,
         augment=augment,

@@ -1,39 +1,86 @@
-"""The prior p_z."""
+"""The prior p_z: a table of distributions with mean 0 and variance 1 in each dimension."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from jaxgan.fields import TRACED, above, one_of
+from jaxgan.fields import TRACED, Choice, above, accepted_kwargs, at_least, within
+
+
+def uniform(key: jax.Array, size: int) -> jax.Array:
+    """Uniform on [-sqrt 3, sqrt 3], the 2014 code's for MNIST."""
+    return jax.random.uniform(key, (size,), minval=-math.sqrt(3), maxval=math.sqrt(3))
+
+
+def normal(key: jax.Array, size: int) -> jax.Array:
+    """Standard normal."""
+    return jax.random.normal(key, (size,))
+
+
+def sphere(key: jax.Array, size: int) -> jax.Array:
+    """A normal sample divided by its root mean square."""
+    z = jax.random.normal(key, (size,))
+    return z * jax.lax.rsqrt(jnp.mean(z * z))
+
+
+def mixture(
+    key: jax.Array,
+    size: int,
+    *,
+    components: Annotated[int, at_least(2)] = 2,
+    deviation: Annotated[float, TRACED, within(0, 1, "()")] = 0.25,
+) -> jax.Array:
+    """A mixture of normal components in each dimension, for modes that a normal z reaches only through a steep G.
+
+    Args:
+      components: of the mixture, equally likely and equally spaced.
+      deviation: standard deviation of each.
+    """
+    component_key, normal_key = jax.random.split(key)
+    component = jax.random.randint(component_key, (size,), 0, components)
+    half_spacing = jnp.sqrt((1 - deviation**2) * 3 / (components**2 - 1))
+    centre = half_spacing * (2 * component - (components - 1)).astype(jnp.float32)
+    return centre + deviation * jax.random.normal(normal_key, (size,))
+
+
+class Prior(NamedTuple):
+    """A distribution of z [size] float32."""
+
+    sample: Callable[..., jax.Array]  # (key, size, **fields) -> z
+    code: str  # n samples in NumPy: an expression of `rng`, in which fields stand in braces
+    straight: bool = False  # z on the line between two samples are as likely; else those on a great circle are
+
+
+PRIORS: dict[str, Prior] = {
+    "uniform": Prior(uniform, "rng.uniform(-(3**0.5), 3**0.5, size=(n, {size}))", straight=True),
+    "normal": Prior(normal, "rng.normal(size=(n, {size}))"),
+    "sphere": Prior(
+        sphere, "(lambda z: z / np.sqrt(np.mean(z**2, axis=1, keepdims=True)))(rng.normal(size=(n, {size})))"
+    ),
+    "mixture": Prior(
+        mixture,
+        "((3 * (1 - {deviation}**2) / ({components}**2 - 1)) ** 0.5 * (2 * rng.integers({components}, size=(n, {size}))"
+        " - {components} + 1) + {deviation} * rng.normal(size=(n, {size})))",
+    ),
+}
 
 
 @dataclass(frozen=True)
 class PriorSection:
     """The distribution of z."""
 
-    # uniform(-sqrt 3, sqrt 3) | normal | sphere (normal / its RMS)
-    name: Annotated[str, one_of("uniform", "normal", "sphere")] = "normal"
+    name: Annotated[str, Choice(PRIORS)] = "normal"  # of jaxgan/game/prior.py
     size: Annotated[int, above(0)] = 64  # dimensions of z
     scale: Annotated[float, TRACED, above(0)] = 1.0  # z is multiplied by this
 
 
-def prior(name: str, size: int) -> Callable[[jax.Array], jax.Array]:
-    """p_z: key -> z [size] float32, with mean 0 and variance 1 in each dimension.
-
-    'uniform' on [-sqrt 3, sqrt 3] (the 2014 code's MNIST), 'normal', or 'sphere': a normal sample
-    divided by its root mean square.
-    """
-
-    def sample(key: jax.Array) -> jax.Array:
-        if name == "uniform":
-            return jax.random.uniform(key, (size,), minval=-math.sqrt(3), maxval=math.sqrt(3))
-        z = jax.random.normal(key, (size,))
-        return z if name == "normal" else z * jax.lax.rsqrt(jnp.mean(z * z))
-
-    return sample
+def sample_prior(section: Mapping[str, Any], key: jax.Array) -> jax.Array:
+    """One z [size] float32 of the prior that the fields of the section `prior` describe."""
+    sample = PRIORS[section["name"]].sample
+    return sample(key, **accepted_kwargs(sample, section)) * section["scale"]

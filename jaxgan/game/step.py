@@ -98,7 +98,8 @@ def generator_loss(theta_g: optax.Params, frame: Frame, G: Player, D: Player, ba
     total, metrics = g_loss, {"g_loss": g_loss}
 
     sample_again = lambda z: sample(z, batch.condition)[0]  # noqa: E731
-    inputs = GTermInputs(sample_again, noise.z, noise.term_keys, batch.condition.label, fake_output.classes)
+    label, mask = batch.condition.label, batch.condition.mask
+    inputs = GTermInputs(sample_again, noise.z, noise.term_keys, label, fake_output.classes, fake_x, batch.x, mask)
     for name, term in objective.g_terms:
         with jax.named_scope(name):
             metrics[name] = term(hparams, inputs)

@@ -3,6 +3,7 @@
 from jaxgan.features.space import SPACES
 from jaxgan.metrics import (
     birthday,
+    conditional,
     diversity,
     fid,
     inception_score,
@@ -38,6 +39,7 @@ METRICS: dict[str, Metric] = {
     "slopes": slopes.METRIC,
     "spectra": spectra.METRIC,
     "high_quality_kl": modes.HIGH_QUALITY_METRIC,
+    "conditional": conditional.METRIC,
 }
 
 # The display of every output of every metric, by full name.

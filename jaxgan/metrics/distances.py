@@ -106,14 +106,14 @@ def balls(x: np.ndarray, x_radii: np.ndarray, y: np.ndarray, y_radii: np.ndarray
     padded = [jnp.asarray(_pad(r.astype(np.float32), len(p.x))) for r, p in zip(scaled, (a, b), strict=True)]
     n, m = len(x), len(y)
     x_norms, y_norms = np.asarray(a.norms[:n], np.float64), np.asarray(b.norms[:m], np.float64)
-    most = max(np.max(scaled[0]), np.max(scaled[1]))
-    x_error = _rounding(x_norms + y_norms.max() + most, x.shape[1], np.float32)[:, None]
-    y_error = _rounding(y_norms + x_norms.max() + most, x.shape[1], np.float32)[:, None]
+    max_radius = max(np.max(scaled[0]), np.max(scaled[1]))
+    x_error = _rounding(x_norms + y_norms.max() + max_radius, x.shape[1], np.float32)[:, None]
+    y_error = _rounding(y_norms + x_norms.max() + max_radius, x.shape[1], np.float32)[:, None]
 
     errors = jnp.asarray(_pad(x_error.astype(np.float32), len(a.x)))
-    found = _balls(a, padded[0], errors, b, padded[1], a.tile, b.tile)
+    bounds = _balls(a, padded[0], errors, b, padded[1], a.tile, b.tile)
     lower_count, upper_count, x_margin, y_margin = (
-        np.asarray(f)[:size] for f, size in zip(found, (n, n, n, m), strict=True)
+        np.asarray(f)[:size] for f, size in zip(bounds, (n, n, n, m), strict=True)
     )
     x_margin = x_margin + x_norms[:, None]
     result = Balls(lower_count.astype(int), x_margin < 0, y_margin < 0)
@@ -191,8 +191,8 @@ def _merge(best: tuple[Array, Array], squares: Array, first: Array) -> tuple[Arr
     values, columns = _smallest(squares, min(k, squares.shape[1]))
     values = jnp.concatenate([best[0], values], axis=1)
     columns = jnp.concatenate([best[1], columns + first], axis=1)
-    found, which = jax.lax.top_k(-values, k)
-    return -found, jnp.take_along_axis(columns, which, axis=1)
+    negated, which = jax.lax.top_k(-values, k)
+    return -negated, jnp.take_along_axis(columns, which, axis=1)
 
 
 def _none(n: int, k: int) -> tuple[Array, Array]:
@@ -255,8 +255,8 @@ def _balls(
         bound = radii - norms[:, None]
         low, high = bound - error, bound + error
 
-        def column(j: Array, found: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
-            lower_count, upper_count, x_margin, y_margin = found
+        def column(j: Array, carry: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
+            lower_count, upper_count, x_margin, y_margin = carry
             squares = _tile(x, _slice(b.x, j, y_tile), _slice(b.norms, j, y_tile))
             others = _slice(b_radii, j, y_tile)
 
@@ -275,12 +275,12 @@ def _balls(
 
         zeros = jnp.zeros((x_tile, len(radius_indices)), jnp.int32)
         start = (zeros, zeros, jnp.full(zeros.shape, jnp.inf, jnp.float32), y_margin)
-        *found, y_margin = jax.lax.fori_loop(0, len(b.x) // y_tile, column, start)
-        return y_margin, tuple(found)
+        *results, y_margin = jax.lax.fori_loop(0, len(b.x) // y_tile, column, start)
+        return y_margin, tuple(results)
 
     y_margin = jnp.full(b_radii.shape, jnp.inf, jnp.float32)
-    y_margin, found = jax.lax.scan(row, y_margin, jnp.arange(len(a.x) // x_tile))
-    lower, upper, x_margin = (f.reshape(-1, len(radius_indices)) for f in found)
+    y_margin, results = jax.lax.scan(row, y_margin, jnp.arange(len(a.x) // x_tile))
+    lower, upper, x_margin = (f.reshape(-1, len(radius_indices)) for f in results)
     return lower, upper, x_margin, y_margin
 
 
@@ -311,8 +311,8 @@ def _refine(
     for rows, all_squares, _ in _exact(x, y, ambiguous, normalization):
         if others:
             all_squares[np.arange(len(rows)), rows] = np.inf
-        found = np.argpartition(all_squares, index.shape[1] - 1, axis=1)[:, : index.shape[1]]
-        near[rows], index_near[rows] = _choose(x, y, rows, found, k)
+        closest = np.argpartition(all_squares, index.shape[1] - 1, axis=1)[:, : index.shape[1]]
+        near[rows], index_near[rows] = _choose(x, y, rows, closest, k)
     return near, index_near
 
 

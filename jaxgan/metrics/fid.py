@@ -6,10 +6,12 @@ sizes are not comparable, and it may even rank models wrongly. `infinity` extrap
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import scipy.linalg
+from jaxtyping import Float64, Num
 
 from jaxgan.arrays import AnyArray
 from jaxgan.errors import UserError
@@ -22,14 +24,11 @@ NUM_SIZES = 15  # subset sizes of `infinity`, as in arXiv:1911.07023
 MIN_PIVOT_RATIO = 1e-10  # ratio of squared pivots below which a Cholesky factor is considered inaccurate
 
 
-def evaluate(real_features: AnyArray, fake_features: AnyArray) -> float:
+def evaluate(real_features: Num[AnyArray, " n *d"], fake_features: Num[AnyArray, " m *d"]) -> float:
     """||m1 - m2||^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)) with means m and covariances C (over n - 1) of the features.
 
     In float64. With no more examples than dimensions, tr (C1 C2)^(1/2) is computed as the nuclear norm of F1 F2^T, with
     F the centred features / sqrt(n - 1), without forming a covariance; such a score is far above the true distance.
-
-    Args:
-      real_features: [n, d]; fake_features: [m, d].
 
     Raises:
       UserError: fewer than 2 of either, constant, not finite, or of different dimensions.
@@ -42,8 +41,8 @@ def evaluate(real_features: AnyArray, fake_features: AnyArray) -> float:
     return _distance(mean1, mean2, np.sum(np.square(factor1)) + np.sum(np.square(factor2)), overlap)
 
 
-def moments(features: AnyArray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean [d] and covariance [d, d] over n - 1, float64, of features [n, d].
+def moments(features: Num[AnyArray, " n *d"]) -> tuple[Float64[np.ndarray, " size"], Float64[np.ndarray, "size size"]]:
+    """Mean and covariance over n - 1 of features.
 
     Raises:
       UserError: fewer than 2, constant, or not finite.
@@ -51,11 +50,13 @@ def moments(features: AnyArray) -> tuple[np.ndarray, np.ndarray]:
     return _moments(inputs.features(features, "features", 2, NAME))
 
 
-def from_moments(mean1: AnyArray, cov1: AnyArray, mean2: AnyArray, cov2: AnyArray) -> float:
+def from_moments(
+    mean1: Num[AnyArray, " d"], cov1: Num[AnyArray, "d d"], mean2: Num[AnyArray, " d"], cov2: Num[AnyArray, "d d"]
+) -> float:
     """The distance between N(mean1, cov1) and N(mean2, cov2).
 
     Args:
-      mean1, mean2: [d]; cov1, cov2: [d, d], symmetric, positive semidefinite.
+      cov1, cov2: symmetric, positive semidefinite.
 
     Raises:
       UserError: other shapes, or values that are not finite.
@@ -78,7 +79,11 @@ class Infinity(NamedTuple):
 
 
 def infinity(
-    real_features: AnyArray, fake_features: AnyArray, *, sizes: tuple[int, ...] | None = None, seed: int = 0
+    real_features: Num[AnyArray, " n *d"],
+    fake_features: Num[AnyArray, " m *d"],
+    *,
+    sizes: tuple[int, ...] | None = None,
+    seed: int = 0,
 ) -> Infinity:
     """FID for an infinite number of fake examples: `extrapolate` over subsets of the fake features.
 
@@ -86,7 +91,6 @@ def infinity(
     their number remains.
 
     Args:
-      real_features: [n, d]; fake_features: [m, d].
       sizes: subset sizes, at most m; None: 15, evenly spaced from m / 10 to m.
       seed: of the `numpy.random.RandomState` that samples the subsets.
 
@@ -121,7 +125,7 @@ def infinity_from(
     return Infinity(*extrapolate(sizes, fids), sizes, tuple(fids))
 
 
-def extrapolate(sizes: AnyArray, fids: AnyArray) -> tuple[float, float]:
+def extrapolate(sizes: Sequence[float] | AnyArray, fids: Sequence[float] | AnyArray) -> tuple[float, float]:
     """Intercept and slope of the least-squares line of FID over 1/N, float64.
 
     Raises:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Num
 
 from jaxgan.arrays import AnyArray
 from jaxgan.errors import UserError
 from jaxgan.metrics.protocol import Display, Metric
 
 
-def evaluate(logits: AnyArray, splits: int = 10) -> tuple[float, float]:
+def evaluate(logits: Num[AnyArray, "n classes"], splits: int = 10) -> tuple[float, float]:
     """Mean and population standard deviation of the score over contiguous splits, float64.
 
     Split i holds examples i n // splits to (i + 1) n // splits, and has its own p(y). So samples must be in random
     order: sorted by class, they score near 1. (torch-fidelity shuffles first.) The range is 1 to the number of classes.
 
     Args:
-      logits: [n, classes]. Those of the FID Inception-v3 are without the bias, by convention.
+      logits: those of the FID Inception-v3 are without the bias, by convention.
 
     Raises:
       UserError: fewer examples than splits, other shapes, or numbers that are not finite.

@@ -6,6 +6,7 @@ Its expectation doesn't depend on the number of samples, unlike FID's. It may be
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Num
 
 from jaxgan.arrays import AnyArray
 from jaxgan.errors import UserError
@@ -18,15 +19,14 @@ TILE_SIZE = 2048  # examples per side of a tile of the kernel matrix
 
 
 def evaluate(
-    real: AnyArray, fake: AnyArray, subsets: int = 100, size: int = 1000, seed: int = 0
+    real: Num[AnyArray, " n *d"], fake: Num[AnyArray, " m *d"], subsets: int = 100, size: int = 1000, seed: int = 0
 ) -> tuple[float, float]:
     """Mean and population standard deviation of `unbiased` over random subsets, float64.
 
-    One `numpy.random.RandomState(seed)` draws, for each subset in turn, `size` of real, then `size` of fake, without
+    For each subset, `numpy.random.RandomState(seed)` samples `size` real, then `size` fake examples without
     replacement: the subsets of torch-fidelity with input 1 = real and input 2 = fake, whose seed is 2020 by default.
 
     Args:
-      real: [n, d], fake: [m, d], features.
       subsets: number of subsets; size: examples per set in a subset, 2 or more.
 
     Raises:
@@ -44,11 +44,8 @@ def evaluate(
     return float(scores.mean()), float(scores.std())
 
 
-def unbiased(real: AnyArray, fake: AnyArray) -> float:
+def unbiased(real: Num[AnyArray, " n *d"], fake: Num[AnyArray, " m *d"]) -> float:
     """mean_{i != j} k(x_i, x_j) + mean_{i != j} k(y_i, y_j) - 2 mean k(x_i, y_j), over all examples, float64.
-
-    Args:
-      real: [n, d], fake: [m, d], features.
 
     Raises:
       UserError: fewer than 2 of either, constant, not finite, or of different dimensions.

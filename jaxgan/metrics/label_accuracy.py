@@ -32,6 +32,6 @@ def evaluate(classes: AnyArray, labels: AnyArray) -> float:
 METRIC = Metric(
     needs=("fake_classes", "fake_labels"),
     evaluate=lambda fake_classes, fake_labels: {"label_accuracy": evaluate(fake_classes, fake_labels)},
-    outputs={"label_accuracy": Display("samples of the class asked for", 4, 1)},
+    outputs={"label_accuracy": Display("samples classified as their label", 4, 1)},
     best="label_accuracy",
 )

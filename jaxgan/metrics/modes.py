@@ -44,8 +44,8 @@ def evaluate(samples: AnyArray, mixture: Mixture, cells: int | None = None) -> d
 def histogram_cells(mixture: Mixture) -> int:
     """Cells along each dimension of the mixture's `box` for `density_jsd`.
 
-    At least 200, and so many that no side of a cell is longer than the smallest scale, up to 2^20 cells in all (1,024
-    along each of two dimensions: enough for modes 1,012 standard deviations apart).
+    At least 200, and enough that no side of a cell is longer than the smallest scale, up to 2^20 cells in total (1,024
+    along each of two dimensions, enough for modes 1,012 standard deviations apart).
     """
     means, scales = np.asarray(mixture.means, np.float64), np.asarray(mixture.scales, np.float64)
     radius = 6 * scales[:, None]

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 FEATURE_INPUTS = ("real_features", "fake_features", "fake_logits")
 # Inputs from D's evaluation on examples and from both players' parameters: `evaluation.players.player_inputs`.
 PLAYER_INPUTS = ("train_logits", "validation_logits", "sample_logits", "train_slopes", "sample_slopes", "kernels")
+DRAW_INPUTS = ("draws", "targets", "scored")  # of conditional samples: `evaluation.draws`
 VALIDATION = "validation_"  # prefix of metrics computed against the validation set
 
 
@@ -38,6 +39,9 @@ class Metric(NamedTuple):
       train_logits, validation_logits, sample_logits: [n] float32, D's logits, without dropout, on the first 1,000
         training and validation examples and samples.
       train_slopes, sample_slopes: [n] float32, the norm |d logit / dx| of D's input gradient there.
+      draws: [K, n, *shape] float32, samples given the condition of each of the first n examples of a split, images
+        rounded to 8 bits as the data are; targets: [n, *shape], these examples; scored: [n, *shape] bool, what the
+        condition's mask hides, or all. Evaluated twice, as with real_features.
       kernels: {'generator.LAYER': [inputs, units] float32}, of both players, as their layers use them.
 
     If a metric of features, classes or players raises a UserError (all samples are equal, say), its outputs are NaN.
@@ -55,8 +59,8 @@ class Metric(NamedTuple):
 
     @property
     def compares_to_real(self) -> bool:
-        """Whether it is evaluated against two sets of real features."""
-        return "real_features" in self.needs
+        """Whether it is evaluated against two sets of real examples."""
+        return "real_features" in self.needs or "targets" in self.needs
 
     @property
     def uses_features(self) -> bool:

@@ -10,19 +10,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Annotated
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from jaxgan.errors import UserError
+from jaxgan.fields import above, at_least, one_of
 from jaxgan.networks.convolution import Conv, ConvTranspose
 from jaxgan.networks.layers import (
     ACTIVATIONS,
     DataSpec,
     append_label_channels,
     check_images,
-    check_one_of,
     check_output,
     check_units,
     downsampled_sizes,
@@ -44,16 +45,15 @@ class Generator(nn.Module):
 
     data: DataSpec | None = None
     widths: Sequence[int] = (128, 64)  # channels before each transposed convolution, which doubles the sides
-    kernel: int = 4  # pixels
-    norm: str = "batch"  # of every layer but the last: batch | conditional_batch | none
+    kernel: Annotated[int, above(0)] = 4  # pixels
+    # of every layer but the last: batch | conditional_batch | none
+    norm: Annotated[str, one_of("batch", "conditional_batch", "none")] = "batch"
     bias: bool = False
     deviation: float = 0.02  # standard deviation of the normal initial weights
     output: str = "tanh"  # of the last layer: tanh | sigmoid | linear
 
     def check(self) -> None:
         check_units("generator.widths", self.widths)
-        check_units("generator.kernel", [self.kernel])
-        check_one_of("generator.norm", self.norm, ("batch", "conditional_batch", "none"))
         check_output(self.output, self.data)
         check_images("generator.name=dcgan", self.data)
         if self.data is not None and self.norm == "conditional_batch" and not self.data.classes:
@@ -86,19 +86,17 @@ class Discriminator(nn.Module):
 
     data: DataSpec | None = None
     widths: Sequence[int] = (64, 128)  # channels after each convolution, which halves the sides
-    kernel: int = 4  # pixels
-    norm: str = "batch"  # of every layer but the first and the last: batch | layer | spectral (all layers) | none
+    kernel: Annotated[int, above(0)] = 4  # pixels
+    # of every layer but the first and the last: batch | layer | spectral (all layers) | none
+    norm: Annotated[str, one_of("batch", "layer", "spectral", "none")] = "batch"
     bias: bool = False
     slope: float = 0.2  # of leaky ReLU
     deviation: float = 0.02  # standard deviation of the normal initial weights
-    minibatch_deviation: int = 0  # examples per group of the minibatch standard deviation; 0 = none
+    # examples per group of the minibatch standard deviation; 0 = none
+    minibatch_deviation: Annotated[int, at_least(0)] = 0
 
     def check(self) -> None:
         check_units("discriminator.widths", self.widths)
-        check_units("discriminator.kernel", [self.kernel])
-        check_one_of("discriminator.norm", self.norm, ("batch", "layer", "spectral", "none"))
-        if self.minibatch_deviation < 0:
-            raise UserError(f"discriminator.minibatch_deviation must be 0 or more, not {self.minibatch_deviation}.")
         check_images("discriminator.name=dcgan", self.data)
 
     @nn.compact

@@ -102,7 +102,7 @@ class Discriminator(nn.Module):
 
     data: DataSpec | None = None
     channels: Sequence[int] = (32, 32, 192)  # maxout channels, per convolution
-    kernels: Sequence[int] = (8, 8, 5)  # pixels, likewise
+    kernels: Sequence[int] = (8, 8, 5)  # pixels, per convolution
     paddings: Sequence[int] = (4, 3, 3)  # zeros on each side
     pools: Sequence[int] = (4, 4, 2)  # side of the pooling windows
     strides: Sequence[int] = (2, 2, 2)  # from one pooling window to the next

@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Annotated
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from jaxgan.errors import UserError
+from jaxgan.fields import above, at_least, one_of
 from jaxgan.networks.layers import (
     ACTIVATIONS,
     DataSpec,
     check_keep_prob,
-    check_one_of,
     check_output,
     check_units,
     dropout,
@@ -37,27 +38,24 @@ class Generator(nn.Module):
     hidden: Sequence[int] = (256, 256)  # units per hidden layer
     activations: Sequence[str] = ("relu", "relu")  # of each hidden layer: relu | leaky_relu | sigmoid | tanh | linear
     output: str = "sigmoid"  # of the last layer: sigmoid | tanh | linear
-    irange: float = 0.05  # initial hidden weights are uniform in [-irange, irange]
-    output_irange: float = 0.05  # the same for the last layer
-    output_sparse: int = 0  # n > 0: each output unit has n initial weights from normal(0, 1), the others 0
+    irange: Annotated[float, at_least(0)] = 0.05  # initial hidden weights are uniform in [-irange, irange]
+    output_irange: Annotated[float, at_least(0)] = 0.05  # the same for the last layer
+    # n > 0: each output unit has n initial weights from normal(0, 1), the others 0
+    output_sparse: Annotated[int, at_least(0)] = 0
     output_bias: bool = True  # initialize the output bias so that samples equal the mean of the training set
     sigmoid_bias: float = 0.0  # initial bias of hidden sigmoid units
     # none | batch: before each hidden activation, which has no other bias (arXiv:1502.03167) | spectral: of every
     # layer, so that G's Lipschitz constant is at most 1
-    norm: str = "none"
+    norm: Annotated[str, one_of("none", "batch", "spectral")] = "none"
 
     def check(self) -> None:
         check_hidden(self.hidden, self.activations)
         check_output(self.output, self.data)
-        check_one_of("generator.norm", self.norm, ("none", "batch", "spectral"))
         if self.output_sparse and self.hidden and self.output_sparse > self.hidden[-1]:
             raise UserError(
                 f"generator.output_sparse={self.output_sparse} weights for each output unit, but the "
                 f"layer below has {self.hidden[-1]} units; make it smaller."
             )
-        for name in ("irange", "output_irange", "output_sparse"):
-            if getattr(self, name) < 0:
-                raise UserError(f"generator.{name} must be 0 or more, not {getattr(self, name)}.")
 
     @nn.compact
     def __call__(self, z: jax.Array, y: jax.Array | None = None, *, axis_name: str | None = None) -> jax.Array:
@@ -77,23 +75,17 @@ class Discriminator(nn.Module):
 
     data: DataSpec | None = None
     hidden: Sequence[int] = (256, 256)  # units per hidden layer
-    activation: str = "leaky_relu"  # of the hidden layers: maxout | relu | leaky_relu | sigmoid | tanh | linear
-    pieces: int = 5  # linear pieces of a maxout unit
-    irange: float = 0.05  # initial weights are uniform in [-irange, irange]
+    # of the hidden layers: maxout | relu | leaky_relu | sigmoid | tanh | linear
+    activation: Annotated[str, one_of("maxout", *ACTIVATIONS)] = "leaky_relu"
+    pieces: Annotated[int, above(0)] = 5  # linear pieces of a maxout unit
+    irange: Annotated[float, at_least(0)] = 0.05  # initial weights are uniform in [-irange, irange]
     input_keep: float = 1.0  # dropout: probability of keeping an input; 1 = no dropout
     hidden_keep: float = 1.0  # the same for the inputs of all later layers
-    norm: str = "none"  # none | spectral: of every layer, so that without dropout D's Lipschitz constant is at most 1
+    # none | spectral: of every layer, so that without dropout D's Lipschitz constant is at most 1
+    norm: Annotated[str, one_of("none", "spectral")] = "none"
 
     def check(self) -> None:
         check_units("discriminator.hidden", self.hidden)
-        if self.activation != "maxout" and self.activation not in ACTIVATIONS:
-            names = ", ".join(["maxout", *ACTIVATIONS])
-            raise UserError(f"discriminator.activation must be one of {names}, not {self.activation!r}.")
-        if self.pieces < 1:
-            raise UserError(f"discriminator.pieces must be above 0, not {self.pieces}.")
-        if self.irange < 0:
-            raise UserError(f"discriminator.irange must be 0 or more, not {self.irange}.")
-        check_one_of("discriminator.norm", self.norm, ("none", "spectral"))
         check_keep_prob("discriminator.input_keep", self.input_keep)
         check_keep_prob("discriminator.hidden_keep", self.hidden_keep)
 

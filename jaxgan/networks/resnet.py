@@ -8,20 +8,19 @@ differs in `upsample`: nearest in the authors' (Chainer) and in WGAN-GP's, bilin
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxgan.errors import UserError
+from jaxgan.fields import above, at_least, one_of
 from jaxgan.networks.convolution import Conv
 from jaxgan.networks.layers import (
     ACTIVATIONS,
     DataSpec,
     check_images,
-    check_one_of,
     check_output,
-    check_units,
     downsampled_sizes,
     squeeze_output,
 )
@@ -36,14 +35,12 @@ class Generator(nn.Module):
     """G(z; theta_g): z [n, d] float32 -> x [n, H, W, C] float32; classes select batch norm's scales and biases."""
 
     data: DataSpec | None = None
-    width: int = 256  # channels
-    blocks: int = 3  # each doubles the sides
-    upsample: str = "nearest"  # nearest | bilinear
+    width: Annotated[int, above(0)] = 256  # channels
+    blocks: Annotated[int, above(0)] = 3  # each doubles the sides
+    upsample: Annotated[str, one_of("nearest", "bilinear")] = "nearest"  # nearest | bilinear
     output: str = "tanh"  # of the last layer: tanh | sigmoid | linear
 
     def check(self) -> None:
-        check_units("generator.width and generator.blocks", [self.width, self.blocks])
-        check_one_of("generator.upsample", self.upsample, ("nearest", "bilinear"))
         check_output(self.output, self.data)
         check_images("generator.name=resnet", self.data)
 
@@ -76,17 +73,13 @@ class Discriminator(nn.Module):
     """D(x; theta_d): x [n, H, W, C] float32 -> logits [n] float32; classes by projection (arXiv:1802.05637)."""
 
     data: DataSpec | None = None
-    width: int = 128  # channels
-    down: int = 2  # blocks that halve the sides
-    plain: int = 2  # blocks after them that do not
-    pool: str = "sum"  # over the last grid: sum | mean
+    width: Annotated[int, above(0)] = 128  # channels
+    down: Annotated[int, above(0)] = 2  # blocks that halve the sides
+    plain: Annotated[int, at_least(0)] = 2  # blocks after them that do not
+    pool: Annotated[str, one_of("sum", "mean")] = "sum"  # over the last grid: sum | mean
     spectral: bool = True  # spectral normalization of every layer
 
     def check(self) -> None:
-        check_units("discriminator.width and discriminator.down", [self.width, self.down])
-        if self.plain < 0:
-            raise UserError(f"discriminator.plain must be 0 or more, not {self.plain}.")
-        check_one_of("discriminator.pool", self.pool, ("sum", "mean"))
         check_images("discriminator.name=resnet", self.data)
 
     @nn.compact

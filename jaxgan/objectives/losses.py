@@ -17,16 +17,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.nn import relu, sigmoid, softplus
 from jax.typing import ArrayLike
+from jaxtyping import Float
 
+from jaxgan.arrays import AnyArray
 from jaxgan.errors import UserError
 from jaxgan.fields import TRACED, within
+
+Logits: TypeAlias = Float[AnyArray, "*n"]  # of a minibatch [n]; or of one example
+PerExample: TypeAlias = Float[AnyArray, "*n"]
 
 
 class Loss(NamedTuple):
@@ -53,11 +58,10 @@ class Loss(NamedTuple):
 RealTarget = Annotated[ArrayLike, TRACED, within(0, 1, "(]")]
 
 
-def cross_entropy(real_logits: Array, fake_logits: Array, *, real_target: RealTarget = 1.0) -> Array:
+def cross_entropy(real_logits: Logits, fake_logits: Logits, *, real_target: RealTarget = 1.0) -> PerExample:
     """-log D(x) - log(1 - D(G(z))) with D = sigmoid(logit); at real_target 1 its mean is -V(D, G).
 
     Args:
-      real_logits, fake_logits: [n] float.
       real_target: in (0, 1], the target of data; below 1 it is one-sided label smoothing (arXiv:1606.03498, section
         3.4), real_target * -log D(x) + (1 - real_target) * -log(1 - D(x)), and the optimal D is real_target * p/(p+q).
 
@@ -69,17 +73,19 @@ def cross_entropy(real_logits: Array, fake_logits: Array, *, real_target: RealTa
     return softplus(-real_logits) + smoothing + softplus(fake_logits)
 
 
-def minimax_generator(real_logits: Array | None, fake_logits: Array, *, real_target: RealTarget = 1.0) -> Array:
+def minimax_generator(real_logits: Logits | None, fake_logits: Logits, *, real_target: RealTarget = 1.0) -> PerExample:
     """log(1 - D(G(z))): G's part of eq. (1), which saturates when D is confident (section 3)."""
     return -softplus(fake_logits)
 
 
-def non_saturating_generator(real_logits: Array | None, fake_logits: Array, *, real_target: RealTarget = 1.0) -> Array:
+def non_saturating_generator(
+    real_logits: Logits | None, fake_logits: Logits, *, real_target: RealTarget = 1.0
+) -> PerExample:
     """-log D(G(z)): the same fixed point, with much stronger gradients early in training (section 3)."""
     return softplus(-fake_logits)
 
 
-def cross_entropy_posterior(logits: Array, *, real_target: RealTarget = 1.0) -> Array:
+def cross_entropy_posterior(logits: Logits, *, real_target: RealTarget = 1.0) -> PerExample:
     return jnp.minimum(sigmoid(logits) / _like(real_target, logits), 1.0)
 
 
@@ -90,12 +96,11 @@ Target = Annotated[ArrayLike, TRACED]
 
 
 def least_squares_discriminator(
-    real_logits: Array, fake_logits: Array, *, a: Target = 0.0, b: Target = 1.0, c: Target = 1.0
-) -> Array:
+    real_logits: Logits, fake_logits: Logits, *, a: Target = 0.0, b: Target = 1.0, c: Target = 1.0
+) -> PerExample:
     """(D(x) - b)^2 / 2 + (D(G(z)) - a)^2 / 2, on the raw output; (b - a)^2 / 4 for an optimal D at p = q.
 
     Args:
-      real_logits, fake_logits: [n] float.
       a: the target of samples in D's loss.
       b: the target of data in D's loss.
       c: the target of samples in G's loss.
@@ -106,13 +111,13 @@ def least_squares_discriminator(
 
 
 def least_squares_generator(
-    real_logits: Array | None, fake_logits: Array, *, a: Target = 0.0, b: Target = 1.0, c: Target = 1.0
-) -> Array:
+    real_logits: Logits | None, fake_logits: Logits, *, a: Target = 0.0, b: Target = 1.0, c: Target = 1.0
+) -> PerExample:
     """(D(G(z)) - c)^2 / 2."""
     return 0.5 * jnp.square(fake_logits - _like(c, fake_logits))
 
 
-def least_squares_posterior(logits: Array, *, a: Target = 0.0, b: Target = 1.0, c: Target = 1.0) -> Array:
+def least_squares_posterior(logits: Logits, *, a: Target = 0.0, b: Target = 1.0, c: Target = 1.0) -> PerExample:
     a, b = _like(a, logits), _like(b, logits)
     return jnp.clip((logits - a) / (b - a), 0.0, 1.0)
 
@@ -127,12 +132,12 @@ def check_least_squares(*, a: float, b: float) -> None:
 # --- Hinge (arXiv:1802.05957, eqs. 16 and 17) and Wasserstein (arXiv:1701.07875) --------------------------------------
 
 
-def hinge_discriminator(real_logits: Array, fake_logits: Array) -> Array:
+def hinge_discriminator(real_logits: Logits, fake_logits: Logits) -> PerExample:
     """max(0, 1 - D(x)) + max(0, 1 + D(G(z)))."""
     return relu(1 - real_logits) + relu(1 + fake_logits)
 
 
-def wasserstein_discriminator(real_logits: Array, fake_logits: Array) -> Array:
+def wasserstein_discriminator(real_logits: Logits, fake_logits: Logits) -> PerExample:
     """D(G(z)) - D(x): minus the Wasserstein-1 distance for an optimal D of Lipschitz constant 1.
 
     It is unbounded below unless D's Lipschitz constant is bounded: by clipping weights, spectral normalization or a
@@ -141,7 +146,7 @@ def wasserstein_discriminator(real_logits: Array, fake_logits: Array) -> Array:
     return fake_logits - real_logits
 
 
-def negative_logit_generator(real_logits: Array | None, fake_logits: Array) -> Array:
+def negative_logit_generator(real_logits: Logits | None, fake_logits: Logits) -> PerExample:
     """-D(G(z)): G's loss in both the hinge and the Wasserstein game."""
     return -fake_logits
 
@@ -149,45 +154,45 @@ def negative_logit_generator(real_logits: Array | None, fake_logits: Array) -> A
 # --- Relativistic losses, arXiv:1807.00734, without the factor 1/2 of the author's code -------------------------------
 
 
-def relativistic_discriminator(real_logits: Array, fake_logits: Array) -> Array:
+def relativistic_discriminator(real_logits: Logits, fake_logits: Logits) -> PerExample:
     """RpGAN: -log sigmoid(D(x_i) - D(G(z_i))), one term per pair; log 2 if the two are equal."""
     return softplus(fake_logits - real_logits)
 
 
-def relativistic_generator(real_logits: Array, fake_logits: Array) -> Array:
+def relativistic_generator(real_logits: Logits, fake_logits: Logits) -> PerExample:
     """RpGAN: -log sigmoid(D(G(z_i)) - D(x_i))."""
     return softplus(real_logits - fake_logits)
 
 
-def relativistic_average_discriminator(real_logits: Array, fake_logits: Array) -> Array:
+def relativistic_average_discriminator(real_logits: Logits, fake_logits: Logits) -> PerExample:
     """-log sigmoid(r) - log(1 - sigmoid(f)), r and f relative to the mean logit of the other side."""
     r, f = _relative(real_logits, fake_logits)
     return softplus(-r) + softplus(f)
 
 
-def relativistic_average_generator(real_logits: Array, fake_logits: Array) -> Array:
+def relativistic_average_generator(real_logits: Logits, fake_logits: Logits) -> PerExample:
     """D's loss with data and fakes exchanged."""
     return relativistic_average_discriminator(fake_logits, real_logits)
 
 
-def relativistic_average_least_squares_discriminator(real_logits: Array, fake_logits: Array) -> Array:
+def relativistic_average_least_squares_discriminator(real_logits: Logits, fake_logits: Logits) -> PerExample:
     """(r - 1)^2 + (f + 1)^2, r and f relative to the mean logit of the other side."""
     r, f = _relative(real_logits, fake_logits)
     return jnp.square(r - 1) + jnp.square(f + 1)
 
 
-def relativistic_average_least_squares_generator(real_logits: Array, fake_logits: Array) -> Array:
+def relativistic_average_least_squares_generator(real_logits: Logits, fake_logits: Logits) -> PerExample:
     """D's loss with data and fakes exchanged."""
     return relativistic_average_least_squares_discriminator(fake_logits, real_logits)
 
 
-def relativistic_average_hinge_discriminator(real_logits: Array, fake_logits: Array) -> Array:
+def relativistic_average_hinge_discriminator(real_logits: Logits, fake_logits: Logits) -> PerExample:
     """max(0, 1 - r) + max(0, 1 + f), r and f relative to the mean logit of the other side."""
     r, f = _relative(real_logits, fake_logits)
     return relu(1 - r) + relu(1 + f)
 
 
-def relativistic_average_hinge_generator(real_logits: Array, fake_logits: Array) -> Array:
+def relativistic_average_hinge_generator(real_logits: Logits, fake_logits: Logits) -> PerExample:
     """D's loss with data and fakes exchanged."""
     return relativistic_average_hinge_discriminator(fake_logits, real_logits)
 
@@ -201,7 +206,7 @@ def _relative(real_logits: Array, fake_logits: Array) -> tuple[Array, Array]:
 MAX_EXPONENT = 30.0
 
 
-def capped_exp(v: Array) -> Array:
+def capped_exp(v: AnyArray) -> Array:
     """exp(v), continued linearly beyond `MAX_EXPONENT`, so that values stay finite and the gradient is at most e^30.
 
     Clipping instead would make the gradient vanish exactly where D is most wrong.
@@ -354,17 +359,17 @@ LOSSES: dict[str, Loss] = {
 # --- Top-k for G ------------------------------------------------------------------------------------------------------
 
 
-def top_k_weights(logits: Array, share: ArrayLike) -> Array:
+def top_k_weights(logits: Float[AnyArray, " n"], share: ArrayLike) -> Float[Array, " n"]:
     """1/k for the k largest logits, 0 for the others; k is share * n, rounded down, and at least 1.
 
     Ties go to the earlier example. No gradient flows through the weights.
 
     Args:
-      logits: [n] float, D on the fakes of the global minibatch (top-k per device would be a different algorithm).
+      logits: D on the fakes of the global minibatch (top-k per device would be a different algorithm).
       share: k/n in (0, 1]; may be traced.
 
     Returns:
-      [n] float, sum 1.
+      Weights with sum 1.
 
     Source: arXiv:2002.06224, Algorithm 1.
     """
@@ -375,16 +380,13 @@ def top_k_weights(logits: Array, share: ArrayLike) -> Array:
     return jnp.where(rank.astype(k.dtype) < k, 1 / k, 0)
 
 
-def top_k_mean(values: Array, logits: Array, share: ArrayLike) -> Array:
+def top_k_mean(values: Float[AnyArray, " n"], logits: Float[AnyArray, " n"], share: ArrayLike) -> Float[Array, ""]:
     """The mean of G's loss over the fakes with the largest logits; see `top_k_weights`.
 
     Args:
-      values: [n] float, G's loss per example.
-      logits: [n] float, D on these examples.
+      values: G's loss per example.
+      logits: D on these examples.
       share: in (0, 1]; may be traced; 1 gives the plain mean.
-
-    Returns:
-      Scalar float.
     """
     weights = top_k_weights(logits, share)
     return jnp.sum(jnp.where(weights > 0, weights * values, 0))

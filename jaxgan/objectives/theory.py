@@ -11,15 +11,17 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
+from jaxtyping import Float, Num
 
+from jaxgan.arrays import AnyArray
 from jaxgan.errors import UserError
 
 
-def optimal_discriminator(p_data: ArrayLike, p_g: ArrayLike) -> Array:
+def optimal_discriminator(p_data: Num[AnyArray, "*grid"], p_g: Num[AnyArray, "*grid"]) -> Float[Array, "*grid"]:
     """D*(x) = p_data(x) / (p_data(x) + p_g(x)), the best D for a fixed G.
 
     Args:
-      p_data, p_g: densities at the same points, any shape.
+      p_data, p_g: densities at the same points.
 
     Returns:
       D* at these points, in [0, 1]. Where both densities are 0 every D is optimal; 1/2 is returned,
@@ -39,14 +41,14 @@ def optimal_discriminator(p_data: ArrayLike, p_g: ArrayLike) -> Array:
     return data / (data + g)
 
 
-def kl_divergence(p: ArrayLike, q: ArrayLike, dx: ArrayLike) -> Array:
-    """KL(p || q) = E_p[log p - log q], a scalar in nats; inf where q = 0 < p.
+def kl_divergence(p: Num[AnyArray, "*grid"], q: Num[AnyArray, "*grid"], dx: ArrayLike) -> Float[Array, ""]:
+    """KL(p || q) = E_p[log p - log q] in nats; inf where q = 0 < p.
 
     A p whose mass where q = 0 is below the type's resolution (1.2e-7 in float32) does not count: q's
     tails underflow before p's do.
 
     Args:
-      p, q: densities on the same grid, any shape.
+      p, q: densities on the same grid.
       dx: cell size.
 
     Raises:
@@ -58,11 +60,11 @@ def kl_divergence(p: ArrayLike, q: ArrayLike, dx: ArrayLike) -> Array:
     return jnp.where(unbounded, jnp.inf, _expectation(p, _log(p) - _log(q), dx))
 
 
-def js_divergence(p: ArrayLike, q: ArrayLike, dx: ArrayLike) -> Array:
-    """JSD(p || q) = (KL(p || m) + KL(q || m)) / 2 with m = (p + q) / 2: a scalar in [0, log 2] nats.
+def js_divergence(p: Num[AnyArray, "*grid"], q: Num[AnyArray, "*grid"], dx: ArrayLike) -> Float[Array, ""]:
+    """JSD(p || q) = (KL(p || m) + KL(q || m)) / 2 with m = (p + q) / 2, in [0, log 2] nats.
 
     Args:
-      p, q: densities on the same grid, any shape.
+      p, q: densities on the same grid.
       dx: cell size.
 
     Raises:
@@ -75,13 +77,13 @@ def js_divergence(p: ArrayLike, q: ArrayLike, dx: ArrayLike) -> Array:
     return (_expectation(p, _log(p) - log_m, dx) + _expectation(q, _log(q) - log_m, dx)) / 2
 
 
-def generator_criterion(p_data: ArrayLike, p_g: ArrayLike, dx: ArrayLike) -> Array:
-    """C(G) = max_D V(D, G) = E_data[log D*] + E_g[log(1 - D*)], a scalar in [-log 4, 0].
+def generator_criterion(p_data: Num[AnyArray, "*grid"], p_g: Num[AnyArray, "*grid"], dx: ArrayLike) -> Float[Array, ""]:
+    """C(G) = max_D V(D, G) = E_data[log D*] + E_g[log(1 - D*)], in [-log 4, 0].
 
     Computed from this definition, so that Theorem 1, C(G) = -log 4 + 2 JSD(p_data || p_g), can be tested against it.
 
     Args:
-      p_data, p_g: densities on the same grid, any shape.
+      p_data, p_g: densities on the same grid.
       dx: cell size.
 
     Raises:

@@ -7,6 +7,7 @@ import math
 import re
 import sys
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,42 @@ def evaluate(workdir: Path, arguments: list[str], step: int | str | None = None)
             print(f"{workdir / report.REPORT} was left unchanged")
         else:
             print(f"wrote {workdir / report.REPORT}")
+    return 0
+
+
+def sample_conditions(workdir: Path, path: Path, draws: int, seed: int, step: int | str | None = None) -> int:
+    """`--mode=sample --condition=FILE.npz`: writes `draws` samples for each condition of a file.
+
+    Args:
+      path: of a file of numpy.savez with the arrays that `TrainedGan.sample` takes, [n, ...].
+      step: as in `load`.
+
+    Raises:
+      UserError: a file that cannot be read, or as in `TrainedGan.sample`.
+    """
+    gan = load(workdir, step)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+            n = len(next(iter(arrays.values())))
+    except (OSError, ValueError, TypeError, StopIteration, zipfile.BadZipFile) as error:
+        raise UserError(f"{path} cannot be read as a file of numpy.savez ({error}); give arrays [n, ...].") from error
+    if not 0 < n * draws <= MAX_SAMPLES:
+        raise UserError(
+            f"--samples={draws} for each of {n} conditions must make 1 to {MAX_SAMPLES} samples; change it."
+        )
+    repeated = {name: np.repeat(array, draws, axis=0) for name, array in arrays.items()}
+    samples = gan.sample(n * draws, seed, condition=repeated)
+    samples = samples.reshape(n, draws, *samples.shape[1:])
+    target = workdir / "samples" / f"step_{gan.step}_seed_{seed}_n_{draws}_condition_{path.stem}.npz"
+    packed = io.BytesIO()
+    np.savez_compressed(packed, samples=samples, **arrays)
+    write_atomically(target, packed.getvalue())
+    if samples.ndim == 5:
+        told = gan.read_condition({name: array[: grids.CONDITIONS] for name, array in arrays.items()})
+        picture = grids.conditional_grid(gan.config, told, samples[: grids.CONDITIONS])
+        grids.save_png(target.with_suffix(".png"), picture)
+    print(f"{draws} samples of step {gan.step} for each of {n} conditions: {target}")
     return 0
 
 

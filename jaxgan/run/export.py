@@ -4,14 +4,16 @@
     G = jax.export.deserialize(open("g.stablehlo", "rb").read())
     x = G.call(np.random.default_rng(0).normal(size=(9, 64)).astype(np.float32))
 
-`G.in_avals` gives the shapes of its arguments: z [n, d] float32 and, if G is class-conditional, y [n] int32, for any n.
-An unknown class gives an image of NaN.
+`G.in_avals` gives the shapes of its arguments, for any n: z [n, d] float32 and, if G is class-conditional, y [n] int32,
+or the parts of another condition, float32: vector, image and mask, in this order. An unknown class gives an image of
+NaN.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,26 +24,29 @@ from jaxgan.files import write_atomically
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
 
-def write(path: Path, G: Callable[..., jax.Array], *, z_size: int, classes: int) -> None:
+# The shape of one example and the dtype of each argument of G, by name.
+Inputs = Mapping[str, tuple[tuple[int, ...], Any]]
+
+
+def write(path: Path, G: Callable[..., jax.Array], inputs: Inputs, classes: int) -> None:
     """Writes `G` as StableHLO for every platform and any number of examples.
 
     Args:
-      G: (z [n, z_size] float32) -> x [n, *shape], or (z, y [n] int32) -> x if there are `classes`; the arrays it
-        closes over become part of the file.
+      G: arrays [n, ...] of `inputs`, in order -> x [n, *shape]; the arrays it closes over become part of the file.
+      classes: of the input `y`; 0 without it.
 
     Raises:
       UserError: the file cannot be written.
     """
     (n,) = jax.export.symbolic_shape("n")
-    arguments = [jax.ShapeDtypeStruct((n, z_size), jnp.float32)]
-    if classes:
-        arguments.append(jax.ShapeDtypeStruct((n,), jnp.int32))
-    exported = jax.export.export(jax.jit(known_classes(G, classes)), platforms=PLATFORMS)(*arguments)
+    arguments = [jax.ShapeDtypeStruct((n, *shape), dtype) for shape, dtype in inputs.values()]
+    G = known_classes(G, classes) if classes else G
+    exported = jax.export.export(jax.jit(G), platforms=PLATFORMS)(*arguments)
     write_atomically(path, bytes(exported.serialize()))
 
 
-def write_onnx(path: Path, G: Callable[..., jax.Array], *, z_size: int, classes: int) -> None:
-    """Writes `G` as ONNX, with inputs `z` and, if there are classes, `y`, and the output `x`; arguments as in `write`.
+def write_onnx(path: Path, G: Callable[..., jax.Array], inputs: Inputs, classes: int) -> None:
+    """Writes `G` as ONNX, with the names of `inputs` and the output `x`; arguments as in `write`.
 
     Raises:
       UserError: the converter is not installed or cannot convert this G, or the file cannot be written.
@@ -53,10 +58,10 @@ def write_onnx(path: Path, G: Callable[..., jax.Array], *, z_size: int, classes:
             f"ONNX is written by jax2onnx, which is not installed ({error}): pip install -e '.[onnx]', then pip "
             f"install --no-deps jax2onnx; a file of another ending than .onnx is StableHLO and needs neither."
         ) from None
-    names = ["z", "y"] if classes else ["z"]
-    inputs = [jax.ShapeDtypeStruct(("n", z_size), jnp.float32), jax.ShapeDtypeStruct(("n",), jnp.int32)][: len(names)]
+    arguments = [jax.ShapeDtypeStruct(("n", *shape), dtype) for shape, dtype in inputs.values()]
+    G = known_classes(G, classes) if classes else G
     try:
-        model = to_onnx(known_classes(G, classes), inputs, input_names=names, output_names=["x"])
+        model = to_onnx(G, arguments, input_names=list(inputs), output_names=["x"])
     except Exception as error:  # any type of exception
         raise UserError(
             f"jax2onnx cannot convert this G ({type(error).__name__}: {' '.join(str(error).split())[:100]}); write "

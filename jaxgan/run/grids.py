@@ -12,7 +12,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from PIL import Image, ImageDraw, ImageFont
 
-from jaxgan.conditions import Condition
+from jaxgan.conditions import Condition, on_grid
 from jaxgan.data import Dataset
 from jaxgan.data import mixture as mixtures
 from jaxgan.data.decode import decode, encode
@@ -29,6 +29,8 @@ GUTTER = 0xD6E2F5  # 0xRRGGBB between the images of a grid: not grey; another bl
 LABEL = 14  # characters of a class name beside a row
 REAL = "real.png"  # training examples, next to the grids of samples
 POINTS = 2500  # samples in a scatter plot
+CONDITIONS = 20  # maximum number of rows of --mode=sample --condition
+HOLE = (86, 180, 233)  # the colour of hidden pixels
 
 
 def grid(images: np.ndarray, rows: int, labels: Sequence[str] = ()) -> np.ndarray:
@@ -167,6 +169,48 @@ def sample_grid(config: ConfigDict, samples: np.ndarray, classes: int = 0, names
     return grid(encode(samples, config.data.gcn, config.data.low), rows, labels)
 
 
+def conditional_grid(
+    config: ConfigDict, condition: Condition, draws: np.ndarray, targets: np.ndarray | None = None
+) -> np.ndarray:
+    """A row per condition: the condition, its samples, their mean and the target: [H', W', 3] uint8.
+
+    Args:
+      condition: of each row; one that is no image has no column. Hidden pixels have a colour of their own.
+      draws: [rows, K, H, W, C] in the range of the data.
+      targets: [rows, H, W, C], or None.
+    """
+    rows, _, *shape = draws.shape
+    columns = [*np.moveaxis(draws, 1, 0), draws.mean(axis=1)] + ([] if targets is None else [targets])
+    pictures = [in_colour(encode(np.asarray(x), config.data.gcn, config.data.low)) for x in columns]
+    if condition.image is not None:
+        image = np.asarray(on_grid(jnp.asarray(condition.image), tuple(shape[:2])))
+        told = in_colour(encode(image, 0, config.data.low))
+        if condition.mask is not None:
+            told = np.where(np.asarray(condition.mask) > 0, told, np.uint8(HOLE))
+        pictures.insert(0, told)
+    return grid(np.stack(pictures, axis=1).reshape(-1, *shape[:2], 3), rows)
+
+
+def run_grid(config: ConfigDict, gan: Gan, hparams: HParams, dataset: Dataset, samples: np.ndarray) -> np.ndarray:
+    """The grid of a run's `fixed_samples`, with what they are conditioned on: [H', W', 3] uint8."""
+    if gan.num_classes or not gan.conditional:
+        return sample_grid(config, samples, gan.num_classes, dataset.class_names)
+    rows = grid_rows(len(samples), 0)
+    condition = picture_condition(gan, hparams, dataset, rows, rows=rows) or Condition()
+    examples = dataset.validation if len(dataset.validation) else dataset.train
+    targets = examples[np.arange(rows) % len(examples)]
+    targets = np.asarray(decode(jnp.asarray(targets), config.data.gcn, config.data.low))
+    draws = samples[: len(samples) // rows * rows].reshape(rows, -1, *samples.shape[1:])
+    return conditional_grid(config, condition, draws, targets)
+
+
+def in_colour(images: np.ndarray) -> np.ndarray:
+    """Images [n, H, W, C] with 3 channels; other numbers of channels than 3 are averaged."""
+    if images.shape[-1] == 3:
+        return images
+    return np.repeat(np.round(images.mean(axis=-1, keepdims=True)).astype(np.uint8), 3, axis=-1)
+
+
 def class_label(y: int, names: Sequence[str]) -> str:
     """The name of class y, or its number if classes have no names."""
     return names[y] if names else str(y)
@@ -175,7 +219,7 @@ def class_label(y: int, names: Sequence[str]) -> str:
 def save_samples(
     path: Path, config: ConfigDict, samples: np.ndarray, classes: int = 0, names: Sequence[str] = ()
 ) -> None:
-    """Writes a picture of samples: a grid of images, or points over the density of `mixture:NAME`.
+    """Writes a picture of samples: a grid of images, or points, over the density of `mixture:NAME`.
 
     Args:
       samples, classes, names: see `sample_grid`.
@@ -186,7 +230,7 @@ def save_samples(
     if samples.ndim == 4:
         save_png(path, sample_grid(config, samples, classes, names))
     else:
-        save_points(path, samples, mixtures.MIXTURES[config.data.name.removeprefix("mixture:")])
+        save_points(path, samples, mixtures.MIXTURES.get(config.data.name.removeprefix("mixture:")))
 
 
 def real_grid(config: ConfigDict, dataset: Dataset, classes: int) -> np.ndarray:

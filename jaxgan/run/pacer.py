@@ -110,11 +110,12 @@ def pace(
 
 
 @contextmanager
-def catch_signals() -> Iterator[list[int]]:
-    """Records SIGINT, SIGTERM and SIGHUP so that the loop can stop cleanly; a second signal takes effect immediately.
+def catch_signals(*others: int) -> Iterator[list[int]]:
+    """Records signals so that the loop can stop cleanly: SIGINT, SIGTERM, SIGHUP and `others`.
 
-    SIGHUP (the terminal is gone) may arrive twice, from the kernel and from the shell: the second one is ignored. Under
-    `nohup` both are. Outside the main thread, where Python handles no signals, none are recorded.
+    A second signal takes effect immediately. SIGHUP (the terminal is gone) may arrive twice, from the kernel and from
+    the shell: the second one is ignored. Under `nohup` both are. Outside the main thread, where Python handles no
+    signals, none are recorded.
     """
     received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
@@ -125,7 +126,7 @@ def catch_signals() -> Iterator[list[int]]:
         received.append(number)
         signal.signal(number, signal.SIG_IGN if number == signal.SIGHUP else previous[number])
 
-    numbers = [signal.SIGINT, signal.SIGTERM]
+    numbers = [signal.SIGINT, signal.SIGTERM, *others]
     numbers += [] if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else [signal.SIGHUP]
     previous: dict[int, Any] = {n: signal.signal(n, receive) for n in numbers}
     try:

@@ -46,13 +46,13 @@ def spans_orders(values: Collection[float]) -> bool:
     return bool(values) and min(values) > 0 and max(values) > 100 * min(values)
 
 
-def save_points(path: Path, samples: np.ndarray, mixture: Mixture) -> None:
+def save_points(path: Path, samples: np.ndarray, mixture: Mixture | None) -> None:
     """Plots samples of G and p_data with `draw_points`, with a legend.
 
     Args:
       path: of the PNG.
       samples: [n, d] float32.
-      mixture: p_data.
+      mixture: p_data, if its density is known; without it samples are drawn between -4 and 4.
 
     Raises:
       UserError: the picture cannot be written.
@@ -69,7 +69,7 @@ def save_points(path: Path, samples: np.ndarray, mixture: Mixture) -> None:
     write_atomically(path, figure_png(figure))
 
 
-def draw_points(axis, samples: np.ndarray, mixture: Mixture) -> None:
+def draw_points(axis, samples: np.ndarray, mixture: Mixture | None) -> None:
     """Draws samples of G and p_data: p_g green and p_data black and dotted, as in the paper's Figure 1.
 
     In one dimension a histogram and the density; otherwise the first two coordinates of up to 5,000 samples, and
@@ -79,17 +79,19 @@ def draw_points(axis, samples: np.ndarray, mixture: Mixture) -> None:
     Args:
       axis: Matplotlib axes.
       samples: [n, d] float32.
-      mixture: p_data.
+      mixture: p_data, if its density is known; without it samples are drawn between -4 and 4.
     """
-    low, high = draw_density(axis, mixture)
+    low, high = draw_density(axis, mixture) if mixture else np.array([[-4], [4]])  # data are standardized
     outside = 1 - np.mean(np.all((samples >= low) & (samples <= high), axis=1))
     p_g = f"p_g ({outside:.1%} of the samples outside)" if outside > 0 else "p_g"
     if samples.shape[1] == 1:
         edges = np.linspace(low[0], high[0], 101)
         frequencies = np.histogram(samples, edges)[0] / len(samples)
         axis.stairs(frequencies / np.diff(edges), edges, fill=True, color=GREEN, alpha=0.5, label=p_g)
-        x = np.linspace(low[0], high[0], 1000, dtype=np.float32)
-        axis.plot(x, np.exp(jax.jit(log_density)(mixture, x[:, None])), color="black", linestyle=":", label="p_data")
+        if mixture:
+            x = np.linspace(low[0], high[0], 1000, dtype=np.float32)
+            density = np.exp(jax.jit(log_density)(mixture, x[:, None]))
+            axis.plot(x, density, color="black", linestyle=":", label="p_data")
         axis.set_xlabel("x")
         axis.set_ylabel("density")
     else:

@@ -20,18 +20,12 @@ from jaxgan.config.files import to_json
 from jaxgan.errors import UserError
 from jaxgan.evaluation.evaluator import SELECTION
 from jaxgan.files import write_atomically
+from jaxgan.game.prior import PRIORS
 from jaxgan.run.scores import EVALUATION
 from jaxgan.run.trained import TrainedGan, load
 from jaxgan.run.workdir import CONFIG, versions
 
 PROGRAM, WEIGHTS, CARD = "g.stablehlo", "g.safetensors", "README.md"
-
-# numpy code that samples n vectors z from each prior (`jaxgan.game.build.prior`), before they are scaled.
-PRIORS = {
-    "normal": "rng.normal(size=(n, {size}))",
-    "uniform": "rng.uniform(-(3**0.5), 3**0.5, size=(n, {size}))",
-    "sphere": "(lambda z: z / np.sqrt(np.mean(z**2, axis=1, keepdims=True)))(rng.normal(size=(n, {size})))",
-}
 
 TEMPLATE = """# {title}
 
@@ -141,7 +135,8 @@ def model_card(gan: TrainedGan, title: str, scores: dict[str, Any]) -> str:
         weights=WEIGHTS,
         snippet=snippet(gan, values),
         inputs=f"`y` holds classes from 0 to {classes - 1}; any other number gives NaN." if classes else
-        "G takes no classes.",
+        "G takes no classes." if config.conditional == "none" else
+        f"G also takes a condition ({config.condition.name}), in the units of the data.",
         scores=score_table(scores),
         data=info.name,
     )  # fmt: skip
@@ -150,9 +145,11 @@ def model_card(gan: TrainedGan, title: str, scores: dict[str, Any]) -> str:
 def snippet(gan: TrainedGan, values: str) -> str:
     """Python code that runs the exported program with jax and numpy."""
     prior, classes = gan.config.prior, gan.gan.num_classes
-    z = PRIORS[prior.name].format(size=prior.size)
+    z = PRIORS[prior.name].code.format(**prior)
     z = z if prior.scale == 1 else f"({prior.scale!r} * {z})"
     shape = ", ".join(map(str, ("n", *gan.data_info.shape)))
+    told = [] if classes else list(gan.condition_shapes.items())
+    arguments = ["z", *(["y"] if classes else []), *(name for name, _ in told)]
     lines = [
         "import jax",
         "import numpy as np",
@@ -161,7 +158,8 @@ def snippet(gan: TrainedGan, values: str) -> str:
         "n, rng = 16, np.random.default_rng(0)",
         f"z = {z}.astype(np.float32)",
         *([f"y = np.arange(n, dtype=np.int32) % {classes}"] if classes else []),
-        f"x = np.asarray(G.call({'z, y' if classes else 'z'}))  # [{shape}] float32, in {values}",
+        *(f"{name} = np.zeros({('n', *size)}, np.float32)  # the condition".replace("'n'", "n") for name, size in told),
+        f"x = np.asarray(G.call({', '.join(arguments)}))  # [{shape}] float32, in {values}",
     ]
     return "\n".join(lines)
 

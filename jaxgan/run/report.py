@@ -91,7 +91,7 @@ def render(
         "Scores": _scores(config, records, numbers, protocol, real),
         "Configuration": _changes(config),
         "Versions and data": page.table(
-            ["", ""], [[_words(name), _format_value(x)] for name, x in run.items() if name != "format"]
+            ["", ""], [[_spaced(name), _format_value(x)] for name, x in run.items() if name != "format"]
         ),
         "Reproducing this run": _recipe(config, run, workdir.resolve().name),
     }
@@ -133,22 +133,22 @@ def _findings(
     data_kl: float,
 ) -> list[str]:
     """The outcome in a few sentences; scores are the last ones, from evaluation.json (`numbers`)."""
-    found = []
+    sentences = []
     chosen, best = selection(config), _best(records)
     measured = {name: x for name, x in numbers.items() if x is not None}
     last = measured if chosen and chosen[0] in measured else _last(records)
     if chosen and last and best:
-        words = DISPLAYS[chosen[0]].label
+        name = DISPLAYS[chosen[0]].label
         a, b = (_number(chosen[0], record.get(chosen[0])) for record in (last, best))
-        score = f"{words[0].upper()}{words[1:]}: {a} at step {last['step']:,}; best: {b} at step {best['step']:,}"
+        score = f"{name[0].upper()}{name[1:]}: {a} at step {last['step']:,}; best: {b} at step {best['step']:,}"
         if chosen[0] in real[1]:
             score += f"; {real[0]:,} training examples instead of samples: {_number(chosen[0], real[1][chosen[0]])}"
-        found.append(f"{score}.")
+        sentences.append(f"{score}.")
     final = {name: x for name, x in (records[-1] if records else {}).items() if name != SELECTION}
     known = {**(last or {}), **final, **measured}
-    found += alarms({name: x for name, x in known.items() if name != SELECTION}, best, chosen, data_kl)
+    sentences += alarms({name: x for name, x in known.items() if name != SELECTION}, best, chosen, data_kl)
     if collapsed:
-        found.append("The samples are nearly identical: G has collapsed, or has not begun to learn.")
+        sentences.append("The samples are nearly identical: G has collapsed, or has not begun to learn.")
     ends = curves.equilibrium(config)
     game = [name for name in ("value", "d_real", "d_fake", "real_logit", "fake_logit") if final.get(name) is not None]
     if game:
@@ -159,13 +159,13 @@ def _findings(
             if ends and "value" in game
             else ""
         )
-        found.append(f"At the end {', '.join(parts)}.{theory}")
+        sentences.append(f"At the end {', '.join(parts)}.{theory}")
     speeds = [record["images_per_second"] for record in records if record.get("images_per_second")]
     if speeds:
-        found.append(f"{statistics.median(speeds):,.0f} images per second (median).")
+        sentences.append(f"{statistics.median(speeds):,.0f} images per second (median).")
     if int(state.restores):
-        found.append(f"It diverged and was rolled back to a checkpoint {int(state.restores)} times.")
-    return found
+        sentences.append(f"It diverged and was rolled back to a checkpoint {int(state.restores)} times.")
+    return sentences
 
 
 def _nearly_identical(config: ConfigDict, dataset: Dataset, samples: np.ndarray) -> bool:
@@ -249,7 +249,7 @@ def _scores(
         if real[0] < protocol.get("samples", 0):
             note += f" There are fewer of them than samples ({protocol['samples']:,}), which alone changes some scores."
     protocol = protocol or {"metrics": list(config.evaluate.metrics), "samples": config.evaluate.samples}
-    settings = [[_words(name), _format_value(x)] for name, x in protocol.items() if name != "versions"]
+    settings = [[_spaced(name), _format_value(x)] for name, x in protocol.items() if name != "versions"]
     return (
         page.table(head, rows)
         + page.paragraphs(note)
@@ -309,7 +309,7 @@ def _number(name: str, x: Any) -> str:
 def _format_value(x: Any) -> str:
     """A config or JSON value as readable text."""
     if isinstance(x, dict):
-        return ", ".join(f"{_words(name)} {_format_value(value)}" for name, value in x.items())
+        return ", ".join(f"{_spaced(name)} {_format_value(value)}" for name, value in x.items())
     if isinstance(x, list | tuple):
         return "(" + ", ".join(map(_format_value, x)) + ")" if x else "()"
     if isinstance(x, float):
@@ -317,7 +317,7 @@ def _format_value(x: Any) -> str:
     return "none" if x is None else str(x) if x != "" else "''"
 
 
-def _words(name: str) -> str:
+def _spaced(name: str) -> str:
     return name.replace("_", " ")
 
 

@@ -17,6 +17,7 @@ from jaxgan.data import Dataset
 from jaxgan.data.decode import decode, encode
 from jaxgan.game.gan import Gan
 from jaxgan.game.hparams import HParams
+from jaxgan.game.prior import PRIORS
 from jaxgan.game.sampling import sample_z, sampling_params
 from jaxgan.game.state import GanState, run_stream
 from jaxgan.run import grids, page, plots
@@ -41,7 +42,7 @@ def progression(workdir: Path) -> str:
 
 def real_examples(config: ConfigDict, gan: Gan, dataset: Dataset) -> str:
     """Training examples, tiled like the samples; "" for points."""
-    if dataset.mixture is not None:
+    if len(dataset.shape) == 1:
         return ""
     picture = grids.png(grids.real_grid(config, dataset, gan.num_classes))
     return page.figure(shrink(picture, PICTURE_BYTES), "Real data: training examples, for comparison.")
@@ -64,7 +65,7 @@ def shrink(picture: bytes, limit: int) -> bytes:
 
 def neighbours(config: ConfigDict, dataset: Dataset, samples: np.ndarray) -> str:
     """Samples, each above its nearest training example; "" for points and for contrast-normalized stacks."""
-    if dataset.mixture is not None or (dataset.stack > 1 and config.data.gcn):
+    if len(dataset.shape) == 1 or (dataset.stack > 1 and config.data.gcn):
         return ""
     samples = samples[:NEIGHBOURS]
     held_out = np.asarray(decode(jnp.asarray(dataset.validation[:200]), config.data.gcn, config.data.low))
@@ -121,15 +122,15 @@ def nearest_examples(x: np.ndarray, dataset: Dataset, gcn: float, low: float = 0
     return examples, np.sqrt(squares)
 
 
-def interpolate(a: jax.Array, b: jax.Array, steps: int, prior: str) -> jax.Array:
+def interpolate(a: jax.Array, b: jax.Array, steps: int, *, straight: bool) -> jax.Array:
     """Interpolates z from a to b [n, d]: [n, steps, d] float32, both ends included.
 
-    Linear for the uniform prior, within whose cube it stays; otherwise spherical (slerp, arXiv:1609.04468), since
-    normal z are rarely as short as the midpoint of a line.
+    Along a line, as in the cube of a uniform prior; otherwise spherical (slerp, arXiv:1609.04468), since normal z are
+    rarely as short as the midpoint of a line.
     """
     t = jnp.linspace(0.0, 1.0, steps)[None, :, None]
     a, b = a[:, None], b[:, None]
-    if prior == "uniform":
+    if straight:
         return (1 - t) * a + t * b
     lengths = jnp.linalg.norm(a, axis=-1, keepdims=True) * jnp.linalg.norm(b, axis=-1, keepdims=True)
     angle = jnp.arccos(jnp.clip(jnp.sum(a * b, axis=-1, keepdims=True) / lengths, -1, 1))
@@ -138,23 +139,23 @@ def interpolate(a: jax.Array, b: jax.Array, steps: int, prior: str) -> jax.Array
 
 
 def interpolation(config: ConfigDict, gan: Gan, hparams: HParams, state: GanState, dataset: Dataset) -> str:
-    """G(z) interpolated between two z: a row of images per pair, or a line in the plane."""
-    if dataset.shape == (1,):
+    """G(z) interpolated between two z: a row of images per pair, or a line in the plane; "" for other points."""
+    if dataset.shape == (1,) or (dataset.mixture is None and len(dataset.shape) == 1):
         return ""
-    steps = INTERPOLATION_STEPS if dataset.mixture is None else 200
+    steps, straight = INTERPOLATION_STEPS if dataset.mixture is None else 200, PRIORS[config.prior.name].straight
     classes = [row % gan.num_classes for row in range(PATHS)] if gan.num_classes else []
 
     @jax.jit
     def generate(hparams: HParams, state: GanState) -> jax.Array:
         ends = sample_z(gan, hparams, run_stream(hparams, "sample"), jnp.arange(2 * PATHS, dtype=jnp.uint32))
-        z = interpolate(ends[:PATHS], ends[PATHS:], steps, config.prior.name)
-        told = grids.picture_condition(gan, hparams, dataset, PATHS, rows=PATHS)
-        condition = jax.tree.map(lambda leaf: jnp.repeat(jnp.asarray(leaf), steps, axis=0), told or UNCONDITIONAL)
+        z = interpolate(ends[:PATHS], ends[PATHS:], steps, straight=straight)
+        per_path = grids.picture_condition(gan, hparams, dataset, PATHS, rows=PATHS) or UNCONDITIONAL
+        condition = jax.tree.map(lambda leaf: jnp.repeat(jnp.asarray(leaf), steps, axis=0), per_path)
         params, stats = sampling_params(gan, hparams, state)
         return gan.G(params, stats, z.reshape(PATHS * steps, -1), condition)[0]
 
     x = np.asarray(generate(hparams, state))
-    curve = "a line" if config.prior.name == "uniform" else "a great circle"
+    curve = "a line" if straight else "a great circle"
     if dataset.mixture is None:
         labels = [grids.class_label(y, dataset.class_names) for y in classes]
         picture = grids.png(grids.grid(encode(x, config.data.gcn, config.data.low), PATHS, labels))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,27 +11,29 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from jaxgan import distributed, ema
+from jaxgan import distributed
 from jaxgan.arrays import AnyArray
-from jaxgan.conditions import Condition
+from jaxgan.conditions import Condition, masked
 from jaxgan.config.hparams import traced
+from jaxgan.data import standardized
 from jaxgan.errors import UserError
 from jaxgan.evaluation.evaluator import SELECTION
 from jaxgan.evaluation.samples import make_sampler
 from jaxgan.fields import nearest
-from jaxgan.game.build import build
+from jaxgan.game.build import build, condition_shapes
 from jaxgan.game.gan import Gan, split_d_output
 from jaxgan.game.hparams import HParams
 from jaxgan.game.sampling import sample_z, standing_statistics, theta_g_of
-from jaxgan.game.state import GanState, stream
+from jaxgan.game.state import GanState
 from jaxgan.networks.layers import OUTPUTS
 from jaxgan.numerics import pinned
 from jaxgan.run import export
 from jaxgan.run.checkpoints import Checkpoints
+from jaxgan.run.posthoc import checkpoint_states, with_width
+from jaxgan.run.user_input import finite_array, user_stream
 from jaxgan.run.workdir import DataInfo, read_run
 
 UNBOUNDED_SLACK = 50.0  # how far images may leave the data range if G's output is unbounded, in units of the range
-MAX_WIDTH_ERROR = 0.25  # relative error of the fitted weights of a post-hoc EMA: 0 exact, 1 unrelated
 
 
 class TrainedGan:
@@ -60,6 +61,7 @@ class TrainedGan:
         self.config, self.step, self.sha256 = config, step, sha256
         self.gan, self.state, self.hparams, self.data_info = gan, state, hparams, data_info
         self.averages = tuple(average.name for average in gan.averages.rules)
+        self._told = condition_shapes(config, data_info.spec)
         self._sample = make_sampler(gan)
         self._statistics = jax.jit(lambda params, stats: standing_statistics(gan, hparams, params, stats))
         self._generate = jax.jit(lambda *args: gan.G(*args)[0])
@@ -75,7 +77,7 @@ class TrainedGan:
         )
 
     @pinned()
-    def sample(self, n: int, seed: int = 0, y: Any = None, ema: bool | str = True) -> np.ndarray:
+    def sample(self, n: int, seed: int = 0, y: Any = None, ema: bool | str = True, condition: Any = None) -> np.ndarray:
         """`n` samples of p_g: [n, *shape] float32 in the range of the data. A larger n only appends samples.
 
         Args:
@@ -83,38 +85,71 @@ class TrainedGan:
             class-conditional.
           ema: True for the first of `averages` (theta_g itself if there is none), False for theta_g itself, or the
             name of an average.
+          condition: what a G with another condition than a class is told: an array, or a dictionary of the arrays
+            `vector`, `image` and `mask` that it takes, [n, ...] each or one for all; in the range of the data.
 
         Raises:
-          UserError: n < 1, a seed outside [0, 2**32), unknown classes or an unknown average.
+          UserError: n < 1, a seed outside [0, 2**32), unknown classes, an unknown average or a condition of another
+            shape, or none where G needs one.
         """
-        key = _user_stream(n, seed)
-        return self._sample(self.hparams, self.state, key, n, ema=self._ema_index(ema), condition=self._condition(y, n))
+        key = user_stream(n, seed)
+        told = self._condition(y, condition, n)
+        x = self._sample(self.hparams, self.state, key, n, ema=self._ema_index(ema), condition=told)
+        return self._in_units(x)
+
+    @pinned()
+    def complete(self, x: Any, mask: Any, draws: int = 1, seed: int = 0, ema: bool | str = True) -> np.ndarray:
+        """Draws of the hidden entries of examples given the others: [n, draws, *shape] float32; the others unchanged.
+
+        Args:
+          x: [n, *shape], in the range of the data; what it holds at hidden entries, NaN included, is not used.
+          mask: 1 or True where x is observed: [n, H, W, 1] of images, [n, d] of vectors, or one for all.
+
+        Raises:
+          UserError: a GAN trained without masks, or as in `sample`.
+        """
+        if self._told.mask is None:
+            raise UserError(
+                f"complete takes a GAN that was trained with masks, and this one has condition.name="
+                f"{self.config.condition.name}; train one with condition.name=subset_mask."
+            )
+        x = np.asarray(x)
+        mask = np.broadcast_to(np.asarray(mask), (len(x), *self._told.mask.shape[1:]))
+        name = "vector" if self._told.image is None else "image"
+        told = self._condition(None, {name: x, "mask": mask}, len(x))
+        n, key = len(x), user_stream(draws, seed)
+        repeated = jax.tree.map(lambda leaf: np.repeat(leaf, draws, axis=0), told)
+        drawn = self._sample(self.hparams, self.state, key, n * draws, ema=self._ema_index(ema), condition=repeated)
+        drawn = self._in_units(drawn).reshape(n, draws, *drawn.shape[1:])
+        if x.dtype == np.uint8:
+            return drawn
+        return np.where(mask[:, None] > 0, x[:, None].astype(np.float32), drawn)
 
     @pinned()
     def noise(self, n: int, seed: int = 0) -> np.ndarray:
         """The z of `sample(n, seed)`: [n, d] float32."""
-        key = _user_stream(n, seed)
+        key = user_stream(n, seed)
         return np.asarray(sample_z(self.gan, self.hparams, key, jnp.arange(n, dtype=jnp.uint32)))
 
     @pinned()
-    def generate(self, z: Any, y: Any = None, ema: bool | str = True) -> np.ndarray:
+    def generate(self, z: Any, y: Any = None, ema: bool | str = True, condition: Any = None) -> np.ndarray:
         """G(z): [n, *shape] float32 in the range of the data.
 
         Args:
           z: [n, d] numbers.
-          y, ema: as in `sample`; y is required if G is class-conditional.
+          y, ema, condition: as in `sample`; y is required if G is class-conditional.
 
         Raises:
           UserError: wrong dimension, values that are not finite, or as in `sample`.
         """
-        z = _array(z, "z")
+        z = finite_array(z, "z")
         if z.ndim != 2 or z.shape[1] != self.config.prior.size:
             raise UserError(f"G takes z of shape (n, {self.config.prior.size}), not {z.shape}; reshape it.")
         if self.gan.num_classes and y is None:
             raise UserError(f"this G is conditional on {self.gan.num_classes} classes; pass y, the class of each z.")
         params, stats = self.generator_variables(ema)
-        condition = self._condition(y, len(z)) or Condition()
-        return np.asarray(self._generate(params, stats, jnp.asarray(z, jnp.float32), condition))
+        told = self._condition(y, condition, len(z)) or Condition()
+        return self._in_units(np.asarray(self._generate(params, stats, jnp.asarray(z, jnp.float32), told)))
 
     @pinned()
     def export(self, path: str | Path, ema: bool | str = True) -> None:
@@ -128,24 +163,29 @@ class TrainedGan:
           UserError: an unknown average, a failed ONNX conversion, or the file cannot be written.
         """
         params, stats = self.generator_variables(ema)
-        z_size, classes = self.config.prior.size, self.gan.num_classes
+        inputs: dict[str, Any] = {"z": ((self.config.prior.size,), jnp.float32)}
+        inputs |= {name: (shape, jnp.float32) for name, shape in self.condition_shapes.items()}
+        if self.gan.num_classes:
+            inputs = {"z": inputs["z"], "y": ((), jnp.int32)}
+
+        def G(z: jax.Array, *told: jax.Array) -> jax.Array:
+            given = dict(zip(inputs, (z, *told), strict=True))
+            parts = {name: given.get(name) for name in Condition._fields}
+            condition = self._standardize(parts | {"label": given.get("y")})
+            return self._in_units(self.gan.G(params, stats, z, condition)[0])
+
         write = export.write_onnx if Path(path).suffix == ".onnx" else export.write
-        write(
-            Path(path).expanduser(),
-            lambda z, y=None: self.gan.G(params, stats, z, Condition(label=y))[0],
-            z_size=z_size,
-            classes=classes,
-        )
+        write(Path(path).expanduser(), G, inputs, self.gan.num_classes)
 
     @pinned()
-    def discriminate(self, x: Any, y: Any = None) -> np.ndarray:
+    def discriminate(self, x: Any, y: Any = None, condition: Any = None) -> np.ndarray:
         """D(x) without dropout, [n] float32: a probability in [0, 1] if the loss defines one, otherwise the logit.
 
         A D with packing (`discriminator.packing`) returns one value per pack of consecutive examples.
 
         Args:
           x: [n, *shape]; images as uint8 (0 to 255) or floating-point in the range of the data, points in any dtype.
-          y: as in `generate`; a D with an auxiliary classifier takes none.
+          y, condition: as in `generate`; a D with an auxiliary classifier takes no y.
 
         Raises:
           UserError: wrong shape, range or dtype, values that are not finite, or as in `sample`.
@@ -157,8 +197,19 @@ class TrainedGan:
         if self.gan.num_classes and not self.gan.num_aux_classes and y is None:
             raise UserError(f"this D is conditional on {self.gan.num_classes} classes; pass y, one class per example.")
         D = self.state.discriminator
-        logits = self._discriminate(D.params, D.stats, x, self._condition(y, len(x)) or Condition())
+        logits = self._discriminate(D.params, D.stats, x, self._condition(y, condition, len(x)) or Condition())
         return np.asarray(jax.nn.sigmoid(logits) if self.gan.objective.loss.probability else logits)
+
+    @property
+    def condition_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of each part of one example's condition, by name; {} if the GAN is unconditional."""
+        return {part: leaf.shape[1:] for part, leaf in self._told._asdict().items() if leaf is not None}
+
+    def read_condition(self, condition: Any) -> Condition:
+        """A user's condition as the players take it, [n, ...]; the argument `condition` of `sample`."""
+        n = max(len(np.atleast_1d(part)) for part in condition.values())
+        told = self._condition(None, condition, n)
+        return told or Condition()
 
     def generator_variables(self, ema: bool | str = True) -> tuple[Any, Any]:
         """G's parameters and the (standing) statistics used for sampling, as nested dictionaries of arrays."""
@@ -167,7 +218,7 @@ class TrainedGan:
 
     def _examples(self, x: Any) -> AnyArray:
         """D's input [n, *shape] float32: uint8 images are decoded, other values unchanged."""
-        array = _array(x, "x")
+        array = finite_array(x, "x")
         if array.shape[1:] != self.data_info.shape:
             hint = "reshape them"  # which would scramble images whose channels come first
             if array.shape == self.data_info.shape:
@@ -179,7 +230,8 @@ class TrainedGan:
                 hint = "put channels last, x.transpose(0, 2, 3, 1)"
             raise UserError(f"D takes examples of shape {self.data_info.shape}, not {array.shape[1:]}; {hint}.")
         if len(self.data_info.shape) != 3:
-            return jnp.asarray(array, jnp.float32)
+            scaling = self.data_info.scaling
+            return jnp.asarray(array if scaling is None else standardized(array, np.asarray(scaling)), jnp.float32)
         if array.dtype == np.uint8:
             return self.gan.decode(jnp.asarray(array))
         if array.dtype.kind in "biu":
@@ -208,11 +260,43 @@ class TrainedGan:
             raise UserError(f"ema is True, False or one of {', '.join(self.averages) or 'no averages'}, not {ema!r}.")
         return 0 if ema and self.averages else None
 
-    def _condition(self, y: Any, n: int) -> Condition | None:
+    def _in_units(self, x: Any) -> Any:
+        """Samples in the units of the data: the inverse of their standardization, if any."""
+        if self.data_info.scaling is None:
+            return x
+        mean, deviation = np.asarray(self.data_info.scaling, np.float32)
+        return x * deviation[None] + mean[None]
+
+    def _standardize(self, leaves: dict[str, Any]) -> Condition:
+        """The parts of a condition as the players take them, from the units of the data."""
+        condition = Condition(**leaves)
+        pairs = self.config.condition.name == "pairs"
+        scaling = self.data_info.condition_scaling if pairs else self.data_info.scaling
+        if condition.vector is not None and scaling is not None:
+            mean, deviation = np.asarray(scaling, np.float32)
+            condition = condition._replace(vector=(condition.vector - mean[None]) / deviation[None])
+        return condition if condition.mask is None else masked(condition.told, condition.mask)
+
+    def _condition(self, y: Any, condition: Any, n: int) -> Condition | None:
+        """The condition of n examples, from a user's arguments; None if a class-conditional G is to choose classes.
+
+        Raises:
+          UserError: as in `sample`.
+        """
+        if self.gan.conditional and not self.gan.num_classes and y is None:
+            name = self.config.condition.name
+            return self._standardize(read_condition(condition, self.condition_shapes, name, n, self.gan.decode))
+        if condition is not None:
+            raise UserError(
+                f"this GAN was trained with condition.name={self.config.condition.name}; leave condition out"
+                f"{' and pass y, the class of each' if self.gan.num_classes else ''}."
+            )
         if y is None:
             return None
         if not self.gan.num_classes:
-            raise UserError("this GAN was trained without classes (conditional=none); leave y out.")
+            raise UserError(
+                f"this GAN was trained without classes (conditional={self.config.conditional}); leave y out."
+            )
         y = np.asarray(y)
         if y.dtype.kind == "U" and y.size:
             y = np.vectorize(self.class_index, otypes=[np.int32])(y)
@@ -233,29 +317,38 @@ class TrainedGan:
         )
 
 
-def _user_stream(n: int, seed: int) -> jax.Array:
-    try:
-        n, seed = operator.index(n), operator.index(seed)
-    except TypeError:
-        raise UserError(f"samples take whole numbers n and seed, not n={n!r}, seed={seed!r}.") from None
-    if n < 1 or not 0 <= seed < 2**32:
-        raise UserError(f"samples take n of 1 or more and a seed from 0 to 2**32 - 1, not n={n}, seed={seed}.")
-    return stream(seed, "user")
+def read_condition(
+    given: Any, shapes: dict[str, tuple[int, ...]], name: str, n: int, decode: Callable[[jax.Array], jax.Array]
+) -> dict[str, np.ndarray]:
+    """The parts of n conditions in a user's argument, [n, ...] float32; hidden entries are 0.
 
+    Args:
+      given: an array, or a dictionary of arrays by name.
+      shapes: of each part of one condition.
+      name: of the condition.
+      decode: of uint8 images.
 
-def _array(values: Any, name: str) -> np.ndarray:
-    """`values` as an array of their own dtype; raises UserError unless all are real and finite in float32."""
-    try:
-        array = np.asarray(values)
-        with np.errstate(over="ignore"):
-            finite = np.isfinite(array.astype(np.float32, casting="same_kind"))
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{name} must be an array of numbers ({error}).") from None
-    if not array.size:
-        raise UserError(f"{name} of shape {array.shape} is empty; pass at least one example.")
-    if not finite.all():
-        raise UserError(f"{np.sum(~finite)} of the {finite.size} numbers of {name} are not finite in float32.")
-    return array
+    Raises:
+      UserError: none given, other parts, or another shape.
+    """
+    text = ", ".join(f"{part} {(n, *shape)}" for part, shape in shapes.items())
+    if given is None:
+        raise UserError(f"this GAN was trained with condition.name={name} and takes a condition: {text}.")
+    arrays = dict(given) if isinstance(given, Mapping) else {next(iter(shapes)): given}
+    if set(arrays) != set(shapes):
+        raise UserError(f"a condition of condition.name={name} is {text}, not {', '.join(arrays) or 'empty'}.")
+    found = {part: np.asarray(array) for part, array in arrays.items()}
+    for part, array in found.items():
+        if array.shape not in (shapes[part], (1, *shapes[part]), (n, *shapes[part])):
+            raise UserError(f"a condition of condition.name={name} is {text}, not {part} {array.shape}; reshape it.")
+        found[part] = np.broadcast_to(array, (n, *shapes[part]))
+    if "mask" in found:
+        mask = found["mask"] = found["mask"].astype(np.float32)
+        if not np.isin(mask, (0, 1)).all():
+            raise UserError("a mask holds 1 (or True) for observed and 0 for hidden entries, and nothing else.")
+        found = {part: np.where(mask > 0, array, np.zeros_like(array)) for part, array in found.items()}
+    images = {part: decode(jnp.asarray(array)) for part, array in found.items() if array.dtype == np.uint8}
+    return {part: np.asarray(finite_array(images.get(part, array), part), np.float32) for part, array in found.items()}
 
 
 @pinned()
@@ -288,7 +381,7 @@ def load(workdir: str | Path, step: int | str | None = None, width: float | None
             raise UserError(f"{workdir} holds no checkpoint yet; train it first.")
         step, state = restored
         if width is not None:
-            gan, state = _with_width(gan, state, _states(checkpoints, target, step), step=step, width=width)
+            gan, state = with_width(gan, state, checkpoint_states(checkpoints, target, step), step=step, width=width)
     return TrainedGan(
         config=config,
         step=step,
@@ -298,42 +391,3 @@ def load(workdir: str | Path, step: int | str | None = None, width: float | None
         hparams=hparams,
         data_info=data_info,
     )
-
-
-def _states(checkpoints: Checkpoints, target: GanState, last: int) -> Iterator[tuple[int, GanState]]:
-    """Steps and states of all checkpoints up to `last`; skips those that a training process deletes meanwhile."""
-    for n in checkpoints.steps():
-        if n <= last:
-            try:
-                restored = checkpoints.restore(target, step=n)
-            except UserError:
-                if n in checkpoints.steps():
-                    raise
-                continue
-            assert restored is not None
-            yield n, restored[1]
-
-
-def _with_width(
-    gan: Gan, state: GanState, states: Iterable[tuple[int, GanState]], *, step: int, width: float
-) -> tuple[Gan, GanState]:
-    """Prepends the post-hoc EMA of a relative width at `step` to the averages.
-
-    Args:
-      states: the steps and states of checkpoints.
-    """
-    target = ema.Snapshot(ema.gamma_from_sigma_rel(width), step)
-    indices = [i for i, average in enumerate(gan.averages.rules) if average.kind == "gamma"]
-    if not indices:
-        raise UserError("width needs a run with power-function averages; train with generator.ema.gamma=(...).")
-    stored = [(ema.Snapshot(gan.averages.rules[i].number, n), old.averages[i]) for n, old in states for i in indices]
-    weights, error = ema.posthoc_weights([snapshot for snapshot, _ in stored], target)
-    if error > MAX_WIDTH_ERROR:
-        raise UserError(
-            f"the averages of {len(stored) // len(indices)} checkpoints cannot represent width {width:g}: the weights "
-            f"would be off by {error:.0%}; raise checkpoint.keep, or keep two averages (generator.ema.gamma)."
-        )
-    average = ema.Average(f"width={width:g}", "gamma", target.gamma)
-    params = ema.reconstruct((params for _, params in stored), weights)
-    averages = gan.averages._replace(rules=(average, *gan.averages.rules))
-    return gan._replace(averages=averages), state._replace(averages=(params, *state.averages))

@@ -55,10 +55,13 @@ class DataInfo(NamedTuple):
     label_classes: int  # of the data's labels
     stack: int  # images per stacked example
     class_names: tuple[str, ...] = ()  # one per class of the data's labels, or () if they have none
+    paired: tuple[int, ...] = ()  # shape of the condition stored with each example; () if none is
+    scaling: list[list[float]] | None = None  # of vectors: means, and standard deviations
+    condition_scaling: list[list[float]] | None = None  # of vectors stored as conditions
 
     @property
     def spec(self) -> DataSpec:
-        return DataSpec(self.shape, self.classes, self.bounds)
+        return DataSpec(self.shape, self.classes, self.bounds, paired=self.paired)
 
 
 def run_metadata(config: ConfigDict, dataset: Dataset, spec: DataSpec) -> dict[str, Any]:
@@ -73,6 +76,9 @@ def run_metadata(config: ConfigDict, dataset: Dataset, spec: DataSpec) -> dict[s
         label_classes=dataset.classes,
         stack=dataset.stack,
         class_names=dataset.class_names,
+        paired=spec.paired,
+        scaling=None if dataset.scaling is None else dataset.scaling.tolist(),
+        condition_scaling=None if dataset.condition_scaling is None else dataset.condition_scaling.tolist(),
     )
     return {
         "format": 1,
@@ -138,7 +144,7 @@ def claim(path: Path) -> Iterator[Callable[[], None]]:
         yield check_lock
 
 
-def check(path: Path, config: ConfigDict, facts: dict[str, Any]) -> None:
+def check(path: Path, config: ConfigDict, metadata: dict[str, Any]) -> None:
     """Checks that a run with this configuration and data may be started or resumed in `path`; writes nothing.
 
     Raises:
@@ -146,18 +152,18 @@ def check(path: Path, config: ConfigDict, facts: dict[str, Any]) -> None:
     """
     if not (path / CONFIG).exists():
         return
-    old_config, old_facts = read_config(path), _read_run(path)
+    old_config, old_metadata = read_config(path), _read_run(path)
     changed = differences(old_config, config)
     if changed:
         old, new = flatten(old_config), flatten(config)
         listed = "; ".join(f"{key} was {old.get(key)!r} and is now {new.get(key)!r}" for key in changed[:3])
         more = f"; and {len(changed) - 3} more" if len(changed) > 3 else ""
         raise UserError(f"{path} belongs to a run of another configuration ({listed}{more}); choose another --workdir.")
-    check_data(path, read_data_info(path, old_facts), DataInfo(**facts["data"]))
-    if old_facts["prng"] != facts["prng"]:
+    check_data(path, read_data_info(path, old_metadata), DataInfo(**metadata["data"]))
+    if old_metadata["prng"] != metadata["prng"]:
         raise UserError(
-            f"{path} belongs to a run with the random number generator {old_facts['prng']!r}, and this version uses "
-            f"{facts['prng']!r}; use the version that began it."
+            f"{path} belongs to a run with the random number generator {old_metadata['prng']!r}, and this version uses "
+            f"{metadata['prng']!r}; use the version that began it."
         )
 
 
@@ -187,13 +193,13 @@ def read_digest(path: Path) -> str | None:
     return None
 
 
-def record(path: Path, config: ConfigDict, facts: dict[str, Any]) -> None:
+def record(path: Path, config: ConfigDict, metadata: dict[str, Any]) -> None:
     """Writes config.json and, for a new run, run.json; call it after all checks.
 
     A directory without config.json has no run; a run.json in it was left by a killed process.
     """
     if not (path / CONFIG).exists():
-        write_atomically(path / RUN, (json.dumps(facts, indent=2) + "\n").encode())
+        write_atomically(path / RUN, (json.dumps(metadata, indent=2) + "\n").encode())
     text = to_json(config)
     if not (path / CONFIG).exists() or (path / CONFIG).read_text() != text:
         write_atomically(path / CONFIG, text.encode())  # last, so that its existence implies that of run.json
@@ -238,7 +244,8 @@ def read_data_info(path: Path, run: dict[str, Any]) -> DataInfo:
             raise ValueError("its shape or number of examples is invalid")
         bounds = info["bounds"]
         info |= {"shape": tuple(info["shape"]), "bounds": bounds and tuple(bounds), "class_names": class_names}
-        return DataInfo(**info)
+        info["paired"] = tuple(run["data"].get("paired", ()))  # these too are missing in older runs
+        return DataInfo(**info, **{name: run["data"].get(name) for name in ("scaling", "condition_scaling")})
     except (ValueError, TypeError, LookupError) as error:
         raise UserError(f"{path / RUN} cannot be used ({error}); restore it from a backup.") from error
 

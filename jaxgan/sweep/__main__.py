@@ -90,26 +90,27 @@ def read(path: Path) -> tuple[str, list[Trial]]:
     Raises:
       UserError: no such file, a missing function, or see `plan.trials`.
     """
-    found = files.functions(path, "--sweep", "experiments/ablations/loss.py", "get_config", "get_sweep")
-    return found.get("__doc__") or "", plan.trials(files.returned(found, path), files.call(found, "get_sweep", path))
+    definitions = files.functions(path, "--sweep", "experiments/ablations/loss.py", "get_config", "get_sweep")
+    members = plan.trials(files.returned(definitions, path), files.call(definitions, "get_sweep", path))
+    return definitions.get("__doc__") or "", members
 
 
 def unfinished(workdir: Path, trials: list[Trial], slots: int) -> tuple[list[list[Trial]], dict]:
     """The chunks left to train, and the results so far."""
     from jaxgan.sweep import chunk
 
-    found = results.read(workdir)
-    left = [trial for trial in trials if not results.is_finished(trial, found)]
-    done = {trial.name: found[results.trial_key(trial)]["steps"] for trial in left if results.trial_key(trial) in found}
-    return chunk.make_chunks(workdir, left, done, slots), found
+    lines = results.read(workdir)
+    left = [trial for trial in trials if not results.is_finished(trial, lines)]
+    done = {trial.name: lines[results.trial_key(trial)]["steps"] for trial in left if results.trial_key(trial) in lines}
+    return chunk.make_chunks(workdir, left, done, slots), lines
 
 
 def train(workdir: Path, trials: list[Trial], launcher, signals: list[int]) -> int:
     """Trains the unfinished members; writes results and reports after each chunk. Returns the exit code."""
     from jaxgan.sweep import chunk, cost
 
-    chunks, found = unfinished(workdir, trials, launcher.slots)
-    if complete := sum(results.is_finished(trial, found) for trial in trials):
+    chunks, lines = unfinished(workdir, trials, launcher.slots)
+    if complete := sum(results.is_finished(trial, lines) for trial in trials):
         print(f"{complete} of {len(trials)} runs are finished already")
     if chunks:
         print(cost.describe(chunks, launcher.slots, timed=False), flush=True)
@@ -121,8 +122,8 @@ def train(workdir: Path, trials: list[Trial], launcher, signals: list[int]) -> i
             names = ", ".join(trial.name for trial in members[:3]) + (", ..." if len(members) > 3 else "")
             print(f"error: {len(members)} members failed ({names}): {outcome}", file=sys.stderr, flush=True)
             continue
-        found |= {results.trial_key(trial): result for trial, result in zip(members, outcome, strict=True)}
-        results.write(workdir, trials, found)
+        lines |= {results.trial_key(trial): result for trial, result in zip(members, outcome, strict=True)}
+        results.write(workdir, trials, lines)
         chunk.delete_chunk(workdir, members)
         if left:
             report(False)

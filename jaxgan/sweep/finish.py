@@ -59,7 +59,7 @@ def finish(sweep_directory: Path, trial: Trial, program: Program, member: Finish
         Checkpoints(directory / "checkpoints", keep=1, best_key=SELECTION) as checkpoints,
     ):
         source = results.read_warm_start(sweep_directory, trial.config)
-        workdir.record(directory, trial.config, program.facts | {"initialized_from": source})
+        workdir.record(directory, trial.config, program.metadata | {"initialized_from": source})
         checkpoints.save(step, member.state, metrics=at_end)
         writers.write_finished_run(directory, member.lines)
         if scored:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from jaxgan.errors import UserError, describe
 from jaxgan.run.pacer import catch_signals
@@ -24,6 +25,8 @@ Outcome = list[dict] | UserError  # the result of each member, or why there is n
 Outcomes = Iterator[tuple[Chunk, Outcome]]
 
 POLL_SECONDS = 0.5  # interval for checking tasks and signals
+RESUBMISSIONS = 2  # of a chunk whose Ray task is lost with its process or its node
+REQUEUE_SIGNAL = signal.SIGUSR2  # of submitit, some time before a job is ended
 SAVING_SECONDS = 30.0  # time for cancelled tasks to save their checkpoints
 
 
@@ -68,12 +71,12 @@ def _train(workdir: Path, chunk: Chunk, signals: list[int]) -> Outcome:
         return UserError(describe(error))
 
 
-def _task(threads: int, workdir: Path, chunk: Chunk) -> Outcome:
-    """Trains a chunk in a separate process, on all visible accelerators or `threads` CPU cores (0 = all)."""
+def _task(workdir: Path, chunk: Chunk) -> Outcome:
+    """Trains a chunk in a separate process, on all visible accelerators or one CPU core."""
     from jaxgan.sweep import devices
     from jaxgan.sweep.chunk import Stopped
 
-    devices.use_threads(threads)
+    devices.use_threads(1)
     with catch_signals() as signals:
         try:
             return _train(workdir, chunk, signals)
@@ -81,8 +84,35 @@ def _task(threads: int, workdir: Path, chunk: Chunk) -> Outcome:
             return UserError(f"{stop}.")
 
 
+class _SlurmTask:
+    """A task in a job that is requeued when SLURM preempts it or its time is nearly up, and resumes where it was."""
+
+    def __call__(self, workdir: Path, chunk: Chunk) -> Outcome:
+        from jaxgan.sweep import devices
+        from jaxgan.sweep.chunk import Stopped
+
+        devices.use_threads(0)
+        with catch_signals(REQUEUE_SIGNAL) as signals:
+            try:
+                return _train(workdir, chunk, signals)
+            except Stopped as stop:
+                if stop.number != REQUEUE_SIGNAL:
+                    return UserError(f"{stop}.")
+        signal.raise_signal(REQUEUE_SIGNAL)  # all is saved: submitit, whose handler is back, requeues the job and exits
+        raise AssertionError("submitit did not requeue the job")
+
+    def checkpoint(self, workdir: Path, chunk: Chunk):
+        """What a requeued job runs, asked for by submitit: the same, which finds its own checkpoints."""
+        import submitit
+
+        return submitit.helpers.DelayedSubmission(self, workdir, chunk)
+
+
 def ray(address: str) -> Launcher:
     """One chunk per task, on one GPU each if the cluster has any, otherwise on one CPU core.
+
+    If a task is lost with its process or node, another one resumes its chunk from the last checkpoint, once the lock of
+    the chunk's directory shows that the first one is dead.
 
     Args:
       address: of the cluster, such as 'auto' or HOST:PORT; '' starts Ray on this machine.
@@ -111,13 +141,22 @@ def ray(address: str) -> Launcher:
 
     def run(workdir: Path, chunks: list[Chunk], signals: list[int]) -> Outcomes:
         task = ray.remote(_task).options(num_cpus=1, num_gpus=int(kind == "GPU"), max_retries=0)
-        pending = {task.remote(1, workdir.absolute(), chunk): chunk for chunk in chunks}
+        pending = {task.remote(workdir.absolute(), chunk): (chunk, RESUBMISSIONS) for chunk in chunks}
         try:
             while pending:
                 _check(signals)
                 done, _ = ray.wait(list(pending), timeout=POLL_SECONDS)
                 for reference in done:
-                    yield pending.pop(reference), _outcome(partial(ray.get, reference))
+                    chunk, resubmissions = pending.pop(reference)
+                    try:
+                        outcome = ray.get(reference)
+                    except ray.exceptions.RayError as error:  # its process or node was lost: `_task` raises nothing
+                        outcome = _died(error)
+                        if resubmissions:
+                            print(f"{outcome}; its chunk is resumed by another one", file=sys.stderr)
+                            pending[task.remote(workdir.absolute(), chunk)] = chunk, resubmissions - 1
+                            continue
+                    yield chunk, outcome
         finally:
             for reference in pending:
                 ray.cancel(reference)
@@ -132,7 +171,8 @@ def slurm(cluster: str = "slurm") -> Launcher:
     """One chunk per job, on all devices of the job.
 
     Resources are set with sbatch's own variables, such as SBATCH_PARTITION, SBATCH_ACCOUNT, SBATCH_TIMELIMIT and
-    SBATCH_GRES=gpu:1, which override the default time limit of one day.
+    SBATCH_GRES=gpu:1, which override the default time limit of one day. A job that is preempted, or that reaches its
+    time limit (at most three times), is requeued and resumes from its last step.
 
     Args:
       cluster: submitit's cluster: 'slurm', or 'local' for processes on this machine.
@@ -151,13 +191,17 @@ def slurm(cluster: str = "slurm") -> Launcher:
         executor = submitit.AutoExecutor(workdir / "slurm", cluster=cluster)
         executor.update_parameters(name="jaxgan", timeout_min=24 * 60)
         with executor.batch():
-            jobs = [executor.submit(_task, 0, workdir.absolute(), chunk) for chunk in chunks]
+            jobs = [executor.submit(_SlurmTask(), workdir.absolute(), chunk) for chunk in chunks]
         pending = dict(zip(jobs, chunks, strict=True))
         try:
             while pending:
                 _check(signals)
                 for job in [job for job in pending if job.done()]:
-                    yield pending.pop(job), _outcome(job.result)
+                    try:
+                        outcome = job.result()
+                    except Exception as error:  # the job was killed, or could not be requeued
+                        outcome = _died(error)
+                    yield pending.pop(job), outcome
                 time.sleep(POLL_SECONDS)
         finally:  # cancel running jobs: their results would be lost
             for job in pending:
@@ -174,12 +218,8 @@ def _check(signals: list[int]) -> None:
         raise Stopped(signals[0])
 
 
-def _outcome(result: Callable[[], Any]) -> Outcome:
-    """The result of a task, or why it died."""
-    try:
-        return result()
-    except Exception as error:  # raised by the launcher: the task's process was killed or lost
-        return UserError(f"its task died ({_line(error)}); see the logs of the launcher.")
+def _died(error: Exception) -> UserError:
+    return UserError(f"its task died ({_line(error)}); see the logs of the launcher.")
 
 
 def _line(error: Exception) -> str:

@@ -14,6 +14,7 @@ from jaxgan.algorithm1 import zero_metrics
 from jaxgan.conditions import Condition
 from jaxgan.config.hparams import traced
 from jaxgan.data import Dataset
+from jaxgan.errors import UserError
 from jaxgan.evaluation.evaluator import make_measure
 from jaxgan.evaluation.players import make_player_inputs
 from jaxgan.evaluation.samples import evaluation_condition, sample_stream
@@ -22,6 +23,7 @@ from jaxgan.game.build import build_for, data_spec
 from jaxgan.game.gan import Gan
 from jaxgan.game.hparams import HParams
 from jaxgan.game.state import GanState, run_stream
+from jaxgan.metrics import METRICS
 from jaxgan.run import warm_start, workdir
 from jaxgan.run.grids import grid_rows, picture_condition
 from jaxgan.sweep import population
@@ -37,7 +39,7 @@ class Program(NamedTuple):
 
     dataset: Dataset
     gan: Gan
-    facts: dict[str, Any]  # of run.json, without the checkpoint a member was initialized from
+    metadata: dict[str, Any]  # of run.json, without the checkpoint a member was initialized from
     sums: dict[str, np.ndarray]  # zeros, for one member
     init: MemberMap  # (hparams, sums) -> Member
     resume: MemberMap  # (state, sums) -> Member
@@ -69,7 +71,12 @@ def get_program(trial: Trial) -> Program:
 def _build(config: ConfigDict) -> Program:
     dataset = dataset_of(config)
     gan = build_for(config, dataset)
-    num_report = IMAGES if dataset.mixture is None else POINTS
+    if drawn := [name for name in config.evaluate.metrics if "draws" in METRICS[name].needs]:
+        raise UserError(
+            f"evaluate.metrics={drawn[0]} draws many samples for each condition, which sweeps do not; leave it out, "
+            f"and run --mode=evaluate on the members."
+        )
+    num_report = IMAGES if len(dataset.shape) == 3 else POINTS
     report_rows = grid_rows(num_report, gan.num_classes)
     source = warm_start.source_checkpoint(config)
 
@@ -88,7 +95,7 @@ def _build(config: ConfigDict) -> Program:
     return Program(
         dataset=dataset,
         gan=gan,
-        facts=workdir.run_metadata(config, dataset, data_spec(config, dataset)),
+        metadata=workdir.run_metadata(config, dataset, data_spec(config, dataset)),
         sums={name: np.asarray(zero) for name, zero in zeros.items()},
         init=MemberMap(init, num_mapped=2),
         resume=MemberMap(population.init_member, num_mapped=2),
@@ -110,10 +117,10 @@ def _build(config: ConfigDict) -> Program:
 
 
 def _discriminator_stats(config: ConfigDict, gan: Gan, dataset: Dataset) -> Callable[..., Population]:
-    judgement = make_player_inputs(config, gan, dataset)
-    if judgement is None:
+    needed = make_player_inputs(config, gan, dataset)
+    if needed is None:
         return lambda states, samples: [{}] * len(samples)
-    function, shared = judgement
+    function, shared = needed
     mapped, shared = MemberMap(function, num_mapped=2, num_shared=1, side_by_side=False), replicate(shared)
     return lambda states, samples: mapped(states, samples, shared)
 

@@ -282,8 +282,8 @@ def p_values(
     while left.shape[1] > 1 and len(active):
         remaining = np.take_along_axis(scores[active], left[:, None, :], axis=2)
         identical, worst = _permutation_test(remaining, permutations, rng)
-        other = np.take_along_axis(remaining, worst[:, None, None], axis=2)[..., 0]
-        t, unequal = _t_test(remaining[..., 0], other)
+        candidate = np.take_along_axis(remaining, worst[:, None, None], axis=2)[..., 0]
+        t, unequal = _t_test(remaining[..., 0], candidate)
         unequal = np.where(t > 0, unequal, 1.0)
         running[active] = np.maximum(running[active], np.maximum(identical, unequal))
         # Also for the remaining ones, whose evidence against equality with the best is no stronger.

@@ -49,7 +49,7 @@ def test_meanings_are_those_of_the_source():
     meaning = catalog.meanings()
     assert meaning["train.batch_size"] == "m, over all devices and hosts"
     assert meaning["optimizer.generator.clip"] == meaning["optimizer.discriminator.clip"]
-    assert meaning["optimizer.generator.clip"].startswith("largest absolute value of a weight")
+    assert meaning["optimizer.generator.clip"].startswith("maximum absolute value of a weight")
     assert meaning["train.update"].startswith("alternating: Algorithm 1 | simultaneous: the 2014 code | extra")
     assert meaning["objective.penalties.r1"].startswith("s^2 / 2 at the data")
     assert meaning["objective.lecam"] == "D's logits stay near their moving averages (arXiv:2104.03310)"
@@ -84,8 +84,9 @@ def test_fields_stand_as_they_are_declared():
         ("losses", LOSSES), ("penalties", PENALTIES), ("networks", FAMILIES), ("optimizers", OPTIMIZERS),
         ("augments", AUGMENTS), ("metrics", METRICS), ("features", ("inception:FILE.npz", "pixels", "classifier")),
         ("conditions", CHOICES["conditional"]),
-        ("data", ("digits", "tfds:NAME", "npz:PATH", "folder:PATH", "tfd:PATH", "mixture:NAME", "stacked:NAME")),
-        ("terms", ("lecam", "consistency", "latent", "auxiliary", "adjustment", "top_k")),
+        ("data", ("digits", "tfds:NAME", "npz:PATH", "folder:PATH", "table:NAME", "tfd:PATH",
+                  "mixture:NAME", "stacked:NAME")),
+        ("terms", ("lecam", "consistency", "latent", "auxiliary", "paired", "adjustment", "top_k")),
     ],
 )  # fmt: skip
 def test_lists_have_a_line_with_words_for_each_member(name, names):

@@ -70,7 +70,7 @@ def test_what_it_names_are_fields():
         ({"generator.apply_attn": True}, r"PyTorch's 'apply_attn' has no counterpart here: no family"),
         ({"train.warmup": 1}, "'train.warmup'; train has accumulate, batch_size, .*, steps, update; --mode=config"),
         ({"generator.ema.decay": 0.9}, "generator.ema has gamma, half_life, ramp, rise"),
-        ({"nonsense.thing": 1}, "it has augment, checkpoint, conditional, data, .*, train; --mode"),
+        ({"nonsense.thing": 1}, "it has augment, checkpoint, condition, conditional, data, .*, train; --mode"),
         ({"batch_size": 1}, r"the nearest is 'train\.batch_size'"),
         ({"trian.steps": 1}, r"the nearest is 'train\.steps'"),
         ({"optimizer.generator.learning_rat": 1.0}, r"the nearest is 'optimizer\.generator\.learning_rate'"),

@@ -320,6 +320,7 @@ def test_a_data_set_that_needs_tensorflow(tmp_path, monkeypatch):
         tfds.load("svhn_cropped", str(tmp_path))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("JAXGAN_MNIST_DIR" not in os.environ, reason="JAXGAN_MNIST_DIR: the four archives")
 def test_the_real_mnist(tmp_path):
     archives = Path(os.environ["JAXGAN_MNIST_DIR"])

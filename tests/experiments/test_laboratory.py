@@ -15,6 +15,8 @@ from jaxgan.game.build import build
 from jaxgan.networks.layers import DataSpec
 from jaxgan.objectives.losses import LOSSES
 
+pytestmark = pytest.mark.slow
+
 # --- dynamics ---------------------------------------------------------------------------------------------------------
 
 

@@ -81,7 +81,7 @@ def test_real_then_fake_each_by_its_own_and_running_statistics_chained(norm_game
     noise = g.noise()
     G, D = state.generator, state.discriminator
     new, metrics = discriminator_step(g.frame, G, D, Batch(x, UNCONDITIONAL, noise))
-    fake, _ = gan.G(G.params, G.stats, noise.z, None, train=True)
+    fake, _ = gan.G(G.params, G.stats, noise.z, train=True)
     real, fake = np.asarray(x, np.float64), np.asarray(fake, np.float64)
     real_logits, fake_logits = d_by_hand(D.params, real), d_by_hand(D.params, fake)
     sigmoid = lambda v: 1 / (1 + np.exp(-v))  # noqa: E731

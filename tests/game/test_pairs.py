@@ -89,6 +89,10 @@ def test_every_loss_goes_with_every_penalty_and_family(pair):
         ({"augment.name": "ada", "discriminator.packing": 2}, "makes them fewer"),
         ({"discriminator.packing": 2, "objective.penalties.r1": 1.0}, "takes no classes and no penalties"),
         ({"discriminator.packing": 2, "conditional": "label"}, "takes no classes"),
+        (
+            {"discriminator.name": "dcgan", "discriminator.minibatch_deviation": -1},
+            "discriminator.minibatch_deviation must be 0 or more",
+        ),
         ({"discriminator.packing": 3}, "does not divide train.batch_size=64"),
         ({"train.update": "simultaneous", "train.d_steps": 2}, "must be 1, not 2"),
         ({"train.update": "simultaneous", "train.g_batch_size": 32}, "set train.g_batch_size=0"),
@@ -115,7 +119,6 @@ BATCH_NORM = {"generator.output": "linear", "discriminator.name": "dcgan"}
     [
         (BATCH_NORM | {"objective.penalties.r1": 1.0}, "couples its examples by batch"),
         (BATCH_NORM | {"discriminator.widths": ()}, "widths needs one number or more"),
-        (BATCH_NORM | {"discriminator.minibatch_deviation": -1}, "must be 0 or more"),
         (BATCH_NORM | {"train.batch_size": 1}, "statistics over a minibatch, which is 1 at train.batch_size=1"),
         (BATCH_NORM | {"train.batch_size": 4, "discriminator.packing": 4}, "which is 1 at train.batch_size=4"),
         ({"generator.name": "dcgan", "generator.output": "sigmoid", "train.g_batch_size": 1}, "generator.name=dcgan"),

@@ -174,13 +174,18 @@ def covering_games() -> list[Game]:
 
 
 def outside_the_tables(schedule: str) -> list[Game]:
-    """What belongs to no table: every term of the losses at once, with what counts updates; and packs of examples."""
+    """Every term of the losses at once, with what counts updates; packs of examples; conditions that are images."""
     off = [key for key, on in static(default()).items() if on is False and key.startswith("objective.")]
     terms = {key: 0.5 for key in off if not key.startswith(WEIGHTS)} | {"objective.lecam.start": 0.0}
     counting = {"train.d_steps": 2, "train.lookahead": 2, "objective.penalties.r1": 0.5, "objective.penalty_every": 2}
     counting |= {"objective.penalty_schedule.name": schedule, "optimizer.discriminator.b2_schedule.name": "cosine"}
     packs = {"conditional": "none", "discriminator.packing": 2}
-    return [game("terms", family("mlp", "mlp") | terms | counting), game("packs", family("mlp", "dcgan") | SGD | packs)]
+    others = [
+        game("terms", family("mlp", "mlp") | terms | counting),
+        game("packs", family("mlp", "dcgan") | SGD | packs),
+    ]
+    others.append(game("masks", family("mlp", "mlp") | SGD | {"conditional": "mixed_mask"}))
+    return [*others, game("low resolution", family("mlp", "dcgan") | SGD | {"conditional": "low_resolution"})]
 
 
 def player(one: Game):

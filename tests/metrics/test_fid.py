@@ -25,7 +25,7 @@ def by_definition(x: np.ndarray, y: np.ndarray) -> float:
 
 def test_by_hand():
     # Means 1 and 5; variances over n - 1: 2 and 8. (1 - 5)^2 + 2 + 8 - 2 sqrt(16) = 18.
-    assert fid.evaluate([[0.0], [2.0]], [[3.0], [7.0]]) == pytest.approx(18, rel=1e-14)
+    assert fid.evaluate(np.array([[0.0], [2.0]]), np.array([[3.0], [7.0]])) == pytest.approx(18, rel=1e-14)
 
 
 def test_gaussians_that_commute():

@@ -13,7 +13,7 @@ def normal(seed: int, n: int, d: int) -> np.ndarray:
 
 def test_by_hand():
     # k(0, 2) = 1, k(1, 3) = 64; between 0: 1, 1; between 2 and 1, 3: 27, 343. 1 + 64 - 2 * 372 / 4.
-    assert kid.unbiased([[0.0], [2.0]], [[1.0], [3.0]]) == pytest.approx(-121, rel=1e-14)
+    assert kid.unbiased(np.array([[0.0], [2.0]]), np.array([[1.0], [3.0]])) == pytest.approx(-121, rel=1e-14)
 
 
 @pytest.mark.parametrize("tile", [1000, 16])

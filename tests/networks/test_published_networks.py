@@ -376,6 +376,7 @@ def test_sngan_starts_uniform_with_gain_root_2_within_blocks():
     check_laws(first_weights(D, np.zeros((2, 8, 8, 10)), y), law)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [0, 40])
 def test_r3gan_starts_normal_with_residual_branches_that_are_0(classes):
     """N(0, gain / sqrt(fan in)): gain sqrt(2 / 1.04) L^(-1/4) within L blocks, 0 at their ends, elsewhere 1.

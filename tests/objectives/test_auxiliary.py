@@ -99,7 +99,7 @@ def test_families_can_be_asked(name):
 
 
 def test_it_needs_classes():
-    with pytest.raises(UserError, match="asks D for the class that G is told"):
+    with pytest.raises(UserError, match="needs a class-conditional G"):
         validate(update(default(), WEIGHTS))
     with pytest.raises(UserError, match=r"auxiliary\.real must be 0 or more"):
         validate(update(default(), {"objective.auxiliary.real": -1.0}))

@@ -17,7 +17,7 @@ from jaxgan.game.batches import Batch, Frame
 from jaxgan.game.build import player_optimizer
 from jaxgan.game.step import discriminator_gradient
 from jaxgan.networks.layers import DataSpec
-from jaxgan.schedules import SCHEDULES, interpolate
+from jaxgan.schedules import interpolate
 from tests.helpers import zoo_games as zoo
 
 FORMULAS = {
@@ -88,7 +88,7 @@ def test_a_schedule_of_b2_takes_up_a_state_without_one():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"name": "sgd", "b2_schedule.name": "linear"}, "which optimizer.generator.name=sgd has not"),
+        ({"name": "sgd", "b2_schedule.name": "linear"}, "which optimizer.generator.name=sgd does not have"),
         ({"b2_schedule.name": "cosine", "b2_schedule.final": 1.0}, r"b2_schedule.final must be in \[0, 1\), not 1.0"),
         ({"b2_schedule.name": "exponential", "b2_schedule.minimum": 2.0}, "b2_schedule.minimum must be in"),
     ],
@@ -158,14 +158,15 @@ def test_adas_strength_follows_its_shape():
     ("fields", "words"),
     [
         ({"shape": "round"}, "shape must be one of constant, linear, cosine, exponential, not 'round'"),
-        ({"shape": "exponential"}, "from 0.1 to 0.0, which must be above 0 where the shape is exponential"),
+        ({"shape": "exponential"}, "from 0.1 to 0.0, which must be above 0 if the shape is exponential"),
         ({"final": -1.0}, "from 0.1 to -1.0, which must be 0 or more"),
         ({"steps": 0.0}, "steps must be above 0, not 0.0"),
     ],
 )
 def test_ways_of_the_noise_that_are_refused(fields, words):
+    changes = {"augment.name": "instance_noise"} | {f"augment.{name}": x for name, x in fields.items()}
     with pytest.raises(UserError, match=words):
-        InstanceNoise(**fields).check()
+        validate(update(default(), changes))
 
 
 @pytest.mark.parametrize(
@@ -178,5 +179,7 @@ def test_ways_of_the_noise_that_are_refused(fields, words):
     ],
 )
 def test_numbers_that_make_no_schedule(name, fields):
-    with pytest.raises(UserError, match=rf"{next(iter(fields))}"):
-        SCHEDULES[name](**fields).check()
+    section = "optimizer.generator.schedule"
+    changes = {f"{section}.name": name} | {f"{section}.{field}": x for field, x in fields.items()}
+    with pytest.raises(UserError, match=next(iter(fields))):
+        validate(update(default(), changes))

@@ -22,6 +22,7 @@ from jaxgan.config.hparams import traced
 from jaxgan.errors import UserError
 from jaxgan.evaluation.evaluator import SELECTION
 from jaxgan.game.build import build
+from jaxgan.game.prior import PRIORS
 from jaxgan.networks import GENERATORS
 from jaxgan.networks.layers import DataSpec
 from jaxgan.run import export, release
@@ -154,7 +155,7 @@ def test_the_documented_lines_run_the_file_without_jaxgan(gan, folder, document)
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.5])
-@pytest.mark.parametrize("prior", ["normal", "uniform", "sphere"])
+@pytest.mark.parametrize("prior", PRIORS)
 def test_the_model_card_samples_the_prior(prior, scale, tiny_config):
     """Mean 0 and mean square scale**2, within the bounds or on the sphere."""
     gan = SimpleNamespace(config=tiny_config(prior__name=prior, prior__scale=scale), gan=SimpleNamespace(num_classes=0))
@@ -169,6 +170,9 @@ def test_the_model_card_samples_the_prior(prior, scale, tiny_config):
         np.testing.assert_allclose(np.mean(z**2, axis=1), scale**2, rtol=1e-5)
     if prior == "uniform":
         assert 1.72 < np.abs(z).max() / scale <= 1.7321
+    if prior == "mixture":  # two components of deviation 1/4, at +-sqrt(1 - 1/16)
+        assert np.abs(z[z > 0]).mean() == pytest.approx(0.968 * scale, rel=0.01)
+        assert z[z > 0].std() == pytest.approx(0.25 * scale, rel=0.03)
 
 
 def test_the_weights_are_those_of_g(gan, folder):
@@ -217,7 +221,7 @@ def test_batch_statistics_are_in_the_file(tmp_path):
     norm = nn.BatchNorm(use_running_average=True, epsilon=0.0)
     stats = {"mean": np.array([1.0, 2.0], np.float32), "var": np.array([4.0, 25.0], np.float32)}
     variables = {"params": norm.init(jax.random.key(0), np.zeros((1, 2), np.float32))["params"], "batch_stats": stats}
-    export.write(tmp_path / "g", lambda z: norm.apply(variables, z), z_size=2, classes=0)
+    export.write(tmp_path / "g", lambda z: norm.apply(variables, z), {"z": ((2,), np.float32)}, classes=0)
     x = loaded(tmp_path / "g").call(np.array([[3.0, 12.0]], np.float32))
     np.testing.assert_allclose(x, [[1.0, 2.0]], rtol=1e-6)
 

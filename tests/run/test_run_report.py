@@ -51,12 +51,11 @@ def test_the_nearest_stack_has_the_nearest_image_in_each_channel():
 
 def test_paths_between_two_z():
     a, b = np.array([[3.0, 0.0]], np.float32), np.array([[0.0, 3.0]], np.float32)
-    straight = report_pictures.interpolate(a, b, 3, "uniform")
+    straight = report_pictures.interpolate(a, b, 3, straight=True)
     np.testing.assert_allclose(straight, [[[3, 0], [1.5, 1.5], [0, 3]]], atol=1e-6)
-    for prior in ("normal", "sphere"):
-        circle = report_pictures.interpolate(a, b, 3, prior)
-        np.testing.assert_allclose(circle, [[[3, 0], [3 / 2**0.5, 3 / 2**0.5], [0, 3]]], atol=1e-6)
-    same = report_pictures.interpolate(a, a, 5, "normal")
+    circle = report_pictures.interpolate(a, b, 3, straight=False)
+    np.testing.assert_allclose(circle, [[[3, 0], [3 / 2**0.5, 3 / 2**0.5], [0, 3]]], atol=1e-6)
+    same = report_pictures.interpolate(a, a, 5, straight=False)
     np.testing.assert_allclose(same, np.broadcast_to(a[:, None], (1, 5, 2)), atol=1e-2)
 
 

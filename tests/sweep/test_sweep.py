@@ -288,6 +288,24 @@ def test_ray_gives_the_same_results(finished, tmp_path):
     assert lines(tmp_path / "run") == lines(finished)
 
 
+def test_a_chunk_whose_ray_task_is_killed_is_resumed_by_another(finished, tmp_path):
+    """Nothing is lost, nothing is there twice."""
+    pytest.importorskip("ray")
+    run = tmp_path / "run"
+    process = start(
+        "--sweep", finished.parent / "ablation.py", "--workdir", run, "--launcher=ray", RAY_DISABLE_IMPORT_WARNING="1"
+    )
+    deadline = time.time() + 200
+    while not (saved := list(run.glob("chunks/*/checkpoints/[0-9]*"))):
+        assert time.time() < deadline and process.poll() is None
+        time.sleep(0.01)
+    os.kill(json.loads((saved[0].parents[1] / ".lock").read_text())["pid"], signal.SIGKILL)
+    out = finish(process)
+    assert process.returncode == 0, out
+    assert "its chunk is resumed by another one" in out
+    assert sorted(lines(run)) == sorted(lines(finished))
+
+
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "auto", "ray://nowhere.invalid:10001", "here:there"])
 def test_ray_that_is_not_reached(address):
     pytest.importorskip("ray")
@@ -304,6 +322,32 @@ def test_slurm_gives_the_same_results(finished, tmp_path, monkeypatch):
     for chunk, new in launchers.slurm("local").run(tmp_path / "run", [planned[:2]], []):
         found |= {results.trial_key(member): json.dumps(result) for member, result in zip(chunk, new, strict=True)}
     assert list(found.values()) == lines(finished)[:2]
+
+
+def test_a_preempted_slurm_job_is_requeued_and_resumes(finished, tmp_path, monkeypatch):
+    """By the signal that submitit asks SLURM for, before a preemption and before the time limit."""
+    submitit = pytest.importorskip("submitit")
+    monkeypatch.chdir(ROOT)
+    submitted = []
+    submit = submitit.AutoExecutor.submit
+    monkeypatch.setattr(submitit.AutoExecutor, "submit", lambda *args: submitted.append(submit(*args)) or submitted[-1])
+    _, planned = sweep.read(finished.parent / "ablation.py")
+    run = tmp_path / "run"
+    preempted = []
+
+    def preempt(signals):
+        if not preempted and list(run.glob("chunks/*/checkpoints/[0-9]*")):
+            controller = submitted[0].job_id
+            [task] = Path(f"/proc/{controller}/task/{controller}/children").read_text().split()
+            preempted.append(os.kill(int(task), signal.SIGUSR2))
+
+    monkeypatch.setattr(launchers, "_check", preempt)
+    monkeypatch.setattr(launchers, "POLL_SECONDS", 0.01)
+    [(_, found)] = launchers.slurm("local").run(run, [planned[:2]], [])
+    assert [json.dumps(result) for result in found] == lines(finished)[:2]
+    assert preempted, "the job ended before its first checkpoint was seen"
+    logs = "".join(path.read_text() for path in (run / "slurm").glob("*_log.*"))
+    assert "Requeued job" in logs and "resuming from step" in logs
 
 
 def test_a_task_that_fails_does_not_end_the_others(finished, tmp_path, write, monkeypatch):

@@ -9,6 +9,7 @@ from jaxgan.objectives.terms.auxiliary import AuxiliaryClassifier
 from jaxgan.objectives.terms.consistency import Consistency
 from jaxgan.objectives.terms.latent import LatentConsistency
 from jaxgan.objectives.terms.lecam import LeCam
+from jaxgan.objectives.terms.paired import Paired
 from jaxgan.objectives.terms.protocol import DTermInputs, GTermInputs, Part, Term
 
 __all__ = ["TERMS", "DTermInputs", "GTermInputs", "Part", "Term"]
@@ -19,4 +20,5 @@ TERMS: dict[str, type[Any]] = {  # of the form of `Term`
     "consistency": Consistency,
     "latent": LatentConsistency,
     "auxiliary": AuxiliaryClassifier,
+    "paired": Paired,
 }

@@ -62,6 +62,6 @@ def class_error(logits: Array, y: Array) -> Array:
 
 
 def check(config: ConfigDict) -> None:
-    """Raises UserError if D is asked for classes that G is not told."""
+    """Raises UserError if the players have no classes to predict."""
     if any(config.objective.auxiliary.values()) and config.conditional != "label":
-        raise UserError("objective.auxiliary asks D for the class that G is told; set conditional=label.")
+        raise UserError("objective.auxiliary needs a class-conditional G; set conditional=label.")

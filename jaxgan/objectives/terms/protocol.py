@@ -36,6 +36,9 @@ class GTermInputs(NamedTuple):
     keys: Array  # [n] PRNG keys, one per example
     y: Array | None  # [n] int32 classes of the fakes
     classes: Array | None  # [n, K] logits of D's auxiliary classifier on the fakes, if it has one
+    fake: Array  # [n, *shape] G(z), completed
+    x: Array | None  # [n, *shape] the examples that the conditions are of; None if the players are unconditional
+    mask: Array | None  # [n, ...] of the condition, if it has one: 1 where x is observed
 
 
 class Part(NamedTuple):
