@@ -4,8 +4,11 @@
 
 The released CIFAR-10 numbers: conditional, batches of 512, Adam with b1 0, and along a cosine over 20 million images
 (39,062 steps) the learning rate 2e-4 -> 5e-5, b2 .9 -> .99, R1 and R2 .05 -> .005, the EMA's half-life 0 -> 5 million
-images and the augmentation's p 0 -> .55. Of its augmentation the exact changes of `ada_schedule` at full strength (half
-of it for colours there); cutout, resampling and the mirrored data set are left out.
+images and the augmentation's p 0 -> .55: all of ADA but filters and noise, with half of p for each change of colours.
+
+What differs: the released run also trains on the mirror image of every example, on all 50,000 (here the last 5,000 are
+for validation), for 250 million images (here 200), and in bfloat16 in the three highest resolutions; its augmentation
+reflects an image as far as the minibatch needs, this one always by the whole image, which gives the same pixels.
 
 Expected: FID 1.96 with all of it. Measured: nothing yet; no accelerator was at hand.
 """
@@ -32,6 +35,8 @@ def get_config():
         "objective.penalty_schedule.steps": 39_062.0,
         "objective.penalty_schedule.final": 0.1,
         "augment.name": "ada_schedule",
+        "augment.sets": ("blit", "geometry", "color", "cutout"),
+        "augment.color": 0.5,
         "augment.final": 0.55,
         "augment.steps": 39_062.0,
         "train.batch_size": 512,

@@ -48,6 +48,11 @@ def close(a, b, **tolerance) -> None:
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, **tolerance), a, b)
 
 
+def rounding(name: str) -> int:
+    """How much larger rounding errors are than elsewhere: a finite difference divides those of D by its deviation."""
+    return 100 if name.endswith("finite_difference") else 1
+
+
 def equal(a, b) -> bool:
     return all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
 
@@ -127,7 +132,8 @@ def test_a_member_of_a_population_is_the_single_run(every):
         start = init(case)
         state, sums = play(case, start, n)
         member = jax.tree.map(lambda x, i=i: x[i], members)
-        close(member, (state, sums), rtol=1e-5, atol=1e-6)
+        less = rounding(name)
+        close(member, (state, sums), rtol=less * 1e-5, atol=less * 1e-6)
         assert all_finite((state, sums)), name
         for player in ("generator", "discriminator"):
             assert not equal(getattr(state, player).params, getattr(start, player).params), (name, player)
@@ -216,7 +222,8 @@ def test_two_devices_are_one(every, tmp_path):
     assert len(two.files) == 1 + sum(map(len, one.values()))
     for name, leaves in one.items():
         for i, leaf in enumerate(leaves):
-            np.testing.assert_allclose(two[f"{name}#{i}"], leaf, rtol=2e-4, atol=2e-5, err_msg=name)
+            less = rounding(name)
+            np.testing.assert_allclose(two[f"{name}#{i}"], leaf, rtol=less * 2e-4, atol=less * 2e-5, err_msg=name)
 
 
 FAMILIES = {("generator", name): module for name, module in GENERATORS.items()} | {

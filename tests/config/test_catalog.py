@@ -62,7 +62,7 @@ def test_lines_name_choices_their_fields_and_defaults():
     assert "; diffaugment: DiffAugment (arXiv:2006.10738)" in printed["augment.name"]
     assert f"one of {', '.join(AUGMENTS)}" in printed["augment.name"]
     assert printed["augment.policy"] == "augment.policy=color,translation,cutout  # of color, translation, cutout"
-    assert printed["objective.b"] == "objective.b=1.0  # the target of data in D's loss"
+    assert printed["objective.b"] == "objective.b=1.0  # the target for data in D's loss"
     for key, choices in CHOICES.items():
         assert all(choice in printed[key] for choice in choices), key
 

@@ -163,9 +163,11 @@ def test_one_device_equals_two(name):
     gradient, values = jax.jit(step)(x, fake, keys)
     halves = [a.reshape(2, 4, *a.shape[1:]) for a in (x, fake, keys)]
     both, parts = jax.jit(jax.vmap(functools.partial(step, axis_name="device"), axis_name="device"))(*halves)
-    np.testing.assert_allclose(parts.reshape(8), values, rtol=2e-5, atol=1e-6)
+    # A finite difference divides rounding errors of D by its deviation.
+    less = 100 if name in FINITE.values() else 1
+    np.testing.assert_allclose(parts.reshape(8), values, rtol=less * 2e-5, atol=less * 1e-6)
     for a, b in zip(jax.tree.leaves(both), jax.tree.leaves(gradient), strict=True):
-        np.testing.assert_allclose(a[0], b, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(a[0], b, rtol=less * 1e-4, atol=less * 1e-5)
     if name in ("dragan", "max_gradient"):  # what couples examples is another number on a part of the minibatch
         alone = objective(theta, *(a[0] for a in halves))[1]
         assert not np.allclose(alone, values[:4], rtol=1e-3)
@@ -209,7 +211,7 @@ def test_which_arguments_are_used(name):
     x, fake = data()
     whole = penalty(name, quadratic, x, fake, KEY)
     changes = lambda *arguments: not np.array_equal(penalty(name, quadratic, *arguments), whole)  # noqa: E731
-    assert changes(x, fake + 1, KEY) == (name not in ("r1", "dragan"))
+    assert changes(x, fake + 1, KEY) == (name not in ("r1", "r1_finite_difference", "dragan"))
     assert changes(x + 1, fake, KEY) != PENALTIES[name].at_fakes
     assert changes(x, fake, jax.random.key(4)) == (name not in ("r1", "r2"))
     assert whole.shape == (8,) and whole.dtype == jnp.float32
@@ -240,3 +242,73 @@ def test_data_and_fakes_of_different_numbers_are_refused():
     x, fake = data()
     with pytest.raises(UserError, match=r"\(8, 4, 4, 1\) and \(7, 4, 4, 1\)"):
         PENALTIES["gradient_penalty"](quadratic, x, fake[:7], KEY)
+
+
+# --- Finite differences -----------------------------------------------------------------------------------------------
+
+FINITE = {"r1": "r1_finite_difference", "r2": "r2_finite_difference"}
+
+
+def test_finite_differences_of_a_quadratic_by_hand():
+    """D = |x|^2: D(x + s n) - D(x) = 2 s <x, n> + s^2 |n|^2, with the n of each example's key."""
+    x, fake = data(shape=(3,))
+    keys = jax.random.split(KEY, 8)
+    n = np.stack([np.asarray(jax.random.normal(key, (3,)), np.float64) for key in keys])
+    for name, points in (("r1", x), ("r2", fake)):
+        expected = (2 * np.sum(np.asarray(points, np.float64) * n, axis=1) + 0.25 * np.sum(n * n, axis=1)) ** 2 / 2
+        values = penalty(FINITE[name], quadratic, x, fake, keys, deviation=0.25)
+        np.testing.assert_allclose(values, expected, rtol=1e-4)
+
+
+def test_bias_and_variance_of_finite_differences():
+    """Linear D: s^2 / 2 chi^2_1, without bias. Quadratic D, H = 2 I: a bias of deviation^2 (d^2 + 2 d) / 2, exactly."""
+    n, d, deviation = 40_000, 3, 0.5
+    x = jnp.broadcast_to(jnp.float32([1.0, -2.0, 0.5]), (n, d))
+    values = np.asarray(penalty(FINITE["r1"], linear(3.0), x, None, KEY, deviation=deviation), np.float64)
+    assert values.mean() == pytest.approx(4.5, abs=4 * 4.5 * math.sqrt(2 / n))
+    assert values.std() == pytest.approx(4.5 * math.sqrt(2), rel=0.05)
+    values = np.asarray(penalty(FINITE["r1"], quadratic, x, None, KEY, deviation=deviation), np.float64)
+    exact, error = float(penalty("r1", quadratic, x[:1], None, KEY)[0]), float(values.std()) / math.sqrt(n)
+    assert values.mean() == pytest.approx(exact + deviation**2 * (d * d + 2 * d) / 2, abs=4 * error)
+    assert abs(values.mean() - exact) > 10 * error
+
+
+def test_finite_differences_pull_at_the_weights_as_r1_does():
+    """The mean gradient over many directions is that of the slope, for a smooth D and a small deviation."""
+    theta = {"w": jax.random.normal(jax.random.key(1), (4, 5)), "b": jnp.ones(5)}
+    x = jnp.broadcast_to(jax.random.normal(jax.random.key(2), (4,)), (20_000, 4))
+    mean = lambda theta, name: jnp.mean(PENALTIES[name](lambda x: network(theta, x), x, x, KEY))  # noqa: E731
+    exact, estimate = (jax.jit(jax.grad(mean), static_argnums=1)(theta, name) for name in ("r1", FINITE["r1"]))
+    for a, b in zip(jax.tree.leaves(estimate), jax.tree.leaves(exact), strict=True):
+        assert np.linalg.norm(a - b) < 0.05 * np.linalg.norm(b)
+
+
+def test_both_points_of_a_difference_are_evaluated_in_one_call():
+    """So a D with random numbers per example, dropout or an augmentation, uses the same ones for both."""
+    x, _ = data()
+    calls, masks = [], jax.random.bernoulli(jax.random.key(5), 0.5, (8, 4, 4, 1)).astype(jnp.float32)
+
+    def D(x):
+        calls.append(x.shape)
+        return jnp.sum(2 * x * masks, axis=(1, 2, 3))
+
+    values = PENALTIES[FINITE["r1"]](D, x, None, KEY)
+    noise = np.stack([np.asarray(jax.random.normal(key, (4, 4, 1))) for key in jax.random.split(KEY, 8)])
+    np.testing.assert_allclose(values, 2 * np.sum(noise * masks, axis=(1, 2, 3)) ** 2, rtol=1e-3, atol=1e-2)
+    assert calls == [(8, 4, 4, 1)]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "deviation", "resolved"),
+    [
+        (jnp.float32, 1e-4, False), (jnp.float32, 0.0, False), (jnp.float32, math.nan, False),
+        (jnp.float32, 4e-4, True), (jnp.bfloat16, 0.01, False), (jnp.bfloat16, 0.1, True),
+    ],
+)  # fmt: skip
+def test_deviations_that_the_dtype_does_not_resolve_are_refused(dtype, deviation, resolved):
+    x = jnp.ones((2, 3), dtype)
+    if resolved:
+        assert jnp.all(jnp.isfinite(PENALTIES[FINITE["r1"]](quadratic, x, None, KEY, deviation=deviation)))
+        return
+    with pytest.raises(UserError, match=rf"deviation={deviation:g} measures rounding errors of {jnp.dtype(dtype)}; "):
+        PENALTIES[FINITE["r1"]](quadratic, x, None, KEY, deviation=deviation)
