@@ -167,8 +167,8 @@ def test_no_metric_chooses_by_the_test_set():
 @pytest.mark.parametrize(
     ("metrics", "features", "changes", "message"),
     [
-        (("fid",), "vgg", {}, "pixels, classifier or inception:FILE.npz, not 'vgg'"),
-        (("fid",), "inception:", {}, "inception:FILE.npz, not 'inception:'"),
+        (("fid",), "vgg", {}, "inception:FILE.npz, pixels or classifier, not 'vgg'"),
+        (("fid",), "inception:", {}, "pixels or classifier, not 'inception:'"),
         (("inception_score",), "pixels", {}, "logits of a network, and evaluate.features=pixels has none"),
         (("memorization",), "pixels", {"evaluate.split": "train"}, "use evaluate.split=test"),
         (("fid",), "pixels", {"evaluate.samples": 1}, "fid needs 2 examples or more, and evaluate.samples=1"),

@@ -436,7 +436,7 @@ def test_batches_grey_images_and_logits(network, monkeypatch):
 @pytest.mark.parametrize(
     ("images", "words"),
     [
-        (np.zeros((2, 8, 8, 3), np.float32) - 1, r"these are float32 from -1 to -1; turn \[-1, 1\] into"),
+        (np.zeros((2, 8, 8, 3), np.float32) - 1, r"these are float32 from -1 to -1; convert images in \[-1, 1\] with"),
         (np.full((2, 8, 8, 3), 300), "these are int64 from 300 to 300"),
         (np.zeros((2, 8, 8, 3), bool), "these are bool;"),
         (np.zeros((8, 8, 3), np.uint8), r"these are \[8, 8, 3\]"),

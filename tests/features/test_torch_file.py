@@ -158,7 +158,7 @@ def test_files_of_another_kind_are_one_sentence():
         (zipped(pickle.dumps([1, 2], 2)), "not a state dict"),
         (zipped(pickle.dumps({"state_dict": {}}, 2)), "not a state dict"),
         (sequence(pickle.dumps({"state_dict": {}}, 2)), "not a state dict"),
-        (pickle.dumps({"a": 1}, 2), "not of a torch state dict"),
+        (pickle.dumps({"a": 1}, 2), "not a torch state dict"),
         (b"PK\x03\x04 nothing more", "damaged"),
     ):
         with pytest.raises(UserError, match=words):

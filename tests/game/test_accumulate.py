@@ -60,7 +60,7 @@ def test_parts_of_a_minibatch_make_the_update_of_the_whole(name, monkeypatch):
 
 def test_parts_are_consecutive_examples():
     def function(part):
-        assert part.x.shape == (2, 3) and part.y is None
+        assert part.x.shape == (2, 3) and part.condition == UNCONDITIONAL
         return {"mean": jnp.mean(part.x), "count": part.count.astype(jnp.float32)}, jnp.max(part.x), part.x[:, 0]
 
     x = jnp.arange(18.0).reshape(6, 3)

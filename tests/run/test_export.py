@@ -27,6 +27,7 @@ from jaxgan.networks import GENERATORS
 from jaxgan.networks.layers import DataSpec
 from jaxgan.run import export, release
 from jaxgan.run.trained import TrainedGan
+from jaxgan.run.workdir import DataInfo
 from jaxgan.train import train
 from tests.helpers import zoo_games
 
@@ -65,11 +66,12 @@ def untrained(name, **changes):
     spec = DataSpec(zoo_games.SHAPE, classes, (0.0, 1.0), zoo_games.X.mean(axis=0) / 255)
     gan, hparams = build(config, spec, len(zoo_games.X), label_classes=zoo_games.CLASSES), traced(config)
     state = zoo_games.compiled(gan.init)(hparams)
+    info = DataInfo("tiny", "", len(zoo_games.X), spec.shape, spec.bounds, classes, zoo_games.CLASSES, stack=1)
     # Not the EMA's starting value, which is theta_g itself, nor its unit scales and zero biases.
     average = jax.tree.map(lambda x: 1.3 * x + 0.1 * np.cos(np.arange(x.size, dtype=np.float32)).reshape(x.shape),
                            state.generator.params)  # fmt: skip
     state = state._replace(averages=(average,))
-    return TrainedGan(config=config, step=0, sha256="", gan=gan, state=state, hparams=hparams, data_info=None)
+    return TrainedGan(config=config, step=0, sha256="", gan=gan, state=state, hparams=hparams, data_info=info)
 
 
 VARIANTS = [

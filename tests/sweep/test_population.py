@@ -11,6 +11,7 @@ from PIL import Image
 
 import jaxgan
 from jaxgan import train
+from jaxgan.conditions import Condition
 from jaxgan.config import update
 from jaxgan.errors import UserError
 from jaxgan.game.state import run_stream
@@ -99,9 +100,9 @@ def test_a_member_told_classes_leaves_a_grid_of_one_class_per_row(tiny_config, t
         assert alone.shape == ours.shape and np.abs(alone - ours).max() <= 1
     gan = jaxgan.load(tmp_path / "alone")
     with np.load(places[1] / "000000010.npz") as file:
-        drawn = gan._sample(
-            gan.hparams, gan.state, run_stream(gan.hparams, "sample"), 100, y=np.repeat(np.arange(10), 10)
-        )
+        one_class_per_row = Condition(label=np.repeat(np.arange(10), 10))
+        key = run_stream(gan.hparams, "sample")
+        drawn = gan._sample(gan.hparams, gan.state, key, 100, condition=one_class_per_row)
         np.testing.assert_allclose(file["samples"], drawn, atol=1e-5)
 
 
