@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import io
@@ -148,13 +148,14 @@ SANE = {
 @settings(quick, max_examples=3)  # a few seconds each to compile
 def test_a_sane_configuration_makes_a_finite_step(tiny_config, changes):
     changes |= {"generator.activations": ("tanh", "relu")[: len(changes["generator.hidden"])]}
-    if changes["train.update"] == "simultaneous":
-        changes["train.d_steps"] = 1
     if changes["data.gcn"]:
         changes["generator.output"] = "linear"
     config = C.update(tiny_config(), changes)
-    C.validate(config)
-    init, step = game(config)
+    try:
+        C.validate(config)
+        init, step = game(config)
+    except UserError:  # fields that exclude each other: the test above has the sentences
+        reject()
     before = jax.jit(init)()
     after, metrics = jax.jit(step)(before)
     assert int(after.step) == 1

@@ -161,7 +161,7 @@ def test_the_documented_lines_run_the_file_without_jaxgan(gan, folder, document)
 def test_the_model_card_samples_the_prior(prior, scale, tiny_config):
     """Mean 0 and mean square scale**2, within the bounds or on the sphere."""
     gan = SimpleNamespace(config=tiny_config(prior__name=prior, prior__scale=scale), gan=SimpleNamespace(num_classes=0))
-    gan.data_info = SimpleNamespace(shape=(8, 8, 1))
+    gan.data_info, gan.condition_shapes = SimpleNamespace(shape=(8, 8, 1)), {}
     (line,) = (line for line in release.snippet(gan, "").splitlines() if line.startswith("z = "))
     names = {"np": np, "n": 4000, "rng": np.random.default_rng(0)}
     exec(line, names)
