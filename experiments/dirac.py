@@ -22,7 +22,7 @@ Consensus optimization (arXiv:1705.10461) adds -gamma A^T A to A, and symplectic
 is
 
     simultaneous    1 + h A
-    alternating     (1 + h A_theta) (1 + h A_psi)^k      (A_theta, A_psi: only that row of A; k steps of D)
+    alternating     (1 + h A_theta) (1 + h A_psi)^k      (A_theta, A_psi: A with the other row set to 0; k: d_steps)
     extragradient   1 + h A + (h A)^2
 
 Conventions: D's loss is the sum of its real and fake parts, and each player descends its own loss, so that the paper's
@@ -42,14 +42,14 @@ on f'(0); the Jacobian has the square. NS-GAN, which is neutral to first order, 
 under simultaneous steps (not in the papers that we know; it follows from d(r^2)/dt = -2t tanh(t/2), t = theta psi).
 
 Expected: |measured - closed form| < 1e-3 for every method and update rule; the cycle's radius within 5% of sqrt(2 h).
-Left in --out: dirac.png (nine panels), eigenvalues.png (the locus over gamma, and the cycle), result.json.
-Measured in one run (only the settings are random), 31 methods, 3 update rules (2 for consensus and symplectic), 9
-settings each: the largest difference of a spectral radius or rate from its closed form is 3.1e-6, except for least
-squares, whose rate approaches the double eigenvalue 1 as 1/n (3.4e-4). WGAN-GP and DRAGAN stay at distances of 1.05 to
-1.85. Radius of the cycle: .3162 .4471 .6318 .7728 .8906 at h = .05 .1 .2 .3 .4 (sqrt(2 h): .3162 .4472 .6325 .7746
-.8944). Consensus optimization with five steps of D ends at distance 10.9, both by the package's step and by the full
-gradient written out, and at 3e-33 by the released one. 129 s, 200 s of CPU time, on two idle cores of an AMD EPYC
-(Zen 3), 2026-11-26.
+Left in --out: dirac.png (nine panels), eigenvalues.png (R1's eigenvalues as gamma varies, and the cycle), result.json.
+Measured in one run (only the settings are random) of 31 methods with 3 update rules each (2 for consensus and
+symplectic) at 9 settings: the largest difference of a spectral radius or rate from its closed form is 3.1e-6, except
+for least squares, whose rate approaches the double eigenvalue 1 as 1/n (3.4e-4). WGAN-GP and DRAGAN stay at distances
+of 1.05 to 1.85. Radius of the cycle: .3162 .4471 .6318 .7728 .8906 at h = .05 .1 .2 .3 .4 (sqrt(2 h): .3162 .4472 .6325
+.7746 .8944). Consensus optimization with five steps of D ends at distance 10.9 from (0, 0), both with the package's
+step and with the full gradient derived by hand, and at 3e-33 with the released code's gradient. 129 s, 200 s of CPU
+time, on two idle cores of an AMD EPYC (Zen 3), 2026-11-26.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Method(NamedTuple):
     weight: float = 0.0  # default of --weight; 0 = the method has no weight
     smooth: bool = True  # the step has a Jacobian at (0, 0)
     noise: bool = False
-    adjustment: str = ""  # train.update of its simultaneous steps, which add a second-order term with this weight
+    adjustment: str = ""  # value of train.update, if the method adds a second-order term (times the weight)
 
 
 def loss(name: str, c_d: float, c_g: float) -> Method:
@@ -199,7 +199,7 @@ def consensus_increments(theta: float, psi: float, *, weight: float, half: float
 
 
 def updates_of(method: Method) -> tuple[str, ...]:
-    """The UPDATES that the method supports: the package has no corrected extragradient steps."""
+    """The UPDATES that the method supports: no extragradient steps with a second-order term."""
     return UPDATES[:2] if method.adjustment else UPDATES
 
 
@@ -300,9 +300,10 @@ def cycle_radius(learning_rates: Sequence[float], steps: int) -> np.ndarray:
 
 
 def five_d_steps(steps: int, weight: float = 1.0, learning_rate: float = 0.2) -> dict[str, float]:
-    """The distance of consensus optimization with 5 steps of D from (0, 0), after `steps` steps from (1, 1).
+    """The final distance from (0, 0) of consensus optimization with 5 steps of D, after `steps` steps from (1, 1).
 
-    `step`: by the package; `exact` and `released`: by the gradient written out, and with the released code's 1/2.
+    `step` uses the package's training step, `exact` the full gradient derived by hand, and `released` the gradient of
+    the paper's released code (see `consensus_increments`).
     """
     mine = game(METHODS["consensus"], "alternating", 5)
     hparams = hparams_at(mine, np.float32(learning_rate), np.float32(weight))
@@ -381,7 +382,7 @@ def nine_panels() -> bytes:
 
 
 def eigenvalue_picture(gammas: np.ndarray, eigenvalues: np.ndarray, cycles: dict[str, Any]) -> bytes:
-    """Plots R1's eigenvalues over gamma, and the radius of NS-GAN's cycle over the learning rate."""
+    """Plots R1's eigenvalues as gamma varies, and the radius of NS-GAN's cycle against the learning rate."""
     figure = new_figure(10, 4.2)
     plane, cycle = figure.subplots(1, 2)
     fine = np.linspace(gammas[0], gammas[-1], 2001)

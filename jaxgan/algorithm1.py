@@ -7,9 +7,9 @@
         sample m noise samples z; descend the gradient over theta_g of
             1/m sum log(1 - D(G(z)))        (or of -log D(G(z)), section 3)
 
-The same two steps work with every other loss, penalty and network (game/step.py). The functions here are pure in
-(hparams, state, data), and neither jitted nor mapped: `parallel.py` maps steps over devices, and sweeps map them over
-the members of a population.
+The same two steps work with every other loss, penalty and network (game/step.py). The functions here are pure functions
+of (hparams, state, data), and are neither jitted nor mapped: `parallel.py` maps steps over devices, and sweeps map them
+over the members of a population.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def train_step(
       axis_name: the mapped device axis that the minibatch is sharded over; None for one device.
 
     Returns:
-      The next state, and the metrics of the D steps (see `summarize`) and of the G step, float32 scalars.
+      The next state, and the metrics of the D steps (see `summarize`) and of the G step, as float32 scalars.
     """
     frame = Frame(gan, hparams, axis_name)
     source = iteration_source(hparams, state, data)
@@ -95,9 +95,10 @@ def accumulate_steps(
     n: jax.Array,
     axis_name: str | None = None,
 ) -> tuple[GanState, Metrics]:
-    """Runs `n` iterations and adds their metrics to `sums`; bit-identical however the steps are split into calls.
+    """Runs `n` iterations and adds their metrics to `sums`.
 
-    `n` is traced, so that one compiled program works for every n.
+    The result is bit-identical however the steps are split into calls. `n` is traced, so that one compiled program
+    works for every n.
     """
 
     def body(_, carry):

@@ -20,7 +20,7 @@ from jaxgan.metrics import inputs
 from jaxgan.metrics.protocol import Display, Metric
 
 NAME = "FID"
-CHUNK_NUMBERS = 2**24  # float64 feature values converted at a time: 128 MB
+CHUNK_NUMBERS = 2**24  # feature values converted to float64 at a time: 128 MB
 NUM_SIZES = 15  # subset sizes of `infinity`, as in arXiv:1911.07023
 MIN_PIVOT_RATIO = 1e-10  # ratio of squared pivots below which a Cholesky factor is considered inaccurate
 
@@ -93,7 +93,7 @@ def infinity(
     their number remains.
 
     Args:
-      sizes: subset sizes, at most m; None: 15, evenly spaced from m / 10 to m.
+      sizes: subset sizes, at most m; None means 15 sizes, evenly spaced from m / 10 to m.
       seed: seeds the `numpy.random.RandomState` that samples the subsets.
 
     Raises:
@@ -113,7 +113,7 @@ def infinity_from(
     sizes: tuple[int, ...] | None = None,
     seed: int = 0,
 ) -> Infinity:
-    """`infinity` from the mean [d] and covariance [d, d] of the real features, or of their distribution."""
+    """`infinity` from the mean [d] and covariance [d, d] of the real features, or of the exact real distribution."""
     fake = inputs.features(fake_features, "fake features", 2, "FID-infinity")
     m = len(fake)
     sizes = tuple(np.linspace(max(m // 10, 2), m, NUM_SIZES).astype(int).tolist()) if sizes is None else tuple(sizes)
@@ -177,7 +177,7 @@ def _root(covariance: np.ndarray) -> np.ndarray:
 
 
 def _overlap(root: np.ndarray, covariance: np.ndarray) -> float:
-    """tr (A A^T C)^(1/2): the eigenvalues of A A^T C are those of the symmetric A^T C A."""
+    """tr (A A^T C)^(1/2), computed from A^T C A, which is symmetric and has the same eigenvalues as A A^T C."""
     values = scipy.linalg.eigvalsh(root.T @ covariance @ root, driver="ev")
     return float(np.sum(np.sqrt(np.maximum(values, 0))))
 

@@ -1,9 +1,10 @@
 """DCGAN (arXiv:1511.06434) and its variants: strided (transposed) convolutions.
 
-`widths` (512, 256, 128, 64), kernel 4 and 64x64 images give the networks of PyTorch's DCGAN example; with kernel 5,
-`bias` and 28x28 images, those of compare_gan and PacGAN. `widths` (256, 128, 64), kernel 5, `bias`, norm 'none' and
-28x28 images give the MNIST networks of the WGAN-GP authors. The height and width of G's first feature map are those of
-the image, halved once per entry of `widths` and rounded up; excess rows and columns are cropped after each layer.
+G's `widths` (512, 256, 128, 64), kernel 4 and 64x64 images give the networks of PyTorch's DCGAN example. The same
+widths with kernel 5, `bias` and 28x28 images give the networks of compare_gan and PacGAN. `widths` (256, 128, 64) with
+kernel 5, `bias`, norm 'none' and 28x28 images give the MNIST networks of the WGAN-GP authors. The height and width of
+G's first feature map are those of the image, halved once per entry of `widths` and rounded up; excess rows and columns
+are cropped after each layer.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ from jaxgan.arrays import AnyArray
 from jaxgan.errors import UserError
 from jaxgan.fields import TRACED, within
 
-Logits: TypeAlias = Float[AnyArray, "*n"]  # of a minibatch [n]; or of one example
+Logits: TypeAlias = Float[AnyArray, "*n"]  # [n] for a minibatch, or a scalar for one example
 PerExample: TypeAlias = Float[AnyArray, "*n"]
 
 
@@ -47,7 +47,7 @@ class Loss(NamedTuple):
     posterior: Callable[..., Array] | None = None  # (logits, **hyperparameters) -> p/(p+q) in [0, 1] for an optimal D
     probability: bool = False  # sigmoid(logit) is p/(p+q) for an optimal D, so D(x) and V(D, G) are meaningful
     shift_invariant: bool = False  # only differences of logits are meaningful, not their sign or sigmoid
-    needs_real: bool = False  # G's loss uses real examples (new ones; in simultaneous updates, D's minibatch)
+    needs_real: bool = False  # G's loss uses real examples: a new minibatch, or D's in simultaneous updates
     check: Callable[..., None] | None = None  # (**hyperparameters) -> None; raises UserError if invalid
     couples_examples: bool = False  # loss i depends on other examples' logits, so a minibatch cannot be split
 
@@ -63,8 +63,8 @@ def cross_entropy(real_logits: Logits, fake_logits: Logits, *, real_target: Real
 
     Args:
       real_target: in (0, 1], the target for data; values below 1 give one-sided label smoothing (arXiv:1606.03498,
-        section 3.4), real_target * -log D(x) + (1 - real_target) * -log(1 - D(x)), for which the optimal D is
-        real_target * p/(p+q).
+        section 3.4): the first term becomes real_target * -log D(x) + (1 - real_target) * -log(1 - D(x)), and the
+        optimal D is real_target * p/(p+q).
 
     Returns:
       [n] float, nats; 2 log 2 where D = 1/2.
@@ -91,7 +91,8 @@ def cross_entropy_posterior(logits: Logits, *, real_target: RealTarget = 1.0) ->
 
 
 # --- Least squares, arXiv:1611.04076: targets a for fakes, b for data, and c for fakes in G's loss --------------------
-# (0, 1, 1) in public code; with (-1, 1, 0), G minimizes the Pearson chi^2 of p + q against 2 q (section 3.2).
+# (a, b, c) = (0, 1, 1) in public code; with (-1, 1, 0), G minimizes the Pearson chi^2 of p + q against 2 q
+# (section 3.2).
 
 Target = Annotated[ArrayLike, TRACED]
 
@@ -99,7 +100,7 @@ Target = Annotated[ArrayLike, TRACED]
 def least_squares_discriminator(
     real_logits: Logits, fake_logits: Logits, *, a: Target = 0.0, b: Target = 1.0, c: Target = 1.0
 ) -> PerExample:
-    """(D(x) - b)^2 / 2 + (D(G(z)) - a)^2 / 2, on the raw output; (b - a)^2 / 4 for an optimal D at p = q.
+    """(D(x) - b)^2 / 2 + (D(G(z)) - a)^2 / 2, on the raw output. Its mean is (b - a)^2 / 4 if p = q and D is optimal.
 
     Args:
       a: the target for samples in D's loss.
@@ -166,7 +167,7 @@ def relativistic_generator(real_logits: Logits, fake_logits: Logits) -> PerExamp
 
 
 def relativistic_average_discriminator(real_logits: Logits, fake_logits: Logits) -> PerExample:
-    """-log sigmoid(r) - log(1 - sigmoid(f)), r and f being logits minus the mean logit of the other side."""
+    """-log sigmoid(r) - log(1 - sigmoid(f)), with r = D(x) - mean D(G(z)) and f = D(G(z)) - mean D(x)."""
     r, f = _relative(real_logits, fake_logits)
     return softplus(-r) + softplus(f)
 
@@ -177,7 +178,7 @@ def relativistic_average_generator(real_logits: Logits, fake_logits: Logits) -> 
 
 
 def relativistic_average_least_squares_discriminator(real_logits: Logits, fake_logits: Logits) -> PerExample:
-    """(r - 1)^2 + (f + 1)^2, r and f being logits minus the mean logit of the other side."""
+    """(r - 1)^2 + (f + 1)^2, with r = D(x) - mean D(G(z)) and f = D(G(z)) - mean D(x)."""
     r, f = _relative(real_logits, fake_logits)
     return jnp.square(r - 1) + jnp.square(f + 1)
 
@@ -188,7 +189,7 @@ def relativistic_average_least_squares_generator(real_logits: Logits, fake_logit
 
 
 def relativistic_average_hinge_discriminator(real_logits: Logits, fake_logits: Logits) -> PerExample:
-    """max(0, 1 - r) + max(0, 1 + f), r and f being logits minus the mean logit of the other side."""
+    """max(0, 1 - r) + max(0, 1 + f), with r = D(x) - mean D(G(z)) and f = D(G(z)) - mean D(x)."""
     r, f = _relative(real_logits, fake_logits)
     return relu(1 - r) + relu(1 + f)
 
@@ -225,8 +226,8 @@ def f_gan(
 ) -> Loss:
     """The losses of an f-GAN: for an optimal D, the mean of D's loss is minus the f-divergence of p from q.
 
-    G maximizes E_q[g(v)] (the alternative of section 3.2; for the GAN divergence, the non-saturating loss) instead of
-    minimizing -E_q[f*(g(v))].
+    G maximizes E_q[g(v)] instead of minimizing -E_q[f*(g(v))]. This is the alternative of section 3.2, and for the GAN
+    divergence it is the non-saturating loss.
 
     Args:
       g: v -> T, the output activation; increasing, so that a larger v means a more realistic input.
