@@ -25,7 +25,7 @@ the KL divergence of the shares of the samples nearest to each mode from 1/16. A
 loss is within .05 of 2 log 2, and G's of log 2. Differences from `plain` are paired by seed.
 
 Expected: D's loss falls below 1 with plain steps; with the symplectic term most runs end balanced, with all modes.
-Left in --out: adjustment.png, result.json, and parts/, results that a repeated command reuses.
+Written to --out: adjustment.png, result.json, and parts/, results that a repeated command reuses.
 Measured at the end, 10 seeds, means with 95% t intervals, rates with Clopper-Pearson's; 497 s of CPU time, two cores of
 an AMD EPYC (Zen 3), busy with other work, 2026-11-26:
 

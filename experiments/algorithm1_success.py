@@ -23,7 +23,7 @@ be extended: the same command with more --epochs, --seeds or --cures trains what
 Expected: Algorithm 1 trains with some seeds, the simultaneous update with all; which cure reaches 10 of 10 is the
 question. By estimate (12 ms a step of one idle core, batches of 100) 40 minutes of CPU time for the two updates and 3.4
 hours with all cures, 100 minutes on two idle cores.
-Left in --out: algorithm1_success.png, result.json, sweep/.
+Written to --out: algorithm1_success.png, result.json, sweep/.
 Not run: started on 2026-11-25 on two cores that were busy with other work, and stopped within the first epoch.
 """
 

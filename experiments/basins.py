@@ -21,7 +21,7 @@ sit on one cluster, D's loss on a plateau; RpGAN goes straight.
    of G, 5,000 times; here the steps alternate one by one. Initial weights, not stated, are uniform on +-.5.
 
 Expected: 21 of 27 assignments bad for the GAN, none for RpGAN with fixed pairs; values to 1e-4 nats.
-Left in --out: basins.png, result.json.
+Written to --out: basins.png, result.json.
 Measured: bad assignments of n = 2, 3, 4 points: GAN 2, 21, 232 (n^n - n!); RpGAN with fixed pairs 0, 0, 0; RpGAN with
 all pairs 2, 21, 232. So the theorem holds for its fixed pairs, and not for the random pairs that are trained. phi by
 descent is the closed form to 2e-8, the relativistic value to 2.7e-7 nats, D to 5.4e-7; value / JSD 1.9719, 1.9989,

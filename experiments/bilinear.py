@@ -22,7 +22,7 @@ Dirac-GAN: psi descends psi theta, theta ascends it; R1 of weight gamma makes th
    (trace and determinant at e = .09, h = .2) check `modified_field`; its plotted system has another sign of e.
 
 Expected: |radius - closed form| < 1e-6; orders 3 (modified flow of the same update) and 2 (plain flow, and the other
-update's flow). Left in --out: bilinear.png, result.json.
+update's flow). Written to --out: bilinear.png, result.json.
 Measured, h = .3, gamma 0 and .5, eleven rules: differences of at most 3e-8. Orders 3.00 (simultaneous) and 2.90
 (alternating) against the step's own modified flow, 1.93 to 2.00 against the others. The notebook's four numbers agree
 to 1e-5. 47 s of CPU time, two cores of an AMD EPYC (17 minutes there, busy with other work), 2026-11-25.

@@ -36,7 +36,7 @@ Found in the released code, which the published rows contain:
 
 Expected: W1 of clipped and spectral critics off by more than a third in every run, of penalized ones within a third;
 penalized ones with the better cosine in every run; cosines that fall from N = 4 to N = 64.
-Left in --out: critics.png, result.json, and parts/, what a repeated command does not train again.
+Written to --out: critics.png, result.json, and parts/, what a repeated command does not train again.
 Measured, 3 seeds of 5,000 steps; 863 s of CPU time, two cores of an AMD EPYC (Zen 3), busy with other work, 2026-11-26.
 W1 as a share of the true one, means, and in brackets as published:
 

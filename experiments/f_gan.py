@@ -28,7 +28,7 @@ Pearson's chi^2 into KL.
 
 Expected: F <= D_f(P || Q) in every run; mu and sigma of each game within .05 of its own fixed point by quadrature;
 the diagonal of the saddle games least in each column; mu(reverse KL) > mu(JS) > mu(KL) > mu(Pearson).
-Left in --out: f_gan.png, result.json. Jeffrey's divergence is not in `LOSSES`: by quadrature only.
+Written to --out: f_gan.png, result.json. Jeffrey's divergence is not in `LOSSES`: by quadrature only.
 Measured, 2 seeds: the fit finds w .6700, means 1.9999 and -.9991, deviations 1.4152 and .2549 from 4 of 8 starts (sum
 of squares 4e-8; the other starts end at 5e-2). F <= D_f in all 24 runs, by .0001 to .0135. Saddle within .038 of the
 least D_f, trick within .026 of its own fixed point and up to .57 from the least D_f (f_kl: mu 1.57 and 1.60, where KL

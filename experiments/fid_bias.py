@@ -24,7 +24,7 @@ What is compared here with what, all derived in this project:
 
 Expected: |FID(P1, Q) - 1123.04| < .01 by the closed form; the mean over trials at 50,000 samples within .2 of 1133.7;
 reversed in every trial at 50,000 and right in every one at 100,000; P1's intercept within .5 of 1123.04, order right.
-Left in --out: fid_bias.png, result.json.
+Written to --out: fid_bias.png, result.json.
 Measured, 3 trials, 426 s of CPU time, two cores of an AMD EPYC (Zen 3), busy with other work, 2026-11-26:
 
                  5,000     10,000    25,000    50,000    100,000   closed form

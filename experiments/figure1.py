@@ -20,7 +20,7 @@ fall, the game circles its equilibrium at a distance that the learning rate sets
 p_g is no estimate from samples: the exact mass of 4096 intervals of z is laid out over the intervals of x that
 G maps them to, which holds for any G and smooths only within such an interval. D(G(z)) is averaged likewise.
 
-Expected: 5 of 5 seeds converge, to a JSD below 0.002 and a mean D(G(z)) within 0.005 of 1/2. Left in --out:
+Expected: 5 of 5 seeds converge, to a JSD below 0.002 and a mean D(G(z)) within 0.005 of 1/2. Written to --out:
 figure1.png (four panels of the first seed whose G increases; else the arrows cross) and figure1.gif.
 Measured: JSD 0.0003 (0.0001 to 0.0009), mean D(G(z)) 0.4995 (0.498 to 0.501); all of 15 seeds converge
 (JSD 0.0013 at most). 40 to 70 s on 2 CPU cores (AMD EPYC, busy with other work), 2026-11-23.

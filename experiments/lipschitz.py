@@ -19,7 +19,7 @@ how steep G is.
 
 Expected: no run below its least TV, none steeper than its limit L; at m = 1 slopes near the 3.69 that are needed, at
 m = 2 far below 1490.
-Left in --out: lipschitz.png, result.json, and parts/, what a repeated command does not train again.
+Written to --out: lipschitz.png, result.json, and parts/, what a repeated command does not train again.
 Measured, 5 seeds of 3,000 steps, means with 95% t intervals; 341 s of CPU time, two cores of an AMD EPYC (Zen 3), busy
 with other work, 2026-11-26:
 

@@ -18,7 +18,7 @@ an EMA of G) with batches of 100. The sweep is extended from look to look. 1,000
 
 Expected: with 100 images Z_U and the authentic share fall and FID to the training images falls below that to test
 images; with 10,000 neither.
-Left in --out: memorization.png, result.json, scores.json, sweep/.
+Written to --out: memorization.png, result.json, scores.json, sweep/.
 Not run to its end: stopped on 2026-11-25, the two reference rows and the later looks not measured. Means of what was
 (3 seeds; 1,000 images after 1,000 steps: 2), no comparison beyond them:
 

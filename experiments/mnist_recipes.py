@@ -12,7 +12,7 @@ classifier that is trained on MNIST's labels, of 10,000 samples of the last step
 samples that the classifier takes for the class they were asked for; seconds of training alone. Means over seeds with
 95% t intervals, where there are two or more. The row of real data is 10,000 training images in place of samples.
 
-Left in --out: mnist_recipes.png (random samples of the first seed, a grid a recipe; a row a class where G is told
+Written to --out: mnist_recipes.png (random samples of the first seed, a grid a recipe; a row a class where G is told
 one), result.json.
 """
 

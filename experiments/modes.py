@@ -29,7 +29,7 @@ By default 3,000 steps of both and PacGAN's layers .16 as wide, its learning rat
 --published has the papers' own numbers. Pairs of a seed are compared, with Holm's correction.
 
 Expected: by PacGAN's protocol the GAN has more modes and more of high quality; packing has more modes than 1.
-Left in --out: modes.png, result.json, and the finished cells, which a second call does not train again.
+Written to --out: modes.png, result.json, and the finished cells, which a second call does not train again.
 Measured, modes, means with 95% t intervals over 10 seeds; 1,298 s of CPU time, two cores of an AMD EPYC (Zen 3), busy
 with other work, 2026-11-26 (14 of the 17 success rates on an NVIDIA H200 the same day):
 

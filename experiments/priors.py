@@ -14,7 +14,7 @@ and 2.06. Trained by the games of `experiments.lipschitz` (two hidden layers of 
 
 A mixture that is too wide (deviation .5 instead of .24 at m = 2) is measured beside it, without a claim.
 
-Left in --out: priors.png, result.json, and parts/, what a repeated command does not train again.
+Written to --out: priors.png, result.json, and parts/, what a repeated command does not train again.
 Measured, 10 seeds of 3,000 steps that chose nothing (5 others decided how many), means with 95% t intervals; 203 s of
 CPU time, two cores of an AMD EPYC, busy with other work, 2026-11-28:
 

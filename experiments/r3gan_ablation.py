@@ -19,7 +19,7 @@ of 128, rate 2e-3, gamma .3 (of .01, .03, .1 and .3 the one with the least KL on
 2,000 steps.
 
 Expected by the paper: R1 + R2 fails in no cell, R1 alone, lazy penalties and none do.
-Left in --out: r3gan_ablation.png, result.json, sweep/.
+Written to --out: r3gan_ablation.png, result.json, sweep/.
 Measured, `gaussians`, 5 seeds of 1,500 steps, means with 95% t intervals:
 
                             modes              KL                 slope, data        slope, fakes       fails

@@ -18,7 +18,7 @@ the package's classifier of MNIST. A perfect G scores about .024 nats (.0195 by 
 not equally frequent), and all 1000 modes.
 
 Expected: the order, 4 > 3 > 2 > 1, also after the default of 20,000 steps; theirs were 500,000.
-Left in --out: stacked_mnist.png, result.json, sweep/.
+Written to --out: stacked_mnist.png, result.json, sweep/.
 Not run.
 """
 

@@ -13,7 +13,7 @@ of its own. Two checkpoints of each run are scored: the last one, and the best o
 Beside the paper's +-, which is about test images, stands what it leaves out: the deviation over seeds.
 
 A run that was stopped is resumed, a finished one is only scored. `--config.KEY=VALUE` changes a field of every
-run. Left in --out: table1.md, table1.png (the log-likelihood over training), VARIANT/seed_N (the runs).
+run. Written to --out: table1.md, table1.png (the log-likelihood over training), VARIANT/seed_N (the runs).
 
 The variants (`VARIANTS` below). `recipe` is configs/mnist.py, the released numbers. `adam` is Algorithm 1 with Adam and
 less dropout: samples get sharp soon, but D is left to win. `averaged` is configs/mnist_averaged.py: Algorithm 1 with
