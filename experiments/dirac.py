@@ -42,7 +42,7 @@ on f'(0); the Jacobian has the square. NS-GAN, which is neutral to first order, 
 under simultaneous steps (not in the papers that we know; it follows from d(r^2)/dt = -2t tanh(t/2), t = theta psi).
 
 Expected: |measured - closed form| < 1e-3 for every method and update rule; the cycle's radius within 5% of sqrt(2 h).
-Written to --out: dirac.png (nine panels), eigenvalues.png (R1's eigenvalues as gamma varies, and the cycle), result.json.
+Written to --out: dirac.png (nine panels), eigenvalues.png (R1's as gamma varies, and the cycle), result.json.
 Measured in one run (only the settings are random) of 31 methods with 3 update rules each (2 for consensus and
 symplectic) at 9 settings: the largest difference of a spectral radius or rate from its closed form is 3.1e-6, except
 for least squares, whose rate approaches the double eigenvalue 1 as 1/n (3.4e-4). WGAN-GP and DRAGAN stay at distances

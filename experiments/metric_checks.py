@@ -18,8 +18,8 @@ chance: of each that differs, the share of resampled repeats that would give the
 Letters: T passes, F fails, and for two checks on diversity H or L: passes as a metric that does not, or does, punish
 fakes that spread too wide. A dash: not asked.
 
-Expected: the 30 rows as published. Written to --out: metric_checks.png, result.json (means and deviations at each point),
-and parts/, what a repeated command does not measure again.
+Expected: the 30 rows as published. Written to --out: metric_checks.png, result.json (means and deviations per
+point), and parts/, what a repeated command does not measure again.
 Measured, 10 repeats, 859 s of CPU time, two cores of an AMD EPYC (Zen 3), busy with other work, 2026-11-26: 116 of the
 120 cells as published. The four others, each a mean at its limit, with the share of resampled repeats that give the
 published letter: modes dropped, then invented, shape, coverage T for F (48%); scale of one dimension, bounds, precision
