@@ -32,8 +32,8 @@ Expected: FID and KID notice everything but copying. Precision and density are b
 and F8 notice. Z_U and the authentic share notice copying, and they alone. That a score is blind is an equivalence: the
 90% t interval of its change, paired by draw, is within .05 at every strength (TOST); that FID and KID do not mind
 copies: their 90% intervals are above those of one dropped class. What is only not noticed is undecided.
-Written to --out: metric_agreement.png, result.json, and scores.json, whose scores are not computed again; a seed that lacks
-an evaluation is trained from its beginning.
+Written to --out: metric_agreement.png, result.json, and scores.json, whose scores are not computed again; a seed
+that lacks an evaluation is trained from its beginning.
 Not run at its default size yet. Measured with --steps=1000 --seeds=2 --looks=6 --samples=1000 --draws=3, 827 s of CPU
 time, two cores of an AMD EPYC (Zen 3), busy with other work, 2026-11-26. FID and KID notice
 .5 pixels of blur, noise of .05, one dropped class, and a share of .3 of repeated images (FID and KID fall there in no
