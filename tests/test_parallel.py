@@ -120,6 +120,7 @@ def test_devices_do_not_change_the_trajectory(one_device, tmp_path, devices):
     assert_close(tmp_path / "state.npz", one_device, devices)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("devices", [1, 2])
 def test_shard_map_gives_the_bits_of_pmap(one_device, tmp_path, devices):
     """So that leaving pmap is a change of parallel.py alone, and of no number."""

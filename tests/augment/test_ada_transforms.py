@@ -24,6 +24,8 @@ from jaxgan.augment.transforms import Moves, band_gains, blit, cutout, filter_ba
 from jaxgan.errors import UserError
 from jaxgan.networks.layers import DataSpec
 
+pytestmark = pytest.mark.slow
+
 RGB = DataSpec((8, 8, 3), 0, (-1.0, 1.0))
 ONE = jnp.float32(1.0)
 RNG = np.random.default_rng(0)
