@@ -41,6 +41,8 @@ def run_tests(tree: str, tests: str, log: str) -> None:
     os.dup2(out, 1)
     os.dup2(out, 2)
     sys.path[:] = [tree, *(path for path in sys.path if path not in ("", str(ROOT)))]
+    for name in [name for name in sys.modules if name.partition(".")[0] == "tests"]:
+        del sys.modules[name]  # this package itself: the copy has one of the same name
     os.environ["PYTHONPATH"] = tree
     sys.dont_write_bytecode = False  # files that are not mutated are compiled once
     plugins = [part for name in ("cacheprovider", "xdist", "hypothesispytest") for part in ("-p", f"no:{name}")]
