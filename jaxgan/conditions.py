@@ -20,7 +20,7 @@ from jaxgan.networks.layers import DataSpec, check_images, check_one_of
 
 
 class Condition(NamedTuple):
-    """What both players are told about each example; None for what they are not told."""
+    """What both players are conditioned on, for each example; None where they are not."""
 
     label: jax.Array | None = None  # [n] int32 classes
     vector: jax.Array | None = None  # [n, k] float32
@@ -28,7 +28,7 @@ class Condition(NamedTuple):
     mask: jax.Array | None = None  # [n, H, W, 1] of images, else [n, d]: 1 where x is observed, 0 where it is hidden
 
     @property
-    def told(self) -> jax.Array | None:
+    def content(self) -> jax.Array | None:
         """The image, or else the vector."""
         return self.vector if self.image is None else self.image
 
@@ -84,7 +84,7 @@ def conditioned_discriminator(D: Callable) -> Callable:
 
 @dataclass(frozen=True)
 class NoCondition:
-    """The players are told nothing."""
+    """The players are unconditional."""
 
     data: DataSpec | None = None
 
@@ -182,10 +182,10 @@ class Noisy(NoCondition):
 
     def __call__(self, x: jax.Array, stored: Condition, keys: jax.Array) -> Condition:
         noise = jax.vmap(lambda key: jax.random.normal(key, x.shape[1:], x.dtype))(keys)
-        return _as_told(x + self.deviation * noise)
+        return _as_content(x + self.deviation * noise)
 
 
-def _as_told(x: jax.Array) -> Condition:
+def _as_content(x: jax.Array) -> Condition:
     return Condition(image=x) if x.ndim == 4 else Condition(vector=x)
 
 
@@ -215,14 +215,14 @@ class Mask(NoCondition):
 
     def complete(self, raw: jax.Array, condition: Condition) -> jax.Array:
         """The observed entries as they are, and `raw` where they are hidden."""
-        assert condition.mask is not None and condition.told is not None
-        return jnp.where(condition.mask > 0, condition.told, raw)
+        assert condition.mask is not None and condition.content is not None
+        return jnp.where(condition.mask > 0, condition.content, raw)
 
 
 def masked(x: jax.Array, mask: jax.Array) -> Condition:
     """The condition of examples [n, *shape] under masks, of `Condition.mask`'s shape and any dtype."""
     mask = jnp.asarray(mask, x.dtype)
-    return _as_told(x * mask)._replace(mask=mask)
+    return _as_content(x * mask)._replace(mask=mask)
 
 
 @dataclass(frozen=True)
@@ -345,6 +345,6 @@ CONDITIONS: dict[str, type[NoCondition]] = {
 
 @dataclass(frozen=True)
 class ConditionSection:
-    """What both players are told about each example."""
+    """What both players are conditioned on."""
 
-    name: Annotated[str, Choice(CONDITIONS)] = "none"  # what both players are told about each example; of conditions.py
+    name: Annotated[str, Choice(CONDITIONS)] = "none"  # what both players are conditioned on; of jaxgan/conditions.py

@@ -15,14 +15,14 @@ from ml_collections import ConfigDict
 from jaxgan.algorithm1 import accumulate_steps, zero_metrics
 from jaxgan.errors import UserError
 from jaxgan.game.gan import Gan
+from jaxgan.networks.forward import coupled_group_size
 
 AXIS = "data"
 
 
 def check_batch(config: ConfigDict) -> None:
     """Raises UserError if a batch size is not divisible by devices x micro-batches x examples in a group of D."""
-    devices, microbatches, group = jax.device_count(), config.train.accumulate, config.discriminator.packing
-    group *= config.discriminator.get("minibatch_deviation", 0) or 1
+    devices, microbatches, group = jax.device_count(), config.train.accumulate, coupled_group_size(config)
     split = f"over {devices} devices" + (f", {microbatches} micro-batches each" if microbatches > 1 else "")
     split += f", in groups of {group}" if group > 1 else ""
     for name in ("batch_size", "g_batch_size"):

@@ -157,13 +157,13 @@ def test_data_and_fakes_of_a_step_have_the_same_conditions_fresh_at_every_visit(
     a, b, g = d_batch(frame, source, 0), d_batch(frame, source, 1), g_batch(frame, source, 1)
     told = gan.condition(hparams, a.x, Condition(), a.noise.condition_keys)
     jax.tree.map(np.testing.assert_array_equal, told, a.condition)
-    assert g.x is not None and not np.array_equal(a.condition.told, b.condition.told)
+    assert g.x is not None and not np.array_equal(a.condition.content, b.condition.content)
     after, metrics = compiled(lambda: train_step(gan, hparams, state, data))()
     assert np.isfinite(metrics["g_loss"]) and np.isfinite(metrics["d_loss"])
     drawn = sample(gan, hparams, after.generator.params, {}, key=KEYS[0], numbers=jnp.arange(3, dtype=jnp.uint32),
                    condition=jax.tree.map(lambda a: a[:3], a.condition))  # fmt: skip
     if name == "subset_mask":
-        np.testing.assert_array_equal(drawn * a.condition.mask[:3], a.condition.told[:3])
+        np.testing.assert_array_equal(drawn * a.condition.mask[:3], a.condition.content[:3])
 
 
 def test_stored_pairs_go_with_their_examples(tiny_config):

@@ -10,10 +10,10 @@ from ml_collections import ConfigDict
 
 from jaxgan.data import Dataset
 from jaxgan.errors import UserError
-from jaxgan.evaluation.players import coupled_group_size
 from jaxgan.features.space import forms, space_name, space_type
 from jaxgan.fields import above, at_least, nearest, one_of
 from jaxgan.metrics import METRICS
+from jaxgan.networks.forward import coupled_group_size
 
 
 @dataclass(frozen=True)

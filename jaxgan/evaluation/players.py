@@ -15,6 +15,7 @@ from jaxgan.evaluation.samples import evaluation_labels
 from jaxgan.game.gan import Gan
 from jaxgan.game.state import GanState
 from jaxgan.metrics import METRICS
+from jaxgan.networks.forward import coupled_group_size
 from jaxgan.networks.spectral import kernels
 
 D_EXAMPLES = 1000  # examples per split, the first ones, on which metrics of the players evaluate D
@@ -85,8 +86,3 @@ def make_player_inputs(
         lambda state, samples, examples: player_inputs(gan, state, samples, examples=examples, group_size=group_size),
         examples,
     )
-
-
-def coupled_group_size(config: ConfigDict) -> int:
-    """The number of examples on which one logit of D may depend: a pack, or a minibatch-stddev group; 1 if alone."""
-    return config.discriminator.packing * (config.discriminator.get("minibatch_deviation", 0) or 1)

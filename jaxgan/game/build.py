@@ -195,8 +195,8 @@ def _terms(config: ConfigDict, parts: str) -> tuple[tuple[str, Callable], ...]:
 
 def _networks(config: ConfigDict, data: DataSpec) -> tuple[nn.Module, nn.Module]:
     """G and D, checked against the data, as are the condition and the augmentation."""
-    told = condition_shapes(config, data)
-    shape = jax.eval_shape(join_channels, jax.ShapeDtypeStruct((1, *data.shape), jnp.float32), told).shape[1:]
+    shapes = condition_shapes(config, data)
+    shape = jax.eval_shape(join_channels, jax.ShapeDtypeStruct((1, *data.shape), jnp.float32), shapes).shape[1:]
     d_data = data._replace(shape=(*shape[:-1], shape[-1] * config.discriminator.packing))
     if any(config.objective.auxiliary.values()):
         d_data = d_data._replace(classes=0, num_aux_classes=data.classes)
@@ -208,7 +208,7 @@ def _networks(config: ConfigDict, data: DataSpec) -> tuple[nn.Module, nn.Module]
     for part in (generator, discriminator, augment):
         if hasattr(part, "check"):
             part.check()
-    _check_condition(config, told, augment)
+    _check_condition(config, shapes, augment)
     _check_classifier(config, discriminator)
     return generator, discriminator
 
@@ -232,9 +232,9 @@ def condition_shapes(config: ConfigDict, data: DataSpec) -> Condition:
     return jax.eval_shape(condition)
 
 
-def _check_condition(config: ConfigDict, told: Condition, augment: NoAugment) -> None:
-    """Raises UserError for parts of the game that would change an example without what D is told about it."""
-    if told.image is None and told.mask is None:
+def _check_condition(config: ConfigDict, condition: Condition, augment: NoAugment) -> None:
+    """Raises UserError for parts of the game that would change an example but not its condition."""
+    if condition.image is None and condition.mask is None:
         return
     name = f"condition.name={config.condition.name}"
     if config.data.gcn:
@@ -263,12 +263,12 @@ def _check_statistics(config: ConfigDict, gan: Gan) -> None:
     """Raises UserError for networks that couple examples, where penalties or the minibatch do not allow it."""
     m = min(gan.batch_size, gan.g_batch_size)
     smallest = {"generator": m, "discriminator": m // config.discriminator.packing}
-    told = gan.conditional and not gan.num_classes
-    if gan.accumulate == 1 and min(smallest.values()) > 1 and not gan.objective.penalties and not told:
+    conditioned = gan.conditional and not gan.num_classes
+    if gan.accumulate == 1 and min(smallest.values()) > 1 and not gan.objective.penalties and not conditioned:
         return
     # The state tells, whatever a family calls its field.
     shapes = jax.eval_shape(gan.init, {"seed": np.uint32(0)})
-    if told and STATISTICS in shapes.generator.stats:
+    if conditioned and STATISTICS in shapes.generator.stats:
         raise UserError(
             f"the batch normalization of generator.name={config.generator.name} needs statistics over z alone, and G "
             f"is also given condition.name={config.condition.name}; take a G without it (generator.norm=none)."

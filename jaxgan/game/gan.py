@@ -44,7 +44,7 @@ class Gan(NamedTuple):
     D: Callable[..., tuple[jax.Array, Any]]
     sample_z: Callable[[HParams, jax.Array], jax.Array]  # (hparams, key) -> one z [d]
     decode: Callable[[AnyArray], AnyArray]  # stored examples -> float32, the range of G
-    # (hparams, x [n, *shape], what is stored with each, keys [n]) -> what the players are told about each
+    # (hparams, x [n, *shape], what is stored with each, keys [n]) -> the condition of each
     condition: Callable[[HParams, jax.Array, Condition, jax.Array], Condition]
     augment: Callable[[HParams], NoAugment]  # applied to real and fake inputs of D
     optimizer: Callable[[str, HParams], optax.GradientTransformation]  # (player, hparams)

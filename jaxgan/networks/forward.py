@@ -71,3 +71,8 @@ def check_packing(config: ConfigDict) -> None:
             f"discriminator.packing={packing} judges examples together, so it takes no classes and no penalties of "
             f"single examples; set packing to 1, or conditional and objective.penalties off."
         )
+
+
+def coupled_group_size(config: ConfigDict) -> int:
+    """The number of examples on which one logit of D may depend: a pack, or a minibatch-stddev group; 1 if alone."""
+    return config.discriminator.packing * (config.discriminator.get("minibatch_deviation", 0) or 1)

@@ -129,8 +129,8 @@ def sample_conditions(workdir: Path, path: Path, draws: int, seed: int, step: in
     np.savez_compressed(packed, samples=samples, **arrays)
     write_atomically(target, packed.getvalue())
     if samples.ndim == 5:
-        told = gan.read_condition({name: array[: grids.CONDITIONS] for name, array in arrays.items()})
-        picture = grids.conditional_grid(gan.config, told, samples[: grids.CONDITIONS])
+        condition = gan.read_condition({name: array[: grids.CONDITIONS] for name, array in arrays.items()})
+        picture = grids.conditional_grid(gan.config, condition, samples[: grids.CONDITIONS])
         grids.save_png(target.with_suffix(".png"), picture)
     print(f"{draws} samples of step {gan.step} for each of {n} conditions: {target}")
     return 0

@@ -184,10 +184,10 @@ def conditional_grid(
     pictures = [in_colour(encode(np.asarray(x), config.data.gcn, config.data.low)) for x in columns]
     if condition.image is not None:
         image = np.asarray(on_grid(jnp.asarray(condition.image), tuple(shape[:2])))
-        told = in_colour(encode(image, 0, config.data.low))
+        shown = in_colour(encode(image, 0, config.data.low))
         if condition.mask is not None:
-            told = np.where(np.asarray(condition.mask) > 0, told, np.uint8(HOLE))
-        pictures.insert(0, told)
+            shown = np.where(np.asarray(condition.mask) > 0, shown, np.uint8(HOLE))
+        pictures.insert(0, shown)
     return grid(np.stack(pictures, axis=1).reshape(-1, *shape[:2], 3), rows)
 
 

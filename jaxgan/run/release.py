@@ -148,8 +148,8 @@ def snippet(gan: TrainedGan, values: str) -> str:
     z = PRIORS[prior.name].code.format(**prior)
     z = z if prior.scale == 1 else f"({prior.scale!r} * {z})"
     shape = ", ".join(map(str, ("n", *gan.data_info.shape)))
-    told = [] if classes else list(gan.condition_shapes.items())
-    arguments = ["z", *(["y"] if classes else []), *(name for name, _ in told)]
+    conditions = [] if classes else list(gan.condition_shapes.items())
+    arguments = ["z", *(["y"] if classes else []), *(name for name, _ in conditions)]
     lines = [
         "import jax",
         "import numpy as np",
@@ -158,7 +158,10 @@ def snippet(gan: TrainedGan, values: str) -> str:
         "n, rng = 16, np.random.default_rng(0)",
         f"z = {z}.astype(np.float32)",
         *([f"y = np.arange(n, dtype=np.int32) % {classes}"] if classes else []),
-        *(f"{name} = np.zeros({('n', *size)}, np.float32)  # the condition".replace("'n'", "n") for name, size in told),
+        *(
+            f"{name} = np.zeros({('n', *size)}, np.float32)  # the condition".replace("'n'", "n")
+            for name, size in conditions
+        ),
         f"x = np.asarray(G.call({', '.join(arguments)}))  # [{shape}] float32, in {values}",
     ]
     return "\n".join(lines)

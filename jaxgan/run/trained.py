@@ -61,7 +61,7 @@ class TrainedGan:
         self.config, self.step, self.sha256 = config, step, sha256
         self.gan, self.state, self.hparams, self.data_info = gan, state, hparams, data_info
         self.averages = tuple(average.name for average in gan.averages.rules)
-        self._told = condition_shapes(config, data_info.spec)
+        self._condition_shapes = condition_shapes(config, data_info.spec)
         self._sample = make_sampler(gan)
         self._statistics = jax.jit(lambda params, stats: standing_statistics(gan, hparams, params, stats))
         self._generate = jax.jit(lambda *args: gan.G(*args)[0])
@@ -85,7 +85,7 @@ class TrainedGan:
             class-conditional.
           ema: True for the first of `averages` (theta_g itself if there is none), False for theta_g itself, or the
             name of an average.
-          condition: what a G with another condition than a class is told: an array, or a dictionary of the arrays
+          condition: of a G with another condition than a class: an array, or a dictionary of the arrays
             `vector`, `image` and `mask` that it takes, [n, ...] each or one for all; in the range of the data.
 
         Raises:
@@ -93,8 +93,8 @@ class TrainedGan:
             shape, or none where G needs one.
         """
         key = user_stream(n, seed)
-        told = self._condition(y, condition, n)
-        x = self._sample(self.hparams, self.state, key, n, ema=self._ema_index(ema), condition=told)
+        c = self._condition(y, condition, n)
+        x = self._sample(self.hparams, self.state, key, n, ema=self._ema_index(ema), condition=c)
         return self._in_units(x)
 
     @pinned()
@@ -108,17 +108,17 @@ class TrainedGan:
         Raises:
           UserError: a GAN trained without masks, or as in `sample`.
         """
-        if self._told.mask is None:
+        if self._condition_shapes.mask is None:
             raise UserError(
                 f"complete takes a GAN that was trained with masks, and this one has condition.name="
                 f"{self.config.condition.name}; train one with condition.name=subset_mask."
             )
         x = np.asarray(x)
-        mask = np.broadcast_to(np.asarray(mask), (len(x), *self._told.mask.shape[1:]))
-        name = "vector" if self._told.image is None else "image"
-        told = self._condition(None, {name: x, "mask": mask}, len(x))
+        mask = np.broadcast_to(np.asarray(mask), (len(x), *self._condition_shapes.mask.shape[1:]))
+        name = "vector" if self._condition_shapes.image is None else "image"
+        c = self._condition(None, {name: x, "mask": mask}, len(x))
         n, key = len(x), user_stream(draws, seed)
-        repeated = jax.tree.map(lambda leaf: np.repeat(leaf, draws, axis=0), told)
+        repeated = jax.tree.map(lambda leaf: np.repeat(leaf, draws, axis=0), c)
         drawn = self._sample(self.hparams, self.state, key, n * draws, ema=self._ema_index(ema), condition=repeated)
         drawn = self._in_units(drawn).reshape(n, draws, *drawn.shape[1:])
         if x.dtype == np.uint8:
@@ -148,8 +148,8 @@ class TrainedGan:
         if self.gan.num_classes and y is None:
             raise UserError(f"this G is conditional on {self.gan.num_classes} classes; pass y, the class of each z.")
         params, stats = self.generator_variables(ema)
-        told = self._condition(y, condition, len(z)) or Condition()
-        return self._in_units(np.asarray(self._generate(params, stats, jnp.asarray(z, jnp.float32), told)))
+        c = self._condition(y, condition, len(z)) or Condition()
+        return self._in_units(np.asarray(self._generate(params, stats, jnp.asarray(z, jnp.float32), c)))
 
     @pinned()
     def export(self, path: str | Path, ema: bool | str = True) -> None:
@@ -168,8 +168,8 @@ class TrainedGan:
         if self.gan.num_classes:
             inputs = {"z": inputs["z"], "y": ((), jnp.int32)}
 
-        def G(z: jax.Array, *told: jax.Array) -> jax.Array:
-            given = dict(zip(inputs, (z, *told), strict=True))
+        def G(z: jax.Array, *leaves: jax.Array) -> jax.Array:
+            given = dict(zip(inputs, (z, *leaves), strict=True))
             parts = {name: given.get(name) for name in Condition._fields}
             condition = self._standardize(parts | {"label": given.get("y")})
             return self._in_units(self.gan.G(params, stats, z, condition)[0])
@@ -203,13 +203,13 @@ class TrainedGan:
     @property
     def condition_shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of each part of one example's condition, by name; {} if the GAN is unconditional."""
-        return {part: leaf.shape[1:] for part, leaf in self._told._asdict().items() if leaf is not None}
+        return {part: leaf.shape[1:] for part, leaf in self._condition_shapes._asdict().items() if leaf is not None}
 
     def read_condition(self, condition: Any) -> Condition:
         """A user's condition as the players take it, [n, ...]; the argument `condition` of `sample`."""
         n = max(len(np.atleast_1d(part)) for part in condition.values())
-        told = self._condition(None, condition, n)
-        return told or Condition()
+        c = self._condition(None, condition, n)
+        return c or Condition()
 
     def generator_variables(self, ema: bool | str = True) -> tuple[Any, Any]:
         """G's parameters and the (standing) statistics used for sampling, as nested dictionaries of arrays."""
@@ -275,7 +275,7 @@ class TrainedGan:
         if condition.vector is not None and scaling is not None:
             mean, deviation = np.asarray(scaling, np.float32)
             condition = condition._replace(vector=(condition.vector - mean[None]) / deviation[None])
-        return condition if condition.mask is None else masked(condition.told, condition.mask)
+        return condition if condition.mask is None else masked(condition.content, condition.mask)
 
     def _condition(self, y: Any, condition: Any, n: int) -> Condition | None:
         """The condition of n examples, from a user's arguments; None if a class-conditional G is to choose classes.

@@ -71,35 +71,31 @@ def _train(workdir: Path, chunk: Chunk, signals: list[int]) -> Outcome:
         return UserError(describe(error))
 
 
-def _task(workdir: Path, chunk: Chunk) -> Outcome:
-    """Trains a chunk in a separate process, on all visible accelerators or one CPU core."""
+def _task(threads: int, workdir: Path, chunk: Chunk, requeue: tuple[int, ...] = ()) -> Outcome:
+    """Trains a chunk in a separate process, on all visible accelerators or `threads` CPU cores (0 = all).
+
+    Args:
+      requeue: signals after which another process resumes the chunk; their own handlers are called once it is saved.
+    """
     from jaxgan.sweep import devices
     from jaxgan.sweep.chunk import Stopped
 
-    devices.use_threads(1)
-    with catch_signals() as signals:
+    devices.use_threads(threads)
+    with catch_signals(*requeue) as signals:
         try:
             return _train(workdir, chunk, signals)
         except Stopped as stop:
-            return UserError(f"{stop}.")
+            number, message = stop.number, f"{stop}."
+    if number in requeue:
+        signal.raise_signal(number)
+    return UserError(message)
 
 
 class _SlurmTask:
     """A task in a job that is requeued when SLURM preempts it or its time is nearly up, and resumes where it was."""
 
     def __call__(self, workdir: Path, chunk: Chunk) -> Outcome:
-        from jaxgan.sweep import devices
-        from jaxgan.sweep.chunk import Stopped
-
-        devices.use_threads(0)
-        with catch_signals(REQUEUE_SIGNAL) as signals:
-            try:
-                return _train(workdir, chunk, signals)
-            except Stopped as stop:
-                if stop.number != REQUEUE_SIGNAL:
-                    return UserError(f"{stop}.")
-        signal.raise_signal(REQUEUE_SIGNAL)  # all is saved: submitit, whose handler is back, requeues the job and exits
-        raise AssertionError("submitit did not requeue the job")
+        return _task(0, workdir, chunk, requeue=(REQUEUE_SIGNAL,))  # submitit's handler requeues the job and exits
 
     def checkpoint(self, workdir: Path, chunk: Chunk):
         """What a requeued job runs, asked for by submitit: the same, which finds its own checkpoints."""
@@ -141,7 +137,7 @@ def ray(address: str) -> Launcher:
 
     def run(workdir: Path, chunks: list[Chunk], signals: list[int]) -> Outcomes:
         task = ray.remote(_task).options(num_cpus=1, num_gpus=int(kind == "GPU"), max_retries=0)
-        pending = {task.remote(workdir.absolute(), chunk): (chunk, RESUBMISSIONS) for chunk in chunks}
+        pending = {task.remote(1, workdir.absolute(), chunk): (chunk, RESUBMISSIONS) for chunk in chunks}
         try:
             while pending:
                 _check(signals)
@@ -154,7 +150,7 @@ def ray(address: str) -> Launcher:
                         outcome = _died(error)
                         if resubmissions:
                             print(f"{outcome}; its chunk is resumed by another one", file=sys.stderr)
-                            pending[task.remote(workdir.absolute(), chunk)] = chunk, resubmissions - 1
+                            pending[task.remote(1, workdir.absolute(), chunk)] = chunk, resubmissions - 1
                             continue
                     yield chunk, outcome
         finally:
