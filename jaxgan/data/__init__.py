@@ -13,8 +13,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from jaxgan.data import mixture, source, stacked, tfd, tfds
-from jaxgan.data.digits import read_digits
-from jaxgan.data.folder import read_folder
+from jaxgan.data.images import digits, folder
 from jaxgan.data.mixture import Mixture
 from jaxgan.data.npz import read_npz
 from jaxgan.data.source import Source
@@ -213,7 +212,7 @@ class Request(NamedTuple):
 
 def _digits(request: Request) -> Source:
     """scikit-learn's 1,797 handwritten digits, which need no download."""
-    return read_digits()
+    return digits()
 
 
 def _npz(request: Request) -> Source:
@@ -233,7 +232,7 @@ def _table(request: Request) -> Source:
 
 def _folder(request: Request) -> Source:
     """Images of a folder; sub-folders may be splits or classes."""
-    return read_folder(request.argument, request.size)
+    return folder(request.argument, request.size)
 
 
 def _tfds(request: Request) -> Source:

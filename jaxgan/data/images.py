@@ -1,160 +1,216 @@
-"""Decodes image files with Pillow: orientation, transparency, cropping and resizing.
-
-Files are untrusted: the memory needed is computed from headers before decoding.
-"""
+"""Images: scikit-learn's digits, which need no download, and folders, whose sub-folders may be splits or classes."""
 
 from __future__ import annotations
 
-import math
-import warnings
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, BinaryIO
+import errno
+import heapq
+import os
+import re
+from collections import Counter, defaultdict
+from pathlib import Path
 
 import numpy as np
 
-from jaxgan.data.source import check_memory, format_size
+from jaxgan.data.image_files import SUFFIXES, decode_all
+from jaxgan.data.source import Source, check_same_size, scikit_learn_file, shuffled_positions
 from jaxgan.errors import UserError
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-    from PIL.ImageFile import ImageFile
-
-# The formats that are read, by Pillow's names, and their suffixes: only formats recognized by a signature, and not EPS,
-# for which Pillow would run Ghostscript.
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF")
-SUFFIXES = (".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm",
-            ".pbm", ".pnm", ".jp2", ".j2k", ".jpc", ".jpf", ".jpx", ".j2c", ".avif", ".avifs")  # fmt: skip
-# Pillow's modes with 8 bits per channel.
-GREY = ("1", "L", "LA", "La")
-COLOUR = ("RGB", "RGBA", "RGBa", "RGBX", "P", "PA", "CMYK", "YCbCr", "LAB", "HSV")
-BACKGROUND = "white"  # behind transparent pixels, as in browsers
+# Names of sub-folders, in any case, that are splits.
+SPLITS = {
+    "train": "train", "training": "train",
+    "test": "test", "testing": "test",
+    "validation": "validation", "valid": "validation", "val": "validation",
+}  # fmt: skip
 
 
-def decode_all(
-    files: Iterable[tuple[str, str | BinaryIO]], positions: Sequence[int] | np.ndarray, size: int
-) -> np.ndarray:
-    """Decodes images into one array.
-
-    Args:
-      files: per image, its name in error messages, and the path or open file.
-      positions: the index of each image in the result, a permutation of range(n).
-      size: 0 = images as they are, all of one size; otherwise each is cropped and resized to this side in pixels.
+def digits() -> Source:
+    """scikit-learn's 1,797 handwritten digits (Alpaydin and Kaynak 1998), gray levels 0..16 scaled to 0..255.
 
     Returns:
-      [n, H, W, C] uint8; C is 1 if every image is gray, otherwise 3.
+      train [1500, 8, 8, 1] and test [297, 8, 8, 1]; the test images are the last ones of the file. Ten classes.
+    """
+    table = np.loadtxt(scikit_learn_file("digits.csv.gz"), delimiter=",")
+    levels, labels = table[:, :64], table[:, 64].astype(np.int32)
+    x = np.rint(levels * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8, 1)
+    return Source(x[:1500], x[1500:], labels[:1500], labels[1500:], tuple("0123456789"), 10)
+
+
+def folder(path: str | os.PathLike[str], size: int) -> Source:
+    """Reads all images of a folder and its sub-folders, in a fixed shuffled order (`shuffled_positions`).
+
+    Shuffling keeps the last images, the validation set, from all being of one class. If every image lies in a
+    sub-folder, and there are at least two sub-folders, their names are the classes, sorted by `natural_sort_key`;
+    otherwise there are no labels. Sub-folders `train/` and `test/` (optional), in any case, are the two splits. The
+    result has 1 channel if every image is gray, otherwise 3. Names that start with a dot are ignored, as is all that
+    `find_images` leaves out.
+
+    Args:
+      path: the folder.
+      size: 0 = images as they are, all of one size; otherwise each is cropped and resized to this side in pixels.
 
     Raises:
-      UserError: an unreadable image, different sizes if `size` is 0, or more bytes than fit in memory.
+      UserError: no images, folders that could be splits or classes, an image in both splits, images of different
+        sizes if `size` is 0, an unreadable image, or more bytes than fit in memory.
     """
-    from PIL import Image
-
-    Image.init()
-    formats = [name for name in FORMATS if name in Image.OPEN]  # Pillow before 11.3 has no AVIF
-    out, first = None, ""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)  # above Pillow's MAX_IMAGE_PIXELS
-        warnings.filterwarnings("ignore", "Corrupt EXIF data")  # see `decode_upright`
-        for i, (name, file) in zip(positions, files, strict=True):
-            first = first or name
-            try:
-                with Image.open(file, formats=formats) as image:  # reads the header
-                    channels = max(_channels(image, name), 1 if out is None else out.shape[-1])
-                    shape = (size, size) if size else (image.height, image.width)
-                    _check_fits(out, (len(positions), *shape, channels), name, size)
-                    mode = "L" if channels == 1 else "RGB"
-                    pixels = np.asarray(crop_and_resize(flatten(decode_upright(image), mode), size))
-                    pixels = pixels.reshape(*pixels.shape[:2], channels)
-                    out = _allocate(out, len(positions), pixels.shape, name, first)
-                    out[i] = pixels
-            except UserError:
-                raise
-            except Exception as error:  # Pillow's decoders raise many kinds
-                raise UserError(f"{name} cannot be read as an image ({error}); remove it.") from error
-    assert out is not None  # there is a file
-    return out
-
-
-def decode_upright(image: ImageFile) -> Image:
-    """Decodes an image and applies its EXIF orientation, if it can be read."""
-    from PIL.Image import Transpose
-
-    turns = {
-        2: Transpose.FLIP_LEFT_RIGHT,
-        3: Transpose.ROTATE_180,
-        4: Transpose.FLIP_TOP_BOTTOM,
-        5: Transpose.TRANSPOSE,
-        6: Transpose.ROTATE_270,
-        7: Transpose.TRANSVERSE,
-        8: Transpose.ROTATE_90,
-    }
-    if isinstance(image.info.get("transparency"), int | tuple) and image.tile:
-        image.info["transparency"] = _transparency_in_8_bits(image.info["transparency"], image.tile[0][3])
-    image.load()  # before getexif: PNG may store EXIF after the pixels, and Pillow rotates TIFF itself
+    root = Path(os.path.expanduser(path))
+    if not root.is_dir():
+        raise UserError(f"there is no folder {root}; data.name takes folder:PATH.")
     try:
-        turn = turns.get(image.getexif().get(0x0112, 1))
-    except Exception:  # Pillow's EXIF parser raises many kinds
-        turn = None
-    return image if turn is None else image.transpose(turn)
+        splits = find_splits(root)
+        found = [find_images(split) for split in splits]
+        entries = [] if splits == [root] else [entry for entry in os.scandir(root) if not _hidden(entry.name)]
+        beside = Counter(_suffix(entry.name) for entry in entries if not _is_folder(entry))
+    except OSError as error:
+        raise UserError(f"{root} cannot be read ({error}); fix its permissions.") from error
+    _check_disjoint(*(files for files, _ in found))
+    parts, classes = [], []
+    for split, (files, _) in zip(splits, found, strict=True):
+        x, its_classes = _decode_folder(split, sorted(files.values()), size)
+        parts.append(x)
+        classes.append(its_classes)
+    names = _class_names(*classes)
+    numbers = [_class_numbers(its_classes, names) for its_classes in classes]
+    test, test_labels = (parts[1], numbers[1]) if len(parts) == 2 else (None, None)
+    if test is not None:
+        check_same_size(parts[0], test, *map(str, splits))
+    left_out = sum((counts for _, counts in found), beside)
+    ordered = tuple(sorted(left_out.items(), key=lambda item: (-item[1], item[0])))
+    return Source(parts[0], test, numbers[0], test_labels, names, len(names), ordered)
 
 
-def _transparency_in_8_bits(transparent: int | tuple[int, ...], rawmode: str) -> int | tuple[int, ...]:
-    """A PNG's transparent colour at 8 bits per channel: Pillow converts the pixels to 8 bits, but not this colour."""
-    if rawmode in ("L;2", "L;4"):
-        return transparent * (85 if rawmode == "L;2" else 17)
-    return tuple(level >> 8 for level in transparent) if rawmode == "RGB;16B" else transparent
+def find_splits(root: Path) -> list[Path]:
+    """The folders of the training images and, if any, the test images; [`root`] if it has no splits.
 
-
-def flatten(image: Image, mode: str) -> Image:
-    """Composites an image with transparency onto `BACKGROUND`.
-
-    Args:
-      image: in a mode of `GREY` or `COLOUR`.
-      mode: mode of the result, "L" or "RGB".
+    Raises:
+      UserError: splits beside other folders, two for one role, or none for training.
+      OSError: the folder cannot be read.
     """
-    from PIL import Image
-
-    if image.has_transparency_data:
-        image = Image.alpha_composite(Image.new("RGBA", image.size, BACKGROUND), image.convert("RGBA"))
-    return image if image.mode == mode else image.convert(mode)
-
-
-def crop_and_resize(image: Image, size: int) -> Image:
-    """Crops an image to its central square and resizes that to size x size pixels (Lanczos, antialiased).
-
-    Args:
-      image: in mode "L" or "RGB".
-      size: side in pixels; 0 = return the image unchanged.
-    """
-    from PIL import Image
-
-    if not size:
-        return image
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    return image.crop((left, top, left + side, top + side)).resize((size, size), Image.Resampling.LANCZOS)
-
-
-def _channels(image: Image, name: str) -> int:
-    """The number of channels by an image's header: 1 for gray, 3 for colour."""
-    if image.mode not in GREY + COLOUR:
-        raise UserError(f"{name} has pixels of more than 8 bits (Pillow's mode {image.mode}); convert it.")
-    return 1 if image.mode in GREY else 3
-
-
-def _check_fits(out: np.ndarray | None, shape: tuple[int, ...], name: str, size: int) -> None:
-    """Checks before decoding that images of shape [n, H, W, C] fit in memory in addition to `out`."""
-    if out is None or shape[-1] > out.shape[-1]:
-        what = f"{shape[0]} images of {format_size(shape[1:3])} pixels" if size else f"{shape[0]} images like {name}"
-        check_memory(math.prod(shape) + (0 if out is None else out.nbytes), what)
-
-
-def _allocate(out: np.ndarray | None, n: int, shape: tuple[int, ...], name: str, first: str) -> np.ndarray:
-    """The output array for n images [H, W, C]: allocated at the first image, widened at the first in colour."""
-    if out is None:
-        return np.empty((n, *shape), np.uint8)
-    if shape[:2] != out.shape[1:3]:
+    inside = sorted(entry.name for entry in os.scandir(root) if not _hidden(entry.name) and _is_folder(entry))
+    roles = {name: SPLITS.get(name.casefold(), "") for name in inside}
+    train, test = ([name for name in inside if roles[name] == role] for role in ("train", "test"))
+    held_out = [
+        name for name in inside if roles[name] and name.casefold() != "valid"
+    ]  # may be a class beside "invalid"
+    if not train:
+        if held_out:
+            raise UserError(
+                f"{root} holds {held_out[0]}/ but no train/: for splits add train/, for images to train on or classes "
+                f"rename {held_out[0]}/."
+            )
+        return [root]
+    others = [name for name in inside if name not in train[:1] + test[:1]]
+    if others:
         raise UserError(
-            f"{name} is {format_size(shape[:2])} pixels but {first} is {format_size(out.shape[1:3])}; to read "
-            f"several sizes from folder:PATH, set --config.data.size=N: each is cropped to a square and resized to NxN."
+            f"{root} holds {train[0]}/ beside {', '.join(others)}: for splits leave only train/ and test/ there, for "
+            f"classes rename {train[0]}/."
         )
-    return np.repeat(out, 3, axis=-1) if shape[-1] > out.shape[-1] else out
+    return [root / name for name in train + test]
+
+
+def find_images(root: Path) -> tuple[dict[str, str], Counter[str]]:
+    """Finds the image files of a folder and its sub-folders, each once, however many links lead to it.
+
+    A file inside the folder keeps its own path; of several links to a file outside it, the first by name is used. Links
+    to a folder that contains them are not followed.
+
+    Returns:
+      {real path: path} of the images, and the number of files left out by suffix. Pipes, sockets and devices count as
+      "special files", and further links to one image as "links to images".
+
+    Raises:
+      UserError: a sub-folder holds splits, whose test images would be trained on.
+      OSError: a folder cannot be read.
+    """
+    files: dict[str, str] = {}
+    links: dict[str, list[str]] = defaultdict(list)
+    left_out: Counter[str] = Counter()
+    folders, seen = [str(root)], set()
+    linked: list[str] = []
+    while folders or linked:
+        folder = folders.pop() if folders else heapq.heappop(linked)
+        real = os.path.realpath(folder)
+        if real in seen:
+            continue
+        seen.add(real)
+        roles = set()
+        for entry in os.scandir(folder):
+            if _hidden(entry.name):
+                continue
+            ending = _suffix(entry.name)
+            if _is_folder(entry):
+                roles.add(SPLITS.get(entry.name.casefold()))
+                if not entry.is_symlink():
+                    folders.append(entry.path)
+                elif not Path(real).is_relative_to(os.path.realpath(entry.path)):
+                    heapq.heappush(linked, entry.path)
+            elif ending not in SUFFIXES:
+                left_out[ending] += 1
+            elif not os.path.isfile(entry.path) and os.path.exists(
+                entry.path
+            ):  # a dangling link is an error when it is read
+                left_out["special files"] += 1
+            elif entry.is_symlink():
+                links[os.path.realpath(entry.path)].append(entry.path)
+            else:
+                files[os.path.join(real, entry.name)] = entry.path
+        if {"train", "test"} <= roles or {"train", "validation"} <= roles:
+            raise UserError(f"{folder} holds splits; give that folder itself as folder:PATH, or rename what is in it.")
+    for real, paths in links.items():
+        left_out["links to images"] += len(paths) - (real not in files)
+        files.setdefault(real, min(paths))
+    return files, +left_out
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"  # added to archives by macOS
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower() or "without an ending"
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError as error:
+        if error.errno == errno.ELOOP:  # a cycle of links
+            return False
+        raise
+
+
+def _check_disjoint(train: dict[str, str], test: dict[str, str] | None = None) -> None:
+    test = test or {}
+    both = sorted(train.keys() & test.keys())
+    if both:
+        raise UserError(
+            f"{train[both[0]]} and {test[both[0]]} are the same file; remove it from the training or test images."
+        )
+
+
+def natural_sort_key(name: str) -> list[str | int]:
+    """Sort key that compares numbers in names by value, so that 2 comes before 10."""
+    return [int(part) if i % 2 else part for i, part in enumerate(re.split("([0-9]+)", name))]
+
+
+def _class_names(*splits: list[str]) -> tuple[str, ...]:
+    """The sorted class names, given each image's class per split ('' = none); () if these are not labels."""
+    names = sorted(sorted({name for split in splits for name in split}), key=natural_sort_key)
+    return tuple(names) if len(names) > 1 and "" not in names else ()
+
+
+def _class_numbers(classes: list[str], names: tuple[str, ...]) -> np.ndarray | None:
+    number = {name: i for i, name in enumerate(names)}
+    return np.array([number[name] for name in classes], np.int32) if names else None
+
+
+def _decode_folder(root: Path, paths: list[str], size: int) -> tuple[np.ndarray, list[str]]:
+    """The images of a folder, shuffled, and for each the name of its sub-folder of `root`, or ''."""
+    if not paths:
+        raise UserError(f"{root} holds no images: no file ends in {', '.join(SUFFIXES)}.")
+    # Files are read in the order of their paths and written to their positions in the shuffled array.
+    positions = shuffled_positions(len(paths))
+    classes = [""] * len(paths)
+    for i, path in zip(positions, paths, strict=True):
+        first, *below = Path(path).relative_to(root).parts
+        classes[i] = first if below else ""
+    return decode_all(zip(paths, paths, strict=True), positions, size), classes

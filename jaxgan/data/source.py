@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -62,3 +64,10 @@ def check_memory(size: int, what: str) -> None:
 
 def format_size(size: Sequence[int]) -> str:
     return "x".join(map(str, size))
+
+
+def scikit_learn_file(name: str) -> Path:
+    """The path of a data file of scikit-learn; importing sklearn.datasets to read it takes over a second."""
+    spec = importlib.util.find_spec("sklearn")
+    assert spec is not None and spec.origin is not None
+    return Path(spec.origin).parent / "datasets" / "data" / name

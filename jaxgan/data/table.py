@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from jaxgan.data.digits import scikit_learn_file
-from jaxgan.data.source import Source, shuffle
+from jaxgan.data.source import Source, scikit_learn_file, shuffle
 from jaxgan.errors import UserError
 
 # Files of sklearn/datasets/data; the last column of a .csv is the class, and its first row names the classes.

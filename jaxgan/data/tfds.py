@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxgan.data.images import decode_all
+from jaxgan.data.image_files import decode_all
 from jaxgan.data.npz import read_npz
 from jaxgan.data.source import MAX_CLASSES, Source
 from jaxgan.errors import UserError

@@ -11,8 +11,8 @@ import pytest
 
 from jaxgan import data
 from jaxgan.config import update
-from jaxgan.data import Dataset, folder, source, tfds
-from jaxgan.data.folder import read_folder
+from jaxgan.data import Dataset, images, source, tfds
+from jaxgan.data.images import folder
 from jaxgan.errors import UserError
 from jaxgan.run import commands
 from jaxgan.train import train
@@ -90,10 +90,10 @@ def test_images_in_colour_after_grey_ones_count_as_memory_beside_these(tmp_path,
     for i in range(4):
         write(tmp_path / f"{i}.png", random_images(10, 10, 3) if i == 3 else random_images(10, 10))
     monkeypatch.setattr(source, "MEMORY_LIMIT", 4 * 100 * (1 + 3))
-    assert read_folder(tmp_path, 0).train.shape == (4, 10, 10, 3)
+    assert folder(tmp_path, 0).train.shape == (4, 10, 10, 3)
     monkeypatch.setattr(source, "MEMORY_LIMIT", 4 * 100 * (1 + 3) - 1)
     with pytest.raises(UserError, match=r"4 images like \S+3\.png.*half of this machine's memory"):
-        read_folder(tmp_path, 0)
+        folder(tmp_path, 0)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_a_run_of_the_alphabetical_order_is_resumed_and_evaluated(tmp_path, tiny
         data__name=f"folder:{tmp_path / 'images'}", data__validation=1, train__steps=5, evaluate__samples=8
     )
     with monkeypatch.context() as alphabetical:
-        alphabetical.setattr(folder, "natural_sort_key", lambda name: name)
+        alphabetical.setattr(images, "natural_sort_key", lambda name: name)
         assert train(config, tmp_path / "run") == 0
     assert train(update(config, {"train.steps": 10}), tmp_path / "run") == 0
     assert commands.evaluate(tmp_path / "run", []) == 0

@@ -13,8 +13,8 @@ from PIL import Image, ImageFile
 
 from jaxgan import data
 from jaxgan.data import source
-from jaxgan.data.folder import natural_sort_key, read_folder
-from jaxgan.data.images import FORMATS, SUFFIXES
+from jaxgan.data.image_files import FORMATS, SUFFIXES
+from jaxgan.data.images import folder, natural_sort_key
 from jaxgan.errors import UserError
 from tests.helpers.image_files import as_set, labeled_folder, random_images, settings_for, write
 
@@ -25,17 +25,17 @@ def test_folder_holds_every_image_once_whatever_its_class(tmp_path):
         write(tmp_path / f"class{i // 10}" / f"{i:02d}.png", pixels)
     (tmp_path / "labels.csv").write_text("not an image")
     (tmp_path / "class0" / "._00.png").write_text("what a Mac leaves behind")
-    train, test = read_folder(tmp_path, 0)[:2]
+    train, test = folder(tmp_path, 0)[:2]
     assert train.shape == (40, 5, 6, 3) and train.dtype == np.uint8 and test is None
     assert as_set(train) == as_set(x)
     classes = [next(i // 10 for i in range(40) if (x[i] == image).all()) for image in train]
     assert len(set(classes[-10:])) > 1  # the validation set
-    np.testing.assert_array_equal(read_folder(tmp_path, 0)[0], train)
+    np.testing.assert_array_equal(folder(tmp_path, 0)[0], train)
 
 
 def test_sub_folders_are_the_classes_in_the_order_of_their_names(tmp_path):
     labeled_folder(tmp_path, ["10", "9", "cat/black", "cat/white", "dog"])
-    found = read_folder(tmp_path, 0)
+    found = folder(tmp_path, 0)
     assert found.class_names == ("9", "10", "cat", "dog") and found.classes == 4
     assert found.train_labels.dtype == np.int32 and found.test_labels is None
     expected = np.array([1, 0, 2, 2, 3])[found.train[:, 0, 0, 0]]
@@ -53,7 +53,7 @@ def test_people_count_numbers_in_names():
 @pytest.mark.parametrize("names", [["all"], ["cat", "."], ["."]])
 def test_folders_that_are_no_classes(tmp_path, names):
     labeled_folder(tmp_path, names)
-    found = read_folder(tmp_path, 0)
+    found = folder(tmp_path, 0)
     assert found.train_labels is None and found.classes == 0 and found.class_names == ()
 
 
@@ -61,7 +61,7 @@ def test_classes_of_folders_with_splits(tmp_path):
     labeled_folder(tmp_path / "train", ["a", "b", "c"])
     labeled_folder(tmp_path / "test", ["a", "b", "c", "d"])
     labeled_folder(tmp_path / "train", [".hidden"])
-    found = read_folder(tmp_path, 0)
+    found = folder(tmp_path, 0)
     assert found.class_names == ("a", "b", "c", "d") and len(found.train) == 6
     np.testing.assert_array_equal(found.train_labels, found.train[:, 0, 0, 0])
     np.testing.assert_array_equal(found.test_labels, found.test[:, 0, 0, 0])
@@ -77,9 +77,9 @@ def test_images_of_any_size_are_cropped_to_a_square_and_resized(tmp_path):
     write(tmp_path / "board" / "x.png", board)
     flat = data.load(settings_for(name=f"folder:{tmp_path / 'flat'}", validation=0, size=8)).train
     np.testing.assert_array_equal(flat, np.full((2, 8, 8, 1), 200))
-    inner = read_folder(tmp_path / "board", 8).train[0, 1:-1, 1:-1].astype(int)
+    inner = folder(tmp_path / "board", 8).train[0, 1:-1, 1:-1].astype(int)
     assert np.abs(inner - 127.5).max() <= 2
-    assert read_folder(tmp_path / "flat", 40).train.shape == (2, 40, 40, 1)
+    assert folder(tmp_path / "flat", 40).train.shape == (2, 40, 40, 1)
 
 
 def test_palettes_and_alpha_are_resized_as_colours(tmp_path):
@@ -87,7 +87,7 @@ def test_palettes_and_alpha_are_resized_as_colours(tmp_path):
     red_and_blue[:, :4, 0] = red_and_blue[:, 4:, 2] = 255
     Image.fromarray(red_and_blue).quantize(4).save(tmp_path / "p.png")
     Image.fromarray(red_and_blue).convert("RGBA").save(tmp_path / "rgba.png")
-    for x in read_folder(tmp_path, 1).train:
+    for x in folder(tmp_path, 1).train:
         np.testing.assert_allclose(x[0, 0], [127.5, 0, 127.5], atol=1)
 
 
@@ -111,10 +111,10 @@ def test_a_photograph_is_turned_upright_resized_or_not(tmp_path, orientation, en
     exif = Image.Exif()
     exif[0x0112] = orientation
     Image.fromarray(np.stack([pixels] * 3, -1)).save(tmp_path / f"x.{ending}", exif=exif, lossless=True)
-    np.testing.assert_array_equal(read_folder(tmp_path, 0).train[0, ..., 0], UPRIGHT[orientation](pixels))
+    np.testing.assert_array_equal(folder(tmp_path, 0).train[0, ..., 0], UPRIGHT[orientation](pixels))
     middle = UPRIGHT[orientation](pixels)
     middle = middle[:, 1:-1] if middle.shape == (4, 6) else middle[1:-1]
-    np.testing.assert_array_equal(read_folder(tmp_path, 4).train[0, ..., 0], middle)
+    np.testing.assert_array_equal(folder(tmp_path, 4).train[0, ..., 0], middle)
 
 
 def test_photographs_are_of_one_size_when_upright(tmp_path):
@@ -122,7 +122,7 @@ def test_photographs_are_of_one_size_when_upright(tmp_path):
     exif[0x0112] = 8
     write(tmp_path / "a.png", random_images(6, 4))
     Image.fromarray(random_images(4, 6)).save(tmp_path / "b.png", exif=exif)
-    assert read_folder(tmp_path, 0).train.shape == (2, 6, 4, 1)
+    assert folder(tmp_path, 0).train.shape == (2, 6, 4, 1)
 
 
 @pytest.mark.parametrize("exif", [b"", b"Exif\0\0", b"Exif\0\0nonsense", b"Exif\0\0II*\0\x08\0\0\0\xff\xff"])
@@ -130,17 +130,17 @@ def test_exif_data_that_cannot_be_read_say_nothing(tmp_path, exif):
     pixels = np.full((4, 6), 99, np.uint8)
     Image.fromarray(pixels).save(tmp_path / "x.jpg", exif=exif)
     for size, shape in ((0, (4, 6)), (2, (2, 2))):
-        np.testing.assert_array_equal(read_folder(tmp_path, size).train[0, ..., 0], np.full(shape, 99))
+        np.testing.assert_array_equal(folder(tmp_path, size).train[0, ..., 0], np.full(shape, 99))
 
 
 def test_resized_images_that_do_not_fit_are_refused_before_they_are_decoded(tmp_path, monkeypatch):
     write(tmp_path / "a.png", random_images(10, 20))
     write(tmp_path / "b.png", random_images(30, 20))
     monkeypatch.setattr(source, "MEMORY_LIMIT", 2 * 16 * 16)
-    assert read_folder(tmp_path, 16).train.nbytes == 512
+    assert folder(tmp_path, 16).train.nbytes == 512
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda *_: pytest.fail("an image was decoded"))
     with pytest.raises(UserError, match=r"2 images of 17x17 pixels: .*half of this machine's memory"):
-        read_folder(tmp_path, 17)
+        folder(tmp_path, 17)
 
 
 @pytest.mark.parametrize(("name", "size"), [("digits", 8), ("npz:x.npz", 8), ("folder:x", -1), ("stacked:digits", 4)])
@@ -157,7 +157,7 @@ def test_folder_with_splits_and_links(tmp_path):
         write(tmp_path / "set" / "test" / "a" / f"{i}.PNG", pixels)
     (tmp_path / "set" / "train").mkdir()
     (tmp_path / "set" / "train" / "a").symlink_to(tmp_path / "elsewhere")
-    train, test = read_folder(tmp_path / "set", 0)[:2]
+    train, test = folder(tmp_path / "set", 0)[:2]
     assert train.shape == (4, 3, 3, 1) and test.shape == (2, 3, 3, 1)
     assert as_set(train) == as_set(x) and as_set(test) == as_set(y)
 
@@ -166,7 +166,7 @@ def test_folder_with_splits_and_something_else_is_ambiguous(tmp_path):
     for name in ("train", "test", "val"):
         write(tmp_path / name / "0.png", random_images(2, 2))
     with pytest.raises(UserError, match="holds train/ beside val:"):
-        read_folder(tmp_path, 0)
+        folder(tmp_path, 0)
 
 
 @pytest.mark.parametrize(("train", "test"), [("Train", "Test"), ("TRAIN", "test"), ("training", "Testing")])
@@ -175,7 +175,7 @@ def test_splits_have_their_names_in_any_case(tmp_path, train, test):
     for name, pictures in ((train, x), (test, y)):
         for i, pixels in enumerate(pictures):
             write(tmp_path / name / f"{i}.png", pixels)
-    found = read_folder(tmp_path, 0)
+    found = folder(tmp_path, 0)
     assert as_set(found.train) == as_set(x) and as_set(found.test) == as_set(y) and found.classes == 0
 
 
@@ -197,12 +197,12 @@ def test_splits_have_their_names_in_any_case(tmp_path, train, test):
 def test_folders_that_may_be_splits_or_classes_are_refused(tmp_path, names, message):
     labeled_folder(tmp_path, names)
     with pytest.raises(UserError, match=message):
-        read_folder(tmp_path, 0)
+        folder(tmp_path, 0)
 
 
 def test_valid_and_invalid_are_classes(tmp_path):
     labeled_folder(tmp_path, ["invalid", "valid"])
-    assert read_folder(tmp_path, 0).class_names == ("invalid", "valid")
+    assert folder(tmp_path, 0).class_names == ("invalid", "valid")
 
 
 def test_what_macos_leaves_behind_is_no_split_and_no_image(tmp_path):
@@ -210,7 +210,7 @@ def test_what_macos_leaves_behind_is_no_split_and_no_image(tmp_path):
         write(tmp_path / name / "0.png", random_images(2, 2))
     for name in ("._0.png", ".DS_Store", "train/._0.png", "train/.DS_Store"):
         (tmp_path / name).write_bytes(b"\0\5\x16\7")
-    found = read_folder(tmp_path, 0)
+    found = folder(tmp_path, 0)
     assert len(found.train) == len(found.test) == 1 and found.left_out == ()
 
 
@@ -238,7 +238,7 @@ def test_links_lead_to_each_image_once(tmp_path):
     }.items():
         (root / link).parent.mkdir(exist_ok=True)
         (root / link).symlink_to(target)
-    found = read_folder(root, 0)
+    found = folder(root, 0)
     assert as_set(found.train[..., 0]) == as_set(x)
     assert found.class_names == ("b", "c", "d")
     for pixels, number in zip(x, (0, 0, 1, 1, 2), strict=True):
@@ -254,7 +254,7 @@ def test_a_folder_of_links_is_read_as_the_files_would_be(tmp_path):
         write(tmp_path / "files" / "ab"[i % 2] / f"{i}.png", pixels)
         (tmp_path / "links" / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
         (tmp_path / "links" / "ab"[i % 2] / f"{i}.png").symlink_to(tmp_path / "store" / f"{i}.png")
-    files, links = (read_folder(tmp_path / name, 0) for name in ("files", "links"))
+    files, links = (folder(tmp_path / name, 0) for name in ("files", "links"))
     np.testing.assert_array_equal(files.train, links.train)
     np.testing.assert_array_equal(files.train_labels, links.train_labels)
 
@@ -265,14 +265,14 @@ def test_an_image_in_both_splits_is_refused(tmp_path, link):
     (tmp_path / link).parent.mkdir(exist_ok=True)
     (tmp_path / link).symlink_to(tmp_path / "Train" / ("0.png" if "/" in link else ""))
     with pytest.raises(UserError, match=r"Train/0\.png and \S+Test/0\.png are the same file; remove it"):
-        read_folder(tmp_path, 0)
+        folder(tmp_path, 0)
 
 
 def test_a_link_that_leads_nowhere_is_an_image_that_cannot_be_read(tmp_path):
     write(tmp_path / "a.png", random_images(2, 2))
     (tmp_path / "b.png").symlink_to("nowhere.png")
     with pytest.raises(UserError, match=r"b\.png cannot be read as an image"):
-        read_folder(tmp_path, 0)
+        folder(tmp_path, 0)
 
 
 def test_what_is_no_file_does_not_wait(tmp_path):
@@ -283,7 +283,7 @@ def test_what_is_no_file_does_not_wait(tmp_path):
         here = os.open(tmp_path, os.O_RDONLY)
         server.bind(f"/proc/self/fd/{here}/d.png")  # the path of a socket has at most 107 bytes
         os.close(here)
-        found = read_folder(tmp_path, 0)
+        found = folder(tmp_path, 0)
     assert len(found.train) == 1 and found.left_out == (("special files", 3),)
 
 
@@ -298,7 +298,7 @@ def test_endings_are_those_that_pillow_gives_the_formats():
 )
 def test_files_with_less_common_endings_are_read(tmp_path, ending):
     Image.fromarray(np.full((16, 16, 3), 77, np.uint8)).save(tmp_path / f"x{ending}")
-    np.testing.assert_allclose(read_folder(tmp_path, 0).train, 77, atol=1)
+    np.testing.assert_allclose(folder(tmp_path, 0).train, 77, atol=1)
 
 
 @pytest.mark.parametrize("splits", [False, True])
@@ -326,14 +326,14 @@ def test_one_image_in_colour_makes_all_of_them_so(tmp_path, colour_at):
     for i in range(3):
         write(tmp_path / f"{i}.png", colour if i == colour_at else grey[i])
     expected = [colour if i == colour_at else np.stack([grey[i]] * 3, axis=-1) for i in range(3)]
-    assert as_set(read_folder(tmp_path, 0)[0]) == as_set(expected)
+    assert as_set(folder(tmp_path, 0)[0]) == as_set(expected)
 
 
 @pytest.mark.parametrize("mode", ["1", "LA", "P", "RGBA", "CMYK"])
 def test_pixel_modes_become_grey_or_rgb(tmp_path, mode):
     picture = Image.fromarray(np.full((2, 2, 3), 255, np.uint8)).convert(mode)
     picture.save(tmp_path / ("x.jpg" if mode == "CMYK" else "x.png"))
-    x = read_folder(tmp_path, 0).train
+    x = folder(tmp_path, 0).train
     assert x.shape == (1, 2, 2, 1 if mode in ("1", "LA") else 3)
     np.testing.assert_array_equal(x, 255)
 
@@ -342,20 +342,20 @@ def test_images_of_two_sizes_are_both_named(tmp_path):
     write(tmp_path / "a.png", random_images(2, 3))
     write(tmp_path / "b.png", random_images(4, 5))
     with pytest.raises(UserError, match=r"b\.png is 4x5 pixels but .*a\.png is 2x3.*config\.data\.size=N"):
-        read_folder(tmp_path, 0)
+        folder(tmp_path, 0)
 
 
 def test_splits_of_two_sizes(tmp_path):
     write(tmp_path / "train" / "a.png", random_images(2, 3))
     write(tmp_path / "test" / "b.png", random_images(2, 3, 3))
     with pytest.raises(UserError, match=r"train are 2x3x1, those of .*test 2x3x3"):
-        read_folder(tmp_path, 0)
+        folder(tmp_path, 0)
 
 
 def test_images_of_16_bits_are_refused(tmp_path):
     write(tmp_path / "a.png", np.zeros((2, 2), np.uint16))
     with pytest.raises(UserError, match=r"a\.png has pixels of more than 8 bits"):
-        read_folder(tmp_path, 0)
+        folder(tmp_path, 0)
 
 
 @pytest.mark.parametrize("keep", [0, 30, 200])
@@ -364,7 +364,7 @@ def test_an_unreadable_image_is_named(tmp_path, keep):
     write(tmp_path / "b.png", random_images(20, 20))
     (tmp_path / "b.png").write_bytes((tmp_path / "b.png").read_bytes()[:keep])
     with pytest.raises(UserError, match=r"b\.png cannot be read as an image"):
-        read_folder(tmp_path, 0)
+        folder(tmp_path, 0)
 
 
 @given(content=st.binary(max_size=200), start=st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"P6 "]))
@@ -372,7 +372,7 @@ def test_an_unreadable_image_is_named(tmp_path, keep):
 def test_random_bytes_are_an_image_or_refused(tmp_path, content, start):
     (tmp_path / "a.png").write_bytes(start + content)
     try:
-        x = read_folder(tmp_path, 0).train
+        x = folder(tmp_path, 0).train
     except UserError:
         return
     assert x.dtype == np.uint8 and x.ndim == 4
@@ -383,22 +383,22 @@ def test_an_image_that_is_too_large_is_refused(tmp_path, monkeypatch, pixels):
     write(tmp_path / "a.png", random_images(10, 20))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", pixels)
     with pytest.raises(UserError, match=r"a\.png cannot be read as an image .*decompression bomb"):
-        read_folder(tmp_path, 0)
+        folder(tmp_path, 0)
 
 
 def test_images_that_do_not_fit_are_refused_before_they_are_decoded(tmp_path, monkeypatch):
     for i in range(4):
         write(tmp_path / f"{i}.png", random_images(10, 10))
     monkeypatch.setattr(source, "MEMORY_LIMIT", 400)
-    assert read_folder(tmp_path, 0)[0].nbytes == 400
+    assert folder(tmp_path, 0)[0].nbytes == 400
     monkeypatch.setattr(source, "MEMORY_LIMIT", 399)
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda *_: pytest.fail("an image was decoded"))
     with pytest.raises(UserError, match="half of this machine's memory"):
-        read_folder(tmp_path, 0)
+        folder(tmp_path, 0)
 
 
 def test_folder_without_images(tmp_path):
     with pytest.raises(UserError, match="holds no images"):
-        read_folder(tmp_path, 0)
+        folder(tmp_path, 0)
     with pytest.raises(UserError, match="there is no folder"):
-        read_folder(tmp_path / "nowhere", 0)
+        folder(tmp_path / "nowhere", 0)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxgan.data.folder import read_folder
+from jaxgan.data.images import folder
 
 
 def png(colour, depth, row, **chunks):
@@ -29,9 +29,9 @@ def png(colour, depth, row, **chunks):
 
 def drawn(content, size=0, ending="png"):
     """What is read of one image file: [H, W, C]."""
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / f"x.{ending}").write_bytes(content)
-        return read_folder(folder, size).train[0]
+    with tempfile.TemporaryDirectory() as directory:
+        (Path(directory) / f"x.{ending}").write_bytes(content)
+        return folder(directory, size).train[0]
 
 
 def stored(image, ending, **options):

@@ -13,7 +13,7 @@ import pytest
 import jaxgan
 from jaxgan import ema
 from jaxgan.conditions import Condition
-from jaxgan.data.digits import read_digits
+from jaxgan.data.images import digits
 from jaxgan.errors import UserError
 from jaxgan.game.state import PRNG, run_stream, stream
 from jaxgan.train import train
@@ -138,7 +138,7 @@ def test_lists_are_arrays(finished):
 def test_examples_in_every_form_that_they_come_in(finished):
     """uint8 is decoded as for training, whatever holds it; other numbers are taken as they are."""
     gan = jaxgan.load(finished)
-    x = read_digits().train[:3]
+    x = digits().train[:3]
     expected = gan.discriminate(x.astype(np.float32) / 255)
     for same in (x, list(x), tuple(x), jnp.asarray(x), x.astype(float) / 255, [list(image / 255) for image in x]):
         np.testing.assert_allclose(gan.discriminate(same), expected, rtol=1e-5)
