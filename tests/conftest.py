@@ -4,12 +4,13 @@ import os
 import tempfile
 from typing import Any, NamedTuple
 
-# Many tests train the same tiny GAN: its program is compiled once, for the processes that tests start too.
-if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker has the variables of the process that started it
+# Many tests train the same tiny GAN: its program is compiled once, for the processes that tests start too. Set the
+# variable to a folder of your own to keep the programs from one run of the tests to the next.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # a worker has the variables of the process that started it
     CACHE = tempfile.TemporaryDirectory(prefix="jaxgan-tests-")
     os.environ["JAX_COMPILATION_CACHE_DIR"] = CACHE.name
-    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
-    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "0"
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
+os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "0"
 
 import jax  # it reads them
 import jax.numpy as jnp
