@@ -107,4 +107,5 @@ def sample_prior(section: Mapping[str, Any], key: jax.Array) -> jax.Array:
 
 def project_onto_prior(section: Mapping[str, Any], z: jax.Array) -> jax.Array:
     """The nearest z [n, size] that the prior of the section `prior` can sample."""
-    return PRIORS[section["name"]].project(z / section["scale"]) * section["scale"]
+    scale = section["scale"]
+    return scale * PRIORS[section["name"]].project(z / scale)
