@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import signal
+import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
@@ -38,6 +39,7 @@ from jaxgan.run.pacer import Dispatched, catch_signals, pace
 from jaxgan.run.progress import Progress, closing, opening, scores_line
 from jaxgan.run.scores import evaluation_protocol, save_scores
 from jaxgan.run.writers import MetricWriter, read_metrics
+from jaxgan.stream import Stream, is_resident
 
 
 class Diverged(Exception):
@@ -63,7 +65,7 @@ class Run(NamedTuple):
     gan: Gan
     hparams: HParams
     dataset: Dataset
-    data: TrainingSet  # on the devices
+    data: TrainingSet  # on the devices, or on the host if it is streamed
     metadata: dict[str, Any]  # of run.json
     protocol: dict[str, Any]  # of evaluation.json
     evaluate: Callable[..., dict[str, float]]
@@ -97,7 +99,9 @@ def run_process(config: ConfigDict, directory: Path) -> int:
     dataset = data.as_recorded(data.load(config.data), workdir.read_digest(directory))
     gan = build_for(config, dataset)
     evaluate = make_evaluator(config, gan, dataset)
+    examples = stored_examples(gan, dataset)
     metadata = workdir.run_metadata(config, dataset, data_spec(config, dataset))
+    metadata["resident"] = is_resident(config.data.resident, examples)
     primary = distributed.is_primary_host()
     checkpoints = Checkpoints(directory / "checkpoints", keep=config.checkpoint.keep, best_key=SELECTION)
     with (
@@ -117,7 +121,7 @@ def run_process(config: ConfigDict, directory: Path) -> int:
             gan=gan,
             hparams=parallel.replicate(traced(config)),
             dataset=dataset,
-            data=parallel.replicate(stored_examples(gan, dataset)),
+            data=parallel.replicate(examples) if metadata["resident"] else examples,
             metadata=metadata,
             protocol=evaluation_protocol(config, gan, dataset),
             evaluate=evaluate,
@@ -126,7 +130,7 @@ def run_process(config: ConfigDict, directory: Path) -> int:
             signals=signals,
             check_lock=check_lock,
         )
-        steps = parallel.make_train_steps(gan)
+        steps = parallel.make_train_steps(gan, not metadata["resident"])
         distributed.log_once(opening(config, dataset, jax.eval_shape(jax.jit(gan.init), run.hparams), directory))
         state, pending = restore_or_init(run)
         rollbacks = int(state.restores)
@@ -198,13 +202,14 @@ def train_loop(run: Run, steps: Callable, state: GanState, pending: MetricSums) 
 
     def dispatch(n: int, line: bool) -> MetricSums:
         nonlocal state, pending
-        state, sums = steps(run.hparams, state, run.data, n, pending.sums)
+        state, sums = steps(run.hparams, state, stream.take(n) if stream else run.data, n, pending.sums)
         metric_sums = pending = MetricSums(pending.steps + n, sums)
         if line:
             pending = MetricSums(0, None)
         return metric_sums
 
     with ExitStack() as stack:
+        stream = None if run.metadata["resident"] else stack.enter_context(open_stream(run, state))
         writer = progress = None  # only in the process that writes
         if distributed.is_primary_host():
             workdir.record(run.workdir, config, run.metadata)
@@ -213,7 +218,9 @@ def train_loop(run: Run, steps: Callable, state: GanState, pending: MetricSums) 
             if step:
                 progress.log(f"resuming from step {step} of {config.train.steps} in {run.workdir}")
             progress.log("compiling the training step")
-        chunks = pace(step=step, config=config, dispatch=dispatch, signals=run.signals, sync=distributed.sync_hosts)
+        limit = stream.capacity if stream else sys.maxsize
+        sync = distributed.sync_hosts
+        chunks = pace(step=step, config=config, dispatch=dispatch, signals=run.signals, sync=sync, limit=limit)
         done, seconds = 0, 0.0
         for chunk in chunks:
             step, done, seconds = chunk.step, done + chunk.steps, seconds + chunk.seconds
@@ -238,6 +245,12 @@ def train_loop(run: Run, steps: Callable, state: GanState, pending: MetricSums) 
         return 0
     distributed.log_once(f"stopped at step {step} of {config.train.steps}, saved; repeat the command to resume")
     return 128 + (run.signals[0] if run.signals else signal.SIGTERM)
+
+
+def open_stream(run: Run, state: GanState) -> Stream:
+    """The examples of the steps after `state`."""
+    step, restores, config = int(state.step), int(state.restores), run.config
+    return Stream(run.gan, run.data, seed=config.seed, restores=restores, step=step, last=config.train.steps)
 
 
 def evaluate(run: Run, state: GanState, progress: Progress | None) -> dict[str, float]:

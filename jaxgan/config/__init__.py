@@ -69,6 +69,7 @@ CHECKS: tuple[Callable[[ConfigDict], None], ...] = (
 RESUMABLE = (
     "data.name",
     "data.dir",
+    "data.resident",
     "train.steps",
     "train.on_divergence",
     "train.max_restores",

@@ -19,7 +19,7 @@ from jaxgan.data.npz import read_npz
 from jaxgan.data.source import Source
 from jaxgan.data.table import read_table
 from jaxgan.errors import UserError
-from jaxgan.fields import Bound, at_least
+from jaxgan.fields import Bound, at_least, one_of
 
 _EXAMPLES = ("tfds:mnist", "tfds:cifar10")  # listed in error messages beside the forms of `SOURCES`
 _SPLITS = (("train", "training"), ("validation", "validation"), ("test", "test"))
@@ -40,6 +40,9 @@ class DataSection:
     pad: Annotated[int, at_least(0)] = 0  # black pixels added on each side of an image: 2 make 28x28 32x32
     # folder: images are cropped to a square and resized to this side; 0 = as they are
     size: Annotated[int, at_least(0)] = 0
+    # true: on every device | false: the host reads ahead what each step needs, with the same numbers | auto: true, if
+    # the training set takes less than half of the memory
+    resident: Annotated[str, one_of("auto", "true", "false")] = "auto"
 
 
 class Dataset(NamedTuple):
