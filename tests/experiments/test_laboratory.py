@@ -99,7 +99,7 @@ def test_dirac_r3gan_equation_12_lacks_a_square():
 def test_dirac_the_released_gradient_of_consensus_lacks_half_of_a_term(theta, psi):
     """The step has the whole: its increments are not those of the released code, whose eigenvalues are the same."""
     method, h, gamma = dirac.METHODS["consensus"], 0.2, 0.8
-    game = dirac.game(method, "simultaneous")
+    game = dirac.make_game(method, "simultaneous")
     hparams = dirac.hparams_at(game, np.float32(h), np.float32(gamma))
     start = dynamics.initial_state(game, hparams, theta, psi)
     before, after = dynamics.trajectory(game, hparams, start=start, steps=1)

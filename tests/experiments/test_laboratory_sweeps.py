@@ -77,7 +77,7 @@ def test_every_setting_of_the_success_rates_is_one_change():
     base = algorithm1_success.base(quick=False)
     settings = algorithm1_success.settings(list(algorithm1_success.cures(quick=False)), quick=False)
     trials = plan.trials(base, list(settings.values()))  # valid, and no two alike
-    assert len(trials) == 8 and settings.keys() == algorithm1_success.WORDS.keys()
+    assert len(trials) == 8 and settings.keys() == algorithm1_success.LABELS.keys()
     assert all(
         trial.config.train.update == "alternating" for trial in trials if trial.setting != settings["simultaneous"]
     )
@@ -89,7 +89,7 @@ def test_d_has_won_where_its_late_loss_is_low_or_the_run_diverged():
     losses = np.array([[1e-9, 1e-9, 0.1, 0.1], [0.5, 0.1, 2e-4, 1e-3], [0.5, 0.5, 0.5, math.nan]])
     late = algorithm1_success.late_losses(steps, losses, window=100)
     np.testing.assert_allclose(late, [0.1, 6e-4, math.nan])
-    assert (late > algorithm1_success.LOST).tolist() == [True, False, False]
+    assert (late > algorithm1_success.D_WON).tolist() == [True, False, False]
 
 
 # --- r3gan_ablation ---------------------------------------------------------------------------------------------------
