@@ -249,7 +249,7 @@ def test_basins_values_by_hand():
 
 
 def test_basins_the_losses_have_these_values():
-    found = basins.descended(2, steps=2000)
+    found = basins.descent_values(2, steps=2000)
     for i, pattern in enumerate(basins.patterns(2)):
         for game, exact in basins.closed_forms(pattern).items():
             assert found[game][i] == pytest.approx(exact, abs=1e-5)
