@@ -340,7 +340,7 @@ def main() -> None:
         seconds[name] = cached.pop("cpu")
         runs[name] = {score: np.asarray(numbers) for score, numbers in cached.items()}
         print(f"{name}: {flags.seeds} seeds of {flags.steps} steps, {seconds[name]:.0f} s of CPU time", flush=True)
-    summaries = {name: summary(cached, runs["plain"]) for name, cached in runs.items()}
+    summaries = {name: summary(run, runs["plain"]) for name, run in runs.items()}
     table(runs, summaries)
     elapsed = time.perf_counter() - started
     courses = {m: {k: v for k, v in f.items() if k != "samples"} for m, f in runs.items()}

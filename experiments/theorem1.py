@@ -121,7 +121,7 @@ def picture(trained: np.ndarray, best: np.ndarray) -> bytes:
         (np.linspace(-3.2, 3.2, dense), np.ones(dense), "shift of $p_g$  (scale 1)"),
         (np.zeros(dense), np.geomspace(0.3, 3.3, dense), "scale of $p_g$  (shift 0)"),
     ]
-    for which, (axis, (shifts, scales, label)) in enumerate(zip(panels[:2], lines, strict=True)):
+    for which, (axis, (shifts, scales, xlabel)) in enumerate(zip(panels[:2], lines, strict=True)):
         _, dx, p_data, p_g = densities(shifts.astype(np.float32), scales.astype(np.float32))
         criterion, jsd = both_sides(p_data, p_g, dx)
         along = (shifts, scales)[which]
@@ -133,7 +133,7 @@ def picture(trained: np.ndarray, best: np.ndarray) -> bytes:
             values, label = trained[members, STEPS.index(step)], f"$V(D, G)$, $D$ after {step} steps"
             axis.plot(coordinates, values, "o", markersize=5, color=BLUE, alpha=shade, label=label)
         axis.axhline(-math.log(4), color="black", linestyle="--", linewidth=0.8, label=r"$-\log 4$")
-        axis.set_xlabel(label)
+        axis.set_xlabel(xlabel)
         axis.set_ylabel("nats")
         axis.set_ylim(-1.65, -0.2)
     panels[1].set_xscale("log")

@@ -169,12 +169,12 @@ def test_authentic_by_hand():
     assert memorization.authentic(train, fake) == pytest.approx(2 / 5)
 
 
-def test_copies_are_noticed_and_fresh_examples_are_not():
+def test_copies_are_detected_and_fresh_examples_are_not():
     random = np.random.default_rng(0)
     train, test, fresh = (random.normal(size=(n, 6)) for n in (60, 60, 180))
     real = memorization.references(train, fresh, test, count=60, draws=3)
     assert all(row["authentic"] == 0 and row["z_u"] < memorization.COPIES for row in real["copies"])
     assert all(abs(row["z_u"]) < 3 for row in real["fresh"])
-    noticed = memorization.notices(real)
-    assert noticed["z_u"] and noticed["authentic"]
-    assert not noticed["fid_train"]  # which copies win
+    detected = memorization.detects_copies(real)
+    assert detected["z_u"] and detected["authentic"]
+    assert not detected["fid_train"]  # which copies win
