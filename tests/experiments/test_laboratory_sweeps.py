@@ -156,7 +156,7 @@ def test_packings_are_compared_with_the_one_before_by_seed():
     }
     rows = stacked_mnist.summary(found)
     assert rows[2]["more_modes"].mean == pytest.approx(5) and rows[4]["more_modes"].mean == pytest.approx(-1)
-    assert not stacked_mnist.ordered(rows) and stacked_mnist.ordered({m: rows[m] for m in (1, 2)})
+    assert not stacked_mnist.increases(rows) and stacked_mnist.increases({m: rows[m] for m in (1, 2)})
     assert "5.0 [2.5, 7.5]" in stacked_mnist.table(rows)
 
 
