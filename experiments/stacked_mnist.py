@@ -131,7 +131,8 @@ def main() -> None:
     steps, seeds, packing, out = flags.steps, flags.seeds, flags.packing, flags.out
     if steps < 1 or seeds < 1 or min(packing) < 1 or packing != sorted(set(packing)):
         raise UserError(
-            f"--steps={steps} and --seeds={seeds} must be 1 or more, and --packing={packing} must increase from 1 or more."
+            f"--steps={steps} and --seeds={seeds} must be 1 or more, and --packing={packing} must increase, from 1 or "
+            f"more."
         )
 
     config = update(base(flags.quick), {"train.steps": steps, "evaluate.every": max(1, steps // 2)})
