@@ -236,7 +236,7 @@ def test_what_does_not_fit_is_refused(tiny_config, changes, data, message):
 
 @pytest.mark.parametrize(("changes", "message"), [
     ({}, "the players have none; set condition.name, such as low_resolution, or generator.noise=input"),
-    ({"condition.name": "half_mask", "generator.norm": "batch"}, "generator.norm must be one of layer, none, not 'batch'"),
+    ({"condition.name": "half_mask", "generator.norm": "batch"}, "norm must be one of layer, none, not 'batch'"),
 ])  # fmt: skip
 def test_what_a_unet_refuses(changes, message):
     config = update(default(), {"generator.name": "unet"} | changes)
