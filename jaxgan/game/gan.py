@@ -43,6 +43,7 @@ class Gan(NamedTuple):
     #  -> logits [n], stats; with an auxiliary classifier [n, 1 + K], the adversarial logit first (`split_d_output`)
     D: Callable[..., tuple[jax.Array, Any]]
     sample_z: Callable[[HParams, jax.Array], jax.Array]  # (hparams, key) -> one z [d]
+    project_z: Callable[[HParams, jax.Array], jax.Array]  # (hparams, z [n, d]) -> the nearest of positive density
     decode: Callable[[AnyArray], AnyArray]  # stored examples -> float32, the range of G
     # (hparams, x [n, *shape], what is stored with each, keys [n]) -> the condition of each
     condition: Callable[[HParams, jax.Array, Condition, jax.Array], Condition]

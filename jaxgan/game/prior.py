@@ -49,19 +49,38 @@ def mixture(
     return centre + deviation * jax.random.normal(normal_key, (size,))
 
 
+def onto_sphere(z: jax.Array) -> jax.Array:
+    """The nearest z [..., size] of root mean square 1; 0 stays 0."""
+    return z * jax.lax.rsqrt(jnp.maximum(jnp.mean(z * z, axis=-1, keepdims=True), 1e-20))
+
+
 class Prior(NamedTuple):
     """A distribution of z [size] float32."""
 
     sample: Callable[..., jax.Array]  # (key, size, **fields) -> z
     code: str  # n samples in NumPy: an expression of `rng`, in which fields stand in braces
     straight: bool = False  # z on the line between two samples are as likely; else those on a great circle are
+    # z [..., size] -> the nearest z that can be sampled; and a smooth map onto these, the last layer of an encoder
+    project: Callable[[jax.Array], jax.Array] = lambda z: z
+    squash: Callable[[jax.Array], jax.Array] = lambda z: z
 
+
+SQRT3 = math.sqrt(3)
 
 PRIORS: dict[str, Prior] = {
-    "uniform": Prior(uniform, "rng.uniform(-(3**0.5), 3**0.5, size=(n, {size}))", straight=True),
+    "uniform": Prior(
+        uniform,
+        "rng.uniform(-(3**0.5), 3**0.5, size=(n, {size}))",
+        straight=True,
+        project=lambda z: jnp.clip(z, -SQRT3, SQRT3),
+        squash=lambda z: SQRT3 * jnp.tanh(z / SQRT3),
+    ),
     "normal": Prior(normal, "rng.normal(size=(n, {size}))"),
     "sphere": Prior(
-        sphere, "(lambda z: z / np.sqrt(np.mean(z**2, axis=1, keepdims=True)))(rng.normal(size=(n, {size})))"
+        sphere,
+        "(lambda z: z / np.sqrt(np.mean(z**2, axis=1, keepdims=True)))(rng.normal(size=(n, {size})))",
+        project=onto_sphere,
+        squash=onto_sphere,
     ),
     "mixture": Prior(
         mixture,
@@ -84,3 +103,9 @@ def sample_prior(section: Mapping[str, Any], key: jax.Array) -> jax.Array:
     """One z [size] float32 of the prior that the fields of the section `prior` describe."""
     sample = PRIORS[section["name"]].sample
     return sample(key, **accepted_kwargs(sample, section)) * section["scale"]
+
+
+def project_onto_prior(section: Mapping[str, Any], z: jax.Array) -> jax.Array:
+    """The nearest z [n, size] that the prior of the section `prior` can sample."""
+    scale = section["scale"]
+    return scale * PRIORS[section["name"]].project(z / scale)
