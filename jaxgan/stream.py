@@ -17,6 +17,7 @@ import numpy as np
 from jaxgan import parallel
 from jaxgan.algorithm1 import UPDATES
 from jaxgan.data import host_order, source, stacked
+from jaxgan.data.rows import Rows
 from jaxgan.game.batches import Draw, Minibatches, StreamedSet, TrainingSet
 from jaxgan.game.gan import Gan
 from jaxgan.game.state import stream
@@ -37,7 +38,7 @@ def is_resident(choice: str, examples: TrainingSet) -> bool:
       choice: `data.resident`; with "auto" they do if it takes at most half of this machine's memory and of what is free
         on a device.
     """
-    if choice != "auto":
+    if choice != "auto" or isinstance(examples.x, Rows):
         return choice == "true"
     size = sum(a.nbytes for a in jax.tree.leaves(examples))
     stats = jax.local_devices()[0].memory_stats()  # None on CPUs

@@ -33,13 +33,13 @@ from jaxgan.game.hparams import HParams
 from jaxgan.game.state import GanState, all_finite
 from jaxgan.numerics import pinned
 from jaxgan.output import forgiving_output
-from jaxgan.run import curves, grids, report, warm_start, workdir
+from jaxgan.run import curves, grids, memory, report, warm_start, workdir
 from jaxgan.run.checkpoints import Checkpoints
 from jaxgan.run.pacer import Dispatched, catch_signals, pace
 from jaxgan.run.progress import Progress, closing, opening, scores_line
 from jaxgan.run.scores import evaluation_protocol, save_scores
 from jaxgan.run.writers import MetricWriter, read_metrics
-from jaxgan.stream import Stream, is_resident
+from jaxgan.stream import MAX_BYTES, Stream, is_resident
 
 
 class Diverged(Exception):
@@ -115,6 +115,9 @@ def run_process(config: ConfigDict, directory: Path) -> int:
         metadata["initialized_from"] = (
             workdir.read_warm_start(directory) if resuming else warm_start.source_checkpoint(config)
         )
+        shapes = jax.eval_shape(jax.jit(gan.init), traced(config))
+        needed = memory.estimate(shapes, memory.nbytes(examples) if metadata["resident"] else 2 * MAX_BYTES)
+        memory.check(needed, metadata["resident"])
         run = Run(
             config=config,
             workdir=directory,
@@ -131,7 +134,7 @@ def run_process(config: ConfigDict, directory: Path) -> int:
             check_lock=check_lock,
         )
         steps = parallel.make_train_steps(gan, not metadata["resident"])
-        distributed.log_once(opening(config, dataset, jax.eval_shape(jax.jit(gan.init), run.hparams), directory))
+        distributed.log_once(opening(config, dataset, shapes, directory, str(needed)))
         state, pending = restore_or_init(run)
         rollbacks = int(state.restores)
         while True:

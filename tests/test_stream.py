@@ -1,6 +1,11 @@
 """Streamed training: the host reads the examples of each step ahead, and the numbers are those of resident data."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import jax
 import numpy as np
@@ -52,7 +57,7 @@ CASES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", ["plain", *(pytest.param(case, marks=pytest.mark.slow) for case in list(CASES)[1:])])
 def test_streamed_steps_equal_resident_ones(case, game, monkeypatch):
     """Bit for bit, for steps in pieces of any size, and from a step in the middle of the run."""
     one, copy = game(**CASES[case]), lambda tree: parallel.replicate(jax.tree.map(np.asarray, tree))
@@ -96,3 +101,31 @@ def test_data_beyond_half_of_the_memory_are_streamed(monkeypatch):
         monkeypatch.setattr(source, "MEMORY_LIMIT", limit)
         assert stream.is_resident("auto", examples) == resident
         assert stream.is_resident("true", examples) and not stream.is_resident("false", examples)
+
+
+@pytest.mark.slow
+def test_two_devices_an_archive_and_a_kill(tmp_path):
+    """A streamed run on two devices, of images that stay in their file, killed after a checkpoint and resumed."""
+    images = np.random.default_rng(0).integers(0, 256, (300, 8, 8, 1)).astype(np.uint8)
+    np.savez(tmp_path / "images.npz", train=images, train_labels=np.arange(300) % 3)
+    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
+    changes = {
+        "data.name": f"npz:{tmp_path}/images.npz", "conditional": "label", "objective.loss": "relativistic",
+        "generator.hidden": "(8,)", "discriminator.hidden": "(8,)", "train.steps": 3000, "train.batch_size": 8,
+        "log.every": 100, "checkpoint.every": 100, "sample.every": 0, "evaluate.metrics": "()",
+    }  # fmt: skip
+    arguments = [f"--config.{key}={value}" for key, value in changes.items()]
+
+    def start(choice):
+        command = ["-m", "jaxgan.main", "--config=digits", *arguments, f"--config.data.resident={choice}"]
+        return subprocess.Popen([sys.executable, *command, f"--workdir={tmp_path / choice}"], env=environment)
+
+    assert start("true").wait(300) == 0
+    killed, deadline = start("false"), time.monotonic() + 300
+    while not list((tmp_path / "false").glob("checkpoints/[0-9]*00")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    killed.kill()
+    assert killed.wait() == -signal.SIGKILL
+    assert start("false").wait(300) == 0
+    assert len(json.loads((tmp_path / "false" / "run.json").read_text())["devices"]) == 2
+    assert equal(tmp_path / "true", tmp_path / "false")

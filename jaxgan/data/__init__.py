@@ -76,7 +76,9 @@ def load(data_config: ConfigDict) -> Dataset:
         raise UserError(
             f"data.size={size} with data.name={name!r}: it must be 0, or the side in pixels for folder:PATH."
         )
-    dataset = _load(rest if kind == "stacked" and rest else name, data_config.dir, data_config.validation, size)
+    base = rest if kind == "stacked" and rest else name
+    resident = data_config.get("resident", "true")
+    dataset = _load(Request(base, "", data_config.dir, data_config.validation, size, resident))
     dataset = padded(limited(dataset, data_config.get("limit", 0)), pad)
     return stacked.stack(name, dataset) if kind == "stacked" and rest else dataset
 
@@ -89,6 +91,7 @@ class Request(NamedTuple):
     directory: str  # data.dir
     held_out: int  # data.validation
     size: int  # data.size
+    resident: str = "true"  # data.resident
 
 
 def _digits(request: Request) -> Source:
@@ -98,12 +101,11 @@ def _digits(request: Request) -> Source:
 
 def _npz(request: Request) -> Source:
     """Images or vectors of a file of `numpy.savez`, shuffled before validation and test examples are split off."""
-    arrays = read_npz(request.argument)
-    if request.held_out:
-        for array in (arrays.train, arrays.train_labels, arrays.train_condition):
-            if array is not None:
-                source.shuffle(array)
-    return arrays
+    arrays = read_npz(request.argument, request.resident)
+    if not request.held_out:
+        return arrays
+    names = ("train", "train_labels", "train_condition")
+    return arrays._replace(**{name: source.shuffled(getattr(arrays, name)) for name in names})
 
 
 def _table(request: Request) -> Source:
@@ -151,8 +153,9 @@ def forms() -> dict[str, Callable]:
     return {f"{kind}:{parameter}" if parameter else kind: read for kind, (parameter, read) in SOURCES.items()}
 
 
-def _load(name: str, directory: str, held_out: int, size: int) -> Dataset:
+def _load(request: Request) -> Dataset:
     """Loads a data set that is not stacked."""
+    name = request.name
     kind, colon, argument = name.partition(":")
     parameter, read = SOURCES.get(kind, ("", None))
     if read is None or bool(colon) != bool(parameter) or bool(argument) != bool(parameter):
@@ -163,5 +166,7 @@ def _load(name: str, directory: str, held_out: int, size: int) -> Dataset:
             f"data.name must be {', '.join(forms())} or stacked:NAME of one of these, not {name!r}; the nearest is "
             f"{near!r}."
         )
-    arrays = read(Request(name, argument, directory, held_out, size))
-    return arrays if isinstance(arrays, Dataset) else to_dataset(name, drop_empty_classes(name, arrays), held_out)
+    arrays = read(request._replace(argument=argument))
+    if isinstance(arrays, Dataset):
+        return arrays
+    return to_dataset(name, drop_empty_classes(name, arrays), request.held_out)
