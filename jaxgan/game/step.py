@@ -151,17 +151,19 @@ def penalty_loss(frame: Frame, theta_d: optax.Params, stats: Any, *, real: DInpu
 
     With `objective.penalty_every` = k, penalties are computed in every k-th update and multiplied by k
     (arXiv:1912.04958, appendix B), and are 0 in the others, so that the mean of a metric over many steps is the mean
-    penalty.
+    penalty. A pack of examples is one point: its gradient has one norm, and interpolation one coefficient.
     """
     gan, hparams, axis_name = frame
     every, penalties = gan.objective.penalty_every, gan.objective.penalties
+    x, fake_x = (into_packs(inputs.x, gan.packing) for inputs in (real, fake))
+    keys = batch.noise.penalty_keys[:: gan.packing]
 
     def compute():
         total, means, factor = jnp.zeros(()), {}, gan.objective.penalty_factor(hparams, batch.count)
         for name, penalty in penalties:
             inputs = fake if penalty.at_fakes else real
-            D = lambda x, inputs=inputs: discriminate(frame, theta_d, stats, inputs._replace(x=x))[0].logits  # noqa: E731
-            values = penalty(D, real.x, fake.x, batch.noise.penalty_keys, axis_name=axis_name)
+            D = lambda x, i=inputs: discriminate(frame, theta_d, stats, i._replace(x=x.reshape(i.x.shape)))[0].logits  # noqa: E731
+            values = penalty(D, x, fake_x, keys, axis_name=axis_name)
             means[name] = every * jnp.mean(values)
             total += factor * hparams[f"{PENALTY_WEIGHTS}{name}"] * means[name]
         return total, means
@@ -170,6 +172,11 @@ def penalty_loss(frame: Frame, theta_d: optax.Params, stats: Any, *, real: DInpu
         return compute()
     zeros = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), jax.eval_shape(compute))
     return jax.lax.cond(batch.count % jnp.uint32(every) == 0, compute, lambda: zeros)
+
+
+def into_packs(x: jax.Array, packing: int) -> jax.Array:
+    """Packs of consecutive examples: [m, *shape] -> [m / packing, packing, *shape]; x itself if packing is 1."""
+    return x if packing == 1 else x.reshape(-1, packing, *x.shape[1:])
 
 
 def logit_metrics(frame: Frame, real_logits: jax.Array, fake_logits: jax.Array) -> Metrics:
