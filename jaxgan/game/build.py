@@ -217,6 +217,7 @@ class Networks(NamedTuple):
 def _networks(config: ConfigDict, data: DataSpec) -> Networks:
     """G, D and the encoder, checked against the data, as are the condition and the augmentation."""
     shapes = condition_shapes(config, data)
+    data = data._replace(given=tuple(leaf.shape[1:] for leaf in shapes[1:] if leaf is not None))
     z = jax.ShapeDtypeStruct((1, config.prior.size), jnp.float32) if config.encoder.joint else None
     x = jax.ShapeDtypeStruct((1, *data.shape), jnp.float32)
     shape = jax.eval_shape(join_channels, x, shapes._replace(z=z)).shape[1:]

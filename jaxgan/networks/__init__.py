@@ -18,7 +18,7 @@ layers that couple examples.
 
 from dataclasses import dataclass
 
-from jaxgan.networks import dcgan, maxout_conv, mlp, r3gan, resnet, sndcgan, toy
+from jaxgan.networks import dcgan, maxout_conv, mlp, r3gan, resnet, sndcgan, toy, unet
 from jaxgan.networks.layers import DataSpec
 
 FAMILIES = {
@@ -28,6 +28,7 @@ FAMILIES = {
     "sndcgan": sndcgan,
     "resnet": resnet,
     "r3gan": r3gan,
+    "unet": unet,
     "toy": toy,
 }
 

@@ -58,6 +58,7 @@ TINY: dict[str, dict[str, dict[str, Any]]] = {
         "resnet": {"width": 4, "blocks": 1, "output": "sigmoid"},
         "r3gan": {"widths": (4,), "blocks": (1,), "groups": (2,)},
         "toy": {"start": 0.1},
+        "unet": {"widths": (3, 4), "noise": "input"},  # which needs no image
     },
     "discriminator": {
         "mlp": {"hidden": (8,), "hidden_keep": 0.5},
@@ -188,7 +189,8 @@ def outside_the_tables(schedule: str) -> list[Game]:
     pairs = encoder | {"encoder.joint": True, "encoder.noise": 2, "objective.penalties.r1": 0.5}
     others.append(game("pairs of x and z", family("mlp", "dcgan") | SGD | pairs | {"discriminator.norm": "none"}))
     others.append(game("masks", family("mlp", "mlp") | SGD | {"conditional": "mixed_mask"}))
-    return [*others, game("low resolution", family("mlp", "dcgan") | SGD | {"conditional": "low_resolution"})]
+    low = {"conditional": "low_resolution", "generator.noise": "bottleneck"}
+    return [*others, game("low resolution", family("unet", "dcgan") | SGD | low)]
 
 
 def player(one: Game):
