@@ -197,6 +197,7 @@ def _terms(config: ConfigDict, parts: str) -> tuple[tuple[str, Callable], ...]:
 def _networks(config: ConfigDict, data: DataSpec) -> tuple[nn.Module, nn.Module]:
     """G and D, checked against the data, as are the condition and the augmentation."""
     shapes = condition_shapes(config, data)
+    data = data._replace(given=tuple(leaf.shape[1:] for leaf in shapes[1:] if leaf is not None))
     shape = jax.eval_shape(join_channels, jax.ShapeDtypeStruct((1, *data.shape), jnp.float32), shapes).shape[1:]
     d_data = data._replace(shape=(*shape[:-1], shape[-1] * config.discriminator.packing))
     if any(config.objective.auxiliary.values()):
