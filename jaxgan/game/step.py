@@ -51,7 +51,8 @@ def discriminator_loss(theta_d: optax.Params, frame: Frame, G: Player, D: Player
     objective, noise = gan.objective, batch.noise
     sample = lambda z: gan.G(G.params, G.stats, z, batch.condition, train=True, axis_name=axis_name)[0]  # noqa: E731
 
-    fake_x = sample(noise.z)
+    z = played_z(frame, G, D._replace(params=theta_d), batch)
+    fake_x = sample(z)
     real, fake = real_inputs(batch), fake_inputs(batch, fake_x)
 
     real_output, fake_output, stats = discriminate_real_and_fake(frame, theta_d, D.stats, real, fake)
@@ -67,7 +68,7 @@ def discriminator_loss(theta_d: optax.Params, frame: Frame, G: Player, D: Player
 
     logits_fn = lambda x: discriminate(frame, theta_d, stats, real._replace(x=x))[0].logits  # noqa: E731
     inputs = DTermInputs(
-        logits_fn, sample, batch.x, fake_x, noise.z, noise.term_keys, batch.condition.label, real_logits, fake_logits,
+        logits_fn, sample, batch.x, fake_x, z, noise.term_keys, batch.condition.label, real_logits, fake_logits,
         real_output.classes, fake_output.classes, stats, batch.count,
     )  # fmt: skip
     stats = objective.update_terms(hparams, inputs)
@@ -84,7 +85,8 @@ def generator_loss(theta_g: optax.Params, frame: Frame, G: Player, D: Player, ba
     objective, noise = gan.objective, batch.noise
     sample = partial(gan.G, theta_g, G.stats, train=True, axis_name=axis_name)
 
-    fake_x, stats = sample(noise.z, batch.condition, once=True)
+    z = played_z(frame, G._replace(params=theta_g), D, batch)
+    fake_x, stats = sample(z, batch.condition, once=True)
 
     real_logits = None
     if objective.loss.needs_real:
@@ -99,12 +101,26 @@ def generator_loss(theta_g: optax.Params, frame: Frame, G: Player, D: Player, ba
 
     sample_again = lambda z: sample(z, batch.condition)[0]  # noqa: E731
     label, mask = batch.condition.label, batch.condition.mask
-    inputs = GTermInputs(sample_again, noise.z, noise.term_keys, label, fake_output.classes, fake_x, batch.x, mask)
+    inputs = GTermInputs(sample_again, z, noise.term_keys, label, fake_output.classes, fake_x, batch.x, mask)
     for name, term in objective.g_terms:
         with jax.named_scope(name):
             metrics[name] = term(hparams, inputs)
         total += metrics[name]
     return total, (metrics, stats, ())
+
+
+def played_z(frame: Frame, G: Player, D: Player, batch: Batch) -> jax.Array:
+    """The z [m, d] of the fakes: that of the minibatch, after latent optimization if there is one."""
+    gan, hparams, axis_name = frame
+    optimize, noise = gan.objective.optimize_z, batch.noise
+    if optimize is None:
+        return noise.z
+
+    def logits(z: jax.Array) -> jax.Array:
+        fake_x, _ = gan.G(G.params, G.stats, z, batch.condition, train=True, axis_name=axis_name)
+        return discriminate(frame, D.params, D.stats, fake_inputs(batch, fake_x))[0].logits
+
+    return optimize(hparams, logits, noise.z, noise.term_keys)
 
 
 def discriminate(
@@ -210,10 +226,12 @@ def discriminator_gradient(frame: Frame, G: Player, D: Player, batch: Batch) -> 
     return gradient, stats, metrics | {"d_gradient_norm": optax.tree.norm(gradient)}
 
 
-def generator_gradient(frame: Frame, G: Player, D: Player, batch: Batch) -> tuple[optax.Updates, Any, Metrics]:
+def generator_gradient(
+    frame: Frame, G: Player, D: Player, batch: Batch, loss: Callable = generator_loss
+) -> tuple[optax.Updates, Any, Metrics]:
     """The gradient with respect to theta_g, G's updated statistics, and metrics; see `generator_step`."""
     with jax.named_scope("generator"):
-        gradient, stats, metrics = player_gradient(generator_loss, G, frame, G, D, batch)
+        gradient, stats, metrics = player_gradient(loss, G, frame, G, D, batch)
     return gradient, stats, metrics | {"g_gradient_norm": optax.tree.norm(gradient)}
 
 
