@@ -44,7 +44,7 @@ class Game(NamedTuple):
 
 
 def sgd(learning_rate: float, **fields: Any) -> dict[str, Any]:
-    """Changes to a configuration: plain gradient steps for both players, and further fields of both optimizers."""
+    """Changes to a configuration: plain gradient steps for both players, and other fields of both optimizers."""
     fields = {"name": "sgd", "learning_rate": learning_rate} | fields
     return {f"optimizer.{player}.{name}": value for player in PLAYERS for name, value in fields.items()}
 
@@ -52,8 +52,7 @@ def sgd(learning_rate: float, **fields: Any) -> dict[str, Any]:
 def dirac(changes: Mapping[str, Any], *, noise: bool = False, batch_size: int = 1) -> Game:
     """The Dirac-GAN of arXiv:1801.04406 under `changes` to the default configuration.
 
-    Args:
-      changes: {'objective.loss': ...}, the optimizers among them (`sgd`).
+    Args: changes: {'objective.loss': ...}, including those of the optimizers (`sgd`).
       noise: whether to add instance noise by quantiles (`QuantileNoise`) with standard deviation hparams['noise'].
       batch_size: 1 suffices, as all examples are equal; with noise, the number of quantiles.
     """
@@ -80,7 +79,7 @@ class QuantileNoise(NoAugment):
     """
 
     deviation: float | jax.Array = 0.1
-    count: int = 256  # of the examples of a minibatch
+    count: int = 256  # number of quantiles
 
     def __call__(self, x: jax.Array, keys: jax.Array, state: Any) -> jax.Array:
         levels = [NormalDist().inv_cdf((i + 0.5) / self.count) for i in range(self.count)]
@@ -129,7 +128,7 @@ def initial_state(game: Game, hparams: HParams, theta: float | jax.Array, psi: f
     )
 
 
-# --- What the step does -----------------------------------------------------------------------------------------------
+# --- The step as a map ------------------------------------------------------------------------------------------------
 
 
 def make_step(game: Game, hparams: HParams) -> Callable[[GanState], GanState]:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 from jaxgan.errors import UserError
 from jaxgan.fields import TRACED, Choice, above, within
-from jaxgan.networks.layers import DataSpec, check_images, check_one_of
+from jaxgan.networks.layers import DataSpec, check_images, check_one_of, on_grid
 
 
 class Condition(NamedTuple):
@@ -53,14 +53,6 @@ def join_channels(x: jax.Array, condition: Condition) -> jax.Array:
         return join_rows(x, condition)
     maps = [on_grid(leaf, x.shape[1:3]) for leaf in condition[1:] if leaf is not None]
     return jnp.concatenate([x, *maps], axis=-1) if maps else x
-
-
-def on_grid(leaf: jax.Array, grid: tuple[int, ...]) -> jax.Array:
-    """Images [n, h, w, C] by the nearest pixel, or vectors [n, C] spread, on a grid: [n, *grid, C]."""
-    if leaf.ndim == 2:
-        return jnp.broadcast_to(leaf[:, None, None], (leaf.shape[0], *grid, leaf.shape[1]))
-    rows, columns = (jnp.arange(new) * old // new for new, old in zip(grid, leaf.shape[1:3], strict=True))
-    return leaf[:, rows][:, :, columns]
 
 
 def conditioned_generator(G: Callable, complete: Callable[[jax.Array, Condition], jax.Array]) -> Callable:

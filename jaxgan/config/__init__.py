@@ -37,7 +37,7 @@ from jaxgan.fields import (
     sections,
     tree,
 )
-from jaxgan.game import accumulation, prior
+from jaxgan.game import accumulation
 from jaxgan.networks import forward
 from jaxgan.objectives.terms import auxiliary, paired
 
@@ -59,7 +59,6 @@ CHECKS: tuple[Callable[[ConfigDict], None], ...] = (
     augment.check,
     auxiliary.check,
     paired.check,
-    prior.check,
     forward.check_packing,
     accumulation.check,
     optimizers.check,

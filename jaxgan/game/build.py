@@ -31,7 +31,7 @@ from jaxgan.fields import build_choice, declared
 from jaxgan.game.accumulation import coupled_examples_error
 from jaxgan.game.gan import AUGMENT, Gan, Objective
 from jaxgan.game.hparams import HParams, bound, section_hparams
-from jaxgan.game.prior import nearest_in_prior, sample_prior
+from jaxgan.game.prior import project_onto_prior, sample_prior
 from jaxgan.game.state import PRNG, GanState, Player, run_stream
 from jaxgan.networks import DISCRIMINATORS, GENERATORS
 from jaxgan.networks.forward import forward, packed, split_variables
@@ -119,6 +119,7 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
         ),
         D=conditioned_discriminator(packed(forward(discriminator, precision), config.discriminator.packing)),
         sample_z=lambda hparams, key: sample_prior({**config.prior, **section_hparams(hparams, "prior")}, key),
+        project_z=lambda hparams, z: project_onto_prior({**config.prior, **section_hparams(hparams, "prior")}, z),
         decode=lambda x: decode(x, config.data.gcn, config.data.low),
         condition=condition,
         augment=augment,
@@ -174,16 +175,11 @@ def _objective(config: ConfigDict) -> Objective:
 
 
 def _latent_optimization(config: ConfigDict) -> Callable[..., jax.Array] | None:
-    """The step in z of both players, kept in the support of the prior; None without one."""
+    """The step in z of both players; None without one."""
     section = LatentOptimization(**config.objective.latent_optimization)
     if not section.rate:
         return None
-
-    def optimize(hparams: HParams, logits: Callable[[jax.Array], jax.Array], z: jax.Array, keys: jax.Array):
-        moved = bound(section, hparams, "objective.latent_optimization")(logits, z, keys)
-        return nearest_in_prior({**config.prior, **section_hparams(hparams, "prior")}, moved)
-
-    return optimize
+    return lambda hparams, *args: bound(section, hparams, "objective.latent_optimization")(*args)
 
 
 def stateful_terms(objective: ConfigDict) -> dict[str, type[Any]]:
@@ -213,6 +209,7 @@ def _terms(config: ConfigDict, parts: str) -> tuple[tuple[str, Callable], ...]:
 def _networks(config: ConfigDict, data: DataSpec) -> tuple[nn.Module, nn.Module]:
     """G and D, checked against the data, as are the condition and the augmentation."""
     shapes = condition_shapes(config, data)
+    data = data._replace(given=tuple(leaf.shape[1:] for leaf in shapes[1:] if leaf is not None))
     shape = jax.eval_shape(join_channels, jax.ShapeDtypeStruct((1, *data.shape), jnp.float32), shapes).shape[1:]
     d_data = data._replace(shape=(*shape[:-1], shape[-1] * config.discriminator.packing))
     if any(config.objective.auxiliary.values()):

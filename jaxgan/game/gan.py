@@ -32,7 +32,7 @@ class Objective(NamedTuple):
     g_terms: tuple[tuple[str, Callable], ...]
     update_terms: Callable[..., Any]  # (hparams, inputs) -> D's statistics, with the updated state of its terms
     top_k: bool  # G descends only the samples with the largest logits
-    # (hparams, z [m, d] -> D(G(z)), z, keys [m]) -> the z that both players use; None if they use z itself
+    # (hparams, z [m, d] -> D(G(z)), z, keys [m]) -> z after latent optimization; None without it
     optimize_z: Callable[..., jax.Array] | None
 
 
@@ -45,6 +45,7 @@ class Gan(NamedTuple):
     #  -> logits [n], stats; with an auxiliary classifier [n, 1 + K], the adversarial logit first (`split_d_output`)
     D: Callable[..., tuple[jax.Array, Any]]
     sample_z: Callable[[HParams, jax.Array], jax.Array]  # (hparams, key) -> one z [d]
+    project_z: Callable[[HParams, jax.Array], jax.Array]  # (hparams, z [n, d]) -> the nearest of positive density
     decode: Callable[[AnyArray], AnyArray]  # stored examples -> float32, the range of G
     # (hparams, x [n, *shape], what is stored with each, keys [n]) -> the condition of each
     condition: Callable[[HParams, jax.Array, Condition, jax.Array], Condition]

@@ -10,9 +10,7 @@ from typing import Annotated, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
-from ml_collections import ConfigDict
 
-from jaxgan.errors import UserError
 from jaxgan.fields import TRACED, Choice, above, accepted_kwargs, at_least, within
 
 
@@ -28,7 +26,7 @@ def normal(key: jax.Array, size: int) -> jax.Array:
 
 def sphere(key: jax.Array, size: int) -> jax.Array:
     """A normal sample divided by its root mean square."""
-    return scale_to_sphere(jax.random.normal(key, (size,)))
+    return onto_sphere(jax.random.normal(key, (size,)))
 
 
 def mixture(
@@ -73,25 +71,17 @@ def _truncated_deviation(threshold: ArrayLike) -> jax.Array:
     return jnp.sqrt(1 - 2 * threshold * jax.scipy.stats.norm.pdf(threshold) / inside)
 
 
-def unchanged(z: jax.Array) -> jax.Array:
-    """The nearest point of the support of a distribution on the whole space."""
-    return z
+def truncated_bound(threshold: ArrayLike) -> jax.Array:
+    """The largest absolute value of a number that `truncated` draws."""
+    return jnp.asarray(threshold) / _truncated_deviation(threshold)
 
 
-def clip_uniform(z: jax.Array) -> jax.Array:
-    return jnp.clip(z, -math.sqrt(3), math.sqrt(3))
+def onto_sphere(z: jax.Array) -> jax.Array:
+    """The nearest z [..., size] of root mean square 1; 0 stays 0."""
+    return z * jax.lax.rsqrt(jnp.maximum(jnp.mean(z * z, axis=-1, keepdims=True), 1e-20))
 
 
-def scale_to_sphere(z: jax.Array) -> jax.Array:
-    return z * jax.lax.rsqrt(jnp.mean(z * z))
-
-
-def clip_truncated(z: jax.Array, *, threshold: ArrayLike) -> jax.Array:
-    bound = threshold / _truncated_deviation(threshold)
-    return jnp.clip(z, -bound, bound)
-
-
-# n truncated samples; the last two lines are their standard deviation.
+# The last two lines are the standard deviation.
 TRUNCATED_CODE = (
     "(jax.random.truncated_normal(jax.random.key(0), -{threshold}, {threshold}, (n, {size}))"
     " / (1 - {threshold} * (2 / np.pi) ** 0.5 * np.exp(-({threshold}**2) / 2)"
@@ -105,25 +95,40 @@ class Prior(NamedTuple):
     sample: Callable[..., jax.Array]  # (key, size, **fields) -> z
     code: str  # n samples: an expression of `rng`, np and jax, in which fields stand in braces
     straight: bool = False  # z on the line between two samples are as likely; else those on a great circle are
-    # (z, **fields) -> the nearest point of the support, for steps in z; None if it has no neighbours to step to
-    nearest: Callable[..., jax.Array] | None = None
+    # (z [..., size], **fields) -> the nearest z that can be sampled; and a smooth map onto these, the last layer of an
+    # encoder
+    project: Callable[..., jax.Array] = lambda z: z
+    squash: Callable[..., jax.Array] = lambda z: z
 
+
+SQRT3 = math.sqrt(3)
 
 PRIORS: dict[str, Prior] = {
-    "uniform": Prior(uniform, "rng.uniform(-(3**0.5), 3**0.5, size=(n, {size}))", straight=True, nearest=clip_uniform),
-    "normal": Prior(normal, "rng.normal(size=(n, {size}))", nearest=unchanged),
+    "uniform": Prior(
+        uniform,
+        "rng.uniform(-(3**0.5), 3**0.5, size=(n, {size}))",
+        straight=True,
+        project=lambda z: jnp.clip(z, -SQRT3, SQRT3),
+        squash=lambda z: SQRT3 * jnp.tanh(z / SQRT3),
+    ),
+    "normal": Prior(normal, "rng.normal(size=(n, {size}))"),
     "sphere": Prior(
         sphere,
         "(lambda z: z / np.sqrt(np.mean(z**2, axis=1, keepdims=True)))(rng.normal(size=(n, {size})))",
-        nearest=scale_to_sphere,
+        project=onto_sphere,
+        squash=onto_sphere,
     ),
     "mixture": Prior(
         mixture,
         "((3 * (1 - {deviation}**2) / ({components}**2 - 1)) ** 0.5 * (2 * rng.integers({components}, size=(n, {size}))"
         " - {components} + 1) + {deviation} * rng.normal(size=(n, {size})))",
-        nearest=unchanged,
     ),
-    "truncated": Prior(truncated, TRUNCATED_CODE, nearest=clip_truncated),
+    "truncated": Prior(
+        truncated,
+        TRUNCATED_CODE,
+        project=lambda z, *, threshold: jnp.clip(z, -truncated_bound(threshold), truncated_bound(threshold)),
+        squash=lambda z, *, threshold: truncated_bound(threshold) * jnp.tanh(z / truncated_bound(threshold)),
+    ),
 }
 
 
@@ -136,25 +141,14 @@ class PriorSection:
     scale: Annotated[float, TRACED, above(0)] = 1.0  # z is multiplied by this
 
 
-def nearest_in_prior(section: Mapping[str, Any], z: jax.Array) -> jax.Array:
-    """The points of the prior's support nearest to z [n, size], for one of the priors that has them."""
-    nearest = PRIORS[section["name"]].nearest
-    assert nearest is not None  # `check`
-    fields = accepted_kwargs(nearest, section)
-    return jax.vmap(lambda z: nearest(z / section["scale"], **fields) * section["scale"])(z)
-
-
 def sample_prior(section: Mapping[str, Any], key: jax.Array) -> jax.Array:
     """One z [size] float32 of the prior that the fields of the section `prior` describe."""
     sample = PRIORS[section["name"]].sample
     return sample(key, **accepted_kwargs(sample, section)) * section["scale"]
 
 
-def check(config: ConfigDict) -> None:
-    """Raises UserError for a step in z that the prior does not allow."""
-    if config.objective.latent_optimization.rate and PRIORS[config.prior.name].nearest is None:
-        allowed = ", ".join(name for name, prior in PRIORS.items() if prior.nearest)
-        raise UserError(
-            f"objective.latent_optimization moves z along a gradient, which prior.name={config.prior.name} does not "
-            f"allow; take one of {allowed}, or set objective.latent_optimization.rate=0."
-        )
+def project_onto_prior(section: Mapping[str, Any], z: jax.Array) -> jax.Array:
+    """The nearest z [n, size] that the prior of the section `prior` can sample."""
+    scale = section["scale"]
+    project = PRIORS[section["name"]].project
+    return scale * project(z / scale, **accepted_kwargs(project, section))

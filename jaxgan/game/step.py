@@ -120,7 +120,7 @@ def played_z(frame: Frame, G: Player, D: Player, batch: Batch) -> jax.Array:
         fake_x, _ = gan.G(G.params, G.stats, z, batch.condition, train=True, axis_name=axis_name)
         return discriminate(frame, D.params, D.stats, fake_inputs(batch, fake_x))[0].logits
 
-    return optimize(hparams, logits, noise.z, noise.term_keys)
+    return gan.project_z(hparams, optimize(hparams, logits, noise.z, noise.term_keys))
 
 
 def discriminate(

@@ -11,7 +11,7 @@ import optax
 from ml_collections import ConfigDict
 
 from jaxgan.errors import UserError
-from jaxgan.game.batches import Batch, BatchSource, Frame, d_batch, g_batch
+from jaxgan.game.batches import Batch, BatchSource, Draw, Frame, d_batch, d_draw, g_batch, g_draw
 from jaxgan.game.gan import Gan
 from jaxgan.game.state import GanState, Player
 from jaxgan.game.step import (
@@ -44,6 +44,14 @@ class Update(NamedTuple):
     shared_minibatch: bool = True  # both players' gradients are of one minibatch: no train.g_batch_size
     whole_minibatch: bool = False  # a gradient needs all of it: no train.accumulate
     d_updates: int = 1  # updates of D per iteration, each on a minibatch of its own (times train.d_steps)
+
+    def draws(self, gan: Gan, step: int) -> list[Draw]:
+        """The minibatches of data that iteration `step` uses, in order."""
+        found: list[Draw] = []
+        for own in range(self.d_updates * step, self.d_updates * (step + 1)):
+            found += [d_draw(gan, own, substep) for substep in range(gan.d_steps)]
+            found += [] if self.shared_minibatch or not (draw := g_draw(gan, own)) else [draw]
+        return found
 
     def check(self, config: ConfigDict) -> None:
         """Raises UserError if the configuration asks of it what it does not do."""

@@ -16,7 +16,7 @@ training mode if its collection is mutable. axis_name: the mapped device axis th
 layers that couple examples.
 """
 
-from jaxgan.networks import dcgan, maxout_conv, mlp, r3gan, resnet, sndcgan, toy
+from jaxgan.networks import dcgan, maxout_conv, mlp, r3gan, resnet, sndcgan, toy, unet
 
 FAMILIES = {
     "mlp": mlp,
@@ -25,6 +25,7 @@ FAMILIES = {
     "sndcgan": sndcgan,
     "resnet": resnet,
     "r3gan": r3gan,
+    "unet": unet,
     "toy": toy,
 }
 

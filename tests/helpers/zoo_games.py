@@ -58,6 +58,7 @@ TINY: dict[str, dict[str, dict[str, Any]]] = {
         "resnet": {"width": 4, "blocks": 1, "output": "sigmoid"},
         "r3gan": {"widths": (4,), "blocks": (1,), "groups": (2,)},
         "toy": {"start": 0.1},
+        "unet": {"widths": (3, 4), "noise": "input"},  # which needs no image
     },
     "discriminator": {
         "mlp": {"hidden": (8,), "hidden_keep": 0.5},
@@ -185,7 +186,8 @@ def outside_the_tables(schedule: str) -> list[Game]:
         game("packs", family("mlp", "dcgan") | SGD | packs),
     ]
     others.append(game("masks", family("mlp", "mlp") | SGD | {"conditional": "mixed_mask"}))
-    return [*others, game("low resolution", family("mlp", "dcgan") | SGD | {"conditional": "low_resolution"})]
+    low = {"conditional": "low_resolution", "generator.noise": "bottleneck"}
+    return [*others, game("low resolution", family("unet", "dcgan") | SGD | low)]
 
 
 def player(one: Game):

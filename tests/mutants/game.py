@@ -204,15 +204,15 @@ MUTANTS = [
     # --- Data and noise
     Mutant(
         BATCHES,
-        "count = source.step * jnp.uint32(gan.d_steps) + substep",
-        "count = source.step + substep",
+        'Draw("order", step * np.uint32(gan.d_steps) + substep',
+        'Draw("order", step + substep',
         case("k=3"),
         "D's updates of two iterations share their data",
     ),
     Mutant(
         BATCHES,
-        "first = source.step * jnp.uint32(gan.g_batch_size)",
-        "first = source.step * jnp.uint32(gan.batch_size)",
+        'Draw("fresh", step, gan.g_batch_size)',
+        'Draw("fresh", step, gan.batch_size)',
         case("sizes"),
         "G's data counted in D's minibatches",
     ),
@@ -225,8 +225,8 @@ MUTANTS = [
     ),
     Mutant(
         BATCHES,
-        "sample_data(gan, source.g_data_key, source.data",
-        "sample_data(gan, source.d_data_key, source.data",
+        '"fresh": source.g_data_key}',
+        '"fresh": source.d_data_key}',
         case("sizes, G reads data"),
         "G's step sees D's data again",
     ),
