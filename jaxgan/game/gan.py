@@ -39,6 +39,13 @@ class Gan(NamedTuple):
 
     # (theta_g, stats, z [n, d], condition, *, train, once, axis_name) -> x [n, *shape], stats
     G: Callable[..., tuple[jax.Array, Any]]
+    # (hparams, theta_g, x [n, *shape], condition, keys [n]) -> z [n, d], inferred; theta_g includes the encoder's
+    # parameters. Not to be called without an encoder.
+    E: Callable[..., jax.Array]
+    # what D is given beside x, from what both players are conditioned on: of data, (hparams, theta_g, x, condition,
+    # keys [n]), and of samples, (condition, z)
+    real_condition: Callable[..., Condition]
+    fake_condition: Callable[[Condition, jax.Array], Condition]
     # (theta_d, stats, x [n, *shape], condition, dropout keys [n] or None, *, train, once, axis_name)
     #  -> logits [n], stats; with an auxiliary classifier [n, 1 + K], the adversarial logit first (`split_d_output`)
     D: Callable[..., tuple[jax.Array, Any]]
