@@ -24,9 +24,7 @@ class LatentOptimization:
     """Both players play on z moved up the gradient of D(G(z)) (LOGAN, arXiv:1912.00953); samples are of z itself."""
 
     rate: Weight = 0.0  # alpha, length of the step in z; .9 in the paper, 0 = off
-    damping: Annotated[float, TRACED, above(0)] = (
-        5.0  # beta, added to the squared norm by which the gradient is divided
-    )
+    damping: Annotated[float, TRACED, above(0)] = 5.0  # beta, added to the squared norm of the gradient, the divisor
     share: Annotated[float, TRACED, within(0, 1)] = 1.0  # of the examples whose z moves, drawn at random
     differentiate: bool = True  # whether the gradients of both players pass through the step
 
