@@ -46,6 +46,7 @@ from jaxgan.networks import DISCRIMINATORS, GENERATORS
 from jaxgan.networks.forward import forward, packed, split_variables
 from jaxgan.networks.layers import DataSpec
 from jaxgan.networks.norms import STATISTICS
+from jaxgan.objectives.latent_optimization import LatentOptimization
 from jaxgan.objectives.losses import LOSSES
 from jaxgan.objectives.penalties import PENALTIES
 from jaxgan.objectives.terms import TERMS, DTermInputs, Part, Term
@@ -146,6 +147,8 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
         packing=config.discriminator.packing,
         accumulate=config.train.accumulate,
         update=config.train.update,
+        unrolled_steps=config.train.unrolled_steps,
+        unrolled_gradient=config.train.unrolled_gradient,
         lookahead=config.train.lookahead,
         lookahead_rate=config.train.lookahead_rate,
         conditional=config.condition.name != "none",
@@ -182,7 +185,16 @@ def _objective(config: ConfigDict) -> Objective:
         g_terms=_terms(config, "G_PARTS"),
         update_terms=update_terms,
         top_k=objective.top_k < 1,
+        optimize_z=_latent_optimization(config),
     )
+
+
+def _latent_optimization(config: ConfigDict) -> Callable[..., jax.Array] | None:
+    """The step in z of both players; None without one."""
+    section = LatentOptimization(**config.objective.latent_optimization)
+    if not section.rate:
+        return None
+    return lambda hparams, *args: bound(section, hparams, "objective.latent_optimization")(*args)
 
 
 def stateful_terms(objective: ConfigDict) -> dict[str, type[Any]]:
@@ -289,7 +301,9 @@ def _check_statistics(config: ConfigDict, gan: Gan) -> None:
     m = min(gan.batch_size, gan.g_batch_size)
     smallest = {"generator": m, "discriminator": m // config.discriminator.packing}
     conditioned = gan.conditional and not gan.num_classes
-    if gan.accumulate == 1 and min(smallest.values()) > 1 and not gan.objective.penalties and not conditioned:
+    optimized = gan.objective.optimize_z is not None
+    alone = gan.objective.penalties or conditioned or optimized  # what needs networks that take each example alone
+    if gan.accumulate == 1 and min(smallest.values()) > 1 and not alone:
         return
     # The state tells, whatever a family calls its field.
     shapes = jax.eval_shape(gan.init, {"seed": np.uint32(0)})
@@ -298,9 +312,13 @@ def _check_statistics(config: ConfigDict, gan: Gan) -> None:
             f"the batch normalization of generator.name={config.generator.name} needs statistics over z alone, and G "
             f"is also given condition.name={config.condition.name}; take a G without it (generator.norm=none)."
         )
-    if gan.objective.penalties and (
-        STATISTICS in shapes.discriminator.stats or config.discriminator.get("minibatch_deviation", 0)
-    ):
+    coupled = STATISTICS in shapes.discriminator.stats or config.discriminator.get("minibatch_deviation", 0)
+    if optimized and (coupled or STATISTICS in shapes.generator.stats):
+        raise UserError(
+            "objective.latent_optimization moves each z alone, and G or D couples its examples by batch normalization "
+            "or minibatch_deviation; take networks without them, such as those with norm=none or layer."
+        )
+    if gan.objective.penalties and coupled:
         raise UserError(
             f"objective.penalties are per example, and discriminator.name={config.discriminator.name} couples its "
             f"examples by batch normalization or minibatch_deviation; take a D without them, such as one with "

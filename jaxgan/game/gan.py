@@ -32,6 +32,8 @@ class Objective(NamedTuple):
     g_terms: tuple[tuple[str, Callable], ...]
     update_terms: Callable[..., Any]  # (hparams, inputs) -> D's statistics, with the updated state of its terms
     top_k: bool  # G descends only the samples with the largest logits
+    # (hparams, z [m, d] -> D(G(z)), z, keys [m]) -> z after latent optimization; None without it
+    optimize_z: Callable[..., jax.Array] | None
 
 
 class Gan(NamedTuple):
@@ -65,6 +67,8 @@ class Gan(NamedTuple):
     packing: int  # examples that D judges together
     accumulate: int  # micro-batches per minibatch
     update: str  # a key of algorithm1.UPDATES
+    unrolled_steps: int  # steps of D that G looks ahead, with train.update=unrolled
+    unrolled_gradient: bool  # whether G's gradient passes through them
     lookahead: int  # steps between synchronizations with the slow weights; 0 = never
     lookahead_rate: float  # interpolation from slow to fast weights at a synchronization
     conditional: bool  # whether the players are conditioned on anything

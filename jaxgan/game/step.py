@@ -50,6 +50,7 @@ def fake_inputs(frame: Frame, batch: Batch, fake_x: jax.Array) -> DInputs:
 def discriminator_loss(theta_d: optax.Params, frame: Frame, G: Player, D: Player, batch: Batch):
     """D's total loss, a scalar, and aux = (metrics, D's updated statistics, global real logits)."""
     gan, hparams, axis_name = frame
+    batch = optimize_z(frame, G, D._replace(params=theta_d), batch)
     objective, noise = gan.objective, batch.noise
     sample = lambda z: gan.G(G.params, G.stats, z, batch.condition, train=True, axis_name=axis_name)[0]  # noqa: E731
 
@@ -83,6 +84,7 @@ def discriminator_loss(theta_d: optax.Params, frame: Frame, G: Player, D: Player
 def generator_loss(theta_g: optax.Params, frame: Frame, G: Player, D: Player, batch: Batch):
     """G's total loss, a scalar, and aux = (metrics, G's updated statistics, ())."""
     gan, hparams, axis_name = frame
+    batch = optimize_z(frame, G._replace(params=theta_g), D, batch)
     objective, noise = gan.objective, batch.noise
     sample = partial(gan.G, theta_g, G.stats, train=True, axis_name=axis_name)
 
@@ -110,6 +112,22 @@ def generator_loss(theta_g: optax.Params, frame: Frame, G: Player, D: Player, ba
             metrics[name] = term(hparams, inputs)
         total += metrics[name]
     return total, (metrics, stats, ())
+
+
+def optimize_z(frame: Frame, G: Player, D: Player, batch: Batch) -> Batch:
+    """The minibatch after latent optimization of its z, if there is one."""
+    gan, hparams, axis_name = frame
+    noise = batch.noise
+    if gan.objective.optimize_z is None:
+        return batch
+
+    def logits(z: jax.Array) -> jax.Array:
+        fake_x, _ = gan.G(G.params, G.stats, z, batch.condition, train=True, axis_name=axis_name)
+        inputs = fake_inputs(frame, batch._replace(noise=noise._replace(z=z)), fake_x)
+        return discriminate(frame, D.params, D.stats, inputs)[0].logits
+
+    z = gan.project_z(hparams, gan.objective.optimize_z(hparams, logits, noise.z, noise.term_keys))
+    return batch._replace(noise=noise._replace(z=z))
 
 
 def discriminate(
@@ -227,10 +245,12 @@ def discriminator_gradient(frame: Frame, G: Player, D: Player, batch: Batch) -> 
     return gradient, stats, metrics | {"d_gradient_norm": optax.tree.norm(gradient)}
 
 
-def generator_gradient(frame: Frame, G: Player, D: Player, batch: Batch) -> tuple[optax.Updates, Any, Metrics]:
+def generator_gradient(
+    frame: Frame, G: Player, D: Player, batch: Batch, loss: Callable = generator_loss
+) -> tuple[optax.Updates, Any, Metrics]:
     """The gradient with respect to theta_g, G's updated statistics, and metrics; see `generator_step`."""
     with jax.named_scope("generator"):
-        gradient, stats, metrics = player_gradient(generator_loss, G, frame, G, D, batch)
+        gradient, stats, metrics = player_gradient(loss, G, frame, G, D, batch)
     return gradient, stats, metrics | {"g_gradient_norm": optax.tree.norm(gradient)}
 
 
