@@ -6,6 +6,7 @@ import pytest
 from jaxgan.errors import UserError
 from jaxgan.game.state import GanState, Player
 from jaxgan.run import memory
+from jaxgan.run.lock import LOCK
 from jaxgan.train import train
 
 
@@ -33,4 +34,4 @@ def test_a_run_that_cannot_fit_writes_nothing(tiny_config, tmp_path, monkeypatch
     monkeypatch.setattr(memory, "free_bytes", lambda: 100_000)
     with pytest.raises(UserError, match=r"the run needs more than .* data.resident=false"):
         train(tiny_config(), tmp_path / "run")
-    assert not [path for path in (tmp_path / "run").iterdir() if path.name != "lock"]
+    assert not [path for path in (tmp_path / "run").iterdir() if path.name != LOCK]
