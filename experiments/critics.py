@@ -272,11 +272,14 @@ def train(method: str, pair: tuple[int, int], *, steps: int, batch_size: int, se
 
         def train_and_score(D: Player, j: jax.Array) -> tuple[Player, dict[str, jax.Array]]:
             D = jax.lax.fori_loop(j * n, (j + 1) * n, step, D)
-            return D, scores(lambda x: gan.D(D.params, D.stats, x)[0], funnels, run_stream(mine, "evaluate"))
+            return D, scores(lambda x: gan.D(D.params, D.stats, x)[0].logits, funnels, run_stream(mine, "evaluate"))
 
         D, found = jax.lax.scan(train_and_score, init_critic(gan, mine), jnp.arange(NUM_EVALS, dtype=jnp.uint32))
         if pair[0] == 2:
-            found |= {"critic": gan.D(D.params, D.stats, grid_points())[0], "u": potential(funnels, grid_points())}
+            found |= {
+                "critic": gan.D(D.params, D.stats, grid_points())[0].logits,
+                "u": potential(funnels, grid_points()),
+            }
         return found
 
     # One after another: on a CPU vmap's batched products of this size take half as long again.

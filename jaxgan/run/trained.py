@@ -21,7 +21,7 @@ from jaxgan.evaluation.evaluator import SELECTION
 from jaxgan.evaluation.samples import make_sampler
 from jaxgan.fields import nearest
 from jaxgan.game.build import build, condition_shapes
-from jaxgan.game.gan import Gan, split_d_output
+from jaxgan.game.gan import Gan
 from jaxgan.game.hparams import HParams
 from jaxgan.game.sampling import sample_z, standing_statistics, theta_g_of
 from jaxgan.game.state import GanState
@@ -65,7 +65,7 @@ class TrainedGan:
         self._sample = make_sampler(gan)
         self._statistics = jax.jit(lambda params, stats: standing_statistics(gan, hparams, params, stats))
         self._generate = jax.jit(lambda *args: gan.G(*args)[0])
-        self._discriminate = jax.jit(lambda *args: split_d_output(gan.D(*args)[0]).logits)
+        self._discriminate = jax.jit(lambda *args: gan.D(*args)[0].logits)
 
     def __repr__(self) -> str:
         shape = "x".join(map(str, self.data_info.shape))
