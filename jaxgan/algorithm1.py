@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxgan.game import updates
-from jaxgan.game.batches import BatchSource, Frame, TrainingSet, d_batch, g_batch, iteration_source
+from jaxgan.game.batches import BatchSource, Frame, StreamedSet, TrainingSet, d_batch, g_batch, iteration_source
 from jaxgan.game.gan import Gan
 from jaxgan.game.hparams import HParams
 from jaxgan.game.state import GanState, Player
@@ -53,18 +53,19 @@ UPDATES = {
     "alternating": Update(alternating, multiple_d_steps=True, shared_minibatch=False),
     "simultaneous": Update(updates.simultaneous),
     "extragradient": Update(updates.extragradient, shared_minibatch=False, d_updates=2),
+    "unrolled": Update(updates.unrolled, whole_minibatch=True),
 } | {name: Update(partial(updates.second_order, correction=correction)) for name, correction in ADJUSTMENTS.items()}
 
 
 def train_step(
-    gan: Gan, hparams: HParams, state: GanState, data: TrainingSet, *, axis_name: str | None = None
+    gan: Gan, hparams: HParams, state: GanState, data: TrainingSet | StreamedSet, *, axis_name: str | None = None
 ) -> tuple[GanState, Metrics]:
     """One iteration of Algorithm 1, or of another update rule (`UPDATES`).
 
     Args:
       gan: the players and all settings that are static under jit.
       hparams: the scalar hyperparameters, which may be traced (`hparams.traced`).
-      state, data: replicated over the devices of `axis_name`.
+      state, data: replicated over the devices of `axis_name`; a StreamedSet holds this device's examples.
       axis_name: the mapped device axis that the minibatch is sharded over; None for one device.
 
     Returns:
@@ -78,7 +79,7 @@ def train_step(
     return state._replace(averages=averages), metrics
 
 
-def zero_metrics(gan: Gan, hparams: HParams, state: GanState, data: TrainingSet) -> Metrics:
+def zero_metrics(gan: Gan, hparams: HParams, state: GanState, data: TrainingSet | StreamedSet) -> Metrics:
     """Zero for every metric: the initial `sums` of `accumulate_steps`."""
     step = lambda *args: train_step(gan, *args)  # noqa: E731
     shapes = jax.eval_shape(step, hparams, state, data)[1]
@@ -89,7 +90,7 @@ def accumulate_steps(
     gan: Gan,
     hparams: HParams,
     state: GanState,
-    data: TrainingSet,
+    data: TrainingSet | StreamedSet,
     *,
     sums: Metrics,
     n: jax.Array,

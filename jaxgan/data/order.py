@@ -7,7 +7,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-_ROUNDS = 6
+ROUNDS = 6  # of the Feistel network; part of every recorded run
 
 
 def _hash(x: jax.Array) -> jax.Array:
@@ -33,11 +33,11 @@ def permuted(key: jax.Array, i: jax.Array, n: int) -> jax.Array:
     """
     b = math.isqrt(n - 1) + 1
     a = -(-n // b)
-    round_keys = jax.random.bits(key, (_ROUNDS,), jnp.uint32)
+    round_keys = jax.random.bits(key, (ROUNDS,), jnp.uint32)
 
     def encrypt(y: jax.Array) -> jax.Array:
         left, right = y // b, y % b
-        for r in range(0, _ROUNDS, 2):
+        for r in range(0, ROUNDS, 2):
             left = (left + _hash(right ^ round_keys[r]) % a) % a
             right = (right + _hash(left ^ round_keys[r + 1]) % b) % b
         return left * jnp.uint32(b) + right

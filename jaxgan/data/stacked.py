@@ -15,7 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgan.data import order
+from jaxgan.data.dataset import Dataset
 from jaxgan.data.source import check_memory
+from jaxgan.errors import UserError
 from jaxgan.numerics import pinned
 
 STACK = 3  # channels
@@ -110,3 +112,26 @@ def held_out(
     selected = np.asarray(_first(key, count, n))
     stacks = np.ascontiguousarray(gather(images, selected))
     return stacks, None if labels is None else np.asarray(gather_labels(labels, selected, classes))
+
+
+def stack(name: str, base: Dataset) -> Dataset:
+    """Stacks a data set's images. Training and held-out stacks share no base image."""
+    if base.train.dtype != np.uint8 or base.train.shape[-1] != 1:
+        what = f"images of {base.train.shape[-1]} channels" if len(base.shape) == 3 else "points"
+        raise UserError(f"{name} takes images of 1 channel, but {base.name} holds {what}; use a gray-scale data set.")
+    classes = base.classes**STACK
+    if classes > 2**31:
+        raise UserError(f"{name} would have {base.classes}^{STACK} classes; stack a data set of at most 1290.")
+    validation, validation_labels = held_out(base.validation, base.validation_labels, classes, seed=1)
+    test, test_labels = held_out(base.test, base.test_labels, classes, seed=2)
+    return base._replace(
+        name=name,
+        validation=validation,
+        validation_labels=validation_labels,
+        test=test,
+        test_labels=test_labels,
+        classes=classes,
+        class_names=(),
+        stack=STACK,
+        train_condition=None,  # of a stack there is none
+    )

@@ -83,6 +83,10 @@ def _check_players(name: str, config: ConfigDict, dataset: Dataset) -> None:
             f"evaluate.metrics={name} supports unconditional and class-conditional players only, not condition.name="
             f"{config.condition.name}; leave it out."
         )
+    if config.encoder.joint:
+        raise UserError(
+            f"evaluate.metrics={name} takes a D of x alone, and encoder.joint=true shows it pairs (x, z); leave it out."
+        )
     group_size = coupled_group_size(config)
     counts = {f"evaluate.samples={config.evaluate.samples}": config.evaluate.samples}
     if "validation_logits" in METRICS[name].needs:

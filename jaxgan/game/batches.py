@@ -29,6 +29,38 @@ def stored_examples(gan: Gan, dataset: Dataset, split: str = "train") -> Trainin
     return TrainingSet(getattr(dataset, split), labels if gan.num_classes else (), paired if gan.paired else ())
 
 
+class Draw(NamedTuple):
+    """A minibatch of the data order: the examples at counters number * size .. (number + 1) * size - 1."""
+
+    stream: str  # the data order: 'order', of D's updates, or 'fresh', of G's (`state.stream`)
+    number: jax.Array | int  # uint32, minibatches of the stream before this one
+    size: int  # examples, over all devices
+
+
+def d_draw(gan: Gan, step: jax.Array | int, substep: jax.Array | int) -> Draw:
+    """The examples of D's update number `substep` of an iteration."""
+    return Draw("order", step * np.uint32(gan.d_steps) + substep, gan.batch_size)
+
+
+def g_draw(gan: Gan, step: jax.Array | int) -> Draw | None:
+    """The examples of G's update of an iteration; None if neither its loss nor the condition needs any."""
+    needed = gan.objective.loss.needs_real or gan.conditional
+    return Draw("fresh", step, gan.g_batch_size) if needed else None
+
+
+class Minibatches(NamedTuple):
+    """Consecutive minibatches of one stream, this device's share of each, read ahead by the host."""
+
+    first: jax.Array  # uint32, the number of the first one
+    x: jax.Array  # [b, m, *shape] uint8 or float32, as stored
+    y: jax.Array | tuple[()] = ()  # [b, m] int32 labels of the examples
+    paired: jax.Array | tuple[()] = ()  # [b, m, k] float32 or [b, m, H, W, C] uint8
+
+
+# By stream, the minibatches of the next steps instead of the whole training set.
+StreamedSet = dict[str, Minibatches]
+
+
 class Noise(NamedTuple):
     """Noise samples z and the PRNG keys of one update, for this device's share of the minibatch."""
 
@@ -40,6 +72,7 @@ class Noise(NamedTuple):
     penalty_keys: jax.Array  # [m] keys of the points at which penalties differentiate D
     term_keys: jax.Array  # [m] keys of the other terms of the losses
     condition_keys: jax.Array  # [m] keys of what the players are conditioned on
+    encoder_keys: jax.Array  # [m] keys of the encoder's noise
 
 
 class Batch(NamedTuple):
@@ -62,14 +95,14 @@ class Frame(NamedTuple):
 class BatchSource(NamedTuple):
     """The data and PRNG keys from which the minibatches of one iteration are drawn."""
 
-    data: TrainingSet
+    data: TrainingSet | StreamedSet
     key: jax.Array  # of the noise
     d_data_key: jax.Array  # of the data order in D's updates
     g_data_key: jax.Array  # of the data order in G's updates
     step: jax.Array  # uint32, iterations before this one
 
 
-def iteration_source(hparams: HParams, state: GanState, data: TrainingSet) -> BatchSource:
+def iteration_source(hparams: HParams, state: GanState, data: TrainingSet | StreamedSet) -> BatchSource:
     """The source of the minibatches of the iteration that `state` is about to make."""
     key = jax.random.fold_in(run_stream(hparams, "train", state.restores), state.step)
     d_data_key, g_data_key = (run_stream(hparams, name, state.restores) for name in ("order", "fresh"))
@@ -79,12 +112,11 @@ def iteration_source(hparams: HParams, state: GanState, data: TrainingSet) -> Ba
 def d_batch(frame: Frame, source: BatchSource, substep: jax.Array | int) -> Batch:
     """The minibatch of D's update number `substep` of the iteration."""
     gan = frame.gan
-    indices = local_indices(gan.batch_size, frame.axis_name)
-    count = source.step * jnp.uint32(gan.d_steps) + substep
-    first = count * jnp.uint32(gan.batch_size)
-    x, stored = sample_data(gan, source.d_data_key, source.data, first=first, indices=indices)
+    draw = d_draw(gan, source.step, substep)
+    indices = local_indices(draw.size, frame.axis_name)
+    x, stored = drawn_data(gan, source, draw, indices)
     noise = sample_noise(gan, frame.hparams, jax.random.fold_in(source.key, substep), indices)
-    return Batch(x, gan.condition(frame.hparams, x, stored, noise.condition_keys), noise, count)
+    return Batch(x, gan.condition(frame.hparams, x, stored, noise.condition_keys), noise, draw.number)
 
 
 def g_batch(frame: Frame, source: BatchSource, substep: int) -> Batch:
@@ -97,10 +129,10 @@ def g_batch(frame: Frame, source: BatchSource, substep: int) -> Batch:
     indices = local_indices(gan.g_batch_size, frame.axis_name)
     key = jax.random.fold_in(source.key, substep)
     noise = sample_noise(gan, frame.hparams, key, indices)
-    if not (gan.objective.loss.needs_real or gan.conditional):
+    draw = g_draw(gan, source.step)
+    if draw is None:
         return Batch(None, Condition(), noise)
-    first = source.step * jnp.uint32(gan.g_batch_size)
-    x, stored = sample_data(gan, source.g_data_key, source.data, first=first, indices=indices)
+    x, stored = drawn_data(gan, source, draw, indices)
     return Batch(x, gan.condition(frame.hparams, x, stored, noise.condition_keys), noise)
 
 
@@ -122,6 +154,21 @@ def sample_noise(gan: Gan, hparams: HParams, key: jax.Array, indices: jax.Array)
         return gan.sample_z(hparams, z), *keys
 
     return Noise(*jax.vmap(sample_example_noise)(indices))
+
+
+def drawn_data(gan: Gan, source: BatchSource, draw: Draw, indices: jax.Array):
+    """The examples `indices` of a minibatch, as of `sample_data`: from the training set, or those the host read.
+
+    Args:
+      indices: [m] uint32, of this device's examples.
+    """
+    if isinstance(source.data, TrainingSet):
+        key = {"order": source.d_data_key, "fresh": source.g_data_key}[draw.stream]
+        return sample_data(gan, key, source.data, first=draw.number * jnp.uint32(draw.size), indices=indices)
+    part = source.data[draw.stream]
+    x, y, paired = (() if isinstance(a, tuple) else a[draw.number - part.first] for a in part[1:])
+    present = [None if isinstance(a, tuple) else a for a in (y, paired)]
+    return gan.decode(x), stored_condition(gan, *present)
 
 
 def sample_data(gan: Gan, key: jax.Array, data: TrainingSet, *, first: jax.Array, indices: jax.Array):

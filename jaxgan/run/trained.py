@@ -18,12 +18,13 @@ from jaxgan.config.hparams import traced
 from jaxgan.data import standardized
 from jaxgan.errors import UserError
 from jaxgan.evaluation.evaluator import SELECTION
-from jaxgan.evaluation.samples import make_sampler
+from jaxgan.evaluation.samples import SAMPLE_BATCH, make_sampler
 from jaxgan.fields import nearest
 from jaxgan.game.build import build, condition_shapes
 from jaxgan.game.gan import Gan
 from jaxgan.game.hparams import HParams
-from jaxgan.game.sampling import sample_z, standing_statistics, theta_g_of
+from jaxgan.game.inversion import invert
+from jaxgan.game.sampling import sample_keys, sample_z, standing_statistics, theta_g_of
 from jaxgan.game.state import GanState
 from jaxgan.networks.layers import OUTPUTS
 from jaxgan.numerics import pinned
@@ -65,6 +66,8 @@ class TrainedGan:
         self._sample = make_sampler(gan)
         self._statistics = jax.jit(lambda params, stats: standing_statistics(gan, hparams, params, stats))
         self._generate = jax.jit(lambda *args: gan.G(*args)[0])
+        self._invert = jax.jit(self._inverted)
+        self._encode = jax.jit(gan.E)
         self._discriminate = jax.jit(lambda *args: gan.D(*args)[0].logits)
 
     def __repr__(self) -> str:
@@ -142,14 +145,76 @@ class TrainedGan:
         Raises:
           UserError: wrong dimension, values that are not finite, or as in `sample`.
         """
-        z = finite_array(z, "z")
-        if z.ndim != 2 or z.shape[1] != self.config.prior.size:
-            raise UserError(f"G takes z of shape (n, {self.config.prior.size}), not {z.shape}; reshape it.")
-        if self.gan.num_classes and y is None:
-            raise UserError(f"this G is conditional on {self.gan.num_classes} classes; pass y, the class of each z.")
+        z = self._latents(z)
+        self._require_class(y)
         params, stats = self.generator_variables(ema)
         c = self._condition(y, condition, len(z)) or Condition()
-        return self._in_units(np.asarray(self._generate(params, stats, jnp.asarray(z, jnp.float32), c)))
+        return self._in_units(np.asarray(self._generate(params, stats, jnp.asarray(z), c)))
+
+    @pinned()
+    def invert(
+        self,
+        x: Any,
+        steps: int = 500,
+        starts: Any = 8,
+        seed: int = 0,
+        y: Any = None,
+        ema: bool | str = True,
+        condition: Any = None,
+    ) -> np.ndarray:
+        """The z [n, d] float32 whose G(z) is found nearest to each example, in mean squared difference.
+
+        Adam on z, of which the best start of each example is kept. It finds a local minimum, so an example with a large
+        difference left is not proven to be one that G cannot generate.
+
+        Args:
+          x: [n, *shape], as in `discriminate`.
+          steps: of Adam, 1 or more.
+          starts: how many samples of p_z to start from; or the z [n, d] to start from, such as `gan.infer(x)`.
+          seed: of these samples, those of `gan.noise(starts, seed)`.
+          y, ema, condition: as in `generate`.
+
+        Raises:
+          UserError: steps or starts below 1, starts of another shape, or as in `generate`.
+        """
+        x = self._examples(x)
+        if isinstance(starts, int | np.integer):
+            z = np.repeat(self.noise(int(starts), seed)[:, None], len(x), axis=1)
+        else:
+            z = finite_array(starts, "starts")[None].astype(np.float32)
+        if z.shape[1:] != (len(x), self.config.prior.size):
+            raise UserError(f"starts is a number, or z of shape {(len(x), self.config.prior.size)}, not {z.shape[1:]}.")
+        if steps < 1:
+            raise UserError(f"steps must be 1 or more, not {steps}.")
+        self._require_class(y)
+        params, stats = self.generator_variables(ema)
+        c = self._condition(y, condition, len(x)) or Condition()
+        of_batch = lambda *batch: self._invert(params, stats, *batch, np.int32(steps))  # noqa: E731
+        return in_batches(of_batch, x, c, starts=z)
+
+    @pinned()
+    def infer(self, x: Any, seed: int = 0, y: Any = None, ema: bool | str = True, condition: Any = None) -> np.ndarray:
+        """The z [n, d] float32 that the encoder infers from examples.
+
+        Args:
+          x: [n, *shape], as in `discriminate`.
+          seed: of the encoder's noise, if it has any.
+          y, ema, condition: as in `generate`.
+
+        Raises:
+          UserError: a GAN without an encoder, or as in `generate`.
+        """
+        if self.config.encoder.name == "none":
+            raise UserError(
+                "this GAN has no encoder; train one with encoder.name=mlp and objective.regression.weight=1, or use "
+                "gan.invert."
+            )
+        x = self._examples(x)
+        self._require_class(y)
+        c = self._condition(y, condition, len(x)) or Condition()
+        keys = sample_keys(user_stream(len(x), seed), jnp.arange(len(x), dtype=jnp.uint32))
+        params = theta_g_of(self.state, self._ema_index(ema))
+        return in_batches(lambda *batch: self._encode(self.hparams, params, *batch), x, c, keys)
 
     @pinned()
     def export(self, path: str | Path, ema: bool | str = True) -> None:
@@ -178,7 +243,7 @@ class TrainedGan:
         write(Path(path).expanduser(), G, inputs, self.gan.num_classes)
 
     @pinned()
-    def discriminate(self, x: Any, y: Any = None, condition: Any = None) -> np.ndarray:
+    def discriminate(self, x: Any, y: Any = None, condition: Any = None, z: Any = None) -> np.ndarray:
         """D(x) without dropout, [n] float32: a probability in [0, 1] if the loss defines one, otherwise the logit.
 
         A D with packing (`discriminator.packing`) returns one value per pack of consecutive examples.
@@ -186,6 +251,7 @@ class TrainedGan:
         Args:
           x: [n, *shape]; images as uint8 (0 to 255) or floating-point in the range of the data, points in any dtype.
           y, condition: as in `generate`; a D with an auxiliary classifier takes no y.
+          z: [n, d] of a D that judges pairs (`encoder.joint`); None for `infer(x)`.
 
         Raises:
           UserError: wrong shape, range or dtype, values that are not finite, or as in `sample`.
@@ -197,7 +263,10 @@ class TrainedGan:
         if self.gan.num_classes and not self.gan.num_aux_classes and y is None:
             raise UserError(f"this D is conditional on {self.gan.num_classes} classes; pass y, one class per example.")
         D = self.state.discriminator
-        logits = self._discriminate(D.params, D.stats, x, self._condition(y, condition, len(x)) or Condition())
+        c = self._condition(y, condition, len(x)) or Condition()
+        if self.config.encoder.joint:
+            c = c._replace(z=jnp.asarray(self.infer(x, y=y, condition=condition) if z is None else self._latents(z)))
+        logits = self._discriminate(D.params, D.stats, x, c)
         return np.asarray(jax.nn.sigmoid(logits) if self.gan.objective.loss.probability else logits)
 
     @property
@@ -216,8 +285,26 @@ class TrainedGan:
         params = theta_g_of(self.state, self._ema_index(ema))
         return params, self._statistics(params, self.state.generator.stats)
 
+    def _latents(self, z: Any) -> np.ndarray:
+        z = finite_array(z, "z")
+        if z.ndim != 2 or z.shape[1] != self.config.prior.size:
+            raise UserError(f"G takes z of shape (n, {self.config.prior.size}), not {z.shape}; reshape it.")
+        return z.astype(np.float32)
+
+    def _inverted(
+        self, params: Any, stats: Any, x: jax.Array, c: Condition, starts: jax.Array, steps: jax.Array
+    ) -> jax.Array:
+        """The best z [n, d] of `invert`, from starts [k, n, d]."""
+        G = lambda z: self.gan.G(params, stats, z, c)[0]  # noqa: E731
+        project = lambda z: self.gan.project_z(self.hparams, z)  # noqa: E731
+        return invert(G, x, starts, steps=steps, scale=self.hparams["prior.scale"], project=project).z
+
+    def _require_class(self, y: Any) -> None:
+        if self.gan.num_classes and y is None:
+            raise UserError(f"this G is conditional on {self.gan.num_classes} classes; pass y, the class of each z.")
+
     def _examples(self, x: Any) -> AnyArray:
-        """D's input [n, *shape] float32: uint8 images are decoded, other values unchanged."""
+        """Examples as D takes them, [n, *shape] float32: uint8 images are decoded, other values unchanged."""
         array = finite_array(x, "x")
         if array.shape[1:] != self.data_info.shape:
             hint = "reshape them"  # which would scramble images whose channels come first
@@ -228,7 +315,7 @@ class TrainedGan:
                 *self.data_info.shape[:2],
             ):
                 hint = "put channels last, x.transpose(0, 2, 3, 1)"
-            raise UserError(f"D takes examples of shape {self.data_info.shape}, not {array.shape[1:]}; {hint}.")
+            raise UserError(f"this GAN takes examples of shape {self.data_info.shape}, not {array.shape[1:]}; {hint}.")
         if len(self.data_info.shape) != 3:
             scaling = self.data_info.scaling
             return jnp.asarray(array if scaling is None else standardized(array, np.asarray(scaling)), jnp.float32)
@@ -236,8 +323,8 @@ class TrainedGan:
             return self.gan.decode(jnp.asarray(array))
         if array.dtype.kind in "biu":
             raise UserError(
-                f"D takes images as uint8 (0 to 255) or floating-point numbers, not {array.dtype}; convert them, "
-                f"with .astype(np.uint8) if they are from 0 to 255."
+                f"this GAN takes images as uint8 (0 to 255) or floating-point numbers, not {array.dtype}; convert "
+                f"them, with .astype(np.uint8) if they are from 0 to 255."
             )
         images = array.astype(np.float32)
         if self.data_info.bounds:
@@ -246,8 +333,8 @@ class TrainedGan:
             slack = (1e-4 if bounded else UNBOUNDED_SLACK) * (high - low)
             if images.min() < low - slack or images.max() > high + slack:
                 raise UserError(
-                    f"D takes images as uint8 (0 to 255) or as numbers from {low:g} to {high:g}, the range of the "
-                    f"data, not from {images.min():g} to {images.max():g}; scale them."
+                    f"this GAN takes images as uint8 (0 to 255) or as numbers from {low:g} to {high:g}, the range of "
+                    f"the data, not from {images.min():g} to {images.max():g}; scale them."
                 )
         return jnp.asarray(images)
 
@@ -315,6 +402,20 @@ class TrainedGan:
         raise UserError(
             f"there is no class {str(name)!r}; {hint}, and classes go from 0 to {self.gan.num_classes - 1}."
         )
+
+
+def in_batches(function: Callable[..., jax.Array], *examples: Any, starts: Any = None) -> np.ndarray:
+    """function(*batch) of `SAMPLE_BATCH` examples at a time: [n, ...].
+
+    Args:
+      examples: trees of arrays [n, ...]; `starts`, if any, is [k, n, ...] and the last argument.
+    """
+    found = []
+    for first in range(0, len(examples[0]), SAMPLE_BATCH):
+        part = slice(first, first + SAMPLE_BATCH)
+        batch = jax.tree.map(lambda leaf, part=part: jnp.asarray(leaf)[part], examples)
+        found.append(function(*batch, *(() if starts is None else (jnp.asarray(starts[:, part]),))))
+    return np.concatenate(found)
 
 
 def read_condition(

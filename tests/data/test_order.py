@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxgan.data import host_order, stacked
 from jaxgan.data.order import example, permuted
 
 
@@ -32,3 +33,21 @@ def test_order_looks_random():
     gaps = np.bincount((np.asarray(first[:, 1]).astype(int) - np.asarray(first[:, 0]).astype(int)) % n, minlength=n)
     assert gaps[0] == 0
     assert ((gaps[1:] - 4000 / 19) ** 2 / (4000 / 19)).sum() < 42.3  # 18 degrees of freedom, p = 0.001
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 1500, 45_000])
+def test_the_hosts_order_is_that_of_the_devices_over_a_border_of_epochs(n):
+    key = jax.random.fold_in(jax.random.key(2**32 - 5), 3)
+    counters = np.arange(max(0, 2 * n - 300), 2 * n + 300, dtype=np.uint32)
+    expected = jax.jit(jax.vmap(lambda c: example(key, c, n)))(counters)
+    found = host_order.examples(np.asarray(jax.random.key_data(key)), counters, n)
+    assert found.dtype == np.uint32
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_the_hosts_rows_of_stacks_are_those_of_the_devices():
+    key, counters = jax.random.key(5), np.arange(150, 260, dtype=np.uint32)
+    for stack in (1, 3):
+        expected = jax.vmap(lambda c, stack=stack: stacked.rows(key, c, 200, stack))(counters)
+        found = host_order.rows(np.asarray(jax.random.key_data(key)), counters, 200, stack)
+        np.testing.assert_array_equal(found, expected)

@@ -54,8 +54,8 @@ MUTANTS = [
     # --- Passes and the state that they update
     Mutant(
         STEP,
-        "discriminate(frame, theta_d, stats, inputs._replace(x=x))[0].logits",
-        "discriminate(frame, theta_d, stats, inputs._replace(x=x), update_spectral=True)[0].logits",
+        "inputs._replace(x=x, condition=condition))[0].logits",
+        "inputs._replace(x=x, condition=condition), update_spectral=True)[0].logits",
         case("spectral"),
         "a penalty's pass moves the spectral vectors",
     ),
@@ -68,8 +68,8 @@ MUTANTS = [
     ),
     Mutant(
         STEP,
-        "fake_output, _ = discriminate(frame, D.params, D.stats, fake_inputs(batch, fake_x))",
-        "fake_output, _ = discriminate(frame, D.params, D.stats, fake_inputs(batch, fake_x), update_spectral=True)",
+        "fake_output, _ = discriminate(frame, D.params, D.stats, fake_inputs(frame, batch, fake_x))",
+        "fake_output, _ = discriminate(frame, D.params, D.stats, fake_inputs(frame, batch, fake_x), update_spectral=True)",
         case("spectral"),
         "G's step moves the spectral vectors",
     ),
@@ -204,15 +204,15 @@ MUTANTS = [
     # --- Data and noise
     Mutant(
         BATCHES,
-        "count = source.step * jnp.uint32(gan.d_steps) + substep",
-        "count = source.step + substep",
+        'Draw("order", step * np.uint32(gan.d_steps) + substep',
+        'Draw("order", step + substep',
         case("k=3"),
         "D's updates of two iterations share their data",
     ),
     Mutant(
         BATCHES,
-        "first = source.step * jnp.uint32(gan.g_batch_size)",
-        "first = source.step * jnp.uint32(gan.batch_size)",
+        'Draw("fresh", step, gan.g_batch_size)',
+        'Draw("fresh", step, gan.batch_size)',
         case("sizes"),
         "G's data counted in D's minibatches",
     ),
@@ -225,8 +225,8 @@ MUTANTS = [
     ),
     Mutant(
         BATCHES,
-        "sample_data(gan, source.g_data_key, source.data",
-        "sample_data(gan, source.d_data_key, source.data",
+        '"fresh": source.g_data_key}',
+        '"fresh": source.d_data_key}',
         case("sizes, G reads data"),
         "G's step sees D's data again",
     ),
