@@ -18,8 +18,8 @@ from ml_collections import ConfigDict
 from jaxgan.conditions import Condition, conditioned_discriminator, join_channels
 from jaxgan.errors import UserError
 from jaxgan.fields import build_choice
-from jaxgan.game.hparams import HParams
-from jaxgan.game.prior import PRIORS
+from jaxgan.game.hparams import HParams, section_hparams
+from jaxgan.game.prior import squash_onto_prior
 from jaxgan.networks import ENCODERS
 from jaxgan.networks.forward import forward, split_variables
 from jaxgan.networks.layers import DataSpec, DOutput
@@ -69,16 +69,12 @@ def make_encode(config: ConfigDict, encoder: nn.Module | None, precision: str | 
     """The field `E` of a `Gan`."""
     if encoder is None:
         return _no_encoder
-    E, squash, size = (
-        conditioned_discriminator(forward(encoder, precision)),
-        PRIORS[config.prior.name].squash,
-        config.encoder.noise,
-    )
+    E, size = conditioned_discriminator(forward(encoder, precision)), config.encoder.noise
 
     def encode(hparams: HParams, theta_g: Any, x: jax.Array, condition: Condition, keys: jax.Array) -> jax.Array:
         noise = jax.vmap(lambda key: jax.random.normal(key, (size,)))(keys) if size else None
         raw = E(theta_g["encoder"], {}, _with_noise(x, noise), condition)[0]
-        return hparams["prior.scale"] * squash(_rows(raw))
+        return squash_onto_prior({**config.prior, **section_hparams(hparams, "prior")}, _rows(raw))
 
     return encode
 
