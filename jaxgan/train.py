@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import signal
-import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
@@ -221,10 +220,8 @@ def train_loop(run: Run, steps: Callable, state: GanState, pending: MetricSums) 
             if step:
                 progress.log(f"resuming from step {step} of {config.train.steps} in {run.workdir}")
             progress.log("compiling the training step")
-        limit = stream.capacity if stream else sys.maxsize
-        sync = distributed.sync_hosts
-        chunks = pace(step=step, config=config, dispatch=dispatch, signals=run.signals, sync=sync, limit=limit)
-        done, seconds = 0, 0.0
+        done, seconds, hosts = 0, 0.0, {"signals": run.signals, "sync": distributed.sync_hosts}
+        chunks = pace(step=step, config=config, dispatch=dispatch, limit=stream and stream.capacity, **hosts)
         for chunk in chunks:
             step, done, seconds = chunk.step, done + chunk.steps, seconds + chunk.seconds
             metrics = means(chunk.outputs, step) if chunk.log_due else {}

@@ -10,10 +10,11 @@ from typing import Annotated, NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from jaxgan.data import mixture, source, stacked, tfd, tfds
+from jaxgan.data import mixture, stacked, tfd, tfds
 from jaxgan.data.dataset import Dataset, as_recorded, describe, digest, value_range
 from jaxgan.data.images import digits, folder
 from jaxgan.data.npz import read_npz
+from jaxgan.data.rows import shuffled
 from jaxgan.data.source import Source
 from jaxgan.data.splits import check_classes, drop_empty_classes, limited, padded, split, standardized, to_dataset
 from jaxgan.data.table import read_table
@@ -105,7 +106,7 @@ def _npz(request: Request) -> Source:
     if not request.held_out:
         return arrays
     names = ("train", "train_labels", "train_condition")
-    return arrays._replace(**{name: source.shuffled(getattr(arrays, name)) for name in names})
+    return arrays._replace(**{name: shuffled(getattr(arrays, name)) for name in names})
 
 
 def _table(request: Request) -> Source:

@@ -26,9 +26,7 @@ CHUNK = 2**20  # pixels of an array that are read at once
 def read_npz(path: str | os.PathLike[str], resident: str = "true") -> Source:
     """Reads images or vectors from a file of `numpy.savez` or `numpy.savez_compressed`, in the file's order.
 
-    Training images, and images that are their conditions, stay in the file (`Rows`) if `resident` is "false", or if it
-    is "auto" and they would take more than half of the memory. They have to be uint8 in C order, not compressed; with
-    "false", others are read.
+    Training images and their conditions stay in the file (`_in_place`) if `resident`, data.resident, says so.
 
     The training images are the array `train`, `images` or `x_train`, or the only array that is not labels; the test
     images, if any, are `test` or `x_test`. Each is [n, H, W] or [n, H, W, C] with up to 4 channels, either uint8 or
@@ -67,18 +65,10 @@ def read_npz(path: str | os.PathLike[str], resident: str = "true") -> Source:
             for needed, what, add in ((test, "images", "test"), (labels[0], "training labels", "train_labels")):
                 if labels[1] and not needed:
                     raise UserError(f"{path} holds {labels[1]} but no {what} to go with it; add {add!r}, or remove it.")
-            others = [name for name in (*labels, first("class_names")) if name]
-            cost = sum(_decoded_bytes(archive, name) for name in (train, test, *pairs) if name)
-            cost += sum(2 * archive.getinfo(f"{name}.npy").file_size for name in others)
-            stored = [name for name in (train, pairs[0]) if name and _offset(archive, name, path) is not None]
-            in_place = stored if resident == "false" or (resident == "auto" and cost > source.MEMORY_LIMIT) else []
-            if resident == "auto" and cost > source.MEMORY_LIMIT and train not in stored:
-                raise _not_in_place(path, train, cost)
-            check_memory(cost - sum(_decoded_bytes(archive, name) for name in in_place), str(path))
-            x, x_test, c, c_test = (
-                None if not name else _rows(archive, name, path) if name in in_place else _examples(archive, name, path)
-                for name in (train, test, *pairs)
-            )
+            examples = (train, test, *pairs)
+            in_place = _in_place(archive, path, examples, (*labels, first("class_names")), resident)
+            read = [name and (_rows if name in in_place else _examples)(archive, name, path) for name in examples]
+            x, x_test, c, c_test = read
             y = _labels(archive, labels[0], path, len(x)) if labels[0] else None
             y_test = _labels(archive, labels[1], path, len(x_test)) if labels[1] else None
             class_names = _class_names(archive, path, y, y_test) if "class_names" in names else ()
@@ -95,13 +85,35 @@ def read_npz(path: str | os.PathLike[str], resident: str = "true") -> Source:
     return Source(x, x_test, y, y_test, class_names, classes, train_condition=c, test_condition=c_test)
 
 
-def _not_in_place(path: Path, name: str, cost: int) -> UserError:
-    """The error of images that are too many for the memory, and cannot be read from the file as they are needed."""
-    return UserError(
-        f"{path} needs {cost / 2**30:.3g} GiB when decoded, more than half of this machine's memory, and only uint8 "
-        f"arrays in C order that are not compressed are read from the file during training: store [{name}] by "
-        f"numpy.savez as uint8 images (unzip, and zip -0, only undo the compression), or use fewer images."
-    )
+def _in_place(
+    archive: zipfile.ZipFile, path: Path, names: Sequence[str | None], others: Sequence[str | None], resident: str
+) -> list[str]:
+    """Which arrays stay in the file, as `Rows`; checks that the rest fits in memory.
+
+    Training images, and images that are their conditions, stay there if `resident` is "false", or if it is "auto" and
+    all arrays would take more than half of the memory. They have to be uint8 in C order, not compressed.
+
+    Args:
+      names: of the training and test examples and their conditions; None for what there is not.
+      others: of labels and the like; None likewise.
+      resident: data.resident.
+    """
+    costs = {name: _decoded_bytes(archive, name) for name in names if name}
+    cost = sum(costs.values()) + sum(2 * archive.getinfo(f"{name}.npy").file_size for name in others if name)
+    train, condition = names[0], names[2]
+    large = resident == "auto" and cost > source.MEMORY_LIMIT
+    if not large and resident != "false":
+        check_memory(cost, str(path))
+        return []
+    stored = [name for name in (train, condition) if name and _offset(archive, name, path) is not None]
+    if large and train not in stored:
+        raise UserError(
+            f"{path} needs {cost / 2**30:.3g} GiB when decoded, more than half of this machine's memory, and only "
+            f"uint8 images in C order that are not compressed are read from the file during training: store [{train}] "
+            f"by numpy.savez as such (unzip and zip -0 undo the compression alone), or use fewer images."
+        )
+    check_memory(cost - sum(costs[name] for name in stored), str(path))
+    return stored
 
 
 def _offset(archive: zipfile.ZipFile, name: str, path: Path) -> int | None:

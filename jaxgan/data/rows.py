@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxgan.data.source import check_memory, shuffled_positions
+from jaxgan.data.source import check_memory, shuffle, shuffled_positions
 from jaxgan.errors import UserError
 
 
@@ -122,6 +122,14 @@ class Rows:
                 break
             done += count
         return done
+
+
+def shuffled(x: np.ndarray | Rows | None) -> np.ndarray | Rows | None:
+    """`x` after `shuffle`, or a copy of what is in a file."""
+    if isinstance(x, np.ndarray):
+        shuffle(x)
+        return x
+    return x.shuffled() if x is not None else None
 
 
 def cut(x: np.ndarray | Rows, *places: int) -> list[Any]:
