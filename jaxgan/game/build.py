@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -103,7 +104,7 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
       UserError: a family that does not fit the data.
     """
     generator, discriminator = _networks(config, data)
-    precision = None if config.train.precision == "default" else config.train.precision
+    precision = matmul_precision(config)
 
     def augment(hparams: HParams) -> NoAugment:
         return bound(build_choice(AUGMENTS, config.augment, data=data), hparams, "augment")
@@ -114,9 +115,9 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
 
     gan = Gan(
         G=conditioned_generator(
-            forward(generator, precision), build_choice(CONDITIONS, config.condition, data=data).complete
+            forward(generator, *precision), build_choice(CONDITIONS, config.condition, data=data).complete
         ),
-        D=conditioned_discriminator(packed(forward(discriminator, precision), config.discriminator.packing)),
+        D=conditioned_discriminator(packed(forward(discriminator, *precision), config.discriminator.packing)),
         sample_z=lambda hparams, key: sample_prior({**config.prior, **section_hparams(hparams, "prior")}, key),
         project_z=lambda hparams, z: project_onto_prior({**config.prior, **section_hparams(hparams, "prior")}, z),
         decode=lambda x: decode(x, config.data.gcn, config.data.low),
@@ -142,6 +143,14 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
     )
     _check_statistics(config, gan)
     return gan
+
+
+def matmul_precision(config: ConfigDict) -> tuple[str | None, float]:
+    """The arguments `precision` and `float32_grid` of `forward`."""
+    name = config.train.precision
+    if name == "bfloat16":
+        return "high", config.train.float32_grid
+    return None if name == "default" else name, math.inf
 
 
 def _objective(config: ConfigDict) -> Objective:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import flax.linen as nn
@@ -11,6 +12,7 @@ import optax
 from ml_collections import ConfigDict
 
 from jaxgan.errors import UserError
+from jaxgan.networks.mixed_precision import bfloat16_above
 from jaxgan.networks.norms import STATISTICS
 from jaxgan.networks.spectral import SPECTRAL
 
@@ -20,11 +22,12 @@ def split_variables(variables: dict) -> tuple[optax.Params, dict]:
     return variables["params"], {name: tree for name, tree in variables.items() if name != "params"}
 
 
-def forward(network: nn.Module, precision: str | None) -> Callable:
+def forward(network: nn.Module, precision: str | None, float32_grid: float = math.inf) -> Callable:
     """A network's forward pass as a pure function.
 
     Args:
       precision: of matrix products; None for JAX's default.
+      float32_grid: convolutions of larger grids, and hidden linear layers, take bfloat16; infinite for none.
 
     Returns:
       (params, stats, x, *args, train=False, once=False, axis_name=None) -> (output, updated statistics). With `train`
@@ -34,7 +37,7 @@ def forward(network: nn.Module, precision: str | None) -> Callable:
 
     def apply(params, stats, x, *args, train: bool = False, once: bool = False, axis_name: str | None = None):
         # The precision here rather than around the step: training, samples and scores share it, and so do gradients.
-        with jax.default_matmul_precision(precision):
+        with jax.default_matmul_precision(precision), bfloat16_above(float32_grid):
             collections = {name: tree for name, tree in stats.items() if name in (STATISTICS, SPECTRAL)}
             mutable = [name for name in collections if train and (once or name == STATISTICS)]
             variables = {"params": params, **collections}

@@ -27,8 +27,11 @@ from jaxgan.networks.layers import (
     squeeze_output,
     uniform_init,
 )
+from jaxgan.networks.mixed_precision import bfloat16_above, dot_general
 from jaxgan.networks.norms import BatchNorm
 from jaxgan.networks.spectral import Dense
+
+HIDDEN = partial(nn.Dense, dot_general=dot_general)
 
 
 class Generator(nn.Module):
@@ -119,7 +122,7 @@ def check_hidden(hidden: Sequence[int], activations: Sequence[str]) -> None:
 
 def dense(norm: str) -> Callable[..., nn.Module]:
     """The linear layer, (units, **initializers) -> module; spectrally normalized if `norm` is 'spectral'."""
-    return partial(Dense, spectral=True) if norm == "spectral" else nn.Dense
+    return partial(Dense, spectral=True) if norm == "spectral" else HIDDEN
 
 
 def hidden_layers(
@@ -130,7 +133,7 @@ def hidden_layers(
     sigmoid_bias: float,
     *,
     norm: Callable[[jax.Array], jax.Array] | None = None,
-    layer: Callable[..., nn.Module] = nn.Dense,
+    layer: Callable[..., nn.Module] = HIDDEN,
 ) -> jax.Array:
     """The hidden layers of a generator: [n, d] -> [n, units[-1]]. Call it in a compact module.
 
@@ -153,7 +156,7 @@ def logits(
     activation: str,
     keep_probs: Sequence[float],
     mask_offset: int = 0,
-    layer: Callable[..., nn.Module] = nn.Dense,
+    layer: Callable[..., nn.Module] = HIDDEN,
 ) -> jax.Array:
     """The dense layers of a discriminator: [n, d] -> [n], or [n, outputs]. Call it in its `__call__`.
 
@@ -169,7 +172,8 @@ def logits(
     for i, (n, keep) in enumerate(zip([*units, discriminator.data.outputs], keep_probs, strict=True)):
         h = dropout(h, keep, keys, mask_offset + i)
         if i == len(units):
-            h = layer(n, kernel_init=init, name="output")(h)
+            with bfloat16_above(math.inf):  # logits are float32
+                h = layer(n, kernel_init=init, name="output")(h)
         elif activation == "maxout":
             h = maxout(layer(n * pieces, kernel_init=init)(h), pieces)
         else:
