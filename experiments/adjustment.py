@@ -1,33 +1,38 @@
-"""Symplectic adjustment and consensus optimization on a mixture of 16 Gaussians, against simultaneous steps alone.
+"""Symplectic adjustment and consensus optimization on a mixture of 16 Gaussians, compared with plain simultaneous
+steps.
 
     python -m experiments.adjustment [--quick] [--out=runs/adjustment] [--method plain symplectic_aligned ...]
         [--steps=5000] [--seeds=10] [--width=64] [--layers=6] [--batch_size=64] [--learning_rate=6e-4] [--weight=1]
 
-Claim (Balduzzi et al., arXiv:1802.05642, and its notebook, google-deepmind/symplectic-gradient-adjustment): on 16
-modes at {+-.5, +-1.5}^2 of deviation .02, simultaneous RMSProp steps end with few modes and a D that wins, its loss
-.580; with the symplectic term, aligned, of weight 1, G has all modes, D's loss is 2 log 2 = 1.386 and G's log 2. Both
-players have 6 layers of 384 ReLUs; z is normal in 64 dimensions; the loss is non-saturating; minibatches of 256 hold
-each mode 16 times; RMSProp at 1e-4 makes 10,000 steps; one run each. As the notebook prints them, every 2,000 steps:
+Claim (Balduzzi et al., arXiv:1802.05642, and its notebook, google-deepmind/symplectic-gradient-adjustment): the data
+have 16 modes at {+-.5, +-1.5}^2 with standard deviation .02. Simultaneous RMSProp steps end with few modes and a D that
+wins, with loss .580. With the aligned symplectic term of weight 1, G captures all modes, and the losses end at 2 log 2
+= 1.386 (D) and log 2 (G). Both players have 6 layers of 384 ReLUs; z is normal in 64 dimensions; the loss is
+non-saturating; minibatches of 256 contain 16 examples of each mode; RMSProp makes 10,000 steps at learning rate 1e-4;
+one run each. The notebook prints these losses, every 2,000 steps:
 
     plain        D 1.386 1.137 .640 .525 .582 .580      G .693 .985 2.377 2.030 1.895 2.180
     symplectic   D 1.348 1.352 1.340 1.384 1.385 1.386  G .692 .715 .720 .695 .693 .693
 
-Consensus optimization (arXiv:1705.10461), of the same weight, is beside them; for it nothing is published here.
+Consensus optimization (arXiv:1705.10461) with the same weight is added for comparison; there are no published numbers
+for it here.
 
-Scaled to two cores: 64 units instead of 384, the learning rate times 6, so that a step changes the outputs as much;
-minibatches of 64, each mode 4 times; half of the steps. The flags set it back. Weights start as in the notebook
-(Sonnet's default, 1 / sqrt(inputs), as we remember it) but for the shape of the distribution; TF's RMSProp starts with
-a mean square of 1 (from memory), ours with 0. The settings were tried on seeds 0 and 1; those reported are others.
+Scaled down for two cores: 64 units instead of 384, and 6 times the learning rate, so that a step changes the outputs
+equally much; minibatches of 64, with 4 examples of each mode; half as many steps. Flags restore the published setting.
+The initial weights have the scale of the notebook's (Sonnet's default, 1 / sqrt(inputs), as we remember it) but a
+uniform distribution; TF's RMSProp starts from a mean square of 1 (from memory), ours from 0. The settings were tuned on
+seeds 0 and 1; the reported seeds are others.
 
-Measured here by `algorithm1.train_step` on a population of seeds, which the methods share: both losses (means over a
-twentieth of the run), and of 2,560 samples the modes hit within 3 deviations, the share of samples that hit one, and
-the KL divergence of the shares of the samples nearest to each mode from 1/16. A run is `balanced` if at the end D's
-loss is within .05 of 2 log 2, and G's of log 2. Differences from `plain` are paired by seed.
+Measured with `algorithm1.train_step` on a population of seeds that is the same for all methods: both losses (means over
+a twentieth of the run) and, from 2,560 samples, the number of modes with a sample within 3 standard deviations, the
+fraction of samples that close to a mode, and the KL divergence from the uniform distribution of the samples' nearest
+modes. A run is `balanced` if at the end D's loss is within .05 of 2 log 2, and G's within .05 of log 2. Differences
+from `plain` are paired by seed.
 
 Expected: D's loss falls below 1 with plain steps; with the symplectic term most runs end balanced, with all modes.
-Written to --out: adjustment.png, result.json, and parts/, results that a repeated command reuses.
-Measured at the end, 10 seeds, means with 95% t intervals, rates with Clopper-Pearson's; 497 s of CPU time, two cores of
-an AMD EPYC (Zen 3), busy with other work, 2026-11-26:
+Written to --out: adjustment.png, result.json, and parts/ (results that a repeated command reuses).
+Measured at the end of training, 10 seeds, means with 95% t intervals, rates with Clopper-Pearson intervals; 497 s of
+CPU time on two cores of an AMD EPYC (Zen 3) that were busy with other work, 2026-11-26:
 
                         plain                 symplectic_aligned    consensus
     D's loss            .562 [.506, .618]     1.282 [1.062, 1.502]  1.335 [1.322, 1.348]
@@ -38,12 +43,13 @@ an AMD EPYC (Zen 3), busy with other work, 2026-11-26:
     KL over modes       1.32 [1.06, 1.59]     .18 [-.20, .56]       .12 [.03, .21]
     share near a mode   .26 [.17, .34]        .10 [.04, .16]        .05 [.03, .08]
 
-At the published size (--width=384 --batch_size=256 --learning_rate=1e-4 --steps=10000) only plain steps were run, 10
-seeds on an NVIDIA H200: D .564 [.539, .590], G 2.192 [2.099, 2.285], 5.9 modes [4.3, 7.5].
+At the published size (--width=384 --batch_size=256 --learning_rate=1e-4 --steps=10000) only plain steps were run, with
+10 seeds on an NVIDIA H200: D .564 [.539, .590], G 2.192 [2.099, 2.285], 5.9 modes [4.3, 7.5].
 
-D's loss of plain steps is the published .580. One symplectic run of ten ends as the plain ones do, which the published
-single run could not show. What the table of losses hides: few samples are near a mode, and under either term fewer than
-under plain steps. G covers the square, and consensus hardly draws modes at all.
+With plain steps, D's loss agrees with the published .580. One symplectic run of ten ends like the plain ones, which the
+single published run could not show. What the losses do not show is that few samples are near a mode, and with either
+term fewer than with plain steps: G covers the whole square, and with consensus optimization it hardly produces separate
+modes at all.
 """
 
 from __future__ import annotations
@@ -96,7 +102,7 @@ SIDE = (-1.5, -0.5, 0.5, 1.5)
 MODES = np.array([[x, y] for x in SIDE for y in SIDE], np.float32)
 DEVIATION = 0.02
 MIXTURE = Mixture(np.full(16, 1 / 16, np.float32), MODES, np.full(16, DEVIATION, np.float32))
-FIRST_SEED = 100  # the settings were tried on smaller ones
+FIRST_SEED = 100  # the settings were tuned on smaller seeds
 EXAMPLES = 2**18  # in the training set
 SAMPLES = 2560
 NUM_EVALS = 20
@@ -111,7 +117,7 @@ def game(
 ) -> tuple[Gan, HParams]:
     """The game with one method. Stored examples are offsets from a mode, which `decode` adds.
 
-    The example in place i of a minibatch has mode i mod 16, so that each minibatch holds all modes alike.
+    Example i of a minibatch has mode i mod 16, so that each minibatch contains all modes equally often.
     """
     changes = {
         "prior.size": 64,
@@ -193,20 +199,20 @@ def train(gan: Gan, hparams: HParams, *, data: np.ndarray, steps: int, seeds: in
 # --- Results ----------------------------------------------------------------------------------------------------------
 
 
-def balanced(found: dict[str, np.ndarray]) -> np.ndarray:
+def balanced(run: dict[str, np.ndarray]) -> np.ndarray:
     """Whether both losses end at their values for D = 1/2: [seeds] bool."""
-    off = np.abs(found["d_loss"][:, -1] - 2 * math.log(2)), np.abs(found["g_loss"][:, -1] - math.log(2))
-    return np.maximum(*off) < BALANCED
+    errors = np.abs(run["d_loss"][:, -1] - 2 * math.log(2)), np.abs(run["g_loss"][:, -1] - math.log(2))
+    return np.maximum(*errors) < BALANCED
 
 
-def summary(found: dict[str, np.ndarray], plain: dict[str, np.ndarray]) -> dict[str, Any]:
+def summary(run: dict[str, np.ndarray], plain: dict[str, np.ndarray]) -> dict[str, Any]:
     """Means with 95% intervals at the end of the run, and differences from plain steps, paired by seed."""
-    names = [name for name in found if name != "samples"]
+    names = [name for name in run if name != "samples"]
     return {
-        "balanced": rate_interval(int(balanced(found).sum()), len(balanced(found)))._asdict(),
-        "all modes": rate_interval(int((found["modes"][:, -1] == len(MODES)).sum()), len(found["modes"]))._asdict(),
-        **{name: mean_interval(found[name][:, -1])._asdict() for name in names},
-        "less plain": {name: paired_difference(found[name][:, -1], plain[name][:, -1])._asdict() for name in names},
+        "balanced": rate_interval(int(balanced(run).sum()), len(balanced(run)))._asdict(),
+        "all modes": rate_interval(int((run["modes"][:, -1] == len(MODES)).sum()), len(run["modes"]))._asdict(),
+        **{name: mean_interval(run[name][:, -1])._asdict() for name in names},
+        "less plain": {name: paired_difference(run[name][:, -1], plain[name][:, -1])._asdict() for name in names},
     }
 
 
@@ -215,17 +221,23 @@ def picture(runs: dict[str, dict[str, np.ndarray]], steps: int) -> bytes:
     figure = new_figure(13, 7.6)
     above, below = figure.subfigures(2, 1)
     axes = above.subplots(1, 3)
-    at = np.arange(1, NUM_EVALS + 1) * (steps // NUM_EVALS)
-    titles = {"d_loss": "D's loss", "high_quality": "share of samples within 3 deviations of a mode",
-              "mode_kl": "KL of the modes' shares from 1/16 (nats)"}  # fmt: skip
+    steps_logged = np.arange(1, NUM_EVALS + 1) * (steps // NUM_EVALS)
+    titles = {"d_loss": "D's loss", "high_quality": "fraction of samples within 3 deviations of a mode",
+              "mode_kl": "KL of the samples' modes from uniform (nats)"}  # fmt: skip
     for axis, (name, title) in zip(axes, titles.items(), strict=True):
-        for (method, found), color in zip(runs.items(), (ORANGE, BLUE, GREEN, LINES[3]), strict=False):
-            axis.plot(at, found[name].T, color=color, alpha=0.2, linewidth=0.8)
-            axis.plot(at, found[name].mean(axis=0), color=color, linewidth=2, label=f"{method}, mean and each seed")
+        for (method, run), color in zip(runs.items(), (ORANGE, BLUE, GREEN, LINES[3]), strict=False):
+            axis.plot(steps_logged, run[name].T, color=color, alpha=0.2, linewidth=0.8)
+            axis.plot(
+                steps_logged, run[name].mean(axis=0), color=color, linewidth=2, label=f"{method}, mean and each seed"
+            )
             if name == "d_loss" and method in PUBLISHED:
-                there = np.linspace(0, steps, 6)
+                steps_published = np.linspace(0, steps, 6)
                 axis.plot(
-                    there, PUBLISHED[method][0], "o", color=color, label=f"{method}, published (x 10,000 / steps)"
+                    steps_published,
+                    PUBLISHED[method][0],
+                    "o",
+                    color=color,
+                    label=f"{method}, published (x 10,000 / steps)",
                 )
         axis.set(xlabel="steps", title=title)
         lab.tidy(axis)
@@ -254,21 +266,23 @@ def verdicts(result: dict[str, Any]) -> dict[str, lab.Verdict]:
     setting, rows = result["setting"], result["summary"]
     limits = (
         f"networks of {setting['width']} units and {setting['steps']:,} steps, where the notebook has 384 and 10,000, "
-        f"which say nothing about its samples"
+        f"which is no evidence about its samples"
     )
-    found: dict[str, lab.Verdict] = {}
+    held: dict[str, lab.Verdict] = {}
     for method in set(rows) - {"plain"}:
         less = rows[method]["less plain"]
         for name, score in (("more modes", "modes"), ("more samples near a mode", "high_quality")):
-            shown = lab.is_positive((less[score]["low"], less[score]["high"]))
-            found[f"{method}: {name} than plain steps"] = lab.reproduced(shown, limits)
-    return dict(sorted(found.items()))
+            verdict = lab.is_positive((less[score]["low"], less[score]["high"]))
+            held[f"{method}: {name} than plain steps"] = lab.reproduced(verdict, limits)
+    return dict(sorted(held.items()))
 
 
 def read_flags() -> argparse.Namespace:
     parser = lab.make_parser("adjustment", __doc__, quick="3 seeds of 400 steps, width 32")
-    parser.add_argument("--method", nargs="+", default=list(SHOWN), help=f"of {', '.join(METHODS)}; plain is added")
-    parser.add_argument("--steps", type=int, help=f"rounded down to a multiple of {NUM_EVALS}")
+    parser.add_argument(
+        "--method", nargs="+", default=list(SHOWN), help=f"any of {', '.join(METHODS)}; plain is always included"
+    )
+    parser.add_argument("--steps", type=int, help=f"number of steps, rounded down to a multiple of {NUM_EVALS}")
     parser.add_argument("--seeds", type=int)
     parser.add_argument("--width", type=int)
     parser.add_argument("--layers", type=int, default=6)
@@ -291,11 +305,11 @@ def read_flags() -> argparse.Namespace:
 
 def table(runs: dict[str, dict[str, np.ndarray]], summaries: dict[str, dict[str, Any]]) -> None:
     """Prints both losses during training beside the published ones, and the final scores."""
-    shares = [0, *range(NUM_EVALS // 5 - 1, NUM_EVALS, NUM_EVALS // 5)]
+    logged = [0, *range(NUM_EVALS // 5 - 1, NUM_EVALS, NUM_EVALS // 5)]
     print(f"{'':20}{'':10}{'first':>9}" + "".join(f"{f'{k}/5':>9}" for k in range(1, 6)) + "   of the steps")
-    for method, found in runs.items():
+    for method, run in runs.items():
         for i, name in enumerate(("d_loss", "g_loss")):
-            print(f"{method:20}{name:10}" + "".join(f"{x:9.3f}" for x in found[name].mean(axis=0)[shares]))
+            print(f"{method:20}{name:10}" + "".join(f"{x:9.3f}" for x in run[name].mean(axis=0)[logged]))
             if method in PUBLISHED:
                 print(f"{'  published':20}{name:10}" + "".join(f"{x:9.3f}" for x in PUBLISHED[method][i]))
     print(f"\n{'at the end':20}{'':14}{'mean':>9}   95% interval        minus plain, 95% interval")
@@ -322,16 +336,16 @@ def main() -> None:
         def compute(name: str = name) -> dict[str, np.ndarray]:
             return train(*game(name, **setting), data=data, **length)
 
-        found = lab.cached(flags.out, {"method": name} | setting | length, partial(lab.timed, compute))
-        seconds[name] = found.pop("cpu")
-        runs[name] = {score: np.asarray(numbers) for score, numbers in found.items()}
+        cached = lab.cached(flags.out, {"method": name} | setting | length, partial(lab.timed, compute))
+        seconds[name] = cached.pop("cpu")
+        runs[name] = {score: np.asarray(numbers) for score, numbers in cached.items()}
         print(f"{name}: {flags.seeds} seeds of {flags.steps} steps, {seconds[name]:.0f} s of CPU time", flush=True)
-    summaries = {name: summary(found, runs["plain"]) for name, found in runs.items()}
+    summaries = {name: summary(run, runs["plain"]) for name, run in runs.items()}
     table(runs, summaries)
-    clock = time.perf_counter() - started
+    elapsed = time.perf_counter() - started
     courses = {m: {k: v for k, v in f.items() if k != "samples"} for m, f in runs.items()}
     result = {"setting": setting | length, "summary": summaries, "courses": courses, "published": PUBLISHED,
-              "cpu_seconds": seconds, "seconds": clock}  # fmt: skip
+              "cpu_seconds": seconds, "seconds": elapsed}  # fmt: skip
     lab.finish(flags.out, result, {"adjustment": picture(runs, flags.steps)}, verdicts(result))
 
 

@@ -1,27 +1,27 @@
-"""Times a training step of the MNIST recipes, and a Parzen estimate, against lower bounds and PyTorch.
+"""Times a training step of the MNIST recipes and a Parzen estimate, compared with lower bounds and PyTorch.
 
     pip install -e '.[bench]' && python -m experiments.benchmark [--part mlp|dcgan|dcgan_r1|wgan_gp|parzen ...]
 
-Contestants take turns in one process, chunk by chunk, so that a machine whose speed drifts treats them alike:
+The contestants take turns in one process, so that slow changes of the machine's speed affect all of them equally:
 
-- jaxgan: the pmapped step of `jaxgan.main` by its config, every metric included;
-- by hand (mlp): a scanned JAX step as one would write it in an afternoon, no metrics;
-- matrix products (dcgan): the step's 10.4 GFLOP as products of square matrices of 1024;
-- PyTorch eager (`torch_games.py`), D's gradients switched off while G learns (skipped if torch is not installed).
+- jaxgan: the pmapped step of `jaxgan.main` with the recipe's configuration, including all metrics;
+- by hand (mlp): a scanned JAX step as one would write it in an afternoon, without metrics;
+- matrix products (dcgan): the 10.4 GFLOP of a step as products of 1024 x 1024 matrices;
+- PyTorch eager (`torch_games.py`), with D's gradients turned off during G's step (skipped if torch is not installed).
 
-mlp: `mnist.py`, alternating, batch 100, dropout, SGD with momentum. dcgan: `dcgan_mnist.py`, batch 64, batch norm.
-dcgan_r1: the same with R1 of .1 and without D's batch norm, which has no penalties of single examples, nor G's.
-wgan_gp: `wgan_gp_mnist.py`, five steps of D with the gradient penalty for one of G.
+mlp: `mnist.py`, alternating, minibatches of 100, dropout, SGD with momentum. dcgan: `dcgan_mnist.py`, minibatches of
+64, batch normalization. dcgan_r1: the same with R1 of weight .1 and without batch normalization (in D, because it
+couples examples; nor in G). wgan_gp: `wgan_gp_mnist.py`, five steps of D with the gradient penalty per step of G.
 
-parzen: `parzen.log_likelihoods` of 10,000 MNIST-sized examples under 10,000 samples, all ten sigmas of the
-paper, in turns with one matrix product of the same 10,000 x 784 x 10,000.
+parzen: `parzen.log_likelihoods` of 10,000 MNIST-sized examples under 10,000 samples, for all ten sigmas of the paper,
+alternating with one matrix product of the same size, 10,000 x 784 x 10,000.
 
 Expected on CPU: jaxgan / by hand at most 1.0; jaxgan / PyTorch at most .63 (mlp), .85 (dcgan), .8 (dcgan_r1), .85
 (wgan_gp); matrix products / jaxgan at least .75; Parzen / product at most 1.5, in less than 1 GB.
-Measured on two otherwise idle cores of an AMD EPYC (Zen 3, no AVX-512), PyTorch 2.13, 2026-11-25: mlp / by hand .93,
-/ PyTorch .64 (44.4 ms; .63 is missed); dcgan / PyTorch .70 (109 ms), matrix products / dcgan .70 (.75 is missed);
-dcgan_r1 / PyTorch .77 (148 ms); wgan_gp / PyTorch .72 (578 ms). On Zen 5 with AVX-512, busy, 2026-11-25: dcgan /
-PyTorch .79, products / dcgan .68. Parzen / product 1.19, in 149 MB (2026-11-24).
+Measured on two otherwise idle cores of an AMD EPYC (Zen 3, no AVX-512), PyTorch 2.13, 2026-11-25: mlp / by hand .93, /
+PyTorch .64 (44.4 ms; misses .63); dcgan / PyTorch .70 (109 ms), matrix products / dcgan .70 (misses .75); dcgan_r1 /
+PyTorch .77 (148 ms); wgan_gp / PyTorch .72 (578 ms). On Zen 5 with AVX-512, busy, 2026-11-25: dcgan / PyTorch .79,
+products / dcgan .68. Parzen / product 1.19, in 149 MB (2026-11-24).
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ GAMES = {
 
 
 def jaxgan_chunk(config: ConfigDict, data: np.ndarray) -> Callable[[int], None]:
-    config = update(config, {"train.precision": "default"})  # as the others
+    config = update(config, {"train.precision": "default"})  # the same as for the other contestants
     low = config.data.low
     gan = build(config, DataSpec(data.shape[1:], bounds=(low, 1.0), mean=mean_example(data, 0, low)), len(data))
     hparams = parallel.replicate(traced(config))
@@ -146,7 +146,7 @@ def hand_chunk(data: np.ndarray) -> Callable[[int], None]:
     return chunk
 
 
-def in_turns(contestants: dict[str, Callable[[], None]], rounds: int) -> dict[str, list[float]]:
+def time_in_turns(contestants: dict[str, Callable[[], None]], rounds: int) -> dict[str, list[float]]:
     """Seconds per turn of each contestant; the first turn, which compiles, is not counted."""
     times: dict[str, list[float]] = {name: [] for name in contestants}
     for number in range(1 + rounds):
@@ -169,8 +169,8 @@ def product_chunk(gflop: float) -> Callable[[int], None]:
 
 def step(part: str, rounds: int, steps: int | None) -> None:
     """Times a step of a game for all contestants."""
-    config, changes, name, arguments, usual = GAMES[part]
-    config, steps = update(config.get_config(), changes), steps or usual
+    config, changes, name, arguments, default_steps = GAMES[part]
+    config, steps = update(config.get_config(), changes), steps or default_steps
     data = np.random.default_rng(0).integers(0, 256, (50_000, 28, 28, 1)).astype(np.uint8)
     chunks = {"jaxgan": jaxgan_chunk(config, data)}
     if part == "mlp":
@@ -183,7 +183,7 @@ def step(part: str, rounds: int, steps: int | None) -> None:
         chunks["PyTorch eager"] = getattr(torch_games, name)(data, **arguments)
     except ImportError:
         print("PyTorch is not installed: pip install -e '.[bench]'")
-    times = in_turns({name: partial(chunk, steps) for name, chunk in chunks.items()}, rounds)
+    times = time_in_turns({name: partial(chunk, steps) for name, chunk in chunks.items()}, rounds)
     print(f"{part} on {jax.devices()[0].device_kind}, {rounds} turns of {steps} steps each, medians")
     for name, seconds in times.items():
         ratio = statistics.median(a / b for a, b in zip(times["jaxgan"], seconds, strict=True))
@@ -201,7 +201,7 @@ def parzen_window(rounds: int, n: int = 10_000) -> None:
         "Parzen": lambda: jax.block_until_ready(estimate(samples, x, parzen.SIGMAS)),
         "product": lambda: jax.block_until_ready(product(x, samples.T)),
     }
-    times = in_turns(turns, rounds)
+    times = time_in_turns(turns, rounds)
     ratio = statistics.median(a / b for a, b in zip(*times.values(), strict=True))
     memory = estimate.lower(samples, x, parzen.SIGMAS).compile().memory_analysis()
     megabytes = (memory.temp_size_in_bytes + memory.argument_size_in_bytes + memory.output_size_in_bytes) / 1e6

@@ -1,31 +1,37 @@
-"""Updates and optimizers on the bilinear game and a quadratic game, and the drift of discrete steps.
+"""Update rules and optimizers on the bilinear game and a quadratic game, and the drift caused by discrete steps.
 
     python -m experiments.bilinear [--quick] [--out=runs/bilinear] [--learning_rate=0.3] [--weight=0.5]
 
-Two claims, on games of two numbers, theta and psi, played by `algorithm1.train_step` (Wasserstein loss on the
-Dirac-GAN: psi descends psi theta, theta ascends it; R1 of weight gamma makes the game quadratic, - gamma/2 psi^2).
+Two claims about games with two parameters, theta and psi, trained by `algorithm1.train_step` (the Dirac-GAN with the
+Wasserstein loss: psi descends psi theta, theta ascends it; R1 with weight gamma adds -gamma/2 psi^2 and makes the game
+quadratic).
 
-1. Radii. On min max x y simultaneous steps diverge, alternating ones cycle, extragradient (arXiv:1802.10551),
-   optimistic steps (arXiv:1711.00141), lookahead (arXiv:2006.14567) over either, consensus optimization
-   (arXiv:1705.10461) and symplectic adjustment (arXiv:1802.05642), both of weight 1, converge, and with momentum of .5
-   both kinds of steps diverge. The spectral radius per iteration (for lookahead per k = 5 iterations), from the
-   Jacobian of the real step over everything that it carries along, equals the closed form to six digits: that of the
-   4 x 4 matrix of the recurrence (`closed_form`). `rate` is the contraction measured by stepping.
+1. Spectral radii. On min max x y, simultaneous steps diverge and alternating ones cycle. Extragradient
+   (arXiv:1802.10551), optimistic steps (arXiv:1711.00141), lookahead (arXiv:2006.14567) over either, consensus
+   optimization (arXiv:1705.10461) and symplectic adjustment (arXiv:1802.05642), the last two with weight 1, converge.
+   With momentum .5, both simultaneous and alternating steps diverge. The spectral radius per iteration (for lookahead,
+   per k = 5 iterations) is computed from the Jacobian of the actual step with respect to its whole state, and equals
+   the closed form to six digits, which is the spectral radius of the 4 x 4 matrix of the recurrence (`closed_form`).
+   `rate` is the contraction measured by iterating the step.
 
-2. Drift (Rosca, Wu, Dherin and Barrett, arXiv:2105.13922). Steps follow, up to O(h^3) each, not the field v but
+2. Drift (Rosca, Wu, Dherin and Barrett, arXiv:2105.13922). Up to O(h^3) per step, the iterates do not follow the vector
+   field v but
 
        simultaneous   v_i - (h/2) sum_j (dv_i/dw_j) v_j
        alternating    the same, with the sign of the first player's term changed in the second player's sum
 
-   on a game that is not linear: the minimax loss with R1. One real step from 64 points is compared with the flows,
-   integrated in float64; the order is the slope of the error over h. The reference matrices of the paper's notebook
-   (trace and determinant at e = .09, h = .2) check `modified_field`; its plotted system has another sign of e.
+This is tested on a game that is not linear, the minimax loss with R1. One actual step from each of 64 points is
+compared with the flows, integrated in float64; the order is the slope of the error over h. The reference matrices of
+the paper's notebook (trace and determinant at e = .09, h = .2) check `modified_field`; the system that the notebook
+plots has the opposite sign of e.
 
-Expected: |radius - closed form| < 1e-6; orders 3 (modified flow of the same update) and 2 (plain flow, and the other
-update's flow). Written to --out: bilinear.png, result.json.
-Measured, h = .3, gamma 0 and .5, eleven rules: differences of at most 3e-8. Orders 3.00 (simultaneous) and 2.90
-(alternating) against the step's own modified flow, 1.93 to 2.00 against the others. The notebook's four numbers agree
-to 1e-5. 47 s of CPU time, two cores of an AMD EPYC (17 minutes there, busy with other work), 2026-11-25.
+Expected: |radius - closed form| < 1e-6; orders 3 (the modified flow of the same update rule) and 2 (the plain flow, and
+the modified flow of the other rule).
+Written to --out: bilinear.png, result.json.
+Measured at h = .3, gamma 0 and .5, eleven rules: the differences are at most 3e-8. Orders 3.00 (simultaneous) and 2.90
+(alternating) for the modified flow of the same rule, 1.93 to 2.00 for the others. The notebook's four numbers agree
+within 1e-5. 47 s of CPU time on two cores of an AMD EPYC that were busy with other work (17 minutes in all),
+2026-11-25.
 """
 
 from __future__ import annotations
@@ -44,10 +50,10 @@ from jaxgan.errors import UserError
 from jaxgan.run.plots import BLUE, GREEN, LINES, ORANGE, figure_png, new_figure
 
 LIMIT = 1e-6
-LOOKAHEAD = 5  # steps, half of the way stays
+LOOKAHEAD = 5  # steps per synchronization, which interpolates halfway
 WEIGHT = 1.0  # of the consensus and symplectic terms
 STEPS = (0.4, 0.2, 0.1, 0.05)  # learning rates of the drift
-ORDER = 0.25  # by how much a slope may be off
+ORDER = 0.25  # tolerance of a slope
 
 
 class Rule(NamedTuple):
@@ -72,7 +78,7 @@ RULES = {
     "consensus": Rule("consensus"),
     "symplectic": Rule("symplectic"),
 }
-# At h = .3 without a penalty; derived apart from this file, for the tests.
+# At h = .3 without a penalty; derived independently of this file, for the tests.
 KNOWN = {
     "simultaneous": 1.044031,
     "alternating": 1.0,
@@ -80,7 +86,7 @@ KNOWN = {
     "optimistic, simultaneous": 0.948683,
     "lookahead, simultaneous": 0.839587,
     "lookahead, alternating": 0.729749,
-    "consensus": 0.761577,  # |1 - h (1 + i)|: the game turns, J = A, and J^T J = 1
+    "consensus": 0.761577,  # |1 - h (1 + i)|: a rotation, for which J^T J = 1
     "symplectic": 0.761577,
 }
 
@@ -96,8 +102,8 @@ def field(gamma: float) -> np.ndarray:
 def closed_form(rule: Rule, *, learning_rate: float, gamma: float) -> float:
     """The spectral radius of one iteration, or of LOOKAHEAD iterations with lookahead.
 
-    A step of theta and of psi reads w + increment, where an increment remembers the last one (momentum), or the last
-    gradient (optimistic). Written for z = (theta, psi, memory of both) as a matrix product of the players' turns.
+    Each parameter is updated by an increment that depends on its previous one (momentum) or on the previous gradient
+    (optimistic). The step is a product of the players' matrices acting on z = (theta, psi, memory of both).
     """
     h, A = learning_rate, dynamics.corrected_flow(field(gamma), rule.update, WEIGHT)
     if rule.update == "extragradient":
@@ -105,28 +111,28 @@ def closed_form(rule: Rule, *, learning_rate: float, gamma: float) -> float:
         return float(np.abs(1 + mu + mu**2).max())
 
     def turn(players: list[int]) -> np.ndarray:
-        """The matrix of a step that updates these players simultaneously."""
+        """Returns the matrix of a step that updates these players simultaneously."""
         M = np.eye(4)
         for i in players:
             gradient = np.zeros(4)
             gradient[:2] = h * A[i]
             memory = np.eye(4)[2 + i]
-            if rule.optimistic:  # the memory is the last h v_i
+            if rule.optimistic:  # the memory is the previous h v_i
                 M[i], M[2 + i] = np.eye(4)[i] + 2 * gradient - memory, gradient
-            else:  # ... the last increment
+            else:  # ... the previous increment
                 M[2 + i] = rule.momentum * memory + gradient
                 M[i] = np.eye(4)[i] + M[2 + i]
         return M
 
-    # psi, D's parameter, moves first.
+    # psi, D's parameter, is updated first.
     step = turn([0]) @ turn([1]) if rule.update == "alternating" else turn([0, 1])
-    if rule.lookahead:  # without memory: (theta, psi) go half of the way
+    if rule.lookahead:  # no memory; (theta, psi) are interpolated halfway
         plain = np.linalg.matrix_power(step[:2, :2], LOOKAHEAD)
         return float(np.abs(np.linalg.eigvals((np.eye(2) + plain) / 2)).max())
     return float(np.abs(np.linalg.eigvals(step)).max())
 
 
-def game(rule: Rule, *, learning_rate: float, gamma: float, loss: str = "wasserstein") -> Game:
+def make_game(rule: Rule, *, learning_rate: float, gamma: float, loss: str = "wasserstein") -> Game:
     changes = sgd(learning_rate, momentum=rule.momentum, optimistic=rule.optimistic)
     changes |= {"objective.loss": loss, "train.update": rule.update, "objective.penalties.r1": gamma,
                 "objective.adjustment": WEIGHT}  # fmt: skip
@@ -135,19 +141,19 @@ def game(rule: Rule, *, learning_rate: float, gamma: float, loss: str = "wassers
 
 def measure(rule: Rule, *, learning_rate: float, gamma: float, steps: int) -> dict[str, Any]:
     """`spectral_radius`, `rate` and a `trajectory` of 60 steps from (1, 1)."""
-    mine = game(rule, learning_rate=learning_rate, gamma=gamma)
+    game = make_game(rule, learning_rate=learning_rate, gamma=gamma)
     period = LOOKAHEAD if rule.lookahead else 1
 
     @jax.jit
     def run():
-        start = dynamics.initial_state(mine, mine.hparams, 1.0, 1.0)
-        # Optimistic steps differ from the second on; lookahead's rounds begin at multiples of the period.
-        later = dynamics.make_step(mine, mine.hparams)(start) if rule.optimistic else start
+        start = dynamics.initial_state(game, game.hparams, 1.0, 1.0)
+        # The first optimistic step is a plain one; lookahead's rounds begin at multiples of the period.
+        later = dynamics.make_step(game, game.hparams)(start) if rule.optimistic else start
         later = dynamics.with_floats(later, 0 * dynamics.vector(later) + 0.1)
         return (
-            dynamics.jacobian(mine, mine.hparams, at=later, steps=period),
-            dynamics.growth(mine, mine.hparams, start=later, steps=steps * period, period=period),
-            dynamics.trajectory(mine, mine.hparams, start=start, steps=60),
+            dynamics.jacobian(game, game.hparams, at=later, steps=period),
+            dynamics.growth(game, game.hparams, start=later, steps=steps * period, period=period),
+            dynamics.trajectory(game, game.hparams, start=start, steps=60),
         )
 
     jacobian, factors, trajectory = (np.asarray(a, np.float64) for a in run())
@@ -164,13 +170,13 @@ def radii(*, learning_rate: float, gammas: tuple[float, ...], steps: int) -> lis
     rows = []
     for gamma in gammas:
         for name, rule in RULES.items():
-            found = measure(rule, learning_rate=learning_rate, gamma=gamma, steps=steps)
+            measured = measure(rule, learning_rate=learning_rate, gamma=gamma, steps=steps)
             exact = closed_form(rule, learning_rate=learning_rate, gamma=gamma)
-            error = abs(found["spectral_radius"] - exact)
+            error = abs(measured["spectral_radius"] - exact)
             rows.append({"rule": name, "gamma": gamma, "learning_rate": learning_rate, "closed_form": exact,
-                         "error": error, **found})  # fmt: skip
+                         "error": error, **measured})  # fmt: skip
             print(
-                f"{name:28}{gamma:6.2f}{exact:13.6f}{found['spectral_radius']:11.6f}{found['rate']:11.6f}{error:10.1e}"
+                f"{name:28}{gamma:6.2f}{exact:13.6f}{measured['spectral_radius']:11.6f}{measured['rate']:11.6f}{error:10.1e}"
             )
     return rows
 
@@ -210,7 +216,7 @@ def modified_field(v: np.ndarray, J: np.ndarray, *, learning_rate: float, update
     return v - learning_rate / 2 * (signs * J) @ v
 
 
-def flowed(w: np.ndarray, *, learning_rate: float, gamma: float, flow: str) -> np.ndarray:
+def integrate_flow(w: np.ndarray, *, learning_rate: float, gamma: float, flow: str) -> np.ndarray:
     """The flow ('plain', 'simultaneous', 'alternating') from w after time h: [2] float64."""
     v, J = minimax_field(gamma)
 
@@ -227,36 +233,38 @@ def drift(*, gamma: float, points: int) -> dict[str, dict[str, dict[str, Any]]]:
     starts = np.random.default_rng(0).uniform(-1.5, 1.5, (points, 2)).astype(np.float32)
     result: dict[str, dict[str, dict[str, Any]]] = {}
     for update in ("simultaneous", "alternating"):
-        mine = game(Rule(update), learning_rate=0.1, gamma=gamma, loss="minimax")
+        game = make_game(Rule(update), learning_rate=0.1, gamma=gamma, loss="minimax")
 
         @jax.jit
-        def after(learning_rate, mine=mine):
+        def step_once(learning_rate, game=game):
             rates = {f"optimizer.{player}.learning_rate": learning_rate for player in dynamics.PLAYERS}
-            step = dynamics.make_step(mine, mine.hparams | rates)
-            move = lambda at: dynamics.coordinates(step(dynamics.initial_state(mine, mine.hparams, at[0], at[1])))  # noqa: E731
+            step = dynamics.make_step(game, game.hparams | rates)
+            move = lambda at: dynamics.coordinates(step(dynamics.initial_state(game, game.hparams, at[0], at[1])))  # noqa: E731
             return jax.vmap(move)(starts)
 
-        steps = {h: np.asarray(after(np.float32(h)), np.float64) for h in STEPS}
+        steps = {h: np.asarray(step_once(np.float32(h)), np.float64) for h in STEPS}
         result[update] = {}
         for flow in ("plain", "simultaneous", "alternating"):
-            there = {
-                h: np.array([flowed(w, learning_rate=h, gamma=gamma, flow=flow) for w in starts.astype(np.float64)])
+            targets = {
+                h: np.array(
+                    [integrate_flow(w, learning_rate=h, gamma=gamma, flow=flow) for w in starts.astype(np.float64)]
+                )
                 for h in STEPS
             }
-            found = [float(np.sqrt(np.mean((steps[h] - there[h]) ** 2))) for h in STEPS]
-            slope = float(np.polyfit(np.log(STEPS), np.log(found), 1)[0])
-            result[update][flow] = {"learning_rates": STEPS, "errors": found, "order": slope}
+            errors = [float(np.sqrt(np.mean((steps[h] - targets[h]) ** 2))) for h in STEPS]
+            slope = float(np.polyfit(np.log(STEPS), np.log(errors), 1)[0])
+            result[update][flow] = {"learning_rates": STEPS, "errors": errors, "order": slope}
     return result
 
 
 def notebook_numbers() -> dict[str, float]:
     """Trace and determinant of the modified field of v = (-e phi + theta, e theta - phi), e = .09, h = .2."""
     A = np.array([[-0.09, 1.0], [-1.0, 0.09]])
-    found: dict[str, float] = {}
+    numbers: dict[str, float] = {}
     for update in ("simultaneous", "alternating"):
         M = np.stack([modified_field(A @ e, A, learning_rate=0.2, update=update, first=0) for e in np.eye(2)], axis=1)
-        found |= {f"{update} trace": float(np.trace(M)), f"{update} determinant": float(np.linalg.det(M))}
-    return found
+        numbers |= {f"{update} trace": float(np.trace(M)), f"{update} determinant": float(np.linalg.det(M))}
+    return numbers
 
 
 NOTEBOOK = {  # as its output prints them
@@ -274,9 +282,9 @@ def picture(rows: list[dict[str, Any]], drifts: dict[str, dict[str, dict[str, An
     """Plots trajectories and distances on the bilinear game, and the error of one step against the flows."""
     figure = new_figure(13, 4.4)
     plane, distance, error = figure.subplots(1, 3)
-    # Where the game turns, the symplectic term is the consensus term.
-    shown = [row for row in rows if row["gamma"] == 0 and row["rule"] != "symplectic"]
-    for row, color in zip(shown, [*LINES, "#999999", "#882255"], strict=True):
+    # On the bilinear game, the symplectic and the consensus term are equal.
+    plotted = [row for row in rows if row["gamma"] == 0 and row["rule"] != "symplectic"]
+    for row, color in zip(plotted, [*LINES, "#999999", "#882255"], strict=True):
         path, label = row["trajectory"], row["rule"].replace("consensus", "consensus and symplectic")
         plane.plot(*path[:31].T, "o-", markersize=2.5, linewidth=0.7, color=color, label=label)
         distance.semilogy(np.linalg.norm(path, axis=1), color=color, linewidth=1.4)
@@ -285,9 +293,9 @@ def picture(rows: list[dict[str, Any]], drifts: dict[str, dict[str, dict[str, An
     distance.set(xlabel="steps", title="distance from the equilibrium")
     styles = {"plain": (ORANGE, "v"), "simultaneous": (BLUE, "-"), "alternating": (GREEN, "-")}
     for update, marker in (("simultaneous", "o"), ("alternating", "s")):
-        for flow, found in drifts[update].items():
-            label = f"{update} step, {flow} flow: order {found['order']:.2f}"
-            error.loglog(STEPS, found["errors"], marker + "-", color=styles[flow][0], markersize=5, label=label,
+        for flow, fit in drifts[update].items():
+            label = f"{update} step, {flow} flow: order {fit['order']:.2f}"
+            error.loglog(STEPS, fit["errors"], marker + "-", color=styles[flow][0], markersize=5, label=label,
                          linewidth=2 if flow == update else 0.8)  # fmt: skip
     error.set(xlabel="learning rate $h$", title="error of one step")
     error.set_ylim(5e-6, 20)
@@ -313,9 +321,9 @@ def main() -> None:
     drifts = drift(gamma=0.3, points=8 if flags.quick else 64)
     print(f"\n{'step':14}{'flow':14}" + "".join(f"{f'h = {h}':>12}" for h in STEPS) + "   order")
     for update, flows in drifts.items():
-        for flow, found in flows.items():
-            numbers = "".join(f"{e:12.2e}" for e in found["errors"])
-            print(f"{update:14}{flow:14}{numbers}{found['order']:8.2f}")
+        for flow, fit in flows.items():
+            numbers = "".join(f"{e:12.2e}" for e in fit["errors"])
+            print(f"{update:14}{flow:14}{numbers}{fit['order']:8.2f}")
     notebook = notebook_numbers()
     for name, value in notebook.items():
         print(f"{name:26}{value:9.5f}   notebook {NOTEBOOK[name]:9.5f}")
@@ -324,7 +332,7 @@ def main() -> None:
     verdicts = {f"spectral radii are within {LIMIT} of the closed forms": lab.in_every_run(
         row["error"] < LIMIT for row in rows)}  # fmt: skip
     for update, flows in drifts.items():
-        orders = [abs(found["order"] - (3 if flow == update else 2)) <= ORDER for flow, found in flows.items()]
+        orders = [abs(fit["order"] - (3 if flow == update else 2)) <= ORDER for flow, fit in flows.items()]
         claim = f"the error of {update} steps is O(h^3) for their own flow, O(h^2) for others"
         verdicts[claim] = lab.in_every_run(orders)
     lab.finish(flags.out, result, {"bilinear": picture(rows, drifts)}, verdicts)

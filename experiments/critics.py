@@ -1,44 +1,46 @@
-"""Critics against a known Wasserstein-1 distance: direction, length and value of what a WGAN's critic learns.
+"""WGAN critics compared with a known Wasserstein-1 distance: direction and length of their gradients, and their value.
 
     python -m experiments.critics [--quick] [--out=runs/critics] [--pair 2,4 ...] [--method clip ...]
                                   [--steps=5000] [--batch_size=256] [--seeds=3]
-    python -m experiments.critics --full     # the released iterations and minibatch, hours on a CPU
+    python -m experiments.critics --full     # the released numbers of steps and minibatch size, hours on a CPU
 
-Claim (Korotin, Kolesov and Burnaev, arXiv:2206.07767, the table of their released code): critics with clipped weights
-or spectral norm do not estimate the Wasserstein-1 distance; those with a gradient penalty, two-sided (GP) or one-sided
-(LP), find the direction of the optimal gradient, and over- or underestimate the distance; all get worse with the number
-N of funnels.
+Claim (Korotin, Kolesov and Burnaev, arXiv:2206.07767, the table in their released code): critics with clipped weights
+or spectral normalization do not estimate the Wasserstein-1 distance. Critics with a gradient penalty, two-sided (GP) or
+one-sided (LP), learn the direction of the optimal gradient, and over- or underestimate the distance. All get worse with
+the number N of funnels.
 
-The pair. u(x) = min_n |x - a_n| + b_n, with N centres a_n uniform in the cube [-2.5, 2.5]^d and b_n from N(0, .01). q
-is uniform in the cube. p is q with each point moved down its ray of u: from the share t of the ray, which begins at the
-centre and ends at another funnel or the cube's face, to the share t^8. Every move is down a line on which u has slope
-1, so -u is an optimal critic, its gradient is known, and W1 is the mean move. D sees p as data and q as fakes: G is the
-identity, z is uniform, and D alone is trained, by `game.step.discriminator_step`. Two layers of max(2 d, 128) ReLU
-units, started as PyTorch's, Adam 2e-4 (0, .9), Wasserstein loss; clip .04, penalties of weight 10, or spectral norm.
+The pair of distributions. u(x) = min_n |x - a_n| + b_n, with N centres a_n uniform in the cube [-2.5, 2.5]^d and b_n
+from N(0, .01). q is uniform in the cube. p is q with each point moved down its ray of u, which begins at the funnel's
+centre and ends at another funnel or at a face of the cube: from fraction t of its length to fraction t^8. Every move is
+along a line on which u has slope 1, so -u is an optimal critic, its gradient is known, and W1 is the mean length of the
+moves. p is the data and q the fakes: G is the identity, z is uniform, and only D is trained, by
+`game.step.discriminator_step`. D has two layers of max(2 d, 128) ReLU units, initialized as in PyTorch, Adam 2e-4 (0,
+.9), Wasserstein loss; clip .04, penalties of weight 10, or spectral normalization.
 
-Different from the released runs: our own centres, another draw per seed (theirs is one draw, of other centres, so that
-true distances differ: W1 is compared as a share of the true one); 5,000 steps at a minibatch of 256 instead of 5,000
-(clip), 10,000 (spectral) and 60,000 (GP, LP) at 1,024, of which --full has all; one power iteration per step instead of
-five; 2^14 points for the scores instead of 2^12. GroupSort with orthogonal layers, the table's sixth method, is not in
-the package.
+Differences from the released runs: our own centres, different for each seed (theirs are one sample of other centres, so
+the true distances differ, and W1 is compared as a fraction of the true one); 5,000 steps with minibatches of 256
+instead of 5,000 (clip), 10,000 (spectral) and 60,000 (GP, LP) with 1,024, which --full restores; one power iteration
+per step instead of five; 2^14 points for the scores instead of 2^12. GroupSort with orthogonal layers, the sixth method
+of the table, is not implemented in the package.
 
-Found in the released code, which the published rows contain:
+Three observations about the released code, which affect the published rows:
 
-1. It takes |x - a| for the root of |x|^2 + |a|^2 - 2 x a (torch.cdist, float32), in which distances below about 1e-3
-   drown. In two dimensions t^8 brings 13 to 18% of p that near a centre, and its "true" gradient is 0 there: -u itself
-   scores a cosine of about .88 (`ceiling`), not the 1 that the table states. In eight dimensions and more it is 1.
-2. It clips kernels, not biases (Algorithm 1 of arXiv:1701.07875 clips all parameters). With biases uniform on
-   +- 1/sqrt(2) and kernels below .04, hardly a unit of the first layer bends inside the square: the critic is nearly
-   linear. `clip_kernels` does that, `clip` is Algorithm 1.
-3. Its spectral norm leaves sigma out of the gradient, against arXiv:1802.05957 (section 2.3). A side run on the
-   released centres of d, N = 2, 4, not by this command (10,000 steps, one seed), gave cosine .14 and W1 .14 without
-   sigma's gradient, .54 and .33 with it; published .21 and .15, true .82.
+1. It computes |x - a| as the square root of |x|^2 + |a|^2 - 2 x a (torch.cdist, float32), which loses distances below
+   about 1e-3. In two dimensions, t^8 moves 13 to 18% of p that close to a centre, where its "true" gradient is
+   therefore 0: -u itself scores a cosine of about .88 (`ceiling`), not the 1 that the table states. In eight dimensions
+   and more it is 1.
+2. It clips kernels but not biases (Algorithm 1 of arXiv:1701.07875 clips all parameters). With biases uniform on +-
+   1/sqrt(2) and kernels below .04, hardly any unit of the first layer has its kink inside the square, and the critic is
+   nearly linear. `clip_kernels` does the same, and `clip` is Algorithm 1.
+3. Its spectral normalization does not differentiate sigma, unlike arXiv:1802.05957 (section 2.3). A separate run on the
+   released centres of d, N = 2, 4, not reproduced by this command (10,000 steps, one seed), gave cosine .14 and W1 .14
+   without the gradient of sigma, and .54 and .33 with it; published are .21 and .15, and the true W1 is .82.
 
-Expected: W1 of clipped and spectral critics off by more than a third in every run, of penalized ones within a third;
-penalized ones with the better cosine in every run; cosines that fall from N = 4 to N = 64.
-Written to --out: critics.png, result.json, and parts/, what a repeated command does not train again.
-Measured, 3 seeds of 5,000 steps; 863 s of CPU time, two cores of an AMD EPYC (Zen 3), busy with other work, 2026-11-26.
-W1 as a share of the true one, means, and in brackets as published:
+Expected: W1 of clipped and spectral critics is off by more than a third in every run, that of penalized ones by less
+than a third; penalized ones have the better cosine in every run; cosines decrease from N = 4 to N = 64.
+Written to --out: critics.png, result.json, and parts/ (results that a repeated command reuses).
+Measured, 3 seeds of 5,000 steps; 863 s of CPU time on two cores of an AMD EPYC (Zen 3) that were busy with other work,
+2026-11-26. Mean W1 as a fraction of the true one, with published values in parentheses:
 
     d, N     clip   clip_kernels   spectral     gradient_penalty   one_sided
     2, 4     .20    .16 (.04)      .56 (.19)    1.03 (1.05)        1.06 (1.08)
@@ -46,11 +48,12 @@ W1 as a share of the true one, means, and in brackets as published:
     8, 4     .34    .73 (.59)      .64 (.31)    1.09 (1.06)        1.09 (1.05)
     8, 64    .14    .18 (.17)      .25 (.14)    .79 (.92)          .80 (.94)
 
-Clipped and spectral critics are off by more than a third but for two runs of clip_kernels and one of spectral norm at
-8, 4; penalized ones within a third but for GP at 2, 64, where it has a sixth of the released steps and is off in the
-published table too. Their direction is better everywhere but there (cosine GP .14, spectral .22). All get worse with N.
-At the released minibatch of 1,024 (--full, an NVIDIA H200, 2026-11-26, pairs 2, 4 and 2, 64) W1 of clip, clip_kernels
-and spectral are .19, .16, .58 and .03, .02, .16: the smaller minibatch is not what makes them wrong.
+Clipped and spectral critics are off by more than a third except in two runs of clip_kernels and one of spectral
+normalization at 8, 4. Penalized ones are within a third except for GP at 2, 64, where it is trained for a twelfth of
+the released steps and is off in the published table too. They have the better direction in all other cases (there the
+cosine of GP is .14, of spectral .22). All get worse with N. With the released minibatch size of 1,024 (--full, NVIDIA
+H200, 2026-11-26, pairs 2, 4 and 2, 64), W1 of clip, clip_kernels and spectral is .19, .16, .58 and .03, .02, .16: the
+smaller minibatch is not the reason for their errors.
 """
 
 from __future__ import annotations
@@ -83,17 +86,17 @@ from jaxgan.optimizers import clip_weights
 from jaxgan.run.plots import LINES, figure_png, new_figure
 from jaxgan.sweep.statistics import mean_interval
 
-SIDE = 2.5  # half of the cube's
+SIDE = 2.5  # half the side of the cube
 POWER = 8
 SCORED = 2**14  # points of p and of q that a critic is scored on; 2^12 in the released code
 NUM_EVALS = 10  # evaluations over training, evenly spaced
 CLIP = 0.04
-PIXELS = 64  # of a picture's side
+PIXELS = 64  # per side of a picture
 TOLERANCE = 1 / 3  # relative to the true W1
 
 METHODS: dict[str, dict[str, Any]] = {
     "clip": {"optimizer.discriminator.clip": CLIP},
-    "clip_kernels": {},  # by `clipped_kernels`
+    "clip_kernels": {},  # see `clipped_kernels`
     "spectral": {"discriminator.norm": "spectral"},
     "gradient_penalty": {"objective.penalties.gradient_penalty": 10.0},
     "one_sided": {"objective.penalties.gradient_penalty_one_sided": 10.0},
@@ -101,7 +104,7 @@ METHODS: dict[str, dict[str, Any]] = {
 PENALIZED = ("gradient_penalty", "one_sided")
 RELEASED = {"clip": 5000, "clip_kernels": 5000, "spectral": 10_000, "gradient_penalty": 60_000, "one_sided": 60_000}
 DEFAULT_PAIRS = ((2, 4), (2, 64), (8, 4), (8, 64))
-# The released table: of (d, N) the true W1, and of each method cosine, L2, W1. Its clip is `clip_kernels`.
+# The released table: for each (d, N) the true W1, and cosine, L2 and W1 of each method. Its clip is `clip_kernels`.
 PUBLISHED: dict[tuple[int, int], dict[str, Any]] = {
     pair: {"true": true} | dict(zip(("clip_kernels", "spectral", "gradient_penalty", "one_sided"), rows, strict=True))
     for pair, true, *rows in (
@@ -117,7 +120,7 @@ PUBLISHED: dict[tuple[int, int], dict[str, Any]] = {
 }  # fmt: skip
 
 
-# --- The pair of distributions and what is known of it ----------------------------------------------------------------
+# --- The pair of distributions ----------------------------------------------------------------------------------------
 
 
 class Funnels(NamedTuple):
@@ -129,13 +132,13 @@ class Funnels(NamedTuple):
 
 def draw_funnels(key: jax.Array, d: int, n: int) -> Funnels:
     """Centres uniform in the cube, heights from N(0, .01)."""
-    where, how_high = jax.random.split(key)
-    centres = jax.random.uniform(where, (n, d), minval=-SIDE, maxval=SIDE)
-    return Funnels(centres, 0.1 * jax.random.normal(how_high, (n,)))
+    centres_key, heights_key = jax.random.split(key)
+    centres = jax.random.uniform(centres_key, (n, d), minval=-SIDE, maxval=SIDE)
+    return Funnels(centres, 0.1 * jax.random.normal(heights_key, (n,)))
 
 
 class Ray(NamedTuple):
-    """The transport ray of u through a point: from a funnel's centre to where another funnel or the cube's face is."""
+    """The transport ray of u through a point: from a funnel's centre to another funnel or to a face of the cube."""
 
     centre: jax.Array  # [d]
     direction: jax.Array  # [d], of length 1, up the ray: the gradient of u on it
@@ -147,15 +150,17 @@ def ray(funnels: Funnels, x: jax.Array) -> Ray:
     """The ray through x [d] in the cube."""
     away = x[None] - funnels.centres
     distances = jnp.linalg.norm(away, axis=1)
-    own = jnp.argmin(distances + funnels.heights)
-    here = distances[own]
-    v = away[own] / here
+    nearest = jnp.argmin(distances + funnels.heights)
+    here = distances[nearest]
+    v = away[nearest] / here
     to_face = jnp.min((SIDE - x * jnp.sign(v)) / jnp.abs(v))
-    # |x + r v - a_n| + b_n = u(x) + r, squared. It has a solution r where u(x) + r - b_n is positive there.
-    gap = here + funnels.heights[own] - funnels.heights
+    # |x + r v - a_n| + b_n = u(x) + r, squared. A root r is a solution if u(x) + r - b_n is positive.
+    gap = here + funnels.heights[nearest] - funnels.heights
     r = (jnp.square(distances) - jnp.square(gap)) / (2 * (gap - away @ v))
-    met = (r > 0) & (r > -gap) & (jnp.arange(len(r)) != own)
-    return Ray(funnels.centres[own], v, here, here + jnp.minimum(to_face, jnp.min(jnp.where(met, r, jnp.inf))))
+    intersects = (r > 0) & (r > -gap) & (jnp.arange(len(r)) != nearest)
+    return Ray(
+        funnels.centres[nearest], v, here, here + jnp.minimum(to_face, jnp.min(jnp.where(intersects, r, jnp.inf)))
+    )
 
 
 def transport(along: Ray) -> jax.Array:
@@ -216,25 +221,26 @@ def scores(f: Callable[[jax.Array], jax.Array], funnels: Funnels, key: jax.Array
     """Compares a critic f, [n, d] -> [n], with the optimal critic -u on SCORED samples of p and as many of q.
 
     Returns:
-      Scalars: mean `cosine` of its gradient with that of -u at points of p; `L2`, the mean squared difference of
-      the two; `W1`, its estimate E_p f - E_q f; `slope`, the mean length of its gradient; `true`, the mean move, so the
-      true W1; `ceiling`, the cosine that -u itself has with the released code's gradient of it.
+      Scalars: `cosine`, the mean cosine of its gradient with that of -u at points of p; `L2`, the mean squared
+      difference of the two; `W1`, its estimate E_p f - E_q f; `slope`, the mean norm of its gradient; `true`, the true
+      W1, which is the mean length of the moves; `ceiling`, the cosine of the gradient of -u with the one that the
+      released code computes for it.
     """
-    one, other = jax.random.uniform(key, (2, SCORED, funnels.centres.shape[1]), minval=-SIDE, maxval=SIDE)
-    rays = jax.vmap(partial(ray, funnels))(one)
+    q_points, other_q_points = jax.random.uniform(key, (2, SCORED, funnels.centres.shape[1]), minval=-SIDE, maxval=SIDE)
+    rays = jax.vmap(partial(ray, funnels))(q_points)
     p = jax.vmap(transport)(rays)
     gradient = jax.grad(lambda x: jnp.sum(f(x)))(p)
-    # The ray has the direction also where t^8 is so small that p is the centre in float32. The released code takes
-    # |p - a| for sqrt(|p|^2 + |a|^2 - 2 p a): where rounding leaves nothing of it, its gradient is 0.
-    kept = jnp.sum(p * p, axis=1) + jnp.sum(rays.centre**2, axis=1) - 2 * jnp.sum(p * rays.centre, axis=1) > 0
+    # The ray gives the direction even if t^8 is so small that p is the centre in float32. The released code computes
+    # |p - a| as sqrt(|p|^2 + |a|^2 - 2 p a); where this is rounded to 0, its gradient is 0.
+    nonzero = jnp.sum(p * p, axis=1) + jnp.sum(rays.centre**2, axis=1) - 2 * jnp.sum(p * rays.centre, axis=1) > 0
     along, slope = -jnp.sum(gradient * rays.direction, axis=1), jnp.linalg.norm(gradient, axis=1)
     return {
         "cosine": jnp.mean(along / jnp.maximum(slope, 1e-15)),
         "L2": jnp.mean(jnp.square(slope) - 2 * along + 1),
-        "W1": jnp.mean(f(p)) - jnp.mean(f(other)),
+        "W1": jnp.mean(f(p)) - jnp.mean(f(other_q_points)),
         "slope": jnp.mean(slope),
         "true": jnp.mean(rays.here - (rays.here / rays.length) ** POWER * rays.length),
-        "ceiling": jnp.mean(kept.astype(jnp.float32)),
+        "ceiling": jnp.mean(nonzero.astype(jnp.float32)),
     }
 
 
@@ -252,38 +258,38 @@ def grid_points() -> jax.Array:
 def train(method: str, pair: tuple[int, int], *, steps: int, batch_size: int, seeds: int) -> dict[str, np.ndarray]:
     """Trains critics and returns their `scores` over training, [seeds, NUM_EVALS] each.
 
-    A seed determines the funnels, the critic and the data. In two dimensions also `critic` and `u` at `grid_points`,
-    [seeds, PIXELS^2].
+    A seed determines the funnels, the critic and the data. In two dimensions, the results include `critic` and `u` at
+    `grid_points`, [seeds, PIXELS^2].
     """
     gan, hparams = game(method, pair[0], batch_size)
     indices = local_indices(gan.batch_size, None)
 
     def run(seed: jax.Array, n: jax.Array) -> dict[str, jax.Array]:
-        mine = hparams | {"seed": seed}
-        funnels = draw_funnels(run_stream(mine, "user"), *pair)
+        seeded = hparams | {"seed": seed}
+        funnels = draw_funnels(run_stream(seeded, "user"), *pair)
 
         def step(i: jax.Array, D: Player) -> Player:
-            key = jax.random.fold_in(run_stream(mine, "train"), i)
-            noise = sample_noise(gan, mine, key, indices)
-            fresh = sample_noise(gan, mine, jax.random.fold_in(key, gan.batch_size), indices).z
-            x = jax.vmap(lambda x: transport(ray(funnels, x)))(fresh)
+            key = jax.random.fold_in(run_stream(seeded, "train"), i)
+            noise = sample_noise(gan, seeded, key, indices)
+            z = sample_noise(gan, seeded, jax.random.fold_in(key, gan.batch_size), indices).z
+            x = jax.vmap(lambda x: transport(ray(funnels, x)))(z)
             G = Player({}, {}, optax.EmptyState())
-            return discriminator_step(Frame(gan, mine), G, D, Batch(x, UNCONDITIONAL, noise, i))[0]
+            return discriminator_step(Frame(gan, seeded), G, D, Batch(x, UNCONDITIONAL, noise, i))[0]
 
         def train_and_score(D: Player, j: jax.Array) -> tuple[Player, dict[str, jax.Array]]:
             D = jax.lax.fori_loop(j * n, (j + 1) * n, step, D)
-            return D, scores(lambda x: gan.D(D.params, D.stats, x)[0], funnels, run_stream(mine, "evaluate"))
+            return D, scores(lambda x: gan.D(D.params, D.stats, x)[0], funnels, run_stream(seeded, "evaluate"))
 
-        D, found = jax.lax.scan(train_and_score, init_critic(gan, mine), jnp.arange(NUM_EVALS, dtype=jnp.uint32))
+        D, results = jax.lax.scan(train_and_score, init_critic(gan, seeded), jnp.arange(NUM_EVALS, dtype=jnp.uint32))
         if pair[0] == 2:
-            found |= {"critic": gan.D(D.params, D.stats, grid_points())[0], "u": potential(funnels, grid_points())}
-        return found
+            results |= {"critic": gan.D(D.params, D.stats, grid_points())[0], "u": potential(funnels, grid_points())}
+        return results
 
-    # One after another: on a CPU vmap's batched products of this size take half as long again.
-    found = jax.jit(lambda seeds, n: jax.lax.map(lambda seed: run(seed, n), seeds))(
+    # Sequential, because on a CPU vmap's batched products of this size take 50% longer.
+    results = jax.jit(lambda seeds, n: jax.lax.map(lambda seed: run(seed, n), seeds))(
         np.arange(seeds, dtype=np.uint32), jnp.uint32(steps // NUM_EVALS)
     )
-    return {name: np.asarray(a, np.float64) for name, a in found.items()}
+    return {name: np.asarray(a, np.float64) for name, a in results.items()}
 
 
 # --- The command ------------------------------------------------------------------------------------------------------
@@ -296,8 +302,8 @@ def table(runs: Runs) -> list[dict[str, Any]]:
     rows = []
     for pair, methods in runs.items():
         published = PUBLISHED.get(pair, {})
-        one = next(iter(methods.values()))
-        true, ceiling = mean_interval(one["true"][:, -1]), mean_interval(one["ceiling"][:, -1])
+        first = next(iter(methods.values()))
+        true, ceiling = mean_interval(first["true"][:, -1]), mean_interval(first["ceiling"][:, -1])
         print(f"\nd, N = {pair[0]}, {pair[1]}: true W1 {true.text(3)}, published {published.get('true', '-')}; "
               f"ceiling of the released cosine {ceiling.text(3)}")  # fmt: skip
         print(f"{'':18}{'cosine':>9} {'':22}{'L2':>8} {'':22}{'W1 / true':>10}")
@@ -307,13 +313,13 @@ def table(runs: Runs) -> list[dict[str, Any]]:
                 "L2": mean_interval(found["L2"][:, -1]),
                 "W1 / true": mean_interval(found["W1"][:, -1] / found["true"][:, -1]),
             }
-            theirs = published.get(method)
-            if theirs is not None:
-                theirs = (theirs[0], theirs[1], theirs[2] / published["true"])
-            rows.append({"pair": pair, "method": method, "published": theirs, "true": true._asdict(),
+            row_published = published.get(method)
+            if row_published is not None:
+                row_published = (row_published[0], row_published[1], row_published[2] / published["true"])
+            rows.append({"pair": pair, "method": method, "published": row_published, "true": true._asdict(),
                          **{name: mean._asdict() for name, mean in ours.items()}})  # fmt: skip
-            shown = ["-"] * 3 if theirs is None else [f"{number:.3f}" for number in theirs]
-            columns = zip(shown, ours.values(), strict=True)
+            columns_published = ["-"] * 3 if row_published is None else [f"{number:.3f}" for number in row_published]
+            columns = zip(columns_published, ours.values(), strict=True)
             print(f"{method:18}" + "".join(f"{number:>8}  {mean.text(3):22}" for number, mean in columns))
     return rows
 
@@ -324,10 +330,10 @@ def verdicts(runs: Runs, limits: str = "") -> dict[str, lab.Verdict]:
     Args:
       limits: what shorter training than the published one cannot decide; "" = as published.
     """
-    last = {pair: {m: {k: a[:, -1] for k, a in found.items() if k in ("cosine", "W1", "true")}
-                   for m, found in methods.items()} for pair, methods in runs.items()}  # fmt: skip
-    each = [(method, found) for methods in last.values() for method, found in methods.items()]
-    ratios = lambda which: [found["W1"] / found["true"] for method, found in each if (method in PENALIZED) == which]  # noqa: E731
+    last = {pair: {m: {k: a[:, -1] for k, a in values.items() if k in ("cosine", "W1", "true")}
+                   for m, values in methods.items()} for pair, methods in runs.items()}  # fmt: skip
+    pairs = [(method, values) for methods in last.values() for method, values in methods.items()]
+    ratios = lambda which: [values["W1"] / values["true"] for method, values in pairs if (method in PENALIZED) == which]  # noqa: E731
     parts = {
         f"W1 of clipped and spectral critics is off by more than {TOLERANCE:.0%}": [
             np.all(np.abs(ratio - 1) > TOLERANCE) for ratio in ratios(False)
@@ -342,8 +348,8 @@ def verdicts(runs: Runs, limits: str = "") -> dict[str, lab.Verdict]:
             for worse in set(methods) - set(PENALIZED)
         ],
     }
-    decided = lambda shown: lab.reproduced(shown, limits) if limits else shown  # noqa: E731
-    held = {claim: decided(lab.in_every_run(shown)) for claim, shown in parts.items() if shown}
+    decided = lambda outcomes: lab.reproduced(outcomes, limits) if limits else outcomes  # noqa: E731
+    held = {claim: decided(lab.in_every_run(outcomes)) for claim, outcomes in parts.items() if outcomes}
     for d, fewer in last:
         for d_, more in last:
             if d == d_ and fewer < more:
@@ -358,26 +364,28 @@ def picture(runs: Runs) -> bytes:
     """Plots level sets of the first seed's critics, cosines during training, and W1 relative to its true value."""
     names = list(next(iter(runs.values())))
     colors = dict(zip(names, LINES, strict=False))
-    flat = next((methods for pair, methods in runs.items() if pair[0] == 2), None)
-    figure = new_figure(13.5, 7.6 if flat else 4.2)
-    upper, lower = figure.subfigures(2, 1, height_ratios=(0.8, 1)) if flat else (None, figure)
-    if flat:
-        shown = {"-u": -next(iter(flat.values()))["u"][0]} | {name: found["critic"][0] for name, found in flat.items()}
-        for axis, (name, values) in zip(np.atleast_1d(upper.subplots(1, len(shown))), shown.items(), strict=True):
+    two_dimensional = next((methods for pair, methods in runs.items() if pair[0] == 2), None)
+    figure = new_figure(13.5, 7.6 if two_dimensional else 4.2)
+    upper, lower = figure.subfigures(2, 1, height_ratios=(0.8, 1)) if two_dimensional else (None, figure)
+    if two_dimensional:
+        panels = {"-u": -next(iter(two_dimensional.values()))["u"][0]} | {
+            name: result["critic"][0] for name, result in two_dimensional.items()
+        }
+        for axis, (name, values) in zip(np.atleast_1d(upper.subplots(1, len(panels))), panels.items(), strict=True):
             axis.contourf(values.reshape(PIXELS, PIXELS), levels=16, cmap="viridis")
             axis.set(title=name, xticks=[], yticks=[], aspect="equal")
     curves, bars = lower.subplots(1, 2)
     for (pair, methods), style in zip(runs.items(), ("-", "--", ":", "-."), strict=False):
-        for name, found in methods.items():
-            at = np.arange(1, NUM_EVALS + 1) / NUM_EVALS
-            curves.plot(at, found["cosine"].mean(axis=0), style, color=colors[name])
+        for name, result in methods.items():
+            fractions = np.arange(1, NUM_EVALS + 1) / NUM_EVALS
+            curves.plot(fractions, result["cosine"].mean(axis=0), style, color=colors[name])
         curves.plot([], [], style, color="black", label=f"d, N = {pair[0]}, {pair[1]}")
     curves.set(xlabel="fraction of the steps", title="cosine with the true gradient, mean over seeds", ylim=(0, 1))
     curves.legend(frameon=False)
     for i, (pair, methods) in enumerate(runs.items()):
-        for j, (name, found) in enumerate(methods.items()):
+        for j, (name, result) in enumerate(methods.items()):
             x = i + (j - (len(names) - 1) / 2) * 0.15
-            ratios = found["W1"][:, -1] / found["true"][:, -1]
+            ratios = result["W1"][:, -1] / result["true"][:, -1]
             bars.plot(np.full(len(ratios), x), ratios, ".", color=colors[name], label=None if i else name)
             if name in PUBLISHED.get(pair, {}):
                 bars.plot(x, PUBLISHED[pair][name][2] / PUBLISHED[pair]["true"], "_", color=colors[name], markersize=12)
@@ -404,10 +412,14 @@ def as_pair(text: str) -> tuple[int, int]:
 
 def main() -> None:
     parser = lab.make_parser("critics", __doc__, quick="the first pair, 300 steps, one seed")
-    parser.add_argument("--full", action="store_true", help="the released iterations and minibatch; hours on a CPU")
+    parser.add_argument(
+        "--full", action="store_true", help="the released numbers of steps and minibatch size; hours on a CPU"
+    )
     parser.add_argument("--pair", nargs="+", help="dimension,funnels; default 2,4 2,64 8,4 8,64")
-    parser.add_argument("--method", nargs="+", default=list(METHODS), help=f"of {', '.join(METHODS)}; default: all")
-    parser.add_argument("--steps", type=int, help="at most; no method is trained longer than in the released code")
+    parser.add_argument("--method", nargs="+", default=list(METHODS), help=f"any of {', '.join(METHODS)}; default: all")
+    parser.add_argument(
+        "--steps", type=int, help="maximum number of steps; no method is trained longer than in the released code"
+    )
     parser.add_argument("--batch_size", type=int)
     parser.add_argument("--seeds", type=int)
     full_steps, full_batch = (max(RELEASED.values()), 1024) if "--full" in sys.argv else (5000, 256)
@@ -427,15 +439,15 @@ def main() -> None:
             count = min(steps, RELEASED[name])
             setting = {"steps": count, "batch_size": batch_size, "seeds": seeds}
             compute = partial(train, name, pair, **setting)
-            found = lab.cached(flags.out, {"method": name, "pair": pair} | setting, compute)
-            runs[pair][name] = {score: np.asarray(numbers) for score, numbers in found.items()}
+            results = lab.cached(flags.out, {"method": name, "pair": pair} | setting, compute)
+            runs[pair][name] = {score: np.asarray(numbers) for score, numbers in results.items()}
             print(f"{pair[0]}, {pair[1]} {name}: {time.perf_counter() - started_at:.0f} s", file=sys.stderr, flush=True)
     shorter = [name for name in names if steps < RELEASED[name]]
     limits = f"{', '.join(shorter)} trained for {steps:,} steps, fewer than in the released code" if shorter else ""
     rows = table(runs)
     seconds = time.perf_counter() - started_at
-    scored = {f"{d}, {n}": {name: {k: a for k, a in found.items() if k not in ("critic", "u")}
-                          for name, found in methods.items()} for (d, n), methods in runs.items()}  # fmt: skip
+    scored = {f"{d}, {n}": {name: {k: a for k, a in results.items() if k not in ("critic", "u")}
+                          for name, results in methods.items()} for (d, n), methods in runs.items()}  # fmt: skip
     result = {"table": rows, "runs": scored, "steps": steps, "batch_size": batch_size, "seeds": seeds}
     lab.finish(flags.out, result | {"seconds": seconds}, {"critics": picture(runs)}, verdicts(runs, limits))
 

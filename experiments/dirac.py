@@ -39,17 +39,19 @@ half of the second-order part of the gradient of consensus optimization: the eig
 trajectories differ. With 5 steps of D from (1, 1) at weight 1, the full gradient leads away from (0, 0) and the
 released one converges. R3GAN (arXiv:2501.05441) prints eq. 12 as -gamma/2 +- sqrt(gamma^2/4 - f'(0)), without a square
 on f'(0); the Jacobian has the square. NS-GAN, which is neutral to first order, ends on a cycle of radius sqrt(2 h)
-under simultaneous steps (not in the papers that we know; it follows from d(r^2)/dt = -2t tanh(t/2), t = theta psi).
+under simultaneous steps (we know of no paper that states this; it follows from d(r^2)/dt = -2t tanh(t/2), t = theta
+psi).
 
 Expected: |measured - closed form| < 1e-3 for every method and update rule; the cycle's radius within 5% of sqrt(2 h).
-Written to --out: dirac.png (nine panels), eigenvalues.png (R1's as gamma varies, and the cycle), result.json.
-Measured in one run (only the settings are random) of 31 methods with 3 update rules each (2 for consensus and
-symplectic) at 9 settings: the largest difference of a spectral radius or rate from its closed form is 3.1e-6, except
-for least squares, whose rate approaches the double eigenvalue 1 as 1/n (3.4e-4). WGAN-GP and DRAGAN stay at distances
-of 1.05 to 1.85. Radius of the cycle: .3162 .4471 .6318 .7728 .8906 at h = .05 .1 .2 .3 .4 (sqrt(2 h): .3162 .4472 .6325
-.7746 .8944). Consensus optimization with five steps of D ends at distance 10.9 from (0, 0), both with the package's
-step and with the full gradient derived by hand, and at 3e-33 with the released code's gradient. 129 s, 200 s of CPU
-time, on two idle cores of an AMD EPYC (Zen 3), 2026-11-26.
+Written to --out: dirac.png (nine panels), eigenvalues.png (R1's eigenvalues as gamma varies, and the radius of the
+cycle), result.json.
+Measured in one run (only the settings are random) of 31 methods with 3 update rules each (2 for
+consensus and symplectic) at 9 settings: the largest difference of a spectral radius or rate from its closed form is
+3.1e-6, except for least squares, whose rate approaches the double eigenvalue 1 as 1/n (3.4e-4). WGAN-GP and DRAGAN stay
+at distances of 1.05 to 1.85. Radius of the cycle: .3162 .4471 .6318 .7728 .8906 at h = .05 .1 .2 .3 .4 (sqrt(2 h):
+.3162 .4472 .6325 .7746 .8944). Consensus optimization with five steps of D ends at distance 10.9 from (0, 0), both with
+the package's step and with the full gradient derived by hand, and at 3e-33 with the released code's gradient. It took
+129 s (200 s of CPU time) on two idle cores of an AMD EPYC (Zen 3), 2026-11-26.
 """
 
 from __future__ import annotations
@@ -203,21 +205,21 @@ def updates_of(method: Method) -> tuple[str, ...]:
     return UPDATES[:2] if method.adjustment else UPDATES
 
 
-def game(method: Method, update: str, d_steps: int = 1) -> Game:
+def make_game(method: Method, update: str, d_steps: int = 1) -> Game:
     changes = {"train.update": update, "train.d_steps": d_steps, **sgd(0.1), **method.changes}
     if method.adjustment:
         changes |= {"train.update": method.adjustment, "train.d_steps": 1}
-    built = dynamics.dirac(changes, noise=method.noise, batch_size=QUANTILES if method.noise else 1)
+    game = dynamics.dirac(changes, noise=method.noise, batch_size=QUANTILES if method.noise else 1)
     if method.adjustment and update == "alternating":
-        return built._replace(turns=(("discriminator",),) * d_steps + (("generator",),))
-    return built
+        return game._replace(turns=(("discriminator",),) * d_steps + (("generator",),))
+    return game
 
 
-def hparams_at(mine: Game, learning_rate: jax.Array | float, weight: jax.Array | float) -> HParams:
+def hparams_at(game: Game, learning_rate: jax.Array | float, weight: jax.Array | float) -> HParams:
     """The hyperparameters with this learning rate for both players and this weight for all active terms."""
-    on = [f"objective.penalties.{name}" for name in PENALTIES if mine.hparams[f"objective.penalties.{name}"] > 0]
+    active = [f"objective.penalties.{name}" for name in PENALTIES if game.hparams[f"objective.penalties.{name}"] > 0]
     rates = {f"optimizer.{player}.learning_rate": learning_rate for player in dynamics.PLAYERS}
-    return mine.hparams | rates | dict.fromkeys([*on, "noise", "objective.adjustment"], weight)
+    return game.hparams | rates | dict.fromkeys([*active, "noise", "objective.adjustment"], weight)
 
 
 def measure(
@@ -229,30 +231,30 @@ def measure(
       `spectral_radius` [n] and `rate` [n]; if the method is not smooth, `distance` [n, 250] from (0, 0), after
       251 to 500 steps from (1, 1).
     """
-    mine = game(method, update, d_steps)
+    game = make_game(method, update, d_steps)
 
-    def one(learning_rate: jax.Array, weight: jax.Array):
-        hparams = hparams_at(mine, learning_rate, weight)
-        begin = lambda at: dynamics.initial_state(mine, hparams, at, at)  # noqa: E731
+    def measure_one(learning_rate: jax.Array, weight: jax.Array):
+        hparams = hparams_at(game, learning_rate, weight)
+        start = lambda value: dynamics.initial_state(game, hparams, value, value)  # noqa: E731
         if not method.smooth:
-            return dynamics.trajectory(mine, hparams, start=begin(1.0), steps=500)
+            return dynamics.trajectory(game, hparams, start=start(1.0), steps=500)
         return (
-            dynamics.jacobian(mine, hparams, at=begin(0.0)),
-            dynamics.growth(mine, hparams, start=begin(1.0), steps=steps),
+            dynamics.jacobian(game, hparams, at=start(0.0)),
+            dynamics.growth(game, hparams, start=start(1.0), steps=steps),
         )
 
-    found = jax.jit(jax.vmap(one))(np.array(learning_rates, np.float32), np.array(weights, np.float32))
+    results = jax.jit(jax.vmap(measure_one))(np.array(learning_rates, np.float32), np.array(weights, np.float32))
     if not method.smooth:
-        return {"distance": np.linalg.norm(np.asarray(found, np.float64)[:, 251:], axis=-1)}
-    return {"spectral_radius": dynamics.moduli(found[0]), "rate": dynamics.rate(np.asarray(found[1]))}
+        return {"distance": np.linalg.norm(np.asarray(results, np.float64)[:, 251:], axis=-1)}
+    return {"spectral_radius": dynamics.moduli(results[0]), "rate": dynamics.rate(np.asarray(results[1]))}
 
 
 def settings(method: Method, *, learning_rate: float, weight: float | None, cases: int, seed: int):
     """The requested setting and `cases` random ones: learning rates [n], weights [n]."""
-    draw = np.random.default_rng(seed)
-    rates = [learning_rate, *draw.uniform(0.05, 0.5, cases)]
-    given = method.weight if weight is None or not method.weight else weight
-    return rates, [given, *(draw.uniform(0.1, 1.5, cases) if method.weight else np.zeros(cases))]
+    rng = np.random.default_rng(seed)
+    rates = [learning_rate, *rng.uniform(0.05, 0.5, cases)]
+    requested = method.weight if weight is None or not method.weight else weight
+    return rates, [requested, *(rng.uniform(0.1, 1.5, cases) if method.weight else np.zeros(cases))]
 
 
 def report(name: str, update: str, *, learning_rate: float, weight: float | None, d_steps: int, cases: int, steps: int):
@@ -260,43 +262,43 @@ def report(name: str, update: str, *, learning_rate: float, weight: float | None
     method = METHODS[name]
     seed = list(METHODS).index(name) * 10 + UPDATES.index(update)
     rates, weights = settings(method, learning_rate=learning_rate, weight=weight, cases=cases, seed=seed)
-    found = measure(method, update, learning_rates=rates, weights=weights, d_steps=d_steps, steps=steps)
+    measured = measure(method, update, learning_rates=rates, weights=weights, d_steps=d_steps, steps=steps)
     row = {"learning_rate": rates[0], "weight": weights[0], "d_steps": d_steps}
     if not method.smooth:
-        away = [float(found["distance"][0].min()), float(found["distance"][0].max())]
-        none = dict.fromkeys(("spectral_radius", "rate", "closed_form"))
-        return row | none | {"verdict": "not differentiable", "distance_in_steps_251_to_500": away}
+        distances = [float(measured["distance"][0].min()), float(measured["distance"][0].max())]
+        missing = dict.fromkeys(("spectral_radius", "rate", "closed_form"))
+        return row | missing | {"verdict": "not differentiable", "distance_in_steps_251_to_500": distances}
     exact = [
         closed_form(method, update, learning_rate=h, weight=w, d_steps=d_steps)
         for h, w in zip(rates, weights, strict=True)
     ]
-    errors = {key: np.abs(found[key] - exact) for key in ("spectral_radius", "rate")}
-    one = abs(exact[0] - 1) < 1e-9
+    errors = {key: np.abs(measured[key] - exact) for key in ("spectral_radius", "rate")}
+    neutral = abs(exact[0] - 1) < 1e-9
     return row | {
-        "spectral_radius": float(found["spectral_radius"][0]),
-        "rate": float(found["rate"][0]),
+        "spectral_radius": float(measured["spectral_radius"][0]),
+        "rate": float(measured["rate"][0]),
         "closed_form": exact[0],
         "largest_error": {key: float(error.max()) for key, error in errors.items()},
         "flow_eigenvalues": [[mu.real, mu.imag] for mu in flow_eigenvalues(method, weights[0])],
-        "verdict": "neutral" if one else "converges" if exact[0] < 1 else "diverges",
+        "verdict": "neutral" if neutral else "converges" if exact[0] < 1 else "diverges",
         "random": [
             {"learning_rate": h, "weight": w, "closed_form": e, "spectral_radius": float(r), "rate": float(q)}
-            for h, w, e, r, q in zip(rates, weights, exact, found["spectral_radius"], found["rate"], strict=True)
+            for h, w, e, r, q in zip(rates, weights, exact, measured["spectral_radius"], measured["rate"], strict=True)
         ][1:],
     }
 
 
 def cycle_radius(learning_rates: Sequence[float], steps: int) -> np.ndarray:
     """The final radius of simultaneous NS-GAN from (1, 1): RMS distance over the last 500 steps, [n]."""
-    mine = game(METHODS["non_saturating"], "simultaneous")
+    game = make_game(METHODS["non_saturating"], "simultaneous")
 
-    def one(learning_rate: jax.Array) -> jax.Array:
-        hparams = hparams_at(mine, learning_rate, 0.0)
-        start = dynamics.initial_state(mine, hparams, 1.0, 1.0)
-        return dynamics.trajectory(mine, hparams, start=start, steps=steps)[-500:]
+    def run(learning_rate: jax.Array) -> jax.Array:
+        hparams = hparams_at(game, learning_rate, 0.0)
+        start = dynamics.initial_state(game, hparams, 1.0, 1.0)
+        return dynamics.trajectory(game, hparams, start=start, steps=steps)[-500:]
 
-    last = np.asarray(jax.jit(jax.vmap(one))(np.array(learning_rates, np.float32)), np.float64)
-    return np.sqrt(np.mean(np.sum(last**2, axis=-1), axis=-1))
+    late = np.asarray(jax.jit(jax.vmap(run))(np.array(learning_rates, np.float32)), np.float64)
+    return np.sqrt(np.mean(np.sum(late**2, axis=-1), axis=-1))
 
 
 def five_d_steps(steps: int, weight: float = 1.0, learning_rate: float = 0.2) -> dict[str, float]:
@@ -305,29 +307,29 @@ def five_d_steps(steps: int, weight: float = 1.0, learning_rate: float = 0.2) ->
     `step` uses the package's training step, `exact` the full gradient derived by hand, and `released` the gradient of
     the paper's released code (see `consensus_increments`).
     """
-    mine = game(METHODS["consensus"], "alternating", 5)
-    hparams = hparams_at(mine, np.float32(learning_rate), np.float32(weight))
-    run = jax.jit(lambda start: dynamics.trajectory(mine, hparams, start=start, steps=steps)[-1])
-    found = {"step": float(np.linalg.norm(run(dynamics.initial_state(mine, hparams, 1.0, 1.0))))}
+    game = make_game(METHODS["consensus"], "alternating", 5)
+    hparams = hparams_at(game, np.float32(learning_rate), np.float32(weight))
+    run = jax.jit(lambda start: dynamics.trajectory(game, hparams, start=start, steps=steps)[-1])
+    distances = {"step": float(np.linalg.norm(run(dynamics.initial_state(game, hparams, 1.0, 1.0))))}
     for name, half in (("exact", 1.0), ("released", 0.5)):
         theta = psi = 1.0
         for _ in range(steps):
             for _ in range(5):
                 psi += learning_rate * consensus_increments(theta, psi, weight=weight, half=half)[1]
             theta += learning_rate * consensus_increments(theta, psi, weight=weight, half=half)[0]
-        found[name] = float(np.hypot(theta, psi))
-    return found
+        distances[name] = float(np.hypot(theta, psi))
+    return distances
 
 
 def locus(gammas: np.ndarray, learning_rate: float = 0.2) -> np.ndarray:
     """The eigenvalues of the vector field with R1, from the Jacobian of a simultaneous step: [n, 2] complex."""
-    mine = game(METHODS["r1"], "simultaneous")
+    game = make_game(METHODS["r1"], "simultaneous")
 
-    def one(gamma: jax.Array) -> jax.Array:
-        hparams = hparams_at(mine, learning_rate, gamma)
-        return dynamics.jacobian(mine, hparams, at=dynamics.initial_state(mine, hparams, 0.0, 0.0))
+    def step_jacobian(gamma: jax.Array) -> jax.Array:
+        hparams = hparams_at(game, learning_rate, gamma)
+        return dynamics.jacobian(game, hparams, at=dynamics.initial_state(game, hparams, 0.0, 0.0))
 
-    jacobians = np.asarray(jax.jit(jax.vmap(one))(np.asarray(gammas, np.float32)), np.float64)
+    jacobians = np.asarray(jax.jit(jax.vmap(step_jacobian))(np.asarray(gammas, np.float32)), np.float64)
     # Two of the four eigenvalues belong to the velocities, which plain SGD does not use; they are 0.
     step = np.linalg.eigvals(jacobians)
     order = np.argsort(-np.abs(step), axis=1)[:, :2]
@@ -343,32 +345,32 @@ def paths(name: str, weight: float | None) -> tuple[dict[str, np.ndarray], np.nd
     weight = method.weight if weight is None else weight
     points = np.stack(np.meshgrid(*[np.linspace(-2, 2, GRID, dtype=np.float32)] * 2), axis=-1).reshape(-1, 2)
     starts = np.concatenate([np.ones((1, 2), np.float32), points])
-    found, updates = {}, (("simultaneous", 1), ("alternating", 1), ("alternating", 5))
+    trajectories, updates = {}, (("simultaneous", 1), ("alternating", 1), ("alternating", 5))
     for label, (update, k) in zip(LABELS, updates, strict=True):
-        mine = game(method, update, k)
-        hparams = hparams_at(mine, np.float32(0.2), np.float32(weight))
+        game = make_game(method, update, k)
+        hparams = hparams_at(game, np.float32(0.2), np.float32(weight))
 
-        def visited(at: jax.Array, mine: Game = mine, hparams: HParams = hparams) -> jax.Array:
-            start = dynamics.initial_state(mine, hparams, at[0], at[1])
-            return dynamics.trajectory(mine, hparams, start=start, steps=500)
+        def path_from(point: jax.Array, game: Game = game, hparams: HParams = hparams) -> jax.Array:
+            start = dynamics.initial_state(game, hparams, point[0], point[1])
+            return dynamics.trajectory(game, hparams, start=start, steps=500)
 
-        run = jax.jit(jax.vmap(visited))
+        run = jax.jit(jax.vmap(path_from))
         all_paths = np.asarray(run(starts if update == "simultaneous" else starts[:1]))
-        found[label] = all_paths[0]
+        trajectories[label] = all_paths[0]
         if update == "simultaneous":
             field = all_paths[1:, 1] - all_paths[1:, 0]
-    return found, points, field
+    return trajectories, points, field
 
 
 def nine_panels() -> bytes:
     figure = new_figure(11, 11.4)
-    drawn = lab.parallel_map(lambda panel: paths(panel[1], panel[2]), PANELS)
-    for axis, (title, name, _), (found, points, field) in zip(
-        figure.subplots(3, 3).ravel(), PANELS, drawn, strict=True
+    panels = lab.parallel_map(lambda panel: paths(panel[1], panel[2]), PANELS)
+    for axis, (title, name, _), (trajectories, points, field) in zip(
+        figure.subplots(3, 3).ravel(), PANELS, panels, strict=True
     ):
         lengths = np.maximum(np.linalg.norm(field, axis=1, keepdims=True), 1e-9)
         axis.quiver(*points.T, *(field / lengths).T, color="#cccccc", width=0.004, scale=28)
-        for (label, path), color in zip(found.items(), (ORANGE, BLUE, GREEN), strict=True):
+        for (label, path), color in zip(trajectories.items(), (ORANGE, BLUE, GREEN), strict=True):
             axis.plot(*path.T, "^", markersize=3.5, markerfacecolor="none", markeredgewidth=0.6, color=color,
                       label=label)  # fmt: skip
         if name == "wasserstein_clip":
@@ -390,10 +392,10 @@ def eigenvalue_picture(gammas: np.ndarray, eigenvalues: np.ndarray, cycles: dict
     plane.plot(exact.real, exact.imag, ",", color="black")
     printed = np.array([np.roots([1, gamma, 0.5]).astype(complex) for gamma in fine])
     plane.plot(printed.real, printed.imag, ",", color=ORANGE)
-    shown = plane.scatter(np.real(eigenvalues), np.imag(eigenvalues), c=np.repeat(gammas[:, None], 2, axis=1), s=22)
+    points = plane.scatter(np.real(eigenvalues), np.imag(eigenvalues), c=np.repeat(gammas[:, None], 2, axis=1), s=22)
     plane.plot([], [], color="black", label=r"$-\gamma/2 \pm \sqrt{\gamma^2/4 - f'(0)^2}$")
     plane.plot([], [], color=ORANGE, label="the same without the square (R3GAN, eq. 12)")
-    figure.colorbar(shown, ax=plane, label=r"$\gamma$ of R1")
+    figure.colorbar(points, ax=plane, label=r"$\gamma$ of R1")
     plane.set(xlabel="real part", ylabel="imaginary part", title="eigenvalues of the vector field, from the step")
     plane.set_ylim(-0.95, 0.95)
     h = np.array(cycles["learning_rate"])
@@ -410,12 +412,12 @@ def eigenvalue_picture(gammas: np.ndarray, eigenvalues: np.ndarray, cycles: dict
 
 
 def read_flags() -> argparse.Namespace:
-    parser = lab.make_parser("dirac", __doc__, quick="the best known methods, two random settings each")
+    parser = lab.make_parser("dirac", __doc__, quick="only the best known methods, each at two random settings")
     parser.add_argument("--method", nargs="+", help=f"any of {', '.join(METHODS)}; default: all")
     parser.add_argument("--update", nargs="+", default=list(UPDATES), help=f"any of {', '.join(UPDATES)}; default: all")
     parser.add_argument("--learning_rate", type=float, default=0.2)
     parser.add_argument(
-        "--weight", type=float, help="of the penalty, or standard deviation of the noise; default: the method's"
+        "--weight", type=float, help="weight of the penalty, or standard deviation of the noise; default: the method's"
     )
     parser.add_argument("--d_steps", type=int, default=1, help="steps of D per alternating step")
     flags = lab.parse(parser, method=(list(METHODS), list(CORE)))
@@ -435,23 +437,23 @@ def table(flags: argparse.Namespace) -> dict[str, dict[str, Any]]:
     rows: dict[str, dict[str, Any]] = {name: {} for name in flags.method}
     cases = [(name, update) for name in rows for update in flags.update if update in updates_of(METHODS[name])]
 
-    def one(case: tuple[str, str]) -> dict[str, Any]:
+    def measure_case(case: tuple[str, str]) -> dict[str, Any]:
         k = flags.d_steps if case[1] == "alternating" else 1
         return report(*case, learning_rate=flags.learning_rate, weight=flags.weight, d_steps=k,
                       cases=2 if flags.quick else 8, steps=4000)  # fmt: skip
 
-    for (name, update), row in zip(cases, lab.parallel_map(one, cases), strict=True):
+    for (name, update), row in zip(cases, lab.parallel_map(measure_case, cases), strict=True):
         rows[name][update] = row
-        front = f"{name:36}{update:15}{row['weight']:7.2f}"
+        start = f"{name:36}{update:15}{row['weight']:7.2f}"
         if row["closed_form"] is None:
             low, high = row["distance_in_steps_251_to_500"]
             print(
-                f"{front}   not differentiable at 0; distance {low:.3f} to {high:.3f} in steps 251 to 500 from (1, 1)"
+                f"{start}   not differentiable at 0; distance {low:.3f} to {high:.3f} in steps 251 to 500 from (1, 1)"
             )
             continue
         error = max(row["largest_error"].values())
         print(
-            f"{front}{row['closed_form']:13.6f}{row['spectral_radius']:11.6f}{row['rate']:11.6f}{error:10.1e}  "
+            f"{start}{row['closed_form']:13.6f}{row['spectral_radius']:11.6f}{row['rate']:11.6f}{error:10.1e}  "
             f"{row['verdict']}"
         )
     return rows
@@ -465,18 +467,18 @@ def main() -> None:
     cycles["radius"] = cycle_radius(cycles["learning_rate"], 20_000)
     cycles["predicted"] = np.sqrt(2 * np.array(cycles["learning_rate"]))
     print("\nNS-GAN, simultaneous: radius of the cycle, and sqrt(2 h)")
-    for h, found, predicted in zip(*cycles.values(), strict=True):
-        print(f"  h = {h:4.2f}  {found:.4f}  {predicted:.4f}")
+    for h, radius, predicted in zip(*cycles.values(), strict=True):
+        print(f"  h = {h:4.2f}  {radius:.4f}  {predicted:.4f}")
     gammas = np.linspace(0, 1.5, 61)
     eigenvalues = locus(gammas)
-    at_2 = np.sort(np.real(locus(np.array([2.0]))[0]))
-    worst = max((max(row["largest_error"].values()) for found in rows.values() for row in found.values()
+    measured_at_2 = np.sort(np.real(locus(np.array([2.0]))[0]))
+    worst = max((max(row["largest_error"].values()) for updates in rows.values() for row in updates.values()
                  if row["closed_form"] is not None), default=0.0)  # fmt: skip
     erratum = five_d_steps(500)
     seconds = time.perf_counter() - started
-    result = {"methods": rows, "largest_error": worst, "cycle": cycles, "r1_gamma_2": at_2,
+    result = {"methods": rows, "largest_error": worst, "cycle": cycles, "r1_gamma_2": measured_at_2,
               "consensus_5_d_steps": erratum, "seconds": seconds}  # fmt: skip
-    print(f"\nR1, gamma 2: {at_2}; with f'(0)^2 -1.866, -.134; without the square -1.707, -.293")
+    print(f"\nR1, gamma 2: {measured_at_2}; with f'(0)^2 -1.866, -.134; without the square -1.707, -.293")
     print("consensus, 5 D steps, 500 steps from (1, 1): distance "
           + ", ".join(f"{name} {distance:.3g}" for name, distance in erratum.items()))  # fmt: skip
     print(f"largest |measured - closed form|: {worst:.1e}")

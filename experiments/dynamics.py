@@ -44,7 +44,7 @@ class Game(NamedTuple):
 
 
 def sgd(learning_rate: float, **fields: Any) -> dict[str, Any]:
-    """Changes to a configuration: plain gradient steps for both players, and further fields of both optimizers."""
+    """Changes to a configuration: plain gradient steps for both players, and other fields of both optimizers."""
     fields = {"name": "sgd", "learning_rate": learning_rate} | fields
     return {f"optimizer.{player}.{name}": value for player in PLAYERS for name, value in fields.items()}
 
@@ -52,8 +52,7 @@ def sgd(learning_rate: float, **fields: Any) -> dict[str, Any]:
 def dirac(changes: Mapping[str, Any], *, noise: bool = False, batch_size: int = 1) -> Game:
     """The Dirac-GAN of arXiv:1801.04406 under `changes` to the default configuration.
 
-    Args:
-      changes: {'objective.loss': ...}, the optimizers among them (`sgd`).
+    Args: changes: {'objective.loss': ...}, including those of the optimizers (`sgd`).
       noise: whether to add instance noise by quantiles (`QuantileNoise`) with standard deviation hparams['noise'].
       batch_size: 1 suffices, as all examples are equal; with noise, the number of quantiles.
     """
@@ -65,6 +64,12 @@ def dirac(changes: Mapping[str, Any], *, noise: bool = False, batch_size: int = 
     return Game(gan, traced(config), TrainingSet(jnp.zeros((batch_size, 1))))
 
 
+def with_latent(game: Game) -> Game:
+    """The game with G(z) = theta + z, and all z at 0, so that only latent optimization moves them."""
+    G = lambda params, stats, z, *_, **flags: (params["theta"][None] + z, stats)  # noqa: E731
+    return game._replace(gan=game.gan._replace(G=G, sample_z=lambda hparams, key: jnp.zeros((1,))))
+
+
 @dataclass(frozen=True)
 class QuantileNoise(NoAugment):
     """Instance noise in expectation: the same normal quantiles in every minibatch, with mean 0 and variance 1.
@@ -74,7 +79,7 @@ class QuantileNoise(NoAugment):
     """
 
     deviation: float | jax.Array = 0.1
-    count: int = 256  # of the examples of a minibatch
+    count: int = 256  # number of quantiles
 
     def __call__(self, x: jax.Array, keys: jax.Array, state: Any) -> jax.Array:
         levels = [NormalDist().inv_cdf((i + 0.5) / self.count) for i in range(self.count)]
@@ -123,7 +128,7 @@ def initial_state(game: Game, hparams: HParams, theta: float | jax.Array, psi: f
     )
 
 
-# --- What the step does -----------------------------------------------------------------------------------------------
+# --- The step as a map ------------------------------------------------------------------------------------------------
 
 
 def make_step(game: Game, hparams: HParams) -> Callable[[GanState], GanState]:
@@ -159,6 +164,21 @@ def jacobian(game: Game, hparams: HParams, *, at: GanState, steps: int = 1) -> j
         return vector(state)
 
     return jax.jacfwd(run)(vector(at))
+
+
+def difference_jacobian(game: Game, hparams: HParams, *, distance: float = 1e-4) -> np.ndarray:
+    """d(theta, psi) / d(theta, psi) of one step at the equilibrium, by central differences: [2, 2].
+
+    Unlike `jacobian`, it sees what a step takes for a constant where it forms a gradient.
+    """
+    step = make_step(game, hparams)
+
+    def after(theta: jax.Array) -> jax.Array:
+        return coordinates(step(initial_state(game, hparams, theta[0], theta[1])))
+
+    points = distance * jnp.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
+    values = np.asarray(jax.vmap(after)(points), np.float64)
+    return (values[::2] - values[1::2]).T / (2 * distance)
 
 
 def trajectory(game: Game, hparams: HParams, *, start: GanState, steps: int) -> jax.Array:

@@ -1,17 +1,19 @@
-"""f-GAN's univariate experiment: a normal distribution fitted to a mixture under each f-divergence.
+"""The univariate experiment of f-GAN: a normal distribution is fitted to a mixture under each f-divergence.
 
     python -m experiments.f_gan [--quick] [--out=runs/f_gan] [--divergence f_kl ...] [--steps=2000] [--seeds=2]
-    python -m experiments.f_gan --infer     # the mixture's parameters from the paper's table, a minute
+    python -m experiments.f_gan --infer     # infers the mixture's parameters from the paper's table, in a minute
 
-Claim (Nowozin, Cseke and Tomioka, arXiv:1606.00709, section 2.5): G(z) = mu + sigma z, fitted to a mixture P by playing
-the f-GAN game against a D of two layers of 64 tanh units, ends near the normal distribution Q* that has the least
-D_f(P || Q), which differs between divergences; the value F of the game is a lower bound of D_f(P || Q); and a G trained
-with a divergence is best by that divergence (the matrix of trained with and tested on is least on its diagonal).
+Claim (Nowozin, Cseke and Tomioka, arXiv:1606.00709, section 2.5): G(z) = mu + sigma z is fitted to a mixture P by
+playing the f-GAN game against a D with two layers of 64 tanh units. It ends near the normal distribution Q* that
+minimizes D_f(P || Q), which is different for each divergence; the value F of the game is a lower bound of D_f(P || Q);
+and the G trained with a divergence is the best one by that divergence (in the matrix of training versus test
+divergence, the diagonal is minimal).
 
-The paper does not state the mixture's parameters. Here P = .67 N(2, 2) + .33 N(-1, .065) (variances): with it the
-quadrature gives all fifteen numbers of the table below (D_f, mu*, sigma* of five divergences) to 7e-4. The parameters
-are fitted to those numbers, five to fifteen, by least squares (--infer), then rounded: inferred, not published. The
-table itself is from memory, and that a mixture of such round numbers explains it also speaks for the memory.
+The paper does not state the mixture's parameters. Here P = .67 N(2, 2) + .33 N(-1, .065) (variances), for which
+quadrature reproduces all fifteen numbers of the table below (D_f, mu*, sigma* of five divergences) within 7e-4. The
+five parameters were fitted to these fifteen numbers by least squares (--infer) and then rounded: they are inferred, not
+published. The table itself is quoted from memory; that a mixture with such round parameters explains it is evidence
+that it is remembered correctly.
 
               KL      reverse KL   JS       Jeffrey   Pearson
     D_f       .2831   .2480        .1280    .5705     .6457
@@ -19,23 +21,24 @@ table itself is from memory, and that a mixture of such round numbers explains i
     mu*      1.0100  1.5782       1.3070   1.3218     .5737     (learned 1.0335 1.5624 1.2854 1.2295 .6157)
     sigma*   1.8308  1.6319       1.7542   1.7034    1.9274     (learned 1.8236 1.6403 1.7659 1.8087 1.9031)
 
-JS is twice the Jensen-Shannon divergence there, as f_js is here. Two games are trained. `saddle`: G descends what D
-ascends, the paper's eq. 2, from D's own loss. `trick`: G's loss of `LOSSES`, section 3.2's alternative, which ascends
-E_Q[g(V)]. The paper gives the second as a faster way to the same saddle point. It is that only where Q = P can be
-reached: elsewhere, at D's optimum g(V) = f'(p/q), G descends another divergence, E_Q[h(p/q)] with
-h(u) - u h'(u) = -f'(u) (derived here). So the trick turns KL into reverse KL, reverse KL into Neyman's chi^2, and
-Pearson's chi^2 into KL.
+JS in the table is twice the Jensen-Shannon divergence, like f_js here. Two games are trained. In `saddle`, G descends
+what D ascends, the paper's eq. 2, computed from D's own loss. In `trick`, G has the loss in `LOSSES`, the alternative
+of section 3.2, and ascends E_Q[g(V)]. The paper presents the second as a faster way to the same saddle point. That is
+true only if Q = P can be reached: otherwise, with the optimal D, g(V) = f'(p/q), G descends another divergence,
+E_Q[h(p/q)] with h(u) - u h'(u) = -f'(u) (derived here). The trick therefore turns KL into reverse KL, reverse KL into
+Neyman's chi^2, and Pearson's chi^2 into KL.
 
-Expected: F <= D_f(P || Q) in every run; mu and sigma of each game within .05 of its own fixed point by quadrature;
-the diagonal of the saddle games least in each column; mu(reverse KL) > mu(JS) > mu(KL) > mu(Pearson).
-Written to --out: f_gan.png, result.json. Jeffrey's divergence is not in `LOSSES`: by quadrature only.
-Measured, 2 seeds: the fit finds w .6700, means 1.9999 and -.9991, deviations 1.4152 and .2549 from 4 of 8 starts (sum
-of squares 4e-8; the other starts end at 5e-2). F <= D_f in all 24 runs, by .0001 to .0135. Saddle within .038 of the
-least D_f, trick within .026 of its own fixed point and up to .57 from the least D_f (f_kl: mu 1.57 and 1.60, where KL
-has 1.01 and reverse KL 1.578; f_pearson: .98 and 1.00, where Pearson has .57 and KL 1.01). Order as expected. Diagonal
-least among the paper's four; of all six, the G of Hellinger is by 1e-4 nats better by JS than the G of JS (their best
-normal distributions are .02 apart). 112 s, 210 s of CPU time, on two idle cores of an AMD EPYC (Zen 3), 2026-11-26; on
-another machine the day before the saddle was within .033, F by .0046, and the rest the same.
+Expected: F <= D_f(P || Q) in every run; mu and sigma of each game within .05 of its own fixed point by quadrature; the
+diagonal of the saddle games minimal in each column; mu(reverse KL) > mu(JS) > mu(KL) > mu(Pearson).
+Written to --out: f_gan.png, result.json. Jeffrey's divergence is not in `LOSSES` and is only computed by quadrature.
+Measured, 2 seeds: the fit gives w .6700, means 1.9999 and -.9991, standard deviations 1.4152 and .2549 from 4 of 8
+initial values (sum of squares 4e-8; the others end at 5e-2). F <= D_f in all 24 runs, by .0001 to .0135. The saddle
+games end within .038 of the minimum of D_f; the trick ends within .026 of its own fixed point and up to .57 from the
+minimum of D_f (f_kl: mu 1.57 and 1.60, where KL has 1.01 and reverse KL 1.578; f_pearson: .98 and 1.00, where Pearson
+has .57 and KL 1.01). The order is as expected. The diagonal is minimal among the paper's four divergences; among all
+six, the G of Hellinger is better by JS than the G of JS, by 1e-4 nats (their best normal distributions are .02 apart).
+It took 112 s (210 s of CPU time) on two idle cores of an AMD EPYC (Zen 3), 2026-11-26; on another machine, the day
+before, the saddle games were within .033, F was smaller by at least .0046, and the rest was the same.
 """
 
 from __future__ import annotations
@@ -68,7 +71,7 @@ from jaxgan.run.plots import LINES, figure_png, new_figure
 WEIGHTS, MEANS, VARIANCES = (0.67, 0.33), (2.0, -1.0), (2.0, 0.065)
 GRID = np.linspace(-14.0, 16.0, 12_001)
 CELL = GRID[1] - GRID[0]
-NEAR = 0.05  # of mu and sigma to the fixed point
+NEAR = 0.05  # tolerance for mu and sigma
 GAMES = ("saddle", "trick")
 
 # f(u) and f'(u) with D_f(P || Q) = E_Q[f(p/q)].
@@ -117,8 +120,8 @@ def divergence(name: str, mu: float, sigma: float) -> float:
 
 def best(name: str) -> tuple[float, float, float]:
     """The minimum of D_f over normal distributions: (D_f, mu*, sigma*)."""
-    found = minimize(lambda t: divergence(name, *t), (1.2, 1.7), method="Nelder-Mead", tol=1e-9)
-    return float(found.fun), float(found.x[0]), float(found.x[1])
+    result = minimize(lambda t: divergence(name, *t), (1.2, 1.7), method="Nelder-Mead", tol=1e-9)
+    return float(result.fun), float(result.x[0]), float(result.x[1])
 
 
 def trick_fixed_point(name: str) -> tuple[float, float]:
@@ -136,13 +139,13 @@ def trick_fixed_point(name: str) -> tuple[float, float]:
 def inferred_mixture(seed: int) -> tuple[np.ndarray, float]:
     """Weights, means and standard deviations of two components that fit PUBLISHED best, from a random start.
 
-    By least squares of 15 numbers: at each published (mu*, sigma*) D_f less the published one, and its gradient, which
-    is 0 at a minimum.
+    A least-squares fit of 15 numbers: at each published (mu*, sigma*), D_f minus the published one, and its gradient,
+    which is 0 at a minimum.
 
     Returns:
       [w, m_1, m_2, s_1, s_2] (w is the weight of the first) and the sum of squares.
     """
-    draw, step = np.random.default_rng(seed), 1e-3
+    rng, step = np.random.default_rng(seed), 1e-3
 
     def residuals(t: np.ndarray) -> np.ndarray:
         w, (s_1, s_2) = 1 / (1 + np.exp(-t[0])), np.exp(np.clip(t[3:], -4, 2))
@@ -152,17 +155,17 @@ def inferred_mixture(seed: int) -> tuple[np.ndarray, float]:
             q = np.maximum(normal(mu, sigma), 1e-290)
             return float(np.sum(q * GENERATORS[name][0](p / q)) * CELL)
 
-        found = []
+        errors = []
         for name, (least, mu, sigma) in PUBLISHED.items():
-            found.append(D(name, mu, sigma) - least)
-            found.append((D(name, mu + step, sigma) - D(name, mu - step, sigma)) / (4 * step))
-            found.append((D(name, mu, sigma + step) - D(name, mu, sigma - step)) / (4 * step))
-        return np.clip(found, -3, 3)
+            errors.append(D(name, mu, sigma) - least)
+            errors.append((D(name, mu + step, sigma) - D(name, mu - step, sigma)) / (4 * step))
+            errors.append((D(name, mu, sigma + step) - D(name, mu, sigma - step)) / (4 * step))
+        return np.clip(errors, -3, 3)
 
-    start = [draw.normal(), *draw.normal(1, 2, 2), *np.log(draw.uniform(0.3, 2, 2))]
-    found = least_squares(residuals, start, max_nfev=100)
-    w = 1 / (1 + np.exp(-found.x[0]))
-    return np.array([w, *found.x[1:3], *np.exp(found.x[3:])]), float(2 * found.cost)
+    start = [rng.normal(), *rng.normal(1, 2, 2), *np.log(rng.uniform(0.3, 2, 2))]
+    fit = least_squares(residuals, start, max_nfev=100)
+    w = 1 / (1 + np.exp(-fit.x[0]))
+    return np.array([w, *fit.x[1:3], *np.exp(fit.x[3:])]), float(2 * fit.cost)
 
 
 # --- By training ------------------------------------------------------------------------------------------------------
@@ -226,22 +229,22 @@ def train(
     @jax.jit
     @partial(jax.vmap, in_axes=(0, None))
     def run(seed: jax.Array, data: jax.Array):
-        mine = hparams | {"seed": seed}
-        state = gan.init(mine)
+        seeded = hparams | {"seed": seed}
+        state = gan.init(seeded)
         start = {"output": {"kernel": jnp.ones((1, 1)), "bias": jnp.zeros((1,))}}
         state = state._replace(generator=state.generator._replace(params=start))
         examples = TrainingSet(data)
-        sums = zero_metrics(gan, mine, state, examples)
-        state, _ = accumulate_steps(gan=gan, hparams=mine, state=state, sums=sums, data=examples, n=jnp.uint32(steps))
+        sums = zero_metrics(gan, seeded, state, examples)
+        state, _ = accumulate_steps(gan=gan, hparams=seeded, state=state, sums=sums, data=examples, n=jnp.uint32(steps))
         theta_g, D = state.generator.params["output"], state.discriminator
         return theta_g["bias"][0], jnp.abs(theta_g["kernel"][0, 0]), gan.D(D.params, D.stats, x)[0]
 
-    found = []
+    runs = []
     for mu, sigma, logits in zip(*map(np.asarray, run(np.arange(seeds, dtype=np.uint32), data)), strict=True):
         q = normal(mu, sigma)
         bound = value_bound(gan.objective.loss, logits, P.astype(np.float32), q.astype(np.float32))
-        found.append({"mu": float(mu), "sigma": float(sigma), "F": float(bound), "D_f": divergence(name, mu, sigma)})
-    return found
+        runs.append({"mu": float(mu), "sigma": float(sigma), "F": float(bound), "D_f": divergence(name, mu, sigma)})
+    return runs
 
 
 # --- The command ------------------------------------------------------------------------------------------------------
@@ -262,8 +265,8 @@ def picture(rows: dict[str, dict[str, Any]], matrix: np.ndarray, names: list[str
                 plane.plot(run["mu"], run["sigma"], marker, color=color, markersize=4)
     density.set(xlim=(-5, 7), xlabel="x", title="optimal normal distribution")
     density.legend(frameon=False, fontsize=8)
-    for marker, size, words in (("o", 10, "minimum of $D_f$"), ("s", 10, "fixed point of the trick")):
-        plane.plot([], [], marker, markersize=size, markerfacecolor="none", color="black", label=words)
+    for marker, size, label in (("o", 10, "minimum of $D_f$"), ("s", 10, "fixed point of the trick")):
+        plane.plot([], [], marker, markersize=size, markerfacecolor="none", color="black", label=label)
     plane.plot([], [], "o", markersize=4, color="black", label="learned, saddle")
     plane.plot([], [], "s", markersize=4, color="black", label="learned, trick")
     plane.legend(frameon=False, fontsize=8)
@@ -304,15 +307,15 @@ def verdicts(rows: dict[str, dict[str, Any]], matrix: np.ndarray, names: list[st
 
 def main() -> None:
     parser = lab.make_parser("f_gan", __doc__, quick="KL and reverse KL, 600 steps, one seed")
-    parser.add_argument("--divergence", nargs="+", help=f"of {', '.join(TRAINED)}; default: all")
+    parser.add_argument("--divergence", nargs="+", help=f"any of {', '.join(TRAINED)}; default: all")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--seeds", type=int)
-    parser.add_argument("--infer", action="store_true", help="fit the mixture to the paper's table, and stop")
+    parser.add_argument("--infer", action="store_true", help="only fit the mixture to the paper's table")
     flags = lab.parse(parser, divergence=(list(TRAINED), list(TRAINED[:2])), steps=(2000, 600), seeds=(2, 1))
     if flags.infer:
         print("     w       m_1      m_2      s_1      s_2     sum of squares")
-        for found, squares in sorted((inferred_mixture(seed) for seed in range(8)), key=lambda one: one[1]):
-            print("".join(f"{number:9.4f}" for number in found) + f"{squares:14.1e}")
+        for row, squares in sorted((inferred_mixture(seed) for seed in range(8)), key=lambda fit: fit[1]):
+            print("".join(f"{number:9.4f}" for number in row) + f"{squares:14.1e}")
         return
     names, steps, seeds = flags.divergence, flags.steps, flags.seeds
     lab.check_choices("--divergence", names, TRAINED)
@@ -322,8 +325,8 @@ def main() -> None:
     started = time.perf_counter()
     print(f"{'by quadrature':14}{'D_f':>9}{'paper':>9}{'mu*':>9}{'paper':>9}{'sigma*':>9}{'paper':>9}")
     exact = {name: best(name) for name in GENERATORS}
-    for name, found in exact.items():
-        pairs = zip(found, PUBLISHED.get(name, ("-",) * 3), strict=True)
+    for name, row in exact.items():
+        pairs = zip(row, PUBLISHED.get(name, ("-",) * 3), strict=True)
         print(f"{name:14}" + "".join(f"{ours:9.4f}{theirs:>9}" for ours, theirs in pairs))
     data = training_set()
     rows: dict[str, dict[str, Any]] = {}
@@ -337,10 +340,10 @@ def main() -> None:
                       "trick fixed point": trick_fixed_point(name), "published": PUBLISHED.get(name)}  # fmt: skip
         for which in GAMES:
             rows[name][which] = trained[name, which]
-            there = exact[name][1:] if which == "saddle" else rows[name]["trick fixed point"]
+            expected = exact[name][1:] if which == "saddle" else rows[name]["trick fixed point"]
             for run in rows[name][which]:
-                print(f"{name:14}{which:8}{run['F']:9.4f}{run['D_f']:9.4f}{run['mu']:9.4f}{there[0]:9.4f}"
-                      f"{run['sigma']:9.4f}{there[1]:9.4f}")  # fmt: skip
+                print(f"{name:14}{which:8}{run['F']:9.4f}{run['D_f']:9.4f}{run['mu']:9.4f}{expected[0]:9.4f}"
+                      f"{run['sigma']:9.4f}{expected[1]:9.4f}")  # fmt: skip
     matrix = np.array([
         [np.mean([divergence(tested, run["mu"], run["sigma"]) for run in rows[name]["saddle"]]) for tested in names]
         for name in names

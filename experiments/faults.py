@@ -2,20 +2,19 @@
 
     python -m experiments.faults [--tries=50] [--out=runs/faults]
 
-Small digits runs of `python -m jaxgan.main`, each in a process of its own: a line of metrics every 5 steps,
-a checkpoint every 10, an evaluation every 20. Something happens to a run, the same command is given again,
-and at its end it is compared, bit for bit, with a run that nothing happened to: every array of the last
-checkpoint, every line of metrics.jsonl (without the two that depend on the clock; none missing, doubled or torn),
-evaluation.json and the pictures of samples. A try has survived if the fault ended the run as it should (the
-exit code, one line that says why, no traceback), and the run then reached its end. Full and read-only disks
-need the right to mount a tmpfs. Programs are compiled once for all tries (JAX_COMPILATION_CACHE_DIR), so
-that a start takes seconds.
+Small runs of `python -m jaxgan.main` on digits, each in its own process: a line of metrics every 5 steps, a checkpoint
+every 10, an evaluation every 20. A fault is injected into a run, the same command is repeated, and the finished run is
+compared, bit for bit, with an undisturbed one: every array of the last checkpoint, every line of metrics.jsonl (except
+the two timings; none missing, duplicated or torn), evaluation.json and the sample images. A run survives if the fault
+ended it as specified (the exit code, a one-line reason, no traceback) and the repeated command finished it. Full and
+read-only disks require permission to mount a tmpfs. Programs are compiled once for all tries
+(JAX_COMPILATION_CACHE_DIR), so that a start takes only seconds.
 
-Expected: every try survived, 0 steps lost beyond the last checkpoint, 0 differences.
+Expected: all runs survive, 0 steps lost beyond the last checkpoint, 0 differences.
 
-Measured on 2 CPU cores (AMD EPYC, busy with other work), 2026-11-23, in 20 minutes: 100 of 100 tries survived, 0
-steps lost, 0 differences. Of 50 kills 12 fell into the middle of a checkpoint, 5 into an evaluation. After a signal
-a run had ended within 2.1 s, after the death of another process within 17.6 s. The table is in the README.
+Measured on 2 CPU cores (AMD EPYC, busy with other work), 2026-11-23, in 20 minutes: 100 of 100 runs survived, 0 steps
+lost, 0 differences. Of 50 kills, 12 were in the middle of a checkpoint and 5 during an evaluation. Runs ended within
+2.1 s of a signal, and within 17.6 s of the death of another process. The table is in the README.
 """
 
 from __future__ import annotations
@@ -65,7 +64,7 @@ TINY = {
     "sample.every": 100,
     "sample.rows": 2,
 }
-# Its numbers overflow at step 75, and with different random numbers from step 50 on they do not.
+# Overflows at step 75, unless the random numbers are different from step 50 on.
 DIVERGING = {
     "seed": 1,
     "train.batch_size": 50,
@@ -76,9 +75,9 @@ DIVERGING = {
     "checkpoint.every": 50,
     "evaluate.every": 0,
 }
-KILLS = 5  # of one run at most, so that they fall everywhere in a run
+KILLS = 5  # at most, per run, so that kills are spread over a run
 CLOCK = ("images_per_second", "evaluation_seconds")
-HANGING = 300  # seconds after which a process that has not ended is killed
+TIMEOUT = 300  # seconds after which a process that has not ended is killed
 SECONDS_TO_SAVE = 10  # after a signal
 SECONDS_ALONE = 60  # after the death of another process of the run
 
@@ -87,13 +86,13 @@ class Try(NamedTuple):
     survived: bool
     lost: int  # steps between the newest intact checkpoint and where the run resumed
     differences: int
-    what: str = ""  # which of several things happened
-    seconds: float = 0.0  # until the run had ended, where that matters
+    what: str = ""  # which variant of the fault
+    seconds: float = 0.0  # until the run ended, if that matters
 
 
 class Called(NamedTuple):
     codes: list[int]  # exit codes of the processes
-    said: str  # what they wrote on stdout and stderr
+    output: str  # their stdout and stderr
 
 
 class Run:
@@ -121,7 +120,7 @@ class Run:
         (self._out / "logs").mkdir(parents=True, exist_ok=True)
         self._logs, processes = [], []
         for i in range(self._processes):
-            mine = changes | ({"distributed.process": i} if self._processes > 1 else {})
+            own_changes = changes | ({"distributed.process": i} if self._processes > 1 else {})
             command = [
                 sys.executable,
                 "-m",
@@ -129,7 +128,7 @@ class Run:
                 "--config=configs/digits_2014.py",
                 f"--workdir={self.workdir}",
             ]
-            command += [f"--config.{key}={value}" for key, value in mine.items()]
+            command += [f"--config.{key}={value}" for key, value in own_changes.items()]
             file, log = tempfile.mkstemp(".log", f"{self.workdir.name}-", self._out / "logs")
             self._logs.append(Path(log))
             processes.append(subprocess.Popen(command, cwd=ROOT, env=environment, stdout=file, stderr=file))
@@ -138,7 +137,7 @@ class Run:
 
     def finish(self, processes: list[subprocess.Popen]) -> Called:
         """Waits for all processes; one that hangs is killed and has exit code -9."""
-        deadline = time.monotonic() + HANGING
+        deadline = time.monotonic() + TIMEOUT
         while any(process.poll() is None for process in processes) and time.monotonic() < deadline:
             time.sleep(0.01)
         for process in processes:
@@ -149,15 +148,15 @@ class Run:
             "".join(log.read_text(errors="replace") for log in self._logs),
         )
 
-    def again(self) -> None:
-        """Deletes a run that ended before the fault."""
+    def discard(self) -> None:
+        """Deletes a run that finished before the fault."""
         shutil.rmtree(self.workdir, ignore_errors=True)
 
     def call(self) -> Called:
         return self.finish(self.start())
 
-    def begun(self, processes: list[subprocess.Popen]) -> bool:
-        """Waits until the run writes a new line of metrics; False if it ended before."""
+    def wait_for_metrics(self, processes: list[subprocess.Popen]) -> bool:
+        """Waits until the run writes a new line of metrics; returns False if it ends before."""
         before = set(self.lines())
         while all(process.poll() is None for process in processes):
             if not before.issuperset(self.lines()):
@@ -176,29 +175,29 @@ class Run:
             return max(checkpoints.steps(), default=0)
 
 
-def lost(newest: int, said: str) -> int:
-    """How many of the first `newest` steps a call repeated; 0 if it ended before resuming."""
-    found = re.search(r"^(resuming from )?step (\d+)", said, re.MULTILINE)
-    return 0 if found is None else newest - int(found[2]) if found[1] else newest
+def lost(newest: int, output: str) -> int:
+    """The number of steps before `newest` that a call repeated; 0 if it ended before resuming."""
+    match = re.search(r"^(resuming from )?step (\d+)", output, re.MULTILINE)
+    return 0 if match is None else newest - int(match[2]) if match[1] else newest
 
 
-def refused(called: Called, *words: str) -> bool:
+def exited_with_error(called: Called, *words: str) -> bool:
     """Whether all processes ended with exit code 2 and one line that contains these words."""
-    errors = [line for line in called.said.splitlines() if line.startswith("error: ")]
-    told = len(errors) == len(called.codes) and all(word in line for word in words for line in errors)
-    return told and set(called.codes) == {2} and "Traceback" not in called.said
+    errors = [line for line in called.output.splitlines() if line.startswith("error: ")]
+    one_line_each = len(errors) == len(called.codes) and all(word in line for word in words for line in errors)
+    return one_line_each and set(called.codes) == {2} and "Traceback" not in called.output
 
 
 def contents(workdir: Path) -> dict[str, Any]:
     """The contents of a work directory that a fault must not change, by name."""
-    found: dict[str, Any] = dict(arrays(workdir))
+    by_name: dict[str, Any] = dict(arrays(workdir))
     lines, records = (workdir / "metrics.jsonl").read_bytes().splitlines(), read_metrics(workdir)
-    found["lines"] = (len(lines), [record["step"] for record in records])
+    by_name["lines"] = (len(lines), [record["step"] for record in records])
     for number, record in enumerate(records):
-        found[f"line {number}"] = {key: value for key, value in record.items() if key not in CLOCK}
+        by_name[f"line {number}"] = {key: value for key, value in record.items() if key not in CLOCK}
     for path in (workdir / "evaluation.json", *(workdir / "samples").glob("*.png")):
-        found[path.name] = path.read_bytes()
-    return found
+        by_name[path.name] = path.read_bytes()
+    return by_name
 
 
 def arrays(workdir: Path) -> dict[str, bytes]:
@@ -230,101 +229,101 @@ class Testbed:
             run = self.run(f"undisturbed-{len(self._undisturbed)}", changes, processes)
             called = run.call()
             if any(called.codes):
-                raise UserError(f"the undisturbed run failed: {called.said[-500:]}; fix that first.")
+                raise UserError(f"the undisturbed run failed: {called.output[-500:]}; fix that first.")
             self._undisturbed[key] = contents(run.workdir)
         return self._undisturbed[key]
 
     def resume(self, run: Run, newest: int, reference: dict[str, Any]) -> tuple[bool, int, int]:
-        """Repeats the command to the end: whether it finished, steps lost, differences."""
+        """Repeats the command until it ends; returns whether it finished, steps lost, differences."""
         called = run.call()
         if any(called.codes):
-            return False, lost(newest, called.said), 0
-        return True, lost(newest, called.said), differences(contents(run.workdir), reference)
+            return False, lost(newest, called.output), 0
+        return True, lost(newest, called.output), differences(contents(run.workdir), reference)
 
     @contextmanager
     def disk(self, kibibytes: int) -> Iterator[tuple[Path, Callable[[str], None]]]:
         """A tmpfs of this size, and a function that remounts it with other options."""
-        place = self.out / "disk"
-        place.mkdir(parents=True, exist_ok=True)
-        mount(f"size={kibibytes}k", place)
+        mountpoint = self.out / "disk"
+        mountpoint.mkdir(parents=True, exist_ok=True)
+        mount(f"size={kibibytes}k", mountpoint)
         try:
-            yield place, lambda options: mount(f"remount,{options}", place)
+            yield mountpoint, lambda options: mount(f"remount,{options}", mountpoint)
         finally:
-            subprocess.run(["umount", str(place)], check=True)
+            subprocess.run(["umount", str(mountpoint)], check=True)
 
 
-def mount(options: str, place: Path) -> None:
-    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)]
+def mount(options: str, mountpoint: Path) -> None:
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(mountpoint)]
     if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
-        raise PermissionError(1, "may not mount a tmpfs", str(place))
+        raise PermissionError(1, "may not mount a tmpfs", str(mountpoint))
 
 
-def killed(testbed: Testbed, tries: int) -> Iterator[Try]:
+def kill(testbed: Testbed, tries: int) -> Iterator[Try]:
     """`kill -9` at a random moment"""
     reference, left = testbed.undisturbed(), tries
     while left:
-        run, good, again = testbed.run(f"killed-{left}"), True, 0
+        run, ended_well, repeated = testbed.run(f"killed-{left}"), True, 0
         kills: list[float] = []
         while True:
             newest, before, processes = run.newest(), run.lines(), run.start()
             if len(kills) < min(left, KILLS):
                 if testbed.random.random() < 0.2:
                     time.sleep(testbed.random.uniform(0, 4))  # while it starts
-                elif run.begun(processes):
+                elif run.wait_for_metrics(processes):
                     time.sleep(testbed.random.uniform(0, 2))
                 processes[0].kill()
             called = run.finish(processes)
-            again += lost(newest, called.said)
+            repeated += lost(newest, called.output)
             if called.codes == [0] and not kills:
-                run.again()  # it was quicker
+                run.discard()  # it finished first
                 continue
             if called.codes != [-signal.SIGKILL]:
-                good = called.codes == [0]
+                ended_well = called.codes == [0]
                 break
             kills.append(moment(run, before))
-        last = Try(good, again, differences(contents(run.workdir), reference) if good else 0)
-        if not kills:  # it failed by itself
+        last = Try(ended_well, repeated, differences(contents(run.workdir), reference) if ended_well else 0)
+        if not kills:  # it failed on its own
             yield last
             left -= 1
         for number, what in enumerate(kills):
-            yield last._replace(what=what) if number == 0 else Try(good, 0, 0, what)
+            yield last._replace(what=what) if number == 0 else Try(ended_well, 0, 0, what)
         left -= len(kills)
 
 
 def moment(run: Run, before: list[bytes]) -> str:
-    """What a call was doing when it was killed, inferred from its files; `before`: the earlier lines."""
+    """What a call was doing when it was killed, inferred from its files; `before`: the lines of metrics before it."""
     if set(run.lines()) <= set(before):
         return "before its first line of metrics"
     if list((run.workdir / "checkpoints").glob("*.orbax-checkpoint-tmp")):
         return "in the middle of a checkpoint"
-    # The line of an evaluated step is written when it has been evaluated, the one before it long before.
+    # The line of an evaluated step is written after the evaluation, the previous line well before it.
     evaluating = (read_metrics(run.workdir)[-1]["step"] + TINY["log.every"]) % TINY["evaluate.every"] == 0
     return "in an evaluation" if evaluating else "elsewhere"
 
 
-def interrupted(testbed: Testbed, tries: int) -> Iterator[Try]:
+def interrupt(testbed: Testbed, tries: int) -> Iterator[Try]:
     """SIGTERM or Ctrl-C"""
     reference, left = testbed.undisturbed(), tries
     while left:
         run, number = testbed.run(f"interrupted-{left}"), (signal.SIGTERM, signal.SIGINT)[left % 2]
         processes = run.start()
-        run.begun(processes)
+        run.wait_for_metrics(processes)
         time.sleep(testbed.random.uniform(0, 0.5))
         clock = time.monotonic()
         processes[0].send_signal(number)
         called, newest = run.finish(processes), run.newest()
         seconds = time.monotonic() - clock
         if called.codes == [0]:
-            run.again()  # it was quicker
+            run.discard()  # it finished first
             continue
-        told = f"stopped at step {newest} of 200, saved; repeat the command to resume" in called.said
-        good = called.codes == [128 + number] and told and seconds < SECONDS_TO_SAVE
-        survived, again, different = testbed.resume(run, newest, reference)
-        yield Try(good and survived, again, different, number.name, seconds)
+        message_shown = f"stopped at step {newest} of 200, saved; repeat the command to resume" in called.output
+        ended_well = called.codes == [128 + number] and message_shown and seconds < SECONDS_TO_SAVE
+        survived, repeated, different = testbed.resume(run, newest, reference)
+        yield Try(ended_well and survived, repeated, different, number.name, seconds)
         left -= 1
 
 
-def full(testbed: Testbed, tries: int) -> Iterator[Try]:
+def fill_disk(testbed: Testbed, tries: int) -> Iterator[Try]:
     """full disk"""
     reference, left = testbed.undisturbed(), tries
     while left:
@@ -332,15 +331,15 @@ def full(testbed: Testbed, tries: int) -> Iterator[Try]:
             run = Run(disk / "run", out=testbed.out, changes={"checkpoint.keep": 1000})
             called, newest = run.call(), run.newest()
             if called.codes == [0]:
-                continue  # there was room enough
-            good = refused(called, "No space left on device", str(run.workdir))
+                continue  # there was enough space
+            ended_well = exited_with_error(called, "No space left on device", str(run.workdir))
             remount("size=1g")
-            survived, again, different = testbed.resume(run, newest, reference)
-            yield Try(good and survived, again, different)
+            survived, repeated, different = testbed.resume(run, newest, reference)
+            yield Try(ended_well and survived, repeated, different)
             left -= 1
 
 
-def read_only(testbed: Testbed, tries: int) -> Iterator[Try]:
+def make_read_only(testbed: Testbed, tries: int) -> Iterator[Try]:
     """read-only disk"""
     reference = testbed.undisturbed()
     for _ in range(tries):
@@ -349,13 +348,13 @@ def read_only(testbed: Testbed, tries: int) -> Iterator[Try]:
             run = Run(disk / "run", out=testbed.out, changes={})
             newest = run.newest()
             remount("ro")
-            good = refused(run.call(), "Read-only file system", str(run.workdir))
+            ended_well = exited_with_error(run.call(), "Read-only file system", str(run.workdir))
             remount("rw")
-            survived, again, different = testbed.resume(run, newest, reference)
-            yield Try(good and survived, again, different)
+            survived, repeated, different = testbed.resume(run, newest, reference)
+            yield Try(ended_well and survived, repeated, different)
 
 
-def damaged(testbed: Testbed, tries: int) -> Iterator[Try]:
+def damage_checkpoint(testbed: Testbed, tries: int) -> Iterator[Try]:
     """newest checkpoint damaged"""
     reference, template = testbed.undisturbed(), testbed.run("damaged", {"train.steps": 100})
     template.call()
@@ -363,8 +362,8 @@ def damaged(testbed: Testbed, tries: int) -> Iterator[Try]:
     for number in range(tries):
         run = testbed.run(f"damaged-{number}")
         shutil.copytree(template.workdir, run.workdir)
-        place = run.workdir / "checkpoints" / str(newest)
-        files = [path for path in place.rglob("*") if path.is_file() and path.stat().st_size]
+        directory = run.workdir / "checkpoints" / str(newest)
+        files = [path for path in directory.rglob("*") if path.is_file() and path.stat().st_size]
         what = ("a bit flipped", "a file cut short", "half of the files gone")[number % 3]
         if what == "half of the files gone":
             for path in testbed.random.sample(files, len(files) // 2):
@@ -372,109 +371,112 @@ def damaged(testbed: Testbed, tries: int) -> Iterator[Try]:
         else:
             path = testbed.random.choice(files)
             content = bytearray(path.read_bytes())
-            where = testbed.random.randrange(len(content))
+            offset = testbed.random.randrange(len(content))
             if what == "a bit flipped":
-                content[where] ^= 1 << testbed.random.randrange(8)
-            path.write_bytes(content if what == "a bit flipped" else content[:where])
+                content[offset] ^= 1 << testbed.random.randrange(8)
+            path.write_bytes(content if what == "a bit flipped" else content[:offset])
         called = run.call()
-        named = f"checkpoint {newest} in {place.parent} is damaged: " in called.said
-        good = called.codes == [0]
-        different = differences(contents(run.workdir), reference) if good else 0
-        # A byte that nothing depends on may be lost; then the checkpoint is intact.
-        yield Try(good, lost(older if named else newest, called.said), different, what)
+        reported = f"checkpoint {newest} in {directory.parent} is damaged: " in called.output
+        ended_well = called.codes == [0]
+        different = differences(contents(run.workdir), reference) if ended_well else 0
+        # If nothing depends on the changed byte, the checkpoint is intact.
+        yield Try(ended_well, lost(older if reported else newest, called.output), different, what)
 
 
-def second(testbed: Testbed, tries: int) -> Iterator[Try]:
+def start_second_process(testbed: Testbed, tries: int) -> Iterator[Try]:
     """second process on the same work directory"""
     reference = testbed.undisturbed()
     for number in range(tries):
         run = testbed.run(f"second-{number}")
         first = run.start()
-        run.begun(first)
-        first[0].send_signal(signal.SIGSTOP)  # or it would have ended before the second one starts
+        run.wait_for_metrics(first)
+        first[0].send_signal(signal.SIGSTOP)  # otherwise it would finish before the second one starts
         other = testbed.run(f"second-{number}").call()
         first[0].send_signal(signal.SIGCONT)
-        good = refused(other, f"{run.workdir} is in use by process {first[0].pid}")
+        rejected = exited_with_error(other, f"{run.workdir} is in use by process {first[0].pid}")
         survived = run.finish(first).codes == [0]
-        yield Try(good and survived, 0, differences(contents(run.workdir), reference) if survived else 0)
+        yield Try(rejected and survived, 0, differences(contents(run.workdir), reference) if survived else 0)
 
 
-def diverged(testbed: Testbed, tries: int) -> Iterator[Try]:
+def diverge(testbed: Testbed, tries: int) -> Iterator[Try]:
     """divergence, on_divergence=stop"""
     for number in range(tries):
         run = testbed.run(f"diverged-{number}", DIVERGING)
         called, newest = run.call(), run.newest()
-        good = refused(called, f"the last good state is step {newest}; ") and newest > 0
+        ended_well = exited_with_error(called, f"the last good state is step {newest}; ") and newest > 0
         repeated, saved = run.call(), arrays(run.workdir)
-        good &= refused(repeated, f"the last good state is step {newest}; ")
+        ended_well &= exited_with_error(repeated, f"the last good state is step {newest}; ")
         reference = testbed.undisturbed(DIVERGING | {"train.steps": newest})
         different = differences(saved, {name: reference[name] for name in saved})
-        yield Try(good, lost(newest, repeated.said), different)
+        yield Try(ended_well, lost(newest, repeated.output), different)
 
 
-def restored(testbed: Testbed, tries: int) -> Iterator[Try]:
-    """divergence, on_divergence=restore, and `kill -9` on the way"""
+def diverge_and_kill(testbed: Testbed, tries: int) -> Iterator[Try]:
+    """divergence, on_divergence=restore, and `kill -9` during the run"""
     changes = DIVERGING | {"train.on_divergence": "restore"}
     reference = testbed.undisturbed(changes)
     for number in range(tries):
         run = testbed.run(f"restored-{number}", changes)
         processes = run.start()
-        run.begun(processes)
+        run.wait_for_metrics(processes)
         time.sleep(testbed.random.uniform(0, 2))
         processes[0].kill()
         run.finish(processes)
         yield Try(*testbed.resume(run, run.newest(), reference))
 
 
-def hosts(testbed: Testbed, tries: int) -> Iterator[Try]:
+def lose_host(testbed: Testbed, tries: int) -> Iterator[Try]:
     """`kill -9` of one of two hosts"""
-    changes = {"train.d_steps": 1}  # they talk in every step, over loopback
+    changes = {"train.d_steps": 1}  # they communicate in every step, over loopback
     reference = testbed.undisturbed(changes, processes=2)
     left = tries
     while left:
         run, victim = testbed.run(f"hosts-{left}", changes, processes=2), left % 2
         processes = run.start()
-        run.begun(processes)
+        run.wait_for_metrics(processes)
         time.sleep(testbed.random.uniform(0, 2))
         clock = time.monotonic()
         processes[victim].kill()
         called, newest = run.finish(processes), run.newest()
         seconds = time.monotonic() - clock
         if called.codes[1 - victim] == 0:
-            run.again()  # they were quicker
+            run.discard()  # they finished first
             continue
-        alone = Called([called.codes[1 - victim]], called.said)
-        good = refused(alone, "another process of the run ended or cannot be reached") and seconds < SECONDS_ALONE
-        survived, again, different = testbed.resume(run, newest, reference)
-        yield Try(good and survived, again, different, f"process {victim}", seconds)
+        alone = Called([called.codes[1 - victim]], called.output)
+        ended_well = (
+            exited_with_error(alone, "another process of the run ended or cannot be reached")
+            and seconds < SECONDS_ALONE
+        )
+        survived, repeated, different = testbed.resume(run, newest, reference)
+        yield Try(ended_well and survived, repeated, different, f"process {victim}", seconds)
         left -= 1
 
 
-# Each with the share of `--tries` that it gets.
+# Each with its number of tries, as a fraction of `--tries`.
 FAULTS = {
-    killed: 1.0,
-    interrupted: 0.2,
-    full: 0.2,
-    read_only: 0.04,
-    damaged: 0.3,
-    second: 0.06,
-    diverged: 0.02,
-    restored: 0.06,
-    hosts: 0.12,
+    kill: 1.0,
+    interrupt: 0.2,
+    fill_disk: 0.2,
+    make_read_only: 0.04,
+    damage_checkpoint: 0.3,
+    start_second_process: 0.06,
+    diverge: 0.02,
+    diverge_and_kill: 0.06,
+    lose_host: 0.12,
 }
 
 
-def row(fault: Callable, tried: list[Try]) -> str:
+def row(fault: Callable, results: list[Try]) -> str:
     """The row of a fault in the table."""
-    what = ", ".join(f"{count} {name}" for name, count in Counter(t.what for t in tried if t.what).items())
-    slowest = max(t.seconds for t in tried)
+    what = ", ".join(f"{count} {name}" for name, count in Counter(t.what for t in results if t.what).items())
+    slowest = max(t.seconds for t in results)
     notes = "; ".join([what] * bool(what) + [f"ended within {slowest:.1f} s"] * (slowest > 0))
     cells = (
         (fault.__doc__ or "") + (f" ({notes})" if notes else ""),
-        len(tried),
-        sum(t.survived for t in tried),
-        sum(t.lost for t in tried),
-        sum(t.differences for t in tried),
+        len(results),
+        sum(t.survived for t in results),
+        sum(t.lost for t in results),
+        sum(t.differences for t in results),
     )
     return "| " + " | ".join(map(str, cells)) + " |"
 
@@ -490,14 +492,14 @@ def main() -> int:
     ]
     print("\n".join(table), flush=True)
     failed = 0
-    for fault, share in FAULTS.items():
+    for fault, fraction in FAULTS.items():
         try:
-            tried = list(fault(testbed, max(1, round(share * flags.tries))))
+            results = list(fault(testbed, max(1, round(fraction * flags.tries))))
         except PermissionError as error:
             print(f"{fault.__doc__}: skipped ({error.strerror})", file=sys.stderr)
             continue
-        failed += sum(not t.survived or t.lost != 0 or t.differences != 0 for t in tried)
-        table.append(row(fault, tried))
+        failed += sum(not t.survived or t.lost != 0 or t.differences != 0 for t in results)
+        table.append(row(fault, results))
         print(table[-1], flush=True)
     write_atomically(flags.out / "faults.md", ("\n".join(table) + "\n").encode())
     return 1 if failed else 0

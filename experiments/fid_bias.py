@@ -1,31 +1,33 @@
-"""FID's bias in the number of samples, and two models whose order it reverses.
+"""The bias of FID at finite sample sizes, and two models whose ranking it reverses.
 
     python -m experiments.fid_bias [--quick] [--out=runs/fid_bias] [--trials=3] [--seed=0]
 
-Claim (Binkowski, Sutherland, Arbel and Gretton, arXiv:1801.01401, appendix D): with Q = ReLU(N(1, I)) and two models
-in d = 2048 dimensions, the size of Inception's features,
+Claim (Binkowski, Sutherland, Arbel and Gretton, arXiv:1801.01401, appendix D): let Q = ReLU(N(1, I)), and consider two
+models in d = 2048 dimensions, the size of Inception's features,
 
-    P1 = ReLU(N(0, I)),   P2 = ReLU(N(1, .8 S + .2 I)),   S = (4/d) C C^T,   C of standard normal numbers,
+    P1 = ReLU(N(0, I)),   P2 = ReLU(N(1, .8 S + .2 I)),   S = (4/d) C C^T,   C with standard normal entries.
 
-FID(P1, Q) = 1123.0 is larger than FID(P2, Q), and yet P1 has the lower FID in every trial with 50,000 samples,
-1133.7 with a deviation of .2: the worse model wins, reliably. With 100,000 samples the order is right. (The two
-distributions and all but these three numbers are quoted from memory. Q is known exactly, not from samples.)
+FID(P1, Q) = 1123.0 is larger than FID(P2, Q), and yet with 50,000 samples P1 has the lower FID in every trial, 1133.7
+with a standard deviation of .2: the worse model wins, reliably. With 100,000 samples the ranking is right. (The two
+distributions and everything but these three numbers are quoted from memory. Q is known exactly, not from samples.)
 
-What is compared here with what, all derived in this project:
+The following are compared, all derived for this project:
 
-- FID(P1, Q) = d ((m0 - m1)^2 + (s0 - s1)^2) with the means m and deviations s of ReLU(N(0, 1)) and ReLU(N(1, 1)).
-- FID(P2, Q) from P2's exact moments for the C at hand: the covariance of two rectified normal numbers as a series in
-  their correlation, in Hermite polynomials (`rectified_moments`).
-- E FID(N samples of P1) = FID + d v/N + sqrt(v w) d (d + 1)/(4 (N - 1)) to first order in d/N, v and w the variances
-  under P1 and Q: `predicted`.
-- FID-infinity (arXiv:1911.07023): the line of FID over 1/N, 15 sizes from 5,000 to 50,000, and where it meets 1/N = 0;
-  and the same from 20,000 on, because the line is curved where N is a few times d. From 50,000 samples it should give
-  the order back, which neither paper claims.
+- FID(P1, Q) = d ((m0 - m1)^2 + (s0 - s1)^2), with the means m and standard deviations s of ReLU(N(0, 1)) and ReLU(N(1,
+  1)).
+- FID(P2, Q) from the exact moments of P2 for the sampled C: the covariance of two rectified normal variables as a
+  series in their correlation, with Hermite polynomials (`rectified_moments`).
+- E FID(N samples of P1) = FID + d v/N + sqrt(v w) d (d + 1)/(4 (N - 1)) to first order in d/N, where v and w are the
+  variances under P1 and Q: `first_order_fid`.
+- FID-infinity (arXiv:1911.07023): the intercept at 1/N = 0 of a line fitted to FID over 1/N at 15 sizes from 5,000 to
+  50,000; and the same from 20,000 on, because FID is not linear where N is only a few times d. From 50,000 samples it
+  should restore the right ranking, which neither paper claims.
 
 Expected: |FID(P1, Q) - 1123.04| < .01 by the closed form; the mean over trials at 50,000 samples within .2 of 1133.7;
-reversed in every trial at 50,000 and right in every one at 100,000; P1's intercept within .5 of 1123.04, order right.
+the ranking wrong in every trial at 50,000 and right in every trial at 100,000; by FID-infinity, P1 within .5 of 1123.04
+and the ranking right.
 Written to --out: fid_bias.png, result.json.
-Measured, 3 trials, 426 s of CPU time, two cores of an AMD EPYC (Zen 3), busy with other work, 2026-11-26:
+Measured, 3 trials, 426 s of CPU time on two cores of an AMD EPYC (Zen 3) that were busy with other work, 2026-11-26:
 
                  5,000     10,000    25,000    50,000    100,000   closed form
     P1, mean     1235.73   1177.70   1144.53   1133.66   1128.31   1123.04
@@ -33,8 +35,9 @@ Measured, 3 trials, 426 s of CPU time, two cores of an AMD EPYC (Zen 3), busy wi
     P1, SD       .79       .39       .24       .32       .13
     P2, SD       1.18      .45       .40       .31       .26
 
-The order is wrong in each trial at 50,000 (by .77 to 1.73) and right in each at 100,000. FID-infinity gives it back:
-1122.40 and 1110.74 from all sizes, 1123.34 and 1112.43 from 20,000 on. Only the second pair's P1 is within the .5.
+The ranking is wrong in every trial at 50,000 (by .77 to 1.73) and right in every trial at 100,000. FID-infinity
+restores it: 1122.40 (P1) and 1110.74 (P2) from all sizes, 1123.34 and 1112.43 from 20,000 on. Only the latter fit is
+within .5 for P1.
 """
 
 from __future__ import annotations
@@ -56,9 +59,9 @@ from jaxgan.run.plots import BLUE, ORANGE, figure_png, new_figure
 PUBLISHED = {"P1": 1123.0, "P1, 50,000 samples": 1133.7, "deviation": 0.2}
 DIMENSIONS = 2048
 SIZES = (5_000, 10_000, 25_000, 50_000, 100_000)
-REVERSED, RIGHT = 50_000, 100_000  # samples at which the paper finds the wrong and the right order
+REVERSED, RIGHT = 50_000, 100_000  # sample sizes at which the paper reports the wrong and the right ranking
 ORDER = 8  # of the series in the correlation: correlations are below .15 at d = 2048
-ROWS = 10_000  # samples drawn at a time
+ROWS = 10_000  # samples per batch
 
 
 class Model(NamedTuple):
@@ -72,37 +75,38 @@ class Model(NamedTuple):
 def rectified_moments(mean: float, covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean [d] and covariance [d, d] of ReLU(x), x ~ N(mean, covariance), float64.
 
-    With a = mean / s, the Hermite coefficients e_k = E[ReLU(mean + s z) He_k(z)] are s Phi(a) for k = 1 and, by parts,
-    s phi(a) He_{k-2}(-a) from k = 2 on; cov(ReLU(x_i), ReLU(x_j)) = sum_{k >= 1} r^k e_k(i) e_k(j) / k!, with r the
-    correlation of x_i and x_j (Mehler). The diagonal is exact; elsewhere the series ends after `ORDER` terms.
+    With a = mean / s, the Hermite coefficients e_k = E[ReLU(mean + s z) He_k(z)] are s Phi(a) for k = 1 and,
+    integrating by parts, s phi(a) He_{k-2}(-a) for k >= 2; cov(ReLU(x_i), ReLU(x_j)) = sum_{k >= 1} r^k e_k(i) e_k(j) /
+    k!, with r the correlation of x_i and x_j (Mehler). The diagonal is exact; elsewhere the series ends after `ORDER`
+    terms.
     """
     s = np.sqrt(np.diag(covariance))
     a = mean / s
     cdf, pdf = ndtr(a), np.exp(-a * a / 2) / math.sqrt(2 * math.pi)
     means = mean * cdf + s * pdf
     correlation = covariance / np.outer(s, s)
-    found, power = np.zeros_like(covariance), np.ones_like(covariance)
+    result, power = np.zeros_like(covariance), np.ones_like(covariance)
     for k in range(1, ORDER + 1):
         power = power * correlation
         e = s * cdf if k == 1 else s * pdf * hermite_e.hermeval(-a, np.eye(ORDER)[k - 2])
-        found += power * np.outer(e, e) / math.factorial(k)
-    np.fill_diagonal(found, (mean**2 + s**2) * cdf + mean * s * pdf - means**2)
-    return means, found
+        result += power * np.outer(e, e) / math.factorial(k)
+    np.fill_diagonal(result, (mean**2 + s**2) * cdf + mean * s * pdf - means**2)
+    return means, result
 
 
 def models(d: int, seed: int) -> tuple[dict[str, Model], tuple[np.ndarray, np.ndarray]]:
     """P1 and P2, and the moments of Q."""
     C, eye = np.random.default_rng(seed).standard_normal((d, d)), np.eye(d)
     covariance = 0.8 * (4 / d) * (C @ C.T) + 0.2 * eye
-    found = {
+    by_name = {
         "P1": Model(0.0, None, rectified_moments(0.0, eye)),
         "P2": Model(1.0, np.linalg.cholesky(covariance).T.astype(np.float32), rectified_moments(1.0, covariance)),
     }
-    return found, rectified_moments(1.0, eye)
+    return by_name, rectified_moments(1.0, eye)
 
 
-def draw(model: Model, n: int, rng: np.random.Generator) -> np.ndarray:
-    """Draws n samples: [n, d] float32."""
+def sample(model: Model, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Samples n examples of a model: [n, d] float32."""
     x = np.empty((n, len(model.moments[0])), np.float32)
     for start in range(0, n, ROWS):
         rows = x[start : start + ROWS]
@@ -111,7 +115,7 @@ def draw(model: Model, n: int, rng: np.random.Generator) -> np.ndarray:
     return x
 
 
-def predicted(d: int, n: int) -> float:
+def first_order_fid(d: int, n: int) -> float:
     """E FID(P1 from n samples, Q), to first order in d / n."""
     (m0, v), (m1, w) = ((m[0], c[0, 0]) for m, c in (rectified_moments(mean, np.eye(1)) for mean in (0.0, 1.0)))
     exact = d * ((m0 - m1) ** 2 + (math.sqrt(v) - math.sqrt(w)) ** 2)
@@ -120,48 +124,48 @@ def predicted(d: int, n: int) -> float:
 
 def trial(model: Model, real: tuple[np.ndarray, np.ndarray], sizes: tuple[int, ...], seed: list[int]) -> list[float]:
     """FID of the first n of a new set of samples, for each size n."""
-    x = draw(model, max(sizes), np.random.default_rng(seed))
+    x = sample(model, max(sizes), np.random.default_rng(seed))
     return [fid.from_moments(*real, *fid.moments(x[:n])) for n in sizes]
 
 
 def trials(
-    found: dict[str, Model], real: tuple[np.ndarray, np.ndarray], *, sizes: tuple[int, ...], count: int, seed: int
+    models: dict[str, Model], real: tuple[np.ndarray, np.ndarray], *, sizes: tuple[int, ...], count: int, seed: int
 ) -> Iterator[dict[str, list[float]]]:
     for i in range(count):
-        yield {name: trial(model, real, sizes, [seed, 1 + i, j]) for j, (name, model) in enumerate(found.items())}
+        yield {name: trial(model, real, sizes, [seed, 1 + i, j]) for j, (name, model) in enumerate(models.items())}
 
 
 def infinities(
-    found: dict[str, Model], real: tuple[np.ndarray, np.ndarray], *, sizes: tuple[int, ...] | None, seed: int
+    models: dict[str, Model], real: tuple[np.ndarray, np.ndarray], *, sizes: tuple[int, ...] | None, seed: int
 ) -> dict[str, dict[str, Any]]:
-    """FID-infinity of each model from `REVERSED` samples, over all sizes (None: the 15) and over those from 20,000."""
-    answer = {}
-    for j, (name, model) in enumerate(found.items()):
-        x = draw(model, REVERSED, np.random.default_rng([seed, 0, j]))
+    """FID-infinity of each model from `REVERSED` samples: from all sizes (None means the 15), and from 20,000 on."""
+    results = {}
+    for j, (name, model) in enumerate(models.items()):
+        x = sample(model, REVERSED, np.random.default_rng([seed, 0, j]))
         all_sizes = fid.infinity_from(*real, x, sizes=sizes, seed=seed)
         upper = [(n, value) for n, value in zip(all_sizes.sizes, all_sizes.fids, strict=True) if n >= 20_000]
-        answer[name] = {
+        results[name] = {
             "sizes": all_sizes.sizes,
             "fids": all_sizes.fids,
             "intercept": all_sizes.fid,
             "slope": all_sizes.slope,
             "upper intercept": fid.extrapolate(*zip(*upper, strict=True))[0],
         }
-    return answer
+    return results
 
 
 def verdicts(
     exact: dict[str, float], runs: dict[str, np.ndarray], lines: dict[str, dict[str, Any]], sizes: tuple[int, ...]
 ) -> dict[str, lab.Verdict]:
     """The verdict on each part of the claim; `runs` [trials, sizes]."""
-    at = {n: i for i, n in enumerate(sizes)}
-    wrong, right = at[REVERSED], at[RIGHT]
-    mean, spread = runs["P1"][:, wrong].mean(), PUBLISHED["deviation"]
+    index = {n: i for i, n in enumerate(sizes)}
+    wrong, right = index[REVERSED], index[RIGHT]
+    mean, tolerance = runs["P1"][:, wrong].mean(), PUBLISHED["deviation"]
     lower = lambda key: lines["P2"][key] < lines["P1"][key]  # noqa: E731
     return {
         "P2 is nearer to Q": exact["P2"] < exact["P1"],
         "closed form of P1": abs(exact["P1"] - 1123.04) < 0.01,
-        "P1 at 50,000 is 1133.7": bool(abs(mean - PUBLISHED["P1, 50,000 samples"]) < spread),
+        "P1 at 50,000 is 1133.7": bool(abs(mean - PUBLISHED["P1, 50,000 samples"]) < tolerance),
         "reversed at 50,000": lab.in_every_run(runs["P1"][:, wrong] < runs["P2"][:, wrong]),
         "right at 100,000": lab.in_every_run(runs["P1"][:, right] > runs["P2"][:, right]),
         "FID-infinity of P1": abs(lines["P1"]["intercept"] - exact["P1"]) < 0.5,
@@ -182,17 +186,17 @@ def picture(
     figure = new_figure(11, 4.5)
     for axis, least in zip(figure.subplots(1, 2), (0, 10_000), strict=True):
         for name, color in (("P1", BLUE), ("P2", ORANGE)):
-            kept = [i for i, n in enumerate(sizes) if n >= least]
+            indices = [i for i, n in enumerate(sizes) if n >= least]
             for run in runs[name]:
-                axis.plot([1e5 / sizes[i] for i in kept], run[kept], "o", color=color, markersize=4, alpha=0.5)
-            line, end = lines[name], 1e5 / sizes[kept[0]]
+                axis.plot([1e5 / sizes[i] for i in indices], run[indices], "o", color=color, markersize=4, alpha=0.5)
+            line, end = lines[name], 1e5 / sizes[indices[0]]
             points = [(1e5 / n, value) for n, value in zip(line["sizes"], line["fids"], strict=True) if n >= least]
             axis.plot(*zip(*points, strict=True), "x", color=color, markersize=4)
             axis.plot([0, end], [line["intercept"], line["intercept"] + line["slope"] * end / 1e5], color=color,
                       linewidth=0.8, label=f"{name}: fit of FID-infinity")  # fmt: skip
             axis.plot(0, exact[name], "*", color=color, markersize=13, label=f"{name}: exact, {exact[name]:.1f}")
-        kept = [n for n in first_order if n >= least]
-        axis.plot([1e5 / n for n in kept], [first_order[n] for n in kept], ":", color="black", linewidth=1,
+        indices = [n for n in first_order if n >= least]
+        axis.plot([1e5 / n for n in indices], [first_order[n] for n in indices], ":", color="black", linewidth=1,
                   label="P1: first-order prediction")  # fmt: skip
         axis.set(xlabel="100,000 / N", ylabel="FID", title="all sizes" if not least else "from 10,000 samples")
         lab.tidy(axis)
@@ -211,15 +215,15 @@ def main() -> None:
     sizes = SIZES[-2:] if flags.quick else SIZES
 
     started = time.perf_counter()
-    found, real = models(DIMENSIONS, flags.seed)
-    exact = {name: fid.from_moments(*real, *model.moments) for name, model in found.items()}
-    first_order = {n: predicted(DIMENSIONS, n) for n in SIZES}
+    by_name, real = models(DIMENSIONS, flags.seed)
+    exact = {name: fid.from_moments(*real, *model.moments) for name, model in by_name.items()}
+    first_order = {n: first_order_fid(DIMENSIONS, n) for n in SIZES}
     row = lambda name, numbers: print(f"{name:24}" + "".join(f"{x:>10.2f}" for x in numbers))  # noqa: E731
     print(f"{'samples':24}" + "".join(f"{n:>10,}" for n in sizes) + f"{'infinity':>10}")
     row("P1, first order", [first_order[n] for n in sizes] + [exact["P1"]])
-    runs: dict[str, Any] = {name: [] for name in found}
-    for one in trials(found, real, sizes=sizes, count=count, seed=flags.seed):
-        for name, fids in one.items():
+    runs: dict[str, Any] = {name: [] for name in by_name}
+    for trial in trials(by_name, real, sizes=sizes, count=count, seed=flags.seed):
+        for name, fids in trial.items():
             runs[name].append(fids)
             row(name, fids)
     runs = {name: np.array(fids) for name, fids in runs.items()}
@@ -228,7 +232,7 @@ def main() -> None:
     if count > 1:
         for name, fids in runs.items():
             row(f"{name}, deviation", fids.std(axis=0, ddof=1))
-    lines = infinities(found, real, sizes=(20_000, 30_000, REVERSED) if flags.quick else None, seed=flags.seed)
+    lines = infinities(by_name, real, sizes=(20_000, 30_000, REVERSED) if flags.quick else None, seed=flags.seed)
     print(f"\n{'FID-infinity':24}{'exact':>10}{'all sizes':>11}{'from 20,000':>13}")
     for name, line in lines.items():
         print(f"{name:24}{exact[name]:10.2f}{line['intercept']:11.2f}{line['upper intercept']:13.2f}")

@@ -2,28 +2,30 @@
 
     python -m experiments.figure1 [--out=runs/figure1]
 
-Claim (arXiv:1406.2661, Figure 1 and section 4): Algorithm 1 drives p_g to p_data, where D is 1/2 everywhere.
-Both are checked for five seeds, trained at once by `vmap` over the seed of `algorithm1.accumulate_steps`:
-JSD(p_data || p_g) below 0.01 nats and the mean of D(G(z)) within 0.02 of 1/2, for each seed and on average.
+Claim (arXiv:1406.2661, Figure 1 and section 4): Algorithm 1 drives p_g to p_data, where D is 1/2 everywhere. Both are
+tested with five seeds, trained in parallel by `vmap` over the seed of `algorithm1.accumulate_steps`: JSD(p_data || p_g)
+is below 0.01 nats and the mean of D(G(z)) within 0.02 of 1/2, for each seed and on average.
 
-The players. p_data is the standard normal. z is uniform on (-1, 1), as in the paper's picture, and G is an MLP
-on 2 artanh(z): a continuous G of z itself would have a bounded support, so p_g = p_data would be out of its
-reach (it then stalls at a JSD of 0.01, all of it in the tails). 2 artanh(z) is logistic, so what is left
-to learn is the place, the width and the tails. tanh units, 32 in G, 32 and 32 in D.
+The players. p_data is the standard normal distribution. z is uniform on (-1, 1), as in the paper's figure, and G is an
+MLP applied to 2 artanh(z). A continuous G of z itself would have bounded support and could not reach p_g = p_data (it
+stalls at a JSD of 0.01, all of it in the tails). 2 artanh(z) has a logistic distribution, so what remains to be learned
+is the location, the width and the tails. tanh units, 32 in G, 32 and 32 in D.
 
-The course. As in the paper, the pair starts beside p_data; then (a) D is partly accurate, (b) the inner loop
-has taken D to D* = p_data / (p_data + p_g), (c) G has followed the gradient of D, (d) both have come to rest.
-Before (b) only D learns (G's learning rate is 0), from there on it is Algorithm 1 with k = 1. Minibatches of
-512, Adam without momentum, D's learning rate 2.5 times G's, both falling by a factor of 25: without the
-fall, the game circles its equilibrium at a distance that the learning rate sets (JSD 0.0001 to 0.012).
+Training. As in the paper, the pair starts close to p_data; then (a) D is partially accurate, (b) the inner loop has
+brought D to D* = p_data / (p_data + p_g), (c) G has followed the gradient of D, (d) both have converged. Before (b)
+only D is trained (G's learning rate is 0); after it, the updates are Algorithm 1 with k = 1. Minibatches of 512, Adam
+without momentum, D's learning rate 2.5 times G's. Both learning rates are reduced by a factor of 25: otherwise the game
+circles its equilibrium at a distance set by the learning rate (JSD 0.0001 to 0.012).
 
-p_g is no estimate from samples: the exact mass of 4096 intervals of z is laid out over the intervals of x that
-G maps them to, which holds for any G and smooths only within such an interval. D(G(z)) is averaged likewise.
+p_g is not estimated from samples: the exact probabilities of 4096 intervals of z are distributed over the intervals of
+x that G maps them to, which is valid for any G and smooths only within such an interval. The mean of D(G(z)) is
+computed likewise.
 
-Expected: 5 of 5 seeds converge, to a JSD below 0.002 and a mean D(G(z)) within 0.005 of 1/2. Written to --out:
-figure1.png (four panels of the first seed whose G increases; else the arrows cross) and figure1.gif.
-Measured: JSD 0.0003 (0.0001 to 0.0009), mean D(G(z)) 0.4995 (0.498 to 0.501); all of 15 seeds converge
-(JSD 0.0013 at most). 40 to 70 s on 2 CPU cores (AMD EPYC, busy with other work), 2026-11-23.
+Expected: 5 of 5 seeds converge, to a JSD below 0.002 and a mean D(G(z)) within 0.005 of 1/2.
+Written to --out: figure1.png (four panels of the first seed whose G is increasing, since otherwise the arrows cross)
+and figure1.gif.
+Measured: JSD 0.0003 (0.0001 to 0.0009), mean D(G(z)) 0.4995 (0.498 to 0.501); all of 15 seeds converge (JSD 0.0013 at
+most). 40 to 70 s on 2 CPU cores (AMD EPYC, busy with other work), 2026-11-23.
 """
 
 from __future__ import annotations
@@ -56,16 +58,16 @@ from jaxgan.objectives.theory import js_divergence
 from jaxgan.run.plots import BLUE, GREEN, figure_png, new_figure
 
 SEEDS = 5
-START = 1.0  # the mean of p_g at first; that of p_data is 0
-PARTLY, INNER = 20, 1500  # steps of D alone until (a), until (b)
-MOVED, GAME = 40, 4000  # steps of both after (b) until (c), until (d)
-FALL = 0.04  # of both learning rates over the game
+START = 1.0  # the initial mean of p_g; that of p_data is 0
+PARTLY, INNER = 20, 1500  # steps of D alone up to (a), and up to (b)
+MOVED, GAME = 40, 4000  # steps of both players from (b) to (c), and from (b) to (d)
+DECAY = 0.04  # total factor of both learning rates
 LIMIT_JSD, LIMIT_D = 0.01, 0.02
 
 EDGES = np.linspace(-8, 8, 801)  # of the cells of x that densities are averaged over
 X = ((EDGES[1:] + EDGES[:-1]) / 2).astype(np.float32)
 DX = EDGES[1] - EDGES[0]
-# The borders of the intervals of z: even in 2 artanh(z), so that they are fine where its slope is steep.
+# The borders of the intervals of z, evenly spaced in 2 artanh(z), so that they are dense where its slope is steep.
 Z = np.tanh(np.linspace(-14, 14, 4097) / 2)
 MASS = np.diff(Z) / 2  # of p_z
 
@@ -132,7 +134,7 @@ def pushforward(x: jax.Array) -> jax.Array:
 
 
 def course() -> list[Moment]:
-    """The moments of the animation, the four panels among them."""
+    """The moments of the animation, including the four panels."""
     both = sorted({round(n) for n in np.geomspace(8, GAME, 36)})
     moved = min(both, key=lambda n: abs(n - MOVED))
     alone = {0: "", 5: "", 10: "", PARTLY: "(a)", 40: "", 80: "", 160: "", 320: "", 640: "", INNER: "(b)"}
@@ -172,16 +174,16 @@ def play(config: ConfigDict, seeds: int, moments: list[Moment]) -> tuple[list[Fr
     def steps(hparams, state, data, n):
         return train(gan, hparams=hparams, state=state, data=data, n=n)
 
-    see = jax.jit(jax.vmap(partial(record, gan), in_axes=(0, None)))
+    record_all = jax.jit(jax.vmap(partial(record, gan), in_axes=(0, None)))
 
     frames, before = [], Moment("", 0, 0)
     for moment in moments:
         rates = learning_rates(hparams, generator=0.0, discriminator=1.0)
         state = steps(hparams | rates, state, examples, np.uint32(moment.alone - before.alone))
-        fall = FALL ** (before.both / GAME)
-        rates = learning_rates(hparams, generator=fall, discriminator=fall)
+        decay = DECAY ** (before.both / GAME)
+        rates = learning_rates(hparams, generator=decay, discriminator=decay)
         state = steps(hparams | rates, state, examples, np.uint32(moment.both - before.both))
-        frames.append(Frame(moment, *jax.tree.map(np.asarray, see(state, p_data))))
+        frames.append(Frame(moment, *jax.tree.map(np.asarray, record_all(state, p_data))))
         before = moment
     return frames, p_data
 
@@ -211,17 +213,17 @@ def record(gan: Gan, state: GanState, p_data: jax.Array) -> tuple[jax.Array, ...
 def draw(axis: Axes, frame: Frame, *, seed: int, p_data: np.ndarray, arrows: int) -> None:
     """One panel: the densities and D over the x axis, below it the z axis with arrows z -> x = G(z)."""
     half = 4.2
-    shown = np.abs(X) <= half
-    axis.plot(X[shown], p_data[shown], color="black", linestyle=":", linewidth=1.6, label=r"$p_\mathrm{data}$")
-    axis.plot(X[shown], frame.p_g[seed, shown], color=GREEN, linewidth=1.8, label="$p_g$")
-    axis.plot(X[shown], frame.D[seed, shown], color=BLUE, linestyle="--", linewidth=1.6, label="$D$")
+    visible = np.abs(X) <= half
+    axis.plot(X[visible], p_data[visible], color="black", linestyle=":", linewidth=1.6, label=r"$p_\mathrm{data}$")
+    axis.plot(X[visible], frame.p_g[seed, visible], color=GREEN, linewidth=1.8, label="$p_g$")
+    axis.plot(X[visible], frame.D[seed, visible], color=BLUE, linestyle="--", linewidth=1.6, label="$D$")
     x_line, z_line, width = -0.13, -0.42, 3.2  # heights of the two axes; where z = 1 is drawn
     axis.plot([-half, half], [x_line, x_line], color="black", linewidth=1)
     axis.plot([-width, width], [z_line, z_line], color="black", linewidth=1)
     for z in (np.arange(arrows) + 0.5) / arrows * 2 - 1:
-        to = np.interp(z, Z, frame.G[seed])
+        x = np.interp(z, Z, frame.G[seed])
         axis.annotate(
-            "", (to, x_line), (width * z, z_line),
+            "", (x, x_line), (width * z, z_line),
             arrowprops={"arrowstyle": "-|>", "linewidth": 0.6, "mutation_scale": 6, "shrinkA": 0, "shrinkB": 0},
         )  # fmt: skip
     axis.text(half + 0.1, x_line, "x", va="center", style="italic")
@@ -277,7 +279,7 @@ def main() -> None:
     frames, p_data = play(settings(), SEEDS, course())
     seconds = time.perf_counter() - started
     last = frames[-1]
-    print(f"{'seed':>6} {'JSD at first':>13} {'at last':>9} {'mean D(G(z))':>13}")
+    print(f"{'seed':>6} {'initial JSD':>13} {'final':>9} {'mean D(G(z))':>13}")
     rows = zip(frames[0].jsd, last.jsd, last.mean_D, strict=True)
     for seed, (first, jsd, mean_D) in enumerate(rows):
         print(f"{seed:6d} {first:13.5f} {jsd:9.5f} {mean_D:13.4f}")

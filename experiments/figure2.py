@@ -1,18 +1,18 @@
-"""Figure 2: samples of G beside the training images nearest to them.
+"""Figure 2: samples of G with their nearest training images.
 
     python -m experiments.figure2 --workdir=runs/mnist [--out=FILE.png]
 
-Claim (arXiv:1406.2661, Figure 2): the model has not memorized the training set. The last column, framed,
-shows for each sample left of it the training image at the smallest L2 distance in the space of pixels.
-Samples are the first ones of a seed: fair random draws, not chosen.
+Claim (arXiv:1406.2661, Figure 2): the model has not memorized the training set. The last, framed column shows the
+training image nearest in pixel L2 distance to the sample on its left. Samples are the first ones of a seed: fair random
+draws, not cherry-picked.
 
-A picture of a few nearest images convinces the eye only, so the distances are printed too: how far
-samples are from the nearest training image, beside the same for test images. A generator that copies
-has samples much nearer to training images than test images are; equal medians are what p_g = p_data gives.
+A picture of a few nearest images is only anecdotal, so the distances are printed too: from samples to the nearest
+training image, and for comparison from test images. If a generator copies, its samples are much closer to training
+images than test images are; for p_g = p_data the medians are equal.
 
-Expected: recognizable digits, each unlike its neighbour; medians of the same size.
-Measured on runs/mnist after 74 epochs (2 CPU cores, AMD EPYC, 2026-11-23): recognizable digits; the median distance
-from a sample to its nearest training image is 4.81, from a test image 4.46. The picture is in the README.
+Expected: recognizable digits, each different from its neighbour; medians of similar size.
+Measured on runs/mnist after 74 epochs (2 CPU cores, AMD EPYC, 2026-11-23): recognizable digits; the median distance to
+the nearest training image is 4.81 for samples and 4.46 for test images. The picture is in the README.
 """
 
 from __future__ import annotations
@@ -73,11 +73,11 @@ def picture(samples: np.ndarray, neighbours: np.ndarray, rows: int) -> np.ndarra
 def main() -> None:
     parser = lab.make_parser("figure2", __doc__, out=False)
     parser.add_argument("--workdir", type=Path, default=Path("runs/mnist"), help="work directory of a trained GAN")
-    parser.add_argument("--out", type=Path, help="the picture; default: figure2.png in the workdir")
+    parser.add_argument("--out", type=Path, help="file of the picture; default: figure2.png in the work directory")
     parser.add_argument("--step", type=int, help="step of the checkpoint; default: the newest")
     parser.add_argument("--seed", type=int, default=0, help="seed of the samples")
     parser.add_argument("--rows", type=int, default=6)
-    parser.add_argument("--columns", type=int, default=8, help="columns of samples; one more shows the neighbours")
+    parser.add_argument("--columns", type=int, default=8, help="columns of samples; the neighbours are in one more")
     flags = parser.parse_args()
     if min(flags.rows, flags.columns) < 1:
         raise UserError(f"--rows={flags.rows} and --columns={flags.columns} must be 1 or more.")
@@ -99,12 +99,12 @@ def main() -> None:
     path = flags.out or flags.workdir / "figure2.png"
     write_atomically(path, grids.png(picture(encode(samples[:n], gcn, low), neighbours, flags.rows)))
     print(f"samples of step {gan.step} and, framed, the nearest training images: {path}")
-    compared = {"1,000 samples": samples[:1000]}
+    sets = {"1,000 samples": samples[:1000]}
     if len(dataset.test):
-        compared["test images"] = np.asarray(decode(dataset.test[:1000], gcn, low))
-    for words, x in compared.items():
+        sets["test images"] = np.asarray(decode(dataset.test[:1000], gcn, low))
+    for name, x in sets.items():
         low, median, high = np.percentile(nearest(x, dataset.train, gcn=gcn, low=low)[1], [0, 50, 100])
-        print(f"L2 from {words} to the nearest training image: median {median:.2f} ({low:.2f} to {high:.2f})")
+        print(f"L2 from {name} to the nearest training image: median {median:.2f} ({low:.2f} to {high:.2f})")
 
 
 if __name__ == "__main__":

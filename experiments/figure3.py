@@ -2,13 +2,13 @@
 
     python -m experiments.figure3 --workdir=runs/mnist [--out=FILE.png]
 
-Claim (arXiv:1406.2661, Figure 3): linear interpolation between points of z space gives images that change
-smoothly from one into the other, each of them plausible.
+Claim (arXiv:1406.2661, Figure 3): linear interpolation between points in z space gives images that change smoothly from
+one into the other, all of them plausible.
 
-Above the white line the paper's straight lines (1 - t) z0 + t z1, below it the same ends joined by great
-arcs (slerp). In 100 dimensions a straight line passes through z of about 0.71 times the usual norm, which
-the prior hardly ever draws; the arc stays where G was trained. The norms halfway are printed. The ends are
-the first draws of a seed, not chosen.
+Above the white line are the paper's straight lines (1 - t) z0 + t z1; below it are the great arcs (slerp) between the
+same end points. In 100 dimensions a straight line passes through z of about 0.71 times the usual norm, which are very
+unlikely under the prior; the arc stays where G was trained. The norms at the midpoints are printed. The end points are
+the first samples of a seed, not cherry-picked.
 
 Expected: digits morph into one another without a break.
 Measured on runs/mnist after 74 epochs (2 CPU cores, AMD EPYC, 2026-11-23): they do; the picture is in the README.
@@ -38,8 +38,8 @@ def linear(start: np.ndarray, end: np.ndarray, t: np.ndarray) -> np.ndarray:
 def slerp(start: np.ndarray, end: np.ndarray, t: np.ndarray) -> np.ndarray:
     """Points of the arc from `start` [d] to `end` [d] at the times t [n]: [n, d] (Shoemake 1985).
 
-    Equal angles in equal times; for ends of one norm all points have it. Ends of one direction are joined
-    by a straight line.
+    The angle is proportional to t; if both ends have the same norm, so do all points. If both ends have the same
+    direction, the path is a straight line.
     """
     cosine = start @ end / (np.linalg.norm(start) * np.linalg.norm(end))
     angle = np.arccos(np.clip(cosine, -1, 1))
@@ -51,11 +51,11 @@ def slerp(start: np.ndarray, end: np.ndarray, t: np.ndarray) -> np.ndarray:
 def main() -> None:
     parser = lab.make_parser("figure3", __doc__, out=False)
     parser.add_argument("--workdir", type=Path, default=Path("runs/mnist"), help="work directory of a trained GAN")
-    parser.add_argument("--out", type=Path, help="the picture; default: figure3.png in the workdir")
+    parser.add_argument("--out", type=Path, help="file of the picture; default: figure3.png in the work directory")
     parser.add_argument("--step", type=int, help="step of the checkpoint; default: the newest")
     parser.add_argument("--seed", type=int, default=0, help="seed of the end points")
     parser.add_argument("--paths", type=int, default=4, help="number of paths of each kind")
-    parser.add_argument("--points", type=int, default=12, help="points per path, ends included")
+    parser.add_argument("--points", type=int, default=12, help="points per path, including its ends")
     flags = parser.parse_args()
     if flags.paths < 1 or flags.points < 2:
         raise UserError(f"--paths={flags.paths} must be 1 or more and --points={flags.points} 2 or more.")

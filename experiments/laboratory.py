@@ -1,10 +1,9 @@
-"""Renders docs/laboratory.md with its pictures as one HTML file that needs no network.
+"""Renders docs/laboratory.md with its pictures as one HTML file that can be viewed offline.
 
     python -m experiments.laboratory [--out=docs/laboratory.html]
 
-A claim is a heading of the third level followed by a list of `FIELDS`. The page counts the verdicts, filters claims by
-verdict or by words, and gives each claim the anchor that GitHub gives its heading. To change the text, edit the
-Markdown file.
+A claim is a third-level heading followed by a list of `FIELDS`. The page counts the verdicts, filters claims by verdict
+or by a text search, and gives each claim the same anchor as GitHub does. To change the text, edit the Markdown file.
 """
 
 from __future__ import annotations
@@ -60,7 +59,7 @@ dt { color: var(--faint) } dd { margin: 0; min-width: 0; overflow-wrap: break-wo
 @media (max-width: 40rem) { dl { grid-template-columns: 1fr } dt { margin-top: .3rem } }
 """
 
-# Filters the claims; without JavaScript all are shown.
+# Filters the claims; without JavaScript, all of them are shown.
 SCRIPT = """
 const claims = [...document.querySelectorAll(".claim")];
 const boxes = [...document.querySelectorAll(".filter [type=checkbox]")];
@@ -118,15 +117,17 @@ def contents(path: Path) -> bytes:
 
 
 def parse_verdict(text: str) -> str:
-    """The verdict in Markdown, of `VERDICTS`; several different ones, for different cases, are "holds partly".
+    """The verdict of a Markdown text, one of `VERDICTS`; different ones for different cases give "holds partly".
 
     Raises:
       UserError: there is none.
     """
-    found = {words for words in re.findall(r"\*\*(.+?)\*\*", text) if words in VERDICTS}
-    if not found:
-        raise UserError(f"the verdict {text!r} must contain one of {', '.join(f'**{words}**' for words in VERDICTS)}.")
-    return found.pop() if len(found) == 1 else "holds partly"
+    verdicts = {verdict for verdict in re.findall(r"\*\*(.+?)\*\*", text) if verdict in VERDICTS}
+    if not verdicts:
+        raise UserError(
+            f"the verdict {text!r} must contain one of {', '.join(f'**{verdict}**' for verdict in VERDICTS)}."
+        )
+    return verdicts.pop() if len(verdicts) == 1 else "holds partly"
 
 
 def anchor(heading: str) -> str:
@@ -140,7 +141,7 @@ def read(tokens: Sequence) -> Iterator[Claim]:
     Raises:
       UserError: a claim has other fields than `FIELDS`, no verdict, or the heading of another claim.
     """
-    seen = set()
+    names = set()
     for i, token in enumerate(tokens):
         if token.type != "heading_open" or token.tag != "h3":
             continue
@@ -152,9 +153,9 @@ def read(tokens: Sequence) -> Iterator[Claim]:
             raise UserError(
                 f"the claim {heading!r} must have {', '.join(FIELDS)}, not {', '.join(fields) or 'nothing'}."
             )
-        if (name := anchor(heading)) in seen:
+        if (name := anchor(heading)) in names:
             raise UserError(f"two claims have the heading {heading!r}; change one.")
-        seen.add(name)
+        names.add(name)
         yield Claim(name, heading, parse_verdict(fields["Verdict"]), fields, slice(i, end + 1))
 
 
@@ -181,8 +182,8 @@ def summary(claims: Sequence[Claim]) -> str:
     counts = Counter(claim.verdict for claim in claims)
     boxes = "".join(
         f'<label class="{css_class}"><input type="checkbox" value="{css_class}" checked hidden> '
-        f"<strong>{counts[verdict]}</strong> {words}</label>\n"
-        for verdict, (css_class, words) in VERDICTS.items()
+        f"<strong>{counts[verdict]}</strong> {label}</label>\n"
+        for verdict, (css_class, label) in VERDICTS.items()
     )
     search = '<input type="search" placeholder="search" aria-label="search" hidden>'
     return f'<p class="filter">{len(claims)} claims: {boxes}{search} <output></output></p>\n'

@@ -1,36 +1,39 @@
-"""How large a Lipschitz constant G needs to generate two modes, and how large it is in trained G.
+"""How large a Lipschitz constant G needs to generate two modes, and how large it is in trained generators.
 
     python -m experiments.lipschitz [--quick] [--out=runs/lipschitz] [--distance 1 1.5 2] [--scale 2 5 20]
                                     [--steps=3000] [--seeds=5]
 
-Claims (Salmona, de Bortoli, Delon and Desolneux, arXiv:2206.14476). A G of a normal z with p_g = w N(m_1, s^2) +
-(1 - w) N(m_2, s^2) has a Lipschitz constant of at least s exp(d^2 / (8 s^2) - Phi^-1(w)^2 / 2), d = m_2 - m_1 (quoted
-from memory); and the total variation distance of p_g from p is bounded from below by how far the modes are apart and
-how steep G is.
+Claims (Salmona, de Bortoli, Delon and Desolneux, arXiv:2206.14476). If z is normal and p_g = w N(m_1, s^2) + (1 - w)
+N(m_2, s^2), the Lipschitz constant of G is at least s exp(d^2 / (8 s^2) - Phi^-1(w)^2 / 2), d = m_2 - m_1 (quoted from
+memory); and the total variation distance of p_g from p is bounded from below in terms of the distance of the modes and
+the Lipschitz constant of G.
 
 1. By quadrature. The smallest Lipschitz constant is max over x of phi(Phi^-1(F(x))) / p(x), by the Gaussian
-   isoperimetric inequality, reached by G = F^-1(Phi(z)) in one dimension (derived here). For w = 1/2 and modes at +-m
-   it is the bound, s exp(m^2 / 2 s^2). For other w the bound is not tight; divided by 2 sqrt(w (1 - w)) it is near it.
-   `least_total_variation`: the least TV that a slope allows (derived here; w = 1/2).
-2. By training. Modes at +-1, 1.5, 2 of deviation .5; G and D of 2 x 64 ReLU units, z normal and one-dimensional, Adam
-   1e-3 (0, .99) falling to 0 by a cosine, minibatches of 128, `algorithm1.train_step`: NS-GAN without penalty; WGAN-GP
-   of weight .1 (that of its authors' toys; at 1 the modes come out narrow, at 10 G ends at a point), five steps of D;
-   R3GAN, relativistic with R1 and R2 of .1. And R3GAN with a spectrally normalized G of L z: no slope above L.
+   isoperimetric inequality, and is attained by G = F^-1(Phi(z)) in one dimension (derived here). For w = 1/2 and modes
+   at +-m it equals the bound, s exp(m^2 / 2 s^2). For other w the bound is not tight; divided by 2 sqrt(w (1 - w)) it
+   is nearly so. `least_total_variation` is the smallest TV that a Lipschitz constant allows (derived here; w = 1/2).
+2. By training. Modes at +-1, 1.5, 2 with standard deviation .5; G and D have 2 x 64 ReLU units, z is normal and
+   one-dimensional, Adam with learning rate 1e-3 (0, .99) and cosine decay to 0, minibatches of 128,
+   `algorithm1.train_step`: NS-GAN without a penalty; WGAN-GP with weight .1 (as in its authors' toy experiments; with 1
+   the modes come out too narrow, with 10 G collapses to a point) and five steps of D; R3GAN, i.e. the relativistic loss
+   with R1 and R2 of .1. In addition, R3GAN with a spectrally normalized G applied to L z, which cannot have a slope
+   above L.
 
-Expected: no run below its least TV, none steeper than its limit L; at m = 1 slopes near the 3.69 that are needed, at
-m = 2 far below 1490.
-Written to --out: lipschitz.png, result.json, and parts/, what a repeated command does not train again.
-Measured, 5 seeds of 3,000 steps, means with 95% t intervals; 341 s of CPU time, two cores of an AMD EPYC (Zen 3), busy
-with other work, 2026-11-26:
+Expected: no run is below the smallest TV for its slope, none is steeper than its limit L; at m = 1 slopes are near the
+required 3.69, at m = 2 far below the required 1490.
+Written to --out: lipschitz.png, result.json, and parts/ (results that a repeated command reuses).
+Measured, 5 seeds of 3,000 steps, means with 95% t intervals; 341 s of CPU time on two cores of an AMD EPYC (Zen 3) that
+were busy with other work, 2026-11-26:
 
     m (needs)    NS-GAN slope, TV            R3GAN slope, TV             R3GAN, L = 2: TV, least
     1    (3.7)   3.5 [3.2, 3.9]     .07      3.6 [3.2, 3.9]     .06      .092 [.079, .105], .046
     1.5   (45)   30.2 [28.4, 32.1]  .11      27.0 [22.8, 31.1]  .09      .247 [.242, .251], .218
     2   (1490)   72 [57, 87]        .18      66 [57, 75]        .17      .405 [.404, .406], .345
 
-No run of 90 is below its least TV, none steeper than its limit. At m = 2 the slopes reached are a twentieth of what is
-needed, yet they would allow a TV of .005: what is missing there is the share of the modes, not slope. Under L = 2 the
-TV is within a fifth of the least one at m of 1.5 and 2: there the slope is what limits G.
+None of the 90 runs is below the smallest TV for its slope or steeper than its limit. At m = 2 the slopes are a
+twentieth of what is required, yet they would allow a TV of .005: the error there is in the weights of the modes, not
+due to the slope. With L = 2, the TV is within a fifth of the smallest one at m = 1.5 and 2: there the slope is what
+limits G.
 """
 
 from __future__ import annotations
@@ -65,9 +68,9 @@ CELL = 0.05  # of the histograms
 EXAMPLES = 2**16
 QUANTILES = 2**17  # of z, at which G is measured
 NORMAL = ndtri((np.arange(QUANTILES) + 0.5) / QUANTILES)
-SHOWN = 512  # of them, in the picture
-ROUNDING = 2e-3  # of a TV over cells, from so many quantiles
-MOST = 6.0  # modes at +-m: further out the slope needed is beyond float32
+SHOWN = 512  # number of them in the picture
+ROUNDING = 2e-3  # error of a TV over cells, due to the number of quantiles
+MOST = 6.0  # largest m; beyond, the required slope overflows float32
 
 METHODS: dict[str, dict[str, Any]] = {
     "NS-GAN": {"objective.loss": "non_saturating"},
@@ -79,9 +82,9 @@ NORMALIZED = "R3GAN"  # the method that is also trained with a spectrally normal
 
 # --- By quadrature ----------------------------------------------------------------------------------------------------
 # p = w N(-m, s^2) + (1 - w) N(m, s^2) with distribution function F; z is normal, Phi its distribution function.
-# {G <= x} holds F_g(x) of z. To get from x to x + e, an L-Lipschitz G takes at least e/L of z's space, so that
-# Phi^-1(F_g(x + e)) >= Phi^-1(F_g(x)) + e/L: the Gaussian isoperimetric inequality, for z of any dimension. In one,
-# G = F^-1(Phi(z)) makes it an equality.
+# {G <= x} has probability F_g(x). For G to increase from x to x + e, an L-Lipschitz G needs a distance of at least e/L
+# in z, so Phi^-1(F_g(x + e)) >= Phi^-1(F_g(x)) + e/L: the Gaussian isoperimetric inequality, for z of any dimension. In
+# one dimension, G = F^-1(Phi(z)) makes it an equality.
 
 
 def density(x: np.ndarray, m: float, s: float = DEVIATION, w: float = 0.5) -> np.ndarray:
@@ -111,14 +114,15 @@ def published_bound(m: float, s: float = DEVIATION, w: float = 0.5) -> float:
 def least_total_variation(slope: float, m: float, s: float = DEVIATION) -> float:
     """A lower bound of the total variation distance of p_g from p (w = 1/2) for every G of this Lipschitz constant.
 
-    Three cells, below -c, between, above c: Phi^-1(q(X < c)) - Phi^-1(q(X < -c)) >= 2c / slope. The bound is the
-    distance of p's three masses from the nearest such ones, for the best c of those that are borders of CELL.
+    Consider three cells: below -c, between, above c. Then Phi^-1(q(X < c)) - Phi^-1(q(X < -c)) >= 2c / slope. The bound
+    is the distance of p's three masses from the nearest ones that satisfy this, for the best c among the multiples of
+    CELL.
     """
     starts, best = np.linspace(-8, 8, 16_001), 0.0
     for c in CELL * np.arange(1, math.ceil(m / CELL) + 1):
         side = float(tails(np.array(-c), m, s)[0])
         if -2 * ndtri(side) >= 2 * c / slope:
-            continue  # p's own masses obey
+            continue  # p's own masses satisfy it
         below, above = ndtr(starts), ndtr(-(starts + 2 * c / slope))
         distance = (np.abs(below - side) + np.abs(above - side) + np.abs(below + above - 2 * side)) / 2
         best = max(best, float(distance.min()))
@@ -151,21 +155,21 @@ def game(method: str, *, spectral: bool, steps: int, prior: Mapping[str, Any]) -
 
 
 def two_modes(m: jax.Array) -> jax.Array:
-    """Fixed samples of p with w = 1/2, the same up to m: [EXAMPLES, 1] float32."""
+    """Fixed samples of p with w = 1/2, from the same random numbers for every m: [EXAMPLES, 1] float32."""
     key = jax.random.key(0, impl="threefry2x32")
     sign = jnp.where(jnp.arange(EXAMPLES) % 2 == 0, 1.0, -1.0)[:, None]
     return m * sign + DEVIATION * jax.random.normal(key, (EXAMPLES, 1))
 
 
 class Members(NamedTuple):
-    """The runs of one game, an array of each: [members]."""
+    """The runs of one game: arrays [members]."""
 
     distances: np.ndarray  # m: modes at +-m
-    scales: np.ndarray  # of z
+    scales: np.ndarray  # factors of z
     seeds: np.ndarray
 
 
-def trained(
+def train_members(
     method: str,
     members: Members,
     *,
@@ -174,32 +178,37 @@ def trained(
     prior: Mapping[str, Any] = MappingProxyType({}),
     z: np.ndarray = NORMAL,
 ):
-    """G at the quantiles of z, and its slope there, of each member: 2 x [members, n].
+    """Trains the members and returns G at the quantiles of z, and its slope there: 2 x [members, n].
 
     Args:
       prior: fields of the configuration.
-      z: [n] its quantiles.
+      z: [n], its quantiles.
     """
     gan, hparams = game(method, spectral=spectral, steps=steps, prior=prior)
     z = z.astype(np.float32)
 
     def run(member: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
         m, scale, seed = member
-        mine, data = hparams | {"seed": seed, "prior.scale": scale}, TrainingSet(two_modes(m))
-        state = gan.init(mine)
-        sums = zero_metrics(gan, mine, state, data)
-        state, _ = accumulate_steps(gan=gan, hparams=mine, state=state, sums=sums, data=data, n=jnp.uint32(steps))
+        seeded, data = hparams | {"seed": seed, "prior.scale": scale}, TrainingSet(two_modes(m))
+        state = gan.init(seeded)
+        sums = zero_metrics(gan, seeded, state, data)
+        state, _ = accumulate_steps(gan=gan, hparams=seeded, state=state, sums=sums, data=data, n=jnp.uint32(steps))
         G = state.generator
-        draw = lambda z: gan.G(G.params, G.stats, scale * z[:, None])[0][:, 0]  # noqa: E731
-        return jax.jvp(draw, (z,), (jnp.ones_like(z),))
+        generate = lambda z: gan.G(G.params, G.stats, scale * z[:, None])[0][:, 0]  # noqa: E731
+        return jax.jvp(generate, (z,), (jnp.ones_like(z),))
 
-    # One after another: on a CPU vmap's batched products of this size take half as long again.
-    found = jax.jit(lambda *members: jax.lax.map(run, members))(*members)
-    return tuple(np.asarray(a, np.float64) for a in found)
+    # Sequential, because on a CPU vmap's batched products of this size take 50% longer.
+    results = jax.jit(lambda *members: jax.lax.map(run, members))(*members)
+    return tuple(np.asarray(a, np.float64) for a in results)
 
 
-def measured(x: np.ndarray, slope: np.ndarray, m: float) -> dict[str, float]:
-    """Of G at the quantiles of z: its largest slope, TV(p_g, p) over cells, and p_g's shares |x| < m/2 and x < 0."""
+def score(x: np.ndarray, slope: np.ndarray, m: float) -> dict[str, float]:
+    """Scores of G, from its values and slopes at the quantiles of z.
+
+    Returns:
+      `slope`, the largest one; `TV`, the total variation distance TV(p_g, p) over cells; `between` and `left`, the
+      probabilities of |x| < m/2 and of x < 0 under p_g.
+    """
     reach = math.ceil((m + 6 * DEVIATION) / CELL)
     edges = CELL * np.arange(-reach, reach + 1)
     q = np.histogram(x, np.concatenate([[-np.inf], edges, [np.inf]]))[0] / len(x)
@@ -215,9 +224,13 @@ def measured(x: np.ndarray, slope: np.ndarray, m: float) -> dict[str, float]:
 def population(
     name: str, *, scale: float | None, distances: list[float], seeds: int, steps: int
 ) -> list[dict[str, Any]]:
-    """The scores of each run of a method, and G at SHOWN quantiles. scale: of z with spectral normalization."""
+    """The scores of each run of a method, and G at SHOWN quantiles.
+
+    Args:
+      scale: factor of z, with a spectrally normalized G; None means without normalization.
+    """
     members = [(m, seed) for m in distances for seed in range(seeds)]
-    x, slope = trained(
+    x, slope = train_members(
         name,
         Members(
             distances=np.array([m for m, _ in members], np.float32),
@@ -230,9 +243,9 @@ def population(
     label = name if scale is None else f"{name}, SN, L = {scale:g}"
     rows = []
     for (m, seed), x_, slope_ in zip(members, x, slope, strict=True):
-        found = measured(x_, slope_, m)
-        rows.append({"method": label, "m": m, "seed": seed, **found, "limit": scale,
-                     "least TV": least_total_variation(found["slope"], m),
+        scores = score(x_, slope_, m)
+        rows.append({"method": label, "m": m, "seed": seed, **scores, "limit": scale,
+                     "least TV": least_total_variation(scores["slope"], m),
                      "G": x_[:: QUANTILES // SHOWN]})  # fmt: skip
     return rows
 
@@ -246,8 +259,8 @@ def table(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     cells = []
     for method in dict.fromkeys(row["method"] for row in rows):
         for m in dict.fromkeys(row["m"] for row in rows):
-            mine = [row for row in rows if row["method"] == method and row["m"] == m]
-            mean = {key: mean_interval([row[key] for row in mine]) for key in ("slope", "TV", "least TV", "between")}
+            group = [row for row in rows if row["method"] == method and row["m"] == m]
+            mean = {key: mean_interval([row[key] for row in group]) for key in ("slope", "TV", "least TV", "between")}
             of_p = 1 - 2 * float(tails(np.array(m / 2), m)[1])
             cells.append({"method": method, "m": m, **{key: value._asdict() for key, value in mean.items()}})
             print(f"{method:22}{m:5g}{smallest_slope(m):8.1f}  {mean['slope'].text(2):24}{mean['TV'].text(3):21}"
@@ -256,27 +269,27 @@ def table(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def picture(rows: list[dict[str, Any]], distances: list[float]) -> bytes:
-    """Plots slopes needed and reached, TV over the slope with its bound, and G of one seed."""
+    """Plots required and learned slopes, TV over the slope with its bound, and G of one seed."""
     figure = new_figure(13.5, 4.6)
     slopes, variation, maps = figure.subplots(1, 3)
     methods = list(dict.fromkeys(row["method"] for row in rows))
     colors = dict(zip(methods, LINES, strict=False))
-    at = np.linspace(0.5, max(distances) + 0.1, 80)
-    slopes.semilogy(at, [smallest_slope(m) for m in at], color="black", linewidth=1, label="needed for $p_g = p$")
-    at = np.geomspace(1, 100, 60)
+    grid = np.linspace(0.5, max(distances) + 0.1, 80)
+    slopes.semilogy(grid, [smallest_slope(m) for m in grid], color="black", linewidth=1, label="needed for $p_g = p$")
+    grid = np.geomspace(1, 100, 60)
     for m, style in zip(distances, ("-", "--", ":", "-."), strict=False):
-        variation.loglog(at, [least_total_variation(L, m) or np.nan for L in at], style, color="black", linewidth=1,
+        variation.loglog(grid, [least_total_variation(L, m) or np.nan for L in grid], style, color="black", linewidth=1,
                          label=f"least TV, m = {m:g}")  # fmt: skip
     for method in methods:
-        mine = [row for row in rows if row["method"] == method]
+        group = [row for row in rows if row["method"] == method]
         jitter = 0.02 * (methods.index(method) - len(methods) / 2)
-        slopes.plot([row["m"] + jitter for row in mine], [row["slope"] for row in mine], ".", color=colors[method],
+        slopes.plot([row["m"] + jitter for row in group], [row["slope"] for row in group], ".", color=colors[method],
                     label=method)  # fmt: skip
         for m, marker in zip(distances, "os^D", strict=False):
-            there = [row for row in mine if row["m"] == m]
-            variation.plot([row["slope"] for row in there], [row["TV"] for row in there], marker, color=colors[method],
-                           markersize=4)  # fmt: skip
-        last = next(row for row in mine if row["m"] == distances[-1])
+            same_m = [row for row in group if row["m"] == m]
+            variation.plot([row["slope"] for row in same_m], [row["TV"] for row in same_m], marker,
+                           color=colors[method], markersize=4)  # fmt: skip
+        last = next(row for row in group if row["m"] == distances[-1])
         maps.plot(NORMAL[:: QUANTILES // SHOWN], last["G"], color=colors[method], linewidth=1.2, label=method)
     x = np.linspace(-distances[-1] - 2, distances[-1] + 2, 2001)
     maps.plot(ndtri(tails(x, distances[-1])[0]), x, ":", color="black", label="map with the smallest slope")
@@ -291,8 +304,8 @@ def picture(rows: list[dict[str, Any]], distances: list[float]) -> bytes:
 
 
 def quadrature() -> list[dict[str, float]]:
-    """Prints and returns the slope needed and the published bound, for several shares of the modes."""
-    print(f"{'m':>5}{'share':>7}{'needed':>11}{'bound':>11}{'bound / 2 sqrt(w (1 - w))':>27}")
+    """Prints and returns the required slope and the published bound, for several weights of the modes."""
+    print(f"{'m':>5}{'weight':>7}{'needed':>11}{'bound':>11}{'bound / 2 sqrt(w (1 - w))':>27}")
     rows = []
     for m in (1.0, 1.5, 2.0):
         for w in (0.5, 0.3, 0.1):
@@ -305,8 +318,10 @@ def quadrature() -> list[dict[str, float]]:
 
 def main() -> None:
     parser = lab.make_parser("lipschitz", __doc__, quick="modes at +-1, R3GAN with and without a limit, one seed")
-    parser.add_argument("--distance", nargs="+", type=float, help="m: modes at +-m; default 1 1.5 2")
-    parser.add_argument("--scale", nargs="+", type=float, help="largest slopes of a normalized G; default 2 5 20")
+    parser.add_argument("--distance", nargs="+", type=float, help="values of m, for modes at +-m; default 1 1.5 2")
+    parser.add_argument(
+        "--scale", nargs="+", type=float, help="slope limits L of a spectrally normalized G; default 2 5 20"
+    )
     parser.add_argument("--steps", type=int)
     parser.add_argument("--seeds", type=int)
     flags = lab.parse(parser, distance=([1.0, 1.5, 2.0], [1.0]), scale=([2.0, 5.0, 20.0], [2.0]), steps=(3000, 300),

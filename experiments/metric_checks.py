@@ -2,30 +2,32 @@
 
     python -m experiments.metric_checks [--quick] [--out=runs/metric_checks] [--check mean_shift ...] [--repeats=10]
 
-Claim (Raisa, van Breugel and van der Schaar, arXiv:2505.22450, tables 3 and 4): each of the four fails many of them.
-A check moves a model's distribution past the data's, by a shift, a scale, dropped modes, a number of samples, and
-asks two things of a metric along the way: `bounds`, its value where it is known (near 1 where nothing tells the two
-apart, near 0 where they are disjoint), and a shape. That makes 30 rows of four cells. `Check.published` has what is
-behind them, the verdicts by dimension, from the outputs of the authors' notebook: an error of an implementation shows
-as a cell that flips, also where the paper's verdict is a failure.
+Claim (Raisa, van Breugel and van der Schaar, arXiv:2505.22450, tables 3 and 4): each of the four fails many of them. A
+check varies a model's distribution relative to the data's (a shift, a scale, dropped modes, a number of samples) and
+tests two properties of a metric along the way: `bounds`, its value where this is known (near 1 if the two are
+indistinguishable, near 0 if they are disjoint), and a shape. That makes 30 rows of four cells. `Check.published` has
+the verdicts by dimension behind these cells, from the outputs of the authors' notebook: an error of an implementation
+shows up as a changed cell, even if the paper's verdict is a failure.
 
-As published: 1,000 real and 1,000 fake examples where nothing else is said, standardized by the real ones' mean and
-deviation, 10 repeats, verdicts on the means over repeats; balls with their surface (`strict=False`), k = 3 for
+As published: 1,000 real and 1,000 fake examples unless stated otherwise, standardized by the mean and standard
+deviation of the real ones, 10 repeats, verdicts on the means over repeats; closed balls (`strict=False`), k = 3 for
 precision and recall, and for density and coverage the smallest k whose expected coverage exceeds .95, which is 5.
-Near means within .05. The random numbers are not the authors', so a verdict whose mean lies at a limit may flip by
-chance: of each that differs, the share of resampled repeats that would give the published one is told.
+"Near" means within .05. The random numbers are not the authors', so a verdict whose mean is close to a limit may change
+by chance: for each one that differs, the fraction of resampled repeats that would give the published one is reported.
 
-Letters: T passes, F fails, and for two checks on diversity H or L: passes as a metric that does not, or does, punish
-fakes that spread too wide. A dash: not asked.
+Letters: T passes, F fails, and for two checks of diversity H or L: passes as a metric that does not, or does, penalize
+fakes that are spread too widely. A dash: not applicable.
 
-Expected: the 30 rows as published. Written to --out: metric_checks.png, result.json (means and deviations per
-point), and parts/, what a repeated command does not measure again.
-Measured, 10 repeats, 859 s of CPU time, two cores of an AMD EPYC (Zen 3), busy with other work, 2026-11-26: 116 of the
-120 cells as published. The four others, each a mean at its limit, with the share of resampled repeats that give the
-published letter: modes dropped, then invented, shape, coverage T for F (48%); scale of one dimension, bounds, precision
-T for F (16%) and recall F for T (33%); mean shift, Pareto, bounds, precision T for F (3%). Behind cells that agree six
-verdicts of a single dimension differ, among them density over modes dropped together: it is flat at 1, with a standard
-error of .01 to .02 at each of 50 points, and whether all stay near 1 is chance (T for F at d = 8, F for T at 64).
+Expected: the 30 rows as published.
+Written to --out: metric_checks.png, result.json (means and standard deviations per point), and parts/ (results that a
+repeated command reuses).
+Measured, 10 repeats, 859 s of CPU time on two cores of an AMD EPYC (Zen 3) that were busy with other work, 2026-11-26:
+116 of the 120 cells are as published. The mean of each of the other four is close to its limit; with the fraction of
+resampled repeats that give the published letter, they are: modes dropped, then invented, shape, coverage T instead of F
+(48%); scale of one dimension, bounds, precision T instead of F (16%) and recall F instead of T (33%); mean shift,
+Pareto, bounds, precision T instead of F (3%). Behind cells that agree, six verdicts for a single dimension differ,
+among them density over modes dropped together: it is flat at 1, with a standard error of .01 to .02 at each of 50
+points, and whether all of them stay near 1 is chance (T instead of F at d = 8, F instead of T at 64).
 """
 
 from __future__ import annotations
@@ -46,12 +48,12 @@ from jaxgan.run.plots import LINES, figure_png, new_figure
 N = 1000
 METRICS = ("precision", "recall", "density", "coverage")  # of fidelity, diversity, fidelity, diversity
 NEAR = 0.05
-COVERAGE = 0.95  # expected of equal distributions, which the k of density and coverage has to exceed
+COVERAGE = 0.95  # expected coverage of equal distributions that the k of density and coverage has to exceed
 MOST_K = 20
 RESAMPLES = 1000
 
 Random = np.random.Generator
-Points = Iterator[tuple[str, float, np.ndarray, np.ndarray]]  # group, place on the x axis, real [n, d], fake [m, d]
+Points = Iterator[tuple[str, float, np.ndarray, np.ndarray]]  # group, x coordinate, real [n, d], fake [m, d]
 Criterion = Callable[[np.ndarray], bool | str]  # of a metric at the points of a group, in their order
 
 
@@ -64,7 +66,7 @@ def near(i: int, target: float) -> Criterion:
 
 
 def wide(i: int) -> Criterion:
-    """At point i, where fakes spread too widely, a measure of diversity is near 1 ('high') or near 0 ('low')."""
+    """At point i, where fakes are spread too widely, a measure of diversity is near 1 ('high') or near 0 ('low')."""
     return lambda y: "high" if near(i, 1)(y) else "low" if near(i, 0)(y) else False
 
 
@@ -76,7 +78,7 @@ def bell(y: np.ndarray) -> bool:
 
 
 def falls(y: np.ndarray) -> bool:
-    """High at the left end, low at the right one."""
+    """High at the left end, low at the right end."""
     return bool(y[0] - y[-1] >= 0.2 and y.max() - y[0] <= 0.1 and y[-1] - y.min() <= 0.1)
 
 
@@ -85,7 +87,7 @@ def rises(y: np.ndarray) -> bool:
 
 
 def falls_by(i: int) -> Criterion:
-    """`falls`, and some of it before point i."""
+    """`falls`, by at least .1 before point i."""
     return lambda y: falls(y) and bool(y[0] - y[i] >= 0.1)
 
 
@@ -103,12 +105,12 @@ def either(*, high: Criterion, low: Criterion) -> Criterion:
 
 
 class Part(NamedTuple):
-    """A criterion; None: not for this kind of metric."""
+    """A criterion for each kind of metric; None if it does not apply."""
 
     words: str
     fidelity: Criterion | None
     diversity: Criterion | None
-    group: str = ""  # of which alone it is asked
+    group: str = ""  # the only group that it applies to; "" means all
 
 
 def both(words: str, criterion: Criterion) -> Part:
@@ -121,12 +123,12 @@ def verdict(part: Part, metric: str, y: np.ndarray) -> str:
     return "-" if criterion is None else {True: "T", False: "F", "high": "H", "low": "L"}[criterion(y)]
 
 
-def together(letters: str) -> str:
-    """The cell of several verdicts: all have to pass, and not some as high and others as low."""
-    asked = set(letters) - {"-"}
-    if "F" in asked or {"H", "L"} <= asked:
+def combine(letters: str) -> str:
+    """The cell for several verdicts: all have to pass, and not some as 'high' and others as 'low'."""
+    applicable = set(letters) - {"-"}
+    if "F" in applicable or {"H", "L"} <= applicable:
         return "F"
-    return "H" if "H" in asked else "L" if "L" in asked else "T"
+    return "H" if "H" in applicable else "L" if "L" in applicable else "T"
 
 
 # --- Distributions ----------------------------------------------------------------------------------------------------
@@ -136,7 +138,7 @@ def normal(rng: Random, n: int, d: int, mean: Any = 0.0, deviation: Any = 1.0) -
     return mean + deviation * rng.standard_normal((n, d))
 
 
-def mixed(rng: Random, means: np.ndarray, deviation: float, weights: np.ndarray) -> np.ndarray:
+def sample_mixture(rng: Random, means: np.ndarray, deviation: float, weights: np.ndarray) -> np.ndarray:
     """N samples of a mixture of normal distributions with means [k, d]."""
     mode = rng.choice(len(means), N, p=weights / weights.sum())
     return normal(rng, N, means.shape[1], means[mode], deviation)
@@ -165,7 +167,7 @@ MODES = np.linspace(0, 10, 10)
 MODE_DEVIATION = {1: 1 / 6, 8: 1 / 3, 64: 1.0}
 SIZES = np.logspace(2, 4, 20).astype(int)
 OVERLAP = 0.2  # of two hypercubes, in volume
-PLANTED = np.array([  # modes that the data has, then those that a model invents
+PLANTED = np.array([  # the modes of the data, then those that a model invents
     [5.46794328, -4.08481523], [4.87211875, -13.64864684], [-16.39432073, 9.09802249], [-2.15447941, 12.46200019],
     [11.55784483, -4.96049923], [-24.60558474, 14.18020818], [16.84215967, -3.18710751], [-5.47807206, -6.77247129],
     [9.46726546, 1.05922347], [-5.40346201, -17.29490131],
@@ -199,19 +201,19 @@ def deviation_ratio(rng: Random) -> Points:
 def dropping(rng: Random, *, simultaneous: bool) -> Points:
     for d, deviation in MODE_DEVIATION.items():
         means, weights = np.tile(MODES[:, None], (1, d)), np.ones(10)
-        real = mixed(rng, means, deviation, weights)
+        real = sample_mixture(rng, means, deviation, weights)
         for dropped in np.linspace(0, 1, 50) if simultaneous else range(10):
-            if simultaneous:  # a part of every mode but the first
+            if simultaneous:  # a fraction of every mode but the first
                 weights = np.append(1.0, np.full(9, 1 - dropped))
-            else:  # the last so many modes
+            else:  # the last modes, entirely
                 weights = (np.arange(10) < 10 - dropped).astype(float)
-            yield f"d = {d}", dropped, real, mixed(rng, means, deviation, weights)
+            yield f"d = {d}", dropped, real, sample_mixture(rng, means, deviation, weights)
 
 
 def invention(rng: Random) -> Points:
-    real = mixed(rng, PLANTED[:5], 0.25, np.ones(5))
+    real = sample_mixture(rng, PLANTED[:5], 0.25, np.ones(5))
     for modes in range(1, 11):
-        yield "d = 2", modes, real, mixed(rng, PLANTED[:modes], 0.25, np.ones(modes))
+        yield "d = 2", modes, real, sample_mixture(rng, PLANTED[:modes], 0.25, np.ones(modes))
 
 
 def sphere_radius(rng: Random) -> Points:
@@ -243,7 +245,7 @@ def ball_and_torus(rng: Random) -> Points:
 def one_or_two_modes(rng: Random) -> Points:
     for d in (1, 8, 64):
         for mu in np.linspace(0, 5, 20):
-            real = mixed(rng, np.tile([[-mu / 2], [mu / 2]], (1, d)), 1.0, np.ones(2))
+            real = sample_mixture(rng, np.tile([[-mu / 2], [mu / 2]], (1, d)), 1.0, np.ones(2))
             yield f"d = {d}", mu, real, normal(rng, N, d, 0.0, np.sqrt(1 + mu**2))
 
 
@@ -280,8 +282,8 @@ def discrete(rng: Random) -> Points:
 class Check(NamedTuple):
     words: str
     draw: Callable[[Random], Points]  # one repeat
-    rows: dict[str, tuple[Part, ...]]  # the two rows of the table, by what is asked
-    # By group, a word for each part that is asked of it, in order; a word has a letter for each of METRICS.
+    rows: dict[str, tuple[Part, ...]]  # the two rows of the table, by the tested property
+    # By group, a word for each part that applies to it, in order; a word has a letter for each of METRICS.
     published: dict[str, str]
 
     def parts(self, group: str) -> list[tuple[str, Part]]:
@@ -298,7 +300,7 @@ SETTLES = (both("settles", settles),)
 DISJOINT = (both("left end", near(0, 0)), both("right end", near(-1, 0)))
 
 
-# Rounded numbers are all in the support of others; these are almost never in theirs.
+# Rounded values are in the support of the continuous distribution; the converse is almost never true.
 CONTINUOUS, DISCRETE = "real continuous", "real discrete"
 ROUNDED = tuple(
     part
@@ -417,26 +419,26 @@ class Curve(NamedTuple):
 
 
 def scores(real: np.ndarray, radii: np.ndarray, fake: np.ndarray, k: int) -> list[float]:
-    """METRICS of standardized examples; k of density and coverage."""
+    """METRICS of standardized examples; k: neighbours for density and coverage."""
     first, second = prdc.evaluate_each(real, fake, (3, k), strict=False, real_radii=radii)
     return [first["precision"], first["recall"], second["density"], second["coverage"]]
 
 
-def chosen_k(n: int) -> int:
+def choose_k(n: int) -> int:
     return next(k for k in range(1, MOST_K) if prdc.expected_coverage(n, n, k) > COVERAGE)
 
 
 def repeat(check: Check, rng: Random) -> dict[str, list[tuple[float, list[float]]]]:
     """The scores at each point of each group, for one repeat."""
-    found: dict[str, list[tuple[float, list[float]]]] = {}
+    points: dict[str, list[tuple[float, list[float]]]] = {}
     last = None
     for group, x, data, fake in check.draw(rng):
         if data is not last:
-            mean, deviation, k, last = data.mean(axis=0), data.std(axis=0), chosen_k(len(data)), data
+            mean, deviation, k, last = data.mean(axis=0), data.std(axis=0), choose_k(len(data)), data
             real = (data - mean) / deviation
             radii = prdc.radii(real, (3, k))
-        found.setdefault(group, []).append((float(x), scores(real, radii, (fake - mean) / deviation, k)))
-    return found
+        points.setdefault(group, []).append((float(x), scores(real, radii, (fake - mean) / deviation, k)))
+    return points
 
 
 def curves(check: Check, *, repeats: int, seed: list[int]) -> dict[str, Curve]:
@@ -447,14 +449,14 @@ def curves(check: Check, *, repeats: int, seed: list[int]) -> dict[str, Curve]:
     }
 
 
-def judged(check: Check, found: dict[str, Curve]) -> dict[str, list[str]]:
-    """By group, four letters per criterion."""
+def group_verdicts(check: Check, curves: dict[str, Curve]) -> dict[str, list[str]]:
+    """The verdicts by group: four letters per criterion."""
     return {
         group: [
             "".join(verdict(part, metric, curve.mean[:, i]) for i, metric in enumerate(METRICS))
             for _, part in check.parts(group)
         ]
-        for group, curve in found.items()
+        for group, curve in curves.items()
     }
 
 
@@ -464,7 +466,7 @@ def rows(check: Check, words: dict[str, list[str]]) -> dict[str, str]:
     for group, of_group in words.items():
         for (row, _), word in zip(check.parts(group), of_group, strict=True):
             letters[row] = [cell + letter for cell, letter in zip(letters[row], word, strict=True)]
-    return {row: "".join(map(together, cells)) for row, cells in letters.items()}
+    return {row: "".join(map(combine, cells)) for row, cells in letters.items()}
 
 
 def published(check: Check) -> dict[str, list[str]]:
@@ -478,32 +480,32 @@ def chance(part: Part, metric: str, y: np.ndarray, letter: str) -> float:
     return sum(verdict(part, metric, mean) == letter for mean in resampled) / RESAMPLES
 
 
-def differences(check: Check, found: dict[str, Curve], words: dict[str, list[str]]) -> list[dict[str, Any]]:
+def differences(check: Check, curves: dict[str, Curve], verdicts: dict[str, list[str]]) -> list[dict[str, Any]]:
     """The verdicts that differ from the published ones, and how close these were."""
     return [
         {
             "where": f"{check.words}, {group}, {row} ({part.words}), {metric}",
             "here": word[i],
-            "published": there[i],
-            "share": chance(part, metric, found[group].runs[:, :, i], there[i]),
+            "published": published_word[i],
+            "share": chance(part, metric, curves[group].runs[:, :, i], published_word[i]),
         }
-        for group, of_group in words.items()
-        for (row, part), word, there in zip(check.parts(group), of_group, published(check)[group], strict=True)
+        for group, of_group in verdicts.items()
+        for (row, part), word, published_word in zip(check.parts(group), of_group, published(check)[group], strict=True)
         for i, metric in enumerate(METRICS)
-        if word[i] != there[i]
+        if word[i] != published_word[i]
     ]
 
 
-def picture(found: dict[str, dict[str, Curve]], table: list[tuple[str, str, str, str]]) -> bytes:
+def picture(curves: dict[str, dict[str, Curve]], table: list[tuple[str, str, str, str]]) -> bytes:
     """Plots the table, with differing cells framed, and the curves of each check's last group."""
     figure = new_figure(17, 9.5)
     left, right = figure.subfigures(1, 2, width_ratios=(1, 2.3))
-    axis = left.subplots()
+    axis, frame = left.subplots(), {"facecolor": "none", "edgecolor": "black"}
     for i, (_, _, here, there) in enumerate(table):
-        for j, (mine, theirs) in enumerate(zip(here, there, strict=True)):
-            axis.text(j, i, mine, ha="center", va="center", fontsize=9, fontweight="bold",
-                      color="tab:red" if mine == "F" else "tab:green",
-                      bbox=None if mine == theirs else {"facecolor": "none", "edgecolor": "black"})  # fmt: skip
+        for j, (letter, published_letter) in enumerate(zip(here, there, strict=True)):
+            axis.text(j, i, letter, ha="center", va="center", fontsize=9, fontweight="bold",
+                      color="tab:red" if letter == "F" else "tab:green",
+                      bbox=None if letter == published_letter else frame)  # fmt: skip
     axis.set(xlim=(-0.5, 3.5), ylim=(len(table) - 0.5, -0.8))
     axis.set_xticks(range(4), METRICS, rotation=30, ha="left", fontsize=9)
     axis.xaxis.tick_top()
@@ -511,7 +513,7 @@ def picture(found: dict[str, dict[str, Curve]], table: list[tuple[str, str, str,
     axis.spines[:].set_visible(False)
     axis.tick_params(length=0)
     panels = right.subplots(4, 4).ravel()
-    for panel, (name, groups) in zip(panels, found.items(), strict=False):
+    for panel, (name, groups) in zip(panels, curves.items(), strict=False):
         group, curve = list(groups.items())[-1]
         for i, color in enumerate(LINES[:4]):
             panel.plot(curve.x, curve.mean[:, i], color=color, linewidth=1.3)
@@ -520,7 +522,7 @@ def picture(found: dict[str, dict[str, Curve]], table: list[tuple[str, str, str,
         panel.set_title(f"{CHECKS[name].words}\n{group}", fontsize=8)
         panel.tick_params(labelsize=7)
         lab.tidy(panel)
-    for panel in panels[len(found) :]:
+    for panel in panels[len(curves) :]:
         panel.axis("off")
     for metric, color in zip(METRICS, LINES, strict=False):
         panels[-1].plot([], [], color=color, label=metric)
@@ -530,7 +532,7 @@ def picture(found: dict[str, dict[str, Curve]], table: list[tuple[str, str, str,
 
 def main() -> None:
     parser = lab.make_parser("metric_checks", __doc__, quick="one repeat of three short checks")
-    parser.add_argument("--check", nargs="+", help=f"of {', '.join(CHECKS)}; default: all")
+    parser.add_argument("--check", nargs="+", help=f"any of {', '.join(CHECKS)}; default: all")
     parser.add_argument("--repeats", type=int)
     parser.add_argument("--seed", type=int, default=0)
     flags = lab.parse(parser, check=(list(CHECKS), ["sequential", "invention", "scale"]), repeats=(10, 1))
@@ -548,20 +550,20 @@ def main() -> None:
     for name in names:
         check = CHECKS[name]
         setting = {"repeats": repeats, "seed": [flags.seed, list(CHECKS).index(name)]}
-        made = lab.cached(flags.out, {"check": name} | setting, partial(curves, check, **setting))
-        found[name] = {group: Curve(*map(np.array, one)) for group, one in made.items()}
-        words = judged(check, found[name])
-        flipped += differences(check, found[name], words)
+        cached = lab.cached(flags.out, {"check": name} | setting, partial(curves, check, **setting))
+        found[name] = {group: Curve(*map(np.array, one)) for group, one in cached.items()}
+        verdicts = group_verdicts(check, found[name])
+        flipped += differences(check, found[name], verdicts)
         theirs = rows(check, published(check))
-        for row, mine in rows(check, words).items():
-            table.append((check.words, row, mine, theirs[row]))
-            print(f"{check.words + ', ' + row:48}{mine:>8}{theirs[row]:>8}", flush=True)
-        parts = {group: [part.words for _, part in check.parts(group)] for group in words}
+        for row, letters in rows(check, verdicts).items():
+            table.append((check.words, row, letters, theirs[row]))
+            print(f"{check.words + ', ' + row:48}{letters:>8}{theirs[row]:>8}", flush=True)
+        parts = {group: [part.words for _, part in check.parts(group)] for group in verdicts}
         curve = {
             group: {"x": one.x, "mean": one.mean, "deviation": one.runs.std(axis=0)}
             for group, one in found[name].items()
         }
-        result[name] = {"parts": parts, "verdicts": words, "published": published(check), "curves": curve}
+        result[name] = {"parts": parts, "verdicts": verdicts, "published": published(check), "curves": curve}
         seconds = time.perf_counter() - started
         lab.write_result(flags.out, {"checks": result, "table": table, "differences": flipped, "repeats": repeats,
                                      "seed": flags.seed, "seconds": seconds})  # fmt: skip
@@ -570,7 +572,7 @@ def main() -> None:
     print(f"\n{4 * len(table) - cells} of {4 * len(table)} cells as published")
     for one in flipped:
         share = f"{one['share']:.0%} of resamples"
-        print(f"  {one['where']}: {one['here']} here, {one['published']} published and in {share}")
+        print(f"  {one['where']}: {one['here']} here; {one['published']} published, and in {share}")
     print(f"{seconds:.0f} s; {flags.out}")
 
 

@@ -1,19 +1,20 @@
-"""The MNIST recipes side by side: each trained by its config with the same seeds, scored on classifier features.
+"""The MNIST recipes compared: each is trained with its configuration and the same seeds, and scored on classifier
+features.
 
     python -m experiments.mnist_recipes [--recipe dcgan cgan ...] [--seeds 0 1 2] [--out=runs/mnist_recipes]
         [--config.KEY=VALUE ...]
 
-Trains `configs/NAME_mnist.py` of every recipe and seed that --out does not hold yet, one after another, a work
-directory each (NAME_SEED), and resumes what was stopped. Then prints the table and draws the picture of all that are
-finished.
+Trains `configs/NAME_mnist.py` for every recipe and seed that is not finished in --out, one after another, each in its
+own work directory (NAME_SEED); runs that were stopped are resumed. Then prints the table and draws the picture of all
+finished runs.
 
-Columns: FID, precision and recall (`evaluate.k` neighbours) against the 10,000 test images in the features of the
-classifier that is trained on MNIST's labels, of 10,000 samples of the last step; of conditional recipes the share of
-samples that the classifier takes for the class they were asked for; seconds of training alone. Means over seeds with
-95% t intervals, where there are two or more. The row of real data is 10,000 training images in place of samples.
+Columns: FID, precision and recall (`evaluate.k` neighbours) of 10,000 samples at the last step, against the 10,000 test
+images, on features of the classifier trained on MNIST's labels; for conditional recipes, the fraction of samples that
+the classifier assigns to the requested class; seconds of training, without evaluation. Means over seeds with 95% t
+intervals if there are two or more seeds. The row of real data is 10,000 training images in place of samples.
 
-Written to --out: mnist_recipes.png (random samples of the first seed, a grid a recipe; a row a class where G is told
-one), result.json.
+Written to --out: mnist_recipes.png (random samples of the first seed, one grid per recipe; one row per class if G is
+conditional), result.json.
 """
 
 from __future__ import annotations
@@ -49,11 +50,11 @@ COLUMNS = {
     "label_accuracy": "right class",
     "seconds": "seconds",
 }
-SIDE = 10  # of a grid
+SIDE = 10  # rows and columns of a grid
 
 
 def config_of(recipe: str, seed: int, changes: Sequence[str]) -> ConfigDict:
-    """The config of a recipe with a seed and --config.KEY=VALUE."""
+    """The configuration of a recipe with a seed and the changes --config.KEY=VALUE."""
     config = importlib.import_module(f"configs.{recipe}_mnist").get_config()
     config = override(update(config, {"seed": seed}), list(changes))
     validate(config)
@@ -80,17 +81,17 @@ def real_row(config: ConfigDict) -> dict[str, float]:
     dataset = data.load(config.data)
     every = max(1, len(dataset.train) // config.evaluate.samples)
     images = dataset.train[::every][: config.evaluate.samples]
-    found = make_measure(config, dataset)(np.asarray(decode(images, config.data.gcn, config.data.low)))
-    return {name: found[name] for name in COLUMNS if name in found}
+    scores = make_measure(config, dataset)(np.asarray(decode(images, config.data.gcn, config.data.low)))
+    return {name: scores[name] for name in COLUMNS if name in scores}
 
 
 def table(runs: Mapping[str, Sequence[Mapping[str, float]]]) -> list[str]:
     """One line per recipe: mean and half the width of the interval over seeds."""
-    lines = [f"{'recipe':12}{'seeds':>6}" + "".join(f"{words:>18}" for words in COLUMNS.values())]
-    for name, found in runs.items():
+    lines = [f"{'recipe':12}{'seeds':>6}" + "".join(f"{heading:>18}" for heading in COLUMNS.values())]
+    for name, results in runs.items():
         cells = []
         for column in COLUMNS:
-            values = [run[column] for run in found if column in run]
+            values = [run[column] for run in results if column in run]
             digits = 0 if column == "seconds" else 2 if column == "classifier_fid" else 3
             if not values:
                 cells.append("-")
@@ -99,7 +100,7 @@ def table(runs: Mapping[str, Sequence[Mapping[str, float]]]) -> list[str]:
             else:
                 mean = mean_interval(values)
                 cells.append(f"{mean.mean:.{digits}f} ± {(mean.high - mean.low) / 2:.{digits}f}")
-        lines.append(f"{name:12}{len(found):6d}" + "".join(f"{cell:>18}" for cell in cells))
+        lines.append(f"{name:12}{len(results):6d}" + "".join(f"{cell:>18}" for cell in cells))
     return lines
 
 
@@ -120,27 +121,27 @@ def picture(workdirs: Mapping[str, Path]) -> bytes:
 
 def main() -> int:
     parser = lab.make_parser("mnist_recipes", __doc__)
-    parser.add_argument("--recipe", nargs="+", default=list(RECIPES), help=f"of {', '.join(RECIPES)}")
+    parser.add_argument("--recipe", nargs="+", default=list(RECIPES), help=f"any of {', '.join(RECIPES)}")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--finished", action="store_true", help="train nothing, tabulate finished runs")
+    parser.add_argument("--finished", action="store_true", help="do not train, only tabulate finished runs")
     flags, changes = parser.parse_known_args()
     lab.check_choices("--recipe", flags.recipe, RECIPES)
-    places = {(name, seed): flags.out / f"{name}_{seed}" for seed in flags.seeds for name in flags.recipe}
-    for (name, seed), place in places.items():
-        if not flags.finished and numbers_of(place) is None:
-            code = train.train(config_of(name, seed, changes), place)
+    workdirs = {(name, seed): flags.out / f"{name}_{seed}" for seed in flags.seeds for name in flags.recipe}
+    for (name, seed), workdir in workdirs.items():
+        if not flags.finished and numbers_of(workdir) is None:
+            code = train.train(config_of(name, seed, changes), workdir)
             if code:
                 return code
     runs: dict[str, list[dict[str, Any]]] = {}
-    for (name, seed), place in places.items():
-        numbers = numbers_of(place)
+    for (name, seed), workdir in workdirs.items():
+        numbers = numbers_of(workdir)
         if numbers is not None:
             runs.setdefault(name, []).append({"seed": seed, **numbers})
     if not runs:
-        raise errors.UserError(f"{flags.out} holds no finished run; leave out --finished.")
+        raise errors.UserError(f"{flags.out} contains no finished run; leave out --finished.")
     real = real_row(config_of("dcgan", 0, changes))
     print("\n".join(table(runs | {"real data": [real]})))
-    first = {name: flags.out / f"{name}_{found[0]['seed']}" for name, found in runs.items()}
+    first = {name: flags.out / f"{name}_{results[0]['seed']}" for name, results in runs.items()}
     write_atomically(flags.out / "mnist_recipes.png", picture(first))
     lab.write_result(flags.out, {"runs": runs, "real": real})
     print(flags.out)

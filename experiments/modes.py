@@ -1,37 +1,39 @@
-"""Mode collapse on a ring of 8 and a grid of 25 Gaussians: VEEGAN's protocol, PacGAN's, and success rates of losses.
+"""Mode collapse on a ring of 8 and a grid of 25 Gaussians: the protocols of VEEGAN and PacGAN, and success rates of
+losses.
 
     python -m experiments.modes [--quick] [--out=runs/modes] [--seeds=10] [--rate_seeds=200] [--packing 1 2 3 4]
         [--loss=non_saturating] [--losses ...] [--veegan_steps=3000] [--pacgan_steps=3000] [--rate_steps=500]
         [--width=.16] [--learning_rate=3e-4] [--published]
 
-Claims. The same plain GAN on the same grid has 3.3 of 25 modes and .5% of high quality in VEEGAN's table 1
-(arXiv:1705.07761), 17.3 and 94.8% in PacGAN's (arXiv:1712.04086): the protocol counts for more than the method. A D
-that judges 2, 3 or 4 examples at once (PacGAN) covers more modes than the GAN of its own protocol. Beside these, a
-question: under which losses does how large a part of the runs end with all 8 modes of a ring? Both papers draw 2,500
-samples of a G; one within 3 deviations of the nearest mode is of high quality, and a mode is captured if it is nearest
-to one of those. PacGAN's reverse KL over modes is that of the samples of high quality. Of the data itself 1 - e^-4.5 =
-98.9% are of high quality: a higher share, as VEEGAN's 99.3% of the GAN on the ring, is of a G that is too narrow. The
-tables are read from the pictures in the authors' repositories (akashgit/VEEGAN, tab.png; fjxmlzn/PacGAN,
-synthetic_data_experiments/results/Table1.png).
+Claims. On the same grid, a plain GAN captures 3.3 of 25 modes with .5% of high-quality samples in VEEGAN's table 1
+(arXiv:1705.07761), but 17.3 modes with 94.8% in PacGAN's (arXiv:1712.04086): the protocol matters more than the method.
+A D that takes 2, 3 or 4 examples at once (PacGAN) covers more modes than the GAN of its own protocol. In addition, a
+question: with which losses does what fraction of runs end with all 8 modes of a ring? Both papers use 2,500 samples of
+G; a sample within 3 standard deviations of its nearest mode is of high quality, and a mode is captured if it is the
+nearest mode of such a sample. PacGAN's reverse KL over modes is computed from the high-quality samples. Of the data
+themselves, 1 - e^-4.5 = 98.9% are of high quality; a higher fraction, such as the 99.3% of the GAN on the ring in
+VEEGAN's table, means that G is too narrow. The tables are read from the pictures in the authors' repositories
+(akashgit/VEEGAN, tab.png; fjxmlzn/PacGAN, synthetic_data_experiments/results/Table1.png).
 
-Ring: radius 1, deviation .01; grid: {-4, -2, 0, 2, 4}^2, deviation .05 (config.py of PacGAN; VEEGAN's from memory).
-`VEEGAN`, all from memory, as the notebook with its settings was not at hand: z of 254, G 2 x 128 ReLU, D 1 x 128 ReLU,
-Adam 1e-3 with beta1 .5, batches of 500, 100,000 steps of both players at once. Initial weights: Glorot's range, from
-memory too; here the layers of a player share one, its mean over them.
-`PacGAN`, from config.py and pacgan_task.py of its repository: z of 2, G 4 x 400 ReLU with batch norm, D 3 x 200 maxout
-of 5 pieces, weights N(0, .02^2), Adam 1e-4 with beta1 .8, 100 packs a batch, 100,000 points, 400 epochs of 1,000
-steps. That both players step at once is from memory of the trainer, ALI's. Here weights are uniform with that
-deviation, and the points are 2^18.
-`rates`: configs/ring8.py (radius 2, deviation .02) under each loss; NAME_gp has a gradient penalty of .1, as gan_toy.py
-of igul222/improved_wgan_training.
+Ring: radius 1, standard deviation .01; grid: {-4, -2, 0, 2, 4}^2, standard deviation .05 (from PacGAN's config.py;
+VEEGAN's from memory). `VEEGAN`, entirely from memory, since the notebook with its settings was not available: z of 254
+dimensions, G 2 x 128 ReLU, D 1 x 128 ReLU, Adam 1e-3 with beta1 .5, minibatches of 500, 100,000 steps, both players
+updated simultaneously. The initial weights have Glorot's range, also from memory; here all layers of a player share one
+range, the mean over them. `PacGAN`, from config.py and pacgan_task.py in its repository: z of 2 dimensions, G 4 x 400
+ReLU with batch normalization, D 3 x 200 maxout units of 5 pieces, weights N(0, .02^2), Adam 1e-4 with beta1 .8, 100
+packs per minibatch, 100,000 points, 400 epochs of 1,000 steps. That both players are updated simultaneously is from
+memory of the trainer, which is ALI's. Here the weights are uniform with the same standard deviation, and there are 2^18
+points. `rates`: configs/ring8.py (radius 2, standard deviation .02) with each loss; NAME_gp has a gradient penalty of
+.1, as in gan_toy.py of igul222/improved_wgan_training.
 
-By default 3,000 steps of both and PacGAN's layers .16 as wide, its learning rate 3e-4, which two cores can do;
---published has the papers' own numbers. Pairs of a seed are compared, with Holm's correction.
+The defaults, 3,000 steps of both protocols and PacGAN with layers of .16 of the width and learning rate 3e-4, are
+feasible on two cores; --published sets the papers' own numbers. Runs with the same seed are compared, with Holm's
+correction.
 
-Expected: by PacGAN's protocol the GAN has more modes and more of high quality; packing has more modes than 1.
-Written to --out: modes.png, result.json, and the finished cells, which a second call does not train again.
-Measured, modes, means with 95% t intervals over 10 seeds; 1,298 s of CPU time, two cores of an AMD EPYC (Zen 3), busy
-with other work, 2026-11-26 (14 of the 17 success rates on an NVIDIA H200 the same day):
+Expected: with PacGAN's protocol the GAN has more modes and more high-quality samples; packing has more modes than 1.
+Written to --out: modes.png, result.json, and the finished cells, which a repeated command reuses.
+Measured: modes, means with 95% t intervals over 10 seeds; 1,298 s of CPU time on two cores of an AMD EPYC (Zen 3) that
+were busy with other work, 2026-11-26 (14 of the 17 success rates on an NVIDIA H200 the same day):
 
                      ring, published    ring, here         grid, published      grid, here
     VEEGAN, GAN      1                  .6 [.2, 1.0]       3.3                  2.1 [1.4, 2.8]
@@ -41,18 +43,19 @@ with other work, 2026-11-26 (14 of the 17 success rates on an NVIDIA H200 the sa
     PacGAN4          7.8 [7.6, 8.0]     3.3 [2.4, 4.2]     24.8 [24.3, 25.3]    10.9 [9.3, 12.5]
 
 After 3,000 steps the protocols differ: +7.2 [6.8, 7.6] modes on the ring, +6.8 [5.5, 8.1] on the grid (published 5.3
-and 14.0, after more steps). Of packing, on the ring 4 has fewer modes than 1 (by seed -4.5 [-5.3, -3.7]), on the grid 2
-has more (+3.9 [2.4, 5.4]). Training has only begun by then (3% of the grid's samples are near a mode, published 95%),
-so this says nothing of packing at 400,000 steps.
+and 14.0, after more steps). On the ring, packing 4 has fewer modes than 1 (paired by seed, -4.5 [-5.3, -3.7]); on the
+grid, packing 2 has more (+3.9 [2.4, 5.4]). Training has only begun by then (3% of the grid's samples are near a mode,
+published 95%), so this is no evidence about packing at 400,000 steps.
 
-With VEEGAN's own 100,000 steps (--veegan_steps=100000, an NVIDIA H200) the same GAN has 6.4 [4.3, 8.5] modes of the
-ring, .86 [.80, .92] of its samples near one. The interval overlaps that of PacGAN's protocol after 3,000 steps, so the
-difference of the protocols at their own lengths is undecided; and the one mode of the published baseline is not
-reproduced, by settings that are from memory.
+With VEEGAN's own 100,000 steps (--veegan_steps=100000, an NVIDIA H200), the same GAN captures 6.4 [4.3, 8.5] modes of
+the ring, with .86 [.80, .92] of its samples near one. The interval overlaps that of PacGAN's protocol after 3,000
+steps, so the difference between the protocols at their own lengths is undecided; and the single mode of the published
+baseline is not reproduced, with settings that are from memory.
 
-8 of 8 within 500 steps, 200 seeds: minimax .45, relativistic .44, relativistic average .38 to .43, non-saturating, JS
-and Hellinger .37 and .38, hinge .32, least squares .30; none of these differs from the non-saturating loss (p > .99).
-Pearson .13, WGAN-GP .07, KL .03, reverse KL .01, Wasserstein, Neyman and total variation 0 are worse (p < .001).
+Fraction with 8 of 8 modes within 500 steps, 200 seeds: minimax .45, relativistic .44, relativistic average .38 to .43,
+non-saturating, JS and Hellinger .37 and .38, hinge .32, least squares .30; none of these differs significantly from the
+non-saturating loss (p > .99). Pearson .13, WGAN-GP .07, KL .03, reverse KL .01, Wasserstein, Neyman and total variation
+0 are worse (p < .001).
 """
 
 from __future__ import annotations
@@ -86,11 +89,11 @@ from jaxgan.sweep.statistics import holm, mean_interval, paired_difference, pair
 
 DATA = {"ring": "mixture:ring8_unit", "grid": "mixture:grid25"}
 SAMPLES = 2500  # of each G, as in both papers
-NUM_EVALS = 5  # evaluations of a protocol, evenly spaced; the last one counts
+NUM_EVALS = 5  # evaluations of a protocol, evenly spaced; results are from the last one
 SHOWN = 500  # samples of the first seed that are kept for the picture
-CEILING = 1 - math.exp(-4.5)  # the data's own share of high quality in two dimensions
+CEILING = 1 - math.exp(-4.5)  # the fraction of the data that is of high quality, in two dimensions
 SCORES = ("modes", "high_quality", "high_quality_kl")
-LIMITS = "VEEGAN's settings are quoted from memory, and another number of steps or size may decide otherwise"
+LIMITS = "VEEGAN's settings are quoted from memory, and other numbers of steps or sizes may give another result"
 PUBLISHED_STEPS = {"VEEGAN": 100_000, "PacGAN": 400_000}
 
 # {protocol: {data: {method: {score: (mean, standard error)}}}}, NaN where none is given.
@@ -161,7 +164,7 @@ def common(data: str, loss: str, *, learning_rate: float, b1: float, steps: int)
 
 
 def veegan(data: str, *, loss: str, steps: int) -> ConfigDict:
-    """The GAN of VEEGAN's protocol, from memory (see the top): no part of it could be compared with its source."""
+    """The GAN of VEEGAN's protocol, from memory (see the top): none of it could be compared with the source."""
     return update(
         default(),
         common(data, loss, learning_rate=1e-3, b1=0.5, steps=steps)
@@ -183,8 +186,8 @@ def pacgan(data: str, packing: int, *, loss: str, width: float, learning_rate: f
     """PacGAN's protocol, from its repository (see the top).
 
     Args:
-      width: of the hidden layers, as a share of the published ones. Narrower layers start with larger weights,
-        .02 / sqrt(width), so that their units see as much as the published ones'.
+      width: of the hidden layers, as a fraction of the published one. Narrower layers start with larger weights,
+        .02 / sqrt(width), so that the inputs of their units have the same scale as the published ones.
       learning_rate: 1e-4 is published.
     """
     units, d_units = max(1, round(400 * width)), max(1, round(200 * width))
@@ -230,57 +233,65 @@ def train(cell: Cell, num_evals: int) -> dict[str, Any]:
       samples: [SHOWN, 2] of the first seed, at the end.
     """
     configs = [update(cell.config, {"seed": seed}) for seed in cell.seeds]
-    about, n = get_program(Trial(cell.name, {}, cell.config)), len(configs)
-    hparams, group = init_members(about, configs)
-    data = devices.replicate(stored_examples(about.gan, about.dataset))
-    found: dict[str, list] = {name: [] for name in (*SCORES, "jsd")}
+    program, n = get_program(Trial(cell.name, {}, cell.config)), len(configs)
+    hparams, group = init_members(program, configs)
+    data = devices.replicate(stored_examples(program.gan, program.dataset))
+    scores_by_name: dict[str, list] = {name: [] for name in (*SCORES, "jsd")}
     steps = [cell.config.train.steps * (i + 1) // num_evals for i in range(num_evals)]
     for before, after in zip([0, *steps], steps, strict=False):
         states, sums, kept, alive = ([getattr(member, name) for member in group] for name in Member._fields)
-        moved = about.run_steps(hparams, states, sums, alive, data, devices.replicate(np.uint32(after - before)))
-        parts = about.end_log_interval([state for state, _ in moved], [total for _, total in moved], kept, alive)
+        advanced = program.run_steps(hparams, states, sums, alive, data, devices.replicate(np.uint32(after - before)))
+        parts = program.end_log_interval(
+            [state for state, _ in advanced], [total for _, total in advanced], kept, alive
+        )
         group = [Member(*part) for part in parts]
-        samples = devices.gather(about.sample_for_evaluation(hparams, [member.state for member in group]), n)
+        samples = devices.gather(program.sample_for_evaluation(hparams, [member.state for member in group]), n)
         finite = devices.gather([member.alive for member in group], n)
-        scores = devices.map_host(about.measure, list(samples))
-        for name, lines in found.items():
-            lines.append([one[name] if ok else math.nan for one, ok in zip(scores, finite, strict=True)])
-    return found | {"steps": steps, "samples": np.round(samples[0][:SHOWN].astype(float), 4)}
+        scores = devices.map_host(program.measure, list(samples))
+        for name, lines in scores_by_name.items():
+            lines.append(
+                [
+                    member_scores[name] if finite_one else math.nan
+                    for member_scores, finite_one in zip(scores, finite, strict=True)
+                ]
+            )
+    return scores_by_name | {"steps": steps, "samples": np.round(samples[0][:SHOWN].astype(float), 4)}
 
 
-def trained(cells: Sequence[Cell], out: Path) -> list[dict[str, Any]]:
+def train_all(cells: Sequence[Cell], out: Path) -> list[dict[str, Any]]:
     """The results of `train` for each cell, cached in `out`."""
-    found = []
+    results = []
     for number, cell in enumerate(cells, 1):
         num_evals = 1 if cell.part == "rates" else NUM_EVALS
         setting = flatten(cell.config) | {"seeds": [cell.seeds.start, cell.seeds.stop], "looks": num_evals}
-        one = lab.cached(out, setting, partial(lab.timed, partial(train, cell, num_evals)))
+        result = lab.cached(out, setting, partial(lab.timed, partial(train, cell, num_evals)))
         print(f"{number:3d} of {len(cells)}: {cell.part:7}{cell.data:5}{cell.name:38}{len(cell.seeds):4d} runs, "
-              f"{np.nanmean(one['modes'][-1]):5.2f} modes, {one['cpu']:5.0f} s of CPU time", flush=True)  # fmt: skip
-        found.append(one)
-    return found
+              f"{np.nanmean(result['modes'][-1]):5.2f} modes, {result['cpu']:5.0f} s of CPU time",
+              flush=True)  # fmt: skip
+        results.append(result)
+    return results
 
 
-def last(one: dict[str, Any], score: str) -> np.ndarray:
+def last(result: dict[str, Any], score: str) -> np.ndarray:
     """A score at the end, [seeds], NaN for runs that diverged."""
-    return np.asarray(one[score][-1], np.float64)
+    return np.asarray(result[score][-1], np.float64)
 
 
 # --- Results ----------------------------------------------------------------------------------------------------------
 
 
-def protocol_rows(cells: Sequence[Cell], found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def protocol_rows(cells: Sequence[Cell], results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """A row for each cell of a protocol: ours and the published mean, each with its 95% interval.
 
     Published intervals are mean +- t(9) standard errors, of 10 trials. `paired` is the mean over seeds of this row's
     score less the GAN's of the same protocol and data, with its interval.
     """
-    rows, pairs = [], list(zip(cells, found, strict=True))
-    gans = {(cell.part, cell.data): one for cell, one in pairs if cell.name == "GAN"}
-    for cell, one in pairs:
+    rows, pairs = [], list(zip(cells, results, strict=True))
+    gans = {(cell.part, cell.data): result for cell, result in pairs if cell.name == "GAN"}
+    for cell, result in pairs:
         row: dict[str, Any] = {"protocol": cell.part, "data": cell.data, "method": cell.name}
         for score in SCORES:
-            scores, gan = last(one, score), last(gans[cell.part, cell.data], score)
+            scores, gan = last(result, score), last(gans[cell.part, cell.data], score)
             mean, error = PUBLISHED[cell.part][cell.data][cell.name][score]
             half = stats.t.ppf(0.975, 9) * error
             sign = -1 if score == "high_quality_kl" else 1  # a diverged run is the worst, whatever is better
@@ -291,14 +302,14 @@ def protocol_rows(cells: Sequence[Cell], found: Sequence[dict[str, Any]]) -> lis
         rows.append(row)
     for score in SCORES:
         packed = [row[score] for row in rows if row["method"] != "GAN"]
-        for each, p in zip(packed, holm([each["p"] for each in packed]), strict=True):
-            each["p"] = float(p)
+        for cell_score, p in zip(packed, holm([cell_score["p"] for cell_score in packed]), strict=True):
+            cell_score["p"] = float(p)
     return rows
 
 
-def swings(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def protocol_differences(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The GAN's score by PacGAN's protocol minus VEEGAN's: published, and ours with Welch's 95% interval."""
-    found = []
+    rows_out = []
     gans = {(row["protocol"], row["data"]): row for row in rows if row["method"] == "GAN"}
     for data in DATA:
         if not {("VEEGAN", data), ("PacGAN", data)} <= gans.keys():
@@ -310,36 +321,36 @@ def swings(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
             if min(len(a_scores), len(b_scores)) > 1 and np.ptp(np.concatenate([a_scores, b_scores])) > 0:
                 low, high = stats.ttest_ind(b_scores, a_scores, equal_var=False).confidence_interval(0.95)
             ours = float(b_scores.mean() - a_scores.mean()) if len(a_scores) and len(b_scores) else math.nan
-            found.append({"data": data, "score": score, "published": b["published"][0] - a["published"][0],
+            rows_out.append({"data": data, "score": score, "published": b["published"][0] - a["published"][0],
                           "ours": (ours, float(low), float(high))})  # fmt: skip
-    return found
+    return rows_out
 
 
-def rate_rows(cells: Sequence[Cell], found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def rate_rows(cells: Sequence[Cell], results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Runs with 8 of 8 modes at the end, per loss, and McNemar's exact test against non_saturating, Holm-corrected.
 
     Both on the same seeds; a run that has diverged has not succeeded.
     """
     K = len(MIXTURES["ring8"].weights)
-    successes = {cell.name: last(one, "modes") == K for cell, one in zip(cells, found, strict=True)}
+    successes = {cell.name: last(result, "modes") == K for cell, result in zip(cells, results, strict=True)}
     reference = successes.get("non_saturating")
     rows = []
-    for cell, one in zip(cells, found, strict=True):
-        won, modes = successes[cell.name], last(one, "modes")
+    for cell, result in zip(cells, results, strict=True):
+        succeeded, modes = successes[cell.name], last(result, "modes")
         p = math.nan
         if reference is not None and cell.name != "non_saturating":
-            p = paired_rates(won, reference)
-        rows.append({"loss": cell.name, "rate": rate_interval(int(won.sum()), len(won)), "p": p,
+            p = paired_rates(succeeded, reference)
+        rows.append({"loss": cell.name, "rate": rate_interval(int(succeeded.sum()), len(succeeded)), "p": p,
                      "modes": mean_interval(modes)[:3], "none": int(np.sum(modes == 0)),
                      "diverged": int(np.sum(~np.isfinite(modes))),
-                     "high_quality": mean_interval(last(one, "high_quality"))[:3]})  # fmt: skip
+                     "high_quality": mean_interval(last(result, "high_quality"))[:3]})  # fmt: skip
     compared = [row for row in rows if math.isfinite(row["p"])]
     for row, p in zip(compared, holm([row["p"] for row in compared]), strict=True):
         row["p"] = float(p)
     return rows
 
 
-def verdicts(rows: list[dict[str, Any]], swung: list[dict[str, Any]], limits: str = "") -> dict[str, lab.Verdict]:
+def verdicts(rows: list[dict[str, Any]], differences: list[dict[str, Any]], limits: str = "") -> dict[str, lab.Verdict]:
     """The verdict on each part of the claim after these steps: True or False if the 95% interval, or the corrected
     p-value, shows which has more, otherwise None.
 
@@ -347,8 +358,10 @@ def verdicts(rows: list[dict[str, Any]], swung: list[dict[str, Any]], limits: st
       limits: what fewer steps than PacGAN's cannot decide about packing; "" = as many.
     """
     held: dict[str, lab.Verdict] = {
-        f"GAN, {one['data']}: more {one['score']} by PacGAN's protocol": lab.is_positive(one["ours"][1:])
-        for one in swung
+        f"GAN, {difference['data']}: more {difference['score']} by PacGAN's protocol": lab.is_positive(
+            difference["ours"][1:]
+        )
+        for difference in differences
     }
     for row in rows:
         if row["method"] != "GAN":
@@ -371,23 +384,23 @@ def text(interval: Sequence[float], digits: int) -> str:
     return f"{mean:.{digits}f}" + (f" [{low:.{digits}f}, {high:.{digits}f}]" if math.isfinite(low) else "")
 
 
-def show(rows: list[dict[str, Any]], swung: list[dict[str, Any]], losses: list[dict[str, Any]]) -> None:
+def show(rows: list[dict[str, Any]], differences: list[dict[str, Any]], losses: list[dict[str, Any]]) -> None:
     """Prints the tables."""
     digits = dict(zip(SCORES, (1, 3, 2), strict=True))
-    words = dict(zip(SCORES, ("modes", "high quality", "reverse KL"), strict=True))
+    titles = dict(zip(SCORES, ("modes", "high quality", "reverse KL"), strict=True))
     for score in SCORES if rows else ():
-        print(f"\n{words[score]:34}{'published [95%]':24}{'here [95%]':24}{'minus the GAN, by seed':26}p")
+        print(f"\n{titles[score]:34}{'published [95%]':24}{'here [95%]':24}{'minus the GAN, by seed':26}p")
         for row in rows:
             one, n = row[score], digits[score]
             packed = row["method"] != "GAN"
             paired = f"{text(one['paired'], n):26}{one['p']:.3f}" if packed else ""
             print(f"{row['protocol']:8}{row['data']:6}{row['method']:20}{text(one['published'], n):24}"
                   f"{text(one['ours'], n):24}{paired}".rstrip())  # fmt: skip
-    if swung:
+    if differences:
         print(f"\n{'the GAN, PacGAN minus VEEGAN':34}{'published':24}here [95%]")
-    for one in swung:
+    for one in differences:
         n = digits[one["score"]]
-        print(f"{one['data']:14}{words[one['score']]:20}{one['published']:<24.{n}f}{text(one['ours'], n)}")
+        print(f"{one['data']:14}{titles[one['score']]:20}{one['published']:<24.{n}f}{text(one['ours'], n)}")
     if losses:
         print(f"\n{'ring of 8':38}{'8 of 8 [95%]':24}{'p':8}{'modes [95%]':22}{'high quality':15}0 of 8  diverged")
     for one in losses:
@@ -406,19 +419,19 @@ def points(axis, data: str, samples: Sequence[Sequence[float]]) -> None:
     axis.set(xlim=(-reach, reach), ylim=(-reach, reach), xticks=[], yticks=[], aspect="equal")
 
 
-def course(axis, cells: Sequence[Cell], found: Sequence[dict[str, Any]]) -> None:
+def course(axis, cells: Sequence[Cell], results: Sequence[dict[str, Any]]) -> None:
     """Plots the mean number of modes during training, and its 95% interval, for the cells of one mixture."""
-    for cell, one, color in zip(cells, found, LINES, strict=False):
-        share = np.asarray(one["steps"]) / cell.config.train.steps
-        mean, low, high = np.array([mean_interval(scores)[:3] for scores in one["modes"]]).T
+    for cell, result, color in zip(cells, results, LINES, strict=False):
+        fractions = np.asarray(result["steps"]) / cell.config.train.steps
+        mean, low, high = np.array([mean_interval(scores)[:3] for scores in result["modes"]]).T
         label = f"{cell.name}, {cell.part}'s protocol"
-        axis.plot(share, mean, "o-", color=color, markersize=3, linewidth=1.3, label=label)
-        axis.fill_between(share, low, high, color=color, alpha=0.15, linewidth=0)
+        axis.plot(fractions, mean, "o-", color=color, markersize=3, linewidth=1.3, label=label)
+        axis.fill_between(fractions, low, high, color=color, alpha=0.15, linewidth=0)
     axis.set(xlabel="fraction of the steps", ylabel="modes", ylim=(0, None))
     axis.legend(frameon=False, fontsize=7)
 
 
-def picture(cells: Sequence[Cell], found: Sequence[dict[str, Any]], losses: list[dict[str, Any]]) -> bytes:
+def picture(cells: Sequence[Cell], results: Sequence[dict[str, Any]], losses: list[dict[str, Any]]) -> bytes:
     """Plots modes during training, the GAN's samples by both protocols, and the success rates."""
     figure = new_figure(14, 7)
     axes = figure.subplot_mosaic(
@@ -426,19 +439,21 @@ def picture(cells: Sequence[Cell], found: Sequence[dict[str, Any]], losses: list
         width_ratios=(1.3, 1, 1, 1.2),
     )
     for data in DATA:
-        here = [pair for pair in zip(cells, found, strict=True) if (pair[0].data == data and pair[0].part != "rates")]
-        if here:
-            course(axes[data], *zip(*here, strict=True))
-        for cell, one in here:
+        of_data = [
+            pair for pair in zip(cells, results, strict=True) if (pair[0].data == data and pair[0].part != "rates")
+        ]
+        if of_data:
+            course(axes[data], *zip(*of_data, strict=True))
+        for cell, result in of_data:
             if cell.name == "GAN":
                 axis = axes[f"{cell.part} {data}"]
-                points(axis, data, one["samples"])
+                points(axis, data, result["samples"])
                 axis.set_title(f"GAN, {cell.part}'s protocol", fontsize=10)
-    place = np.arange(len(losses))[::-1]
+    y = np.arange(len(losses))[::-1]
     rate, low, high = np.array([row["rate"][:3] for row in losses] or np.empty((0, 3))).T
-    axes["rates"].errorbar(rate, place, xerr=[rate - low, high - rate], fmt="o", color=BLUE, markersize=4, capsize=2)
-    axes["rates"].plot([row["modes"][0] / 8 for row in losses], place, "|", color=GREEN, markersize=9)
-    axes["rates"].set_yticks(place, [row["loss"] for row in losses], fontsize=7)
+    axes["rates"].errorbar(rate, y, xerr=[rate - low, high - rate], fmt="o", color=BLUE, markersize=4, capsize=2)
+    axes["rates"].plot([row["modes"][0] / 8 for row in losses], y, "|", color=GREEN, markersize=9)
+    axes["rates"].set_yticks(y, [row["loss"] for row in losses], fontsize=7)
     axes["rates"].set(xlim=(-0.03, 1.03), xlabel="fraction with 8 of 8 (bar: modes / 8)")
     lab.tidy(axes["ring"], axes["grid"], axes["rates"])
     return figure_png(figure)
@@ -447,7 +462,7 @@ def picture(cells: Sequence[Cell], found: Sequence[dict[str, Any]], losses: list
 # --- The command ------------------------------------------------------------------------------------------------------
 
 
-def planned(flags: argparse.Namespace) -> Iterator[Cell]:
+def plan_cells(flags: argparse.Namespace) -> Iterator[Cell]:
     """The cells: the GAN by VEEGAN's protocol, packings by PacGAN's, and the losses."""
     seeds = range(flags.seeds)
     for data in DATA:
@@ -461,7 +476,7 @@ def planned(flags: argparse.Namespace) -> Iterator[Cell]:
         yield Cell("rates", "ring", *rates(loss, steps=flags.rate_steps), range(flags.rate_seeds))
 
 
-# Of each flag: the default, and that with --quick.
+# For each flag: the default, and the default with --quick.
 DEFAULTS = {
     "out": ("runs/modes", "runs/modes_quick"),
     "seeds": (10, 2),
@@ -487,14 +502,16 @@ def read_flags() -> argparse.Namespace:
     parser = lab.make_parser("modes", __doc__, quick="2 seeds, 4 for rates, packing 1 and 2, 100 steps")
     parser.add_argument("--seeds", type=int, help="seeds per protocol and packing; may be 0")
     parser.add_argument("--rate_seeds", type=int, help="seeds per loss; may be 0")
-    parser.add_argument("--packing", type=int, nargs="+", help="from 1 to 4; 1 is always among them")
+    parser.add_argument("--packing", type=int, nargs="+", help="from 1 to 4; 1 is always included")
     parser.add_argument("--loss", default="non_saturating", help="loss of both protocols")
     parser.add_argument("--losses", nargs="+", help="losses whose success rates are measured")
     parser.add_argument("--veegan_steps", type=int)
     parser.add_argument("--pacgan_steps", type=int)
     parser.add_argument("--rate_steps", type=int)
-    parser.add_argument("--width", type=float, help="of PacGAN's hidden layers, as a fraction of the published one")
-    parser.add_argument("--learning_rate", type=float, help="of PacGAN's protocol")
+    parser.add_argument(
+        "--width", type=float, help="width of PacGAN's hidden layers, as a fraction of the published one"
+    )
+    parser.add_argument("--learning_rate", type=float, help="learning rate of PacGAN's protocol")
     parser.add_argument("--published", action="store_true", help="both protocols' own steps, widths and learning rates")
     published = AS_PUBLISHED if "--published" in sys.argv else {}
     flags = lab.parse(parser, **DEFAULTS | {name: (value, value) for name, value in published.items()})
@@ -514,25 +531,25 @@ def read_flags() -> argparse.Namespace:
 def main() -> None:
     flags = read_flags()
     devices.use_threads(0)
-    cells = [cell for cell in planned(flags) if len(cell.seeds)]
+    cells = [cell for cell in plan_cells(flags) if len(cell.seeds)]
     for cell in cells:
         validate(cell.config)
-    found = trained(cells, flags.out)
-    ours = [pair for pair in zip(cells, found, strict=True) if pair[0].part != "rates"]
+    results = train_all(cells, flags.out)
+    ours = [pair for pair in zip(cells, results, strict=True) if pair[0].part != "rates"]
     rows = protocol_rows(*zip(*ours, strict=True)) if ours else []
-    swung = swings(rows)
-    rest = [pair for pair in zip(cells, found, strict=True) if pair[0].part == "rates"]
-    losses = rate_rows(*zip(*rest, strict=True)) if rest else []
+    differences = protocol_differences(rows)
+    rate_pairs = [pair for pair in zip(cells, results, strict=True) if pair[0].part == "rates"]
+    losses = rate_rows(*zip(*rate_pairs, strict=True)) if rate_pairs else []
     all_steps = PUBLISHED_STEPS["PacGAN"]
     fewer = f"{flags.pacgan_steps:,} of PacGAN's {all_steps:,} steps show how training begins, not how it ends"
-    held = verdicts(rows, swung, "" if flags.pacgan_steps >= all_steps else fewer)
-    show(rows, swung, losses)
-    cpu = sum(one["cpu"] for one in found)
+    claims = verdicts(rows, differences, "" if flags.pacgan_steps >= all_steps else fewer)
+    show(rows, differences, losses)
+    cpu = sum(result["cpu"] for result in results)
     settings = {name: value for name, value in vars(flags).items() if name not in ("quick", "published")}
     print(f"\nafter {flags.veegan_steps:,} steps by VEEGAN's protocol and {flags.pacgan_steps:,} by PacGAN's:")
-    result = {"settings": settings, "rows": rows, "swings": swung, "losses": losses, "ceiling": CEILING,
+    result = {"settings": settings, "rows": rows, "swings": differences, "losses": losses, "ceiling": CEILING,
               "cpu_seconds": cpu, "published": PUBLISHED}  # fmt: skip
-    lab.finish(flags.out, result, {"modes": picture(cells, found, losses)}, held)
+    lab.finish(flags.out, result, {"modes": picture(cells, results, losses)}, claims)
     print(f"{cpu:.0f} s of CPU time for training")
 
 

@@ -2,23 +2,24 @@
 
     python -m experiments.population_benchmark [--members 32] [--steps 500]
 
-1. Layouts: `members` GANs of `configs/ring8.py`, `steps` each, evaluated once; compilation not counted. One
-   after another in one process, as 32 single runs would be, against a population: members side by side (vmap) or
-   taking turns (lax.map) in one program, and as a sweep has them (on CPU a thread per core).
-2. Commands: one `jaxgan.sweep` of all members, start, compilation, checkpoints and report included, against
-   as many processes of `jaxgan.main`, of which a few are timed and the others taken to last as long.
-3. Growth: members per second of `jaxgan.sweep`'s own layout for 1, 2, 4, ... 256 members.
+1. Layouts: `members` GANs of `configs/ring8.py` with `steps` steps each, evaluated once, not counting compilation.
+   Training them one after another in one process, as 32 single runs would, is compared with populations in one program:
+   members in parallel (vmap) or in turns (lax.map), and the layout of a sweep (on a CPU, one thread per core).
+2. Commands: one `jaxgan.sweep` of all members, including start-up, compilation, checkpoints and report, is compared
+   with as many processes of `jaxgan.main`, a few of which are timed and the others assumed to take as long.
+3. Growth: members per second with the layout of `jaxgan.sweep`, for 1, 2, 4, ... 256 members.
 
-The layouts train bare states; what a sweep adds (the check for divergence, checkpoints, results) is in part 2. Layouts
-take turns in fresh processes, and the fastest turn of each counts: what else a machine does only adds to its time.
+The layouts train bare states; what a sweep adds (the test for divergence, checkpoints, results) is in part 2. Layouts
+take turns in fresh processes, and the fastest turn of each is reported: other load on the machine can only add to its
+time.
 
-Expected on two CPU cores: the sweep's layout at most .40 of one after another, its command at most .06 of the
-processes. On an accelerator: 64 members at most 3 times the time of one.
+Expected on two CPU cores: the sweep's layout takes at most .40 of the time of one after another, its command at most
+.06 of that of the processes. On an accelerator: 64 members take at most 3 times as long as one.
 Measured on two otherwise idle cores, 2026-11-25: AMD EPYC with AVX-512, layout .42 (one after another 2.69 s; vmap .75,
 turns .94), command .080 (18.8 s against 32 times 7.3 s). AMD EPYC (Zen 3), after pictures were made cheaper, layout .57
 (one after another 7.67 s on 1.4 cores; vmap 1.05, turns 1.04), command .063 (44.0 s against 32 times 21.9 s); on
-2026-11-26, idle, with cheaper curves, .073 (31.1 s against 32 times 13.3 s). So neither is reached. No accelerator was
-at hand.
+2026-11-26, idle, with cheaper curves, .073 (31.1 s against 32 times 13.3 s). So neither target is reached. No
+accelerator was available.
 """
 
 from __future__ import annotations
@@ -79,53 +80,60 @@ def short(steps: int) -> dict:
 class Population(NamedTuple):
     """Members of one program, with the functions that train and evaluate them."""
 
-    start: Callable  # () -> their states
-    steps: Callable  # (states, n) -> states, with the metrics waited for
-    score: Callable  # (states) -> the numbers of `evaluate.metrics`, member by member
+    start: Callable  # () -> initial states
+    steps: Callable  # (states, n) -> states; waits for the metrics
+    score: Callable  # (states) -> the scores of `evaluate.metrics`, member by member
 
 
 class Mapped(NamedTuple):
     """A way to map functions of one member over all members."""
 
-    of: Callable  # (function, own, shared, donate) -> the same for populations
+    map: Callable  # (function, num_mapped, num_shared, donate) -> the function of a population
     shard: Callable  # arrays [members, ...] -> a population
     gather: Callable  # a population -> NumPy arrays [members, ...]
-    replicate: Callable  # what all share
+    replicate: Callable  # an array that all members share -> the same on all devices
 
 
 def on_one_device(*, side_by_side: bool) -> Mapped:
     """Members on one device, by vmap or by lax.map, in one program."""
 
-    def of(function: Callable, own: int, shared: int = 0, donate: tuple[int, ...] = ()) -> Callable:
-        del shared
+    def map_members(function: Callable, num_mapped: int, num_shared: int = 0, donate: tuple[int, ...] = ()) -> Callable:
+        del num_shared
 
         def members(*args):
-            one = lambda *mine: function(*mine, *args[own:])  # noqa: E731
-            return jax.vmap(one)(*args[:own]) if side_by_side else jax.lax.map(lambda mine: one(*mine), args[:own])
+            function_of_one = lambda *mapped_args: function(*mapped_args, *args[num_mapped:])  # noqa: E731
+            return (
+                jax.vmap(function_of_one)(*args[:num_mapped])
+                if side_by_side
+                else jax.lax.map(lambda mapped_args: function_of_one(*mapped_args), args[:num_mapped])
+            )
 
         return jax.jit(members, donate_argnums=donate)
 
-    return Mapped(of, jax.device_put, jax.device_get, jax.device_put)
+    return Mapped(map_members, jax.device_put, jax.device_get, jax.device_put)
 
 
 def as_sweeps_do(members: int) -> Mapped:
     """The layout of `jaxgan.sweep`."""
 
-    def of(function: Callable, own: int, shared: int = 0, donate: tuple[int, ...] = ()) -> Callable:
-        return devices.MemberMap(function, num_mapped=own, num_shared=shared, donate=donate)
+    def map_members(function: Callable, num_mapped: int, num_shared: int = 0, donate: tuple[int, ...] = ()) -> Callable:
+        return devices.MemberMap(function, num_mapped=num_mapped, num_shared=num_shared, donate=donate)
 
     return Mapped(
-        of, partial(devices.shard, members=members), partial(devices.gather, members=members), devices.replicate
+        map_members,
+        partial(devices.shard, members=members),
+        partial(devices.gather, members=members),
+        devices.replicate,
     )
 
 
 def population(configs: Sequence[ConfigDict], mapped: Mapped) -> Population:
     """All members of a program at once."""
     gan, dataset = game(configs[0])
-    init = mapped.of(gan.init, 1)
+    init = mapped.map(gan.init, 1)
     samples = partial(sample_stream, gan)
     key = stream(0, "evaluate")
-    draw = mapped.of(lambda hparams, member: samples(hparams, member, key, configs[0].evaluate.samples), 2)
+    sample_all = mapped.map(lambda hparams, member: samples(hparams, member, key, configs[0].evaluate.samples), 2)
     measure = make_measure(configs[0], dataset)
     all_hparams = [traced(config) for config in configs]
     hparams = mapped.shard({name: np.stack([one[name] for one in all_hparams]) for name in all_hparams[0]})
@@ -135,7 +143,7 @@ def population(configs: Sequence[ConfigDict], mapped: Mapped) -> Population:
         sums = zero_metrics(gan, hparams, member, data)
         return accumulate_steps(gan=gan, hparams=hparams, state=member, sums=sums, data=data, n=steps)
 
-    advance_all = mapped.of(advance, 2, 2, (1,))
+    advance_all = mapped.map(advance, 2, 2, (1,))
 
     def steps(members, count: int):
         done = jax.block_until_ready(advance_all(hparams, members, examples, mapped.replicate(np.uint32(count))))
@@ -144,7 +152,7 @@ def population(configs: Sequence[ConfigDict], mapped: Mapped) -> Population:
         return list(members) if isinstance(done, list) else members
 
     return Population(
-        lambda: init(hparams), steps, lambda members: [measure(x) for x in mapped.gather(draw(hparams, members))]
+        lambda: init(hparams), steps, lambda members: [measure(x) for x in mapped.gather(sample_all(hparams, members))]
     )
 
 
@@ -157,16 +165,18 @@ def one_after_another(configs: Sequence[ConfigDict]) -> Population:
 
     def train(members: list, count: int) -> list:
         trained = []
-        for mine, member in zip(hparams, members, strict=True):
-            new, sums = steps(mine, member, examples, count)
+        for member_hparams, member in zip(hparams, members, strict=True):
+            new, sums = steps(member_hparams, member, examples, count)
             jax.device_get(sums)
             trained.append(new)
         return trained
 
     def score_all(members: list) -> list[dict[str, float]]:
-        return [score(mine, member) for mine, member in zip(hparams, members, strict=True)]
+        return [score(member_hparams, member) for member_hparams, member in zip(hparams, members, strict=True)]
 
-    return Population(lambda: [parallel.replicate(init(mine)) for mine in hparams], train, score_all)
+    return Population(
+        lambda: [parallel.replicate(init(member_hparams)) for member_hparams in hparams], train, score_all
+    )
 
 
 def game(config: ConfigDict) -> tuple[Gan, Dataset]:
@@ -245,15 +255,15 @@ def main() -> None:
         print(json.dumps(seconds(flags.layout, flags.members, flags.steps)))
         return
     if flags.part in (None, "layouts"):
-        here = ["-m", "experiments.population_benchmark", f"--members={flags.members}", f"--steps={flags.steps}"]
+        command = ["-m", "experiments.population_benchmark", f"--members={flags.members}", f"--steps={flags.steps}"]
         times: dict[str, list[list[float]]] = {layout: [] for layout in LAYOUTS}
         for _ in range(flags.rounds):
             for layout in LAYOUTS:
-                times[layout].append(json.loads(run(*here, f"--layout={layout}")))
+                times[layout].append(json.loads(run(*command, f"--layout={layout}")))
         single, _ = map(min, zip(*times[LAYOUTS[0]], strict=True))
         print(f"{flags.members} members, {flags.steps} steps, {os.cpu_count()} cores, the fastest of {flags.rounds}")
-        for layout, found in times.items():
-            wall, cpu = map(min, zip(*found, strict=True))
+        for layout, timings in times.items():
+            wall, cpu = map(min, zip(*timings, strict=True))
             print(f"{layout:18s} {wall:7.2f} s  {wall / single:5.2f}  {cpu:7.2f} s of CPU time", flush=True)
     if flags.part in (None, "commands"):
         commands(flags.members, flags.steps, flags.processes)

@@ -1,30 +1,32 @@
-"""A prior with two modes draws two modes with a G that is not steep, and in the right shares.
+"""With a prior that has two modes, a G that is not steep generates two modes, with the right weights.
 
     python -m experiments.priors [--quick] [--out=runs/priors] [--distance 1 2] [--steps=3000] [--seeds=10]
 
 Claim ("determining better distributions to sample z from during training", arXiv:1406.2661, section 6; closed form
-derived here). Data: modes at +-m of deviation s = .5, equally likely. A G of a normal z must be as steep as
-s exp(m^2 / 2 s^2) to draw them (`experiments.lipschitz`): 3.69 at m = 1, 1490 at m = 2. Where z itself is a mixture of
-two normals of deviation s / sqrt(m^2 + s^2), standardized, G(z) = sqrt(m^2 + s^2) z draws them exactly, with slope 1.12
-and 2.06. Trained by the games of `experiments.lipschitz` (two hidden layers of 64, NS-GAN and R3GAN):
+derived here). The data have modes at +-m with standard deviation s = .5, equally likely. If z is normal, generating
+them requires a G as steep as s exp(m^2 / 2 s^2) (`experiments.lipschitz`): 3.69 at m = 1, 1490 at m = 2. If z itself is
+a mixture of two normal distributions with standard deviation s / sqrt(m^2 + s^2), standardized, G(z) = sqrt(m^2 + s^2)
+z generates them exactly, with slope 1.12 and 2.06. With the games of `experiments.lipschitz` (two hidden layers of 64
+units, NS-GAN and R3GAN):
 
-1. with this prior G is less steep at m = 2 than with a normal z, paired by seed;
+1. with this prior, G is less steep at m = 2 than with a normal z, paired by seed;
 2. its total variation distance (TV) from the data is smaller there, paired by seed;
-3. no run with it has a TV of .05 or more: what G can draw exactly, training finds. (Predicted, not published.)
+3. no run with this prior has a TV of .05 or more: training finds what G can represent exactly. (Predicted, not
+   published.)
 
-A mixture that is too wide (deviation .5 instead of .24 at m = 2) is measured beside it, without a claim.
+A mixture that is too wide (standard deviation .5 instead of .24 at m = 2) is measured for comparison, without a claim.
 
-Written to --out: priors.png, result.json, and parts/, what a repeated command does not train again.
-Measured, 10 seeds of 3,000 steps that chose nothing (5 others decided how many), means with 95% t intervals; 203 s of
-CPU time, two cores of an AMD EPYC, busy with other work, 2026-11-28:
+Written to --out: priors.png, result.json, and parts/ (results that a repeated command reuses).
+Measured, 10 seeds of 3,000 steps on which nothing was chosen (5 others determined how many to run), means with 95% t
+intervals; 203 s of CPU time on two cores of an AMD EPYC that were busy with other work, 2026-11-28:
 
     game, m = 2      slope: normal z     mixture            TV: normal z          mixture
     NS-GAN           78.1 [69.9, 86.2]   3.2 [2.8, 3.5]     .141 [.097, .186]     .061 [.039, .083]
     R3GAN            72.4 [66.2, 78.6]   2.9 [2.6, 3.2]     .111 [.096, .127]     .067 [.039, .095]
 
-1 and 2 hold for both games. 3 does not: 28 of 40 runs have a TV of .05 or more, up to .148. The shares of the modes
-are right (.500 in every run at m = 2), so what remains is the shape of each mode, on which the last steps of training
-decide, not what G can represent. At m = 1 the prior makes no clear difference.
+Claims 1 and 2 hold for both games. Claim 3 does not: 28 of 40 runs have a TV of .05 or more, up to .148. The weights of
+the modes are right (.500 in every run at m = 2), so the remaining error is in the shape of each mode. This depends on
+the last steps of training, not on what G can represent. At m = 1 the prior makes no clear difference.
 """
 
 from __future__ import annotations
@@ -38,19 +40,19 @@ import numpy as np
 from scipy.special import ndtr
 
 from experiments import lab
-from experiments.lipschitz import DEVIATION, MOST, NORMAL, QUANTILES, SHOWN, Members, measured, trained
+from experiments.lipschitz import DEVIATION, MOST, NORMAL, QUANTILES, SHOWN, Members, score, train_members
 from jaxgan.errors import UserError
 from jaxgan.run.plots import LINES, figure_png, new_figure
 from jaxgan.sweep.statistics import mean_interval, paired_difference
 
-WIDE = 0.5  # deviation of the components of the prior that does not fit the data
-LIMIT = 0.05  # of the TV with the prior that does
+WIDE = 0.5  # standard deviation of the components of the prior that does not fit the data
+LIMIT = 0.05  # of the TV with the prior that fits the data
 GAMES = ("NS-GAN", "R3GAN")
-FIRST_SEED = 100  # five runs of each game with seeds from 0 on decided how many are needed
+FIRST_SEED = 100  # five runs of each game with seeds from 0 on determined how many are needed
 
 
 def fitting_deviation(m: float) -> float:
-    """Of the components of the prior of which the data are a linear map."""
+    """The standard deviation of the components of the prior for which the data are a linear map of z."""
     return DEVIATION / math.hypot(m, DEVIATION)
 
 
@@ -61,16 +63,16 @@ def mixture_quantiles(deviation: float) -> np.ndarray:
     return np.interp((np.arange(QUANTILES) + 0.5) / QUANTILES, distribution, z)
 
 
-def runs_of(method: str, prior: str, *, m: float, seeds: int, steps: int) -> list[dict[str, Any]]:
-    """What is measured of each run, and G at SHOWN quantiles of z."""
+def train_runs(method: str, prior: str, *, m: float, seeds: int, steps: int) -> list[dict[str, Any]]:
+    """Trains a method with one prior and returns the scores of each run, and G at SHOWN quantiles of z."""
     deviation = {"fitting mixture": fitting_deviation(m), "wide mixture": WIDE}.get(prior)
     mixture = {"prior.name": "mixture", "prior.components": 2, "prior.deviation": deviation}
     z = NORMAL if deviation is None else mixture_quantiles(deviation)
-    each = np.ones(seeds, np.float32)
-    x, slope = trained(method, Members(m * each, each, FIRST_SEED + np.arange(seeds, dtype=np.uint32)), steps=steps,
-                       prior={} if deviation is None else mixture, z=z)  # fmt: skip
+    ones = np.ones(seeds, np.float32)
+    members = Members(m * ones, ones, FIRST_SEED + np.arange(seeds, dtype=np.uint32))
+    x, slope = train_members(method, members, steps=steps, prior={} if deviation is None else mixture, z=z)
     return [
-        {"game": method, "prior": prior, "m": m, "seed": FIRST_SEED + i, **measured(x[i], slope[i], m),
+        {"game": method, "prior": prior, "m": m, "seed": FIRST_SEED + i, **score(x[i], slope[i], m),
          "z": z[:: QUANTILES // SHOWN], "G": x[i][:: QUANTILES // SHOWN]}
         for i in range(seeds)
     ]  # fmt: skip
@@ -79,25 +81,25 @@ def runs_of(method: str, prior: str, *, m: float, seeds: int, steps: int) -> lis
 PRIORS = ("normal", "wide mixture", "fitting mixture")
 
 
-def of(rows: list[dict[str, Any]], **wanted: Any) -> list[dict[str, Any]]:
+def select(rows: list[dict[str, Any]], **wanted: Any) -> list[dict[str, Any]]:
     return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
 
 
 def verdicts(rows: list[dict[str, Any]]) -> dict[str, lab.Verdict]:
-    """By rows of game, prior, m, seed, slope and TV."""
+    """The verdict on each part of the claim, from rows with game, prior, m, seed, slope and TV."""
     far = max(row["m"] for row in rows)
-    found: dict[str, lab.Verdict] = {}
+    held: dict[str, lab.Verdict] = {}
     for quantity, claim in (("slope", "a less steep G"), ("TV", "a smaller TV")):
         for game in dict.fromkeys(row["game"] for row in rows):
-            normal, fitting = (np.array([row[quantity] for row in of(rows, game=game, m=far, prior=prior)])
+            normal, fitting = (np.array([row[quantity] for row in select(rows, game=game, m=far, prior=prior)])
                                for prior in ("normal", "fitting mixture"))  # fmt: skip
             difference = paired_difference(normal, fitting) if len(normal) > 2 else None
-            words = f"{game}, m = {far:g}: {claim} than with a normal z"
-            found[words] = lab.is_positive((difference.low, difference.high)) if difference else None
-    found[f"TV below {LIMIT} with the fitting mixture"] = lab.in_every_run(
-        row["TV"] < LIMIT for row in of(rows, prior="fitting mixture")
+            name = f"{game}, m = {far:g}: {claim} than with a normal z"
+            held[name] = lab.is_positive((difference.low, difference.high)) if difference else None
+    held[f"TV below {LIMIT} with the fitting mixture"] = lab.in_every_run(
+        row["TV"] < LIMIT for row in select(rows, prior="fitting mixture")
     )
-    return found
+    return held
 
 
 def table(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -107,8 +109,8 @@ def table(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for game in dict.fromkeys(row["game"] for row in rows):
         for m in dict.fromkeys(row["m"] for row in rows):
             for prior in PRIORS:
-                mine = of(rows, game=game, m=m, prior=prior)
-                mean = {key: mean_interval([row[key] for row in mine]) for key in ("slope", "TV", "left")}
+                group = select(rows, game=game, m=m, prior=prior)
+                mean = {key: mean_interval([row[key] for row in group]) for key in ("slope", "TV", "left")}
                 cells.append({"game": game, "m": m, "prior": prior} | {k: v._asdict() for k, v in mean.items()})
                 print(f"{game:8}{m:3g}  {prior:17}{mean['slope'].text(2):26}{mean['TV'].text(3):24}"
                       f"{mean['left'].text(3):>20}")  # fmt: skip
@@ -122,14 +124,14 @@ def picture(rows: list[dict[str, Any]]) -> bytes:
     *maps, variation = figure.subplots(1, len(games) + 1)
     colors = dict(zip(PRIORS, LINES, strict=False))
     for axis, game in zip(maps, games, strict=True):
-        for row in of(rows, game=game, m=far, seed=FIRST_SEED):
+        for row in select(rows, game=game, m=far, seed=FIRST_SEED):
             axis.plot(row["z"], row["G"], color=colors[row["prior"]], label=row["prior"])
         axis.set(xlabel="z", ylabel="G(z)", title=f"{game}, modes at $\\pm${far:g}, one seed", xlim=(-3, 3))
     maps[0].legend(frameon=False, title="prior", fontsize=8)
     for i, (game, m) in enumerate(dict.fromkeys((row["game"], row["m"]) for row in rows)):
         for j, prior in enumerate(PRIORS):
-            mine = of(rows, game=game, m=m, prior=prior)
-            variation.plot([i + 0.2 * (j - 1)] * len(mine), [row["TV"] for row in mine], ".", color=colors[prior])
+            group = select(rows, game=game, m=m, prior=prior)
+            variation.plot([i + 0.2 * (j - 1)] * len(group), [row["TV"] for row in group], ".", color=colors[prior])
     labels = [f"{game}\nm = {m:g}" for game, m in dict.fromkeys((row["game"], row["m"]) for row in rows)]
     variation.axhline(LIMIT, color="grey", linestyle=":")
     variation.set(xticks=range(len(labels)), xticklabels=labels, ylabel="TV($p_g, p$)", yscale="log", title="all runs")
@@ -142,7 +144,7 @@ def picture(rows: list[dict[str, Any]]) -> bytes:
 
 def main() -> None:
     parser = lab.make_parser("priors", __doc__, quick="modes at +-1, R3GAN, one seed")
-    parser.add_argument("--distance", nargs="+", type=float, help="m: modes at +-m; default 1 2")
+    parser.add_argument("--distance", nargs="+", type=float, help="values of m, for modes at +-m; default 1 2")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--seeds", type=int)
     flags = lab.parse(parser, distance=([1.0, 2.0], [1.0]), steps=(3000, 300), seeds=(10, 1))
@@ -156,7 +158,7 @@ def main() -> None:
         for prior in PRIORS:
             for m in flags.distance:
                 setting = {"m": m, "seeds": flags.seeds, "steps": flags.steps}
-                compute = partial(runs_of, method, prior, **setting)
+                compute = partial(train_runs, method, prior, **setting)
                 rows += lab.cached(flags.out, {"method": method, "prior": prior} | setting, compute)
     result = {"table": table(rows), "runs": rows, "seconds": time.process_time() - started}
     lab.finish(flags.out, result, {"priors": picture(rows)}, verdicts(rows))

@@ -1,24 +1,25 @@
-"""R3GAN's ablation: pairing covers modes, two gradient penalties bring convergence. Which cells fail?
+"""R3GAN's ablation: relativistic pairing covers modes, and two gradient penalties ensure convergence. Which cells fail?
 
     python -m experiments.r3gan_ablation [--part=gaussians|stacked] [--quick] [--out=runs/r3gan_ablation/PART]
         [--steps=1500] [--seeds=5] [--gamma=G]
 
-Claims (arXiv:2501.05441). On Stacked MNIST, with small residual networks, RpGAN with R1 + R2 converges (table 1: 1000
-modes, KL .0781), the GAN with R1 + R2 converges and covers less (693, .9270), and with R1 alone both fail early: D's
-gradient at the fakes explodes, for gamma from .1 to 100. Lazy penalties, in every eighth update only, fail on Stacked
-MNIST and on toys such as 25 Gaussians. Neither the toys' settings nor table 1's networks are published.
+Claims (arXiv:2501.05441). On Stacked MNIST with small residual networks, RpGAN with R1 + R2 converges (table 1: 1000
+modes, KL .0781), the GAN with R1 + R2 converges and covers fewer modes (693, .9270), and with R1 alone both fail early:
+D's gradient at the fakes explodes, for gamma from .1 to 100. Lazy penalties, in only every eighth update, fail on
+Stacked MNIST and on toy problems such as 25 Gaussians. Neither the settings of the toy problems nor the networks of
+table 1 are published.
 
-Eight cells: RpGAN or GAN with R1 + R2, R1, none, or R1 + R2 in every eighth update at eight times their weight. The
-slope of D, |d logit / dx| (root of its mean square), is recorded at data and fakes in all cells: where a penalty is off
-its weight is 1e-20, which measures it and moves nothing. A run fails if it diverges, or has a KL over modes of .1 or
-more at an evaluation of its second half. Adam .0, .99, constant learning rates.
+Eight cells: RpGAN or GAN with R1 + R2, R1, none, or R1 + R2 in every eighth update with eight times their weight. The
+slope of D, |d logit / dx| (root mean square), is recorded at data and fakes in all cells: a penalty that is off has
+weight 1e-20, so that it is measured but has no effect. A run fails if it diverges, or if its KL over modes is .1 or
+more at an evaluation in its second half. Adam .0, .99, constant learning rates.
 
-`gaussians`: five by five, 2 apart, deviation .05; perceptrons of 3 x 64 leaky ReLU for both, z of 2 dimensions, batches
-of 128, rate 2e-3, gamma .3 (of .01, .03, .1 and .3 the one with the least KL on seed 1000 after 4,000 steps of RpGAN).
-`stacked`: Stacked MNIST, the networks of configs/r3gan_stacked_mnist.py at a width of 16, batches of 64, gamma 1,
-2,000 steps.
+`gaussians`: a five by five grid with spacing 2 and standard deviation .05; both players are MLPs of 3 x 64 leaky ReLU
+units, z has 2 dimensions, minibatches of 128, learning rate 2e-3, gamma .3 (chosen from .01, .03, .1 and .3 for the
+smallest KL on seed 1000 after 4,000 steps of RpGAN). `stacked`: Stacked MNIST, the networks of
+configs/r3gan_stacked_mnist.py with width 16, minibatches of 64, gamma 1, 2,000 steps.
 
-Expected by the paper: R1 + R2 fails in no cell, R1 alone, lazy penalties and none do.
+Expected from the paper: R1 + R2 fails in no cell; R1 alone, lazy penalties and no penalty fail.
 Written to --out: r3gan_ablation.png, result.json, sweep/.
 Measured, `gaussians`, 5 seeds of 1,500 steps, means with 95% t intervals:
 
@@ -32,13 +33,14 @@ Measured, `gaussians`, 5 seeds of 1,500 steps, means with 95% t intervals:
     GAN, none               17.2 [13.8, 20.6]  .180 [.167, .194]  3.23 [2.04, 4.42]  1.97 [1.17, 2.77]  5 of 5
     GAN, R1 + R2, lazy      19.8 [14.2, 25.4]  .049 [.029, .069]  .24 [.18, .29]     .27 [.21, .33]     0 of 5
 
-A penalty is what counts: without one D's slopes grow five- to tenfold and both losses fail (worse by KL, p = .020 and
-.013). R1 alone does not fail here, though it holds the slope at the fakes less well (.5 against .3); nor do lazy
-penalties; RpGAN and the GAN cannot be told apart. This is the beginning of training: 2 to 4% of the samples are within
-3 deviations of a mode and the JSD is .66 of .69, so it speaks of early failure, as the claims do, and not of where
-training ends. The slopes of the lazy cells are 2% too high: a penalty is measured in every eighth update and counts
-eightfold, and 13 of the last line's 100 updates, not 12.5, measure it. With 5 seeds, 0 of 5 is a rate of at most .52.
-277 s of CPU time, two cores of an AMD EPYC, busy with other work, 2026-11-25. `stacked`: not run.
+What matters is having a penalty: without one D's slopes are five to ten times as large and both losses fail (worse by
+KL, p = .020 and .013). R1 alone does not fail here, although it limits the slope at the fakes less (.5 against .3); nor
+do lazy penalties; RpGAN and the GAN are not distinguishable. This is the beginning of training: 2 to 4% of the samples
+are within 3 standard deviations of a mode, and the JSD is .66 of at most .69. The results are therefore about early
+failure, as are the claims, and not about where training ends. The slopes of the lazy cells are 2% too high: a penalty
+is measured in every eighth update and counted eight times, and 13 rather than 12.5 of the last log line's 100 updates
+measure it. With 5 seeds, 0 of 5 means a failure rate of at most .52. 277 s of CPU time on two cores of an AMD EPYC that
+were busy with other work, 2026-11-25. `stacked`: not run.
 """
 
 from __future__ import annotations
@@ -57,9 +59,9 @@ from jaxgan.run import plots
 from jaxgan.sweep.settings import Setting
 from jaxgan.sweep.statistics import compare, mean_interval, paired_difference, rate_interval
 
-# A penalty of this weight is measured and moves nothing: what it adds to a gradient is lost in float32.
+# A penalty of this weight is measured but has no effect: its contribution to the gradient is lost in float32.
 WATCHED = 1e-20
-LAZY = 8  # updates of D from one with penalties to the next
+LAZY = 8  # updates of D per update with penalties
 LOSSES = {"RpGAN": "relativistic", "GAN": "non_saturating"}
 PENALTIES = {"R1 + R2": ("r1", "r2"), "R1": ("r1",), "none": (), "R1 + R2, lazy": ("r1", "r2")}
 # The paper's table 1, Stacked MNIST: modes and KL.
@@ -74,7 +76,7 @@ TOLERANCE = 0.1  # nats, of the KL over modes
 
 
 class Part(NamedTuple):
-    """A base configuration, and the metrics by which its runs are judged."""
+    """A base configuration, and the metrics that its runs are compared by."""
 
     base: ConfigDict
     modes: str
@@ -114,13 +116,13 @@ def gaussians() -> ConfigDict:
 
 def cells(gamma: float) -> dict[str, dict[str, Any]]:
     """The settings by name: each loss with each set of penalties; penalties that are off are only measured."""
-    found = {}
+    by_name = {}
     for loss, name in LOSSES.items():
-        for words, penalties in PENALTIES.items():
+        for label, penalties in PENALTIES.items():
             weights = {f"objective.penalties.{p}": gamma if p in penalties else WATCHED for p in ("r1", "r2")}
-            every = {"objective.penalty_every": LAZY if "lazy" in words else 1}
-            found[f"{loss}, {words}"] = {"objective.loss": name} | weights | every
-    return found
+            every = {"objective.penalty_every": LAZY if "lazy" in label else 1}
+            by_name[f"{loss}, {label}"] = {"objective.loss": name} | weights | every
+    return by_name
 
 
 def stacked() -> ConfigDict:
@@ -133,7 +135,7 @@ def stacked() -> ConfigDict:
     settings |= {
         "train.batch_size": 64,
         "generator.ema.half_life": (),
-        "log.every": 5 * LAZY,  # so that each line has its share of the lazy updates
+        "log.every": 5 * LAZY,  # so that each log line contains equally many lazy updates
         "sample.every": 0,
         "evaluate.every": 50 * LAZY,
         "evaluate.samples": 5000,
@@ -153,16 +155,16 @@ def parts(name: str) -> Part:
 # --- Results ----------------------------------------------------------------------------------------------------------
 
 
-def summary(workdir: Path, part: Part, found: dict[str, Setting]) -> dict[str, dict[str, Any]]:
+def summary(workdir: Path, part: Part, settings: dict[str, Setting]) -> dict[str, dict[str, Any]]:
     """Per cell: the scores of each run, which runs fail, and D's gradient norms during training.
 
     A run fails if it diverges, or misses modes at an evaluation of its second half: KL of `TOLERANCE` or more.
     """
     rows: dict[str, dict[str, Any]] = {}
-    for name, setting in found.items():
+    for name, setting in settings.items():
         steps, kl = sweeps.curves(workdir, setting, part.kl)
-        slopes = {which: sweeps.curves(workdir, setting, which) for which in ("r1", "r2")}
-        fails = ~np.all(kl[:, steps > steps[-1] / 2] < TOLERANCE, axis=1)  # NaN is not below
+        slopes = {penalty: sweeps.curves(workdir, setting, penalty) for penalty in ("r1", "r2")}
+        fails = ~np.all(kl[:, steps > steps[-1] / 2] < TOLERANCE, axis=1)  # NaN counts as failure
         rows[name] = {
             "steps": steps,
             "kl": kl,
@@ -205,29 +207,29 @@ def verdicts(result: dict[str, Any]) -> dict[str, lab.Verdict]:
     fails = {name: np.asarray(row["fails"], bool) for name, row in result["cells"].items()}
     slope = {name: np.asarray(row["slope_fake"], float)[:, -1] for name, row in result["cells"].items()}
     limits = (
-        f"{result['steps']:,} steps on {result['part']} show that such a run need not fail, and nothing about images, "
+        f"{result['steps']:,} steps on {result['part']} show that such a run need not fail, but nothing about images, "
         f"other networks or longer training"
     )
     modes = [np.asarray(result["cells"][f"{loss}, R1 + R2"]["modes"], float) for loss in LOSSES]
     more = paired_difference(*modes)
-    found = {"RpGAN covers more modes than the GAN": lab.reproduced(lab.is_positive((more.low, more.high)), limits)}
+    held = {"RpGAN covers more modes than the GAN": lab.reproduced(lab.is_positive((more.low, more.high)), limits)}
     for loss in LOSSES:
         both, alone, none, lazy = (f"{loss}, {penalties}" for penalties in PENALTIES)
-        found[f"{loss}: R1 + R2 does not fail"] = lab.reproduced(not fails[both].any(), limits)
-        found[f"{loss}: R1 alone fails, its slope at the fakes explodes"] = lab.reproduced(
+        held[f"{loss}: R1 + R2 does not fail"] = lab.reproduced(not fails[both].any(), limits)
+        held[f"{loss}: R1 alone fails, its slope at the fakes explodes"] = lab.reproduced(
             bool(fails[alone].all() and np.all(slope[alone] > slope[none])), limits
         )
-        found[f"{loss}: lazy penalties fail"] = lab.reproduced(bool(fails[lazy].all()), limits)
-        found[f"{loss}: no penalty fails"] = lab.reproduced(bool(fails[none].all()), limits)
-    return found
+        held[f"{loss}: lazy penalties fail"] = lab.reproduced(bool(fails[lazy].all()), limits)
+        held[f"{loss}: no penalty fails"] = lab.reproduced(bool(fails[none].all()), limits)
+    return held
 
 
-def compared(rows: dict[str, dict[str, Any]]) -> str:
+def comparison(rows: dict[str, dict[str, Any]]) -> str:
     """The sweep's statistical comparison by the final KL, smaller is better; a diverged run is the worst."""
     scores = {name: {i: -kl if np.isfinite(kl) else None for i, kl in enumerate(row["kl"][:, -1])}
               for name, row in rows.items()}  # fmt: skip
-    found = [f"{v.label}: {v.verdict}" + (f" (p = {v.p:.3f})" if v.difference else "") for v in compare(scores)]
-    return "by KL at the end: " + "; ".join(found)
+    verdicts = [f"{v.label}: {v.verdict}" + (f" (p = {v.p:.3f})" if v.difference else "") for v in compare(scores)]
+    return "by KL at the end: " + "; ".join(verdicts)
 
 
 def picture(rows: dict[str, dict[str, Any]]) -> bytes:
@@ -237,12 +239,12 @@ def picture(rows: dict[str, dict[str, Any]]) -> bytes:
     panels = (("steps", "kl", "KL over modes"), ("slope_steps", "slope_real", "gradient norm of D at data"),
               ("slope_steps", "slope_fake", "gradient norm of D at fakes"))  # fmt: skip
     for line, loss in zip(axes, LOSSES, strict=True):
-        for axis, (at, key, words) in zip(line, panels, strict=True):
+        for axis, (steps, key, title) in zip(line, panels, strict=True):
             for color, penalties in zip(plots.LINES, PENALTIES, strict=False):
                 row = rows[f"{loss}, {penalties}"]
-                axis.plot(row[at], row[key].T, color=color, linewidth=0.8, alpha=0.7)
+                axis.plot(row[steps], row[key].T, color=color, linewidth=0.8, alpha=0.7)
                 axis.plot([], [], color=color, label=penalties)
-            axis.set(yscale="log", title=f"{words}, {loss}")
+            axis.set(yscale="log", title=f"{title}, {loss}")
             axis.grid(alpha=0.3)
         line[0].legend(frameon=False, fontsize=8)
     for axis in axes[-1]:
@@ -254,7 +256,7 @@ def picture(rows: dict[str, dict[str, Any]]) -> bytes:
 
 
 def main() -> None:
-    parser = lab.make_parser("r3gan_ablation", __doc__, quick="a few steps of a tiny form")
+    parser = lab.make_parser("r3gan_ablation", __doc__, quick="a few steps at a tiny size")
     parser.add_argument("--part", default="gaussians", help="gaussians | stacked")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--seeds", type=int, help="seeds per cell (default: 5; quick: 2)")
@@ -270,9 +272,9 @@ def main() -> None:
     gamma = part.gamma if flags.gamma is None else flags.gamma
     if seeds < 1 or not gamma > 0:
         raise UserError(f"--seeds={seeds} must be 1 or more, and --gamma={gamma:g} above 0.")
-    found = sweeps.train(flags.out / "sweep", __doc__, base, cells(gamma), range(seeds))
-    rows = summary(flags.out / "sweep", part, found)
-    print(f"\n{table(rows)}\n{compared(rows)}")
+    settings_trained = sweeps.train(flags.out / "sweep", __doc__, base, cells(gamma), range(seeds))
+    rows = summary(flags.out / "sweep", part, settings_trained)
+    print(f"\n{table(rows)}\n{comparison(rows)}")
     settings = {"part": flags.part, "gamma": gamma, "steps": base.train.steps, "seeds": seeds}
     lab.finish(
         flags.out, settings | {"cells": rows}, {"r3gan_ablation": picture(rows)}, verdicts(settings | {"cells": rows})

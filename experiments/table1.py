@@ -2,36 +2,37 @@
 
     python -m experiments.table1 [--seeds=5] [--variants recipe adam averaged] [--out=runs/table1]
     python -m experiments.table1 --quick               # two small runs on scikit-learn's digits, a minute
-    python -m experiments.table1 --workdir runs/mnist  # scores finished runs, trains nothing
-    python -m experiments.table1 --tfd TFD_48x48.mat   # the TFD column too, from your own copy
+    python -m experiments.table1 --workdir runs/mnist  # scores finished runs without training
+    python -m experiments.table1 --tfd TFD_48x48.mat   # also the TFD column, from your own copy
 
 Claim (arXiv:1406.2661, Table 1): 225 +- 2 nats on MNIST, 2057 +- 26 on TFD.
 
-Protocol (section 5): 10,000 samples of G; sigma by the first 1,000 validation images; the mean over the test
-images and its standard error. On TFD the mean and the standard error over the five folds, each with a sigma
-of its own. Two checkpoints of each run are scored: the last one, and the best one on the validation images.
-Beside the paper's +-, which is about test images, stands what it leaves out: the deviation over seeds.
+Protocol (section 5): 10,000 samples of G; sigma chosen on the first 1,000 validation images; the mean over the test
+images and its standard error. On TFD, the mean and the standard error over the five folds, each with its own sigma. Two
+checkpoints of each run are scored: the last one, and the best one on the validation images. In addition to the paper's
++-, which is over test images, the table has the standard deviation over seeds.
 
-A run that was stopped is resumed, a finished one is only scored. `--config.KEY=VALUE` changes a field of every
-run. Written to --out: table1.md, table1.png (the log-likelihood over training), VARIANT/seed_N (the runs).
+A run that was stopped is resumed; a finished one is only scored. `--config.KEY=VALUE` changes a field of every run.
+Written to --out: table1.md, table1.png (the log-likelihood during training), VARIANT/seed_N (the runs).
 
-The variants (`VARIANTS` below). `recipe` is configs/mnist.py, the released numbers. `adam` is Algorithm 1 with Adam and
-less dropout: samples get sharp soon, but D is left to win. `averaged` is configs/mnist_averaged.py: Algorithm 1 with
-Adam, batches of 200, a D that learns four times as fast as G under R1 (arXiv:1801.04406) in place of dropout, and
-samples from an EMA of G (power-function, arXiv:2312.02696).
+The variants (`VARIANTS` below). `recipe` is configs/mnist.py, the released hyperparameters. `adam` is Algorithm 1 with
+Adam and less dropout: samples become sharp early, but D may win. `averaged` is configs/mnist_averaged.py: Algorithm 1
+with Adam, minibatches of 200, a D whose learning rate is four times that of G, R1 (arXiv:1801.04406) instead of
+dropout, and samples from an EMA of G (power-function, arXiv:2312.02696).
 
 The settings were chosen on seed 0, so the means are over the other seeds; seed 0 is in the table of single runs.
 
-The Parzen log-likelihood alone can be misread, as the note below the table says. Beside it stands the 1-nearest-
-neighbour test on pixels (arXiv:1610.06545), and as the scale of both a row of training images in place of samples.
+The Parzen log-likelihood alone can be misleading, as the note below the table explains. For comparison, the table has
+the 1-nearest-neighbour test on pixels (arXiv:1610.06545), and a reference row for both, with training images in place
+of samples.
 
-Expected: the paper's 225 is the goal.
-Measured on two cores of an AMD EPYC, 5 seeds (seed 0 among them), last checkpoint, mean +- deviation over seeds,
-2026-11-24, with an earlier form of the EMA (see configs/mnist_averaged.py): averaged 232.6 +- 1.1 (24 epochs, 10 to 15
-minutes of one core per run; 1-NN .627 of data, .763 of samples), adam 169.9 +- 3.2 (32 epochs; .712, .795); training
-images 242.5 (.559, .526). theta_g itself in place of its EMA, the runs of averaged: 173.1 +- 1.0 (.826, .755). recipe:
-118.1 +- 6.9 after 30 epochs (train.steps=15000; .944, .980), and 150 at epoch 74, one seed, 2026-11-23, not run to its
-end. alternating: D was winning when it was stopped at step 3,400.
+Expected: the goal is the paper's 225.
+Measured on two cores of an AMD EPYC, 5 seeds (including seed 0), last checkpoint, mean +- standard deviation over
+seeds, 2026-11-24, with an earlier form of the EMA (see configs/mnist_averaged.py): averaged 232.6 +- 1.1 (24 epochs, 10
+to 15 minutes of one core per run; 1-NN .627 on data, .763 on samples), adam 169.9 +- 3.2 (32 epochs; .712, .795);
+training images 242.5 (.559, .526). theta_g itself instead of its EMA, in the runs of averaged: 173.1 +- 1.0 (.826,
+.755). recipe: 118.1 +- 6.9 after 30 epochs (train.steps=15000; .944, .980), and 150 at epoch 74, one seed, 2026-11-23,
+not run to its end. alternating: D was winning when it was stopped at step 3,400.
 """
 
 from __future__ import annotations
@@ -71,17 +72,17 @@ from jaxgan.sweep.statistics import mean_interval
 
 
 def adam(*, learning_rate: float, decay: float) -> dict[str, object]:
-    """Adam for both players, in place of the paper's SGD."""
+    """Adam for both players, instead of the paper's SGD."""
     fields = {"name": "adam", "learning_rate": learning_rate, "b1": 0.5}
     fields |= {"schedule.name": "exponential", "schedule.decay": decay}
     players = ("generator", "discriminator")
     return {f"optimizer.{player}.{key}": x for player in players for key, x in fields.items()}
 
 
-# Changes to configs/mnist.py within the paper's networks; each is a row of its own.
+# Changes to configs/mnist.py that keep the paper's networks, one row each.
 VARIANTS = {
-    "recipe": {"train.update": "simultaneous"},  # the released code's numbers and updates
-    "alternating": {"train.update": "alternating"},  # its numbers under Algorithm 1, k = 1
+    "recipe": {"train.update": "simultaneous"},  # the released code's hyperparameters and updates
+    "alternating": {"train.update": "alternating"},  # its hyperparameters with Algorithm 1, k = 1
     "adam": {  # 32 epochs of Algorithm 1 with Adam and less dropout
         "train.update": "alternating",
         "discriminator.input_keep": 1.0,
@@ -131,10 +132,10 @@ PUBLISHED = {  # the paper's Table 1: mean and +-, nats
     "Deep GSN": {"MNIST": "214 ± 1.1", "TFD": "1890 ± 29"},
     "Adversarial nets": {"MNIST": "225 ± 2", "TFD": "2057 ± 26"},
 }
-PAPER = {"MNIST": 225.0, "TFD": 2057.0}  # a line in the picture
+PAPER = {"MNIST": 225.0, "TFD": 2057.0}  # drawn as a line in the picture
 REAL = "training images as samples"
 
-# Scores on the features of the classifier that the package trains on MNIST's labels, by the heads of their columns.
+# Scores on the features of the classifier that the package trains on MNIST's labels, by column heading.
 FEATURES = {"FID": "classifier_fid", "Precision": "classifier_precision", "Recall": "classifier_recall"}
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito's
@@ -157,13 +158,13 @@ class Score(NamedTuple):
 
     column: str
     variant: str
-    checkpoint: str  # last | best on validation | - where the samples are not a checkpoint's
+    checkpoint: str  # last | best on validation | - if the samples are not from a checkpoint
     seed: int | None
     step: int | None
     estimates: list[Estimate]  # one, or one per fold
     neighbours: list[Neighbours]  # as many
-    validation: int  # images that chose sigma
-    features: dict[str, float] = {}  # noqa: RUF012 - by name of FEATURES, where the data are MNIST
+    validation: int  # number of images that sigma was chosen on
+    features: dict[str, float] = {}  # noqa: RUF012 - by name of FEATURES, if the data are MNIST
 
     @property
     def mean(self) -> float:
@@ -179,12 +180,13 @@ class Score(NamedTuple):
 
     @property
     def nearest(self) -> Neighbours:
-        """The nearest neighbours' right labels, the mean over folds."""
+        """The accuracies of the nearest-neighbour test, the mean over folds."""
         return Neighbours(*np.mean(self.neighbours, axis=0).tolist())
 
 
-def finished(workdir: Path) -> Run:
-    """A run from elsewhere: its column by its data, and as its variant what it changes in the recipe."""
+def describe_run(workdir: Path) -> Run:
+    """Describes a run trained elsewhere: its column depends on its data, and its variant is what it changes in the
+    recipe."""
     config, _ = read_run(workdir)
     match config.data.name.partition(":"):
         case "tfds", _, "mnist":
@@ -200,11 +202,11 @@ def finished(workdir: Path) -> Run:
             )
 
     def changes(other: ConfigDict) -> list[str]:
-        usual = flatten(other)
+        defaults = flatten(other)
         return [
             f"{key}={value}"
             for key, value in flatten(config).items()
-            if (key not in usual or value != usual[key]) and not key.startswith(OTHER)
+            if (key not in defaults or value != defaults[key]) and not key.startswith(OTHER)
         ]
 
     for variant in VARIANTS:
@@ -216,7 +218,7 @@ def finished(workdir: Path) -> Run:
 
 
 def sets_of(dataset: Dataset) -> list[Dataset]:
-    """The data with each pair of validation and test sets that it is scored on: TFD has five."""
+    """The data set with each of the pairs of validation and test sets that it is scored on: TFD has five."""
     kind, _, path = dataset.name.partition(":")
     if kind != "tfd":
         return [dataset]
@@ -233,32 +235,31 @@ def scores(run: Run, sets: list[Dataset], samples: int) -> Iterator[Score]:
     with Checkpoints(run.workdir / "checkpoints", keep=1, best_key=SELECTION) as checkpoints:
         best = checkpoints.best_step()
     steps = {"last": None} | ({} if best is None else {"best on validation": best})
-    found: dict[int, Score] = {}  # by step: the last checkpoint may be the best
+    by_step: dict[int, Score] = {}  # by step: the last checkpoint may be the best
     for checkpoint, step in steps.items():
-        if step not in found:
+        if step not in by_step:
             gan = jaxgan.load(run.workdir, step)
-            drawn = make_sampler(gan.gan)(gan.hparams, gan.state, run_stream(gan.hparams, "evaluate"), samples)
-            features = featured(run.column, gan.config, sets[0], drawn)
+            samples_of_g = make_sampler(gan.gan)(gan.hparams, gan.state, run_stream(gan.hparams, "evaluate"), samples)
+            features = feature_scores(run.column, gan.config, sets[0], samples_of_g)
             low = gan.config.data.low
             if low and not gan.config.data.gcn:
-                drawn = (drawn - low) / (1 - low)  # the table's scale is [0, 1]
-            measured = protocol(drawn, sets, gcn=gan.config.data.gcn)
+                samples_of_g = (samples_of_g - low) / (1 - low)  # the table's scale is [0, 1]
+            measured = protocol(samples_of_g, sets, gcn=gan.config.data.gcn)
             step = gan.step
-            found[step] = Score(run.column, run.variant, checkpoint, gan.config.seed, step, *measured, features)
-        yield found[step]._replace(checkpoint=checkpoint)
+            by_step[step] = Score(run.column, run.variant, checkpoint, gan.config.seed, step, *measured, features)
+        yield by_step[step]._replace(checkpoint=checkpoint)
 
 
 def protocol(
     samples: np.ndarray, sets: list[Dataset], *, gcn: float = 0.0
 ) -> tuple[list[Estimate], list[Neighbours], int]:
-    """The paper's estimate (sigma by the validation images, the mean over the test images), and the neighbours.
+    """The paper's estimate (sigma from the validation images, the mean over the test images), and the 1-NN test.
 
     Args:
       samples: [n, *shape] in the range of the data.
       gcn: `data.gcn`, to decode the sets.
 
-    Returns:
-      Each of them on every set, and how many validation images chose sigma.
+    Returns: Each of them on every set, and the number of validation images that sigma was chosen on.
     """
     estimates, neighbouring = [], []
     for dataset in sets:
@@ -268,67 +269,69 @@ def protocol(
     return estimates, neighbouring, min(len(sets[0].validation), parzen.MAX_VALIDATION)
 
 
-def featured(column: str, config: ConfigDict, dataset: Dataset, samples: np.ndarray) -> dict[str, float]:
-    """The scores of FEATURES, against the test images; none but of MNIST's pixels, which the classifier is good at.
+def feature_scores(column: str, config: ConfigDict, dataset: Dataset, samples: np.ndarray) -> dict[str, float]:
+    """The scores of FEATURES, against the test images; only for MNIST's pixels, which the classifier was trained on.
 
     Args:
-      config: whose `data` the samples are like.
+      config: its `data` section describes the samples.
       samples: [n, *shape] in the range of the data.
     """
     if column != "MNIST" or config.data.gcn:
         return {}
     fields = {"features": "classifier", "metrics": ("fid", "prdc"), "samples": len(samples), "split": "test"}
-    found = make_measure(update(config, {f"evaluate.{name}": value for name, value in fields.items()}), dataset)(
+    measured = make_measure(update(config, {f"evaluate.{name}": value for name, value in fields.items()}), dataset)(
         samples
     )
-    return {head: found[name] for head, name in FEATURES.items()}
+    return {head: measured[name] for head, name in FEATURES.items()}
 
 
 def score_data(column: str, sets: list[Dataset], *, config: ConfigDict, samples: int) -> Score:
-    """The scale of the numbers: random training images in place of samples."""
+    """The reference row: random training images in place of samples."""
     train, gcn = sets[0].train, config.data.gcn
     chosen = np.random.default_rng(0).permutation(len(train))[:samples]
     name = f"{len(chosen):,} {REAL}" + (f", data.gcn={gcn:g}" if gcn else "")
     images, as_trained = (np.asarray(decode(train[chosen], gcn, low)) for low in (0.0, config.data.low))
-    features = featured(column, config, sets[0], as_trained)
+    features = feature_scores(column, config, sets[0], as_trained)
     return Score(column, name, "-", None, None, *protocol(images, sets, gcn=gcn), features)
 
 
-def score_file(path: Path, *, column: str, dataset: Dataset, asked: int) -> Score:
+def score_file(path: Path, *, column: str, dataset: Dataset, count: int) -> Score:
     """Scores samples from elsewhere: the array `samples` of a .npz file, [n, *shape] in [0, 1].
 
     Raises:
-      UserError: no such file or array, samples of another shape or range, or fewer than asked.
+      UserError: no such file or array, samples of another shape or range, or fewer than `count`.
     """
     try:
         with np.load(path) as file:
             samples = np.asarray(file["samples"], np.float32)
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
         raise UserError(
-            f"{path} cannot be read as a .npz file with an array `samples`; write it by numpy.savez(PATH, samples=x)."
+            f"{path} cannot be read as a .npz file with an array `samples`; write it with numpy.savez(PATH, samples=x)."
         ) from None
     if samples.shape[1:] != dataset.test.shape[1:]:
         raise UserError(
-            f"{path} holds samples of shape {samples.shape[1:]}, but {dataset.name} has "
-            f"{dataset.test.shape[1:]}; give samples of a generator that was trained on it."
+            f"{path} contains samples of shape {samples.shape[1:]}, but {dataset.name} has "
+            f"{dataset.test.shape[1:]}; give samples from a generator that was trained on it."
         )
     if not (samples.min() >= 0 and samples.max() <= 1):
-        raise UserError(f"{path} holds numbers from {samples.min():g} to {samples.max():g}; samples are in [0, 1].")
-    if len(samples) < asked:
-        raise UserError(f"{path} holds {len(samples)} samples, not the {asked} asked for; draw more, or set --samples.")
-    return Score(column, str(path), "-", None, None, *protocol(samples[:asked], [dataset]))
+        raise UserError(
+            f"{path} contains values from {samples.min():g} to {samples.max():g}; samples must be in [0, 1]."
+        )
+    if len(samples) < count:
+        raise UserError(f"{path} contains {len(samples)} samples, but {count} are needed; add more, or set --samples.")
+    return Score(column, str(path), "-", None, None, *protocol(samples[:count], [dataset]))
 
 
 def groups(scored: list[Score], *fields: str) -> dict[tuple, list[Score]]:
-    """Scores that agree in these fields, in their order."""
-    found: dict[tuple, list[Score]] = {}
+    """Scores grouped by these fields, in order of first appearance."""
+    grouped: dict[tuple, list[Score]] = {}
     for score in scored:
-        found.setdefault(tuple(getattr(score, field) for field in fields), []).append(score)
-    return found
+        grouped.setdefault(tuple(getattr(score, field) for field in fields), []).append(score)
+    return grouped
 
 
 def headline(scored: list[Score]) -> list[Score]:
-    """What means are taken over: the runs that chose nothing, where there are any."""
+    """The scores that means are taken over: those of runs on which no settings were chosen, if any."""
     return [score for score in scored if not chose(score)] or scored
 
 
@@ -342,7 +345,7 @@ def row(*cells) -> str:
 
 
 def table(scored: list[Score]) -> Iterator[str]:
-    """Table 1 as the paper has it, with our rows."""
+    """The paper's Table 1, with our rows added."""
     columns = list(dict.fromkeys(["MNIST", "TFD", *(score.column for score in scored)]))
     yield row("Model", *columns)
     yield row(*["---"] * (1 + len(columns)))
@@ -351,14 +354,14 @@ def table(scored: list[Score]) -> Iterator[str]:
     for (variant, checkpoint), members in groups(scored, "variant", "checkpoint").items():
         cells = dict.fromkeys(columns, "")
         for (column,), runs in groups(members, "column").items():
-            here = headline(runs)
-            cells[column] = f"{np.mean([s.mean for s in here]):.1f} ± {np.mean([s.error for s in here]):.1f}"
+            counted = headline(runs)
+            cells[column] = f"{np.mean([s.mean for s in counted]):.1f} ± {np.mean([s.error for s in counted]):.1f}"
         model = variant if checkpoint == "-" else f"Adversarial nets, jaxgan: {variant}, {checkpoint}"
         yield row(model, *cells.values())
 
 
 def statistics(scored: list[Score]) -> Iterator[str]:
-    """What the table's numbers are over seeds."""
+    """The table of statistics over seeds."""
     head = ("Data", "Variant", "Checkpoint", "Seeds", "Mean", "SD over seeds", "Lowest", "Highest")
     head += ("1-NN, data", "1-NN, samples", *FEATURES)
     yield row(*head)
@@ -374,12 +377,12 @@ def statistics(scored: list[Score]) -> Iterator[str]:
 
 
 def over_seeds(numbers: list[float]) -> str:
-    """Their mean and 95% t interval over seeds, to three digits."""
+    """The mean and its 95% t interval over seeds, as text; '-' without numbers."""
     return mean_interval(numbers).text(3 if max(numbers) <= 1 else 1) if numbers else "-"
 
 
 def singles(scored: list[Score]) -> Iterator[str]:
-    """Every run by itself."""
+    """The table of single runs."""
     head = ("Data", "Variant", "Seed", "Checkpoint", "Step", "Log-likelihood", "Sigma", "1-NN, data", "1-NN, samples")
     head += (*FEATURES,)
     yield row(*head)
@@ -393,72 +396,76 @@ def singles(scored: list[Score]) -> Iterator[str]:
 
 
 def notes(scored: list[Score], samples: int) -> Iterator[str]:
-    """What makes a number other than the paper's."""
+    """Notes on how the numbers differ from the paper's."""
     yield (
         f"Log-likelihood in nats under a Parzen window of {samples:,} samples. Ours in the first table: mean "
         f"over seeds ± the paper's error, which is over test images (TFD: over folds), not over seeds."
     )
     if any(map(chose, scored)):
         yield (
-            f"The settings were chosen on MNIST with seed {TUNING_SEED}: where there are other seeds, means, "
-            f"deviations and extremes are over those alone."
+            f"The settings were chosen on MNIST with seed {TUNING_SEED}: if there are other seeds, means, standard "
+            f"deviations and extremes are over those only."
         )
     yield (
-        f"A Parzen window rewards samples that are smoother than data: it may put a generator above real images "
-        f"(arXiv:1511.01844). 1-NN asks whether samples can be told from test images (arXiv:1610.06545): the share of "
-        f"each whose nearest other neighbour, among as many of both, is of its kind. It is .5 for one distribution; "
-        f"read it against the row of {REAL}. Samples that are too alike have more than the data."
+        f"A Parzen window rewards samples that are smoother than data, and may rank a generator above real images "
+        f"(arXiv:1511.01844). 1-NN tests whether samples can be distinguished from test images (arXiv:1610.06545): it "
+        f"is the fraction of each whose nearest neighbour, among equally many of both, is of the same kind. It is .5 "
+        f"for equal distributions; compare it with the row of {REAL}. If samples lack diversity, it is larger on "
+        f"samples than on data."
     )
     if any(score.features for score in scored):
         yield (
-            "FID, precision and recall (k = 5) against the 10,000 test images, in the features of the classifier that "
-            "the package trains on MNIST's labels: they compare with each other, not with Inception's."
+            "FID, precision and recall (k = 5) against the 10,000 test images, on features of the classifier that the "
+            "package trains on MNIST's labels: they are comparable with each other, but not with scores on Inception."
         )
     if any(estimate.at_edge for score in scored for estimate in score.estimates):
         yield (
             f"A sigma marked (edge) is the smallest or the largest of the grid ({parzen.SIGMAS[0]:g} to "
-            f"{parzen.SIGMAS[-1]:g}): one beyond it may score higher."
+            f"{parzen.SIGMAS[-1]:g}): a sigma beyond it may score higher."
         )
     few = min((s.validation for s in scored if s.column != "TFD"), default=parzen.MAX_VALIDATION)
     if few < parzen.MAX_VALIDATION:
-        yield f"Sigma was chosen on {few} validation images, the paper's on {parzen.MAX_VALIDATION:,}."
+        yield f"Sigma was chosen on {few} validation images, in the paper on {parzen.MAX_VALIDATION:,}."
     if samples != SAMPLES:
-        yield f"The paper drew {SAMPLES:,} samples; their number changes the score."
+        yield f"The paper used {SAMPLES:,} samples; the score depends on their number."
     if any(score.column == "digits" for score in scored):
-        yield "digits are 8x8 images, 64 numbers each: that column compares with nothing in the paper."
+        yield "digits are 8x8 images, 64 numbers each: that column is not comparable with anything in the paper."
 
 
 def course(workdir: Path) -> tuple[list[float], list[float]]:
-    """The epochs at which a run was evaluated, earlier stages counted, and the log-likelihoods of the test images."""
+    """The epochs at which a run was evaluated, including earlier stages, and the log-likelihoods of the test images."""
     config, facts = read_run(workdir)
     source, before = Path(config.generator.initialize_from), 0.0
     if config.generator.initialize_from and source.exists():
-        before = course(source)[0][-1]  # a run is evaluated at its end
-    steps = facts.examples / (config.train.batch_size * config.train.d_steps)  # in an epoch
-    found = [record for record in read_metrics(workdir) if record.get("test_log_likelihood") is not None]
-    return [before + record["step"] / steps for record in found], [record["test_log_likelihood"] for record in found]
+        before = course(source)[0][-1]  # every run is evaluated at its end
+    steps = facts.examples / (config.train.batch_size * config.train.d_steps)  # per epoch
+    records = [record for record in read_metrics(workdir) if record.get("test_log_likelihood") is not None]
+    return [before + record["step"] / steps for record in records], [
+        record["test_log_likelihood"] for record in records
+    ]
 
 
 def picture(runs: list[Run], real: dict[str, float]) -> bytes:
-    """The log-likelihood over training: a panel per column, a colour per variant, a line per run.
+    """Plots the log-likelihood during training: a panel per column, a colour per variant, a line per run.
 
-    real: the log-likelihood under training images, by column.
+    Args:
+      real: the log-likelihood with training images as samples, by column.
     """
     columns = list(dict.fromkeys(run.column for run in runs))
     figure = new_figure(7 * len(columns), 4.5)
     for axis, column in zip(figure.subplots(1, len(columns), squeeze=False)[0], columns, strict=True):
-        here = [run for run in runs if run.column == column]
-        variants = list(dict.fromkeys(run.variant for run in here))
-        for run in here:
+        of_column = [run for run in runs if run.column == column]
+        variants = list(dict.fromkeys(run.variant for run in of_column))
+        for run in of_column:
             i = variants.index(run.variant)
-            first = next(other for other in here if other.variant == run.variant) is run
-            n = sum(other.variant == run.variant for other in here)
+            first = next(other for other in of_column if other.variant == run.variant) is run
+            n = sum(other.variant == run.variant for other in of_column)
             label = f"{run.variant}, {n} seeds" if n > 1 else run.variant
             line = {"color": COLORS[i % len(COLORS)], "linewidth": 1.2, "marker": "o", "markersize": 3}
             axis.plot(*course(run.workdir), label=label if first else None, **line)
-        for style, words, number in (("--", "the paper", PAPER.get(column)), (":", REAL, real[column])):
+        for style, name, number in (("--", "the paper", PAPER.get(column)), (":", REAL, real[column])):
             if number is not None:
-                axis.axhline(number, color="black", linestyle=style, linewidth=1, label=f"{words}: {number:.0f}")
+                axis.axhline(number, color="black", linestyle=style, linewidth=1, label=f"{name}: {number:.0f}")
         axis.set_title(column)
         axis.set_xlabel("epoch")
         axis.set_ylabel("Parzen log-likelihood of test images (nats)")
@@ -475,10 +482,10 @@ def recipe(name: str) -> ConfigDict:
 def plan(flags: argparse.Namespace, changes: list[str]) -> Iterator[tuple[Run, list[tuple[ConfigDict, Path]]]]:
     """The runs, each with its stages: a configuration and the work directory that it trains in."""
 
-    def config(name: str, variant: dict, own: dict) -> ConfigDict:
-        """The recipe as the variant, --quick and the command line change it, in this order."""
+    def config(name: str, variant: dict, own_changes: dict) -> ConfigDict:
+        """The recipe with the changes of the variant, --quick and the command line, in this order."""
         small = update(recipe(name), variant | (QUICK[name] if flags.quick else {}))
-        return update(override(small, changes), own)
+        return update(override(small, changes), own_changes)
 
     column, name = ("digits", "digits") if flags.quick else ("MNIST", "mnist")
     for seed in range(flags.seeds):
@@ -487,48 +494,48 @@ def plan(flags: argparse.Namespace, changes: list[str]) -> Iterator[tuple[Run, l
             yield Run(column, variant, workdir), [(config(name, VARIANTS[variant], {"seed": seed}), workdir)]
         if flags.tfd:
             first, second = (flags.out / "tfd" / f"seed_{seed}" / stage for stage in ("pretrain", "train"))
-            own = {"seed": seed, "data.name": f"tfd:{flags.tfd}"}
-            pretrain = config("tfd_pretrain", {}, own)
-            train = config("tfd", {}, own | {"generator.initialize_from": str(first)})
+            own_changes = {"seed": seed, "data.name": f"tfd:{flags.tfd}"}
+            pretrain = config("tfd_pretrain", {}, own_changes)
+            train = config("tfd", {}, own_changes | {"generator.initialize_from": str(first)})
             yield Run("TFD", "recipe", second), [(pretrain, first), (train, second)]
 
 
 def arguments() -> argparse.ArgumentParser:
     parser = lab.make_parser("table1", __doc__, quick="small networks on scikit-learn's digits")
     parser.add_argument("--seeds", type=int, help="runs per variant (default: 5; quick: 2)")
-    parser.add_argument("--variants", nargs="*", choices=VARIANTS, default=["recipe"], help="may be none, for --tfd")
-    parser.add_argument("--tfd", type=Path, help="your TFD_48x48.mat: the TFD column too")
-    parser.add_argument("--workdir", type=Path, nargs="+", default=[], help="score these runs, train none")
+    parser.add_argument("--variants", nargs="*", choices=VARIANTS, default=["recipe"], help="may be empty with --tfd")
+    parser.add_argument("--tfd", type=Path, help="your copy of TFD_48x48.mat; adds the TFD column")
+    parser.add_argument("--workdir", type=Path, nargs="+", default=[], help="score these runs, without training")
     parser.add_argument(
         "--samples-file",
         type=Path,
         nargs="+",
         default=[],
-        help="score these: .npz files with `samples` [n, H, W, C] in [0, 1]",
+        help="score these .npz files with `samples` [n, H, W, C] in [0, 1]",
     )
-    parser.add_argument("--samples", type=int, help=f"of each checkpoint (default: {SAMPLES}; quick: 1000)")
+    parser.add_argument("--samples", type=int, help=f"samples per checkpoint (default: {SAMPLES}; quick: 1000)")
     out = Path("runs/table1"), Path("runs/table1_quick")
     lab.set_defaults(parser, seeds=(5, 2), samples=(SAMPLES, 1000), out=out)
     return parser
 
 
-def checked(flags: argparse.Namespace, changes: list[str]) -> argparse.Namespace:
+def check_flags(flags: argparse.Namespace, changes: list[str]) -> argparse.Namespace:
     """Checks the flags and returns them.
 
     Raises:
       UserError: flags that contradict each other, or numbers below 1.
     """
     if changes and flags.workdir:
-        raise UserError(f"--workdir scores runs as they are; leave out {changes[0]}.")
+        raise UserError(f"--workdir scores finished runs, which {changes[0]} cannot change; leave it out.")
     if flags.seeds < 1 or flags.samples < 1:
         raise UserError(f"--seeds={flags.seeds} and --samples={flags.samples} must be 1 or more.")
     if not (flags.variants or flags.tfd or flags.workdir or flags.samples_file):
-        raise UserError(f"--variants names nothing to train; give some of {', '.join(VARIANTS)}.")
+        raise UserError(f"--variants is empty, so there is nothing to train; give some of {', '.join(VARIANTS)}.")
     return flags
 
 
 def train_all(planned: list[tuple[Run, list[tuple[ConfigDict, Path]]]]) -> int:
-    """Trains the stages of each run, or resumes them; the exit code of the first that does not end, or 0."""
+    """Trains or resumes the stages of each run; returns the exit code of the first that does not finish, or 0."""
     started = time.perf_counter()
     for run, stages in planned:
         for config, workdir in stages:
@@ -544,14 +551,14 @@ def train_all(planned: list[tuple[Run, list[tuple[ConfigDict, Path]]]]) -> int:
 
 
 def score_all(flags: argparse.Namespace, changes: list[str], runs: list[Run]) -> tuple[list[Score], list[Score]]:
-    """The scores of the runs and of the files of samples, and those of training images."""
-    read: dict[str, tuple[str, list[Dataset], ConfigDict]] = {}  # column, sets and a config, by the data's settings
+    """The scores of the runs and of the files of samples, and of training images for reference."""
+    loaded: dict[str, tuple[str, list[Dataset], ConfigDict]] = {}  # column, sets and a config, by the data's settings
 
     def sets(config: ConfigDict, column: str) -> list[Dataset]:
         key = fingerprint(flatten(config.data))
-        if key not in read:
-            read[key] = column, sets_of(data.load(config.data)), config
-        return read[key][1]
+        if key not in loaded:
+            loaded[key] = column, sets_of(data.load(config.data)), config
+        return loaded[key][1]
 
     scored: list[Score] = []
     for run in runs:
@@ -560,15 +567,18 @@ def score_all(flags: argparse.Namespace, changes: list[str], runs: list[Run]) ->
         name, column = ("digits", "digits") if flags.quick else ("mnist", "MNIST")
         (dataset,) = sets(override(recipe(name), changes), column)
         files = flags.samples_file
-        scored += [score_file(path, column=column, dataset=dataset, asked=flags.samples) for path in files]
-    real = [score_data(column, each, config=config, samples=flags.samples) for column, each, config in read.values()]
+        scored += [score_file(path, column=column, dataset=dataset, count=flags.samples) for path in files]
+    real = [
+        score_data(column, pairs_of_sets, config=config, samples=flags.samples)
+        for column, pairs_of_sets, config in loaded.values()
+    ]
     return scored, real
 
 
 def main() -> int:
     flags, changes = arguments().parse_known_args()
-    flags = checked(flags, changes)
-    runs = [finished(workdir) for workdir in flags.workdir]
+    flags = check_flags(flags, changes)
+    runs = [describe_run(workdir) for workdir in flags.workdir]
     if not (flags.workdir or flags.samples_file):
         planned = list(plan(flags, changes))
         if code := train_all(planned):

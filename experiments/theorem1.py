@@ -1,20 +1,21 @@
-"""Theorem 1: C(G) = max_D V(D, G) is -log 4 + 2 JSD(p_data || p_g), least where p_g = p_data.
+"""Theorem 1: C(G) = max_D V(D, G) is -log 4 + 2 JSD(p_data || p_g), with its minimum at p_g = p_data.
 
     python -m experiments.theorem1 [--out=runs/theorem1]
 
-Claim (arXiv:1406.2661, section 4.1). p_data is the standard normal; the family of generators is
-G(z) = shift + scale z of a normal z, so that p_g = N(shift, scale^2) exactly. Three parts:
+Claim (arXiv:1406.2661, section 4.1). p_data is the standard normal distribution; the generators are G(z) = shift +
+scale z for normal z, so that p_g = N(shift, scale^2) exactly. Three parts:
 
-- over 1681 pairs of shift and scale, C(G) from its definition, eq. (4), is -log 4 + 2 JSD to 1e-5 nats;
-- its minimum over the family is at p_g = p_data, and is -log 4 there to 1e-5;
-- V(D, G) of a D trained by `game.step.discriminator_step` against each of 13 of these G, held fixed, never
-  exceeds C(G), and ends less than 0.002 below it. V is an integral here too, not a mean over a minibatch.
+- for 1681 pairs of shift and scale, C(G) as defined by eq. (4) is -log 4 + 2 JSD within 1e-5 nats;
+- its minimum over these generators is at p_g = p_data, and is -log 4 within 1e-5;
+- for 13 of these generators, held fixed, V(D, G) of a D trained by `game.step.discriminator_step` never exceeds C(G),
+  and ends less than 0.002 below it. V is computed as an integral here too, not as a mean over a minibatch.
 
-All integrals are sums over one grid, so V <= C holds on it as exactly as in theory, but for float32.
+All integrals are sums over one grid, so V <= C holds on it exactly, up to float32 rounding.
 
-Expected: both differences below 1e-5, gaps of V below 0.002. Written to --out: theorem1.png.
-Measured: 2.4e-7 and less than 1e-6; gaps 0.000003 to 0.0005. 30 to 60 s on 2 CPU cores (AMD EPYC,
-busy with other work), 2026-11-23.
+Expected: both differences below 1e-5, gaps of V below 0.002.
+Written to --out: theorem1.png.
+Measured: 2.4e-7 and less than 1e-6; gaps 0.000003 to 0.0005. 30 to 60 s on 2 CPU cores (AMD EPYC, busy with other
+work), 2026-11-23.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments import lab
-from experiments.proposition1 import affine, fixed, normal, settings, train_discriminator
+from experiments.proposition1 import affine, affine_player, normal, settings, train_discriminator
 from jaxgan.config.hparams import traced
 from jaxgan.data import mixture
 from jaxgan.data.mixture import log_density
@@ -46,13 +47,13 @@ SCALES = np.geomspace(1 / 3, 3, 41, dtype=np.float32)
 TRAINED = [(shift, 1.0) for shift in (-3.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0)]
 TRAINED += [(0.0, scale) for scale in (1 / 3, 1 / 2, 2.0, 3.0)]
 P_DATA = mixture.MIXTURES["gaussian"]
-STEPS = (0, 1, 3, 10, 30, 100, 300, 1000, 3000)  # when V is looked at
+STEPS = (0, 1, 3, 10, 30, 100, 300, 1000, 3000)  # at which V is evaluated
 SHOWN = (0, 3, 10, 3000)
 
 
 @jax.jit
 def densities(shifts: np.ndarray, scales: np.ndarray) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-    """Over a grid that holds all of the family.
+    """Densities on a grid that covers p_data and all generators.
 
     Args:
       shifts, scales: [members] float32.
@@ -66,18 +67,18 @@ def densities(shifts: np.ndarray, scales: np.ndarray) -> tuple[jax.Array, jax.Ar
 
 
 def both_sides(p_data: jax.Array, p_g: jax.Array, dx: jax.Array) -> tuple[np.ndarray, np.ndarray]:
-    """C(G) by its definition, and -log 4 + 2 JSD: [members] each. p_g: [members, cells]."""
+    """C(G) as defined, and -log 4 + 2 JSD: [members] each. p_g: [members, cells]."""
     sides = jax.vmap(lambda p_g: (generator_criterion(p_data, p_g, dx), js_divergence(p_data, p_g, dx)))
     criterion, jsd = jax.tree.map(np.asarray, jax.jit(sides)(p_g))
     return criterion, -math.log(4) + 2 * jsd
 
 
-def climb(pairs: Sequence[tuple[float, float]], steps: Sequence[int]) -> np.ndarray:
-    """V(D, G) of a D trained against each G(z) = shift + scale z, all at once.
+def train_and_evaluate(pairs: Sequence[tuple[float, float]], steps: Sequence[int]) -> np.ndarray:
+    """V(D, G) of a D trained against each G(z) = shift + scale z, in parallel.
 
     Args:
       pairs: (shift, scale) of each member.
-      steps: ascending, when V is looked at; the learning rate has fallen at the last.
+      steps: at which V is evaluated, ascending; the learning rate has fully decayed at the last one.
 
     Returns:
       [members, len(steps)] nats.
@@ -91,7 +92,7 @@ def climb(pairs: Sequence[tuple[float, float]], steps: Sequence[int]) -> np.ndar
     @jax.jit
     @partial(jax.vmap, in_axes=(0, 0, 0, 0, None, None, None))
     def advance(D, shift, scale, p_g, data, start, steps):
-        G = fixed(shift, scale)
+        G = affine_player(shift, scale)
         D = train_discriminator(gan=gan, hparams=hparams, G=G, D=D, data=data, start=start, steps=steps)
         logits, _ = gan.D(D.params, D.stats, x)
         real, fake = jax.nn.log_sigmoid(logits), jax.nn.log_sigmoid(-logits)
@@ -120,19 +121,19 @@ def picture(trained: np.ndarray, best: np.ndarray) -> bytes:
         (np.linspace(-3.2, 3.2, dense), np.ones(dense), "shift of $p_g$  (scale 1)"),
         (np.zeros(dense), np.geomspace(0.3, 3.3, dense), "scale of $p_g$  (shift 0)"),
     ]
-    for which, (axis, (shifts, scales, words)) in enumerate(zip(panels[:2], lines, strict=True)):
+    for which, (axis, (shifts, scales, xlabel)) in enumerate(zip(panels[:2], lines, strict=True)):
         _, dx, p_data, p_g = densities(shifts.astype(np.float32), scales.astype(np.float32))
         criterion, jsd = both_sides(p_data, p_g, dx)
         along = (shifts, scales)[which]
         axis.plot(along, jsd, color=ORANGE, linewidth=6, alpha=0.4, label=r"$-\log 4 + 2\,\mathrm{JSD}$")
         axis.plot(along, criterion, color="black", linewidth=1.2, label="$C(G)$")
-        here = [i for i, pair in enumerate(TRAINED) if pair[1 - which] == 1 - which]
-        at = [TRAINED[i][which] for i in here]
+        members = [i for i, pair in enumerate(TRAINED) if pair[1 - which] == 1 - which]
+        coordinates = [TRAINED[i][which] for i in members]
         for shade, step in zip((0.2, 0.4, 0.6, 1), SHOWN, strict=True):
-            values, label = trained[here, STEPS.index(step)], f"$V(D, G)$, $D$ after {step} steps"
-            axis.plot(at, values, "o", markersize=5, color=BLUE, alpha=shade, label=label)
+            values, label = trained[members, STEPS.index(step)], f"$V(D, G)$, $D$ after {step} steps"
+            axis.plot(coordinates, values, "o", markersize=5, color=BLUE, alpha=shade, label=label)
         axis.axhline(-math.log(4), color="black", linestyle="--", linewidth=0.8, label=r"$-\log 4$")
-        axis.set_xlabel(words)
+        axis.set_xlabel(xlabel)
         axis.set_ylabel("nats")
         axis.set_ylim(-1.65, -0.2)
     panels[1].set_xscale("log")
@@ -164,7 +165,7 @@ def main() -> None:
     )
 
     started = time.perf_counter()
-    trained = climb(TRAINED, STEPS)
+    trained = train_and_evaluate(TRAINED, STEPS)
     seconds = time.perf_counter() - started
     best, _ = both_sides(p_data, densities(*np.array(TRAINED, np.float32).T)[-1], dx)
     print("\n shift scale" + "".join(f"{f'V at {n}':>10}" for n in SHOWN) + "      C(G)      gap")

@@ -322,6 +322,8 @@ def three_components(z):
     ({"prior.name": "uniform"}, lambda z: np.abs(z).max() <= np.sqrt(3) and np.abs(z).max() > 1.7),
     ({"prior.name": "normal"}, lambda z: np.abs(z).max() > 3),
     ({"prior.name": "sphere"}, lambda z: np.allclose((z**2).sum(axis=1), z.shape[1], rtol=1e-5)),
+    # Without what lies beyond .5, the deviation is sqrt(1 - 2 (.5) .352065 / .382925) = .283886.
+    ({"prior.name": "truncated", "prior.threshold": 0.5}, lambda z: np.isclose(np.abs(z).max(), 0.5 / 0.283886, 1e-3)),
     ({"prior.name": "mixture", "prior.components": 3, "prior.deviation": 0.1}, three_components),
 ])  # fmt: skip
 def test_priors_have_mean_0_and_variance_1(game, changes, check):

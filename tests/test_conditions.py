@@ -7,15 +7,17 @@ import pytest
 
 from jaxgan.algorithm1 import train_step
 from jaxgan.conditions import CONDITIONS, MASKS, Condition, block_means, join_channels, join_rows
-from jaxgan.config import default, get, update
+from jaxgan.config import default, get, update, validate
 from jaxgan.config.hparams import traced
 from jaxgan.data import Dataset
 from jaxgan.errors import UserError
 from jaxgan.game.batches import Frame, TrainingSet, d_batch, g_batch, iteration_source, stored_examples
 from jaxgan.game.build import build, build_for
 from jaxgan.game.sampling import sample
+from jaxgan.networks import GENERATORS
 from jaxgan.networks.layers import DataSpec
 from jaxgan.objectives.theory import generator_criterion
+from tests.helpers import zoo_games
 from tests.helpers.zoo_games import compiled
 
 DATA = DataSpec((8, 8, 1), bounds=(0.0, 1.0), mean=np.full((8, 8, 1), 0.5))
@@ -148,6 +150,29 @@ def test_nothing_hidden_reaches_g_and_d_sees_it(tiny_config, name, data):
     assert not np.allclose(*logits)
 
 
+@pytest.mark.parametrize("name", [name for name in GENERATORS if name != "toy"])
+def test_every_g_of_images_takes_a_condition_and_nothing_hidden(name):
+    """Its samples depend on z and on what is observed, and their gradient with respect to what is hidden is 0."""
+    norm = {"generator.norm": "none"} if name == "dcgan" else {}
+    changes = zoo_games.family(name, "mlp") | norm | {"condition.name": "half_mask", "prior.size": 4}
+    if name in ("sndcgan", "resnet"):
+        with pytest.raises(UserError, match=r"take a G without it \(generator\.norm=none\)"):
+            players(update(default(), changes), DATA)
+        return
+    gan, hparams, state = players(update(default(), changes), DATA)
+    theta = jax.tree.map(lambda p: p + 0.1 * jnp.cos(jnp.arange(p.size)).reshape(p.shape), state.generator.params)
+    x, told = images(2), gan.condition(hparams, images(2), Condition(), KEYS[:2])
+    z = jnp.linspace(-1, 1, 8).reshape(2, 4)
+
+    def total(x, z):
+        completed, _ = gan.G(theta, state.generator.stats, z, gan.condition(hparams, x, Condition(), KEYS[:2]))
+        return jnp.sum(completed * (1 - told.mask) * jnp.arange(float(x.size)).reshape(x.shape))
+
+    by_x, by_z = compiled(jax.grad(total, (0, 1)))(x, z)
+    np.testing.assert_array_equal(by_x * (1 - told.mask), jnp.zeros_like(x))
+    assert jnp.any(by_x != 0) and jnp.all(jnp.any(by_z != 0, axis=1))
+
+
 @pytest.mark.parametrize("name", ["subset_mask", "noisy"])
 def test_data_and_fakes_of_a_step_have_the_same_conditions_fresh_at_every_visit(tiny_config, name):
     config = tiny_config(**{"condition.name": name})
@@ -207,6 +232,17 @@ def test_conditional_is_short_for_the_name_of_the_condition():
 def test_what_does_not_fit_is_refused(tiny_config, changes, data, message):
     with pytest.raises(UserError, match=message):
         players(tiny_config(**changes), data)
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({}, "the players have none; set condition.name, such as low_resolution, or generator.noise=input"),
+    ({"condition.name": "half_mask", "generator.norm": "batch"}, "norm must be one of layer, none, not 'batch'"),
+])  # fmt: skip
+def test_what_a_unet_refuses(changes, message):
+    config = update(default(), {"generator.name": "unet"} | changes)
+    with pytest.raises(UserError, match=message):
+        validate(config)
+        players(config, DATA)
 
 
 # --- The theory of section 6.1 ----------------------------------------------------------------------------------------

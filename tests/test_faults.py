@@ -52,7 +52,7 @@ def testbed(tmp_path_factory):
         yield faults.Testbed(tmp_path_factory.mktemp("faults"))
 
 
-@pytest.mark.parametrize(("fault", "tries"), [(faults.killed, 1), (faults.hosts, 1)])
+@pytest.mark.parametrize(("fault", "tries"), [(faults.kill, 1), (faults.lose_host, 1)])
 def test_nothing_is_lost(testbed, fault, tries):
     tried = list(fault(testbed, tries))
     assert [(t.survived, t.lost, t.differences) for t in tried] == [(True, 0, 0)] * tries

@@ -358,6 +358,7 @@ def test_a_metric_gives_numbers_that_it_can_show(name):
         "classes": 4,
         "k": 3,
         "draws": rng.uniform(size=(5, *shape)).astype(np.float32),
+        **{name: rng.normal(size=(40, 3)) for name in ("z", "inferred", "recovered")},
         "scored": rng.integers(0, 2, shape).astype(bool),
         "kernels": {f"{player}.layer": rng.normal(size=(3, 5)) for player in ("generator", "discriminator")},
     }

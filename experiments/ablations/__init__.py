@@ -7,7 +7,7 @@ SEEDS = range(5)
 
 
 def small_digits():
-    """The paper's recipe (maxout D, dropout, SGD) on scikit-learn's 8x8 digits with networks to match."""
+    """The paper's recipe (maxout D, dropout, SGD) on scikit-learn's 8x8 digits, with smaller networks to match."""
     return update(
         digits_2014.get_config(),
         {

@@ -1,7 +1,7 @@
-"""Which loss and which update on MNIST? For an accelerator.
+"""Which loss and which update rule on MNIST? Needs an accelerator.
 
-The paper's MNIST recipe (`configs/mnist.py`) for a third of its length: the loss of section 3 and the
-update of the 2014 code against Algorithm 1's, 8 seeds each.
+The paper's MNIST recipe (`configs/mnist.py`) for a third of its length: both losses of section 3, and the update rules
+of the 2014 code and of Algorithm 1, 8 seeds each.
 
     python -m jaxgan.sweep --sweep=experiments/ablations/mnist.py
 

@@ -16,7 +16,7 @@ from jaxgan.ema import EmaSection
 from jaxgan.evaluation.checks import EvaluateSection
 from jaxgan.fields import Choice, OneOf, Traced, above, at_least, below, one_of, within
 from jaxgan.game.prior import PriorSection
-from jaxgan.networks import DISCRIMINATORS, GENERATORS
+from jaxgan.networks import DISCRIMINATORS, ENCODERS, GENERATORS
 from jaxgan.objectives.section import ObjectiveSection
 from jaxgan.optimizers import OptimizersSection
 
@@ -27,7 +27,19 @@ class GeneratorSection:
 
     name: Annotated[str, Choice(GENERATORS)] = "mlp"  # a family of jaxgan/networks
     initialize_from: str = ""  # a work directory: its G becomes the last layers of this one's first G
+    frozen: bool = False  # G stays as it is, and its encoder alone is trained (inference after training)
     ema: EmaSection = EmaSection()  # averages of theta_g over the steps; the first one draws samples and scores
+
+
+@dataclass(frozen=True)
+class EncoderSection:
+    """The encoder E, which infers z from x; it is trained with G, by objective.regression or by the game itself."""
+
+    name: Annotated[str, Choice(ENCODERS)] = "none"  # none | a family of jaxgan/networks
+    # D judges pairs, (x, E(x)) against (G(z), z), and G and E descend D's loss with its arguments exchanged (ALI and
+    # BiGAN, arXiv:1606.00704, arXiv:1605.09782)
+    joint: bool = False
+    noise: Annotated[int, at_least(0)] = 0  # standard normal inputs beside x, for a z that x does not determine
 
 
 @dataclass(frozen=True)
@@ -48,10 +60,13 @@ class TrainSection:
     g_batch_size: Annotated[int, at_least(0)] = 0  # minibatch of G's step; 0 = batch_size
     # parts of a minibatch, one at a time in memory, whose gradients make one update
     accumulate: Annotated[int, above(0)] = 1
-    # alternating: Algorithm 1 | simultaneous: the 2014 code | extragradient (arXiv:1802.10551) | simultaneous with a
-    # term of second order (objectives/adjustments.py): consensus, symplectic, symplectic_aligned; all but the first
-    # have k = 1.
+    # alternating: Algorithm 1 | simultaneous: the 2014 code | extragradient (arXiv:1802.10551) | unrolled: simultaneous
+    # with a G that looks ahead (arXiv:1611.02163) | simultaneous with a term of second order
+    # (objectives/adjustments.py): consensus, symplectic, symplectic_aligned; all but the first have k = 1.
     update: Annotated[str, OneOf(UPDATES)] = "alternating"
+    # steps of D that G looks ahead with update=unrolled, each as expensive as D's own
+    unrolled_steps: Annotated[int, above(0)] = 5
+    unrolled_gradient: bool = True  # whether G's gradient passes through these steps
     # steps after which both players go back part of the way (arXiv:2006.14567); 0 = never
     lookahead: Annotated[int, at_least(0)] = 0
     lookahead_rate: Annotated[float, within(0, 1)] = 0.5  # the part of the way that stays
@@ -94,6 +109,7 @@ class Root:
     prior: PriorSection = PriorSection()
     generator: GeneratorSection = GeneratorSection()
     discriminator: DiscriminatorSection = DiscriminatorSection()
+    encoder: EncoderSection = EncoderSection()
     objective: ObjectiveSection = field(default_factory=ObjectiveSection)
     augment: AugmentSection = AugmentSection()
     optimizer: OptimizersSection = OptimizersSection()

@@ -32,6 +32,8 @@ class Objective(NamedTuple):
     g_terms: tuple[tuple[str, Callable], ...]
     update_terms: Callable[..., Any]  # (hparams, inputs) -> D's statistics, with the updated state of its terms
     top_k: bool  # G descends only the samples with the largest logits
+    # (hparams, z [m, d] -> D(G(z)), z, keys [m]) -> z after latent optimization; None without it
+    optimize_z: Callable[..., jax.Array] | None
 
 
 class Gan(NamedTuple):
@@ -39,6 +41,13 @@ class Gan(NamedTuple):
 
     # (theta_g, stats, z [n, d], condition, *, train, once, axis_name) -> x [n, *shape], stats
     G: Callable[..., tuple[jax.Array, Any]]
+    # (hparams, theta_g, x [n, *shape], condition, keys [n]) -> z [n, d], inferred; theta_g includes the encoder's
+    # parameters. Not to be called without an encoder.
+    E: Callable[..., jax.Array]
+    # what D is given beside x, from what both players are conditioned on: of data, (hparams, theta_g, x, condition,
+    # keys [n]), and of samples, (condition, z)
+    real_condition: Callable[..., Condition]
+    fake_condition: Callable[[Condition, jax.Array], Condition]
     # (theta_d, stats, x [n, *shape], condition, dropout keys [n] or None, *, train, once, axis_name)
     #  -> logits [n], stats; with an auxiliary classifier [n, 1 + K], the adversarial logit first (`split_d_output`)
     D: Callable[..., tuple[jax.Array, Any]]
@@ -55,8 +64,11 @@ class Gan(NamedTuple):
     batch_size: int  # m, over all devices
     g_batch_size: int  # of G's update
     d_steps: int  # k, updates of D per update of G
+    packing: int  # examples that D judges together
     accumulate: int  # micro-batches per minibatch
     update: str  # a key of algorithm1.UPDATES
+    unrolled_steps: int  # steps of D that G looks ahead, with train.update=unrolled
+    unrolled_gradient: bool  # whether G's gradient passes through them
     lookahead: int  # steps between synchronizations with the slow weights; 0 = never
     lookahead_rate: float  # interpolation from slow to fast weights at a synchronization
     conditional: bool  # whether the players are conditioned on anything

@@ -16,7 +16,10 @@ training mode if its collection is mutable. axis_name: the mapped device axis th
 layers that couple examples.
 """
 
-from jaxgan.networks import dcgan, maxout_conv, mlp, r3gan, resnet, sndcgan, toy
+from dataclasses import dataclass
+
+from jaxgan.networks import dcgan, maxout_conv, mlp, r3gan, resnet, sndcgan, toy, unet
+from jaxgan.networks.layers import DataSpec
 
 FAMILIES = {
     "mlp": mlp,
@@ -25,8 +28,20 @@ FAMILIES = {
     "sndcgan": sndcgan,
     "resnet": resnet,
     "r3gan": r3gan,
+    "unet": unet,
     "toy": toy,
 }
 
 GENERATORS = {name: family.Generator for name, family in FAMILIES.items() if hasattr(family, "Generator")}
 DISCRIMINATORS = {name: family.Discriminator for name, family in FAMILIES.items() if hasattr(family, "Discriminator")}
+
+
+@dataclass(frozen=True)
+class NoEncoder:
+    """None: z is not inferred."""
+
+    data: DataSpec | None = None
+
+
+# An encoder is the network of a family's D with as many outputs as z has dimensions.
+ENCODERS = {"none": NoEncoder, **DISCRIMINATORS}

@@ -21,6 +21,7 @@ class DataSpec(NamedTuple):
     bounds: tuple[float, float] | None = None  # of the data's values; None = unbounded
     mean: np.ndarray | None = None  # [*shape] float64, of the training set; needed only to start a run
     paired: tuple[int, ...] = ()  # shape of the condition stored with each example; () = none
+    given: tuple[tuple[int, ...], ...] = ()  # shapes of the leaves of the condition, but its label, that are beside z
     num_aux_classes: int = 0  # that D's auxiliary classifier predicts (D is then unconditional); 0 = no such classifier
 
     @property
@@ -85,6 +86,14 @@ def append_label_channels(x: jax.Array, y: jax.Array | None, data: DataSpec) -> 
     """Appends one-hot label maps to images [n, H, W, C] as channels, if the run is conditional (arXiv:1411.1784)."""
     maps = [jnp.broadcast_to(rows[:, None, None], (*x.shape[:3], data.classes)) for rows in one_hot(y, data)]
     return jnp.concatenate([x, *maps], axis=-1)
+
+
+def on_grid(leaf: jax.Array, grid: tuple[int, ...]) -> jax.Array:
+    """Images [n, h, w, C] by the nearest pixel, or vectors [n, C] spread, on a grid: [n, *grid, C]."""
+    if leaf.ndim == 2:
+        return jnp.broadcast_to(leaf[:, None, None], (leaf.shape[0], *grid, leaf.shape[1]))
+    rows, columns = (jnp.arange(new) * old // new for new, old in zip(grid, leaf.shape[1:3], strict=True))
+    return leaf[:, rows][:, :, columns]
 
 
 def minibatch_deviation(x: jax.Array, group: int) -> jax.Array:

@@ -14,10 +14,19 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+
+
+class Precision(NamedTuple):
+    """The precision of a network's matrix products."""
+
+    name: str | None  # of `jax.default_matmul_precision`; None for JAX's default
+    float32_grid: float = math.inf  # convolutions of larger grids, and hidden linear layers, are bfloat16
+
 
 _float32_grid = ContextVar("float32_grid", default=math.inf)
 

@@ -253,9 +253,9 @@ def test_features_are_the_classifiers_against_test_images(tiny_config, monkeypat
 
     monkeypatch.setattr(table1, "make_measure", make_measure)
     samples = np.zeros((7, 8, 8, 1), np.float32)
-    assert table1.featured("digits", tiny_config(), None, samples) == {} == asked
-    assert table1.featured("MNIST", tiny_config(**{"data.gcn": 5.0}), None, samples) == {} == asked
-    found = table1.featured("MNIST", tiny_config(), None, samples)
+    assert table1.feature_scores("digits", tiny_config(), None, samples) == {} == asked
+    assert table1.feature_scores("MNIST", tiny_config(**{"data.gcn": 5.0}), None, samples) == {} == asked
+    found = table1.feature_scores("MNIST", tiny_config(), None, samples)
     assert found == {"FID": 1.0, "Precision": 0.5, "Recall": 0.2}
     assert (asked["evaluate.features"], asked["evaluate.split"], asked["evaluate.samples"]) == ("classifier", "test", 7)
     assert list(asked["evaluate.metrics"]) == ["fid", "prdc"]
@@ -406,7 +406,7 @@ def test_table1_refuses(tiny_config, tmp_path, monkeypatch):
     points, ring8 = tmp_path / "points", {"data.name": "mixture:ring8", "generator.output": "linear"}
     assert train(update(tiny_config(), ring8 | {"train.steps": 1, "evaluate.metrics": ()}), points) == 0
     for arguments, words in (
-        (["--quick", "--samples=99", f"--samples-file={tmp_path}/few.npz"], "50 samples, not the 99 asked for"),
+        (["--quick", "--samples=99", f"--samples-file={tmp_path}/few.npz"], "50 samples, but 99 are needed"),
         (["--quick", f"--samples-file={tmp_path}/other.npz"], r"\(28, 28, 1\), but digits has \(8, 8, 1\)"),
         (["--quick", f"--samples-file={tmp_path}/none.npz"], "cannot be read"),
         ([f"--workdir={points}"], "was trained on mixture:ring8, but the table"),
@@ -414,7 +414,7 @@ def test_table1_refuses(tiny_config, tmp_path, monkeypatch):
         (["--quick", "--samples=9", f"--samples-file={tmp_path}/bright.npz"], "from 0 to 255; samples are in"),
         ([f"--workdir={points}", "--sedes=3"], "leave out --sedes=3"),
         (["--seeds=0"], "--seeds=0"),
-        (["--variants"], "names nothing to train"),
+        (["--variants"], "nothing to train"),
     ):
         with pytest.raises(UserError, match=words):
             run(table1, *arguments, f"--out={tmp_path}/out", monkeypatch=monkeypatch)

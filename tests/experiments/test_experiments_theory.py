@@ -39,7 +39,7 @@ def test_theorem_1_the_criterion_is_the_jensen_shannon_divergence():
 
 def test_theorem_1_a_trained_discriminator_reaches_the_criterion_from_below():
     pairs = [(0.0, 1.0), (1.0, 1.0), (0.0, 2.0)]
-    values = theorem1.climb(pairs, steps=(0, 10, 400))
+    values = theorem1.train_and_evaluate(pairs, steps=(0, 10, 400))
     _, dx, p_data, p_g = theorem1.densities(*np.array(pairs, np.float32).T)
     best, _ = theorem1.both_sides(p_data, p_g, dx)
     gap = best[:, None] - values

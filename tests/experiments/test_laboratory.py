@@ -99,7 +99,7 @@ def test_dirac_r3gan_equation_12_lacks_a_square():
 def test_dirac_the_released_gradient_of_consensus_lacks_half_of_a_term(theta, psi):
     """The step has the whole: its increments are not those of the released code, whose eigenvalues are the same."""
     method, h, gamma = dirac.METHODS["consensus"], 0.2, 0.8
-    game = dirac.game(method, "simultaneous")
+    game = dirac.make_game(method, "simultaneous")
     hparams = dirac.hparams_at(game, np.float32(h), np.float32(gamma))
     start = dynamics.initial_state(game, hparams, theta, psi)
     before, after = dynamics.trajectory(game, hparams, start=start, steps=1)
@@ -249,7 +249,7 @@ def test_basins_values_by_hand():
 
 
 def test_basins_the_losses_have_these_values():
-    found = basins.descended(2, steps=2000)
+    found = basins.descent_values(2, steps=2000)
     for i, pattern in enumerate(basins.patterns(2)):
         for game, exact in basins.closed_forms(pattern).items():
             assert found[game][i] == pytest.approx(exact, abs=1e-5)
@@ -309,7 +309,7 @@ def test_modes_packing_is_compared_by_seed_and_the_swing_is_not():
             strict=True,
         )
     )
-    packed, swung = rows[2]["modes"], modes.swings(rows)
+    packed, swung = rows[2]["modes"], modes.protocol_differences(rows)
     assert packed["paired"][0] == pytest.approx(3)
     assert 3 - packed["paired"][1] == pytest.approx(4.3027 * 0.5 / math.sqrt(3), abs=1e-3)  # t(2) of 3, 2.5, 3.5
     published = modes.PUBLISHED["PacGAN"]["grid"]["PacGAN2"]["modes"]
@@ -352,9 +352,9 @@ def test_modes_success_rates_by_hand():
 def test_modes_a_cell_is_a_population_and_is_not_trained_twice(tmp_path, monkeypatch):
     name, config = modes.rates("non_saturating", steps=10)
     cell = modes.Cell("rates", "ring", name, config, range(3))
-    (found,) = modes.trained([cell], tmp_path)
+    (found,) = modes.train_all([cell], tmp_path)
     assert found["steps"] == [10] and np.shape(found["modes"]) == (1, 3)
     assert np.shape(found["samples"]) == (modes.SHOWN, 2)
     assert len({tuple(column) for column in np.transpose(found["jsd"])}) == 3
     monkeypatch.setattr(modes, "train", lambda *_: pytest.fail("it was trained again"))
-    assert modes.trained([cell], tmp_path) == [found]
+    assert modes.train_all([cell], tmp_path) == [found]

@@ -1,4 +1,4 @@
-"""Small forms of metric_agreement: damages by hand, what counts as noticed, and what agrees."""
+"""Small forms of metric_agreement: damages by hand, what counts as detected, and what agrees."""
 
 import json
 import math
@@ -42,44 +42,44 @@ def as_set(images):
 def test_blur_by_hand():
     spots = np.zeros((2, 9, 9, 1), np.uint8)
     spots[0, 4, 4] = 255
-    soft = metric_agreement.blurred(spots, 0.5)
+    soft = metric_agreement.blur(spots, 0.5)
     middle = 1 / (1 + 2 * math.exp(-2) + 2 * math.exp(-8))  # weights exp(-k^2 / (2 .5^2)) of k = 0, 1, 2
     assert soft[0, 4, 4, 0] == round(255 * middle**2) and soft[0, 4, 5, 0] == round(255 * middle**2 * math.exp(-2))
     assert soft.dtype == np.uint8 and not soft[1].any()  # images do not mix
     flat = np.full((1, 9, 9, 3), (10, 20, 30), np.uint8)
-    np.testing.assert_array_equal(metric_agreement.blurred(flat, 2.0), flat)  # nor channels, and edges stay
+    np.testing.assert_array_equal(metric_agreement.blur(flat, 2.0), flat)  # nor channels, and edges stay
 
 
 def test_noise_has_its_deviation_and_stays_in_range():
     grey = np.full((50, 8, 8, 1), 128, np.uint8)
-    some = metric_agreement.noisy(grey, 0.1, np.random.default_rng(0))
+    some = metric_agreement.add_noise(grey, 0.1, np.random.default_rng(0))
     assert some.std() == pytest.approx(25.5, rel=0.05) and some.mean() == pytest.approx(128, abs=1.5)
-    black = metric_agreement.noisy(np.zeros_like(grey), 0.1, np.random.default_rng(0))
+    black = metric_agreement.add_noise(np.zeros_like(grey), 0.1, np.random.default_rng(0))
     assert black.dtype == np.uint8 and black.max() < 200  # negative numbers do not wrap around
-    np.testing.assert_array_equal(metric_agreement.noisy(grey, 0.0, np.random.default_rng(0)), grey)
+    np.testing.assert_array_equal(metric_agreement.add_noise(grey, 0.0, np.random.default_rng(0)), grey)
 
 
 def test_dropping_classes_keeps_the_number_and_repeats_nothing():
     labels = np.arange(40) % 4
     rows = np.arange(0, 20)
-    left = metric_agreement.without(rows, labels, [1, 3], np.random.default_rng(0))
+    left = metric_agreement.drop_classes(rows, labels, [1, 3], np.random.default_rng(0))
     assert set(labels[left]) == {0, 2} and len(set(left)) == len(left) == 20  # all there are
-    left = metric_agreement.without(rows, labels, [1], np.random.default_rng(0))
+    left = metric_agreement.drop_classes(rows, labels, [1], np.random.default_rng(0))
     assert set(labels[left]) == {0, 2, 3} and len(set(left)) == 20
     assert set(rows[labels[rows] != 1]) <= set(left)
     assert not set(left[:15]) <= set(rows)  # in random order, not what was there first
     with pytest.raises(UserError, match="10 images without the classes"):
-        metric_agreement.without(rows, labels, [0, 1, 2], np.random.default_rng(0))
+        metric_agreement.drop_classes(rows, labels, [0, 1, 2], np.random.default_rng(0))
 
 
 def test_copies_take_random_places_and_each_is_as_frequent_as_others():
     plain, originals = np.arange(100), np.array([1000, 1001, 1002, 1003])
-    found = metric_agreement.replaced(plain, originals, 0.4, np.random.default_rng(0))
+    found = metric_agreement.replace_some(plain, originals, 0.4, np.random.default_rng(0))
     copied = found >= 1000
     assert copied.sum() == 40 and not np.all(copied[:40])
     np.testing.assert_array_equal(found[~copied], plain[~copied])
     assert np.unique(found[copied], return_counts=True)[1].tolist() == [10] * 4
-    many = metric_agreement.replaced(plain, np.arange(1000, 1300), 1.0, np.random.default_rng(0))
+    many = metric_agreement.replace_some(plain, np.arange(1000, 1300), 1.0, np.random.default_rng(0))
     assert len(set(many)) == 100 and many.min() >= 1000
     np.testing.assert_array_equal(plain, np.arange(100))
 
@@ -87,7 +87,7 @@ def test_copies_take_random_places_and_each_is_as_frequent_as_others():
 def test_each_damage_does_what_its_name_says(images):
     rows = np.arange(60)
     draw = images.validation[rows]
-    damaged = lambda name, strength, seed=0: metric_agreement.damaged(images, rows, name, strength, seed)  # noqa: E731
+    damaged = lambda name, strength, seed=0: metric_agreement.damage(images, rows, name, strength, seed)  # noqa: E731
     for name, strengths in DAMAGES.items():
         for strength in strengths:
             one = damaged(name, strength)
@@ -133,7 +133,7 @@ def test_scores_of_fresh_images_copies_and_one_point(images, real):
 
 def test_each_score_has_its_published_number_of_neighbours(images, real):
     """3 for precision and recall (arXiv:1904.06991), 5 for density and coverage (arXiv:2002.09797)."""
-    fake = metric_agreement.noisy(images.validation[:100], 0.15, np.random.default_rng(0))
+    fake = metric_agreement.add_noise(images.validation[:100], 0.15, np.random.default_rng(0))
     found = metric_agreement.scores(real, fake)
     data, samples = (real.network.features(x) for x in (images.test, fake))
     three, five = (prdc.evaluate(data, samples, k) for k in (3, 5))
@@ -144,7 +144,7 @@ def test_each_score_has_its_published_number_of_neighbours(images, real):
 
 
 def test_scores_are_turned_so_that_higher_is_better():
-    row = metric_agreement.turned(dict.fromkeys(SCORES, 2.0))
+    row = metric_agreement.higher_is_better(dict.fromkeys(SCORES, 2.0))
     worse = [name for name, x in zip(SCORES, row, strict=True) if x == -2]
     assert worse == ["FID", "KID", "1-NN", "KL of classes", "near-duplicates"]
 
@@ -164,24 +164,24 @@ def test_response_by_hand():
     y = np.array([[10, 10.1, 9, 5], [11, 10.9, 10, 6], [12, 12.05, 11, 7]])
     found = metric_agreement.response(y)
     assert found.rank == pytest.approx((-0.8 - 1 - 0.8) / 3)
-    assert found.noticed == [False, True, True]
+    assert found.detected == [False, True, True]
     assert found.change == pytest.approx([0.05 / 3, -1, -5])
     assert found.weakest((0.1, 0.2, 0.3)) == 0.2
     better = metric_agreement.response(-y)
-    assert better.noticed == [False, False, False] and better.weakest((0.1, 0.2, 0.3)) is None
+    assert better.detected == [False, False, False] and better.weakest((0.1, 0.2, 0.3)) is None
     assert better.rank == -found.rank
     same = metric_agreement.response(np.full((3, 3), 10.0))
-    assert math.isnan(same.rank) and same.noticed == [False, False] and same.change == [0, 0]
+    assert math.isnan(same.rank) and same.detected == [False, False] and same.change == [0, 0]
     classes = metric_agreement.response(np.array([[10.0, 9.0], [10.0, 9.0]]))  # without chance
-    assert classes.noticed == [True] and classes.change == [-math.inf]
-    assert metric_agreement.response(y[:1]).noticed == [False, False, False]  # one draw says nothing of chance
+    assert classes.detected == [True] and classes.change == [-math.inf]
+    assert metric_agreement.response(y[:1]).detected == [False, False, False]  # one draw does not show significance
 
 
-def test_noticing_is_corrected_for_the_number_of_strengths():
+def test_detection_is_corrected_for_the_number_of_strengths():
     untouched, less = np.array([1.0, 2.0, 3.0]), np.array([1.0, 1.5, 0.8])  # t = 5.28, two-sided p = .034
-    assert metric_agreement.response(np.stack([untouched, untouched - less], axis=1)).noticed == [True]
+    assert metric_agreement.response(np.stack([untouched, untouched - less], axis=1)).detected == [True]
     twice = np.stack([untouched, untouched - less, untouched - less], axis=1)
-    assert metric_agreement.response(twice).noticed == [False, False]
+    assert metric_agreement.response(twice).detected == [False, False]
 
 
 def test_responses_read_the_scores_of_each_draw():
@@ -194,13 +194,13 @@ def test_responses_read_the_scores_of_each_draw():
     one = metric_agreement.responses(found, damages, draws=3)
     assert one["blur"]["FID"] == Response(-1, [True, True], [-1, -3], [(-1, -1), (-3, -3)])
     assert one["blur"]["recall"] == Response(1, [False, False], [1, 3], [(1, 1), (3, 3)])
-    assert one["noise"]["FID"].noticed == [False] and one["noise"]["recall"].noticed == [True]
+    assert one["noise"]["FID"].detected == [False] and one["noise"]["recall"].detected == [True]
     lines = list(metric_agreement.damage_table(one, damages))
     assert lines[2].split() == ["FID", "0.5", "(-1.00)", "-", "(+1.00)"]
 
 
 def test_agreement_over_training():
-    """Scores that all improve agree; one that falls in one seed of two, and one that never changes, are told."""
+    """Scores that all improve agree; not one that falls in one seed of two, or one that never changes."""
     found = {}
     for seed in range(2):
         for step in (1, 10, 100):
@@ -219,7 +219,7 @@ DROPPING = "precision and density change by under 0.05 by dropping"
 
 
 def responses_to(falls: dict[str, float], deviation: float, draws: int) -> dict[str, dict[str, Response]]:
-    """Of scores to every damage: 1 untouched, less by `falls`, which is by score, or the same for all of them.
+    """The responses of scores to every damage: 1 if unchanged, and lower by `falls` of the score otherwise.
 
     The draws' changes are evenly spread, of this standard deviation.
     """
@@ -234,19 +234,19 @@ def responses_to(falls: dict[str, float], deviation: float, draws: int) -> dict[
     ("fall", "deviation", "draws", "verdict"),
     [
         (0.0, 0.01, 10, True),
-        (0.02, 0.01, 10, True),  # it notices, and within the margin
+        (0.02, 0.01, 10, True),  # detected, and within the margin
         (0.0, 0.01, 3, True),  # half of the interval is .017
-        (0.0, 0.05, 3, None),  # .084: not noticed, and not shown to be blind
+        (0.0, 0.05, 3, None),  # .084: neither detected nor shown to be equivalent
         (0.0, 0.05, 30, True),
-        (0.1, 0.3, 3, None),  # not noticed either
+        (0.1, 0.3, 3, None),  # not detected either
         (0.06, 0.05, 10, None),  # around the margin
         (0.2, 0.05, 10, False),
         (1000.0, 0.0, 1, None),  # one draw
         (1000.0, 1.0, 3, False),
-        (-0.2, 0.01, 10, None),  # it rises: not blind, and not what would refute it
+        (-0.2, 0.01, 10, None),  # it rises: neither equivalence nor a refutation
     ],
 )
-def test_blindness_is_an_equivalence(fall, deviation, draws, verdict):
+def test_not_responding_is_shown_by_equivalence(fall, deviation, draws, verdict):
     found = metric_agreement.verdicts(responses_to({"precision": fall, "density": fall}, deviation, draws))
     assert found[DROPPING] is verdict
 
@@ -262,7 +262,7 @@ def test_both_scores_and_every_strength_have_to_be_equivalent():
 
 def test_verdicts():
     def seen(**damages):
-        """Scores that notice a damage fall by 1, others not at all."""
+        """Responses in which the scores that detect a damage fall by 1, others not at all."""
         return {
             name: {
                 score: Response(0, [True], [-9], [(-1.1, -0.9)])
@@ -278,14 +278,14 @@ def test_verdicts():
     expected |= {"dropping": [*both, "recall", "coverage", "PRD F8"], "copying": ["Z_U", "authentic"]}
     held = metric_agreement.verdicts(seen(**expected))
     alone = "... and they alone"
-    assert held.pop(alone) is None and all(held.values())  # that no other score minds copies is never shown
+    assert held.pop(alone) is None and all(held.values())  # that copies affect no other score is never shown
     fall = "... and fall less by copying than by a dropped class"
     for claim, change, verdict in (
-        ("FID and KID notice all but copying", {"noise": ["FID"]}, None),
+        ("FID and KID detect all but copying", {"noise": ["FID"]}, None),
         (fall, {"copying": ["Z_U", "authentic", "FID"]}, None),  # as much as by a dropped class
         (DROPPING, {"dropping": [*expected["dropping"], "density"]}, False),
-        ("recall, coverage and F8 notice dropping", {"dropping": [*both, "recall", "coverage"]}, None),
-        ("Z_U and the authentic share notice copying", {"copying": ["Z_U"]}, None),
+        ("recall, coverage and F8 detect dropping", {"dropping": [*both, "recall", "coverage"]}, None),
+        ("Z_U and the authentic fraction detect copying", {"copying": ["Z_U"]}, None),
         (alone, {"copying": ["Z_U", "authentic", "diversity"]}, False),
     ):
         found = metric_agreement.verdicts(seen(**expected | change))
@@ -301,12 +301,16 @@ def test_verdicts():
 # --- The course -------------------------------------------------------------------------------------------------------
 
 
-def test_looks_are_spread_over_the_logarithm():
-    assert metric_agreement.looks_of(10_000, 3) == [100, 1000, 10_000]
-    assert metric_agreement.looks_of(50, 1) in ([1], [50]) and metric_agreement.looks_of(3, 10) == [1, 2, 3]
+def test_evaluations_are_spaced_logarithmically():
+    assert metric_agreement.evaluation_steps(10_000, 3) == [100, 1000, 10_000]
+    assert metric_agreement.evaluation_steps(50, 1) in ([1], [50]) and metric_agreement.evaluation_steps(3, 10) == [
+        1,
+        2,
+        3,
+    ]
 
 
-def test_scores_are_kept_and_not_mixed(tmp_path):
+def test_scores_are_stored_and_not_mixed(tmp_path):
     path = tmp_path / "scores.json"
     Store(path, {"samples": 5}).add("a", {"FID": 1.0, "KID": math.nan})
     again = Store(path, {"samples": 5})
@@ -349,8 +353,8 @@ def test_a_seed_that_was_stopped_ends_where_it_would_have(tmp_path, tiny_config,
     digits = data.load(config.data)
     monkeypatch.setattr(metric_agreement, "scores", lambda real, fake: {"mean": float(fake.mean())})
 
-    def course(store, looks, seeds):
-        metric_agreement.measure_training(store, None, digits, config, looks=looks, seeds=seeds, count=20)
+    def course(store, steps, seeds):
+        metric_agreement.measure_training(store, None, digits, config, evaluations=steps, seeds=seeds, count=20)
         return store.found
 
     whole = course(Store(tmp_path / "a.json", {}), [2, 4, 6], 2)
@@ -359,4 +363,4 @@ def test_a_seed_that_was_stopped_ends_where_it_would_have(tmp_path, tiny_config,
     course(store, [2, 4], 1)
     assert course(store, [2, 4, 6], 2) == whole
     alone = course(Store(tmp_path / "c.json", {}), [6], 1)
-    assert alone == {"training/0/6": whole["training/0/6"]}  # after all steps, whatever the looks before
+    assert alone == {"training/0/6": whole["training/0/6"]}  # after all steps, whatever evaluations came before

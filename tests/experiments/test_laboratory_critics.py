@@ -152,7 +152,7 @@ def map_of_slope(slope: float, m: float) -> tuple[np.ndarray, np.ndarray]:
 def test_lipschitz_the_bound_is_below_what_can_be_had_and_near_it(slope, m):
     G, gradient = map_of_slope(slope, m)
     assert np.abs(gradient).max() < slope * 1.01
-    found, bound = lipschitz.measured(G, gradient, m), lipschitz.least_total_variation(slope, m)
+    found, bound = lipschitz.score(G, gradient, m), lipschitz.least_total_variation(slope, m)
     assert bound <= found["TV"] + lipschitz.ROUNDING
     assert found["TV"] < 1.6 * bound + 0.01  # this G leaves the mass where its line crosses
 
@@ -169,10 +169,10 @@ def test_lipschitz_measures_of_the_exact_map_and_of_one_mode():
     x = np.linspace(-6, 6, 200_001)
     z = ndtri((np.arange(lipschitz.QUANTILES) + 0.5) / lipschitz.QUANTILES)
     G = np.interp(z, ndtri(np.clip(lipschitz.tails(x, 1.0)[0], 1e-300, 1 - 1e-16)), x)
-    found = lipschitz.measured(G, np.zeros_like(G), 1.0)
+    found = lipschitz.score(G, np.zeros_like(G), 1.0)
     assert found["TV"] < lipschitz.ROUNDING and found["left"] == pytest.approx(0.5, abs=1e-4)
     assert found["between"] == pytest.approx(float(ndtr(-1) - ndtr(-3)), abs=1e-3)
-    one = lipschitz.measured(1.0 + 0.5 * z, np.full_like(z, 0.5), 1.0)
+    one = lipschitz.score(1.0 + 0.5 * z, np.full_like(z, 0.5), 1.0)
     assert (one["slope"], one["TV"]) == pytest.approx((0.5, 0.5 * (2 * ndtr(2.0) - 1)), abs=2e-3)
 
 

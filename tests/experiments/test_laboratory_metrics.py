@@ -36,7 +36,7 @@ def test_covariance_of_rectified_normal_numbers():
 
 def test_the_expected_bias_has_its_published_values():
     """1133.7 at 50,000 samples is the paper's; the others follow from the same formula."""
-    found = [fid_bias.predicted(2048, n) for n in fid_bias.SIZES]
+    found = [fid_bias.first_order_fid(2048, n) for n in fid_bias.SIZES]
     assert found == pytest.approx([1229.37, 1176.20, 1144.31, 1133.67, 1128.36], abs=0.01)
 
 
@@ -83,7 +83,7 @@ def test_criteria_by_hand():
 
 def test_a_cell_is_what_its_verdicts_are_together():
     cells = {"TTT": "T", "TFT": "F", "T-T": "T", "TTH": "H", "LT-": "L", "HL": "F", "HFH": "F"}
-    assert {letters: metric_checks.together(letters) for letters in cells} == cells
+    assert {letters: metric_checks.combine(letters) for letters in cells} == cells
 
 
 def test_kinds_of_metrics_are_asked_their_own():
@@ -137,7 +137,7 @@ def test_modes_dropped_and_invented():
     """The verdicts of this check that no chance decides: precision falls with invented modes, coverage is below 1."""
     check = CHECKS["invention"]
     found = metric_checks.curves(check, repeats=2, seed=[0])
-    words = metric_checks.judged(check, found)
+    words = metric_checks.group_verdicts(check, found)
     assert [word[0] for word in words["d = 2"]][1:] == list("T-T") and words["d = 2"][2][3] == "F"
     y = found["d = 2"].mean
     assert y[4, 2] == pytest.approx(1, abs=0.05) and y[9, 0] == pytest.approx(0.5, abs=0.05)

@@ -11,11 +11,11 @@ def test_a_linear_map_of_the_fitting_mixture_draws_the_data(m):
     deviation, steepness = priors.fitting_deviation(m), np.hypot(m, 0.5)
     z = priors.mixture_quantiles(deviation)
     assert np.mean(z) == pytest.approx(0, abs=1e-6) and np.mean(z**2) == pytest.approx(1, abs=1e-4)
-    found = lipschitz.measured(steepness * z, np.full_like(z, steepness), m)
+    found = lipschitz.score(steepness * z, np.full_like(z, steepness), m)
     assert found["TV"] < lipschitz.ROUNDING and found["left"] == pytest.approx(0.5, abs=1e-4)
     assert found["slope"] == pytest.approx({1.0: 1.118, 2.0: 2.062}[m], abs=1e-3)
     wide = priors.mixture_quantiles(priors.WIDE)
-    assert (lipschitz.measured(steepness * wide, np.full_like(z, 1.0), m)["TV"] > 0.1) == (m == 2.0)
+    assert (lipschitz.score(steepness * wide, np.full_like(z, 1.0), m)["TV"] > 0.1) == (m == 2.0)
 
 
 def rows(normal, fitting):
@@ -39,7 +39,7 @@ def test_verdicts():
 
 
 def test_a_small_run():
-    found = priors.runs_of("R3GAN", "fitting mixture", m=1.0, seeds=2, steps=40)
+    found = priors.train_runs("R3GAN", "fitting mixture", m=1.0, seeds=2, steps=40)
     assert [row["seed"] for row in found] == [100, 101] and found[0]["TV"] != found[1]["TV"]
     assert len(found[0]["z"]) == len(found[0]["G"]) == lipschitz.SHOWN
     assert np.all(np.diff(found[0]["z"]) > 0) and np.abs(np.median(found[0]["z"])) < 0.5

@@ -77,7 +77,7 @@ def test_every_setting_of_the_success_rates_is_one_change():
     base = algorithm1_success.base(quick=False)
     settings = algorithm1_success.settings(list(algorithm1_success.cures(quick=False)), quick=False)
     trials = plan.trials(base, list(settings.values()))  # valid, and no two alike
-    assert len(trials) == 8 and settings.keys() == algorithm1_success.WORDS.keys()
+    assert len(trials) == 8 and settings.keys() == algorithm1_success.LABELS.keys()
     assert all(
         trial.config.train.update == "alternating" for trial in trials if trial.setting != settings["simultaneous"]
     )
@@ -89,7 +89,7 @@ def test_d_has_won_where_its_late_loss_is_low_or_the_run_diverged():
     losses = np.array([[1e-9, 1e-9, 0.1, 0.1], [0.5, 0.1, 2e-4, 1e-3], [0.5, 0.5, 0.5, math.nan]])
     late = algorithm1_success.late_losses(steps, losses, window=100)
     np.testing.assert_allclose(late, [0.1, 6e-4, math.nan])
-    assert (late > algorithm1_success.LOST).tolist() == [True, False, False]
+    assert (late > algorithm1_success.D_WON).tolist() == [True, False, False]
 
 
 # --- r3gan_ablation ---------------------------------------------------------------------------------------------------
@@ -156,7 +156,7 @@ def test_packings_are_compared_with_the_one_before_by_seed():
     }
     rows = stacked_mnist.summary(found)
     assert rows[2]["more_modes"].mean == pytest.approx(5) and rows[4]["more_modes"].mean == pytest.approx(-1)
-    assert not stacked_mnist.ordered(rows) and stacked_mnist.ordered({m: rows[m] for m in (1, 2)})
+    assert not stacked_mnist.increases(rows) and stacked_mnist.increases({m: rows[m] for m in (1, 2)})
     assert "5.0 [2.5, 7.5]" in stacked_mnist.table(rows)
 
 
@@ -169,12 +169,33 @@ def test_authentic_by_hand():
     assert memorization.authentic(train, fake) == pytest.approx(2 / 5)
 
 
-def test_copies_are_noticed_and_fresh_examples_are_not():
+def test_copies_are_detected_and_fresh_examples_are_not():
     random = np.random.default_rng(0)
     train, test, fresh = (random.normal(size=(n, 6)) for n in (60, 60, 180))
     real = memorization.references(train, fresh, test, count=60, draws=3)
     assert all(row["authentic"] == 0 and row["z_u"] < memorization.COPIES for row in real["copies"])
     assert all(abs(row["z_u"]) < 3 for row in real["fresh"])
-    noticed = memorization.notices(real)
-    assert noticed["z_u"] and noticed["authentic"]
-    assert not noticed["fid_train"]  # which copies win
+    detected = memorization.detects_copies(real)
+    assert detected["z_u"] and detected["authentic"]
+    assert not detected["fid_train"]  # which copies win
+
+
+def test_verdicts_on_memorization_from_made_up_scores():
+    row = dict.fromkeys(memorization.SHOWN, 0.0)
+
+    def made(few, many, z_u):
+        return {f"{n}/{seed}/9": row | {"authentic": share + 0.01 * seed, "z_u": z_u}
+                for n, share in ((10, few), (100, many)) for seed in range(3)}  # fmt: skip
+
+    def reference(noticed):
+        return {kind: [row | {"authentic": 0.5 + 0.001 * i} | {name: sign * (1.0 + 0.001 * i) for name in noticed}
+                       for i in range(3)] for kind, sign in (("fresh", 1), ("copies", -1))}  # fmt: skip
+
+    def verdicts(*args, noticed=("z_u", "authentic")):
+        return list(memorization.verdicts(made(*args), dict.fromkeys((10, 100), reference(noticed)), [9]).values())
+
+    assert verdicts(0.1, 1.5, -2.0) == [True, True, None, True]  # no Z_U speaks of copies
+    assert verdicts(0.1, 1.5, -4.0) == [True, True, False, True]  # it does where G does not copy
+    assert verdicts(0.1, 0.2, -4.0) == [True, False, True, True]
+    assert verdicts(1.5, 1.5, -4.0)[0] is False
+    assert verdicts(0.1, 1.5, -4.0, noticed=("z_u", "authentic", "coverage"))[3] is False

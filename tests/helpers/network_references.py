@@ -247,6 +247,28 @@ def dcgan_discriminator(w, x, y=None, *, classes=0, layers, norm="batch", slope=
 # 1802.05957, table 3.
 
 
+def unet_generator(w: Weights, z: np.ndarray, y: np.ndarray | None, sides: list, maps: int, norm: bool = True):
+    """1611.07004, of images of sides[0] and as many numbers of the image given, behind the others; z at the bottleneck.
+
+    Args:
+      sides: of the image and of each level.
+      maps: channels of the image given.
+    """
+    size = sides[0][0] * sides[0][1] * maps
+    h, z = z[:, -size:].reshape(len(z), *sides[0], maps), z[:, :-size]
+    skips, norms, last = [], iter(range(99)), len(sides) - 2
+    for i in range(last + 1):
+        h = conv(w, f"Conv_{i}", leaky_relu(h, 0.2) if i else h, 2)
+        h = layer_norm(w, f"LayerNorm_{next(norms)}", h) if norm and 0 < i < last else h
+        skips.append(h)
+    h = np.concatenate([skips[last], dense(w, "Dense_0", z).reshape(skips[last].shape)], axis=-1)
+    for i in range(last):
+        h = doubling_deconv(w, f"ConvTranspose_{i}", relu(h), sides[last - i])
+        h = layer_norm(w, f"LayerNorm_{next(norms)}", h) if norm else h
+        h = np.concatenate([h, skips[last - 1 - i]], axis=-1)
+    return np.tanh(doubling_deconv(w, f"ConvTranspose_{last}", relu(h), sides[0]))
+
+
 def sndcgan_generator(w, z, y=None, *, classes=0, sides):
     h = dense(w, "Dense_0", joined(z, y, classes)).reshape(len(z), *sides[0], -1)
     h = relu(batch_norm(w, "BatchNorm_0", h))

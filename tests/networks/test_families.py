@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgan.networks import dcgan, r3gan, resnet, sndcgan
+from jaxgan.networks import dcgan, r3gan, resnet, sndcgan, unet
 from jaxgan.networks.layers import DataSpec, downsampled_sizes, minibatch_deviation
 from jaxgan.networks.spectral import SPECTRAL, Dense
 
@@ -83,6 +83,14 @@ def test_wgan_gp_with_its_auxiliary_classifier():
     discriminator = resnet.Discriminator(asked, spectral=False, pool="mean")
     assert generator == 1_218_307
     assert count(discriminator, jnp.zeros((2, 32, 32, 3))) == 1_055_115
+
+
+def test_the_unet_of_pix2pix():
+    """unet_256 of its authors, who print 54.414 million: 16 (3 64 + 64 128 + ...) weights, scales, biases."""
+    spec = DataSpec((256, 256, 3), 0, (-1.0, 1.0), given=((256, 256, 3),))
+    generator = unet.Generator(spec, widths=(64, 128, 256, *[512] * 5), noise="input", output="tanh")
+    # at the outermost encoder layer and the innermost, which have no norm, there is a bias here
+    assert count(generator, jnp.zeros((2, 256 * 256 * 3))) - 64 - 512 == 54_413_955
 
 
 @pytest.mark.parametrize("width", [96, 128, 192])

@@ -16,7 +16,7 @@ import pytest
 
 from jaxgan.config.hparams import traced
 from jaxgan.game.build import build
-from jaxgan.networks import dcgan, maxout_conv, mlp, r3gan, resnet, sndcgan, toy
+from jaxgan.networks import dcgan, maxout_conv, mlp, r3gan, resnet, sndcgan, toy, unet
 from jaxgan.networks.layers import DataSpec, dropout
 from jaxgan.networks.norms import STATISTICS, BatchNorm
 from jaxgan.networks.spectral import SPECTRAL, Dense
@@ -103,6 +103,14 @@ GENERATORS = {
         conditional=True,
     ),
     "dirac": Case(toy.Generator(DataSpec((3,))), reference.dirac_generator),
+    "pix2pix": Case(
+        unet.Generator(image(5)._replace(given=((5, 5, 2),)), widths=(3, 4, 2), output="tanh"),
+        partial(reference.unet_generator, sides=[(5, 5), (3, 3), (2, 2), (1, 1)], maps=2),
+    ),
+    "pix2pix_without_norm": Case(
+        unet.Generator(image(4)._replace(given=((4, 4, 1),)), widths=(3, 4), norm="none", output="tanh"),
+        partial(reference.unet_generator, sides=[(4, 4), (2, 2), (1, 1)], maps=1, norm=False),
+    ),
 }
 
 DISCRIMINATORS = {
@@ -230,7 +238,8 @@ def check_network(case: Case, x: jax.Array) -> None:
 
 @pytest.mark.parametrize("name", GENERATORS)
 def test_a_generator_is_the_published_one(name):
-    check_network(GENERATORS[name], jnp.asarray(RNG(2).normal(size=(len(Y), Z)), jnp.float32))
+    inputs = Z + sum(map(math.prod, GENERATORS[name].network.data.given))
+    check_network(GENERATORS[name], jnp.asarray(RNG(2).normal(size=(len(Y), inputs)), jnp.float32))
 
 
 @pytest.mark.parametrize("name", DISCRIMINATORS)
