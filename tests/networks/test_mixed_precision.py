@@ -49,7 +49,7 @@ def test_outputs_and_r1_are_those_of_float32_up_to_bfloat16s_rounding(family):
 
         @jax.jit
         def evaluate(params, gan=gan, state=state):
-            D = lambda x: gan.D(params[1], state.discriminator.stats, x)[0]  # noqa: E731
+            D = lambda x: gan.D(params[1], state.discriminator.stats, x)[0].logits  # noqa: E731
             return gan.G(params[0], state.generator.stats, z)[0], D(x), r1(D, x)
 
         results[precision] = jax.device_get(evaluate(params))
@@ -93,8 +93,8 @@ def test_a_large_logit_keeps_its_digits():
     state = jax.jit(gan.init)(hparams)
     params = jax.tree.map(jnp.zeros_like, state.discriminator.params)
     params["output"]["bias"] += 1000.3
-    logits, _ = gan.D(params, state.discriminator.stats, jnp.ones((2, *SHAPE)))
-    np.testing.assert_allclose(logits, 1000.3, atol=1e-4)
+    output, _ = gan.D(params, state.discriminator.stats, jnp.ones((2, *SHAPE)))
+    np.testing.assert_allclose(output.logits, 1000.3, atol=1e-4)
 
 
 def test_statistics_of_a_minibatch_are_float32():
