@@ -144,6 +144,7 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
         batch_size=config.train.batch_size,
         g_batch_size=config.train.g_batch_size or config.train.batch_size,
         d_steps=config.train.d_steps,
+        packing=config.discriminator.packing,
         accumulate=config.train.accumulate,
         update=config.train.update,
         unrolled_steps=config.train.unrolled_steps,

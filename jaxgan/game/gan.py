@@ -64,6 +64,7 @@ class Gan(NamedTuple):
     batch_size: int  # m, over all devices
     g_batch_size: int  # of G's update
     d_steps: int  # k, updates of D per update of G
+    packing: int  # examples that D judges together
     accumulate: int  # micro-batches per minibatch
     update: str  # a key of algorithm1.UPDATES
     unrolled_steps: int  # steps of D that G looks ahead, with train.update=unrolled

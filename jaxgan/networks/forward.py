@@ -61,15 +61,15 @@ def packed(D: Callable, packing: int) -> Callable:
 
 
 def check_packing(config: ConfigDict) -> None:
-    """Raises UserError if packs do not divide a minibatch, or something needs D's logits of single examples."""
+    """Raises UserError if packs do not divide a minibatch, or D is given the class of single examples."""
     t, packing = config.train, config.discriminator.packing
     for key, size in (("train.batch_size", t.batch_size), ("train.g_batch_size", t.g_batch_size)):
         if size % packing:
             raise UserError(f"discriminator.packing={packing} does not divide {key}={size}; change one of them.")
-    if packing > 1 and (config.conditional != "none" or any(config.objective.penalties.values())):
+    if packing > 1 and config.conditional == "label":
         raise UserError(
-            f"discriminator.packing={packing} judges examples together, so it takes no classes and no penalties of "
-            f"single examples; set packing to 1, or conditional and objective.penalties off."
+            f"discriminator.packing={packing} judges examples of several classes together, and a network takes one; "
+            f"set packing to 1, or conditional to another condition."
         )
 
 
