@@ -6,8 +6,8 @@ The images are black, of 28x28 pixels, in a sparse file of numpy.savez, and stay
 data that the speed is compared with. Runs of the two take turns, and the fastest interval between two lines of
 metrics.jsonl counts, because other load on the machine can only slow a run down.
 
-Expected: at least .9 of the resident speed, and a peak of less than 3 GiB for a file of 20 GB. Not measured yet: only the
-quick version was run, on two busy cores, where the two were equally fast (3.1 and 3.2 steps/s) and streaming peaked at .7 GiB.
+Expected: at least .9 of the resident speed, and a peak of less than 3 GiB for a file of 20 GB. Not measured yet: only
+the quick version was run, whose 16 steps on two busy cores decide nothing.
 """
 
 from __future__ import annotations
