@@ -22,6 +22,10 @@ EXPERIMENTS = {
     "lipschitz": ("separated modes need a steep G", "341 s"),
     "priors": ("a prior with two modes draws two modes with a G that is not steep", "203 s"),
     "critics": ("which WGAN critics estimate the Wasserstein-1 distance", "863 s"),
+    "finite_differences": (
+        "what R1 by finite differences estimates and costs, and whether it trains as R1 does",
+        "5 minutes",
+    ),
     # Training
     "modes": ("how many modes a GAN captures, by protocol, packing and loss", "1,298 s"),
     "adjustment": ("the symplectic term keeps 16 modes where RMSProp alone loses them", "497 s"),
