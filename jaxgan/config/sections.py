@@ -60,15 +60,21 @@ class TrainSection:
     g_batch_size: Annotated[int, at_least(0)] = 0  # minibatch of G's step; 0 = batch_size
     # parts of a minibatch, one at a time in memory, whose gradients make one update
     accumulate: Annotated[int, above(0)] = 1
-    # alternating: Algorithm 1 | simultaneous: the 2014 code | extragradient (arXiv:1802.10551) | simultaneous with a
-    # term of second order (objectives/adjustments.py): consensus, symplectic, symplectic_aligned; all but the first
-    # have k = 1.
+    # alternating: Algorithm 1 | simultaneous: the 2014 code | extragradient (arXiv:1802.10551) | unrolled: simultaneous
+    # with a G that looks ahead (arXiv:1611.02163) | simultaneous with a term of second order
+    # (objectives/adjustments.py): consensus, symplectic, symplectic_aligned; all but the first have k = 1.
     update: Annotated[str, OneOf(UPDATES)] = "alternating"
+    # steps of D that G looks ahead with update=unrolled, each as expensive as D's own
+    unrolled_steps: Annotated[int, above(0)] = 5
+    unrolled_gradient: bool = True  # whether G's gradient passes through these steps
     # steps after which both players go back part of the way (arXiv:2006.14567); 0 = never
     lookahead: Annotated[int, at_least(0)] = 0
     lookahead_rate: Annotated[float, within(0, 1)] = 0.5  # the part of the way that stays
-    # of matrix products, as JAX names it: highest | high | default
-    precision: Annotated[str, one_of("highest", "high", "default")] = "highest"
+    # of matrix products, as JAX names it: highest | high | default | bfloat16: operands of large ones in bfloat16, the
+    # other products high, and everything else in float32
+    precision: Annotated[str, one_of("highest", "high", "default", "bfloat16")] = "highest"
+    # with precision=bfloat16, convolutions of grids with a side of at most this many pixels stay float32
+    float32_grid: Annotated[int, at_least(0)] = 4
     # stop | restore: back to the last checkpoint, with different random numbers ...
     on_divergence: Annotated[str, one_of("stop", "restore")] = "stop"
     max_restores: Annotated[int, at_least(0)] = 3  # ... at most this many times

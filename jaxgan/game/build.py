@@ -45,7 +45,9 @@ from jaxgan.game.state import PRNG, GanState, Player, run_stream
 from jaxgan.networks import DISCRIMINATORS, GENERATORS
 from jaxgan.networks.forward import forward, packed, split_variables
 from jaxgan.networks.layers import DataSpec
+from jaxgan.networks.mixed_precision import Precision
 from jaxgan.networks.norms import STATISTICS
+from jaxgan.objectives.latent_optimization import LatentOptimization
 from jaxgan.objectives.losses import LOSSES
 from jaxgan.objectives.penalties import PENALTIES
 from jaxgan.objectives.terms import TERMS, DTermInputs, Part, Term
@@ -113,7 +115,7 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
     """
     networks = _networks(config, data)
     generator, discriminator, encoder = networks
-    precision = None if config.train.precision == "default" else config.train.precision
+    precision = matmul_precision(config)
 
     def augment(hparams: HParams) -> NoAugment:
         return bound(build_choice(AUGMENTS, config.augment, data=data), hparams, "augment")
@@ -143,8 +145,11 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
         batch_size=config.train.batch_size,
         g_batch_size=config.train.g_batch_size or config.train.batch_size,
         d_steps=config.train.d_steps,
+        packing=config.discriminator.packing,
         accumulate=config.train.accumulate,
         update=config.train.update,
+        unrolled_steps=config.train.unrolled_steps,
+        unrolled_gradient=config.train.unrolled_gradient,
         lookahead=config.train.lookahead,
         lookahead_rate=config.train.lookahead_rate,
         conditional=config.condition.name != "none",
@@ -156,6 +161,14 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
     )
     _check_statistics(config, gan)
     return gan
+
+
+def matmul_precision(config: ConfigDict) -> Precision:
+    """The precision of matrix products that `train.precision` names."""
+    name = config.train.precision
+    if name == "bfloat16":
+        return Precision("high", config.train.float32_grid)
+    return Precision(None if name == "default" else name)
 
 
 def _objective(config: ConfigDict) -> Objective:
@@ -181,7 +194,16 @@ def _objective(config: ConfigDict) -> Objective:
         g_terms=_terms(config, "G_PARTS"),
         update_terms=update_terms,
         top_k=objective.top_k < 1,
+        optimize_z=_latent_optimization(config),
     )
+
+
+def _latent_optimization(config: ConfigDict) -> Callable[..., jax.Array] | None:
+    """The step in z of both players; None without one."""
+    section = LatentOptimization(**config.objective.latent_optimization)
+    if not section.rate:
+        return None
+    return lambda hparams, *args: bound(section, hparams, "objective.latent_optimization")(*args)
 
 
 def stateful_terms(objective: ConfigDict) -> dict[str, type[Any]]:
@@ -275,8 +297,8 @@ def _check_classifier(config: ConfigDict, discriminator: nn.Module) -> None:
     if not data.num_aux_classes:
         return
     x = jax.ShapeDtypeStruct((getattr(discriminator, "minibatch_deviation", 0) or 1, *data.shape), jnp.float32)
-    outputs, _ = jax.eval_shape(discriminator.init_with_output, jax.random.key(0), x)
-    if outputs.shape[1:] != (data.outputs,):
+    output, _ = jax.eval_shape(discriminator.init_with_output, jax.random.key(0), x)
+    if output.classes is None or output.classes.shape[1:] != (data.num_aux_classes,):
         raise UserError(
             f"discriminator.name={config.discriminator.name} has no auxiliary classifier; take another family, or set "
             f"objective.auxiliary to 0."
@@ -288,7 +310,9 @@ def _check_statistics(config: ConfigDict, gan: Gan) -> None:
     m = min(gan.batch_size, gan.g_batch_size)
     smallest = {"generator": m, "discriminator": m // config.discriminator.packing}
     conditioned = gan.conditional and not gan.num_classes
-    if gan.accumulate == 1 and min(smallest.values()) > 1 and not gan.objective.penalties and not conditioned:
+    optimized = gan.objective.optimize_z is not None
+    alone = gan.objective.penalties or conditioned or optimized  # what needs networks that take each example alone
+    if gan.accumulate == 1 and min(smallest.values()) > 1 and not alone:
         return
     # The state tells, whatever a family calls its field.
     shapes = jax.eval_shape(gan.init, {"seed": np.uint32(0)})
@@ -297,9 +321,13 @@ def _check_statistics(config: ConfigDict, gan: Gan) -> None:
             f"the batch normalization of generator.name={config.generator.name} needs statistics over z alone, and G "
             f"is also given condition.name={config.condition.name}; take a G without it (generator.norm=none)."
         )
-    if gan.objective.penalties and (
-        STATISTICS in shapes.discriminator.stats or config.discriminator.get("minibatch_deviation", 0)
-    ):
+    coupled = STATISTICS in shapes.discriminator.stats or config.discriminator.get("minibatch_deviation", 0)
+    if optimized and (coupled or STATISTICS in shapes.generator.stats):
+        raise UserError(
+            "objective.latent_optimization moves each z alone, and G or D couples its examples by batch normalization "
+            "or minibatch_deviation; take networks without them, such as those with norm=none or layer."
+        )
+    if gan.objective.penalties and coupled:
         raise UserError(
             f"objective.penalties are per example, and discriminator.name={config.discriminator.name} couples its "
             f"examples by batch normalization or minibatch_deviation; take a D without them, such as one with "
