@@ -42,7 +42,6 @@ from jaxgan.config import default, update
 from jaxgan.config.hparams import traced
 from jaxgan.game.batches import TrainingSet
 from jaxgan.game.build import build
-from jaxgan.game.gan import split_d_output
 from jaxgan.networks.layers import DataSpec
 from jaxgan.objectives.penalties import PENALTIES
 from jaxgan.run.plots import LINES, figure_png, new_figure
@@ -67,7 +66,7 @@ def discriminator(changes: dict[str, Any], shape: tuple[int, ...]):
     config = update(default(), {"generator.output": "linear"} | changes)
     gan, hparams = build(config, DataSpec(shape), 100), traced(config)
     D = gan.init(hparams).discriminator
-    return lambda x: split_d_output(gan.D(D.params, D.stats, x, train=True, axis_name=None)[0]).logits
+    return lambda x: gan.D(D.params, D.stats, x)[0].logits
 
 
 def estimates(D, x: jax.Array, deviation: float, n: int, seed: int) -> jax.Array:
