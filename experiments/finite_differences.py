@@ -1,6 +1,6 @@
 """R1 by finite differences: what it estimates, how noisy it is, what it costs, and whether it trains as R1 does.
 
-    python -m experiments.finite_differences [--quick] [--out=runs/finite_differences] [--seeds=10]
+    python -m experiments.finite_differences [--quick] [--out=runs/finite_differences] [--seeds=40]
 
 `r1_finite_difference`, (D(x + deviation n) - D(x))^2 / (2 deviation^2) with n ~ N(0, 1) per element, stands for R1
 where second derivatives are not available (arXiv:2501.08316). Claims:
@@ -15,10 +15,23 @@ where second derivatives are not available (arXiv:2501.08316). Claims:
 4. At a deviation of .01 it measures slopes, not rounding errors: the mean of the estimate at convolutional D's initial
    weights is within 10% of R1 in float32, also if the logit is rounded to bfloat16.
 5. It trains as R1 does: on `ring8` with weight .1, the share of samples near a mode and the JSD differ by less than .05
-   (equivalence test over paired seeds).
+   (equivalence test over paired seeds; refuted if the 90% interval of a difference is beyond .05).
 
 Written to --out: finite_differences.png, result.json, sweep/.
-Not run.
+Measured, 2026-11-28, two cores of an AMD EPYC, busy with other work, about 6 minutes of CPU time:
+
+    deviation                      .001    .003    .01     .03     .1      .2
+    mean / R1, float32             1.015   1.015   1.011   .999    .950    .898
+    mean / R1, bfloat16 logit      1.451   1.100   1.018   1.000   .951    .898
+
+    DCGAN step         ms    temporary memory        ring8, 40 seeds        near a mode         JSD (nats)
+    no penalty         169   58 MB
+    R1                 219   67 MB                   R1                     .416 [.369, .464]   .449 [.422, .476]
+    finite differences 308   101 MB                  finite differences     .286 [.254, .317]   .468 [.445, .491]
+
+The bias and the variance are as derived. But a step takes 1.4 times as long as with R1, and half as much memory again:
+with a LeakyReLU D, the second derivatives of R1 cost no more than two more passes of D, and here both points go
+through D. On ring8 its noise costs a third of the samples near a mode.
 """
 
 from __future__ import annotations
@@ -161,7 +174,10 @@ def verdicts(result: dict[str, Any]) -> dict[str, lab.Verdict]:
         "less memory than R1": None if None in (r1["MB"], ours["MB"]) else ours["MB"] < r1["MB"],
         "deviation .01: slopes in float32": accurate["float32"],
         "deviation .01: slopes with a bfloat16 logit": accurate["bfloat16"],
-        "trains as R1 does": lab.decide(shown=lab.is_equivalent(intervals, MARGIN), refuted=False),
+        "trains as R1 does": lab.decide(
+            shown=lab.is_equivalent(intervals, MARGIN),
+            refuted=any(low > MARGIN or high < -MARGIN for low, high in intervals),
+        ),
     }
 
 
@@ -178,7 +194,7 @@ def picture(result: dict[str, Any]) -> bytes:
     for color, (name, ratios) in zip(LINES, result["rounding"].items(), strict=False):
         floor.plot(DEVIATIONS, ratios, "o-", color=color, label=f"logit in {name}")
     floor.axhline(1, color="grey", linestyle=":")
-    floor.set(xscale="log", yscale="log", xlabel="deviation", ylabel="mean estimate / R1", title="rounding")
+    floor.set(xscale="log", xlabel="deviation", ylabel="mean estimate / R1", title="rounding")
     floor.legend(frameon=False, fontsize=8)
     names = list(result["cost"])
     times = [statistics.median(result["cost"][name]["ms"]) for name in names]
@@ -202,7 +218,7 @@ def picture(result: dict[str, Any]) -> bytes:
 def main() -> None:
     parser = lab.make_parser("finite_differences", __doc__, quick="few steps and 2 seeds")
     parser.add_argument("--seeds", type=int, help="of the runs on ring8")
-    flags = lab.parse(parser, seeds=(10, 2))
+    flags = lab.parse(parser, seeds=(40, 2))
     started = time.process_time()
     settings = train(flags.out, seeds=flags.seeds, quick=flags.quick)
     scores = {s: {name: list(found.scores("final", name).values()) for name in SCORES} for s, found in settings.items()}

@@ -50,7 +50,8 @@ def test_verdicts():
         ({"mb": 90.0}, "less memory than R1", False),
         ({"mb": None}, "less memory than R1", None),
         ({"bfloat16": 1.05}, "deviation .01: slopes with a bfloat16 logit", True),
-        ({"jsd": (0.2, 0.21, 0.22)}, "trains as R1 does", None),
+        ({"jsd": (0.2, 0.21, 0.22)}, "trains as R1 does", False),
+        ({"jsd": (0.1, 0.2, 0.3)}, "trains as R1 does", None),
     ],
 )
 def test_one_verdict_changes_with_its_result(changes, name, verdict):
