@@ -17,7 +17,7 @@ import numpy as np
 from jaxgan.data.source import MAX_CLASSES, Source, check_memory, check_same_size
 from jaxgan.errors import UserError
 
-MAX_CHANNELS = 4  # so that a height or width is not taken for channels
+MAX_CHANNELS = 4  # so that a height or width is not mistaken for channels
 CHUNK = 2**20  # pixels of an array that are read at once
 
 
@@ -77,7 +77,9 @@ def read_npz(path: str | os.PathLike[str]) -> Source:
     if x_test is not None:
         check_same_size(x, x_test, f"{path} [{train}]", f"{path} [{test}]")
     _check_pairs(path, (x, x_test), (c, c_test))
-    classes = len(class_names) or max((int(found.max()) + 1 for found in (y, y_test) if found is not None), default=0)
+    classes = len(class_names) or max(
+        (int(labels_of_split.max()) + 1 for labels_of_split in (y, y_test) if labels_of_split is not None), default=0
+    )
     return Source(x, x_test, y, y_test, class_names, classes, train_condition=c, test_condition=c_test)
 
 
@@ -129,28 +131,30 @@ def _examples(archive: zipfile.ZipFile, name: str, path: Path) -> np.ndarray:
     shape, _, dtype = _header(archive, name)
     if len(shape) != 2:
         return _images(archive, name, path)
-    what = f"{path} [{name}] has shape {shape} and dtype {dtype}"
+    description = f"{path} [{name}] has shape {shape} and dtype {dtype}"
     if 0 in shape or dtype.kind not in "fiu":
-        raise UserError(f"{what}; vectors are [n, d] numbers, and no size is 0.")
+        raise UserError(f"{description}; vectors are [n, d] numbers, and no size is 0.")
     x = _read(archive, name).astype(np.float32)
     if not np.isfinite(x).all():
-        raise UserError(f"{what}, and {np.sum(~np.isfinite(x))} of its numbers are not finite in float32; remove them.")
+        raise UserError(
+            f"{description}, and {np.sum(~np.isfinite(x))} of its numbers are not finite in float32; remove them."
+        )
     return x
 
 
 def _images(archive: zipfile.ZipFile, name: str, path: Path) -> np.ndarray:
     """One array of an .npz file as [n, H, W, C] uint8, read in chunks, so that floats are never all in memory."""
     shape, fortran, dtype = _header(archive, name)
-    what = f"{path} [{name}] has shape {shape} and dtype {dtype}"
+    description = f"{path} [{name}] has shape {shape} and dtype {dtype}"
     if len(shape) not in (3, 4) or 0 in shape:
-        raise UserError(f"{what}; images are [n, H, W] or [n, H, W, C], vectors [n, d], and no size is 0.")
+        raise UserError(f"{description}; images are [n, H, W] or [n, H, W, C], vectors [n, d], and no size is 0.")
     if len(shape) == 4 and (shape[3] > MAX_CHANNELS or (shape[1] in (1, 3) and shape[3] not in (1, 3))):
         raise UserError(
-            f"{what}; images are [n, H, W, C] with at most {MAX_CHANNELS} channels: save images [n, C, H, W] as "
+            f"{description}; images are [n, H, W, C] with at most {MAX_CHANNELS} channels: save images [n, C, H, W] as "
             f"x.transpose(0, 2, 3, 1)."
         )
     if dtype != np.uint8 and dtype.kind != "f":
-        raise UserError(f"{what}; images are uint8 in 0..255 or floats in [0, 1]: convert them.")
+        raise UserError(f"{description}; images are uint8 in 0..255 or floats in [0, 1]: convert them.")
     levels = np.empty(math.prod(shape), np.uint8)
     low, high = np.inf, -np.inf
     with archive.open(f"{name}.npy") as file:
@@ -164,7 +168,7 @@ def _images(archive: zipfile.ZipFile, name: str, path: Path) -> np.ndarray:
             if low >= 0 and high <= 1:
                 part[:] = np.rint(x * x.dtype.type(255))
     if dtype != np.uint8 and not (low >= 0 and high <= 1):
-        raise UserError(f"{what} with values from {low:g} to {high:g}; rescale floats to [0, 1].")
+        raise UserError(f"{description} with values from {low:g} to {high:g}; rescale floats to [0, 1].")
     x = levels.reshape(shape[::-1]).T if fortran else levels.reshape(shape)
     return np.ascontiguousarray(x).reshape(*shape[:3], -1)
 
@@ -172,10 +176,10 @@ def _images(archive: zipfile.ZipFile, name: str, path: Path) -> np.ndarray:
 def _labels(archive: zipfile.ZipFile, name: str, path: Path, n: int) -> np.ndarray:
     """One array of an .npz file as labels, [n] int32, of n images."""
     shape, _, dtype = _header(archive, name)
-    what = f"{path} [{name}] has shape {shape} and dtype {dtype}"
+    description = f"{path} [{name}] has shape {shape} and dtype {dtype}"
     if dtype.kind not in "iu" or shape not in ((n,), (n, 1)):
         raise UserError(
-            f"{what}; the labels of {n} images are {n} integers: convert them or give the array another name."
+            f"{description}; the labels of {n} images are {n} integers: convert them or give the array another name."
         )
     y = _read(archive, name).reshape(n)
     low, high = int(y.min()), int(y.max())

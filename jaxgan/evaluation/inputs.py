@@ -89,7 +89,7 @@ def _draw_input(name: str) -> Callable[[Evaluation, str], Any]:
     def compute(evaluation: Evaluation, split: str) -> Any:
         if not evaluation.players or name not in evaluation.players:
             raise UserError(
-                "scores of conditional samples need G, and here only samples are given; take them in a run of its own."
+                "scores of conditional samples need G, not only samples; compute them with --mode=evaluate."
             )
         return evaluation.players[name][split]
 

@@ -68,7 +68,7 @@ def check_packing(config: ConfigDict) -> None:
             raise UserError(f"discriminator.packing={packing} does not divide {key}={size}; change one of them.")
     if packing > 1 and (config.conditional != "none" or any(config.objective.penalties.values())):
         raise UserError(
-            f"discriminator.packing={packing} judges examples together, so it takes no classes and no penalties of "
+            f"discriminator.packing={packing} classifies examples jointly, so it takes no classes and no penalties of "
             f"single examples; set packing to 1, or conditional and objective.penalties off."
         )
 
