@@ -180,8 +180,8 @@ MUTANTS = [
     Mutant("jaxgan/data/mixture.py", "return means[k] + scales[k, None] *", "return means[k] + scales[0] *",
            "tests/data/test_mixture.py -k samples", "all components as wide as the first"),
     # --- Checkpoints, configuration, plans
-    Mutant("jaxgan/run/checkpoints.py", "stay = {*steps[-self.keep :], _best(",
-           "stay = {*steps[-self.keep - 1 :], _best(", "tests/run/test_checkpoints.py -k newest_and_the_best",
+    Mutant("jaxgan/run/checkpoints.py", "kept = {*steps[-self.keep :], _best(",
+           "kept = {*steps[-self.keep - 1 :], _best(", "tests/run/test_checkpoints.py -k newest_and_the_best",
            "a checkpoint too many is kept"),
     Mutant("jaxgan/run/checkpoints.py", "if score > -math.inf]", "]", "tests/run/test_checkpoints.py -k without_a_score",
            "a checkpoint without a score may be the best"),
