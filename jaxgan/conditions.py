@@ -27,6 +27,7 @@ class Condition(NamedTuple):
     vector: jax.Array | None = None  # [n, k] float32
     image: jax.Array | None = None  # [n, H, W, C] float32, of any size
     mask: jax.Array | None = None  # [n, H, W, 1] of images, else [n, d]: 1 where x is observed, 0 where it is hidden
+    z: jax.Array | None = None  # [n, d] float32, of D alone: the z of a sample, or what the encoder infers from data
 
     @property
     def content(self) -> jax.Array | None:
@@ -54,6 +55,22 @@ def join_channels(x: jax.Array, condition: Condition) -> jax.Array:
         return join_rows(x, condition)
     maps = [on_grid(leaf, x.shape[1:3]) for leaf in condition[1:] if leaf is not None]
     return jnp.concatenate([x, *maps], axis=-1) if maps else x
+
+
+def split_pairs(x: jax.Array, condition: Condition) -> tuple[jax.Array, Callable]:
+    """What D is differentiated at: x, or the pairs (x, z) if it judges these, as rows [n, entries + d].
+
+    Returns:
+      These points, and a function from other such points to the x and the condition of D.
+    """
+    if condition.z is None:
+        return x, lambda points: (points, condition)
+    entries = math.prod(x.shape[1:])
+
+    def of_points(points: jax.Array) -> tuple[jax.Array, Condition]:
+        return points[:, :entries].reshape(x.shape), condition._replace(z=points[:, entries:])
+
+    return jnp.concatenate([x.reshape(len(x), entries), condition.z], axis=1), of_points
 
 
 def conditioned_generator(G: Callable, complete: Callable[[jax.Array, Condition], jax.Array]) -> Callable:

@@ -37,9 +37,9 @@ from jaxgan.fields import (
     sections,
     tree,
 )
-from jaxgan.game import accumulation
+from jaxgan.game import accumulation, inference
 from jaxgan.networks import forward
-from jaxgan.objectives.terms import auxiliary, paired
+from jaxgan.objectives.terms import auxiliary, paired, regression
 
 __all__ = ["default", "fingerprint", "flatten", "get", "update", "validate"]
 
@@ -59,6 +59,8 @@ CHECKS: tuple[Callable[[ConfigDict], None], ...] = (
     augment.check,
     auxiliary.check,
     paired.check,
+    regression.check,
+    inference.check,
     forward.check_packing,
     accumulation.check,
     optimizers.check,

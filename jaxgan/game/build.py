@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -31,12 +31,23 @@ from jaxgan.fields import build_choice, declared
 from jaxgan.game.accumulation import coupled_examples_error
 from jaxgan.game.gan import AUGMENT, Gan, Objective
 from jaxgan.game.hparams import HParams, bound, section_hparams
+from jaxgan.game.inference import (
+    build_encoder,
+    decoder_of,
+    exchanged,
+    frozen_decoder,
+    init_encoder,
+    make_conditions,
+    make_encode,
+)
 from jaxgan.game.prior import project_onto_prior, sample_prior
 from jaxgan.game.state import PRNG, GanState, Player, run_stream
 from jaxgan.networks import DISCRIMINATORS, GENERATORS
 from jaxgan.networks.forward import forward, packed, split_variables
 from jaxgan.networks.layers import DataSpec
+from jaxgan.networks.mixed_precision import Precision
 from jaxgan.networks.norms import STATISTICS
+from jaxgan.objectives.latent_optimization import LatentOptimization
 from jaxgan.objectives.losses import LOSSES
 from jaxgan.objectives.penalties import PENALTIES
 from jaxgan.objectives.terms import TERMS, DTermInputs, Part, Term
@@ -102,8 +113,9 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
     Raises:
       UserError: a family that does not fit the data.
     """
-    generator, discriminator = _networks(config, data)
-    precision = None if config.train.precision == "default" else config.train.precision
+    networks = _networks(config, data)
+    generator, discriminator, encoder = networks
+    precision = matmul_precision(config)
 
     def augment(hparams: HParams) -> NoAugment:
         return bound(build_choice(AUGMENTS, config.augment, data=data), hparams, "augment")
@@ -112,10 +124,14 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
         choice = build_choice(CONDITIONS, config.condition, data=data)
         return bound(choice, hparams, "condition")(x, stored, keys)
 
+    G = forward(generator, precision) if encoder is None else decoder_of(forward(generator, precision))
+    E = make_encode(config, encoder, precision)
+    real_condition, fake_condition = make_conditions(config, E)
     gan = Gan(
-        G=conditioned_generator(
-            forward(generator, precision), build_choice(CONDITIONS, config.condition, data=data).complete
-        ),
+        G=conditioned_generator(G, build_choice(CONDITIONS, config.condition, data=data).complete),
+        E=E,
+        real_condition=real_condition,
+        fake_condition=fake_condition,
         D=conditioned_discriminator(packed(forward(discriminator, precision), config.discriminator.packing)),
         sample_z=lambda hparams, key: sample_prior({**config.prior, **section_hparams(hparams, "prior")}, key),
         project_z=lambda hparams, z: project_onto_prior({**config.prior, **section_hparams(hparams, "prior")}, z),
@@ -123,14 +139,17 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
         condition=condition,
         augment=augment,
         optimizer=partial(player_optimizer, config, examples),
-        init=partial(initial_state, config, generator, discriminator),
+        init=partial(initial_state, config, networks),
         objective=_objective(config),
         averages=ema.averages(config.generator.ema),
         batch_size=config.train.batch_size,
         g_batch_size=config.train.g_batch_size or config.train.batch_size,
         d_steps=config.train.d_steps,
+        packing=config.discriminator.packing,
         accumulate=config.train.accumulate,
         update=config.train.update,
+        unrolled_steps=config.train.unrolled_steps,
+        unrolled_gradient=config.train.unrolled_gradient,
         lookahead=config.train.lookahead,
         lookahead_rate=config.train.lookahead_rate,
         conditional=config.condition.name != "none",
@@ -142,6 +161,14 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
     )
     _check_statistics(config, gan)
     return gan
+
+
+def matmul_precision(config: ConfigDict) -> Precision:
+    """The precision of matrix products that `train.precision` names."""
+    name = config.train.precision
+    if name == "bfloat16":
+        return Precision("high", config.train.float32_grid)
+    return Precision(None if name == "default" else name)
 
 
 def _objective(config: ConfigDict) -> Objective:
@@ -158,7 +185,7 @@ def _objective(config: ConfigDict) -> Objective:
         return stats
 
     return Objective(
-        loss=LOSSES[objective.loss],
+        loss=exchanged(LOSSES[objective.loss]) if config.encoder.joint else LOSSES[objective.loss],
         numbers={name: objective[name] for name in declared(LOSSES[objective.loss])},
         penalties=tuple((name, penalty) for name, penalty in PENALTIES.items() if objective.penalties[name]),
         penalty_every=objective.penalty_every,
@@ -167,7 +194,16 @@ def _objective(config: ConfigDict) -> Objective:
         g_terms=_terms(config, "G_PARTS"),
         update_terms=update_terms,
         top_k=objective.top_k < 1,
+        optimize_z=_latent_optimization(config),
     )
+
+
+def _latent_optimization(config: ConfigDict) -> Callable[..., jax.Array] | None:
+    """The step in z of both players; None without one."""
+    section = LatentOptimization(**config.objective.latent_optimization)
+    if not section.rate:
+        return None
+    return lambda hparams, *args: bound(section, hparams, "objective.latent_optimization")(*args)
 
 
 def stateful_terms(objective: ConfigDict) -> dict[str, type[Any]]:
@@ -194,11 +230,19 @@ def _terms(config: ConfigDict, parts: str) -> tuple[tuple[str, Callable], ...]:
     )
 
 
-def _networks(config: ConfigDict, data: DataSpec) -> tuple[nn.Module, nn.Module]:
-    """G and D, checked against the data, as are the condition and the augmentation."""
+class Networks(NamedTuple):
+    generator: nn.Module
+    discriminator: nn.Module
+    encoder: nn.Module | None
+
+
+def _networks(config: ConfigDict, data: DataSpec) -> Networks:
+    """G, D and the encoder, checked against the data, as are the condition and the augmentation."""
     shapes = condition_shapes(config, data)
     data = data._replace(given=tuple(leaf.shape[1:] for leaf in shapes[1:] if leaf is not None))
-    shape = jax.eval_shape(join_channels, jax.ShapeDtypeStruct((1, *data.shape), jnp.float32), shapes).shape[1:]
+    z = jax.ShapeDtypeStruct((1, config.prior.size), jnp.float32) if config.encoder.joint else None
+    x = jax.ShapeDtypeStruct((1, *data.shape), jnp.float32)
+    shape = jax.eval_shape(join_channels, x, shapes._replace(z=z)).shape[1:]
     d_data = data._replace(shape=(*shape[:-1], shape[-1] * config.discriminator.packing))
     if any(config.objective.auxiliary.values()):
         d_data = d_data._replace(classes=0, num_aux_classes=data.classes)
@@ -212,7 +256,7 @@ def _networks(config: ConfigDict, data: DataSpec) -> tuple[nn.Module, nn.Module]
             part.check()
     _check_condition(config, shapes, augment)
     _check_classifier(config, discriminator)
-    return generator, discriminator
+    return Networks(generator, discriminator, build_encoder(config, data, shapes))
 
 
 def condition_shapes(config: ConfigDict, data: DataSpec) -> Condition:
@@ -253,8 +297,8 @@ def _check_classifier(config: ConfigDict, discriminator: nn.Module) -> None:
     if not data.num_aux_classes:
         return
     x = jax.ShapeDtypeStruct((getattr(discriminator, "minibatch_deviation", 0) or 1, *data.shape), jnp.float32)
-    outputs, _ = jax.eval_shape(discriminator.init_with_output, jax.random.key(0), x)
-    if outputs.shape[1:] != (data.outputs,):
+    output, _ = jax.eval_shape(discriminator.init_with_output, jax.random.key(0), x)
+    if output.classes is None or output.classes.shape[1:] != (data.num_aux_classes,):
         raise UserError(
             f"discriminator.name={config.discriminator.name} has no auxiliary classifier; take another family, or set "
             f"objective.auxiliary to 0."
@@ -266,7 +310,9 @@ def _check_statistics(config: ConfigDict, gan: Gan) -> None:
     m = min(gan.batch_size, gan.g_batch_size)
     smallest = {"generator": m, "discriminator": m // config.discriminator.packing}
     conditioned = gan.conditional and not gan.num_classes
-    if gan.accumulate == 1 and min(smallest.values()) > 1 and not gan.objective.penalties and not conditioned:
+    optimized = gan.objective.optimize_z is not None
+    alone = gan.objective.penalties or conditioned or optimized  # what needs networks that take each example alone
+    if gan.accumulate == 1 and min(smallest.values()) > 1 and not alone:
         return
     # The state tells, whatever a family calls its field.
     shapes = jax.eval_shape(gan.init, {"seed": np.uint32(0)})
@@ -275,9 +321,13 @@ def _check_statistics(config: ConfigDict, gan: Gan) -> None:
             f"the batch normalization of generator.name={config.generator.name} needs statistics over z alone, and G "
             f"is also given condition.name={config.condition.name}; take a G without it (generator.norm=none)."
         )
-    if gan.objective.penalties and (
-        STATISTICS in shapes.discriminator.stats or config.discriminator.get("minibatch_deviation", 0)
-    ):
+    coupled = STATISTICS in shapes.discriminator.stats or config.discriminator.get("minibatch_deviation", 0)
+    if optimized and (coupled or STATISTICS in shapes.generator.stats):
+        raise UserError(
+            "objective.latent_optimization moves each z alone, and G or D couples its examples by batch normalization "
+            "or minibatch_deviation; take networks without them, such as those with norm=none or layer."
+        )
+    if gan.objective.penalties and coupled:
         raise UserError(
             f"objective.penalties are per example, and discriminator.name={config.discriminator.name} couples its "
             f"examples by batch normalization or minibatch_deviation; take a D without them, such as one with "
@@ -298,14 +348,18 @@ def _check_statistics(config: ConfigDict, gan: Gan) -> None:
             )
 
 
-def initial_state(config: ConfigDict, generator: nn.Module, discriminator: nn.Module, hparams: HParams) -> GanState:
+def initial_state(config: ConfigDict, networks: Networks, hparams: HParams) -> GanState:
     """The state of step 0."""
+    generator, discriminator, encoder = networks
     key_g, key_d = jax.random.split(run_stream(hparams, "init"))
     data = generator.data
     y = jnp.zeros((1,), jnp.int32) if data.classes else None
     z = jax.ShapeDtypeStruct((1, config.prior.size), jnp.float32)
     z = jnp.zeros(jax.eval_shape(join_rows, z, condition_shapes(config, data)).shape)
     theta_g, g_stats = split_variables(generator.init(key_g, z, y))
+    if encoder is not None:
+        theta_e = split_variables(init_encoder(encoder, jax.random.fold_in(key_g, 1))[1])[0]
+        theta_g = {"decoder": theta_g, "encoder": theta_e}
     n = getattr(discriminator, "minibatch_deviation", 0) or 1  # whole groups
     y = None if y is None else jnp.repeat(y, n)
     theta_d, d_stats = split_variables(discriminator.init(key_d, jnp.zeros((n, *discriminator.data.shape)), y))
@@ -349,4 +403,5 @@ def player_optimizer(config: ConfigDict, examples: int, player: str, hparams: HP
     post = [optimistic()] if common.optimistic else []
     post += [limit_column_norm(common.max_column_norm)] if common.max_column_norm else []
     post += [clip_weights(common.clip)] if common.clip else []
+    post += [frozen_decoder()] if player == "generator" and config.generator.frozen else []
     return optax.chain(transform, *post) if post else transform

@@ -10,16 +10,15 @@ sqrt(|.|^2 + 1e-12).
 
 Arguments of every penalty:
   D: x [n, *shape] -> logits [n].
-  x: [n, *shape] float, data.
-  fake: [n, *shape] float, samples of G; may be None if the penalty does not use them.
-  key: a PRNG key, or [n] keys, one per example, which make the result independent of how a minibatch is sharded over
-    devices. May be None for penalties without randomness.
+  x, fake: data and samples of G; None if the penalty does not use them.
+  key: a PRNG key, or one per example, which make the result independent of how a minibatch is sharded over devices;
+    None if the penalty is not random.
   axis_name: the mapped axis over which the global minibatch is sharded, or None. Penalties that couple examples reduce
     over it, so that the mean over devices equals that of one device with all examples; nothing is differentiated
     through these reductions, so the mean of the devices' gradients is right as well.
   Other keyword-only arguments are hyperparameters, which may be traced. A run configures only a weight per penalty and
     leaves them at their defaults.
-They return [n] in the dtype of x, and raise UserError for integers, or if the shapes of data and fakes differ.
+They return the dtype of x, and raise UserError for integers, or if the shapes of data and fakes differ.
 
 To add a penalty, write a function and add a line to `PENALTIES`.
 """
@@ -27,23 +26,28 @@ To add a penalty, write a function and add a line to `PENALTIES`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
+from jaxtyping import Float, Key, UInt32
 
+from jaxgan.arrays import AnyArray
 from jaxgan.errors import UserError
 
 DiscriminatorFn = Callable[[Array], Array]
+Points: TypeAlias = Float[AnyArray, " n *shape"]
+Keys: TypeAlias = Key[Array, "..."] | UInt32[Array, "... 2"]  # one, or one per example
+PerExample: TypeAlias = Float[Array, " n"]
 EPSILON = 1e-12
 
 
 # --- Points -----------------------------------------------------------------------------------------------------------
 
 
-def interpolates(x: Array, fake: Array, key: Array) -> Array:
+def interpolates(x: Points, fake: Points, key: Keys) -> Points:
     """a x + (1 - a) G(z) with one a ~ U(0, 1) per example (arXiv:1704.00028, Algorithm 1)."""
     x, fake = _points(x), _points(fake)
     if x.shape != fake.shape:
@@ -55,7 +59,7 @@ def interpolates(x: Array, fake: Array, key: Array) -> Array:
     return fake + a * (x - fake)
 
 
-def perturbed_data(x: Array, key: Array, *, noise: ArrayLike, axis_name: str | None = None) -> Array:
+def perturbed_data(x: Points, key: Keys, *, noise: ArrayLike, axis_name: str | None = None) -> Points:
     """x + a * noise * std * u, u ~ U[0, 1) per element, a ~ U(0, 1) per example: DRAGAN's points as its authors run it.
 
     std is one number, the standard deviation of all elements of the global minibatch (divisor n). The perturbations
@@ -76,14 +80,14 @@ def perturbed_data(x: Array, key: Array, *, noise: ArrayLike, axis_name: str | N
 # --- Gradient norms ---------------------------------------------------------------------------------------------------
 
 
-def squared_grad_norm(D: DiscriminatorFn, points: Array) -> Array:
-    """s^2 = |d logit / dx|^2 at each point: [n, *shape] -> [n]."""
+def squared_grad_norm(D: DiscriminatorFn, points: Points) -> PerExample:
+    """s^2 = |d logit / dx|^2 at each point."""
     gradient = jax.grad(lambda x: jnp.sum(D(x)))(points)
     return jnp.sum(jnp.square(gradient), axis=tuple(range(1, points.ndim)))
 
 
-def finite_difference(D: DiscriminatorFn, points: Array, key: Array, deviation: ArrayLike) -> Array:
-    """(D(x + deviation n) - D(x))^2 / (2 deviation^2) with n ~ N(0, 1) per element: [n, *shape] -> [n].
+def finite_difference(D: DiscriminatorFn, points: Points, key: Keys, deviation: ArrayLike) -> PerExample:
+    """(D(x + deviation n) - D(x))^2 / (2 deviation^2) with n ~ N(0, 1) per element.
 
     Raises:
       UserError: a deviation, unless it is traced, below the square root of the machine epsilon of the points' dtype
@@ -102,7 +106,7 @@ def finite_difference(D: DiscriminatorFn, points: Array, key: Array, deviation: 
     return 0.5 * jnp.square((at_perturbed - at_points) / jnp.asarray(deviation, at_points.dtype))
 
 
-def relative_excess(squared: Array, target: ArrayLike) -> Array:
+def relative_excess(squared: PerExample, target: ArrayLike) -> PerExample:
     """s / target - 1, from s^2."""
     return jnp.sqrt(squared + EPSILON) / jnp.asarray(target, squared.dtype) - 1
 
@@ -111,8 +115,8 @@ def relative_excess(squared: Array, target: ArrayLike) -> Array:
 
 
 def r1(
-    D: DiscriminatorFn, x: Array, fake: Array | None = None, key: Array | None = None, *, axis_name: str | None = None
-) -> Array:
+    D: DiscriminatorFn, x: Points, fake: Points | None = None, key: Keys | None = None, *, axis_name: str | None = None
+) -> PerExample:
     """s^2 / 2 at the data (arXiv:1801.04406, eq. 9).
 
     If D still has a gradient at the data when p_g = p_data, it keeps pushing G away; with the penalty the game
@@ -122,21 +126,21 @@ def r1(
 
 
 def r2(
-    D: DiscriminatorFn, x: Array | None, fake: Array, key: Array | None = None, *, axis_name: str | None = None
-) -> Array:
+    D: DiscriminatorFn, x: Points | None, fake: Points, key: Keys | None = None, *, axis_name: str | None = None
+) -> PerExample:
     """s^2 / 2 at the fakes (arXiv:1801.04406, eq. 10); a conditional D is given the labels of the fakes."""
     return 0.5 * squared_grad_norm(D, _points(fake))
 
 
 def r1_finite_difference(
     D: DiscriminatorFn,
-    x: Array,
-    fake: Array | None,
-    key: Array,
+    x: Points,
+    fake: Points | None,
+    key: Keys,
     *,
     deviation: ArrayLike = 0.01,
     axis_name: str | None = None,
-) -> Array:
+) -> PerExample:
     """R1 by finite differences: (D(x + deviation n) - D(x))^2 / (2 deviation^2), n normal (arXiv:2501.08316).
 
     It takes no second derivatives. For a linear D its mean over n is s^2 / 2 and its standard deviation sqrt 2 times
@@ -149,52 +153,54 @@ def r1_finite_difference(
 
 def r2_finite_difference(
     D: DiscriminatorFn,
-    x: Array | None,
-    fake: Array,
-    key: Array,
+    x: Points | None,
+    fake: Points,
+    key: Keys,
     *,
     deviation: ArrayLike = 0.01,
     axis_name: str | None = None,
-) -> Array:
+) -> PerExample:
     """R2 by finite differences: `r1_finite_difference` at the fakes."""
     return finite_difference(D, _points(fake), key, deviation)
 
 
 def gradient_penalty(
-    D: DiscriminatorFn, x: Array, fake: Array, key: Array, *, target: ArrayLike = 1.0, axis_name: str | None = None
-) -> Array:
+    D: DiscriminatorFn, x: Points, fake: Points, key: Keys, *, target: ArrayLike = 1.0, axis_name: str | None = None
+) -> PerExample:
     """(s / target - 1)^2 between data and fakes (WGAN-GP, arXiv:1704.00028, eq. 3); target > 0."""
     return jnp.square(relative_excess(squared_grad_norm(D, interpolates(x, fake, key)), target))
 
 
 def gradient_penalty_one_sided(
-    D: DiscriminatorFn, x: Array, fake: Array, key: Array, *, target: ArrayLike = 1.0, axis_name: str | None = None
-) -> Array:
+    D: DiscriminatorFn, x: Points, fake: Points, key: Keys, *, target: ArrayLike = 1.0, axis_name: str | None = None
+) -> PerExample:
     """max(0, s / target - 1)^2 between data and fakes: smaller s is not penalized (WGAN-LP, arXiv:1709.08894)."""
     return jnp.square(jax.nn.relu(relative_excess(squared_grad_norm(D, interpolates(x, fake, key)), target)))
 
 
-def zero_centered(D: DiscriminatorFn, x: Array, fake: Array, key: Array, *, axis_name: str | None = None) -> Array:
+def zero_centered(
+    D: DiscriminatorFn, x: Points, fake: Points, key: Keys, *, axis_name: str | None = None
+) -> PerExample:
     """s^2 between data and fakes, without 1/2 (as GAN_stability's `wgangp0`)."""
     return squared_grad_norm(D, interpolates(x, fake, key))
 
 
 def dragan(
     D: DiscriminatorFn,
-    x: Array,
-    fake: Array | None,
-    key: Array,
+    x: Points,
+    fake: Points | None,
+    key: Keys,
     *,
     target: ArrayLike = 1.0,
     noise: ArrayLike = 0.5,
     axis_name: str | None = None,
-) -> Array:
+) -> PerExample:
     """(s / target - 1)^2 around the data (arXiv:1705.07215), at `perturbed_data`; target > 0, noise >= 0."""
     points = perturbed_data(x, key, noise=noise, axis_name=axis_name)
     return jnp.square(relative_excess(squared_grad_norm(D, points), target))
 
 
-def max_gradient(D: DiscriminatorFn, x: Array, fake: Array, key: Array, *, axis_name: str | None = None) -> Array:
+def max_gradient(D: DiscriminatorFn, x: Points, fake: Points, key: Keys, *, axis_name: str | None = None) -> PerExample:
     """The largest s^2 of the global minibatch, between data and fakes.
 
     The example with the largest s gets n s^2, with n the size of the global minibatch (divided evenly among ties), and

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from ml_collections import ConfigDict
 
 from jaxgan.fields import INLINE, SWITCHED, TRACED, Choice, Traced, above, at_least, within
+from jaxgan.objectives.latent_optimization import LatentOptimization
 from jaxgan.objectives.losses import LOSSES
 from jaxgan.objectives.penalties import PENALTIES
 from jaxgan.objectives.terms import TERMS
@@ -33,6 +34,7 @@ class ObjectiveSection:
     terms: Annotated[Mapping[str, Any], INLINE] = field(
         default_factory=lambda: {name: term() for name, term in TERMS.items()}
     )
+    latent_optimization: LatentOptimization = LatentOptimization()  # of the z of both players (LOGAN)
     # weight of the term of train.update=consensus and the symplectic ones
     adjustment: Annotated[float, TRACED, at_least(0)] = 1.0
     # share of the minibatch, that with the largest logits, that G descends (arXiv:2002.06224)

@@ -177,7 +177,8 @@ def covering_games() -> list[Game]:
 def outside_the_tables(schedule: str) -> list[Game]:
     """Every term of the losses at once, with what counts updates; packs of examples; conditions that are images."""
     off = [key for key, on in static(default()).items() if on is False and key.startswith("objective.")]
-    terms = {key: 0.5 for key in off if not key.startswith(WEIGHTS)} | {"objective.lecam.start": 0.0}
+    encoder = {"encoder.name": "mlp", "encoder.hidden": (6,)}
+    terms = encoder | {key: 0.5 for key in off if not key.startswith(WEIGHTS)} | {"objective.lecam.start": 0.0}
     counting = {"train.d_steps": 2, "train.lookahead": 2, "objective.penalties.r1": 0.5, "objective.penalty_every": 2}
     counting |= {"objective.penalty_schedule.name": schedule, "optimizer.discriminator.b2_schedule.name": "cosine"}
     packs = {"conditional": "none", "discriminator.packing": 2}
@@ -185,6 +186,8 @@ def outside_the_tables(schedule: str) -> list[Game]:
         game("terms", family("mlp", "mlp") | terms | counting),
         game("packs", family("mlp", "dcgan") | SGD | packs),
     ]
+    pairs = encoder | {"encoder.joint": True, "encoder.noise": 2, "objective.penalties.r1": 0.5}
+    others.append(game("pairs of x and z", family("mlp", "dcgan") | SGD | pairs | {"discriminator.norm": "none"}))
     others.append(game("masks", family("mlp", "mlp") | SGD | {"conditional": "mixed_mask"}))
     low = {"conditional": "low_resolution", "generator.noise": "bottleneck"}
     return [*others, game("low resolution", family("unet", "dcgan") | SGD | low)]

@@ -54,8 +54,8 @@ MUTANTS = [
     # --- Passes and the state that they update
     Mutant(
         STEP,
-        "discriminate(frame, theta_d, stats, inputs._replace(x=x))[0].logits",
-        "discriminate(frame, theta_d, stats, inputs._replace(x=x), update_spectral=True)[0].logits",
+        "inputs._replace(x=x, condition=condition))[0].logits",
+        "inputs._replace(x=x, condition=condition), update_spectral=True)[0].logits",
         case("spectral"),
         "a penalty's pass moves the spectral vectors",
     ),
@@ -68,8 +68,8 @@ MUTANTS = [
     ),
     Mutant(
         STEP,
-        "fake_output, _ = discriminate(frame, D.params, D.stats, fake_inputs(batch, fake_x))",
-        "fake_output, _ = discriminate(frame, D.params, D.stats, fake_inputs(batch, fake_x), update_spectral=True)",
+        "fake_output, _ = discriminate(frame, D.params, D.stats, fake_inputs(frame, batch, fake_x))",
+        "fake_output, _ = discriminate(frame, D.params, D.stats, fake_inputs(frame, batch, fake_x), update_spectral=True)",
         case("spectral"),
         "G's step moves the spectral vectors",
     ),

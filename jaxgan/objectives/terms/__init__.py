@@ -11,6 +11,7 @@ from jaxgan.objectives.terms.latent import LatentConsistency
 from jaxgan.objectives.terms.lecam import LeCam
 from jaxgan.objectives.terms.paired import Paired
 from jaxgan.objectives.terms.protocol import DTermInputs, GTermInputs, Part, Term
+from jaxgan.objectives.terms.regression import LatentRegression
 
 __all__ = ["TERMS", "DTermInputs", "GTermInputs", "Part", "Term"]
 
@@ -21,4 +22,5 @@ TERMS: dict[str, type[Any]] = {  # of the form of `Term`
     "latent": LatentConsistency,
     "auxiliary": AuxiliaryClassifier,
     "paired": Paired,
+    "regression": LatentRegression,
 }

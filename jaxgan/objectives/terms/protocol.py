@@ -39,6 +39,7 @@ class GTermInputs(NamedTuple):
     fake: Array  # [n, *shape] G(z), completed
     x: Array | None  # [n, *shape] the examples that the conditions are of; None if the players are unconditional
     mask: Array | None  # [n, ...] of the condition, if it has one: 1 where x is observed
+    E: Network  # x [n, *shape] -> z [n, d], with its current parameters; not to be called without an encoder
 
 
 class Part(NamedTuple):
