@@ -85,7 +85,7 @@ CASES = {
     "classifier": (
         {"objective.auxiliary.real": 1.0, "objective.auxiliary.fake": 0.4, "objective.auxiliary.generator": 2.0}
         | LABELS, 3),
-    "packs": ({"discriminator.packing": 2}, 2),
+    "packs": ({"discriminator.packing": 2} | R1 | R2, 2),
     "top k": ({"objective.top_k": 0.5}, 3),
     "parts": ({"train.accumulate": 2} | R1 | LABELS, 2),
     "spectral": (SPECTRAL | {"train.d_steps": 2} | R1 | R2, 3),

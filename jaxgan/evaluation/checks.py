@@ -32,6 +32,9 @@ class EvaluateSection:
     best: str = ""  # the number that names the best checkpoint; '' = that of the first metric
 
 
+OF_SPLITS = ("real_features", "targets", "examples")  # inputs of the validation set and of another
+
+
 def check_metrics(config: ConfigDict, dataset: Dataset) -> None:
     """Checks that all metrics of `config.evaluate` exist and can be computed on this data set.
 
@@ -57,12 +60,14 @@ def _check_needs(name: str, config: ConfigDict, dataset: Dataset) -> None:
     for need in METRICS[name].needs:
         if need == "mixture" and dataset.mixture is None:
             raise UserError(f"evaluate.metrics={name} needs data.name=mixture:NAME; use parzen for images.")
-        for split in ("validation", config.evaluate.split) if need in ("real_features", "targets") else (need,):
+        for split in ("validation", config.evaluate.split) if need in OF_SPLITS else (need,):
             if split in ("validation", "test") and not len(getattr(dataset, split)):
                 raise UserError(
                     f"evaluate.metrics={name} needs {split} examples, and {dataset.name} leaves none; set "
                     f"data.validation={config.data.validation} above 0, or evaluate.metrics=()."
                 )
+        if need == "inferred" and config.encoder.name == "none":
+            raise UserError(f"evaluate.metrics={name} scores an encoder; set encoder.name, or leave it out.")
         if need == "draws" and config.conditional == "none":
             raise UserError(f"evaluate.metrics={name} scores conditional samples; set condition.name, or leave it out.")
         if need == "fake_labels" and config.conditional != "label":

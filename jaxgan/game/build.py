@@ -144,6 +144,7 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
         batch_size=config.train.batch_size,
         g_batch_size=config.train.g_batch_size or config.train.batch_size,
         d_steps=config.train.d_steps,
+        packing=config.discriminator.packing,
         accumulate=config.train.accumulate,
         update=config.train.update,
         unrolled_steps=config.train.unrolled_steps,
@@ -287,8 +288,8 @@ def _check_classifier(config: ConfigDict, discriminator: nn.Module) -> None:
     if not data.num_aux_classes:
         return
     x = jax.ShapeDtypeStruct((getattr(discriminator, "minibatch_deviation", 0) or 1, *data.shape), jnp.float32)
-    outputs, _ = jax.eval_shape(discriminator.init_with_output, jax.random.key(0), x)
-    if outputs.shape[1:] != (data.outputs,):
+    output, _ = jax.eval_shape(discriminator.init_with_output, jax.random.key(0), x)
+    if output.classes is None or output.classes.shape[1:] != (data.num_aux_classes,):
         raise UserError(
             f"discriminator.name={config.discriminator.name} has no auxiliary classifier; take another family, or set "
             f"objective.auxiliary to 0."

@@ -18,11 +18,11 @@ from ml_collections import ConfigDict
 from jaxgan.conditions import Condition, conditioned_discriminator, join_channels
 from jaxgan.errors import UserError
 from jaxgan.fields import build_choice
-from jaxgan.game.hparams import HParams
-from jaxgan.game.prior import PRIORS
+from jaxgan.game.hparams import HParams, section_hparams
+from jaxgan.game.prior import squash_onto_prior
 from jaxgan.networks import ENCODERS
 from jaxgan.networks.forward import forward, split_variables
-from jaxgan.networks.layers import DataSpec
+from jaxgan.networks.layers import DataSpec, DOutput
 from jaxgan.objectives.losses import Loss
 
 
@@ -61,24 +61,20 @@ def init_encoder(encoder: nn.Module, key: jax.Array) -> tuple[jax.Array, Any]:
     """One output of an encoder [1, d], and its initial variables."""
     x = jnp.zeros((1, *encoder.data.shape))
     y = jnp.zeros((1,), jnp.int32) if encoder.data.classes else None
-    outputs, variables = encoder.init_with_output(key, x, y)
-    return _rows(outputs), variables
+    output, variables = encoder.init_with_output(key, x, y)
+    return _rows(output), variables
 
 
 def make_encode(config: ConfigDict, encoder: nn.Module | None, precision: str | None) -> Callable[..., jax.Array]:
     """The field `E` of a `Gan`."""
     if encoder is None:
         return _no_encoder
-    E, squash, size = (
-        conditioned_discriminator(forward(encoder, precision)),
-        PRIORS[config.prior.name].squash,
-        config.encoder.noise,
-    )
+    E, size = conditioned_discriminator(forward(encoder, precision)), config.encoder.noise
 
     def encode(hparams: HParams, theta_g: Any, x: jax.Array, condition: Condition, keys: jax.Array) -> jax.Array:
         noise = jax.vmap(lambda key: jax.random.normal(key, (size,)))(keys) if size else None
         raw = E(theta_g["encoder"], {}, _with_noise(x, noise), condition)[0]
-        return hparams["prior.scale"] * squash(_rows(raw))
+        return squash_onto_prior({**config.prior, **section_hparams(hparams, "prior")}, _rows(raw))
 
     return encode
 
@@ -91,9 +87,10 @@ def _with_noise(x: jax.Array, noise: jax.Array | None) -> jax.Array:
     return join_channels(x, Condition(vector=noise))
 
 
-def _rows(outputs: jax.Array) -> jax.Array:
+def _rows(output: DOutput) -> jax.Array:
     """All outputs of the network of a D, [n, d]."""
-    return outputs.reshape(len(outputs), -1)
+    logit = output.logits[:, None]
+    return logit if output.classes is None else jnp.concatenate([logit, output.classes], axis=1)
 
 
 def decoder_of(G: Callable) -> Callable:

@@ -152,3 +152,10 @@ def project_onto_prior(section: Mapping[str, Any], z: jax.Array) -> jax.Array:
     scale = section["scale"]
     project = PRIORS[section["name"]].project
     return scale * project(z / scale, **accepted_kwargs(project, section))
+
+
+def squash_onto_prior(section: Mapping[str, Any], raw: jax.Array) -> jax.Array:
+    """Any numbers [n, size] as z that the prior of the section `prior` can sample: the last layer of an encoder."""
+    scale = section["scale"]
+    squash = PRIORS[section["name"]].squash
+    return scale * squash(raw, **accepted_kwargs(squash, section))

@@ -17,9 +17,10 @@ from jaxgan.conditions import Condition, split_pairs
 from jaxgan.fields import accepted_kwargs
 from jaxgan.game.accumulation import accumulate_gradients
 from jaxgan.game.batches import Batch, Frame
-from jaxgan.game.gan import AUGMENT, DOutput, split_d_output
+from jaxgan.game.gan import AUGMENT
 from jaxgan.game.hparams import PENALTY_WEIGHTS, section_hparams
 from jaxgan.game.state import Player
+from jaxgan.networks.layers import DOutput
 from jaxgan.networks.norms import STATISTICS
 from jaxgan.objectives.losses import top_k_mean
 from jaxgan.objectives.terms import DTermInputs, GTermInputs
@@ -140,10 +141,9 @@ def discriminate(
     """
     gan, hparams, axis_name = frame
     x = gan.augment(hparams)(inputs.x, inputs.augment_keys, stats.get(AUGMENT, ()))
-    outputs, stats = gan.D(
+    return gan.D(
         theta_d, stats, x, inputs.condition, inputs.dropout_keys, train=True, once=update_spectral, axis_name=axis_name
     )
-    return split_d_output(outputs), stats
 
 
 def discriminate_real_and_fake(
@@ -174,10 +174,11 @@ def penalty_loss(frame: Frame, theta_d: optax.Params, stats: Any, *, real: DInpu
 
     With `objective.penalty_every` = k, penalties are computed in every k-th update and multiplied by k
     (arXiv:1912.04958, appendix B), and are 0 in the others, so that the mean of a metric over many steps is the mean
-    penalty.
+    penalty. A pack of examples is one point: its gradient has one norm, and interpolation one coefficient.
     """
     gan, hparams, axis_name = frame
     every, penalties = gan.objective.penalty_every, gan.objective.penalties
+    keys = batch.noise.penalty_keys[:: gan.packing]
 
     def compute():
         total, means, factor = jnp.zeros(()), {}, gan.objective.penalty_factor(hparams, batch.count)
@@ -185,12 +186,12 @@ def penalty_loss(frame: Frame, theta_d: optax.Params, stats: Any, *, real: DInpu
             inputs = fake if penalty.at_fakes else real
             of_points = split_pairs(inputs.x, inputs.condition)[1]
 
-            def D(points, inputs=inputs, of_points=of_points):
-                x, condition = of_points(points)
+            def D(packs, inputs=inputs, of_points=of_points):
+                x, condition = of_points(packs if gan.packing == 1 else packs.reshape(-1, *packs.shape[2:]))
                 return discriminate(frame, theta_d, stats, inputs._replace(x=x, condition=condition))[0].logits
 
-            points = (split_pairs(side.x, side.condition)[0] for side in (real, fake))
-            values = penalty(D, *points, batch.noise.penalty_keys, axis_name=axis_name)
+            points = (into_packs(split_pairs(side.x, side.condition)[0], gan.packing) for side in (real, fake))
+            values = penalty(D, *points, keys, axis_name=axis_name)
             means[name] = every * jnp.mean(values)
             total += factor * hparams[f"{PENALTY_WEIGHTS}{name}"] * means[name]
         return total, means
@@ -199,6 +200,11 @@ def penalty_loss(frame: Frame, theta_d: optax.Params, stats: Any, *, real: DInpu
         return compute()
     zeros = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), jax.eval_shape(compute))
     return jax.lax.cond(batch.count % jnp.uint32(every) == 0, compute, lambda: zeros)
+
+
+def into_packs(x: jax.Array, packing: int) -> jax.Array:
+    """Packs of consecutive examples: [m, *shape] -> [m / packing, packing, *shape]; x itself if packing is 1."""
+    return x if packing == 1 else x.reshape(-1, packing, *x.shape[1:])
 
 
 def logit_metrics(frame: Frame, real_logits: jax.Array, fake_logits: jax.Array) -> Metrics:

@@ -71,9 +71,9 @@ def get_program(trial: Trial) -> Program:
 def _build(config: ConfigDict) -> Program:
     dataset = dataset_of(config)
     gan = build_for(config, dataset)
-    if drawn := [name for name in config.evaluate.metrics if "draws" in METRICS[name].needs]:
+    if drawn := [name for name in config.evaluate.metrics if {"draws", "inferred"} & {*METRICS[name].needs}]:
         raise UserError(
-            f"evaluate.metrics={drawn[0]} draws many samples for each condition, which sweeps do not; leave it out, "
+            f"evaluate.metrics={drawn[0]} evaluates G at inputs that sweeps do not compute; leave it out, "
             f"and run --mode=evaluate on the members."
         )
     num_report = IMAGES if len(dataset.shape) == 3 else POINTS

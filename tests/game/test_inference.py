@@ -102,7 +102,7 @@ def test_d_is_given_data_with_what_is_inferred_and_samples_with_their_z(game):
     theta, D = g.state.generator.params, g.state.discriminator
     batch = g_batch(g.frame, iteration_source(g.hparams, g.state, g.data), 1)
     loss = lambda theta: generator_loss(theta, g.frame, g.state.generator, g.state.discriminator, batch)[0]  # noqa: E731
-    judge = lambda x, z: g.gan.D(D.params, {}, x, Condition(z=z))[0]  # noqa: E731
+    judge = lambda x, z: g.gan.D(D.params, {}, x, Condition(z=z))[0].logits  # noqa: E731
 
     def expected(theta):
         encode = lambda i: g.gan.E(g.hparams, theta, batch.x[i:i + 1], Condition(),  # noqa: E731
@@ -129,7 +129,7 @@ def test_penalties_differentiate_d_at_pairs(game):
     assert metrics["r1"] == pytest.approx((16 + 8 * 16**2) / 2, rel=1e-5)
 
 
-@pytest.mark.parametrize("prior", ["uniform", "sphere", "normal"])
+@pytest.mark.parametrize("prior", ["uniform", "sphere", "normal", "truncated"])
 def test_d_cannot_tell_inferred_z_from_samples_by_their_range(game, prior):
     g = game(**JOINT | {"prior.name": prior, "prior.scale": 2.0, "encoder.irange": 30.0})
     keys = jax.random.split(jax.random.key(0), 50)
@@ -137,6 +137,8 @@ def test_d_cannot_tell_inferred_z_from_samples_by_their_range(game, prior):
     assert z.shape == (50, 8) and z.dtype == jnp.float32
     if prior == "uniform":
         assert 3.4 < float(jnp.max(jnp.abs(z))) <= 2 * np.sqrt(3)
+    elif prior == "truncated":  # at two of the deviations before truncation, of which .880 are left
+        assert 2 * 2.2 < float(jnp.max(jnp.abs(z))) <= 2 * 2 / 0.8796
     elif prior == "sphere":
         np.testing.assert_allclose(jnp.mean(z**2, axis=1), np.full(50, 4.0), rtol=1e-5)
     else:

@@ -87,8 +87,7 @@ def test_every_loss_goes_with_every_penalty_and_family(pair):
         ({"augment.name": "ada", "objective.loss": "relativistic"}, "take augment.name=ada_schedule"),
         ({"augment.name": "ada", "objective.loss": "least_squares"}, "take augment.name=ada_schedule"),
         ({"augment.name": "ada", "discriminator.packing": 2}, "makes them fewer"),
-        ({"discriminator.packing": 2, "objective.penalties.r1": 1.0}, "takes no classes and no penalties"),
-        ({"discriminator.packing": 2, "conditional": "label"}, "takes no classes"),
+        ({"discriminator.packing": 2, "conditional": "label"}, "of several classes together, and a network takes one"),
         (
             {"discriminator.name": "dcgan", "discriminator.minibatch_deviation": -1},
             "discriminator.minibatch_deviation must be 0 or more",

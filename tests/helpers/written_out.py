@@ -175,6 +175,7 @@ def penalties(f: Fields, theta_d, u, batch: Batch, fake, t: int) -> tuple[jax.Ar
         if not weight:
             continue
         slopes = squared_slopes(lambda x: judge(f, theta_d, u, x, y)[0], points)
+        slopes = f["discriminator.packing"] * slopes  # of a pack, the sum of its examples'
         means[name] = every * jnp.mean(slopes) / 2 if t % every == 0 else jnp.zeros(())
         total += weight * factor * means[name]
     return total, means
