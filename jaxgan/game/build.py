@@ -45,6 +45,7 @@ from jaxgan.game.state import PRNG, GanState, Player, run_stream
 from jaxgan.networks import DISCRIMINATORS, GENERATORS
 from jaxgan.networks.forward import forward, packed, split_variables
 from jaxgan.networks.layers import DataSpec
+from jaxgan.networks.mixed_precision import Precision
 from jaxgan.networks.norms import STATISTICS
 from jaxgan.objectives.latent_optimization import LatentOptimization
 from jaxgan.objectives.losses import LOSSES
@@ -114,7 +115,7 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
     """
     networks = _networks(config, data)
     generator, discriminator, encoder = networks
-    precision = None if config.train.precision == "default" else config.train.precision
+    precision = matmul_precision(config)
 
     def augment(hparams: HParams) -> NoAugment:
         return bound(build_choice(AUGMENTS, config.augment, data=data), hparams, "augment")
@@ -160,6 +161,14 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
     )
     _check_statistics(config, gan)
     return gan
+
+
+def matmul_precision(config: ConfigDict) -> Precision:
+    """The precision of matrix products that `train.precision` names."""
+    name = config.train.precision
+    if name == "bfloat16":
+        return Precision("high", config.train.float32_grid)
+    return Precision(None if name == "default" else name)
 
 
 def _objective(config: ConfigDict) -> Objective:

@@ -23,6 +23,7 @@ from jaxgan.game.prior import squash_onto_prior
 from jaxgan.networks import ENCODERS
 from jaxgan.networks.forward import forward, split_variables
 from jaxgan.networks.layers import DataSpec, DOutput
+from jaxgan.networks.mixed_precision import Precision
 from jaxgan.objectives.losses import Loss
 
 
@@ -65,7 +66,7 @@ def init_encoder(encoder: nn.Module, key: jax.Array) -> tuple[jax.Array, Any]:
     return _rows(output), variables
 
 
-def make_encode(config: ConfigDict, encoder: nn.Module | None, precision: str | None) -> Callable[..., jax.Array]:
+def make_encode(config: ConfigDict, encoder: nn.Module | None, precision: Precision) -> Callable[..., jax.Array]:
     """The field `E` of a `Gan`."""
     if encoder is None:
         return _no_encoder
