@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.nn import softmax
 from ml_collections import ConfigDict
 
 from jaxgan import distributed
@@ -70,6 +71,7 @@ class TrainedGan:
         self._generate = jax.jit(lambda *args: gan.G(*args)[0])
         self._invert = jax.jit(self._inverted)
         self._encode = jax.jit(gan.E)
+        self._latents_of_d = jax.jit(lambda *args: gan.D(*args)[0].latents)
         self._discriminate = jax.jit(lambda *args: gan.D(*args)[0].logits)
 
     def __repr__(self) -> str:
@@ -242,6 +244,10 @@ class TrainedGan:
         Raises:
           UserError: steps or starts below 1, starts of another shape, or as in `generate`.
         """
+        if self.config.objective.code.categories:
+            raise UserError(
+                "objective.code makes entries of z categories, to which there is no descent; use gan.infer."
+            )
         x = self._examples(x)
         if isinstance(starts, int | np.integer):
             z = np.repeat(self.noise(int(starts), seed)[:, None], len(x), axis=1)
@@ -259,7 +265,9 @@ class TrainedGan:
 
     @pinned()
     def infer(self, x: Any, seed: int = 0, y: Any = None, ema: bool | str = True, condition: Any = None) -> np.ndarray:
-        """The z [n, d] float32 that the encoder infers from examples.
+        """The z [n, d] float32 that the encoder infers from examples; of InfoGAN, the code that D infers.
+
+        A code is [n, K + k]: the probabilities of the K categories, then the k numbers.
 
         Args:
           x: [n, *shape], as in `discriminate`.
@@ -269,7 +277,8 @@ class TrainedGan:
         Raises:
           UserError: a GAN without an encoder, or as in `generate`.
         """
-        if self.config.encoder.name == "none":
+        code = self.config.objective.code
+        if self.config.encoder.name == "none" and not code.weight:
             raise UserError(
                 "this GAN has no encoder; train one with encoder.name=mlp and objective.regression.weight=1, or use "
                 "gan.invert."
@@ -277,6 +286,12 @@ class TrainedGan:
         x = self._examples(x)
         self._require_class(y)
         c = self._condition(y, condition, len(x)) or Condition()
+        if self.config.encoder.name == "none":
+            D = self.state.discriminator
+            latents = in_batches(lambda *batch: self._latents_of_d(D.params, D.stats, *batch), x, c)
+            return np.concatenate(
+                [softmax(latents[:, : code.categories], axis=1), latents[:, code.categories :]], axis=1
+            )
         keys = sample_keys(user_stream(len(x), seed), jnp.arange(len(x), dtype=jnp.uint32))
         params = theta_g_of(self.state, self._ema_index(ema))
         return in_batches(lambda *batch: self._encode(self.hparams, params, *batch), x, c, keys)
