@@ -62,11 +62,9 @@ def read_npz(path: str | os.PathLike[str], resident: str = "true") -> Source:
                     f"{path} holds the arrays {', '.join(names) or '(none)'}; name the training images "
                     f"'train', 'images' or 'x_train'."
                 )
-            for needed, description, add in ((test, "images", "test"), (labels[0], "training labels", "train_labels")):
+            for needed, part, add in ((test, "images", "test"), (labels[0], "training labels", "train_labels")):
                 if labels[1] and not needed:
-                    raise UserError(
-                        f"{path} holds {labels[1]} but no {description} to go with it; add {add!r}, or remove it."
-                    )
+                    raise UserError(f"{path} holds {labels[1]} but no {part} to go with it; add {add!r}, or remove it.")
             examples = (train, test, *pairs)
             in_place = _in_place(archive, path, examples, (*labels, first("class_names")), resident)
             read = [name and (_rows if name in in_place else _examples)(archive, name, path) for name in examples]
