@@ -39,6 +39,7 @@ EXPERIMENTS = {
     "metric_checks": ("precision, recall, density and coverage fail many sanity checks", "859 s"),
     # Speed and reliability
     "benchmark": ("time of a training step relative to PyTorch and to a hand-written step", "minutes; needs PyTorch"),
+    "accelerator": ("what one accelerator does with each recipe at each precision", "10 minutes of an accelerator"),
     "population_benchmark": ("cost of training many GANs at once", "minutes"),
     "faults": ("no fault of the machine loses more than the steps since the last checkpoint", "20 minutes"),
     # The page of all claims
