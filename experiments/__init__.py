@@ -22,6 +22,10 @@ EXPERIMENTS = {
     "lipschitz": ("separated modes need a steep G", "341 s"),
     "priors": ("a prior with two modes draws two modes with a G that is not steep", "203 s"),
     "inference": ("which encoders infer the z of digits, and what search for z adds", "about 10 minutes"),
+    "damping": (
+        "R1, latent optimization and unrolling are one damping; unrolling at equal cost",
+        "not run at its default size",
+    ),
     "critics": ("which WGAN critics estimate the Wasserstein-1 distance", "863 s"),
     # Training
     "modes": ("how many modes a GAN captures, by protocol, packing and loss", "1,298 s"),

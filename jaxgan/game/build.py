@@ -26,6 +26,7 @@ from jaxgan.conditions import (
 )
 from jaxgan.data import Dataset, check_classes, value_range
 from jaxgan.data.decode import decode
+from jaxgan.data.rows import Rows, cut
 from jaxgan.errors import UserError
 from jaxgan.fields import build_choice, declared
 from jaxgan.game.accumulation import coupled_examples_error
@@ -56,12 +57,14 @@ from jaxgan.optimizers import OPTIMIZERS, EpochSize, clip_weights, limit_column_
 from jaxgan.schedules import SCHEDULES
 
 
-def mean_example(train: np.ndarray, gcn: float, low: float) -> np.ndarray:
+def mean_example(train: np.ndarray | Rows, gcn: float, low: float) -> np.ndarray:
     """The mean of the decoded training examples, float64 [*shape]."""
+    sizes = [len(part) for part in np.array_split(np.empty(len(train), bool), -(-len(train) // 10_000))]
+    chunks = (np.asarray(part) for part in cut(train, *np.cumsum(sizes[:-1])))
     if gcn == 0 and train.dtype == np.uint8:
         # Exact, and without a float copy of the training set.
-        return train.sum(axis=0, dtype=np.uint64) / (255.0 * len(train)) * (1 - low) + low
-    chunks = np.array_split(train, -(-len(train) // 10_000))
+        total = sum(chunk.sum(axis=0, dtype=np.uint64) for chunk in chunks)
+        return total / (255.0 * len(train)) * (1 - low) + low
     sums = [np.asarray(decode(chunk, gcn, low)).sum(axis=0, dtype=np.float64) for chunk in chunks]
     return sum(sums, np.zeros(train.shape[1:])) / len(train)
 

@@ -127,7 +127,7 @@ class Checkpoints:
         if steps and restored < 0:
             raise UserError(
                 f"no checkpoint in {self.directory} is intact (tried {', '.join(map(str, steps))}); restore "
-                f"one from a backup, or train anew in another --workdir."
+                f"one from a backup, or train again in another --workdir."
             )
         state = self._restore_tree(restored, arrays, target) if steps else None
         self._last = restored
@@ -259,7 +259,7 @@ class Checkpoints:
             reason = os.strerror(int(code[1])) if code else _first_line(error)
             raise UserError(
                 f"a checkpoint could not be written to {self.directory} ({reason}); the last good one is "
-                f"{last}; make room or fix the directory, then repeat the command to resume from there."
+                f"{last}; free some space or fix the directory, then repeat the command to resume from there."
             ) from error
 
 
@@ -282,8 +282,8 @@ class _NewestAndBest:
 
     def should_preserve(self, checkpoints, *, context) -> list[bool]:
         steps = [checkpoint.step for checkpoint in checkpoints]
-        stay = {*steps[-self.keep :], _best({step: self.scores.get(step, -math.inf) for step in steps})}
-        return [step in stay for step in steps]
+        kept = {*steps[-self.keep :], _best({step: self.scores.get(step, -math.inf) for step in steps})}
+        return [step in kept for step in steps]
 
 
 def saved_steps(directory: Path) -> list[int]:
