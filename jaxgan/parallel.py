@@ -87,12 +87,18 @@ def make_train_steps(gan: Gan, streamed: bool = False) -> Callable:
     def run(hparams, state, data, n: int, sums=None):
         nonlocal zeros
         if zeros is None:
-            of_one = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), data) if streamed else data
-            zeros = replicate(zero_metrics(gan, hparams, state, of_one))
+            on_one = jax.tree.map(_on_one_device, data) if streamed else data
+            zeros = replicate(zero_metrics(gan, hparams, state, on_one))
         n_per_device = np.full(jax.local_device_count(), n, np.uint32)
         return steps(hparams, state, zeros if sums is None else sums, data, n_per_device)
 
     return run
+
+
+def _on_one_device(a: jax.Array) -> jax.ShapeDtypeStruct:
+    """The shape of streamed minibatches [local devices, b, m / devices, ...], or their number, on a single device."""
+    shape = (a.shape[1], a.shape[2] * jax.device_count(), *a.shape[3:]) if a.ndim > 1 else ()
+    return jax.ShapeDtypeStruct(shape, a.dtype)
 
 
 def use_cpu_devices(devices: int) -> None:
