@@ -39,7 +39,7 @@ from jaxgan.fields import (
 )
 from jaxgan.game import accumulation, inference
 from jaxgan.networks import forward
-from jaxgan.objectives.terms import auxiliary, paired, regression
+from jaxgan.objectives.terms import auxiliary, labelled, paired, regression
 
 __all__ = ["default", "fingerprint", "flatten", "get", "update", "validate"]
 
@@ -58,6 +58,7 @@ CHECKS: tuple[Callable[[ConfigDict], None], ...] = (
     lambda config: UPDATES[config.train.update].check(config),
     augment.check,
     auxiliary.check,
+    labelled.check,
     paired.check,
     regression.check,
     inference.check,

@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from jaxgan.data import mixture, source, stacked, tfd, tfds
 from jaxgan.data.dataset import Dataset, as_recorded, describe, digest, value_range
 from jaxgan.data.images import digits, folder
+from jaxgan.data.labels import keep_labels
 from jaxgan.data.npz import read_npz
 from jaxgan.data.source import Source
 from jaxgan.data.splits import check_classes, drop_empty_classes, limited, padded, split, standardized, to_dataset
@@ -41,6 +42,8 @@ class DataSection:
     pad: Annotated[int, at_least(0)] = 0  # black pixels added on each side of an image: 2 make 28x28 32x32
     # folder: images are cropped to a square and resized to this side; 0 = as they are
     size: Annotated[int, at_least(0)] = 0
+    labels: Annotated[int, at_least(0)] = 0  # training examples that keep their label, as many of each class; 0 = all
+    labels_seed: Annotated[int, at_least(0)] = 0  # of the draw of these examples
 
 
 def load(data_config: ConfigDict) -> Dataset:
@@ -56,6 +59,8 @@ def load(data_config: ConfigDict) -> Dataset:
     With data.validation=0 nothing is held out, and the file's order is kept.
 
     `data.limit` restricts the training set to its first examples; the other splits do not change.
+
+    `data.labels` hides all but a balanced draw of the training labels (`labels.keep_labels`).
 
     `stacked:NAME` stacks three images of 1 channel: see `Dataset` and `stacked`.
 
@@ -75,7 +80,8 @@ def load(data_config: ConfigDict) -> Dataset:
         )
     dataset = _load(rest if kind == "stacked" and rest else name, data_config.dir, data_config.validation, size)
     dataset = padded(limited(dataset, data_config.get("limit", 0)), pad)
-    return stacked.stack(name, dataset) if kind == "stacked" and rest else dataset
+    dataset = stacked.stack(name, dataset) if kind == "stacked" and rest else dataset
+    return keep_labels(dataset, data_config.get("labels", 0), data_config.get("labels_seed", 0))
 
 
 class Request(NamedTuple):

@@ -112,7 +112,7 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
     Raises:
       UserError: a family that does not fit the data.
     """
-    networks = _networks(config, data)
+    networks = _networks(config, data, label_classes)
     generator, discriminator, encoder = networks
     precision = None if config.train.precision == "default" else config.train.precision
 
@@ -175,16 +175,23 @@ def _objective(config: ConfigDict) -> Objective:
             stats = {**stats, name: fields.update_state(stats[name], inputs)}
         return stats
 
+    d_terms, g_terms = _terms(config, "D_PARTS"), _terms(config, "G_PARTS")
+    if not (objective.g_scale or g_terms):
+        raise UserError(
+            "objective.g_scale=0 leaves G without a loss; set objective.matching.weight=1, or objective.g_scale=1."
+        )
     return Objective(
         loss=exchanged(LOSSES[objective.loss]) if config.encoder.joint else LOSSES[objective.loss],
         numbers={name: objective[name] for name in declared(LOSSES[objective.loss])},
         penalties=tuple((name, penalty) for name, penalty in PENALTIES.items() if objective.penalties[name]),
         penalty_every=objective.penalty_every,
         penalty_factor=lambda hparams, t: bound(schedule, hparams, "objective.penalty_schedule")(jnp.ones(()), t),
-        d_terms=_terms(config, "D_PARTS"),
-        g_terms=_terms(config, "G_PARTS"),
+        d_terms=d_terms,
+        g_terms=g_terms,
         update_terms=update_terms,
         top_k=objective.top_k < 1,
+        features=any(part.features for _, part in active_parts(objective, "G_PARTS")),
+        labelled=any(part.labelled for _, part in active_parts(objective, "D_PARTS")),
         optimize_z=_latent_optimization(config),
     )
 
@@ -214,11 +221,15 @@ def _terms(config: ConfigDict, parts: str) -> tuple[tuple[str, Callable], ...]:
         return getattr(fields, part.weight) * part.function(fields, inputs)
 
     return tuple(
-        (part.name, partial(weighted, name, term, part))
-        for name, term in TERMS.items()
-        for part in getattr(term, parts)
-        if config.objective[name][part.weight]
+        (part.name, partial(weighted, name, TERMS[name], part)) for name, part in active_parts(config.objective, parts)
     )
+
+
+def active_parts(objective: ConfigDict, parts: str) -> list[tuple[str, Part]]:
+    """The parts 'D_PARTS' or 'G_PARTS' of the terms that have a weight, with the names of these terms."""
+    return [
+        (name, part) for name, term in TERMS.items() for part in getattr(term, parts) if objective[name][part.weight]
+    ]
 
 
 class Networks(NamedTuple):
@@ -227,7 +238,7 @@ class Networks(NamedTuple):
     encoder: nn.Module | None
 
 
-def _networks(config: ConfigDict, data: DataSpec) -> Networks:
+def _networks(config: ConfigDict, data: DataSpec, label_classes: int) -> Networks:
     """G, D and the encoder, checked against the data, as are the condition and the augmentation."""
     shapes = condition_shapes(config, data)
     data = data._replace(given=tuple(leaf.shape[1:] for leaf in shapes[1:] if leaf is not None))
@@ -235,8 +246,14 @@ def _networks(config: ConfigDict, data: DataSpec) -> Networks:
     x = jax.ShapeDtypeStruct((1, *data.shape), jnp.float32)
     shape = jax.eval_shape(join_channels, x, shapes._replace(z=z)).shape[1:]
     d_data = data._replace(shape=(*shape[:-1], shape[-1] * config.discriminator.packing))
-    if any(config.objective.auxiliary.values()):
-        d_data = d_data._replace(classes=0, num_aux_classes=data.classes)
+    if any(config.objective.auxiliary.values()) or config.objective.labelled.weight:
+        if not (classes := data.classes or label_classes):
+            raise UserError(
+                f"objective.labelled needs labelled examples, and {config.data.name} has no labels; give the data "
+                f"labels: class sub-folders, or an array train_labels."
+            )
+        joint = config.objective.classes == "outputs"
+        d_data = d_data._replace(classes=0, num_aux_classes=classes, logsumexp=joint)
     generator, discriminator = (
         build_choice(GENERATORS, config.generator, data=data),
         build_choice(DISCRIMINATORS, config.discriminator, data=d_data),
@@ -302,7 +319,10 @@ def _check_statistics(config: ConfigDict, gan: Gan) -> None:
     smallest = {"generator": m, "discriminator": m // config.discriminator.packing}
     conditioned = gan.conditional and not gan.num_classes
     optimized = gan.objective.optimize_z is not None
-    alone = gan.objective.penalties or conditioned or optimized  # what needs networks that take each example alone
+    matched = gan.objective.features
+    alone = (
+        gan.objective.penalties or conditioned or optimized or matched
+    )  # what needs networks that take each example alone
     if gan.accumulate == 1 and min(smallest.values()) > 1 and not alone:
         return
     # The state tells, whatever a family calls its field.
@@ -317,6 +337,12 @@ def _check_statistics(config: ConfigDict, gan: Gan) -> None:
         raise UserError(
             "objective.latent_optimization moves each z alone, and G or D couples its examples by batch normalization "
             "or minibatch_deviation; take networks without them, such as those with norm=none or layer."
+        )
+    if matched and STATISTICS in shapes.discriminator.stats:
+        raise UserError(
+            f"objective.matching compares D's features of data and samples, which the batch normalization of "
+            f"discriminator.name={config.discriminator.name} makes alike; take a D without it, such as one with "
+            f"discriminator.norm=none, layer or spectral."
         )
     if gan.objective.penalties and coupled:
         raise UserError(

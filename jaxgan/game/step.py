@@ -70,9 +70,14 @@ def discriminator_loss(theta_d: optax.Params, frame: Frame, G: Player, D: Player
     metrics |= penalties
 
     logits_fn = lambda x: discriminate(frame, theta_d, stats, real._replace(x=x))[0].logits  # noqa: E731
+
+    def classify(x: jax.Array, keys: jax.Array) -> jax.Array | None:
+        dropout_keys, augment_keys = (jax.vmap(lambda key, i=i: jax.random.fold_in(key, i))(keys) for i in range(2))
+        return discriminate(frame, theta_d, stats, DInputs(x, Condition(), dropout_keys, augment_keys))[0].classes
+
     inputs = DTermInputs(
         logits_fn, sample, batch.x, fake_x, noise.z, noise.term_keys, batch.condition.label, real_logits, fake_logits,
-        real_output.classes, fake_output.classes, stats, batch.count,
+        real_output.classes, fake_output.classes, stats, batch.count, batch.labelled, classify,
     )  # fmt: skip
     stats = objective.update_terms(hparams, inputs)
     for name, term in objective.d_terms:
@@ -91,23 +96,26 @@ def generator_loss(theta_g: optax.Params, frame: Frame, G: Player, D: Player, ba
 
     fake_x, stats = sample(noise.z, batch.condition, once=True)
 
-    real_logits = None
-    if objective.loss.needs_real:
-        real_output, _ = discriminate(frame, D.params, D.stats, real_inputs(frame, theta_g, batch))
-        real_logits = all_gather(real_output.logits, axis_name)
-    fake_output, _ = discriminate(frame, D.params, D.stats, fake_inputs(frame, batch, fake_x))
-    fake_logits = all_gather(fake_output.logits, axis_name)
+    discriminated = partial(discriminate, frame, D.params, D.stats, features=objective.features)
+    real_logits = real_features = None
+    if objective.loss.needs_real or objective.features:
+        real_output, _ = discriminated(real_inputs(frame, theta_g, batch))
+        real_logits, _, real_features = jax.tree.map(lambda a: all_gather(a, axis_name), real_output)
+    fake_output, _ = discriminated(fake_inputs(frame, batch, fake_x))
+    fake_logits, _, fake_features = jax.tree.map(lambda a: all_gather(a, axis_name), fake_output)
 
     losses = example_losses(frame, "generator", real_logits, fake_logits)
     g_loss = top_k_mean(losses, fake_logits, hparams["objective.top_k"]) if objective.top_k else jnp.mean(losses)
+    g_loss *= hparams["objective.g_scale"]
     total, metrics = g_loss, {"g_loss": g_loss}
 
     sample_again = lambda z: sample(z, batch.condition)[0]  # noqa: E731
     label, mask = batch.condition.label, batch.condition.mask
     encode = lambda x: gan.E(hparams, theta_g, x, batch.condition, noise.encoder_keys)  # noqa: E731
     inputs = GTermInputs(
-        sample_again, noise.z, noise.term_keys, label, fake_output.classes, fake_x, batch.x, mask, encode
-    )
+        sample_again, noise.z, noise.term_keys, label, fake_output.classes, fake_x, batch.x, mask, encode,
+        real_features, fake_features,
+    )  # fmt: skip
     for name, term in objective.g_terms:
         with jax.named_scope(name):
             metrics[name] = term(hparams, inputs)
@@ -132,18 +140,26 @@ def optimize_z(frame: Frame, G: Player, D: Player, batch: Batch) -> Batch:
 
 
 def discriminate(
-    frame: Frame, theta_d: optax.Params, stats: Any, inputs: DInputs, *, update_spectral: bool = False
+    frame: Frame,
+    theta_d: optax.Params,
+    stats: Any,
+    inputs: DInputs,
+    *,
+    update_spectral: bool = False,
+    features: bool = False,
 ) -> tuple[DOutput, Any]:
     """D's training-mode output, on augmented inputs and with dropout, and D's updated statistics.
 
     Args:
       update_spectral: whether to advance spectral normalization's power iteration, done once per update of D.
+      features: whether to return the output of the last hidden layer too.
     """
     gan, hparams, axis_name = frame
     x = gan.augment(hparams)(inputs.x, inputs.augment_keys, stats.get(AUGMENT, ()))
     return gan.D(
-        theta_d, stats, x, inputs.condition, inputs.dropout_keys, train=True, once=update_spectral, axis_name=axis_name
-    )
+        theta_d, stats, x, inputs.condition, inputs.dropout_keys,
+        train=True, once=update_spectral, features=features, axis_name=axis_name,
+    )  # fmt: skip
 
 
 def discriminate_real_and_fake(
@@ -300,5 +316,5 @@ def pmean_floats(tree: Any, axis_name: str | None) -> Any:
 
 
 def all_gather(logits: jax.Array, axis_name: str | None) -> jax.Array:
-    """The logits of the global minibatch, [m / devices] -> [m], as the loss of one example may depend on others."""
+    """Outputs on the global minibatch, [m / devices, ...] -> [m, ...], as one example's loss may depend on others."""
     return logits if axis_name is None else jax.lax.all_gather(logits, axis_name, tiled=True)

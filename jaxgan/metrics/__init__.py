@@ -3,6 +3,7 @@
 from jaxgan.features.space import SPACES
 from jaxgan.metrics import (
     birthday,
+    class_error,
     conditional,
     diversity,
     fid,
@@ -16,6 +17,7 @@ from jaxgan.metrics import (
     parzen,
     prd,
     prdc,
+    probe,
     reconstruction,
     slopes,
     spectra,
@@ -42,6 +44,8 @@ METRICS: dict[str, Metric] = {
     "high_quality_kl": modes.HIGH_QUALITY_METRIC,
     "conditional": conditional.METRIC,
     "reconstruction": reconstruction.METRIC,
+    "class_error": class_error.METRIC,
+    "probe": probe.METRIC,
 }
 
 # The display of every output of every metric, by full name.

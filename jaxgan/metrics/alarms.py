@@ -75,4 +75,5 @@ def data_class_kl(dataset: Dataset, n: int) -> float:
         return 0.0
     rows = np.random.default_rng(0).integers(len(dataset.train_labels), size=(n, dataset.stack))
     labels = np.asarray(gather_labels(dataset.train_labels, rows, dataset.classes))
+    labels = labels[labels >= 0]  # of a few labels
     return count_classes(labels, dataset.classes)["class_kl"]

@@ -22,19 +22,20 @@ class DataSpec(NamedTuple):
     mean: np.ndarray | None = None  # [*shape] float64, of the training set; needed only to start a run
     paired: tuple[int, ...] = ()  # shape of the condition stored with each example; () = none
     given: tuple[tuple[int, ...], ...] = ()  # shapes of the leaves of the condition, but its label, that are beside z
-    num_aux_classes: int = 0  # that D's auxiliary classifier predicts (D is then unconditional); 0 = no such classifier
+    num_aux_classes: int = 0  # that D predicts (D is then unconditional); 0 = no classifier
+    logsumexp: bool = False  # the adversarial logit is that of the class logits, and has no output of its own
 
     @property
     def outputs(self) -> int:
-        """Number of outputs of D's last layer: the adversarial logit and one per class of the auxiliary classifier."""
-        return 1 + self.num_aux_classes
+        """Number of outputs of D's last layer: one per class that it predicts, and the adversarial logit."""
+        return self.num_aux_classes + (not self.logsumexp)
 
 
 class DOutput(NamedTuple):
     """The output of D."""
 
     logits: jax.Array  # [n] float32
-    classes: jax.Array | None = None  # [n, K] logits of the auxiliary classifier, if D has one
+    classes: jax.Array | None = None  # [n, K] logits of the classes, if D predicts them
     features: jax.Array | None = None  # [n, d] output of the last hidden layer, if requested
 
 
@@ -81,9 +82,11 @@ def d_output(outputs: jax.Array, hidden: jax.Array | None, data: DataSpec) -> DO
     """The output of D from that of its last layer.
 
     Args:
-      outputs: [n, data.outputs], the adversarial logit first.
+      outputs: [n, data.outputs], the adversarial logit first if it has an output of its own.
       hidden: the input of that layer, [n, d], if features are requested.
     """
+    if data.logsumexp:
+        return DOutput(jax.nn.logsumexp(outputs, axis=1), outputs, hidden)
     return DOutput(outputs[:, 0], outputs[:, 1:] if data.num_aux_classes else None, hidden)
 
 
@@ -200,6 +203,17 @@ def maxout(x: jax.Array, pieces: int) -> jax.Array:
       [..., units] float.
     """
     return jnp.max(x.reshape(*x.shape[:-1], pieces, -1), axis=-2)
+
+
+def gaussian_noise(x: jax.Array, deviation: float, keys: jax.Array | None, layer: int) -> jax.Array:
+    """x [n, ...] plus noise of a standard deviation; keys and layer as in `dropout`, whose masks are independent."""
+    if keys is None or not deviation:
+        return x
+
+    def noise(key: jax.Array) -> jax.Array:
+        return jax.random.normal(jax.random.fold_in(jax.random.fold_in(key, layer), 1), x.shape[1:], x.dtype)
+
+    return x + deviation * jax.vmap(noise)(keys)
 
 
 def dropout(x: jax.Array, keep: float, keys: jax.Array | None, layer: int) -> jax.Array:

@@ -7,8 +7,10 @@ from typing import Any
 
 from jaxgan.objectives.terms.auxiliary import AuxiliaryClassifier
 from jaxgan.objectives.terms.consistency import Consistency
+from jaxgan.objectives.terms.labelled import Labelled
 from jaxgan.objectives.terms.latent import LatentConsistency
 from jaxgan.objectives.terms.lecam import LeCam
+from jaxgan.objectives.terms.matching import FeatureMatching
 from jaxgan.objectives.terms.paired import Paired
 from jaxgan.objectives.terms.protocol import DTermInputs, GTermInputs, Part, Term
 from jaxgan.objectives.terms.regression import LatentRegression
@@ -23,4 +25,6 @@ TERMS: dict[str, type[Any]] = {  # of the form of `Term`
     "auxiliary": AuxiliaryClassifier,
     "paired": Paired,
     "regression": LatentRegression,
+    "labelled": Labelled,
+    "matching": FeatureMatching,
 }
