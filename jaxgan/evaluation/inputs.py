@@ -89,8 +89,8 @@ def _split_input(name: str) -> Callable[[Evaluation, str], Any]:
     def compute(evaluation: Evaluation, split: str) -> Any:
         if not evaluation.players or name not in evaluation.players:
             raise UserError(
-                "scores of conditional samples, of an encoder and of a classifier need the players, and here only "
-                "samples are given; compute them in a run."
+                "scores of conditional samples, of an encoder and of a classifier need the players, not only samples; "
+                "compute them with --mode=evaluate."
             )
         return evaluation.players[name][split]
 

@@ -77,7 +77,7 @@ def discriminator_loss(theta_d: optax.Params, frame: Frame, G: Player, D: Player
 
     inputs = DTermInputs(
         logits_fn, sample, batch.x, fake_x, noise.z, noise.term_keys, batch.condition.label, real_logits, fake_logits,
-        real_output.classes, fake_output.classes, stats, batch.count, batch.labelled, classify,
+        real_output.classes, fake_output.classes, stats, batch.count, fake_output.latents, batch.labelled, classify,
     )  # fmt: skip
     stats = objective.update_terms(hparams, inputs)
     for name, term in objective.d_terms:
@@ -100,9 +100,11 @@ def generator_loss(theta_g: optax.Params, frame: Frame, G: Player, D: Player, ba
     real_logits = real_features = None
     if objective.loss.needs_real or objective.features:
         real_output, _ = discriminated(real_inputs(frame, theta_g, batch))
-        real_logits, _, real_features = jax.tree.map(lambda a: all_gather(a, axis_name), real_output)
+        real = jax.tree.map(lambda a: all_gather(a, axis_name), real_output)
+        real_logits, real_features = real.logits, real.features
     fake_output, _ = discriminated(fake_inputs(frame, batch, fake_x))
-    fake_logits, _, fake_features = jax.tree.map(lambda a: all_gather(a, axis_name), fake_output)
+    fake = jax.tree.map(lambda a: all_gather(a, axis_name), fake_output)
+    fake_logits = fake.logits
 
     losses = example_losses(frame, "generator", real_logits, fake_logits)
     g_loss = top_k_mean(losses, fake_logits, hparams["objective.top_k"]) if objective.top_k else jnp.mean(losses)
@@ -114,7 +116,7 @@ def generator_loss(theta_g: optax.Params, frame: Frame, G: Player, D: Player, ba
     encode = lambda x: gan.E(hparams, theta_g, x, batch.condition, noise.encoder_keys)  # noqa: E731
     inputs = GTermInputs(
         sample_again, noise.z, noise.term_keys, label, fake_output.classes, fake_x, batch.x, mask, encode,
-        real_features, fake_features,
+        fake_output.latents, real_features, fake.features,
     )  # fmt: skip
     for name, term in objective.g_terms:
         with jax.named_scope(name):

@@ -23,12 +23,13 @@ class DataSpec(NamedTuple):
     paired: tuple[int, ...] = ()  # shape of the condition stored with each example; () = none
     given: tuple[tuple[int, ...], ...] = ()  # shapes of the leaves of the condition, but its label, that are beside z
     num_aux_classes: int = 0  # that D predicts (D is then unconditional); 0 = no classifier
+    num_latents: int = 0  # further outputs, from which z is inferred: of D for InfoGAN's code, or of an encoder
     logsumexp: bool = False  # the adversarial logit is that of the class logits, and has no output of its own
 
     @property
     def outputs(self) -> int:
-        """Number of outputs of D's last layer: one per class that it predicts, and the adversarial logit."""
-        return self.num_aux_classes + (not self.logsumexp)
+        """Outputs of D's last layer: the adversarial logit if it has its own, one per class predicted, and latents."""
+        return (not self.logsumexp) + self.num_aux_classes + self.num_latents
 
 
 class DOutput(NamedTuple):
@@ -37,6 +38,7 @@ class DOutput(NamedTuple):
     logits: jax.Array  # [n] float32
     classes: jax.Array | None = None  # [n, K] logits of the classes, if D predicts them
     features: jax.Array | None = None  # [n, d] output of the last hidden layer, if requested
+    latents: jax.Array | None = None  # [n, k] from which z is inferred, if D has such outputs
 
 
 ACTIVATIONS = {
@@ -85,9 +87,11 @@ def d_output(outputs: jax.Array, hidden: jax.Array | None, data: DataSpec) -> DO
       outputs: [n, data.outputs], the adversarial logit first if it has an output of its own.
       hidden: the input of that layer, [n, d], if features are requested.
     """
-    if data.logsumexp:
-        return DOutput(jax.nn.logsumexp(outputs, axis=1), outputs, hidden)
-    return DOutput(outputs[:, 0], outputs[:, 1:] if data.num_aux_classes else None, hidden)
+    first = 0 if data.logsumexp else 1
+    last = first + data.num_aux_classes
+    classes = outputs[:, first:last] if data.num_aux_classes else None
+    logits = jax.nn.logsumexp(classes, axis=1) if data.logsumexp else outputs[:, 0]
+    return DOutput(logits, classes, hidden, outputs[:, last:] if data.num_latents else None)
 
 
 def downsampled_sizes(side: int, times: int) -> list[int]:

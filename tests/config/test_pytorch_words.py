@@ -68,7 +68,7 @@ def test_what_it_names_are_fields():
             r"not 'wgan_gp'; PyTorch's 'wgan_gp' is: objective\.loss=wasserstein with",
         ),
         ({"generator.apply_attn": True}, r"PyTorch's 'apply_attn' has no counterpart here: no family"),
-        ({"train.warmup": 1}, "'train.warmup'; train has accumulate, batch_size, .*, steps, update; --mode=config"),
+        ({"train.warmup": 1}, "'train.warmup'; train has accumulate, batch_size, .*, steps, .*; --mode=config"),
         ({"generator.ema.decay": 0.9}, "generator.ema has gamma, half_life, ramp, rise"),
         ({"nonsense.thing": 1}, "it has augment, checkpoint, condition, conditional, data, .*, train; --mode"),
         ({"batch_size": 1}, r"the nearest is 'train\.batch_size'"),

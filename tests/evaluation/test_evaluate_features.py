@@ -149,8 +149,8 @@ def test_the_validation_set_chooses_and_never_the_test_set(looks):
     )  # fmt: skip
     for best, message in (
         ("pixels_fid", "would select checkpoints by the test set"),
-        ("fid", "none of the numbers of evaluate.metrics .* validation_pixels_fid"),
-        ("validation_classifier_fid", "none of the numbers"),
+        ("fid", "not among the scores of evaluate.metrics .* validation_pixels_fid"),
+        ("validation_classifier_fid", "not among the scores"),
         ("test_log_likelihood", "would select checkpoints by the test set"),
     ):
         with pytest.raises(UserError, match=message):

@@ -69,7 +69,8 @@ import sys
 from jaxgan.config import files
 before = list(sys.path)
 config = files.read(sys.argv[1] + "/configs/tfd.py")
-sweep = files.functions(sys.argv[1] + "/experiments/ablations/momentum.py", "--sweep", "", "get_config", "get_sweep")
+path = sys.argv[1] + "/experiments/ablations/momentum.py"
+sweep = files.load_functions(path, "--sweep", "", "get_config", "get_sweep")
 assert sys.path == before
 print(len(config.generator.hidden), len(sweep["get_sweep"]()))
 """
@@ -97,8 +98,8 @@ def test_every_config_is_valid_and_says_how_it_is_run(path):
 
 @pytest.mark.parametrize("path", every_file("experiments/ablations"), ids=lambda path: path.stem)
 def test_every_ablation_has_settings_of_existing_fields(path):
-    found = files.functions(path, "--sweep", "", "get_config", "get_sweep")
-    config, sweep = files.returned(found, path), found["get_sweep"]()
+    found = files.load_functions(path, "--sweep", "", "get_config", "get_sweep")
+    config, sweep = files.checked_config(found, path), found["get_sweep"]()
     for setting in sweep:
         validate(update(config, setting))
     assert len({json.dumps(setting) for setting in sweep}) == len(sweep) > 1
@@ -241,7 +242,7 @@ def test_scores_on_features_have_columns_and_intervals_over_seeds():
     # Half of the 95% interval of three seeds of deviation 1: 4.303 / sqrt(3).
     assert row.endswith("| 21.0 [18.5, 23.5] | 0.500 [0.500, 0.500] | 0.250 [0.250, 0.250] |")
     assert list(table1.singles(scored))[3].endswith("| 20.000 | 0.500 | 0.250 |")
-    assert "in the features of the classifier" in " ".join(table1.notes(scored, 10_000))
+    assert "on features of the classifier" in " ".join(table1.notes(scored, 10_000))
 
 
 def test_features_are_the_classifiers_against_test_images(tiny_config, monkeypatch):
@@ -270,15 +271,15 @@ def test_the_error_over_folds():
     assert tfd_score.error == pytest.approx(np.sqrt(2.5 / 5))
 
 
-def test_what_differs_from_the_paper_is_said():
+def test_differences_from_the_paper_are_noted():
     assert len(list(table1.notes([score(1.0, seed=3)], 10_000))) == 2
-    said = " ".join(table1.notes([score(1.0, sigma=SIGMAS[0], edge=True)._replace(validation=150)], 500))
+    text = " ".join(table1.notes([score(1.0, sigma=SIGMAS[0], edge=True)._replace(validation=150)], 500))
     for words in (
-        "one beyond it may score higher",
-        "on 150 validation images, the paper's on 1,000",
-        "drew 10,000",
+        "a sigma beyond it may score higher",
+        "on 150 validation images, in the paper on 1,000",
+        "used 10,000",
     ):
-        assert words in said
+        assert words in text
     rows = list(table1.singles([score(1.0, sigma=0.1, edge=True)]))
     assert rows[-1] == "| MNIST | recipe | 0 | last | 100 | 1.0 ± 1.0 | 0.100 (edge) | 0.750 | 0.500 | - | - | - |"
 
@@ -411,8 +412,8 @@ def test_table1_refuses(tiny_config, tmp_path, monkeypatch):
         (["--quick", f"--samples-file={tmp_path}/none.npz"], "cannot be read"),
         ([f"--workdir={points}"], "was trained on mixture:ring8, but the table"),
         ([f"--workdir={tmp_path}/none"], "is not a work directory"),
-        (["--quick", "--samples=9", f"--samples-file={tmp_path}/bright.npz"], "from 0 to 255; samples are in"),
-        ([f"--workdir={points}", "--sedes=3"], "leave out --sedes=3"),
+        (["--quick", "--samples=9", f"--samples-file={tmp_path}/bright.npz"], "from 0 to 255; samples must be in"),
+        ([f"--workdir={points}", "--sedes=3"], "--sedes=3 cannot change; leave it out"),
         (["--seeds=0"], "--seeds=0"),
         (["--variants"], "nothing to train"),
     ):

@@ -87,7 +87,7 @@ def test_every_loss_goes_with_every_penalty_and_family(pair):
         ({"augment.name": "ada", "objective.loss": "relativistic"}, "take augment.name=ada_schedule"),
         ({"augment.name": "ada", "objective.loss": "least_squares"}, "take augment.name=ada_schedule"),
         ({"augment.name": "ada", "discriminator.packing": 2}, "makes them fewer"),
-        ({"discriminator.packing": 2, "conditional": "label"}, "of several classes together, and a network takes one"),
+        ({"discriminator.packing": 2, "conditional": "label"}, "of several classes, but a network takes one"),
         (
             {"discriminator.name": "dcgan", "discriminator.minibatch_deviation": -1},
             "discriminator.minibatch_deviation must be 0 or more",

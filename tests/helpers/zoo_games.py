@@ -181,6 +181,7 @@ def outside_the_tables(schedule: str) -> list[Game]:
     encoder = {"encoder.name": "mlp", "encoder.hidden": (6,)}
     terms = (
         encoder
+        | {"objective.code.continuous": 2}
         | {key: 0.5 for key in off if not key.startswith((WEIGHTS, "objective.labelled"))}
         | {"objective.lecam.start": 0.0}
     )

@@ -31,7 +31,7 @@ def classifier(accuracy: float | None) -> dict:
         ({"classifier_kid": 1.0}, classifier(None), 128, None),
         ({"class_kl": 1.0}, {"classes": {"name": "classifier", "accuracy": 0.5}}, 64, "right in 50.0%"),
         ({"pixels_precision": 0.9, "pixels_diversity": 0.6}, {}, 64, None),
-        ({"pixels_precision": 0.9, "pixels_diversity": 0.4}, {}, 64, "a collapsed G can have 1"),
+        ({"pixels_precision": 0.9, "pixels_diversity": 0.4}, {}, 64, "a collapsed G can score 1"),
         ({"pixels_diversity": 0.4}, {}, 64, None),
         ({"recall": 0.5}, {"samples": 1500}, 64, None),
         ({"recall": 0.5}, {"samples": 1501}, 64, "here 1,501 with 500"),

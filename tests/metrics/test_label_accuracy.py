@@ -13,7 +13,7 @@ from jaxgan.metrics import label_accuracy
 
 def test_by_hand():
     assert label_accuracy.evaluate([3, 1, 2, 0], [3, 1, 0, 0]) == 0.75
-    with pytest.raises(UserError, match="as many classes as labels"):
+    with pytest.raises(UserError, match="equally many classes and labels"):
         label_accuracy.evaluate([3, 1], [3])
 
 
