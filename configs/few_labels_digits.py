@@ -1,7 +1,12 @@
 """Classifying scikit-learn's digits from 10 labels per class: Salimans et al. 2016 (arXiv:1606.03498), section 5.
 
 D has an output per class; the logsumexp of these is the logit that separates data from samples. G descends feature
-matching alone. Noise in D's layers is the paper's; its weight normalization is left out. A minute on two CPU cores.
+matching alone. Noise in D's layers is the paper's; its weight normalization is left out.
+
+    python -m jaxgan.main --config=configs/few_labels_digits.py
+
+Measured (experiments/few_labels.py, 1,500 steps, 6 draws of labels, 2026-11-28): 12.4 +- 2.3% errors on the last 297
+digits; the same D without a GAN 13.8 +- 2.2%, label spreading 7.7 +- 2.0%.
 `evaluate.metrics=class_error` gives D's errors on validation and test examples.
 """
 
@@ -31,8 +36,8 @@ def get_config():
         "optimizer.discriminator.learning_rate": 1e-3,
         "optimizer.discriminator.b1": 0.5,
         "train.batch_size": 100,
-        "train.steps": 5000,
-        "evaluate.metrics": (),
-        "evaluate.every": 1000,
+        "train.steps": 1500,
+        "evaluate.metrics": ("class_error",),
+        "evaluate.every": 500,
     }
     return config.update(config.default(), changes)

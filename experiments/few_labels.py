@@ -6,12 +6,15 @@ scikit-learn's digits with 10 labels per class, drawn anew for each of 6 seeds: 
 test examples. D is trained on the same labels in three games: K+1 classes with a G that matches D's features, K+1
 classes with the non-saturating G, and without a GAN (the same D with the same noise; D's loss on the unlabelled
 examples is weighted by 1e-9). Beside them, with the same labels: label spreading over the graph of all training
-examples (scikit-learn, 7 neighbours, alpha .2), and logistic regression on pixels. The steps were chosen beforehand;
-the settings on validation examples of other draws.
+examples (scikit-learn, 7 neighbours, alpha .2), and logistic regression on pixels. The settings are those
+of the paper where these data allow; training was tried on validation examples of other draws, for 1,000 steps.
 
 Expected: the paper has 93 +- 6.5 of 10,000 errors on MNIST with 100 labels; of digits there is no published number. The
 last 297 digits are harder than the others: logistic regression on pixels with all labels has 8.8% errors.
-MEASURED
+Measured, 2026-11-28, six draws of labels, 1,500 steps, two busy CPU cores, test errors (mean and standard deviation):
+K+1 classes with feature matching 12.4 +- 2.3%, the same D without a GAN 13.8 +- 2.2%, logistic regression on pixels
+15.4 +- 1.4%, label spreading 7.7 +- 2.0%. Feature matching makes 1.4 points fewer errors than no GAN (95% interval .8 to
+2.1) and 4.7 more than label spreading (2.7 to 6.6). K+1 classes with the non-saturating G were not measured.
 """
 
 from __future__ import annotations

@@ -110,10 +110,7 @@ class Discriminator(nn.Module):
         h = jnp.concatenate([x.reshape(x.shape[0], -1), *one_hot(y, self.data)], axis=1)
         keep_probs = [self.input_keep] + [self.hidden_keep] * len(self.hidden)
         h = gaussian_noise(h, self.input_noise, keys, 0)
-        output = dense_layers(
-            self, h, keys, activation=self.activation, keep_probs=keep_probs, noise=self.hidden_noise,
-            layer=dense(self.norm),
-        )  # fmt: skip
+        output = dense_layers(self, h, keys, activation=self.activation, keep_probs=keep_probs, layer=dense(self.norm))
         return output if features else output._replace(features=None)
 
 
@@ -165,7 +162,6 @@ def dense_layers(
     *,
     activation: str,
     keep_probs: Sequence[float],
-    noise: float = 0.0,
     mask_offset: int = 0,
     layer: Callable[..., nn.Module] = HIDDEN,
 ) -> DOutput:
@@ -174,14 +170,15 @@ def dense_layers(
     Features are taken before dropout and noise.
 
     Args:
-      discriminator: a module with the fields `hidden`, `pieces`, `irange` and `data`.
+      discriminator: a module with the fields `hidden`, `pieces`, `irange`, `data` and, if its hidden layers have
+        Gaussian noise, its standard deviation `hidden_noise`.
       keys: [n] PRNG keys of the dropout masks, or None for no dropout.
       keep_probs: the keep probability of each layer's input, one more than `hidden`.
-      noise: the standard deviation of Gaussian noise in the input of each layer but the first.
       mask_offset: the number of layers below, so that all masks have different keys.
       layer: the linear layer (`dense`).
     """
     units, pieces, features = discriminator.hidden, discriminator.pieces, h
+    deviation = getattr(discriminator, "hidden_noise", 0.0)
     init, last = uniform_init(discriminator.irange), len(units)
     for i, n in enumerate(units):
         h = dropout(h, keep_probs[i], keys, mask_offset + i)
@@ -189,7 +186,7 @@ def dense_layers(
             h = maxout(layer(n * pieces, kernel_init=init)(h), pieces)
         else:
             h = ACTIVATIONS[activation](layer(n, kernel_init=init)(h))
-        features, h = h, gaussian_noise(h, noise, keys, mask_offset + i + 1)
+        features, h = h, gaussian_noise(h, deviation, keys, mask_offset + i + 1)
     dropped = dropout(h, keep_probs[last], keys, mask_offset + last)
     with bfloat16_above(math.inf):  # logits are float32
         outputs = layer(discriminator.data.outputs, kernel_init=init, name="output")(dropped)
