@@ -28,6 +28,10 @@ EXPERIMENTS = {
         "not run at its default size",
     ),
     "critics": ("which WGAN critics estimate the Wasserstein-1 distance", "863 s"),
+    "finite_differences": (
+        "what R1 by finite differences estimates and costs, and whether it trains as R1 does",
+        "6 minutes",
+    ),
     # Training
     "modes": ("how many modes a GAN captures, by protocol, packing and loss", "1,298 s"),
     "adjustment": ("the symplectic term keeps 16 modes where RMSProp alone loses them", "497 s"),

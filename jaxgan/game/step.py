@@ -22,6 +22,7 @@ from jaxgan.game.hparams import PENALTY_WEIGHTS, section_hparams
 from jaxgan.game.state import Player
 from jaxgan.networks.layers import DOutput
 from jaxgan.networks.norms import STATISTICS
+from jaxgan.objectives.gradient_normalization import STATE as NORMALIZATION
 from jaxgan.objectives.losses import top_k_mean
 from jaxgan.objectives.terms import DTermInputs, GTermInputs
 from jaxgan.objectives.value import value
@@ -97,32 +98,57 @@ def generator_loss(theta_g: optax.Params, frame: Frame, G: Player, D: Player, ba
     fake_x, stats = sample(noise.z, batch.condition, once=True)
 
     discriminated = partial(discriminate, frame, D.params, D.stats, features=objective.features)
-    real_logits = real_features = None
-    if objective.loss.needs_real or objective.features:
-        real_output, _ = discriminated(real_inputs(frame, theta_g, batch))
-        real = jax.tree.map(lambda a: all_gather(a, axis_name), real_output)
-        real_logits, real_features = real.logits, real.features
-    fake_output, _ = discriminated(fake_inputs(frame, batch, fake_x))
-    fake = jax.tree.map(lambda a: all_gather(a, axis_name), fake_output)
-    fake_logits = fake.logits
+    gathered = partial(jax.tree.map, lambda a: all_gather(a, axis_name))
+    real = (
+        DOutput(None)
+        if not (objective.loss.needs_real or objective.features)
+        else gathered(discriminated(real_inputs(frame, theta_g, batch))[0])
+    )
 
-    losses = example_losses(frame, "generator", real_logits, fake_logits)
-    g_loss = top_k_mean(losses, fake_logits, hparams["objective.top_k"]) if objective.top_k else jnp.mean(losses)
-    g_loss *= hparams["objective.g_scale"]
+    def adversarial_loss(fake_x: jax.Array) -> tuple[jax.Array, DOutput]:
+        fake_output, _ = discriminated(fake_inputs(frame, batch, fake_x))
+        fake_logits = all_gather(fake_output.logits, axis_name)
+        losses = example_losses(frame, "generator", real.logits, fake_logits)
+        if objective.top_k:
+            losses = top_k_mean(losses, fake_logits, hparams["objective.top_k"])
+        return hparams["objective.g_scale"] * jnp.mean(losses), fake_output
+
+    g_loss, fake_output = adversarial_loss(fake_x)
     total, metrics = g_loss, {"g_loss": g_loss}
+    if objective.normalization is not None:
+        gradient = jax.grad(lambda x: adversarial_loss(x)[0])(jax.lax.stop_gradient(fake_x))
+        factor, stats = normalization_factor(frame, stats, gradient)
+        total = jax.lax.stop_gradient(factor) * g_loss
 
     sample_again = lambda z: sample(z, batch.condition)[0]  # noqa: E731
     label, mask = batch.condition.label, batch.condition.mask
     encode = lambda x: gan.E(hparams, theta_g, x, batch.condition, noise.encoder_keys)  # noqa: E731
     inputs = GTermInputs(
         sample_again, noise.z, noise.term_keys, label, fake_output.classes, fake_x, batch.x, mask, encode,
-        fake_output.latents, real_features, fake.features,
+        fake_output.latents, real.features, gathered(fake_output.features),
     )  # fmt: skip
     for name, term in objective.g_terms:
         with jax.named_scope(name):
             metrics[name] = term(hparams, inputs)
         total += metrics[name]
     return total, (metrics, stats, ())
+
+
+def normalization_factor(frame: Frame, stats: Any, gradient: jax.Array) -> tuple[jax.Array, Any]:
+    """The factor of G's adversarial loss, and G's statistics with the updated mean of squares.
+
+    Args:
+      gradient: of the loss with respect to this device's share of the fakes, [m, *shape].
+    """
+    gan, hparams, axis_name = frame
+    square, elements = jnp.sum(jnp.square(gradient)), gradient.size
+    if axis_name is not None:
+        devices = jax.lax.axis_size(axis_name)
+        # The loss of every device depends on these fakes, so this gradient is of their sum: `devices` times too large.
+        square, elements = jax.lax.psum(square, axis_name) / devices**2, elements * devices
+    assert gan.objective.normalization is not None
+    factor, square = gan.objective.normalization(hparams)(stats[NORMALIZATION], square, elements)
+    return factor, {**stats, NORMALIZATION: jax.lax.stop_gradient(square)}
 
 
 def optimize_z(frame: Frame, G: Player, D: Player, batch: Batch) -> Batch:
