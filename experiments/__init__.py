@@ -21,7 +21,7 @@ EXPERIMENTS = {
     "basins": ("RpGAN has no bad basins, a GAN has many", "122 s"),
     "lipschitz": ("separated modes need a steep G", "341 s"),
     "priors": ("a prior with two modes draws two modes with a G that is not steep", "203 s"),
-    "few_labels": ("a D that predicts classes needs few labels", "20 minutes"),
+    "few_labels": ("a D that predicts classes needs few labels", "4 minutes"),
     "inference": ("which encoders infer the z of digits, and what search for z adds", "about 10 minutes"),
     "damping": (
         "R1, latent optimization and unrolling are one damping; unrolling at equal cost",

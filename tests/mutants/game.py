@@ -399,8 +399,8 @@ MUTANTS = [
     ),
     Mutant(
         STEP,
-        "if objective.top_k:\n            return top_k_mean",
-        "if not objective.top_k:\n            return top_k_mean",
+        "if objective.top_k:\n            losses = top_k_mean",
+        "if not objective.top_k:\n            losses = top_k_mean",
         case("top k"),
         "G descends all samples where it should the best",
     ),

@@ -226,7 +226,8 @@ def test_evaluation_and_the_trained_gan_classify(tmp_path):
     np.testing.assert_allclose(d, jax.nn.sigmoid(jax.nn.logsumexp(classes, axis=1)), rtol=1e-4)
     import json
 
-    rows = [json.loads(line) for line in (tmp_path / "run/evaluations.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    rows = [row for row in rows if "class_error" in row]
     assert rows[-1]["class_error"] == pytest.approx(float(np.mean(p.argmax(axis=1) != dataset.test_labels)))
     assert {"validation_class_error", "probe_features_error", "probe_untrained_error", "probe_pca_error"} <= rows[
         -1
