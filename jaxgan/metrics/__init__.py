@@ -13,6 +13,7 @@ from jaxgan.metrics import (
     modes,
     neighbours,
     overfitting,
+    paired,
     parzen,
     prd,
     prdc,
@@ -41,6 +42,7 @@ METRICS: dict[str, Metric] = {
     "spectra": spectra.METRIC,
     "high_quality_kl": modes.HIGH_QUALITY_METRIC,
     "conditional": conditional.METRIC,
+    "paired": paired.METRIC,
     "reconstruction": reconstruction.METRIC,
 }
 
