@@ -183,7 +183,7 @@ def iteration_written_out(gan: Gan, hparams, state, data, changes) -> dict:
     loss, scale = LOSSES[changes.get("objective.loss", "non_saturating")], changes.get("objective.d_scale", 1.0)
     numbers = {"a": -1.0, "c": 0.0} if "objective.a" in changes else {}
     G = lambda theta, z, y: gan.G(theta, {}, z, y)[0]  # noqa: E731
-    D = lambda theta, x, y, keys: gan.D(theta, {}, x, y, keys)[0]  # noqa: E731
+    D = lambda theta, x, y, keys: gan.D(theta, {}, x, y, keys)[0].logits  # noqa: E731
 
     def d_loss(theta):
         fake = D(theta, G(theta_g, first.z, y), y, first.fake_dropout_keys)
@@ -218,7 +218,7 @@ def test_a_penalty_makes_d_flatter_on_the_data_and_leaves_d_loss_alone(game):
     for weight in (1e-9, 1.0):
         g = game(**SGD | {"objective.penalties.r1": weight, "discriminator.irange": 0.5})
         after, metrics = g.steps(1)
-        D = lambda x, g=g, theta=after.discriminator.params: g.gan.D(theta, {}, x)[0]  # noqa: E731
+        D = lambda x, g=g, theta=after.discriminator.params: g.gan.D(theta, {}, x)[0].logits  # noqa: E731
         slopes[weight] = float(jnp.mean(PENALTIES["r1"](D, x, None, None)))
         losses[weight], reported[weight] = float(metrics["d_loss"]), float(metrics["r1"])
     assert slopes[1.0] < slopes[1e-9]
@@ -254,7 +254,8 @@ def test_both_players_are_told_the_class(game, monkeypatch, eagerly):
     a, b = (Condition(label=jnp.full(gan.batch_size, label, jnp.int32)) for label in (0, 3))
     theta_g, theta_d = (jax.tree.map(lambda p: p + 0.1, p.params) for p in (state.generator, state.discriminator))
     assert not np.array_equal(gan.G(theta_g, {}, z, a)[0], gan.G(theta_g, {}, z, b)[0])
-    assert not np.array_equal(gan.D(theta_d, {}, d["x"], a, None)[0], gan.D(theta_d, {}, d["x"], b, None)[0])
+    outputs = [gan.D(theta_d, {}, d["x"], condition, None)[0].logits for condition in (a, b)]
+    assert not np.array_equal(*outputs)
 
 
 def test_many_steps_in_one_dispatch_are_the_steps_one_by_one(game):
@@ -280,9 +281,9 @@ def test_dropout_keeps_the_mean_and_is_off_without_keys(game):
     x = gan.decode(jnp.asarray(IMAGES[:1]))
     keys = jax.random.split(jax.random.key(0), 2)
     theta = jax.tree.map(lambda p: p + 0.1, state.discriminator.params)
-    both, _ = gan.D(theta, {}, jnp.concatenate([x, x]), keys=keys)
+    both = gan.D(theta, {}, jnp.concatenate([x, x]), keys=keys)[0].logits
     assert both[0] != both[1]
-    off, _ = gan.D(theta, {}, jnp.concatenate([x, x]))
+    off = gan.D(theta, {}, jnp.concatenate([x, x]))[0].logits
     assert off[0] == off[1]
 
 

@@ -146,7 +146,9 @@ def test_nothing_hidden_reaches_g_and_d_sees_it(tiny_config, name, data):
         pull = jax.grad(lambda x: jnp.sum(completed(x) * jnp.arange(float(x.size)).reshape(x.shape)))(x)
         np.testing.assert_array_equal(pull * hidden, jnp.zeros_like(x))
         assert jnp.any(pull != 0)
-    logits = [gan.D(state.discriminator.params, {}, x, c)[0] for c in (told, jax.tree.map(lambda a: a + 1, told))]
+    logits = [
+        gan.D(state.discriminator.params, {}, x, c)[0].logits for c in (told, jax.tree.map(lambda a: a + 1, told))
+    ]
     assert not np.allclose(*logits)
 
 

@@ -288,8 +288,8 @@ def _check_classifier(config: ConfigDict, discriminator: nn.Module) -> None:
     if not data.num_aux_classes:
         return
     x = jax.ShapeDtypeStruct((getattr(discriminator, "minibatch_deviation", 0) or 1, *data.shape), jnp.float32)
-    outputs, _ = jax.eval_shape(discriminator.init_with_output, jax.random.key(0), x)
-    if outputs.shape[1:] != (data.outputs,):
+    output, _ = jax.eval_shape(discriminator.init_with_output, jax.random.key(0), x)
+    if output.classes is None or output.classes.shape[1:] != (data.num_aux_classes,):
         raise UserError(
             f"discriminator.name={config.discriminator.name} has no auxiliary classifier; take another family, or set "
             f"objective.auxiliary to 0."

@@ -14,6 +14,7 @@ from jaxgan.conditions import Condition
 from jaxgan.ema import Averages
 from jaxgan.game.hparams import HParams
 from jaxgan.game.state import GanState
+from jaxgan.networks.layers import DOutput
 from jaxgan.objectives.losses import Loss
 from jaxgan.objectives.penalties import Penalty
 
@@ -49,8 +50,8 @@ class Gan(NamedTuple):
     real_condition: Callable[..., Condition]
     fake_condition: Callable[[Condition, jax.Array], Condition]
     # (theta_d, stats, x [n, *shape], condition, dropout keys [n] or None, *, train, once, axis_name)
-    #  -> logits [n], stats; with an auxiliary classifier [n, 1 + K], the adversarial logit first (`split_d_output`)
-    D: Callable[..., tuple[jax.Array, Any]]
+    #  -> output, stats; features=True for the output of the last hidden layer too
+    D: Callable[..., tuple[DOutput, Any]]
     sample_z: Callable[[HParams, jax.Array], jax.Array]  # (hparams, key) -> one z [d]
     project_z: Callable[[HParams, jax.Array], jax.Array]  # (hparams, z [n, d]) -> the nearest of positive density
     decode: Callable[[AnyArray], AnyArray]  # stored examples -> float32, the range of G
@@ -77,15 +78,3 @@ class Gan(NamedTuple):
     num_aux_classes: int  # classes that D's auxiliary classifier predicts; 0 = no auxiliary classifier
     num_label_classes: int  # classes of the stored labels (a stack of images has the product of its labels)
     num_stacked: int  # stored images per example
-
-
-class DOutput(NamedTuple):
-    """The output of D."""
-
-    logits: jax.Array  # [n] float32
-    classes: jax.Array | None = None  # [n, K] logits of the auxiliary classifier, if D has one
-
-
-def split_d_output(outputs: jax.Array) -> DOutput:
-    """Splits D's output, [n] or [n, 1 + K], into adversarial and class logits."""
-    return DOutput(outputs) if outputs.ndim == 1 else DOutput(outputs[:, 0], outputs[:, 1:])

@@ -22,7 +22,7 @@ from jaxgan.game.hparams import HParams, section_hparams
 from jaxgan.game.prior import squash_onto_prior
 from jaxgan.networks import ENCODERS
 from jaxgan.networks.forward import forward, split_variables
-from jaxgan.networks.layers import DataSpec
+from jaxgan.networks.layers import DataSpec, DOutput
 from jaxgan.objectives.losses import Loss
 
 
@@ -61,8 +61,8 @@ def init_encoder(encoder: nn.Module, key: jax.Array) -> tuple[jax.Array, Any]:
     """One output of an encoder [1, d], and its initial variables."""
     x = jnp.zeros((1, *encoder.data.shape))
     y = jnp.zeros((1,), jnp.int32) if encoder.data.classes else None
-    outputs, variables = encoder.init_with_output(key, x, y)
-    return _rows(outputs), variables
+    output, variables = encoder.init_with_output(key, x, y)
+    return _rows(output), variables
 
 
 def make_encode(config: ConfigDict, encoder: nn.Module | None, precision: str | None) -> Callable[..., jax.Array]:
@@ -87,9 +87,10 @@ def _with_noise(x: jax.Array, noise: jax.Array | None) -> jax.Array:
     return join_channels(x, Condition(vector=noise))
 
 
-def _rows(outputs: jax.Array) -> jax.Array:
+def _rows(output: DOutput) -> jax.Array:
     """All outputs of the network of a D, [n, d]."""
-    return outputs.reshape(len(outputs), -1)
+    logit = output.logits[:, None]
+    return logit if output.classes is None else jnp.concatenate([logit, output.classes], axis=1)
 
 
 def decoder_of(G: Callable) -> Callable:

@@ -17,9 +17,10 @@ from jaxgan.conditions import Condition, split_pairs
 from jaxgan.fields import accepted_kwargs
 from jaxgan.game.accumulation import accumulate_gradients
 from jaxgan.game.batches import Batch, Frame
-from jaxgan.game.gan import AUGMENT, DOutput, split_d_output
+from jaxgan.game.gan import AUGMENT
 from jaxgan.game.hparams import PENALTY_WEIGHTS, section_hparams
 from jaxgan.game.state import Player
+from jaxgan.networks.layers import DOutput
 from jaxgan.networks.norms import STATISTICS
 from jaxgan.objectives.losses import top_k_mean
 from jaxgan.objectives.terms import DTermInputs, GTermInputs
@@ -140,10 +141,9 @@ def discriminate(
     """
     gan, hparams, axis_name = frame
     x = gan.augment(hparams)(inputs.x, inputs.augment_keys, stats.get(AUGMENT, ()))
-    outputs, stats = gan.D(
+    return gan.D(
         theta_d, stats, x, inputs.condition, inputs.dropout_keys, train=True, once=update_spectral, axis_name=axis_name
     )
-    return split_d_output(outputs), stats
 
 
 def discriminate_real_and_fake(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -27,20 +28,20 @@ def forward(network: nn.Module, precision: str | None) -> Callable:
       precision: of matrix products; None for JAX's default.
 
     Returns:
-      (params, stats, x, *args, train=False, once=False, axis_name=None) -> (output, updated statistics). With `train`
-      it normalizes by the minibatch's statistics and updates them, otherwise by the running ones in `stats`; `once`
-      also updates what moves once per update of the player (spectral vectors).
+      (params, stats, x, *args, train=False, once=False, **flags) -> (output, updated statistics). With `train` it
+      normalizes by the minibatch's statistics and updates them, otherwise by the running ones in `stats`; `once` also
+      updates what moves once per update of the player (spectral vectors). The network gets the other flags.
     """
 
-    def apply(params, stats, x, *args, train: bool = False, once: bool = False, axis_name: str | None = None):
+    def apply(params, stats, x, *args, train: bool = False, once: bool = False, **flags: Any):
         # The precision here rather than around the step: training, samples and scores share it, and so do gradients.
         with jax.default_matmul_precision(precision):
             collections = {name: tree for name, tree in stats.items() if name in (STATISTICS, SPECTRAL)}
             mutable = [name for name in collections if train and (once or name == STATISTICS)]
             variables = {"params": params, **collections}
             if not mutable:
-                return network.apply(variables, x, *args, axis_name=axis_name), stats
-            out, new = network.apply(variables, x, *args, axis_name=axis_name, mutable=mutable)
+                return network.apply(variables, x, *args, **flags), stats
+            out, new = network.apply(variables, x, *args, mutable=mutable, **flags)
             return out, {**stats, **new}
 
     return apply

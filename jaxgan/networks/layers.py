@@ -30,6 +30,14 @@ class DataSpec(NamedTuple):
         return 1 + self.num_aux_classes
 
 
+class DOutput(NamedTuple):
+    """The output of D."""
+
+    logits: jax.Array  # [n] float32
+    classes: jax.Array | None = None  # [n, K] logits of the auxiliary classifier, if D has one
+    features: jax.Array | None = None  # [n, d] output of the last hidden layer, if requested
+
+
 ACTIVATIONS = {
     "relu": nn.relu,
     "leaky_relu": lambda x: nn.leaky_relu(x, 0.2),
@@ -69,9 +77,14 @@ def check_one_of(what: str, value: str, choices: Iterable[str]) -> None:
         raise UserError(f"{what} must be one of {', '.join(choices)}, not {value!r}.")
 
 
-def squeeze_output(outputs: jax.Array) -> jax.Array:
-    """[n, 1] -> [n], the logits of a D without an auxiliary classifier; other outputs [n, 1 + K] unchanged."""
-    return outputs[:, 0] if outputs.shape[1] == 1 else outputs
+def d_output(outputs: jax.Array, hidden: jax.Array | None, data: DataSpec) -> DOutput:
+    """The output of D from that of its last layer.
+
+    Args:
+      outputs: [n, data.outputs], the adversarial logit first.
+      hidden: the input of that layer, [n, d], if features are requested.
+    """
+    return DOutput(outputs[:, 0], outputs[:, 1:] if data.num_aux_classes else None, hidden)
 
 
 def downsampled_sizes(side: int, times: int) -> list[int]:

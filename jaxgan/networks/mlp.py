@@ -16,15 +16,16 @@ from jaxgan.fields import above, at_least, one_of
 from jaxgan.networks.layers import (
     ACTIVATIONS,
     DataSpec,
+    DOutput,
     check_keep_prob,
     check_output,
     check_units,
+    d_output,
     dropout,
     maxout,
     one_hot,
     output_bias,
     sparse_init,
-    squeeze_output,
     uniform_init,
 )
 from jaxgan.networks.norms import BatchNorm
@@ -96,12 +97,15 @@ class Discriminator(nn.Module):
         y: jax.Array | None = None,
         keys: jax.Array | None = None,
         *,
+        features: bool = False,
         axis_name: str | None = None,
-    ) -> jax.Array:
+    ) -> DOutput:
         del axis_name  # no cross-example layers
         h = jnp.concatenate([x.reshape(x.shape[0], -1), *one_hot(y, self.data)], axis=1)
         keep_probs = [self.input_keep] + [self.hidden_keep] * len(self.hidden)
-        return logits(self, h, keys, activation=self.activation, keep_probs=keep_probs, layer=dense(self.norm))
+        layer = dense(self.norm)
+        output = dense_layers(self, h, keys, activation=self.activation, keep_probs=keep_probs, layer=layer)
+        return output if features else output._replace(features=None)
 
 
 def check_hidden(hidden: Sequence[int], activations: Sequence[str]) -> None:
@@ -145,7 +149,7 @@ def hidden_layers(
     return h
 
 
-def logits(
+def dense_layers(
     discriminator: nn.Module,
     h: jax.Array,
     keys: jax.Array | None,
@@ -154,8 +158,8 @@ def logits(
     keep_probs: Sequence[float],
     mask_offset: int = 0,
     layer: Callable[..., nn.Module] = nn.Dense,
-) -> jax.Array:
-    """The dense layers of a discriminator: [n, d] -> [n], or [n, outputs]. Call it in its `__call__`.
+) -> DOutput:
+    """The dense layers of a discriminator, from [n, d]; features are taken before dropout. Call it in its `__call__`.
 
     Args:
       discriminator: a module with the fields `hidden`, `pieces`, `irange` and `data`.
@@ -165,13 +169,13 @@ def logits(
       layer: the linear layer (`dense`).
     """
     units, pieces = discriminator.hidden, discriminator.pieces
-    init = uniform_init(discriminator.irange)
-    for i, (n, keep) in enumerate(zip([*units, discriminator.data.outputs], keep_probs, strict=True)):
-        h = dropout(h, keep, keys, mask_offset + i)
-        if i == len(units):
-            h = layer(n, kernel_init=init, name="output")(h)
-        elif activation == "maxout":
+    init, last = uniform_init(discriminator.irange), len(units)
+    for i, n in enumerate(units):
+        h = dropout(h, keep_probs[i], keys, mask_offset + i)
+        if activation == "maxout":
             h = maxout(layer(n * pieces, kernel_init=init)(h), pieces)
         else:
             h = ACTIVATIONS[activation](layer(n, kernel_init=init)(h))
-    return squeeze_output(h)
+    dropped = dropout(h, keep_probs[last], keys, mask_offset + last)
+    outputs = layer(discriminator.data.outputs, kernel_init=init, name="output")(dropped)
+    return d_output(outputs, h, discriminator.data)

@@ -21,7 +21,7 @@ from jaxgan.evaluation.evaluator import SELECTION
 from jaxgan.evaluation.samples import SAMPLE_BATCH, make_sampler
 from jaxgan.fields import nearest
 from jaxgan.game.build import build, condition_shapes
-from jaxgan.game.gan import Gan, split_d_output
+from jaxgan.game.gan import Gan
 from jaxgan.game.hparams import HParams
 from jaxgan.game.inversion import invert
 from jaxgan.game.sampling import sample_keys, sample_z, standing_statistics, theta_g_of
@@ -68,7 +68,7 @@ class TrainedGan:
         self._generate = jax.jit(lambda *args: gan.G(*args)[0])
         self._invert = jax.jit(self._inverted)
         self._encode = jax.jit(gan.E)
-        self._discriminate = jax.jit(lambda *args: split_d_output(gan.D(*args)[0]).logits)
+        self._discriminate = jax.jit(lambda *args: gan.D(*args)[0].logits)
 
     def __repr__(self) -> str:
         shape = "x".join(map(str, self.data_info.shape))

@@ -102,7 +102,7 @@ def test_d_is_given_data_with_what_is_inferred_and_samples_with_their_z(game):
     theta, D = g.state.generator.params, g.state.discriminator
     batch = g_batch(g.frame, iteration_source(g.hparams, g.state, g.data), 1)
     loss = lambda theta: generator_loss(theta, g.frame, g.state.generator, g.state.discriminator, batch)[0]  # noqa: E731
-    judge = lambda x, z: g.gan.D(D.params, {}, x, Condition(z=z))[0]  # noqa: E731
+    judge = lambda x, z: g.gan.D(D.params, {}, x, Condition(z=z))[0].logits  # noqa: E731
 
     def expected(theta):
         encode = lambda i: g.gan.E(g.hparams, theta, batch.x[i:i + 1], Condition(),  # noqa: E731

@@ -162,7 +162,7 @@ def test_samples_use_statistics_of_the_very_parameters_that_are_sampled(norm_gam
 def test_evaluating_d_uses_its_running_statistics(norm_game):
     gan, _, state, _ = norm_game()
     D, x = state.discriminator, gan.decode(jnp.asarray(IMAGES[:3]))
-    together, stats = gan.D(D.params, D.stats, x)
-    alone = jnp.concatenate([gan.D(D.params, D.stats, x[i : i + 1])[0] for i in range(3)])
-    np.testing.assert_allclose(together, alone, rtol=1e-5, atol=1e-6)
+    output, stats = gan.D(D.params, D.stats, x)
+    alone = jnp.concatenate([gan.D(D.params, D.stats, x[i : i + 1])[0].logits for i in range(3)])
+    np.testing.assert_allclose(output.logits, alone, rtol=1e-5, atol=1e-6)
     assert stats is D.stats

@@ -150,7 +150,7 @@ def test_adjusted_gradients_of_networks_against_the_whole_jacobian(name):
 
     def field(theta):
         def loss(player, theta_g, theta_d):
-            logits = lambda x: gan.D(theta_d, {}, x)[0]  # noqa: E731
+            logits = lambda x: gan.D(theta_d, {}, x)[0].logits  # noqa: E731
             fake = logits(gan.G(theta_g, {}, z)[0])
             # All eight points of the data are in the minibatch.
             return jnp.mean(getattr(LOSSES["non_saturating"], player)(logits(data.x), fake))

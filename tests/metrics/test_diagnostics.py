@@ -188,7 +188,7 @@ def test_what_the_players_are_judged_to_be(game, tiny_config, monkeypatch, condi
     }
     D = g.state.discriminator
     for name, (x, y) in sets.items():
-        logit = lambda x, y=y: jnp.sum(g.gan.D(D.params, D.stats, x, Condition(label=y))[0])  # noqa: E731
+        logit = lambda x, y=y: jnp.sum(g.gan.D(D.params, D.stats, x, Condition(label=y))[0].logits)  # noqa: E731
         assert found[f"logit_{name}"] == pytest.approx(float(logit(x)) / len(x), abs=1e-6)
         if name != "held_out":
             norms = np.linalg.norm(np.asarray(jax.grad(logit)(jnp.asarray(x))).reshape(len(x), -1), axis=1)
@@ -210,7 +210,7 @@ def test_a_d_that_judges_packs_judges_whole_ones(game, tiny_config):
     assert found["train_logits"].shape == (7,) and found["train_slopes"].shape == (28,)
     assert found["validation_logits"].shape == (3,) and found["sample_logits"].shape == (5,)
     D = g.state.discriminator
-    expected = g.gan.D(D.params, D.stats, DATA.train[:28] / np.float32(255))[0]
+    expected = g.gan.D(D.params, D.stats, DATA.train[:28] / np.float32(255))[0].logits
     np.testing.assert_allclose(found["train_logits"], expected, rtol=1e-5, atol=1e-6)
 
 

@@ -190,7 +190,7 @@ def test_convolutional_masks_belong_to_examples():
     validate(config)
     gan = build(config, PIXELS, 100)
     params = zoo.compiled(gan.init)(traced(config)).discriminator.params
-    D = jax.jit(lambda params, x, keys=None: gan.D(params, {}, x, UNCONDITIONAL, keys)[0])
+    D = jax.jit(lambda params, x, keys=None: gan.D(params, {}, x, UNCONDITIONAL, keys)[0].logits)
     x, keys = jax.random.normal(jax.random.key(0), (4, 8, 8, 1)), jax.random.split(jax.random.key(1), 4)
     together = D(params, x, keys)
     alone = jnp.concatenate([D(params, x[i : i + 1], keys[i : i + 1]) for i in range(4)])
