@@ -108,7 +108,7 @@ def configuration(condition: dict[str, Any], seed: int, steps: int) -> ConfigDic
         "discriminator.hidden": (128, 128),
         "discriminator.irange": 0.15,
         "objective.penalties.r1": 0.5,
-        "train.batch_size": 128,
+        "train.batch_size": 64,
         "train.steps": steps,
     }
     for player in ("generator", "discriminator"):

@@ -47,6 +47,8 @@ class DiscriminatorSection:
     """D, whatever its family."""
 
     name: Annotated[str, Choice(DISCRIMINATORS)] = "mlp"  # a family of jaxgan/networks
+    # what the losses are means over: examples | the patches of examples, of a family that has them (patch)
+    judged: Annotated[str, one_of("example", "patch")] = "example"
     packing: Annotated[int, above(0)] = 1  # examples that D judges together (PacGAN, arXiv:1712.04086)
 
 

@@ -43,7 +43,7 @@ from jaxgan.game.inference import (
 from jaxgan.game.prior import project_onto_prior, sample_prior
 from jaxgan.game.state import PRNG, GanState, Player, run_stream
 from jaxgan.networks import DISCRIMINATORS, GENERATORS
-from jaxgan.networks.forward import forward, packed, split_variables
+from jaxgan.networks.forward import forward, packed, split_variables, without_patches
 from jaxgan.networks.layers import DataSpec
 from jaxgan.networks.norms import STATISTICS
 from jaxgan.objectives.latent_optimization import LatentOptimization
@@ -116,6 +116,9 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
     generator, discriminator, encoder = networks
     precision = None if config.train.precision == "default" else config.train.precision
 
+    D = forward(discriminator, precision)
+    D = D if config.discriminator.judged == "patch" else without_patches(D)
+
     def augment(hparams: HParams) -> NoAugment:
         return bound(build_choice(AUGMENTS, config.augment, data=data), hparams, "augment")
 
@@ -131,7 +134,7 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
         E=E,
         real_condition=real_condition,
         fake_condition=fake_condition,
-        D=conditioned_discriminator(packed(forward(discriminator, precision), config.discriminator.packing)),
+        D=conditioned_discriminator(packed(D, config.discriminator.packing)),
         sample_z=lambda hparams, key: sample_prior({**config.prior, **section_hparams(hparams, "prior")}, key),
         project_z=lambda hparams, z: project_onto_prior({**config.prior, **section_hparams(hparams, "prior")}, z),
         decode=lambda x: decode(x, config.data.gcn, config.data.low),
@@ -246,7 +249,7 @@ def _networks(config: ConfigDict, data: DataSpec) -> Networks:
         if hasattr(part, "check"):
             part.check()
     _check_condition(config, shapes, augment)
-    _check_classifier(config, discriminator)
+    _check_outputs(config, discriminator)
     return Networks(generator, discriminator, build_encoder(config, data, shapes))
 
 
@@ -282,14 +285,19 @@ def _check_condition(config: ConfigDict, condition: Condition, augment: NoAugmen
         raise UserError(f"{name} shows D an image that an augmentation of x would not change; set {changed[0]}.")
 
 
-def _check_classifier(config: ConfigDict, discriminator: nn.Module) -> None:
-    """Raises UserError if D is to predict classes and has no outputs for them."""
-    data = discriminator.data
-    if not data.num_aux_classes:
+def _check_outputs(config: ConfigDict, discriminator: nn.Module) -> None:
+    """Raises UserError if D is to predict classes, or to judge patches, and has no outputs for them."""
+    data, patches = discriminator.data, config.discriminator.judged == "patch"
+    if not data.num_aux_classes and not patches:
         return
     x = jax.ShapeDtypeStruct((getattr(discriminator, "minibatch_deviation", 0) or 1, *data.shape), jnp.float32)
     output, _ = jax.eval_shape(discriminator.init_with_output, jax.random.key(0), x)
-    if output.classes is None or output.classes.shape[1:] != (data.num_aux_classes,):
+    if patches and output.patches is None:
+        raise UserError(
+            f"discriminator.name={config.discriminator.name} has one logit per example; set discriminator.judged="
+            f"example, or take discriminator.name=patch."
+        )
+    if data.num_aux_classes and (output.classes is None or output.classes.shape[1:] != (data.num_aux_classes,)):
         raise UserError(
             f"discriminator.name={config.discriminator.name} has no auxiliary classifier; take another family, or set "
             f"objective.auxiliary to 0."

@@ -61,7 +61,7 @@ def discriminator_loss(theta_d: optax.Params, frame: Frame, G: Player, D: Player
     real_output, fake_output, stats = discriminate_real_and_fake(frame, theta_d, D.stats, real, fake)
     real_logits, fake_logits = (all_gather(output.logits, axis_name) for output in (real_output, fake_output))
 
-    losses = example_losses(frame, "discriminator", real_logits, fake_logits)
+    losses = example_losses(frame, "discriminator", real_output.judged, fake_output.judged)
     d_loss = hparams["objective.d_scale"] * jnp.mean(losses)
     metrics = {"d_loss": d_loss}
 
@@ -91,14 +91,13 @@ def generator_loss(theta_g: optax.Params, frame: Frame, G: Player, D: Player, ba
 
     fake_x, stats = sample(noise.z, batch.condition, once=True)
 
-    real_logits = None
+    real_judged = None
     if objective.loss.needs_real:
-        real_output, _ = discriminate(frame, D.params, D.stats, real_inputs(frame, theta_g, batch))
-        real_logits = all_gather(real_output.logits, axis_name)
+        real_judged = discriminate(frame, D.params, D.stats, real_inputs(frame, theta_g, batch))[0].judged
     fake_output, _ = discriminate(frame, D.params, D.stats, fake_inputs(frame, batch, fake_x))
     fake_logits = all_gather(fake_output.logits, axis_name)
 
-    losses = example_losses(frame, "generator", real_logits, fake_logits)
+    losses = example_losses(frame, "generator", real_judged, fake_output.judged)
     g_loss = top_k_mean(losses, fake_logits, hparams["objective.top_k"]) if objective.top_k else jnp.mean(losses)
     total, metrics = g_loss, {"g_loss": g_loss}
 
@@ -163,10 +162,17 @@ def discriminate_real_and_fake(
 
 
 def example_losses(frame: Frame, player: str, real_logits: jax.Array | None, fake_logits: jax.Array) -> jax.Array:
-    """The per-example losses of `player`, 'discriminator' or 'generator', over the global minibatch: [m] float32."""
+    """The per-example losses of `player`, 'discriminator' or 'generator', over the global minibatch: [m] float32.
+
+    Args:
+      real_logits, fake_logits: `DOutput.judged` of this device's share; the loss of an example is the mean over its
+        patches. Losses that pair data with fakes pair patches at the same place.
+    """
+    real_logits, fake_logits = jax.tree.map(lambda a: all_gather(a, frame.axis_name), (real_logits, fake_logits))
     function = getattr(frame.gan.objective.loss, player)
     fields = frame.gan.objective.numbers | section_hparams(frame.hparams, "objective")
-    return function(real_logits, fake_logits, **accepted_kwargs(function, fields))
+    losses = function(real_logits, fake_logits, **accepted_kwargs(function, fields))
+    return losses if losses.ndim == 1 else jnp.mean(losses, axis=1)
 
 
 def penalty_loss(frame: Frame, theta_d: optax.Params, stats: Any, *, real: DInputs, fake: DInputs, batch: Batch):

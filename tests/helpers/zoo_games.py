@@ -71,6 +71,7 @@ TINY: dict[str, dict[str, dict[str, Any]]] = {
         "resnet": {"width": 4, "down": 1, "plain": 0},
         "r3gan": {"widths": (4,), "blocks": (1,), "groups": (2,)},
         "toy": {"start": 0.02},
+        "patch": {"widths": (3, 4)},
     },
 }  # fmt: skip
 
@@ -190,7 +191,7 @@ def outside_the_tables(schedule: str) -> list[Game]:
     others.append(game("pairs of x and z", family("mlp", "dcgan") | SGD | pairs | {"discriminator.norm": "none"}))
     others.append(game("masks", family("mlp", "mlp") | SGD | {"conditional": "mixed_mask"}))
     low = {"conditional": "low_resolution", "generator.noise": "bottleneck"}
-    return [*others, game("low resolution", family("unet", "dcgan") | SGD | low)]
+    return [*others, game("low resolution", family("unet", "patch") | SGD | low | {"discriminator.judged": "patch"})]
 
 
 def player(one: Game):
