@@ -22,8 +22,14 @@ EXPERIMENTS = {
     "lipschitz": ("separated modes need a steep G", "341 s"),
     "priors": ("a prior with two modes draws two modes with a G that is not steep", "203 s"),
     "inference": ("which encoders infer the z of digits, and what search for z adds", "10 minutes"),
+    "damping": (
+        "R1, latent optimization and unrolling are one damping; unrolling at equal cost",
+        "not run at its default size",
+    ),
     "critics": ("which WGAN critics estimate the Wasserstein-1 distance", "863 s"),
     # Training
+    "superresolution": ("super-resolution exchanges distortion for perception: L1, conditional GAN, both", "minutes"),
+    "conditionals": ("one G draws from all conditionals of a vector; against scikit-learn's imputers", "minutes"),
     "modes": ("how many modes a GAN captures, by protocol, packing and loss", "1,298 s"),
     "adjustment": ("the symplectic term keeps 16 modes where RMSProp alone loses them", "497 s"),
     "r3gan_ablation": ("relativistic pairing covers modes, and R1 + R2 make it converge", "277 s"),

@@ -18,7 +18,7 @@ R1 and an average of G's weights; scores on examples and masks that training did
 Differences are paired by seed (95% t intervals).
 
 Written to --out: conditionals.png, result.json, and parts/, what a repeated command does not train again.
-MEASURED
+Not yet run at its default size.
 """
 
 from __future__ import annotations
@@ -123,8 +123,8 @@ def configuration(condition: dict[str, Any], seed: int, steps: int) -> ConfigDic
 
 def normal_data(covariance: np.ndarray, rows: int = 30_000, held_out: int = 2000) -> Dataset:
     x = np.random.default_rng(0).multivariate_normal(np.zeros(len(covariance)), covariance, rows + 2 * held_out)
-    parts = np.split(x.astype(np.float32), [rows, rows + held_out])
-    return Dataset("npz:normal", *parts, None)
+    train, validation, test = np.split(x.astype(np.float32), [rows, rows + held_out])
+    return Dataset("npz:normal", train, validation, test, None)
 
 
 def ar1(d: int = 8) -> np.ndarray:

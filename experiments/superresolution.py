@@ -17,7 +17,7 @@ Each by 95% t intervals of differences paired by seed. How many samples the clas
 is measured beside it, without a claim: four numbers leave the class open.
 
 Written to --out: superresolution.png, result.json, and parts/, what a repeated command does not train again.
-MEASURED
+Not yet run at its default size.
 """
 
 from __future__ import annotations

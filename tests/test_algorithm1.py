@@ -346,6 +346,7 @@ def test_precision_is_that_of_every_matrix_product(tiny_config, precision, means
     found = re.findall(r"precision=\(Precision.(\w+), Precision.(\w+)\)", step)
     assert step.count("dot_general[") > 15
     assert found == ([(means, means)] * step.count("dot_general[") if means else [])
+    assert "bf16" not in step and "reduce_precision" not in step
 
 
 def test_streams_have_no_common_parents():

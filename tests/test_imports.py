@@ -22,6 +22,7 @@ FLOORS = [
     {"algorithm1", "evaluation"},
     {"parallel", "distributed"},
     {"config"},
+    {"stream"},
     {"run"},
     {"train"},
     {"sweep"},

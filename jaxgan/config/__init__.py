@@ -39,7 +39,7 @@ from jaxgan.fields import (
 )
 from jaxgan.game import accumulation, inference
 from jaxgan.networks import forward
-from jaxgan.objectives.terms import auxiliary, paired, regression
+from jaxgan.objectives.terms import auxiliary, code, paired, regression
 
 __all__ = ["default", "fingerprint", "flatten", "get", "update", "validate"]
 
@@ -60,6 +60,7 @@ CHECKS: tuple[Callable[[ConfigDict], None], ...] = (
     auxiliary.check,
     paired.check,
     regression.check,
+    code.check,
     inference.check,
     forward.check_packing,
     accumulation.check,
@@ -71,6 +72,7 @@ CHECKS: tuple[Callable[[ConfigDict], None], ...] = (
 RESUMABLE = (
     "data.name",
     "data.dir",
+    "data.resident",
     "train.steps",
     "train.on_divergence",
     "train.max_restores",

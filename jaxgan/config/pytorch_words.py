@@ -87,7 +87,7 @@ WORDS: dict[tuple[str, ...], str] = {
         "grad_accum",
     ): "train.accumulate, the parts that one minibatch of train.batch_size is taken in",
     ("amp", "mixed_precision", "fp16", "use_amp", "half"): "nothing: parameters and sums stay float32; "
-    "train.precision=default lets matrix products be faster",
+    "train.precision=bfloat16 or high makes matrix products faster",
     ("manualseed", "manual_seed", "random_seed"): "seed",
     ("ngpu", "gpus", "num_gpus", "ddp", "device", "cuda"): "nothing: all devices that JAX finds share each minibatch; "
     "CUDA_VISIBLE_DEVICES or JAX_PLATFORMS chooses them",

@@ -72,8 +72,11 @@ class TrainSection:
     # steps after which both players go back part of the way (arXiv:2006.14567); 0 = never
     lookahead: Annotated[int, at_least(0)] = 0
     lookahead_rate: Annotated[float, within(0, 1)] = 0.5  # the part of the way that stays
-    # of matrix products, as JAX names it: highest | high | default
-    precision: Annotated[str, one_of("highest", "high", "default")] = "highest"
+    # of matrix products, as JAX names it: highest | high | default | bfloat16: operands of large ones in bfloat16, the
+    # other products high, and everything else in float32
+    precision: Annotated[str, one_of("highest", "high", "default", "bfloat16")] = "highest"
+    # with precision=bfloat16, convolutions of grids with a side of at most this many pixels stay float32
+    float32_grid: Annotated[int, at_least(0)] = 4
     # stop | restore: back to the last checkpoint, with different random numbers ...
     on_divergence: Annotated[str, one_of("stop", "restore")] = "stop"
     max_restores: Annotated[int, at_least(0)] = 3  # ... at most this many times

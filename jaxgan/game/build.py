@@ -26,6 +26,7 @@ from jaxgan.conditions import (
 )
 from jaxgan.data import Dataset, check_classes, value_range
 from jaxgan.data.decode import decode
+from jaxgan.data.rows import Rows, cut
 from jaxgan.errors import UserError
 from jaxgan.fields import build_choice, declared
 from jaxgan.game.accumulation import coupled_examples_error
@@ -45,21 +46,25 @@ from jaxgan.game.state import PRNG, GanState, Player, run_stream
 from jaxgan.networks import DISCRIMINATORS, GENERATORS
 from jaxgan.networks.forward import forward, packed, split_variables, without_patches
 from jaxgan.networks.layers import DataSpec
+from jaxgan.networks.mixed_precision import Precision
 from jaxgan.networks.norms import STATISTICS
 from jaxgan.objectives.latent_optimization import LatentOptimization
 from jaxgan.objectives.losses import LOSSES
 from jaxgan.objectives.penalties import PENALTIES
 from jaxgan.objectives.terms import TERMS, DTermInputs, Part, Term
+from jaxgan.objectives.terms.code import with_category
 from jaxgan.optimizers import OPTIMIZERS, EpochSize, clip_weights, limit_column_norm, optimistic, with_scheduled_hparams
 from jaxgan.schedules import SCHEDULES
 
 
-def mean_example(train: np.ndarray, gcn: float, low: float) -> np.ndarray:
+def mean_example(train: np.ndarray | Rows, gcn: float, low: float) -> np.ndarray:
     """The mean of the decoded training examples, float64 [*shape]."""
+    sizes = [len(part) for part in np.array_split(np.empty(len(train), bool), -(-len(train) // 10_000))]
+    chunks = (np.asarray(part) for part in cut(train, *np.cumsum(sizes[:-1])))
     if gcn == 0 and train.dtype == np.uint8:
         # Exact, and without a float copy of the training set.
-        return train.sum(axis=0, dtype=np.uint64) / (255.0 * len(train)) * (1 - low) + low
-    chunks = np.array_split(train, -(-len(train) // 10_000))
+        total = sum(chunk.sum(axis=0, dtype=np.uint64) for chunk in chunks)
+        return total / (255.0 * len(train)) * (1 - low) + low
     sums = [np.asarray(decode(chunk, gcn, low)).sum(axis=0, dtype=np.float64) for chunk in chunks]
     return sum(sums, np.zeros(train.shape[1:])) / len(train)
 
@@ -114,7 +119,7 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
     """
     networks = _networks(config, data)
     generator, discriminator, encoder = networks
-    precision = None if config.train.precision == "default" else config.train.precision
+    precision = matmul_precision(config)
 
     D = forward(discriminator, precision)
     D = D if config.discriminator.judged == "patch" else without_patches(D)
@@ -135,7 +140,7 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
         real_condition=real_condition,
         fake_condition=fake_condition,
         D=conditioned_discriminator(packed(D, config.discriminator.packing)),
-        sample_z=lambda hparams, key: sample_prior({**config.prior, **section_hparams(hparams, "prior")}, key),
+        sample_z=partial(_sample_z, config),
         project_z=lambda hparams, z: project_onto_prior({**config.prior, **section_hparams(hparams, "prior")}, z),
         decode=lambda x: decode(x, config.data.gcn, config.data.low),
         condition=condition,
@@ -163,6 +168,20 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
     )
     _check_statistics(config, gan)
     return gan
+
+
+def _sample_z(config: ConfigDict, hparams: HParams, key: jax.Array) -> jax.Array:
+    """One z [d]."""
+    z = sample_prior({**config.prior, **section_hparams(hparams, "prior")}, key)
+    return with_category(z, config.objective.code.categories)
+
+
+def matmul_precision(config: ConfigDict) -> Precision:
+    """The precision of matrix products that `train.precision` names."""
+    name = config.train.precision
+    if name == "bfloat16":
+        return Precision("high", config.train.float32_grid)
+    return Precision(None if name == "default" else name)
 
 
 def _objective(config: ConfigDict) -> Objective:
@@ -240,6 +259,8 @@ def _networks(config: ConfigDict, data: DataSpec) -> Networks:
     d_data = data._replace(shape=(*shape[:-1], shape[-1] * config.discriminator.packing))
     if any(config.objective.auxiliary.values()):
         d_data = d_data._replace(classes=0, num_aux_classes=data.classes)
+    code = config.objective.code
+    d_data = d_data._replace(num_latents=code.categories + code.continuous)
     generator, discriminator = (
         build_choice(GENERATORS, config.generator, data=data),
         build_choice(DISCRIMINATORS, config.discriminator, data=d_data),
@@ -286,9 +307,9 @@ def _check_condition(config: ConfigDict, condition: Condition, augment: NoAugmen
 
 
 def _check_outputs(config: ConfigDict, discriminator: nn.Module) -> None:
-    """Raises UserError if D is to predict classes, or to judge patches, and has no outputs for them."""
+    """Raises UserError if D is to predict classes or a code, or to judge patches, and has no outputs for them."""
     data, patches = discriminator.data, config.discriminator.judged == "patch"
-    if not data.num_aux_classes and not patches:
+    if not (data.num_aux_classes or data.num_latents or patches):
         return
     x = jax.ShapeDtypeStruct((getattr(discriminator, "minibatch_deviation", 0) or 1, *data.shape), jnp.float32)
     output, _ = jax.eval_shape(discriminator.init_with_output, jax.random.key(0), x)
@@ -296,6 +317,11 @@ def _check_outputs(config: ConfigDict, discriminator: nn.Module) -> None:
         raise UserError(
             f"discriminator.name={config.discriminator.name} has one logit per example; set discriminator.judged="
             f"example, or take discriminator.name=patch."
+        )
+    if data.num_latents and output.latents is None:
+        raise UserError(
+            f"discriminator.name={config.discriminator.name} has no outputs for a code; take another family, or set "
+            f"objective.code.weight to 0."
         )
     if data.num_aux_classes and (output.classes is None or output.classes.shape[1:] != (data.num_aux_classes,)):
         raise UserError(

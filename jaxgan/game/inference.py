@@ -23,6 +23,7 @@ from jaxgan.game.prior import squash_onto_prior
 from jaxgan.networks import ENCODERS
 from jaxgan.networks.forward import forward, split_variables
 from jaxgan.networks.layers import DataSpec, DOutput
+from jaxgan.networks.mixed_precision import Precision
 from jaxgan.objectives.losses import Loss
 
 
@@ -42,7 +43,7 @@ def build_encoder(config: ConfigDict, data: DataSpec, condition: Condition) -> n
     shape = jax.eval_shape(
         lambda *inputs: join_channels(_with_noise(*inputs[:2]), inputs[2]), x, noise, condition
     ).shape
-    outputs = {"num_aux_classes": config.prior.size - 1}  # with the logit, as many as z has dimensions
+    outputs = {"num_latents": config.prior.size - 1}  # with the logit, as many as z has dimensions
     encoder = build_choice(ENCODERS, config.encoder, data=data._replace(shape=shape[1:], **outputs))
     if hasattr(encoder, "check"):
         encoder.check()
@@ -65,7 +66,7 @@ def init_encoder(encoder: nn.Module, key: jax.Array) -> tuple[jax.Array, Any]:
     return _rows(output), variables
 
 
-def make_encode(config: ConfigDict, encoder: nn.Module | None, precision: str | None) -> Callable[..., jax.Array]:
+def make_encode(config: ConfigDict, encoder: nn.Module | None, precision: Precision) -> Callable[..., jax.Array]:
     """The field `E` of a `Gan`."""
     if encoder is None:
         return _no_encoder
@@ -89,8 +90,8 @@ def _with_noise(x: jax.Array, noise: jax.Array | None) -> jax.Array:
 
 def _rows(output: DOutput) -> jax.Array:
     """All outputs of the network of a D, [n, d]."""
-    logit = output.logits[:, None]
-    return logit if output.classes is None else jnp.concatenate([logit, output.classes], axis=1)
+    logits = output.logits[:, None]
+    return logits if output.latents is None else jnp.concatenate([logits, output.latents], axis=1)
 
 
 def decoder_of(G: Callable) -> Callable:

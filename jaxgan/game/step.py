@@ -73,6 +73,7 @@ def discriminator_loss(theta_d: optax.Params, frame: Frame, G: Player, D: Player
     inputs = DTermInputs(
         logits_fn, sample, batch.x, fake_x, noise.z, noise.term_keys, batch.condition.label, real_logits, fake_logits,
         real_output.classes, fake_output.classes, stats, batch.count,
+        fake_output.latents,
     )  # fmt: skip
     stats = objective.update_terms(hparams, inputs)
     for name, term in objective.d_terms:
@@ -105,7 +106,16 @@ def generator_loss(theta_g: optax.Params, frame: Frame, G: Player, D: Player, ba
     label, mask = batch.condition.label, batch.condition.mask
     encode = lambda x: gan.E(hparams, theta_g, x, batch.condition, noise.encoder_keys)  # noqa: E731
     inputs = GTermInputs(
-        sample_again, noise.z, noise.term_keys, label, fake_output.classes, fake_x, batch.x, mask, encode
+        sample_again,
+        noise.z,
+        noise.term_keys,
+        label,
+        fake_output.classes,
+        fake_x,
+        batch.x,
+        mask,
+        encode,
+        fake_output.latents,
     )
     for name, term in objective.g_terms:
         with jax.named_scope(name):

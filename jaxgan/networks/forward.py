@@ -12,6 +12,7 @@ import optax
 from ml_collections import ConfigDict
 
 from jaxgan.errors import UserError
+from jaxgan.networks.mixed_precision import Precision, bfloat16_above
 from jaxgan.networks.norms import STATISTICS
 from jaxgan.networks.spectral import SPECTRAL
 
@@ -21,11 +22,11 @@ def split_variables(variables: dict) -> tuple[optax.Params, dict]:
     return variables["params"], {name: tree for name, tree in variables.items() if name != "params"}
 
 
-def forward(network: nn.Module, precision: str | None) -> Callable:
+def forward(network: nn.Module, precision: Precision) -> Callable:
     """A network's forward pass as a pure function.
 
     Args:
-      precision: of matrix products; None for JAX's default.
+      precision: of its matrix products.
 
     Returns:
       (params, stats, x, *args, train=False, once=False, **flags) -> (output, updated statistics). With `train` it
@@ -35,7 +36,7 @@ def forward(network: nn.Module, precision: str | None) -> Callable:
 
     def apply(params, stats, x, *args, train: bool = False, once: bool = False, **flags: Any):
         # The precision here rather than around the step: training, samples and scores share it, and so do gradients.
-        with jax.default_matmul_precision(precision):
+        with jax.default_matmul_precision(precision.name), bfloat16_above(precision.float32_grid):
             collections = {name: tree for name, tree in stats.items() if name in (STATISTICS, SPECTRAL)}
             mutable = [name for name in collections if train and (once or name == STATISTICS)]
             variables = {"params": params, **collections}

@@ -23,11 +23,12 @@ class DataSpec(NamedTuple):
     paired: tuple[int, ...] = ()  # shape of the condition stored with each example; () = none
     given: tuple[tuple[int, ...], ...] = ()  # shapes of the leaves of the condition, but its label, that are beside z
     num_aux_classes: int = 0  # that D's auxiliary classifier predicts (D is then unconditional); 0 = no such classifier
+    num_latents: int = 0  # further outputs, from which z is inferred: of D for InfoGAN's code, or of an encoder
 
     @property
     def outputs(self) -> int:
-        """Number of outputs of D's last layer: the adversarial logit and one per class of the auxiliary classifier."""
-        return 1 + self.num_aux_classes
+        """Outputs of D's last layer: the adversarial logit, one per class of the auxiliary classifier, and latents."""
+        return 1 + self.num_aux_classes + self.num_latents
 
 
 class DOutput(NamedTuple):
@@ -37,6 +38,7 @@ class DOutput(NamedTuple):
     classes: jax.Array | None = None  # [n, K] logits of the auxiliary classifier, if D has one
     features: jax.Array | None = None  # [n, d] output of the last hidden layer, if requested
     patches: jax.Array | None = None  # [n, P] logits of the patches of an image, of which `logits` are the means
+    latents: jax.Array | None = None  # [n, k] from which z is inferred, if D has such outputs
 
     @property
     def judged(self) -> jax.Array:
@@ -90,7 +92,9 @@ def d_output(outputs: jax.Array, hidden: jax.Array | None, data: DataSpec) -> DO
       outputs: [n, data.outputs], the adversarial logit first.
       hidden: the input of that layer, [n, d], if features are requested.
     """
-    return DOutput(outputs[:, 0], outputs[:, 1:] if data.num_aux_classes else None, hidden)
+    first = 1 + data.num_aux_classes
+    classes = outputs[:, 1:first] if data.num_aux_classes else None
+    return DOutput(outputs[:, 0], classes, hidden, outputs[:, first:] if data.num_latents else None)
 
 
 def downsampled_sizes(side: int, times: int) -> list[int]:

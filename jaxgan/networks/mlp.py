@@ -28,8 +28,11 @@ from jaxgan.networks.layers import (
     sparse_init,
     uniform_init,
 )
+from jaxgan.networks.mixed_precision import bfloat16_above, dot_general
 from jaxgan.networks.norms import BatchNorm
 from jaxgan.networks.spectral import Dense
+
+HIDDEN = partial(nn.Dense, dot_general=dot_general)
 
 
 class Generator(nn.Module):
@@ -123,7 +126,7 @@ def check_hidden(hidden: Sequence[int], activations: Sequence[str]) -> None:
 
 def dense(norm: str) -> Callable[..., nn.Module]:
     """The linear layer, (units, **initializers) -> module; spectrally normalized if `norm` is 'spectral'."""
-    return partial(Dense, spectral=True) if norm == "spectral" else nn.Dense
+    return partial(Dense, spectral=True) if norm == "spectral" else HIDDEN
 
 
 def hidden_layers(
@@ -134,7 +137,7 @@ def hidden_layers(
     sigmoid_bias: float,
     *,
     norm: Callable[[jax.Array], jax.Array] | None = None,
-    layer: Callable[..., nn.Module] = nn.Dense,
+    layer: Callable[..., nn.Module] = HIDDEN,
 ) -> jax.Array:
     """The hidden layers of a generator: [n, d] -> [n, units[-1]]. Call it in a compact module.
 
@@ -157,7 +160,7 @@ def dense_layers(
     activation: str,
     keep_probs: Sequence[float],
     mask_offset: int = 0,
-    layer: Callable[..., nn.Module] = nn.Dense,
+    layer: Callable[..., nn.Module] = HIDDEN,
 ) -> DOutput:
     """The dense layers of a discriminator, from [n, d]; features are taken before dropout. Call it in its `__call__`.
 
@@ -177,5 +180,6 @@ def dense_layers(
         else:
             h = ACTIVATIONS[activation](layer(n, kernel_init=init)(h))
     dropped = dropout(h, keep_probs[last], keys, mask_offset + last)
-    outputs = layer(discriminator.data.outputs, kernel_init=init, name="output")(dropped)
+    with bfloat16_above(math.inf):  # logits are float32
+        outputs = layer(discriminator.data.outputs, kernel_init=init, name="output")(dropped)
     return d_output(outputs, h, discriminator.data)

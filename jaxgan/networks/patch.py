@@ -77,4 +77,5 @@ class Discriminator(nn.Module):
             h = nn.leaky_relu(h, self.slope)
         logits = Conv(1, (self.kernel,) * 2, (1, 1), pads, 1, True, spectral, kernel_init=init)(h)
         patches = logits.reshape(len(x), -1)
-        return DOutput(jnp.mean(patches, axis=1), None, h.reshape(len(x), -1) if features else None, patches)
+        hidden = h.reshape(len(x), -1) if features else None
+        return DOutput(jnp.mean(patches, axis=1), features=hidden, patches=patches)

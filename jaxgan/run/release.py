@@ -147,6 +147,8 @@ def snippet(gan: TrainedGan, values: str) -> str:
     prior, classes = gan.config.prior, gan.gan.num_classes
     z = PRIORS[prior.name].code.format(**prior)
     z = z if prior.scale == 1 else f"({prior.scale!r} * {z})"
+    if categories := gan.config.objective.code.categories:
+        z = f"np.hstack([np.eye({categories})[rng.integers({categories}, size=n)], {z}[:, {categories}:]])"
     shape = ", ".join(map(str, ("n", *gan.data_info.shape)))
     conditions = [] if classes else list(gan.condition_shapes.items())
     arguments = ["z", *(["y"] if classes else []), *(name for name, _ in conditions)]

@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from jaxgan import data
 from jaxgan.algorithm1 import zero_metrics
 from jaxgan.conditions import Condition
+from jaxgan.config import update
 from jaxgan.config.hparams import traced
 from jaxgan.data import Dataset
 from jaxgan.errors import UserError
@@ -134,7 +135,7 @@ def dataset_of(config: ConfigDict) -> Dataset:
     """The data set of a configuration; cached."""
     key = config.data.to_json()
     if key not in _datasets:
-        _datasets[key] = data.load(config.data)
+        _datasets[key] = data.load(update(config, {"data.resident": "true"}).data)
     return _datasets[key]
 
 

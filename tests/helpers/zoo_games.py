@@ -179,7 +179,12 @@ def outside_the_tables(schedule: str) -> list[Game]:
     """Every term of the losses at once, with what counts updates; packs of examples; conditions that are images."""
     off = [key for key, on in static(default()).items() if on is False and key.startswith("objective.")]
     encoder = {"encoder.name": "mlp", "encoder.hidden": (6,)}
-    terms = encoder | {key: 0.5 for key in off if not key.startswith(WEIGHTS)} | {"objective.lecam.start": 0.0}
+    terms = (
+        encoder
+        | {"objective.code.continuous": 2}
+        | {key: 0.5 for key in off if not key.startswith(WEIGHTS)}
+        | {"objective.lecam.start": 0.0}
+    )
     counting = {"train.d_steps": 2, "train.lookahead": 2, "objective.penalties.r1": 0.5, "objective.penalty_every": 2}
     counting |= {"objective.penalty_schedule.name": schedule, "optimizer.discriminator.b2_schedule.name": "cosine"}
     packs = {"conditional": "none", "discriminator.packing": 2}

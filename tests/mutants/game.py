@@ -6,6 +6,7 @@ ALGORITHM1, BATCHES, STEP = "jaxgan/algorithm1.py", "jaxgan/game/batches.py", "j
 UPDATES, BUILD, SAMPLING = "jaxgan/game/updates.py", "jaxgan/game/build.py", "jaxgan/game/sampling.py"
 LECAM, CONSISTENCY = "jaxgan/objectives/terms/lecam.py", "jaxgan/objectives/terms/consistency.py"
 LATENT, AUXILIARY = "jaxgan/objectives/terms/latent.py", "jaxgan/objectives/terms/auxiliary.py"
+INFERENCE = "jaxgan/game/inference.py"
 ADJUSTMENTS, EMA = "jaxgan/objectives/adjustments.py", "jaxgan/ema.py"
 
 
@@ -429,5 +430,34 @@ MUTANTS = [
         'key_g = key_d = run_stream(hparams, "init")',
         "tests/test_iteration.py -k begin_from",
         "G and D begin from one key",
+    ),
+    # --- Inference of z
+    Mutant(
+        INFERENCE,
+        "return loss.discriminator(fake_logits, real_logits, **fields)",
+        "return loss.discriminator(real_logits, fake_logits, **fields)",
+        "tests/game/test_inference.py -k exchanged",
+        "G and E descend D's own loss",
+    ),
+    Mutant(
+        INFERENCE,
+        "condition._replace(z=E(hparams, theta_g, x, condition, keys))",
+        "condition._replace(z=jax.lax.stop_gradient(E(hparams, theta_g, x, condition, keys)))",
+        "tests/game/test_inference.py -k 'd_is_given'",
+        "the game of pairs does not train the encoder",
+    ),
+    Mutant(
+        "jaxgan/objectives/terms/regression.py",
+        "inputs.E(jax.lax.stop_gradient(inputs.fake))",
+        "inputs.E(inputs.fake)",
+        "tests/game/test_inference.py -k joint_part",
+        "latent regression moves G",
+    ),
+    Mutant(
+        "jaxgan/conditions.py",
+        "condition._replace(z=points[:, entries:])",
+        "condition",
+        "tests/game/test_inference.py -k at_pairs",
+        "penalties of pairs hold z fixed",
     ),
 ]

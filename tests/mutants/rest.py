@@ -175,7 +175,7 @@ MUTANTS = [
     Mutant("jaxgan/data/decode.py", "return pixels if low == 0 else pixels * (1 - low) + low",
            "return pixels if low == 0 else pixels * -low + low", "tests/data/test_decode.py -k minus_one",
            "pixels in [-1, 0]"),
-    Mutant("jaxgan/data/splits.py", "return of_train, of_validation, cut if arrays.test is None else test", "return of_train, of_validation, cut",
+    Mutant("jaxgan/data/splits.py", "np.asarray(rest) if arrays.test is None else test\n\n", "np.asarray(rest)\n\n",
            "tests/data/test_labels.py tests/data/test_npz.py -k 'labels or class'", "the test set has no labels of its own"),
     Mutant("jaxgan/data/mixture.py", "return means[k] + scales[k, None] *", "return means[k] + scales[0] *",
            "tests/data/test_mixture.py -k samples", "all components as wide as the first"),

@@ -110,7 +110,7 @@ def test_the_opening_describes_data_players_and_place(tiny_config):
     config = tiny_config(**{"discriminator.activation": "relu", "train.steps": 2000})
     dataset = data.load(config.data)
     gan = build_for(config, dataset)
-    text = opening(config, dataset, jax.eval_shape(gan.init, traced(config)), Path("runs/x"))
+    text = opening(config, dataset, jax.eval_shape(gan.init, traced(config)), Path("runs/x"), "some")
     lines = dict(line.split(maxsplit=1) for line in text.splitlines())
     assert lines["data"] == data.describe(dataset)
     assert lines["G"] == f"mlp, {8 * 16 + 16 + 16 * 64 + 64:,} parameters: z of dimension 8 to 8x8x1"

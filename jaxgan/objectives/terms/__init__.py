@@ -6,6 +6,7 @@ Each is a section `objective.NAME` of the configuration. Its parts are added, we
 from typing import Any
 
 from jaxgan.objectives.terms.auxiliary import AuxiliaryClassifier
+from jaxgan.objectives.terms.code import Code
 from jaxgan.objectives.terms.consistency import Consistency
 from jaxgan.objectives.terms.latent import LatentConsistency
 from jaxgan.objectives.terms.lecam import LeCam
@@ -23,4 +24,5 @@ TERMS: dict[str, type[Any]] = {  # of the form of `Term`
     "auxiliary": AuxiliaryClassifier,
     "paired": Paired,
     "regression": LatentRegression,
+    "code": Code,
 }
