@@ -37,8 +37,8 @@ class DOutput(NamedTuple):
     logits: jax.Array  # [n] float32, of examples
     classes: jax.Array | None = None  # [n, K] logits of the auxiliary classifier, if D has one
     features: jax.Array | None = None  # [n, d] output of the last hidden layer, if requested
-    patches: jax.Array | None = None  # [n, P] logits of the patches of an image, of which `logits` are the means
     latents: jax.Array | None = None  # [n, k] from which z is inferred, if D has such outputs
+    patches: jax.Array | None = None  # [n, P] logits of the patches of an image, of which `logits` are the means
 
     @property
     def judged(self) -> jax.Array:
