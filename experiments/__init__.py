@@ -21,7 +21,7 @@ EXPERIMENTS = {
     "basins": ("RpGAN has no bad basins, a GAN has many", "122 s"),
     "lipschitz": ("separated modes need a steep G", "341 s"),
     "priors": ("a prior with two modes draws two modes with a G that is not steep", "203 s"),
-    "inference": ("which encoders infer the z of digits, and what search for z adds", "10 minutes"),
+    "inference": ("which encoders infer the z of digits, and what search for z adds", "about 10 minutes"),
     "damping": (
         "R1, latent optimization and unrolling are one damping; unrolling at equal cost",
         "not run at its default size",
@@ -45,6 +45,7 @@ EXPERIMENTS = {
     "metric_checks": ("precision, recall, density and coverage fail many sanity checks", "859 s"),
     # Speed and reliability
     "benchmark": ("time of a training step relative to PyTorch and to a hand-written step", "minutes; needs PyTorch"),
+    "accelerator": ("what one accelerator does with each recipe at each precision", "10 minutes of an accelerator"),
     "population_benchmark": ("cost of training many GANs at once", "minutes"),
     "faults": ("no fault of the machine loses more than the steps since the last checkpoint", "20 minutes"),
     # The page of all claims

@@ -1,6 +1,6 @@
 """Inference of z on digits: latent regression, the game of pairs (ALI, BiGAN), and search, against PCA.
 
-    python -m experiments.inference [--quick] [--out=runs/inference] [--steps=5000] [--seeds=5]
+    python -m experiments.inference [--quick] [--out=runs/inference] [--steps=5000] [--seeds=4]
 
 Claims ("learned approximate inference", arXiv:1406.2661, section 6; arXiv:1606.00704 and arXiv:1605.09782). Data:
 scikit-learn's digits, 1,350 to train and 297 to test, by `configs/digits.py` with z of 16 dimensions. Encoders are
@@ -18,12 +18,26 @@ All are paired by seed. Beside these, without a claim: the error of the nearest 
 the z of samples (|z - z'| / sqrt d < .05), and the error that search leaves on samples.
 
 Written to --out: inference.png, result.json, and a work directory per run.
+Measured, 4 seeds of 5,000 steps, means with 95% t intervals; about 10 minutes of CPU time, two cores of an AMD EPYC,
+busy with other work, 2026-11-28:
+
+    RMSE on test images            encoder            R^2 of z           KS of E(x)
+    regression, along training     .159 [.158, .160]  .50 [.49, .51]     .140 [.136, .143]
+    regression, after training     .162 [.158, .165]  .53 [.52, .54]     .121 [.115, .126]
+    game of pairs                  .245 [.234, .256]  -.04 [-.07, -.01]  .093 [.091, .095]
+    search from 8 starts           .095 [.094, .096]
+    search from E                  .103 [.102, .104]
+    PCA, nearest training image    .111, .155
+
+1 is not reproduced: the game of pairs makes sharper reconstructions, mostly of the same digit, with a larger error, and
+its G is worse (Parzen 4.8 nats, 16.9 without). 2 and 3 hold. 4 does not: search from E ends 8% above search from 8
+starts. Search leaves .010 on samples, a tenth of what it leaves on test images, so these are not samples of G; and it
+recovers no z of a sample to .05: other z have the same sample within .010.
 """
 
 from __future__ import annotations
 
 import json
-import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,6 +60,7 @@ SIZE = 16  # dimensions of z
 ENCODER = {"encoder.name": "mlp", "encoder.hidden": (256, 256), "encoder.irange": 0.15}
 REGRESSION = ENCODER | {"objective.regression.weight": 1.0}
 MARGIN = 1.05  # ratio of errors
+LIMITS = "small networks, few steps and pixels do not decide what published pictures of ALI and BiGAN show"
 SHOWN = 8  # digits in the picture
 SCORES = ("test_log_likelihood", "z_r2", "z_ks", "reconstruction_ratio")
 
@@ -106,9 +121,8 @@ def verdicts(rows: list[dict[str, Any]]) -> dict[str, lab.Verdict]:
     ks = lambda method: np.array([row["scores"][method]["z_ks"] for row in rows])  # noqa: E731
     found: dict[str, lab.Verdict] = {}
     for other in ("along", "after"):
-        found[f"the game of pairs has a smaller error than regression {other} training"] = smaller(
-            error("E, pairs"), error(f"E, {other}")
-        )
+        words = f"the game of pairs has a smaller error than regression {other} training"
+        found[words] = lab.reproduced(smaller(error("E, pairs"), error(f"E, {other}")), LIMITS)
     found["its E(x) are distributed more like z"] = smaller(ks("pairs"), ks("after"))
     found["search has a smaller error than PCA"] = smaller(error("search, 8 starts"), error("PCA"))
     found["search from E comes within 5% of search from 8 starts"] = smaller(
@@ -140,10 +154,11 @@ def table(rows: list[dict[str, Any]]) -> None:
 
 def picture(images: dict[str, Any]) -> bytes:
     """The first test images and what each method makes of them."""
-    figure = new_figure(5.5, 6.5)
+    figure = new_figure(5.5, 4.5)
     axis = figure.subplots()
     rows = np.concatenate([np.asarray(y, np.float32) for y in images.values()])
-    axis.imshow(grid(rows, len(images), list(images)))
+    short = {"search, 8 starts": "8 searches", "nearest training image": "nearest image"}
+    axis.imshow(grid(rows, len(images), [short.get(name, name) for name in images]))
     axis.set_axis_off()
     return figure_png(figure)
 
@@ -152,17 +167,19 @@ def main() -> None:
     parser = lab.make_parser("inference", __doc__, quick="2 seeds of 200 steps")
     parser.add_argument("--steps", type=int, help="of training; default: %(default)s")
     parser.add_argument("--seeds", type=int, help="default: %(default)s")
-    flags = lab.parse(parser, steps=(5000, 200), seeds=(5, 2))
-    start, search = time.process_time(), 100 if flags.quick else 500
+    flags = lab.parse(parser, steps=(5000, 200), seeds=(4, 2))
+    search = 100 if flags.quick else 500
     rows = []
     for seed in range(flags.seeds):
-        setting = {"seed": seed, "steps": flags.steps, "search": search, "version": 1}
-        compute = partial(of_seed, seed, steps=flags.steps, search=search, folder=flags.out)
+        setting = {"seed": seed, "steps": flags.steps, "search": search}
+        compute = partial(lab.timed, partial(of_seed, seed, steps=flags.steps, search=search, folder=flags.out))
         rows.append(lab.cached(flags.out, setting, compute))
     table(rows)
     drawn = picture(rows[0]["images"])
     rows = [{name: value for name, value in row.items() if name != "images"} for row in rows]
-    lab.finish(flags.out, {"rows": rows, "seconds": time.process_time() - start}, {"inference": drawn}, verdicts(rows))
+    lab.finish(
+        flags.out, {"rows": rows, "seconds": sum(row["cpu"] for row in rows)}, {"inference": drawn}, verdicts(rows)
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """What both players are conditioned on, the paper's c (section 6): its form, where it comes from, and the table.
 
 The condition of an example is a function of the example, of what is stored with it, and of a key; so derived conditions
-take no storage, and an example has another mask at every visit. G sees z and the condition only, never the example.
+take no storage, and an example has a new mask every time it is used. G's inputs are z and the condition, never the
+example.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ UNCONDITIONAL = Condition()
 
 
 def join_rows(z: jax.Array, condition: Condition) -> jax.Array:
-    """The input of G: z [n, d] with all of the condition but the label beside it, [n, d + entries]."""
+    """The input of G: z [n, d] concatenated with the condition except its label, [n, d + entries]."""
     leaves = [leaf for leaf in condition[1:] if leaf is not None]
     rows = (leaf.reshape(leaf.shape[0], math.prod(leaf.shape[1:])) for leaf in leaves)
     return jnp.concatenate([z, *rows], axis=1) if leaves else z
@@ -143,7 +144,7 @@ class LowResolution(NoCondition):
     """The means of square blocks of pixels (super-resolution)."""
 
     factor: int = 2  # side of a block
-    project: bool = True  # correct each block of the output to the mean that is given
+    project: bool = True  # correct each block of the output to the given mean
 
     def check(self) -> None:
         check_images("condition.name=low_resolution", self.data)

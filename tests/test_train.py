@@ -181,7 +181,7 @@ def test_a_batch_larger_than_the_data(tiny_config, tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_and_says_how_to_go_on(finished, tiny_config, tmp_path, capsys, number):
+def test_a_signal_saves_and_prints_how_to_resume(finished, tiny_config, tmp_path, capsys, number):
     """Sent in the middle of a run: exit code 128 + n, a checkpoint, and then the same end as undisturbed."""
     workdir = tmp_path / "work"
     long = tiny_config(**{"train.steps": 100_000})

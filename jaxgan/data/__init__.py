@@ -24,18 +24,18 @@ from jaxgan.fields import Bound, at_least, one_of
 __all__ = ["SOURCES", "DataSection", "Dataset", "Request", "Source", "as_recorded", "check_classes", "describe"]
 __all__ += ["digest", "forms", "load", "split", "standardized", "value_range"]
 
-_EXAMPLES = ("tfds:mnist", "tfds:cifar10")  # listed in error messages beside the forms of `SOURCES`
+_EXAMPLES = ("tfds:mnist", "tfds:cifar10")  # listed in error messages in addition to the forms of `SOURCES`
 
 
 @dataclass(frozen=True)
 class DataSection:
-    """What the players are trained on."""
+    """The training data."""
 
     name: str = "digits"  # NAME, or NAME:ARGUMENT: see --list=data
-    dir: str = ""  # where TFDS keeps its data; '' = TFDS's own choice (TFDS_DATA_DIR)
+    dir: str = ""  # directory of TFDS's data; '' = TFDS's default (TFDS_DATA_DIR)
     validation: Annotated[int, at_least(0)] = 150  # examples: the last of the training set, never trained on
-    limit: Annotated[int, at_least(0)] = 0  # training examples that are kept, the first ones; 0 = all
-    # pixels are in [low, 1]: 0 or -1, with which most recipes since 2015 state their penalties
+    limit: Annotated[int, at_least(0)] = 0  # use only this many training examples, the first ones; 0 = all
+    # pixels are in [low, 1]: 0, or -1, which the penalty weights of most recipes since 2015 assume
     low: Annotated[float, Bound("0 or -1", lambda low: low in (0, -1))] = 0.0
     # 0: pixels in [low, 1]; s: global contrast normalization, each image has norm s
     gcn: Annotated[float, at_least(0)] = 0.0

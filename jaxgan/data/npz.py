@@ -19,7 +19,7 @@ from jaxgan.data.rows import Rows
 from jaxgan.data.source import MAX_CLASSES, Source, check_memory, check_same_size
 from jaxgan.errors import UserError
 
-MAX_CHANNELS = 4  # so that a height or width is not taken for channels
+MAX_CHANNELS = 4  # so that a height or width is not mistaken for channels
 CHUNK = 2**20  # pixels of an array that are read at once
 
 
@@ -62,9 +62,9 @@ def read_npz(path: str | os.PathLike[str], resident: str = "true") -> Source:
                     f"{path} holds the arrays {', '.join(names) or '(none)'}; name the training images "
                     f"'train', 'images' or 'x_train'."
                 )
-            for needed, what, add in ((test, "images", "test"), (labels[0], "training labels", "train_labels")):
+            for needed, part, add in ((test, "images", "test"), (labels[0], "training labels", "train_labels")):
                 if labels[1] and not needed:
-                    raise UserError(f"{path} holds {labels[1]} but no {what} to go with it; add {add!r}, or remove it.")
+                    raise UserError(f"{path} holds {labels[1]} but no {part} to go with it; add {add!r}, or remove it.")
             examples = (train, test, *pairs)
             in_place = _in_place(archive, path, examples, (*labels, first("class_names")), resident)
             read = [name and (_rows if name in in_place else _examples)(archive, name, path) for name in examples]
@@ -190,33 +190,35 @@ def _examples(archive: zipfile.ZipFile, name: str, path: Path) -> np.ndarray:
     shape, _, dtype = _header(archive, name)
     if len(shape) != 2:
         return _images(archive, name, path)
-    what = f"{path} [{name}] has shape {shape} and dtype {dtype}"
+    description = f"{path} [{name}] has shape {shape} and dtype {dtype}"
     if 0 in shape or dtype.kind not in "fiu":
-        raise UserError(f"{what}; vectors are [n, d] numbers, and no size is 0.")
+        raise UserError(f"{description}; vectors are [n, d] numbers, and no size is 0.")
     x = _read(archive, name).astype(np.float32)
     if not np.isfinite(x).all():
-        raise UserError(f"{what}, and {np.sum(~np.isfinite(x))} of its numbers are not finite in float32; remove them.")
+        raise UserError(
+            f"{description}, and {np.sum(~np.isfinite(x))} of its numbers are not finite in float32; remove them."
+        )
     return x
 
 
-def _check_images(what: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
-    """Raises a `UserError`, which begins with `what`, unless an array of this shape and dtype holds images."""
+def _check_images(description: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    """Raises a `UserError`, which begins with `description`, unless an array of this shape and dtype holds images."""
     if len(shape) not in (3, 4) or 0 in shape:
-        raise UserError(f"{what}; images are [n, H, W] or [n, H, W, C], vectors [n, d], and no size is 0.")
+        raise UserError(f"{description}; images are [n, H, W] or [n, H, W, C], vectors [n, d], and no size is 0.")
     if len(shape) == 4 and (shape[3] > MAX_CHANNELS or (shape[1] in (1, 3) and shape[3] not in (1, 3))):
         raise UserError(
-            f"{what}; images are [n, H, W, C] with at most {MAX_CHANNELS} channels: save images [n, C, H, W] as "
+            f"{description}; images are [n, H, W, C] with at most {MAX_CHANNELS} channels: save images [n, C, H, W] as "
             f"x.transpose(0, 2, 3, 1)."
         )
     if dtype != np.uint8 and dtype.kind != "f":
-        raise UserError(f"{what}; images are uint8 in 0..255 or floats in [0, 1]: convert them.")
+        raise UserError(f"{description}; images are uint8 in 0..255 or floats in [0, 1]: convert them.")
 
 
 def _images(archive: zipfile.ZipFile, name: str, path: Path) -> np.ndarray:
     """One array of an .npz file as [n, H, W, C] uint8, read in chunks, so that floats are never all in memory."""
     shape, fortran, dtype = _header(archive, name)
-    what = f"{path} [{name}] has shape {shape} and dtype {dtype}"
-    _check_images(what, shape, dtype)
+    description = f"{path} [{name}] has shape {shape} and dtype {dtype}"
+    _check_images(description, shape, dtype)
     levels = np.empty(math.prod(shape), np.uint8)
     low, high = np.inf, -np.inf
     with archive.open(f"{name}.npy") as file:
@@ -230,7 +232,7 @@ def _images(archive: zipfile.ZipFile, name: str, path: Path) -> np.ndarray:
             if low >= 0 and high <= 1:
                 part[:] = np.rint(x * x.dtype.type(255))
     if dtype != np.uint8 and not (low >= 0 and high <= 1):
-        raise UserError(f"{what} with values from {low:g} to {high:g}; rescale floats to [0, 1].")
+        raise UserError(f"{description} with values from {low:g} to {high:g}; rescale floats to [0, 1].")
     x = levels.reshape(shape[::-1]).T if fortran else levels.reshape(shape)
     return np.ascontiguousarray(x).reshape(*shape[:3], -1)
 
@@ -238,10 +240,10 @@ def _images(archive: zipfile.ZipFile, name: str, path: Path) -> np.ndarray:
 def _labels(archive: zipfile.ZipFile, name: str, path: Path, n: int) -> np.ndarray:
     """One array of an .npz file as labels, [n] int32, of n images."""
     shape, _, dtype = _header(archive, name)
-    what = f"{path} [{name}] has shape {shape} and dtype {dtype}"
+    description = f"{path} [{name}] has shape {shape} and dtype {dtype}"
     if dtype.kind not in "iu" or shape not in ((n,), (n, 1)):
         raise UserError(
-            f"{what}; the labels of {n} images are {n} integers: convert them or give the array another name."
+            f"{description}; the labels of {n} images are {n} integers: convert them or give the array another name."
         )
     y = _read(archive, name).reshape(n)
     low, high = int(y.min()), int(y.max())

@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxgan.errors import UserError
 
-MAX_CLASSES = 2**16  # so that an array of something else is not taken for labels
+MAX_CLASSES = 2**16  # so that an array of something else is not mistaken for labels
 
 # Bytes that decoded images may take: half of this machine's memory.
 MEMORY_LIMIT = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2

@@ -49,8 +49,8 @@ def drop_empty_classes(name: str, arrays: Source) -> Source:
 
 def _format_classes(classes: Sequence[int] | np.ndarray, names: Sequence[str]) -> str:
     """Names at most three of the classes: "class 3 (cat), 4 (dog), 7 (owl) and 2 more"."""
-    words = [f"{i} ({names[i]})" if names else str(i) for i in classes[:3]]
-    return f"class {', '.join(words)}" + (f" and {len(classes) - 3} more" if len(classes) > 3 else "")
+    listed = [f"{i} ({names[i]})" if names else str(i) for i in classes[:3]]
+    return f"class {', '.join(listed)}" + (f" and {len(classes) - 3} more" if len(classes) > 3 else "")
 
 
 def check_classes(dataset: Dataset) -> None:
@@ -131,7 +131,7 @@ def split(
     n, sets = len(train), 1 if test is not None else 2
     left = n - sets * held_out
     if left <= 0:
-        why = "" if sets == 1 else ", and as many for a test set, which this data set lacks,"
+        why = "" if sets == 1 else ", and the same number for a test set, which this data set lacks,"
         raise UserError(
             f"data.validation={held_out} examples for the validation set{why} leave none of the {n} training examples "
             f"to train on; set it below {-(-n // sets)}{'' if sets == 1 else ' or add a test set'}."

@@ -21,15 +21,15 @@ class EvaluateSection:
     """How the players are evaluated."""
 
     every: Annotated[int, at_least(0)] = 0  # steps between evaluations; 0 = only at the end
-    samples: Annotated[int, above(0)] = 10_000  # drawn from G for an evaluation
+    samples: Annotated[int, above(0)] = 10_000  # samples of G per evaluation
     metrics: Sequence[str] = ("parzen",)  # of jaxgan/metrics; () = none
-    features: str = "pixels"  # that metrics compare, of jaxgan/features: see --list=features
+    features: str = "pixels"  # feature space of metrics, of jaxgan/features: see --list=features
     # the real examples that features are compared with: test | train
     split: Annotated[str, one_of("test", "train")] = "test"
-    k: Annotated[int, above(0)] = 5  # nearest neighbours of precision, recall, density and coverage
-    # samples per condition, of metrics of conditional samples; 90% intervals are exact with 19 or 39
+    k: Annotated[int, above(0)] = 5  # number of nearest neighbours for precision, recall, density and coverage
+    # samples per condition, for metrics of conditional samples; 90% intervals are exact with 19 or 39
     draws: Annotated[int, at_least(2)] = 19
-    best: str = ""  # the number that names the best checkpoint; '' = that of the first metric
+    best: str = ""  # the score that selects the best checkpoint; '' = that of the first metric
 
 
 OF_SPLITS = ("real_features", "targets", "examples")  # inputs of the validation set and of another
@@ -138,11 +138,11 @@ def _check_best(config: ConfigDict) -> None:
     comparable = [full_name for full_name, display in displays.items() if display.direction]
     if best and best not in comparable:
         raise UserError(
-            f"evaluate.best={best} is none of the numbers of evaluate.metrics that can be better or worse: "
+            f"evaluate.best={best} is not among the scores of evaluate.metrics that can be better or worse: "
             f"{', '.join(comparable)}."
         )
     if best and not any(best in METRICS[name].selection_metrics(space) for name in config.evaluate.metrics):
         raise UserError(
-            f"evaluate.best={best} would select checkpoints by the {config.evaluate.split} set; use a number of the "
+            f"evaluate.best={best} would select checkpoints by the {config.evaluate.split} set; use a score on the "
             f"validation set."
         )

@@ -59,7 +59,10 @@ def protocol(config: ConfigDict, dataset: Dataset) -> dict[str, Any]:
         }
         record["judged"] = {name: min(count, D_EXAMPLES) // group_size * group_size for name, count in counts.items()}
     if any("draws" in metric.needs for metric in metrics.values()):
-        record |= {"condition": dict(config.condition), "draws": config.evaluate.draws}  # masks are alike in all runs
+        record |= {
+            "condition": dict(config.condition),
+            "draws": config.evaluate.draws,
+        }  # masks are the same in all runs
     if any("k" in metric.needs for metric in metrics.values()):
         record["k"] = config.evaluate.k
     if evaluation_labels(config, dataset) is not None:

@@ -89,8 +89,8 @@ def _split_input(name: str) -> Callable[[Evaluation, str], Any]:
     def compute(evaluation: Evaluation, split: str) -> Any:
         if not evaluation.players or name not in evaluation.players:
             raise UserError(
-                "scores of conditional samples and of an encoder need G, and here only samples are given; take them in "
-                "a run of its own."
+                "scores of conditional samples and of an encoder need G, not only samples; compute them with "
+                "--mode=evaluate."
             )
         return evaluation.players[name][split]
 

@@ -37,7 +37,7 @@ class UpdateResult(NamedTuple):
 
 
 class Update(NamedTuple):
-    """An update of both players, a member of `train.update`, and the settings with which it is compatible."""
+    """An update rule, a member of `train.update`, and the settings with which it is compatible."""
 
     iteration: Callable[[Frame, Player, Player, BatchSource], UpdateResult]  # of both players, from G, D and the data
     multiple_d_steps: bool = False  # allows train.d_steps above 1
@@ -54,7 +54,7 @@ class Update(NamedTuple):
         return found
 
     def check(self, config: ConfigDict) -> None:
-        """Raises UserError if the configuration asks of it what it does not do."""
+        """Raises UserError if the configuration is not compatible with this update rule."""
         t, penalty_every = config.train, config.objective.penalty_every
         if t.d_steps != 1 and not self.multiple_d_steps:
             raise UserError(

@@ -80,7 +80,7 @@ def check_packing(config: ConfigDict) -> None:
             raise UserError(f"discriminator.packing={packing} does not divide {key}={size}; change one of them.")
     if packing > 1 and config.conditional == "label":
         raise UserError(
-            f"discriminator.packing={packing} judges examples of several classes together, and a network takes one; "
+            f"discriminator.packing={packing} combines examples of several classes, but a network takes one; "
             f"set packing to 1, or conditional to another condition."
         )
 

@@ -69,8 +69,8 @@ def neighbours(config: ConfigDict, dataset: Dataset, samples: np.ndarray) -> str
         return ""
     samples = samples[:NEIGHBOURS]
     held_out = np.asarray(decode(jnp.asarray(dataset.validation[:200]), config.data.gcn, config.data.low))
-    both = np.concatenate([samples, held_out])
-    nearest, distances = nearest_examples(both, dataset, config.data.gcn, config.data.low)
+    images_and_held_out = np.concatenate([samples, held_out])
+    nearest, distances = nearest_examples(images_and_held_out, dataset, config.data.gcn, config.data.low)
     n = len(samples)
     images, half = encode(samples, config.data.gcn, config.data.low), max(1, n // 2)
     pairs = (images, nearest[:n])

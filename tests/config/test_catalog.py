@@ -22,7 +22,7 @@ def lines(config) -> dict[str, str]:
     return {line.partition("=")[0]: line for line in printed}
 
 
-def test_comments_beside_a_line_and_above_it():
+def test_comments_next_to_a_line_and_above_it():
     source = "a = 1  # one\n# two\n# lines\nb = 2\nc = '#'\n# above\nd = 4  # beside\n"
     assert catalog.comments(source) == {1: "one", 4: "two lines", 7: "beside"}
 

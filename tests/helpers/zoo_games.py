@@ -46,7 +46,7 @@ def compiled(f):
     return jax.jit(f, compiler_options={"xla_backend_optimization_level": 0})
 
 
-# Sizes at which a family draws and judges images of 8x8 in no time. One that is not here is used as it is.
+# Sizes of the families that make games on 8x8 images fast. A family without an entry has its default size.
 TINY: dict[str, dict[str, dict[str, Any]]] = {
     "generator": {
         "mlp": {"hidden": (8,), "activations": ("relu",)},
@@ -135,7 +135,7 @@ def every_loss_and_penalty() -> tuple[Game, dict[str, HParams]]:
 
 
 def families() -> list[tuple[str, str]]:
-    """(G, D) of every family; beside one without the other player stands an mlp."""
+    """(G, D) of every family; a family with only one player is paired with an mlp."""
     return [
         (name if name in GENERATORS else "mlp", name if name in DISCRIMINATORS else "mlp")
         for name in dict.fromkeys([*GENERATORS, *DISCRIMINATORS])

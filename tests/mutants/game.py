@@ -443,7 +443,7 @@ MUTANTS = [
         INFERENCE,
         "condition._replace(z=E(hparams, theta_g, x, condition, keys))",
         "condition._replace(z=jax.lax.stop_gradient(E(hparams, theta_g, x, condition, keys)))",
-        "tests/game/test_inference.py -k 'd_is_given'",
+        "tests/game/test_inference.py -k 'd_receives'",
         "the game of pairs does not train the encoder",
     ),
     Mutant(
