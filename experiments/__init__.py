@@ -27,6 +27,10 @@ EXPERIMENTS = {
         "not run at its default size",
     ),
     "critics": ("which WGAN critics estimate the Wasserstein-1 distance", "863 s"),
+    "finite_differences": (
+        "what R1 by finite differences estimates and costs, and whether it trains as R1 does",
+        "6 minutes",
+    ),
     # Training
     "superresolution": ("super-resolution exchanges distortion for perception: L1, conditional GAN, both", "minutes"),
     "conditionals": ("one G draws from all conditionals of a vector; against scikit-learn's imputers", "minutes"),
