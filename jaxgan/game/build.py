@@ -121,9 +121,6 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
     generator, discriminator, encoder = networks
     precision = matmul_precision(config)
 
-    D = forward(discriminator, precision)
-    D = D if config.discriminator.judged == "patch" else without_patches(D)
-
     def augment(hparams: HParams) -> NoAugment:
         return bound(build_choice(AUGMENTS, config.augment, data=data), hparams, "augment")
 
@@ -139,7 +136,7 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
         E=E,
         real_condition=real_condition,
         fake_condition=fake_condition,
-        D=conditioned_discriminator(packed(D, config.discriminator.packing)),
+        D=_discriminator(config, forward(discriminator, precision)),
         sample_z=partial(_sample_z, config),
         project_z=lambda hparams, z: project_onto_prior({**config.prior, **section_hparams(hparams, "prior")}, z),
         decode=lambda x: decode(x, config.data.gcn, config.data.low),
@@ -304,6 +301,12 @@ def _check_condition(config: ConfigDict, condition: Condition, augment: NoAugmen
     changed += ["objective.consistency off"] if any(config.objective.consistency.values()) else []
     if changed:
         raise UserError(f"{name} shows D an image that an augmentation of x would not change; set {changed[0]}.")
+
+
+def _discriminator(config: ConfigDict, D: Callable) -> Callable:
+    """D's forward pass on packs of conditioned examples, with logits of what it judges."""
+    D = D if config.discriminator.judged == "patch" else without_patches(D)
+    return conditioned_discriminator(packed(D, config.discriminator.packing))
 
 
 def _check_outputs(config: ConfigDict, discriminator: nn.Module) -> None:
