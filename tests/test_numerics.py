@@ -64,6 +64,7 @@ def test_a_setting_changes_random_numbers_outside_of_the_block_alone(set_jax, na
     assert getattr(jax.config, name) == OTHERS[name]
 
 
+@pytest.mark.slow
 def test_a_trained_gan_and_a_resumed_run(tiny_config, tmp_path, set_jax):
     config = tiny_config(**{"evaluate.metrics": ()})
     assert train(config, tmp_path / "whole") == 0

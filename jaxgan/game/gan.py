@@ -65,10 +65,10 @@ class Gan(NamedTuple):
     batch_size: int  # m, over all devices
     g_batch_size: int  # of G's update
     d_steps: int  # k, updates of D per update of G
-    packing: int  # examples that D judges together
+    packing: int  # examples that D classifies jointly
     accumulate: int  # micro-batches per minibatch
     update: str  # a key of algorithm1.UPDATES
-    unrolled_steps: int  # steps of D that G looks ahead, with train.update=unrolled
+    unrolled_steps: int  # unrolled steps of D in G's loss, with train.update=unrolled
     unrolled_gradient: bool  # whether G's gradient passes through them
     lookahead: int  # steps between synchronizations with the slow weights; 0 = never
     lookahead_rate: float  # interpolation from slow to fast weights at a synchronization

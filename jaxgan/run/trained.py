@@ -163,7 +163,9 @@ class TrainedGan:
                 f"{self.gan.objective.loss.output}; leave it out."
             )
         if discriminator.packing > 1:
-            raise UserError(f"this D judges packs of {discriminator.packing}; rejection needs one of single examples.")
+            raise UserError(
+                f"this D classifies packs of {discriminator.packing}; rejection needs one of single examples."
+            )
         if not 0 < quantile <= 1:
             raise UserError(f"rejection is a quantile of D's logits in (0, 1], not {quantile!r}.")
 
@@ -331,7 +333,7 @@ class TrainedGan:
         Args:
           x: [n, *shape]; images as uint8 (0 to 255) or floating-point in the range of the data, points in any dtype.
           y, condition: as in `generate`; a D with an auxiliary classifier takes no y.
-          z: [n, d] of a D that judges pairs (`encoder.joint`); None for `infer(x)`.
+          z: [n, d], for a D on pairs (`encoder.joint`); None for `infer(x)`.
 
         Raises:
           UserError: wrong shape, range or dtype, values that are not finite, or as in `sample`.

@@ -122,6 +122,7 @@ def test_the_average_or_the_last_theta_g(conditional):
     assert not np.array_equal(gan.sample(4, y=1), gan.sample(4, y=1, ema=False))
 
 
+@pytest.mark.slow
 def test_an_average_of_any_width(tiny_config, tmp_path):
     """From the averages in all checkpoints; a width that a run tracks is that average itself."""
     gammas = (ema.gamma_from_sigma_rel(0.05), ema.gamma_from_sigma_rel(0.10))
