@@ -15,6 +15,7 @@ from jaxgan.ema import Averages
 from jaxgan.game.hparams import HParams
 from jaxgan.game.state import GanState
 from jaxgan.networks.layers import DOutput
+from jaxgan.objectives.gradient_normalization import GradientNormalization
 from jaxgan.objectives.losses import Loss
 from jaxgan.objectives.penalties import Penalty
 
@@ -33,6 +34,7 @@ class Objective(NamedTuple):
     g_terms: tuple[tuple[str, Callable], ...]
     update_terms: Callable[..., Any]  # (hparams, inputs) -> D's statistics, with the updated state of its terms
     top_k: bool  # G descends only the samples with the largest logits
+    normalization: Callable[[HParams], GradientNormalization] | None  # of G's adversarial gradient
     # (hparams, z [m, d] -> D(G(z)), z, keys [m]) -> z after latent optimization; None without it
     optimize_z: Callable[..., jax.Array] | None
 

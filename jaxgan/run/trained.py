@@ -31,6 +31,7 @@ from jaxgan.game.sampling import sample_keys, sample_z, standing_statistics, the
 from jaxgan.game.state import GanState
 from jaxgan.networks.layers import OUTPUTS
 from jaxgan.numerics import pinned
+from jaxgan.objectives.terms.code import with_category
 from jaxgan.run import export
 from jaxgan.run.checkpoints import Checkpoints
 from jaxgan.run.posthoc import checkpoint_states, with_width
@@ -151,7 +152,8 @@ class TrainedGan:
             raise UserError(f"truncation is a positive number of standard deviations, not {threshold!r}.")
 
         def sample_z(hparams: HParams, key: jax.Array) -> jax.Array:
-            return hparams["prior.scale"] * truncated_normal(key, prior.size, hparams["truncation"])
+            z = hparams["prior.scale"] * truncated_normal(key, prior.size, hparams["truncation"])
+            return with_category(z, self.config.objective.code.categories)
 
         return self.gan._replace(sample_z=sample_z), self.hparams | {"truncation": np.float32(threshold)}
 

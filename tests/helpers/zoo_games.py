@@ -8,6 +8,7 @@ devices (virtual CPU devices need their flag before JAX starts) and saves what c
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterable
 from itertools import cycle
@@ -183,7 +184,7 @@ def outside_the_tables(schedule: str) -> list[Game]:
         encoder
         | {"objective.code.continuous": 2}
         | {key: 0.5 for key in off if not key.startswith(WEIGHTS)}
-        | {"objective.lecam.start": 0.0}
+        | {"objective.lecam.start": 0.0, "prior.size": math.prod(SHAPE)}
     )
     counting = {"train.d_steps": 2, "train.lookahead": 2, "objective.penalties.r1": 0.5, "objective.penalty_every": 2}
     counting |= {"objective.penalty_schedule.name": schedule, "optimizer.discriminator.b2_schedule.name": "cosine"}
