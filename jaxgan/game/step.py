@@ -99,9 +99,9 @@ def generator_loss(theta_g: optax.Params, frame: Frame, G: Player, D: Player, ba
 
     def adversarial_loss(fake_x: jax.Array) -> tuple[jax.Array, DOutput]:
         fake_output, _ = discriminate(frame, D.params, D.stats, fake_inputs(frame, batch, fake_x))
+        fake_logits = all_gather(fake_output.logits, axis_name)
         losses = example_losses(frame, "generator", real_judged, fake_output.judged)
         if objective.top_k:
-            fake_logits = all_gather(fake_output.logits, axis_name)
             return top_k_mean(losses, fake_logits, hparams["objective.top_k"]), fake_output
         return jnp.mean(losses), fake_output
 
