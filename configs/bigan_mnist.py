@@ -2,11 +2,11 @@
 
     python -m jaxgan.main --config=configs/bigan_mnist.py
 
-D judges (x, E(x)) against (G(z), z), and G and E descend its loss with the arguments exchanged. As in the authors' code
-(jeffdonahue/bigan): z of 50 uniform dimensions, an E whose values stay in their range, Adam 2e-4 with b1 .5, batches of
-128, and simultaneous updates. It differs in width (512 units instead of 1,024) and length (25 of 400 epochs), and has
-batch normalization in G alone (theirs is in all three), z beside x at D's input only (theirs enters D's second layer),
-no weight decay and no decay of the rate; scores are of 1,000 images.
+D distinguishes (x, E(x)) from (G(z), z), and G and E descend its loss with the arguments exchanged. As in the authors'
+code (jeffdonahue/bigan): z of 50 uniform dimensions, an E whose values stay in their range, Adam 2e-4 with b1 .5,
+batches of 128, and simultaneous updates. It differs in width (512 units instead of 1,024) and length (25 of 400
+epochs), and has batch normalization in G only (theirs is in all three), z concatenated to x at D's input (theirs enters
+D's second layer), no weight decay and no decay of the rate; scores are of 1,000 images.
 
 Published (the authors' log): at 25 epochs EGr 7.29 and its baseline 9.51, so a ratio of .77; .62 at 400. EGr is
 `reconstruction_error` here.

@@ -90,7 +90,7 @@ def test_k_ascents_with_fresh_data_and_noise_then_one_descent(game, monkeypatch,
     # No example twice within an epoch of 50.
     rows = np.concatenate(batches).reshape(k * gan.batch_size, -1)
     assert len(np.unique(rows, axis=0)) == k * gan.batch_size
-    # Every D step sees the old G; the G step sees the newest D.
+    # Every D step uses the old G; the G step uses the newest D.
     for _, given, _ in calls[:k]:
         assert equal(given["G"].params, state.generator.params)
     assert equal(calls[-1][1]["D"].params, calls[k - 1][2][0].params)
@@ -234,8 +234,8 @@ def test_what_is_reported_of_d_follows_from_the_loss(game):
         assert metrics.keys() - {"d_loss", "g_loss", "d_gradient_norm", "g_gradient_norm"} == names
 
 
-def test_both_players_are_told_the_class(game, monkeypatch, eagerly):
-    """The data's in D's step, for data and fakes alike; and a change of class changes G(z) and D(x)."""
+def test_both_players_are_conditioned_on_the_class(game, monkeypatch, eagerly):
+    """In D's step these are the data's, for data and fakes; and a change of class changes G(z) and D(x)."""
     gan, hparams, state, data = g = game(conditional="label")
     calls = recorded(gan, monkeypatch)
     seen = []
@@ -300,7 +300,7 @@ def test_samples_start_at_the_mean_image(game):
     np.testing.assert_allclose(images.mean(axis=0), IMAGES.mean(axis=0) / 255, atol=0.02)
 
 
-def test_a_sample_does_not_depend_on_how_many_are_drawn(game):
+def test_a_sample_does_not_depend_on_the_number_of_samples(game):
     gan, hparams, state, _ = game(conditional="label")
     draw = compiled(lambda i: sample(gan, hparams, state.generator.params, {}, key=jax.random.key(5), numbers=i))
     some, all_of_them = (np.asarray(draw(jnp.arange(*ends, dtype=jnp.uint32))) for ends in ((3, 6), (0, 10)))

@@ -85,7 +85,7 @@ class Batch(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """What every function of a training step needs beside players and batches."""
+    """What every function of a training step needs in addition to players and batches."""
 
     gan: Gan
     hparams: HParams

@@ -48,10 +48,12 @@ from jaxgan.networks.forward import forward, packed, split_variables
 from jaxgan.networks.layers import DataSpec
 from jaxgan.networks.mixed_precision import Precision
 from jaxgan.networks.norms import STATISTICS
+from jaxgan.objectives import gradient_normalization
+from jaxgan.objectives.gradient_normalization import GradientNormalization
 from jaxgan.objectives.latent_optimization import LatentOptimization
 from jaxgan.objectives.losses import LOSSES
 from jaxgan.objectives.penalties import PENALTIES
-from jaxgan.objectives.terms import TERMS, DTermInputs, Part, Term
+from jaxgan.objectives.terms import TERMS, DTermInputs, Part, Term, transport
 from jaxgan.objectives.terms.code import with_category
 from jaxgan.optimizers import OPTIMIZERS, EpochSize, clip_weights, limit_column_norm, optimistic, with_scheduled_hparams
 from jaxgan.schedules import SCHEDULES
@@ -60,9 +62,10 @@ from jaxgan.schedules import SCHEDULES
 def mean_example(train: np.ndarray | Rows, gcn: float, low: float) -> np.ndarray:
     """The mean of the decoded training examples, float64 [*shape]."""
     sizes = [len(part) for part in np.array_split(np.empty(len(train), bool), -(-len(train) // 10_000))]
-    chunks = (np.asarray(part) for part in cut(train, *np.cumsum(sizes[:-1])))
-    if gcn == 0 and train.dtype == np.uint8:
-        # Exact, and without a float copy of the training set.
+    exact = gcn == 0 and train.dtype == np.uint8  # in any order, and without a float copy of the training set
+    ordered = train.in_order() if exact and isinstance(train, Rows) else train
+    chunks = (np.asarray(part) for part in cut(ordered, *np.cumsum(sizes[:-1])))
+    if exact:
         total = sum(chunk.sum(axis=0, dtype=np.uint64) for chunk in chunks)
         return total / (255.0 * len(train)) * (1 - low) + low
     sums = [np.asarray(decode(chunk, gcn, low)).sum(axis=0, dtype=np.float64) for chunk in chunks]
@@ -205,6 +208,7 @@ def _objective(config: ConfigDict) -> Objective:
         update_terms=update_terms,
         top_k=objective.top_k < 1,
         optimize_z=_latent_optimization(config),
+        normalization=_gradient_normalization(config),
     )
 
 
@@ -214,6 +218,11 @@ def _latent_optimization(config: ConfigDict) -> Callable[..., jax.Array] | None:
     if not section.rate:
         return None
     return lambda hparams, *args: bound(section, hparams, "objective.latent_optimization")(*args)
+
+
+def _gradient_normalization(config: ConfigDict) -> Callable[[HParams], GradientNormalization] | None:
+    section = GradientNormalization(**config.objective.gradient_normalization)
+    return partial(bound, section, path="objective.gradient_normalization") if section.target else None
 
 
 def stateful_terms(objective: ConfigDict) -> dict[str, type[Any]]:
@@ -268,6 +277,7 @@ def _networks(config: ConfigDict, data: DataSpec) -> Networks:
             part.check()
     _check_condition(config, shapes, augment)
     _check_classifier(config, discriminator)
+    transport.check(config, data.shape)
     return Networks(generator, discriminator, build_encoder(config, data, shapes))
 
 
@@ -383,6 +393,8 @@ def initial_state(config: ConfigDict, networks: Networks, hparams: HParams) -> G
     d_stats = {**d_stats, **{name: term().init_state() for name, term in stateful_terms(config.objective).items()}}
     if jax.tree.leaves(start := build_choice(AUGMENTS, config.augment, data=data).init()):
         d_stats = {**d_stats, AUGMENT: start}
+    if config.objective.gradient_normalization.target:
+        g_stats = {**g_stats, gradient_normalization.STATE: jnp.zeros(())}
     # Its state does not depend on the length of an epoch.
     g_optimizer, d_optimizer = (player_optimizer(config, 1, name, hparams) for name in ("generator", "discriminator"))
     return GanState(

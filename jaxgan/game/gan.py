@@ -15,6 +15,7 @@ from jaxgan.ema import Averages
 from jaxgan.game.hparams import HParams
 from jaxgan.game.state import GanState
 from jaxgan.networks.layers import DOutput
+from jaxgan.objectives.gradient_normalization import GradientNormalization
 from jaxgan.objectives.losses import Loss
 from jaxgan.objectives.penalties import Penalty
 
@@ -33,6 +34,7 @@ class Objective(NamedTuple):
     g_terms: tuple[tuple[str, Callable], ...]
     update_terms: Callable[..., Any]  # (hparams, inputs) -> D's statistics, with the updated state of its terms
     top_k: bool  # G descends only the samples with the largest logits
+    normalization: Callable[[HParams], GradientNormalization] | None  # of G's adversarial gradient
     # (hparams, z [m, d] -> D(G(z)), z, keys [m]) -> z after latent optimization; None without it
     optimize_z: Callable[..., jax.Array] | None
 
@@ -65,10 +67,10 @@ class Gan(NamedTuple):
     batch_size: int  # m, over all devices
     g_batch_size: int  # of G's update
     d_steps: int  # k, updates of D per update of G
-    packing: int  # examples that D judges together
+    packing: int  # examples that D classifies jointly
     accumulate: int  # micro-batches per minibatch
     update: str  # a key of algorithm1.UPDATES
-    unrolled_steps: int  # steps of D that G looks ahead, with train.update=unrolled
+    unrolled_steps: int  # unrolled steps of D in G's loss, with train.update=unrolled
     unrolled_gradient: bool  # whether G's gradient passes through them
     lookahead: int  # steps between synchronizations with the slow weights; 0 = never
     lookahead_rate: float  # interpolation from slow to fast weights at a synchronization

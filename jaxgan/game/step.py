@@ -22,6 +22,7 @@ from jaxgan.game.hparams import PENALTY_WEIGHTS, section_hparams
 from jaxgan.game.state import Player
 from jaxgan.networks.layers import DOutput
 from jaxgan.networks.norms import STATISTICS
+from jaxgan.objectives.gradient_normalization import STATE as NORMALIZATION
 from jaxgan.objectives.losses import top_k_mean
 from jaxgan.objectives.terms import DTermInputs, GTermInputs
 from jaxgan.objectives.value import value
@@ -96,12 +97,21 @@ def generator_loss(theta_g: optax.Params, frame: Frame, G: Player, D: Player, ba
     if objective.loss.needs_real:
         real_output, _ = discriminate(frame, D.params, D.stats, real_inputs(frame, theta_g, batch))
         real_logits = all_gather(real_output.logits, axis_name)
-    fake_output, _ = discriminate(frame, D.params, D.stats, fake_inputs(frame, batch, fake_x))
-    fake_logits = all_gather(fake_output.logits, axis_name)
 
-    losses = example_losses(frame, "generator", real_logits, fake_logits)
-    g_loss = top_k_mean(losses, fake_logits, hparams["objective.top_k"]) if objective.top_k else jnp.mean(losses)
+    def adversarial_loss(fake_x: jax.Array) -> tuple[jax.Array, DOutput]:
+        fake_output, _ = discriminate(frame, D.params, D.stats, fake_inputs(frame, batch, fake_x))
+        fake_logits = all_gather(fake_output.logits, axis_name)
+        losses = example_losses(frame, "generator", real_logits, fake_logits)
+        if objective.top_k:
+            return top_k_mean(losses, fake_logits, hparams["objective.top_k"]), fake_output
+        return jnp.mean(losses), fake_output
+
+    g_loss, fake_output = adversarial_loss(fake_x)
     total, metrics = g_loss, {"g_loss": g_loss}
+    if objective.normalization is not None:
+        gradient = jax.grad(lambda x: adversarial_loss(x)[0])(jax.lax.stop_gradient(fake_x))
+        factor, stats = normalization_factor(frame, stats, gradient)
+        total = jax.lax.stop_gradient(factor) * g_loss
 
     sample_again = lambda z: sample(z, batch.condition)[0]  # noqa: E731
     label, mask = batch.condition.label, batch.condition.mask
@@ -123,6 +133,23 @@ def generator_loss(theta_g: optax.Params, frame: Frame, G: Player, D: Player, ba
             metrics[name] = term(hparams, inputs)
         total += metrics[name]
     return total, (metrics, stats, ())
+
+
+def normalization_factor(frame: Frame, stats: Any, gradient: jax.Array) -> tuple[jax.Array, Any]:
+    """The factor of G's adversarial loss, and G's statistics with the updated mean of squares.
+
+    Args:
+      gradient: of the loss with respect to this device's share of the fakes, [m, *shape].
+    """
+    gan, hparams, axis_name = frame
+    square, elements = jnp.sum(jnp.square(gradient)), gradient.size
+    if axis_name is not None:
+        devices = jax.lax.axis_size(axis_name)
+        # The loss of every device depends on these fakes, so this gradient is of their sum: `devices` times too large.
+        square, elements = jax.lax.psum(square, axis_name) / devices**2, elements * devices
+    assert gan.objective.normalization is not None
+    factor, square = gan.objective.normalization(hparams)(stats[NORMALIZATION], square, elements)
+    return factor, {**stats, NORMALIZATION: jax.lax.stop_gradient(square)}
 
 
 def optimize_z(frame: Frame, G: Player, D: Player, batch: Batch) -> Batch:

@@ -21,7 +21,7 @@ class DataSpec(NamedTuple):
     bounds: tuple[float, float] | None = None  # of the data's values; None = unbounded
     mean: np.ndarray | None = None  # [*shape] float64, of the training set; needed only to start a run
     paired: tuple[int, ...] = ()  # shape of the condition stored with each example; () = none
-    given: tuple[tuple[int, ...], ...] = ()  # shapes of the leaves of the condition, but its label, that are beside z
+    given: tuple[tuple[int, ...], ...] = ()  # shapes of the condition's leaves, except its label, concatenated to z
     num_aux_classes: int = 0  # that D's auxiliary classifier predicts (D is then unconditional); 0 = no such classifier
     num_latents: int = 0  # further outputs, from which z is inferred: of D for InfoGAN's code, or of an encoder
 

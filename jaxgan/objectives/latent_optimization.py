@@ -13,7 +13,9 @@ from typing import Annotated
 import jax
 import jax.numpy as jnp
 from jax import Array
+from ml_collections import ConfigDict
 
+from jaxgan.errors import UserError
 from jaxgan.fields import TRACED, Weight, above, within
 
 USE = 2  # of an example's term key; terms of the losses have those below
@@ -44,3 +46,12 @@ class LatentOptimization:
         moved = jax.vmap(lambda key: jax.random.bernoulli(jax.random.fold_in(key, USE), self.share))(keys)
         step = jnp.where(moved[:, None], step, 0.0)
         return z + (step if self.differentiate else jax.lax.stop_gradient(step))
+
+
+def check(config: ConfigDict) -> None:
+    """Raises UserError for a z with a category, which has no neighbours to move to."""
+    if config.objective.latent_optimization.rate and config.objective.code.categories:
+        raise UserError(
+            f"objective.latent_optimization moves z along a gradient, and objective.code.categories="
+            f"{config.objective.code.categories} makes a part of it discrete; set one of them to 0."
+        )

@@ -151,7 +151,7 @@ def sample(
     Args:
       label: number or name of a class; None for one class per row of the picture, if the GAN is class-conditional.
       step: as in `load`.
-      options: `truncation` and `rejection` of `TrainedGan.sample`, written beside the samples.
+      options: `truncation` and `rejection` of `TrainedGan.sample`, stored with the samples.
     """
     if n > MAX_SAMPLES:
         raise UserError(

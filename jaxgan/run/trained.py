@@ -31,6 +31,7 @@ from jaxgan.game.sampling import sample_keys, sample_z, standing_statistics, the
 from jaxgan.game.state import GanState
 from jaxgan.networks.layers import OUTPUTS
 from jaxgan.numerics import pinned
+from jaxgan.objectives.terms.code import with_category
 from jaxgan.run import export
 from jaxgan.run.checkpoints import Checkpoints
 from jaxgan.run.posthoc import checkpoint_states, with_width
@@ -151,7 +152,8 @@ class TrainedGan:
             raise UserError(f"truncation is a positive number of standard deviations, not {threshold!r}.")
 
         def sample_z(hparams: HParams, key: jax.Array) -> jax.Array:
-            return hparams["prior.scale"] * truncated_normal(key, prior.size, hparams["truncation"])
+            z = hparams["prior.scale"] * truncated_normal(key, prior.size, hparams["truncation"])
+            return with_category(z, self.config.objective.code.categories)
 
         return self.gan._replace(sample_z=sample_z), self.hparams | {"truncation": np.float32(threshold)}
 
@@ -163,7 +165,9 @@ class TrainedGan:
                 f"{self.gan.objective.loss.output}; leave it out."
             )
         if discriminator.packing > 1:
-            raise UserError(f"this D judges packs of {discriminator.packing}; rejection needs one of single examples.")
+            raise UserError(
+                f"this D classifies packs of {discriminator.packing}; rejection needs one of single examples."
+            )
         if not 0 < quantile <= 1:
             raise UserError(f"rejection is a quantile of D's logits in (0, 1], not {quantile!r}.")
 
@@ -331,7 +335,7 @@ class TrainedGan:
         Args:
           x: [n, *shape]; images as uint8 (0 to 255) or floating-point in the range of the data, points in any dtype.
           y, condition: as in `generate`; a D with an auxiliary classifier takes no y.
-          z: [n, d] of a D that judges pairs (`encoder.joint`); None for `infer(x)`.
+          z: [n, d], for a D on pairs (`encoder.joint`); None for `infer(x)`.
 
         Raises:
           UserError: wrong shape, range or dtype, values that are not finite, or as in `sample`.

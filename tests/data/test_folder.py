@@ -215,7 +215,7 @@ def test_what_macos_leaves_behind_is_no_split_and_no_image(tmp_path):
 
 
 def test_links_lead_to_each_image_once(tmp_path):
-    """Links to a folder itself, to one that contains it, beside it or elsewhere; and each image keeps its class."""
+    """Links to a folder itself, to one that contains it, next to it or elsewhere; and each image keeps its class."""
     root = tmp_path / "root"
     x = random_images(5, 2, 2)
     for place, pixels in zip(("b/0", "b/1", "c/2", "c/deep/3"), x, strict=False):

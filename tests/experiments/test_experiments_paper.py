@@ -91,7 +91,7 @@ def every_file(folder):
 
 
 @pytest.mark.parametrize("path", every_file("configs"), ids=lambda path: path.stem)
-def test_every_config_is_valid_and_says_how_it_is_run(path):
+def test_every_config_is_valid_and_states_its_command(path):
     validate(files.read(path))
     assert f"python -m jaxgan.main --config=configs/{path.name}" in ast.get_docstring(ast.parse(path.read_text()))
 
@@ -157,7 +157,7 @@ def test_figure2_shows_samples_and_framed_neighbours(workdir, tmp_path, monkeypa
     run(figure2, f"--workdir={workdir}", f"--out={out}", "--rows=2", "--columns=3", monkeypatch=monkeypatch)
     picture = image(out)
     gan, train_set = jaxgan.load(workdir), data.load(jaxgan.load(workdir).config.data).train
-    # The last column of each row is the training image nearest to the sample beside it.
+    # The last column of each row is the training image nearest to the sample on its left.
     edge = figure2.EDGE
     yellow = (picture == figure2.FRAME).all(axis=-1)
     left = int(yellow[0].argmax())
@@ -218,7 +218,7 @@ def score(mean, error=1.0, *, seed=0, variant="recipe", checkpoint="last", colum
     return table1.Score(column, variant, checkpoint, seed, 100, [estimate], [Neighbours(0.75, 0.5)], 1000)
 
 
-def test_the_tables_tell_seeds_from_test_images_and_leave_out_the_seed_that_chose_the_settings():
+def test_the_tables_distinguish_seeds_from_test_images_and_exclude_the_tuning_seed():
     scored = [score(300, 9.0, seed=0), score(220, 1.5, seed=1), score(230, 2.5, seed=2)]
     scored += [score(210, 2.0, seed=0, variant="alternating")]
     rows = list(table1.table(scored))
@@ -436,7 +436,7 @@ def faces(path, n=60, **changes):
     return arrays
 
 
-def test_tfd_splits_as_each_fold_says(tiny_config, tmp_path):
+def test_tfd_has_the_splits_of_each_fold(tiny_config, tmp_path):
     arrays = faces(tmp_path / "tfd.mat")
     dataset = data.load(tiny_config(data__name=f"tfd:{tmp_path}/tfd.mat").data)
     assert dataset.train.dtype == np.uint8 and dataset.train.shape == (15, 48, 48, 1)

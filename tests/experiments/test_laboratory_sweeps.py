@@ -41,7 +41,7 @@ def made(setting, **finals):
 
 
 @pytest.mark.slow
-def test_settings_are_trained_found_by_name_resumed_and_extended(here, tiny_config, tmp_path, capsys):
+def test_settings_are_trained_read_by_name_resumed_and_extended(here, tiny_config, tmp_path, capsys):
     config = tiny_config(**{"evaluate.metrics": (), "train.steps": 10})
     settings = {"slow": {"optimizer.generator.learning_rate": 1e-5}, "wide": {"generator.hidden": (16,)}}
     found = sweeps.train(tmp_path, "About.", config, settings, range(2))
@@ -76,7 +76,7 @@ def test_a_curve_has_nan_where_a_member_diverged(tmp_path):
 def test_every_setting_of_the_success_rates_is_one_change():
     base = algorithm1_success.base(quick=False)
     settings = algorithm1_success.settings(list(algorithm1_success.cures(quick=False)), quick=False)
-    trials = plan.trials(base, list(settings.values()))  # valid, and no two alike
+    trials = plan.trials(base, list(settings.values()))  # valid and distinct
     assert len(trials) == 8 and settings.keys() == algorithm1_success.LABELS.keys()
     assert all(
         trial.config.train.update == "alternating" for trial in trials if trial.setting != settings["simultaneous"]

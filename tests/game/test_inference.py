@@ -96,7 +96,7 @@ def test_g_descends_ds_loss_with_its_arguments_exchanged(name):
         np.testing.assert_allclose(loss.discriminator(r, f), softplus(-r) + softplus(f), rtol=1e-6)
 
 
-def test_d_is_given_data_with_what_is_inferred_and_samples_with_their_z(game):
+def test_d_receives_data_with_inferred_z_and_samples_with_their_z(game):
     g = game(**JOINT | {"encoder.noise": 3, "encoder.irange": 1.0, "generator.irange": 1.0,
                         "discriminator.irange": 0.5})  # fmt: skip
     theta, D = g.state.generator.params, g.state.discriminator
@@ -130,7 +130,7 @@ def test_penalties_differentiate_d_at_pairs(game):
 
 
 @pytest.mark.parametrize("prior", ["uniform", "sphere", "normal", "truncated"])
-def test_d_cannot_tell_inferred_z_from_samples_by_their_range(game, prior):
+def test_d_cannot_distinguish_inferred_z_from_samples_by_their_range(game, prior):
     g = game(**JOINT | {"prior.name": prior, "prior.scale": 2.0, "encoder.irange": 30.0})
     keys = jax.random.split(jax.random.key(0), 50)
     z = g.gan.E(g.hparams, g.state.generator.params, g.gan.decode(g.data.x), Condition(), keys)
@@ -181,7 +181,7 @@ def test_an_encoder_of_a_trained_g_is_an_ordinary_run(tiny_config, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_d_of_pairs_judges_examples_with_what_is_inferred(tiny_config, tmp_path):
+def test_a_joint_d_is_evaluated_on_examples_with_inferred_z(tiny_config, tmp_path):
     assert train(tiny_config(**JOINT | {"evaluate.metrics": (), "train.steps": 2}), tmp_path / "work") == 0
     gan = jaxgan.load(tmp_path / "work")
     x, z = gan.sample(4), gan.noise(4)

@@ -101,7 +101,7 @@ def draw(theta, z, y):
 
 def judge(f: Fields, theta, u, x, y, *, moves: bool = False):
     """D's logits [m], those of its classifier [m, classes] or [m, 0], and its spectral vectors after this pass."""
-    p = f["discriminator.packing"]  # examples that are judged together, side by side as channels
+    p = f["discriminator.packing"]  # examples that D classifies jointly, concatenated as channels
     x = jnp.concatenate([x[i::p] for i in range(p)], axis=-1)
     h, after = jnp.concatenate([x.reshape(len(x), -1), *row(y)], axis=1), {}
     for layer in ("Dense_0", "output"):
@@ -168,7 +168,7 @@ def scheduled(f: Fields, path: str, base: float, t: int) -> float:
 
 def penalties(f: Fields, theta_d, u, batch: Batch, fake, t: int) -> tuple[jax.Array, dict]:
     """R1 on data and R2 on fakes in update t of D: in every k-th alone, and then k times as large."""
-    total, means, every, y = jnp.zeros(()), {}, f["objective.penalty_every"], told(f, batch.y)
+    total, means, every, y = jnp.zeros(()), {}, f["objective.penalty_every"], d_classes(f, batch.y)
     factor = scheduled(f, "objective.penalty_schedule", 1.0, t)
     for name, points in (("r1", batch.x), ("r2", jax.lax.stop_gradient(fake))):
         weight = f[f"objective.penalties.{name}"]
@@ -184,7 +184,7 @@ def penalties(f: Fields, theta_d, u, batch: Batch, fake, t: int) -> tuple[jax.Ar
 def terms_d(f: Fields, theta_d, D: Player, u, G: Player, batch: Batch, fake, t: int, judged) -> tuple:
     """LeCam, consistency, zCR and the auxiliary classifier, each weighted, and the anchors after them."""
     real_logits, fake_logits, real_classes, fake_classes = judged
-    means, anchors, y = {}, D.anchors, told(f, batch.y)
+    means, anchors, y = {}, D.anchors, d_classes(f, batch.y)
     logit = lambda x: judge(f, theta_d, u, x, y)[0]  # noqa: E731
     if weight := f["objective.lecam.weight"]:
         stay = f["objective.lecam.decay"] if t >= f["objective.lecam.start"] else 0.0
@@ -205,8 +205,8 @@ def terms_d(f: Fields, theta_d, D: Player, u, G: Player, batch: Batch, fake, t: 
     return means, anchors
 
 
-def told(f: Fields, y):
-    """The classes that D is told: those of the examples, unless it is asked for them."""
+def d_classes(f: Fields, y):
+    """The classes that D is conditioned on: those of the examples, unless it predicts them."""
     return None if any(f[f"objective.auxiliary.{part}"] for part in ("real", "fake", "generator")) else y
 
 
@@ -217,7 +217,7 @@ def moved(f: Fields, theta_g, theta_d, u, batch: Batch):
         return batch.z
 
     def logit(z, y):
-        return judge(f, theta_d, u, draw(theta_g, z[None], y), told(f, y))[0][0]
+        return judge(f, theta_d, u, draw(theta_g, z[None], y), d_classes(f, y))[0][0]
 
     def each(z, y, key):
         slope = jax.grad(lambda z: logit(z, None if batch.y is None else y[None]))(z)
@@ -232,8 +232,8 @@ def moved(f: Fields, theta_g, theta_d, u, batch: Batch):
 
 
 def gradient_d(f: Fields, G: Player, D: Player, batch: Batch, t: int, theta_d=None):
-    """The gradient of what D descends in its update t, D after this look, and the metrics."""
-    y = told(f, batch.y)
+    """The gradient of D's total loss in its update t, D with updated statistics, and the metrics."""
+    y = d_classes(f, batch.y)
 
     def total(theta_d):
         fake = draw(G.theta, moved(f, G.theta, theta_d, D.u, batch), batch.y)
@@ -252,7 +252,7 @@ def gradient_d(f: Fields, G: Player, D: Player, batch: Batch, t: int, theta_d=No
 
 def gradient_g(f: Fields, G: Player, D: Player | Callable, batch: Batch, theta_g=None):
     """The gradient of what G descends, and the metrics; D may be a function of theta_g."""
-    y, given = told(f, batch.y), D
+    y, given = d_classes(f, batch.y), D
 
     def total(theta_g):
         D = given(theta_g) if callable(given) else given

@@ -1,4 +1,4 @@
-"""Label accuracy by hand, and what G is asked for when it is scored."""
+"""Label accuracy by hand, and the classes that G is conditioned on when it is evaluated."""
 
 import numpy as np
 import pytest

@@ -16,6 +16,28 @@ def case(*names: str) -> str:
 
 
 MUTANTS = [
+    # --- Latent optimization and unrolling
+    Mutant(
+        "jaxgan/objectives/latent_optimization.py",
+        "self.rate * u / (self.damping + jnp.sum(u * u, axis=1, keepdims=True))",
+        "self.rate * u / self.damping",
+        case("LOGAN"),
+        "a step in z that does not shrink where D is steep",
+    ),
+    Mutant(
+        UPDATES,
+        "theta_g if frame.gan.unrolled_gradient else jax.lax.stop_gradient(theta_g)",
+        "jax.lax.stop_gradient(theta_g)",
+        "tests/game/test_damping.py",
+        "G's gradient never passes through the unrolled steps",
+    ),
+    Mutant(
+        STEP,
+        "factor, {**stats, NORMALIZATION: jax.lax.stop_gradient(square)}",
+        "factor, stats",
+        "tests/objectives/test_flow_terms.py",
+        "the running mean square of G's gradient stays 0",
+    ),
     # --- Lazy penalties
     Mutant(
         STEP,
@@ -377,8 +399,8 @@ MUTANTS = [
     ),
     Mutant(
         STEP,
-        "if objective.top_k else jnp.mean(losses)",
-        "if not objective.top_k else jnp.mean(losses)",
+        "if objective.top_k:\n            return top_k_mean",
+        "if not objective.top_k:\n            return top_k_mean",
         case("top k"),
         "G descends all samples where it should the best",
     ),
@@ -443,7 +465,7 @@ MUTANTS = [
         INFERENCE,
         "condition._replace(z=E(hparams, theta_g, x, condition, keys))",
         "condition._replace(z=jax.lax.stop_gradient(E(hparams, theta_g, x, condition, keys)))",
-        "tests/game/test_inference.py -k 'd_is_given'",
+        "tests/game/test_inference.py -k 'd_receives'",
         "the game of pairs does not train the encoder",
     ),
     Mutant(

@@ -275,7 +275,7 @@ MUTANTS = [
     Mutant(STATISTICS, "p[order] * np.arange(len(p), 0, -1)", "p[order] * len(p)", "tests/sweep/test_statistics.py -k holm",
            "Bonferroni in place of Holm"),
     Mutant(STATISTICS, "running[active] = np.maximum(running[active], np.maximum(identical, unequal))",
-           "running[active] = np.maximum(identical, unequal)", "tests/sweep/test_statistics.py -k 'enumeration or beside'",
+           "running[active] = np.maximum(identical, unequal)", "tests/sweep/test_statistics.py -k 'enumeration or next_to'",
            "p-values that fall as settings are removed"),
     Mutant(STATISTICS, "only_a, differ = int(np.sum(first & ~second))", "only_a, differ = int(np.sum(first))",
            "tests/sweep/test_statistics.py -k paired_rates", "McNemar's test counts all successes"),

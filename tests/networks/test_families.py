@@ -121,7 +121,7 @@ def test_halvings_round_up():
     assert downsampled_sizes(28, 4) == [28, 14, 7, 4, 2]
 
 
-def test_spectral_norm_finds_the_largest_singular_value_and_moves_only_when_told():
+def test_spectral_norm_estimates_the_largest_singular_value_and_is_updated_only_on_request():
     layer, x = Dense(6, spectral=True, use_bias=False), jnp.eye(9)
     variables = layer.init(jax.random.key(0), x)
     still, unchanged = layer.apply(variables, x, mutable=[])

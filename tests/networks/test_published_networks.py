@@ -32,7 +32,7 @@ RNG = np.random.default_rng  # seeded where it is used
 class Case(NamedTuple):
     network: Any  # a Flax module
     reference: Callable  # (weights, x, y) -> array, in NumPy
-    conditional: bool = False  # told the classes
+    conditional: bool = False  # conditioned on the classes
 
 
 def image(side: int, channels: int = 2, classes: int = 0) -> DataSpec:

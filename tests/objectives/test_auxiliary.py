@@ -1,4 +1,4 @@
-"""The auxiliary classifier (arXiv:1610.09585): D is asked for the class that G is told."""
+"""The auxiliary classifier (arXiv:1610.09585): D predicts the class that G is conditioned on."""
 
 import jax
 import jax.numpy as jnp
@@ -68,7 +68,7 @@ def test_both_steps_against_the_paper_written_out(game):
     assert g_metrics["class_error_generator"] == pytest.approx(float(asked), rel=1e-5)
 
 
-def test_d_is_not_told_what_it_is_asked(game):
+def test_d_is_not_conditioned_on_the_class_it_predicts(game):
     gan, _, state, _ = game(conditional="label", **WEIGHTS)
     theta = jax.tree.map(lambda p: p + 0.1, state.discriminator.params)
     x = gan.decode(jnp.asarray(IMAGES[:3]))
@@ -78,7 +78,7 @@ def test_d_is_not_told_what_it_is_asked(game):
 
 
 @pytest.mark.parametrize("name", DISCRIMINATORS)
-def test_families_can_be_asked(name):
+def test_families_can_predict_classes(name):
     """All but the toy, which refuses."""
     fields = zoo.family("mlp", name) | WEIGHTS | {"conditional": "label"}
     config = update(default(), fields)

@@ -105,7 +105,7 @@ def test_the_only_one_is_replaced_while_they_are_listed(tmp_path, monkeypatch):
         assert_is(checkpoints.restore(state(0)), 4)
 
 
-def test_one_that_is_asked_for_and_deleted_while_it_is_read(tmp_path, monkeypatch, capsys):
+def test_a_requested_one_that_is_deleted_while_it_is_read(tmp_path, monkeypatch, capsys):
     place, read = saved(tmp_path, 2, 4), Checkpoints._read
 
     def late(self, step):
@@ -406,7 +406,7 @@ def test_full_disk(tmp_path, capfd):
         fill_up(tmp_path)
     finally:
         subprocess.run(["umount", str(tmp_path)], check=True)
-    assert capfd.readouterr() == ("", "")  # no traceback of Orbax's beside the exception
+    assert capfd.readouterr() == ("", "")  # no traceback of Orbax in addition to the exception
 
 
 def test_file_size_limit(tmp_path):

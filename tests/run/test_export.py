@@ -110,7 +110,7 @@ def loaded(path):
 
 
 @pytest.mark.parametrize("ema", [True, False])
-def test_the_file_draws_what_the_gan_draws(gan, tmp_path, ema):
+def test_the_file_generates_the_samples_of_the_gan(gan, tmp_path, ema):
     gan.export(tmp_path / "g", ema=ema)
     G = loaded(tmp_path / "g")
     for n in (1, 7):  # any number of them

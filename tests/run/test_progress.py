@@ -1,4 +1,4 @@
-"""What the person who watches a run sees."""
+"""The output of a run."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_the_closing_names_the_last_scores_the_best_step_and_the_report(tmp_path
 
 @pytest.mark.slow
 def test_a_run_announces_what_takes_long(tiny_config, tmp_path, capsys):
-    """Each line stands before what it announces, and scores follow the evaluation that they are of."""
+    """Each line is printed before what it announces, and scores follow their evaluation."""
     config = tiny_config(**{"train.steps": 20, "evaluate.every": 10, "log.every": 10})
     assert train(config, tmp_path / "work") == 0
     out = capsys.readouterr().out

@@ -73,7 +73,7 @@ def test_truncated_and_accepted_samples(finished):
             gan.sample(2, **wrong)
 
 
-def test_how_samples_were_drawn_is_written_beside_them(finished, capsys):
+def test_samples_are_written_with_their_options(finished, capsys):
     commands.sample(finished, 4, 0, None, options={"truncation": 0.5, "rejection": 1.0})
     with np.load(finished / "samples" / "step_20_seed_0_n_4_truncation_0.5_rejection_1.npz") as file:
         assert (float(file["truncation"]), float(file["rejection"])) == (0.5, 1.0)
@@ -103,7 +103,7 @@ def test_samples_of_a_class(conditional):
     assert gan.discriminate(x, y=[1, 2]).shape == (2,)
 
 
-def test_a_d_that_is_asked_for_classes_is_not_told_them(tiny_config, tmp_path):
+def test_a_d_that_predicts_classes_is_not_conditioned_on_them(tiny_config, tmp_path):
     changes = {"conditional": "label", "objective.auxiliary.real": 1.0, "train.steps": 1, "evaluate.metrics": ()}
     assert train(tiny_config(**changes), tmp_path / "work") == 0
     gan = jaxgan.load(tmp_path / "work")
@@ -122,6 +122,7 @@ def test_the_average_or_the_last_theta_g(conditional):
     assert not np.array_equal(gan.sample(4, y=1), gan.sample(4, y=1, ema=False))
 
 
+@pytest.mark.slow
 def test_an_average_of_any_width(tiny_config, tmp_path):
     """From the averages in all checkpoints; a width that a run tracks is that average itself."""
     gammas = (ema.gamma_from_sigma_rel(0.05), ema.gamma_from_sigma_rel(0.10))
@@ -148,7 +149,7 @@ def test_a_width_needs_power_function_averages(finished):
         jaxgan.load(finished, width=0.1)
 
 
-def test_what_it_says_of_itself(finished, conditional):
+def test_repr(finished, conditional):
     assert repr(jaxgan.load(finished)) == "<GAN on digits (8x8x1): G mlp, D mlp, non_saturating, step 20>"
     assert repr(jaxgan.load(conditional)) == (
         "<GAN on digits (8x8x1, 10 classes): G mlp, D mlp, non_saturating, step 10, averages gamma=1>"

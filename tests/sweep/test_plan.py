@@ -112,7 +112,7 @@ def test_what_changes_the_program_makes_groups(key, values):
     assert [len(group) for group in groups(product(over(key, values), over("seed", [0, 1])))] == [2, 2]
 
 
-def test_names_tell_members_apart():
+def test_names_identify_members():
     planned = plan.trials(default(), product(over("data.name", ["digits", "npz:/a/b c.npz"]), over("seed", [0, 1])))
     assert [member.name for member in planned] == [
         "000-name=digits-seed=0", "001-name=digits-seed=1",
@@ -185,7 +185,7 @@ def test_memory(tiny_config, monkeypatch):
     assert cost.max_members(trial, 10**6) == 1
 
 
-def test_memory_of_a_backend_that_does_not_tell(tiny_config, monkeypatch):
+def test_memory_of_a_backend_that_does_not_report_it(tiny_config, monkeypatch):
     (trial,) = plan.trials(tiny_config(**{"evaluate.metrics": ()}), [{}])
     member = cost.estimate_memory(trial).member
     monkeypatch.setattr(jax.stages.Compiled, "memory_analysis", lambda _: None)

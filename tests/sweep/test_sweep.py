@@ -390,7 +390,7 @@ def test_a_signal_cancels_slurm_jobs(tmp_path, write, monkeypatch):
     assert len(set(cancelled)) == 2
 
 
-def test_a_failure_is_told_and_the_others_are_finished(finished, tmp_path, monkeypatch, capsys):
+def test_a_failure_is_reported_and_the_others_are_finished(finished, tmp_path, monkeypatch, capsys):
     """The exit code is not 0, the results of the others and the report are written, and a repetition tries again."""
     reports = []
     monkeypatch.setattr(report, "write", lambda workdir: reports.append(len(lines(workdir))))
