@@ -3,10 +3,11 @@
     python -m jaxgan.main --config=configs/cgan_mnist.py
     python -m jaxgan.main --mode=sample --workdir=runs/cgan_mnist --label=7
 
-G gets the class beside z, D as ten further channels.
+G receives the class together with z, D as ten additional channels.
 
-Measured, seed 0, NVIDIA H200, 2026-11-26, 10,000 samples: of the right class by the classifier of MNIST's labels 97.2%
-at 4,000 steps, 98.9% at 7,000, where FID on its features was 9.1 (training images 2.1), precision .838, recall .816.
+Measured, seed 0, NVIDIA H200, 2026-11-26, 10,000 samples: the classifier of MNIST's labels assigns 97.2% to the right
+class at 4,000 steps and 98.9% at 7,000, where FID on its features was 9.1 (training images 2.1), precision .838, recall
+.816.
 """
 
 from configs import dcgan_mnist

@@ -1,17 +1,17 @@
 """The paper's convolutional networks for CIFAR-10 (section 5, Figure 2d).
 
-Numbers of goodfeli/adversarial, cifar10_convolutional.yaml.
+Hyperparameters of goodfeli/adversarial, cifar10_convolutional.yaml.
 
     python -m jaxgan.main --config=configs/cifar10_convolutional.py
 
-40,000 training images of 32x32 in colour, each of norm 55 after its mean is taken out; G has 65 million
-parameters, most of them between its two hidden layers, D 12.5 million. The 2014 code states no length: 250
-epochs end where its momentum does.
+40,000 training images of 32x32 pixels in colour, each centred and scaled to norm 55; G has 65 million parameters, most
+of them between its two hidden layers, D 12.5 million. The 2014 code does not state the length of training; it is set to
+250 epochs, where the momentum schedule ends.
 
 Expected: no published score; samples as in Figure 2d.
-Measured: 2 steps of 128 random images on one core of a busy machine, 2026-11-25: 2.7 s of CPU time each and 1.0 GB
-besides the state, where XLA's own convolutions took 26 minutes for 20 steps. V starts at -1.386, as D starts almost
-flat. A full run wants an accelerator all the same.
+Measured: 2 steps on 128 random images on one core of a busy machine, 2026-11-25: 2.7 s of CPU time each and 1.0 GB in
+addition to the state; with XLA's own convolutions, 20 steps took 26 minutes. V starts at -1.386, because D is almost
+constant at first. A full run needs an accelerator nevertheless.
 """
 
 from configs import mnist
@@ -27,7 +27,7 @@ def get_config():
             "data.validation": 10_000,
             "data.gcn": 55.0,
             "prior.name": "normal",
-            "generator.name": "maxout_conv",  # both families start with the paper's numbers
+            "generator.name": "maxout_conv",  # the defaults of both families are the paper's
             "generator.hidden": (8000, 8000),
             "generator.activations": ("relu", "sigmoid"),
             "generator.output": "linear",

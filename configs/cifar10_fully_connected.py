@@ -1,15 +1,16 @@
 """The paper's fully connected networks for CIFAR-10 (section 5, Figure 2c).
 
-Numbers of goodfeli/adversarial, cifar10_fully_connected.yaml.
+Hyperparameters of goodfeli/adversarial, cifar10_fully_connected.yaml.
 
     python -m jaxgan.main --config=configs/cifar10_fully_connected.py
 
-40,000 training images of 32x32 in colour, each of norm 55 after its mean is taken out; G has 89 million
-parameters, D 37 million. The 2014 code states no length: 250 epochs of 400 steps end where its momentum does.
+40,000 training images of 32x32 pixels in colour, each centred and scaled to norm 55; G has 89 million parameters, D 37
+million. The 2014 code does not state the length of training; it is set to 250 epochs of 400 steps, where the momentum
+schedule ends.
 
 Expected: no published score; samples as in Figure 2c, colour and texture without objects.
-Measured: 20 steps on the JPEG copies of CIFAR-10, two busy CPU cores: 2.0 to 2.5 s per step, 4.9 GB. A full run
-wants an accelerator.
+Measured: 20 steps on JPEG copies of CIFAR-10, two busy CPU cores: 2.0 to 2.5 s per step, 4.9 GB. A full run needs an
+accelerator.
 """
 
 from configs import mnist

@@ -2,9 +2,9 @@
 
     python -m jaxgan.main --config=configs/dcgan64.py --config.data.name=folder:PATH
 
-Images are cropped to a square and resized. 3.6 million parameters in G and 2.8 million in D: for an accelerator.
+Images are cropped to a square and resized. G has 3.6 million parameters and D 2.8 million, so an accelerator is needed.
 
-Expected: no published score. Measured: nothing at full length; no accelerator was at hand.
+Expected: no published score. Measured: nothing at full length; no accelerator was available.
 """
 
 from configs import dcgan_mnist

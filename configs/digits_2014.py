@@ -1,10 +1,10 @@
-"""The paper's game on scikit-learn's 1,797 digits of 8x8 pixels, by its recipe of 2014: minutes on two CPU cores.
+"""The paper's game on scikit-learn's 1,797 digits of 8x8 pixels, with its recipe of 2014; minutes on two CPU cores.
 
     python -m jaxgan.main --config=configs/digits_2014.py
 
-The players and the optimizer of the MNIST recipe (section 5), smaller, under Algorithm 1 as printed; 13.5 steps are
-an epoch. With weights this small V stays at -log 4 and D at 1/2 for the first thousand steps: D has not begun to learn.
-`digits.py` learns from the first step on.
+The optimizer and smaller versions of the players of the MNIST recipe (section 5), with Algorithm 1 as printed; 13.5
+steps are one epoch. With initial weights this small, V stays at -log 4 and D at 1/2 for the first thousand steps,
+because D has not begun to learn. `digits.py` learns from the first step on.
 """
 
 from configs import mnist

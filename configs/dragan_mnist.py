@@ -2,8 +2,8 @@
 
     python -m jaxgan.main --config=configs/dragan_mnist.py
 
-Networks of `dcgan_mnist.py` without batch normalization in D (the penalty is one per example); Adam 1e-4 (.5, .9) and
-one step of D for one of G, as in the authors' notebook.
+The networks of `dcgan_mnist.py` without batch normalization in D (since the penalty is per example); Adam 1e-4 (.5, .9)
+and one step of D per step of G, as in the authors' notebook.
 """
 
 from configs import dcgan_mnist

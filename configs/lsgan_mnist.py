@@ -1,4 +1,4 @@
-"""LSGAN (arXiv:1611.04076) on MNIST: `dcgan_mnist.py` with the least-squares loss of targets 0, 1, 1.
+"""LSGAN (arXiv:1611.04076) on MNIST: `dcgan_mnist.py` with the least-squares loss and targets 0, 1, 1.
 
 python -m jaxgan.main --config=configs/lsgan_mnist.py
 """

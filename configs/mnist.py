@@ -1,14 +1,14 @@
-"""The paper's MNIST experiment (section 5, Table 1; numbers of goodfeli/adversarial, mnist.yaml).
+"""The paper's MNIST experiment (section 5, Table 1; hyperparameters of goodfeli/adversarial, mnist.yaml).
 
     python -m jaxgan.main --config=configs/mnist.py
 
-The released code's simultaneous updates on 50,000 training images; 500 steps are an epoch. Algorithm 1 as printed:
+The released code's simultaneous updates on 50,000 training images; 500 steps are one epoch. For Algorithm 1 as printed:
 --config.train.update=alternating.
 """
 
 from jaxgan.config import default, update
 
-# What the paper's recipes share (goodfeli/adversarial).
+# The settings that the paper's recipes share (goodfeli/adversarial).
 PAPER = {
     "prior.name": "uniform",
     "prior.size": 100,

@@ -1,21 +1,21 @@
-"""The best scoring recipe for MNIST within the paper's networks (arXiv:1406.2661, section 5 and Table 1).
+"""The highest-scoring recipe for MNIST with the paper's networks (arXiv:1406.2661, section 5 and Table 1).
 
     python -m jaxgan.main --config=configs/mnist_averaged.py
-    python -m experiments.table1 --variants averaged        # five seeds of it, beside the paper's numbers
+    python -m experiments.table1 --variants averaged        # five seeds of it, with the paper's numbers
 
-Algorithm 1 as printed with four changes to `mnist.py`: Adam in place of SGD with momentum, D's learning rate four times
-G's; R1 (arXiv:1801.04406) in place of dropout; batches of 200; samples from an EMA of G (power-function,
-arXiv:2312.02696) whose weights grow as the step, without which the score is 173. 250 steps are an epoch, 6,000 steps
-24 epochs.
+Algorithm 1 as printed, with four changes to `mnist.py`: Adam instead of SGD with momentum, with a learning rate of D
+four times that of G; R1 (arXiv:1801.04406) instead of dropout; minibatches of 200; samples from an EMA of G
+(power-function, arXiv:2312.02696) whose weights are proportional to the step, without which the score is 173. 250 steps
+are one epoch, 6,000 steps 24 epochs.
 
-Hardware: 10 minutes of one CPU core (AMD EPYC; 9.9 steps/s).
+Hardware: 10 minutes on one CPU core (AMD EPYC; 9.9 steps/s).
 Expected: a Parzen log-likelihood of test images of 231 to 235 nats, above the paper's 225 +- 2; 10,000 training images
 in place of samples score 242.5.
-Measured, five seeds, last checkpoint, 2026-11-24: 232.6 +- 1.1 nats (deviation over seeds; 231.6 to 234.3), 1-nearest-
-neighbour test .627 of data, .763 of samples. That was with polynomial-decay averaging of power 2 (at update t
-theta += 2 / (t + 1) (theta_g - theta)), which gamma = 1 equals but for O(1 / t). The settings were chosen on seed 0, so
-the number that counts is the mean of seeds 1 to 4; those runs' single scores were not kept. From mean and extremes it
-lies between 232.1 and 232.9 (`table1` reports it).
+Measured, five seeds, last checkpoint, 2026-11-24: 232.6 +- 1.1 nats (standard deviation over seeds; 231.6 to 234.3),
+1-nearest-neighbour test .627 on data, .763 on samples. That was with polynomial-decay averaging of power 2 (at update t
+theta += 2 / (t + 1) (theta_g - theta)), which gamma = 1 equals up to O(1 / t). The settings were chosen on seed 0, so
+the relevant result is the mean of seeds 1 to 4. The single scores of those runs were not kept; from the mean and the
+extremes, it is between 232.1 and 232.9 (`table1` reports it).
 """
 
 from configs import mnist
@@ -29,7 +29,7 @@ CHANGES = {
     "generator.ema.gamma": (1.0,),
     "discriminator.input_keep": 1.0,
     "discriminator.hidden_keep": 1.0,
-    "objective.penalties.r1": 0.1,  # beside D's loss -V/2; 0.2 beside -V
+    "objective.penalties.r1": 0.1,  # added to D's loss -V/2; equivalent to 0.2 added to -V
     "evaluate.every": 1_000,
 }
 for _player, _rate in {"generator": 1e-3, "discriminator": 4e-3}.items():

@@ -2,15 +2,17 @@
 
     python -m jaxgan.main --config=configs/r3gan_cifar10.py
 
-The released CIFAR-10 numbers: conditional, batches of 512, Adam with b1 0, and along a cosine over 20 million images
-(39,062 steps) the learning rate 2e-4 -> 5e-5, b2 .9 -> .99, R1 and R2 .05 -> .005, the EMA's half-life 0 -> 5 million
-images and the augmentation's p 0 -> .55: all of ADA but filters and noise, with half of p for each change of colours.
+The released hyperparameters for CIFAR-10: conditional, minibatches of 512, Adam with b1 0, and cosine schedules over 20
+million images (39,062 steps) of the learning rate 2e-4 -> 5e-5, b2 .9 -> .99, R1 and R2 .05 -> .005, the EMA's
+half-life 0 -> 5 million images and the augmentation's p 0 -> .55: all of ADA except filters and noise, with p / 2 for
+each color transform.
 
-What differs: the released run also trains on the mirror image of every example, on all 50,000 (here the last 5,000 are
-for validation), for 250 million images (here 200), and in bfloat16 in the three highest resolutions; its augmentation
-reflects an image as far as the minibatch needs, this one always by the whole image, which gives the same pixels.
+Differences: the released run also trains on the mirror image of every example, on all 50,000 images (here the last
+5,000 are for validation), for 250 million images (here 200), and in bfloat16 at the three highest resolutions; its
+augmentation pads images by reflection as far as the minibatch requires, this one always by a whole image, which gives
+the same pixels.
 
-Expected: FID 1.96 with all of it. Measured: nothing yet; no accelerator was at hand.
+Expected: FID 1.96 with all of these. Measured: nothing yet; no accelerator was available.
 """
 
 from jaxgan.config import default, update

@@ -2,8 +2,8 @@
 
     python -m jaxgan.main --config=configs/r3gan_stacked_mnist.py
 
-Images padded to 32x32, four stages of 96 channels and one block each, 16 channels per group; R1 and R2 of 1, b2 of .9.
-The paper's own settings (768 channels, 7 hours on 8 GPUs) are another size.
+Images padded to 32x32, four stages of 96 channels with one block each, 16 channels per group; R1 and R2 of 1, b2 of .9.
+The paper's own networks are larger (768 channels, 7 hours on 8 GPUs).
 
 Expected: 1000 modes, KL .029 for the paper's size (its table 3). Measured: nothing yet.
 """

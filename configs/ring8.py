@@ -1,4 +1,4 @@
-"""Eight Gaussians on a ring, the standard picture of mode collapse (arXiv:1611.02163, appendix A).
+"""Eight Gaussians on a ring, the standard illustration of mode collapse (arXiv:1611.02163, appendix A).
 
     python -m jaxgan.main --config=configs/ring8.py
 

@@ -2,8 +2,8 @@
 
     python -m jaxgan.main --config=configs/sngan_projection_cifar10.py
 
-Expected: FID 10.84 (mimicry's cGAN-PD, protocol of `sngan_cifar10.py`). Measured: nothing yet; no accelerator was at
-hand.
+Expected: FID 10.84 (mimicry's cGAN-PD, protocol of `sngan_cifar10.py`). Measured: nothing yet; no accelerator was
+available.
 """
 
 from configs import sngan_cifar10

@@ -1,12 +1,12 @@
 """The paper's Toronto Face Database experiment, second stage (section 5, Table 1, Figure 2b).
 
-Numbers of goodfeli/adversarial, tfd_pretrain/train.yaml.
+Hyperparameters of goodfeli/adversarial, tfd_pretrain/train.yaml.
 
     python -m jaxgan.main --config=configs/tfd_pretrain.py --config.data.name=tfd:PATH/TO/TFD_48x48.mat
     python -m jaxgan.main --config=configs/tfd.py --config.data.name=tfd:PATH/TO/TFD_48x48.mat
 
-A new ReLU layer of 8000 and sigmoid layer of 100 feed the pretrained generator in the place of its z. All
-layers learn; D starts anew. 21,500 steps are the 2014 code's 22 epochs.
+A new ReLU layer of 8000 units and a new sigmoid layer of 100 units replace the z of the pretrained generator. All
+layers are trained; D is initialized anew. 21,500 steps are the 2014 code's 22 epochs.
 
 Expected: 2057 +- 26 nats (Table 1; experiments/table1.py --tfd takes the mean over the five folds).
 Measured: nothing on the faces themselves, which we do not have.

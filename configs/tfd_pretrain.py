@@ -1,11 +1,11 @@
 """The paper's Toronto Face Database experiment, first stage (section 5, Table 1, Figure 2b).
 
-Numbers of goodfeli/adversarial, tfd_pretrain/pretrain.yaml.
+Hyperparameters of goodfeli/adversarial, tfd_pretrain/pretrain.yaml.
 
     python -m jaxgan.main --config=configs/tfd_pretrain.py --config.data.name=tfd:PATH/TO/TFD_48x48.mat
 
-The data set is not public: PATH is your own copy. G is trained like any other; configs/tfd.py then puts two
-more layers below it. 49,000 steps are the 2014 code's 50 epochs of the 98,058 unlabeled images, 48x48 grey.
+The data set is not public: PATH is your own copy. G is trained like any other; configs/tfd.py then adds two layers
+below it. 49,000 steps are the 2014 code's 50 epochs of the 98,058 unlabeled grayscale images of 48x48 pixels.
 
 Expected: no published score for this stage.
 Measured: nothing on the faces themselves, which we do not have.

@@ -5,10 +5,11 @@
 Their code is conditional, with an auxiliary classifier: --config.conditional=label --config.objective.auxiliary.real=1
 --config.objective.auxiliary.generator=.1.
 
-Width 128 in both players, batch normalization in G only, means in place of sums at the end of D, gradient penalty 10,
-five steps of D, G's batch twice D's, Adam 2e-4 (0, .9) linear to 0.
+Width 128 in both players, batch normalization in G only, mean instead of sum pooling at the end of D,
+gradient penalty 10, five steps of D per step of G, minibatches of G twice as large as those of D, Adam 2e-4 (0, .9)
+decaying linearly to 0.
 
-Expected: FID 22.29 +- .06 (mimicry, whose G is 256 wide). Measured: nothing yet; no accelerator was at hand.
+Expected: FID 22.29 +- .06 (mimicry, whose G has width 256). Measured: nothing yet; no accelerator was available.
 """
 
 from configs import sngan_cifar10

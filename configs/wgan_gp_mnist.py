@@ -2,8 +2,8 @@
 
     python -m jaxgan.main --config=configs/wgan_gp_mnist.py
 
-Wasserstein loss, gradient penalty of weight 10, five steps of D for one of G, Adam 1e-4 (.5, .9) as in the authors'
-gan_mnist.py, whose networks have 64 to 256 channels of 5x5 kernels; batches of 50 there, 64 here.
+Wasserstein loss, gradient penalty with weight 10, five steps of D per step of G, Adam 1e-4 (.5, .9), as in the authors'
+gan_mnist.py, whose networks have 64 to 256 channels and 5x5 kernels; minibatches of 50 there, 64 here.
 """
 
 from configs import dcgan_mnist

@@ -21,13 +21,22 @@ EXPERIMENTS = {
     "basins": ("RpGAN has no bad basins, a GAN has many", "122 s"),
     "lipschitz": ("separated modes need a steep G", "341 s"),
     "priors": ("a prior with two modes draws two modes with a G that is not steep", "203 s"),
+    "inference": ("which encoders infer the z of digits, and what search for z adds", "about 10 minutes"),
+    "damping": (
+        "R1, latent optimization and unrolling are one damping; unrolling at equal cost",
+        "not run at its default size",
+    ),
     "critics": ("which WGAN critics estimate the Wasserstein-1 distance", "863 s"),
+    "finite_differences": (
+        "what R1 by finite differences estimates and costs, and whether it trains as R1 does",
+        "6 minutes",
+    ),
     # Training
     "modes": ("how many modes a GAN captures, by protocol, packing and loss", "1,298 s"),
     "adjustment": ("the symplectic term keeps 16 modes where RMSProp alone loses them", "497 s"),
     "r3gan_ablation": ("relativistic pairing covers modes, and R1 + R2 make it converge", "277 s"),
     "stacked_mnist": ("packing captures more of the 1000 modes of Stacked MNIST", "not run at its default size"),
-    "memorization": ("when G copies its training images, and which metric detects it", "not run to its end"),
+    "memorization": ("when G copies its training images, and which metric detects it", "9 minutes"),
     "mnist_recipes": ("scores of the MNIST recipes, trained with the same seeds", "for an accelerator"),
     # Metrics
     "fid_bias": ("FID with 50,000 samples can rank the worse model first", "426 s"),
@@ -38,7 +47,9 @@ EXPERIMENTS = {
     "metric_checks": ("precision, recall, density and coverage fail many sanity checks", "859 s"),
     # Speed and reliability
     "benchmark": ("time of a training step relative to PyTorch and to a hand-written step", "minutes; needs PyTorch"),
+    "accelerator": ("what one accelerator does with each recipe at each precision", "10 minutes of an accelerator"),
     "population_benchmark": ("cost of training many GANs at once", "minutes"),
+    "streaming": ("data larger than memory train at the speed of resident data", "30 minutes"),
     "faults": ("no fault of the machine loses more than the steps since the last checkpoint", "20 minutes"),
     # The page of all claims
     "laboratory": ("docs/laboratory.md as one HTML page", "a second"),

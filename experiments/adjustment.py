@@ -304,7 +304,7 @@ def read_flags() -> argparse.Namespace:
 
 
 def table(runs: dict[str, dict[str, np.ndarray]], summaries: dict[str, dict[str, Any]]) -> None:
-    """Prints both losses during training beside the published ones, and the final scores."""
+    """Prints both losses during training with the published ones, and the final scores."""
     logged = [0, *range(NUM_EVALS // 5 - 1, NUM_EVALS, NUM_EVALS // 5)]
     print(f"{'':20}{'':10}{'first':>9}" + "".join(f"{f'{k}/5':>9}" for k in range(1, 6)) + "   of the steps")
     for method, run in runs.items():

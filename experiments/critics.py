@@ -278,11 +278,12 @@ def train(method: str, pair: tuple[int, int], *, steps: int, batch_size: int, se
 
         def train_and_score(D: Player, j: jax.Array) -> tuple[Player, dict[str, jax.Array]]:
             D = jax.lax.fori_loop(j * n, (j + 1) * n, step, D)
-            return D, scores(lambda x: gan.D(D.params, D.stats, x)[0], funnels, run_stream(seeded, "evaluate"))
+            return D, scores(lambda x: gan.D(D.params, D.stats, x)[0].logits, funnels, run_stream(seeded, "evaluate"))
 
         D, results = jax.lax.scan(train_and_score, init_critic(gan, seeded), jnp.arange(NUM_EVALS, dtype=jnp.uint32))
         if pair[0] == 2:
-            results |= {"critic": gan.D(D.params, D.stats, grid_points())[0], "u": potential(funnels, grid_points())}
+            critic = gan.D(D.params, D.stats, grid_points())[0].logits
+            results |= {"critic": critic, "u": potential(funnels, grid_points())}
         return results
 
     # Sequential, because on a CPU vmap's batched products of this size take 50% longer.

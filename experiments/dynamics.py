@@ -64,6 +64,12 @@ def dirac(changes: Mapping[str, Any], *, noise: bool = False, batch_size: int = 
     return Game(gan, traced(config), TrainingSet(jnp.zeros((batch_size, 1))))
 
 
+def with_latent(game: Game) -> Game:
+    """The game with G(z) = theta + z, and all z at 0, so that only latent optimization moves them."""
+    G = lambda params, stats, z, *_, **flags: (params["theta"][None] + z, stats)  # noqa: E731
+    return game._replace(gan=game.gan._replace(G=G, sample_z=lambda hparams, key: jnp.zeros((1,))))
+
+
 @dataclass(frozen=True)
 class QuantileNoise(NoAugment):
     """Instance noise in expectation: the same normal quantiles in every minibatch, with mean 0 and variance 1.
@@ -158,6 +164,21 @@ def jacobian(game: Game, hparams: HParams, *, at: GanState, steps: int = 1) -> j
         return vector(state)
 
     return jax.jacfwd(run)(vector(at))
+
+
+def difference_jacobian(game: Game, hparams: HParams, *, distance: float = 1e-4) -> np.ndarray:
+    """d(theta, psi) / d(theta, psi) of one step at the equilibrium, by central differences: [2, 2].
+
+    Unlike `jacobian`, it sees what a step takes for a constant where it forms a gradient.
+    """
+    step = make_step(game, hparams)
+
+    def after(theta: jax.Array) -> jax.Array:
+        return coordinates(step(initial_state(game, hparams, theta[0], theta[1])))
+
+    points = distance * jnp.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
+    values = np.asarray(jax.vmap(after)(points), np.float64)
+    return (values[::2] - values[1::2]).T / (2 * distance)
 
 
 def trajectory(game: Game, hparams: HParams, *, start: GanState, steps: int) -> jax.Array:

@@ -237,7 +237,7 @@ def train(
         sums = zero_metrics(gan, seeded, state, examples)
         state, _ = accumulate_steps(gan=gan, hparams=seeded, state=state, sums=sums, data=examples, n=jnp.uint32(steps))
         theta_g, D = state.generator.params["output"], state.discriminator
-        return theta_g["bias"][0], jnp.abs(theta_g["kernel"][0, 0]), gan.D(D.params, D.stats, x)[0]
+        return theta_g["bias"][0], jnp.abs(theta_g["kernel"][0, 0]), gan.D(D.params, D.stats, x)[0].logits
 
     runs = []
     for mu, sigma, logits in zip(*map(np.asarray, run(np.arange(seeds, dtype=np.uint32), data)), strict=True):

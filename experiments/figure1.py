@@ -205,7 +205,7 @@ def record(gan: Gan, state: GanState, p_data: jax.Array) -> tuple[jax.Array, ...
     p_g = pushforward(x)
 
     def probability(x: jax.Array) -> jax.Array:
-        return jax.nn.sigmoid(gan.D(D.params, D.stats, x[:, None])[0])
+        return jax.nn.sigmoid(gan.D(D.params, D.stats, x[:, None])[0].logits)
 
     mean_D = jnp.sum(jnp.asarray(MASS, jnp.float32) * probability((x[1:] + x[:-1]) / 2))
     return p_g, probability(jnp.asarray(X)), mean_D, x, js_divergence(p_data, p_g, DX)

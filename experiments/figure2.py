@@ -51,7 +51,7 @@ def nearest(x: np.ndarray, train: np.ndarray, *, gcn: float, low: float = 0.0) -
 
 
 def picture(samples: np.ndarray, neighbours: np.ndarray, rows: int) -> np.ndarray:
-    """Tiles samples in rows, the last one of each row beside its framed neighbour.
+    """Tiles samples in rows, the last one of each row next to its framed neighbour.
 
     Args:
       samples: [rows * columns, H, W, C] uint8; neighbours: [rows, H, W, C] uint8.
@@ -63,7 +63,7 @@ def picture(samples: np.ndarray, neighbours: np.ndarray, rows: int) -> np.ndarra
     grid = grids.grid(both.reshape(-1, *samples.shape[1:]), rows)
     height, width = samples.shape[1:3]
     scale, gutter = grids.tiling(height, width, both.shape[1])
-    last = scale * samples.shape[2] + 2 * gutter  # pixels of the last column, with the gutters beside it
+    last = scale * samples.shape[2] + 2 * gutter  # pixels of the last column, including its gutters
     left, right = grid[:, :-last], grid[:, -last:]
     framed = np.tile(FRAME, (right.shape[0] + 2 * EDGE, right.shape[1] + 2 * EDGE, 1))
     framed[EDGE:-EDGE, EDGE:-EDGE] = right

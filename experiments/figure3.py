@@ -63,7 +63,7 @@ def main() -> None:
     gan = jaxgan.load(flags.workdir, flags.step)
     if gan.config.data.name.startswith("mixture:"):
         raise UserError(f"{flags.workdir} was trained on points ({gan.config.data.name}); Figure 3 needs images.")
-    # Where G is told a class, each path stays in one.
+    # If G is class-conditional, each path stays in one class.
     y = (
         None
         if gan.config.conditional == "none"

@@ -18,22 +18,29 @@ G has two layers of 256 units, D two of 128 maxout units with 2 pieces; the rest
 an EMA of G) with minibatches of 100. The sweep is extended from one evaluation to the next. 1,000 samples, the first
 1,000 test images.
 
-Expected: with 100 images, Z_U and the authentic fraction decrease, and FID to the training images falls below FID to
-test images; with 10,000, neither happens.
+Claims: the data-copying test detects copies by Z_U below -3 (arXiv:2004.05675); that a GAN copies few training images
+and not many, and that scores against test images do not detect copies of many (expected by this project). A G copies
+if its authentic share is below that of fresh images.
 Written to --out: memorization.png, result.json, scores.json, sweep/.
-Not run to its end: stopped on 2026-11-25, with the two reference rows and the later evaluations not measured. Means of
-what was measured (3 seeds; 2 for 1,000 images after 1,000 steps), without a statistical comparison:
+Measured (means of 3 seeds, and of 3 sets of copies and of fresh images; 95% t intervals):
 
-    images   steps   Z_U     authentic   FID, train   FID, test   coverage   1-NN
-    100      300     -29.6   .66         48.1         52.7        .31        .96
-    1,000    300     -24.3   .97         50.7         49.5        .31        .97
-    10,000   300     -11.0   1.00        51.2         48.3        .35        .96
-    100      1,000   -32.4   .29         34.1         41.4        .55        .91
-    1,000    1,000   -27.3   .73         36.0         37.8        .72        .88
+    images   samples      Z_U     authentic          FID, train   FID, test   coverage   1-NN
+    100      step 300     -30.1   .557 [.37, .74]    48.0         52.4        .31        .96
+    100      step 1,000   -33.0   .242 [.10, .38]    33.7         42.1        .56        .90
+    100      step 3,000   -35.2   .090 [.07, .11]    20.5         32.1        .64        .89
+    1,000    step 3,000   -23.2   .561 [.47, .65]    10.6         16.3        .94        .76
+    10,000   step 300     -10.6   .993 [.97, 1.02]   51.1         48.1        .34        .96
+    10,000   step 3,000   -12.9   .762 [.71, .82]     9.4         11.6        .96        .72
+    100      copies       -38.7   0                    .6         20.1        .33        .96
+    10,000   copies       -38.7   0                   1.5          5.5        .91        .61
+    10,000   fresh         -1.6   .667                2.6          4.8        .93        .60
 
-Z_U below -3 does not imply copying here: after 300 steps it is -11 for 10,000 images, each of which has been used three
-times, while nearly no sample is a copy according to the authentic fraction. Recall is 0 everywhere: samples still lack
-diversity.
+With 100 and 1,000 images G copies more with every evaluation; with 10,000 its samples are farther from the training
+images than fresh images are. Z_U is below -3 in all 27 cases, also at step 300, when no sample is near a training
+image: smooth samples are near to everything, so Z_U measures more than copying. Copies of 100 and 1,000 images are also
+detected by FID to test images, recall, coverage and the 1-NN test, as they lack diversity; copies of 10,000 by Z_U and
+the authentic share alone.
+About 9 minutes of CPU time, two cores of an AMD EPYC, busy with other work, 2026-11-28.
 """
 
 from __future__ import annotations
@@ -72,7 +79,14 @@ SHOWN = {
     "coverage": (3, 1),
     "neighbours": (3, -1),
 }
-PICTURED = ("z_u", "authentic", "fid_train", "fid_test", "coverage", "neighbours")
+PICTURED = {
+    "z_u": "Z_U",
+    "authentic": "authentic share",
+    "fid_train": "FID to training images",
+    "fid_test": "FID to test images",
+    "coverage": "coverage",
+    "neighbours": "accuracy of 1-NN",
+}
 
 
 def base(quick: bool) -> ConfigDict:
@@ -202,6 +216,29 @@ def detects_copies(real: dict[str, list[dict[str, float]]]) -> dict[str, bool]:
     }
 
 
+def verdicts(
+    scores: dict[str, dict[str, float]], real: dict[int, dict], evaluations: list[int]
+) -> dict[str, lab.Verdict]:
+    """The verdict on each claim: from the scores of all runs, and those of copies and fresh images per size."""
+    fresh = {n: [row["authentic"] for row in rows["fresh"]] for n, rows in real.items()}
+    few, many = min(real), max(real)
+
+    def copies_more(n: int, sign: int) -> bool | None:
+        """Whether `sign` times the authentic share of fresh images is above that of the last samples."""
+        share = mean_interval(scores_at(scores, n, evaluations[-1], "authentic"))
+        mean = float(np.mean(fresh[n]))
+        return lab.is_positive(sorted((sign * (mean - share.low), sign * (mean - share.high))))
+
+    below = [(int(key.split("/")[0]), row["authentic"]) for key, row in scores.items() if row["z_u"] < COPIES]
+    detectors = {name for name, detected in detects_copies(real[many]).items() if detected}
+    return {
+        f"with {few:,} images G copies": copies_more(few, 1),
+        f"with {many:,} images G does not copy": copies_more(many, -1),
+        f"Z_U below {COPIES:g} only where G copies": lab.in_every_run(share < np.mean(fresh[n]) for n, share in below),
+        f"only Z_U and the authentic share detect copies of {many:,} images": detectors == {"z_u", "authentic"},
+    }
+
+
 def table(scores: dict[str, dict[str, float]], real: dict[int, dict], evaluations: list[int]) -> Iterator[str]:
     yield f"{'images':>7} {'samples':>12}" + "".join(f"{name:>11}" for name in SHOWN)
     for n, rows in real.items():
@@ -237,7 +274,9 @@ def picture(
         axis.axhline(mean_of(real[n]["fresh"], name), color="black", linestyle="--", linewidth=1)
         if name == "z_u":
             axis.set_yscale("symlog", linthresh=3)
-        axis.set(xscale="log", title=name)
+        axis.set(xscale="log", title=PICTURED[name])
+        axis.set_xticks(evaluations, [f"{step:,}" for step in evaluations])
+        axis.minorticks_off()
         axis.grid(alpha=0.3)
     axes[0, 0].plot([], [], color="black", linestyle="--", label="fresh images")
     axes[0, 0].plot([], [], color="black", linestyle=":", label="copies")
@@ -298,7 +337,8 @@ def main() -> None:
               "real": real, "detects": {n: detects_copies(rows) for n, rows in real.items()}}  # fmt: skip
     members = {setting.setting["data.limit"]: setting.names[0] for setting in read_settings(out / "sweep").settings}
     grid = pairs(out / "sweep", members, images)
-    lab.finish(out, result, {"memorization": picture(scores, real, evaluations, grid)})
+    held = verdicts(scores, real, evaluations)
+    lab.finish(out, result, {"memorization": picture(scores, real, evaluations, grid)}, held)
 
 
 if __name__ == "__main__":

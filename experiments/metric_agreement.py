@@ -290,7 +290,7 @@ class Store:
             return {}
         kept = json.loads(self.path.read_text())
         if kept["about"] != self.about:
-            raise UserError(f"{self.path} holds scores of {kept['about']}, not of {self.about}; take another --out.")
+            raise UserError(f"{self.path} holds scores of {kept['about']}, not of {self.about}; choose another --out.")
         return kept["scores"]
 
     def add(self, key: str, numbers: dict[str, float]) -> None:

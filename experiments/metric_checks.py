@@ -342,7 +342,7 @@ CHECKS = {
         {"d = 1": "TTTT T-T- TFTT", "d = 8": "FFTT F-T- TFFT", "d = 64": "FFTT F-T- TFTT"},
     ),
     "sequential": Check(
-        "modes dropped in turn", partial(dropping, simultaneous=False),
+        "modes dropped one by one", partial(dropping, simultaneous=False),
         {"bounds": DROPPED, "shape": (Part("shape", flat, falls_by(4)),)},
         {"d = 1": "TTTT T-T- TTTT", "d = 8": "FFTT F-T- TTTT", "d = 64": "FFTT F-T- TTTT"},
     ),

@@ -133,7 +133,7 @@ def outcome(steps: int, seeds: int) -> tuple[np.ndarray, ...]:
             start=jnp.uint32(0),
             steps=jnp.uint32(steps),
         )
-        return jax.nn.sigmoid(gan.D(D.params, D.stats, x)[0])
+        return jax.nn.sigmoid(gan.D(D.params, D.stats, x)[0].logits)
 
     x, dx = mixture.grid(normal(SHIFT, SCALE), 2000)  # the wider of the two densities
     p_data, p_g = np.exp(log_density(density, x)), np.exp(log_density(normal(SHIFT, SCALE), x))

@@ -95,7 +95,7 @@ def train_and_evaluate(pairs: Sequence[tuple[float, float]], steps: Sequence[int
     def advance(D, shift, scale, p_g, data, start, steps):
         G = affine_player(shift, scale)
         D = train_discriminator(gan=gan, hparams=hparams, G=G, D=D, data=data, start=start, steps=steps)
-        logits, _ = gan.D(D.params, D.stats, x)
+        logits = gan.D(D.params, D.stats, x)[0].logits
         real, fake = jax.nn.log_sigmoid(logits), jax.nn.log_sigmoid(-logits)
         return D, jnp.sum((p_data * real + p_g * fake) * dx)
 

@@ -53,6 +53,7 @@ UPDATES = {
     "alternating": Update(alternating, multiple_d_steps=True, shared_minibatch=False),
     "simultaneous": Update(updates.simultaneous),
     "extragradient": Update(updates.extragradient, shared_minibatch=False, d_updates=2),
+    "unrolled": Update(updates.unrolled, whole_minibatch=True),
 } | {name: Update(partial(updates.second_order, correction=correction)) for name, correction in ADJUSTMENTS.items()}
 
 

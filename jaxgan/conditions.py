@@ -1,7 +1,8 @@
 """What both players are conditioned on, the paper's c (section 6): its form, where it comes from, and the table.
 
 The condition of an example is a function of the example, of what is stored with it, and of a key; so derived conditions
-take no storage, and an example has another mask at every visit. G sees z and the condition only, never the example.
+take no storage, and an example has a new mask every time it is used. G's inputs are z and the condition, never the
+example.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ class Condition(NamedTuple):
     vector: jax.Array | None = None  # [n, k] float32
     image: jax.Array | None = None  # [n, H, W, C] float32, of any size
     mask: jax.Array | None = None  # [n, H, W, 1] of images, else [n, d]: 1 where x is observed, 0 where it is hidden
+    z: jax.Array | None = None  # [n, d] float32, of D alone: the z of a sample, or what the encoder infers from data
 
     @property
     def content(self) -> jax.Array | None:
@@ -37,7 +39,7 @@ UNCONDITIONAL = Condition()
 
 
 def join_rows(z: jax.Array, condition: Condition) -> jax.Array:
-    """The input of G: z [n, d] with all of the condition but the label beside it, [n, d + entries]."""
+    """The input of G: z [n, d] concatenated with the condition except its label, [n, d + entries]."""
     leaves = [leaf for leaf in condition[1:] if leaf is not None]
     rows = (leaf.reshape(leaf.shape[0], math.prod(leaf.shape[1:])) for leaf in leaves)
     return jnp.concatenate([z, *rows], axis=1) if leaves else z
@@ -53,6 +55,22 @@ def join_channels(x: jax.Array, condition: Condition) -> jax.Array:
         return join_rows(x, condition)
     maps = [on_grid(leaf, x.shape[1:3]) for leaf in condition[1:] if leaf is not None]
     return jnp.concatenate([x, *maps], axis=-1) if maps else x
+
+
+def split_pairs(x: jax.Array, condition: Condition) -> tuple[jax.Array, Callable]:
+    """What D is differentiated at: x, or the pairs (x, z) if it judges these, as rows [n, entries + d].
+
+    Returns:
+      These points, and a function from other such points to the x and the condition of D.
+    """
+    if condition.z is None:
+        return x, lambda points: (points, condition)
+    entries = math.prod(x.shape[1:])
+
+    def of_points(points: jax.Array) -> tuple[jax.Array, Condition]:
+        return points[:, :entries].reshape(x.shape), condition._replace(z=points[:, entries:])
+
+    return jnp.concatenate([x.reshape(len(x), entries), condition.z], axis=1), of_points
 
 
 def conditioned_generator(G: Callable, complete: Callable[[jax.Array, Condition], jax.Array]) -> Callable:
@@ -126,7 +144,7 @@ class LowResolution(NoCondition):
     """The means of square blocks of pixels (super-resolution)."""
 
     factor: int = 2  # side of a block
-    project: bool = True  # correct each block of the output to the mean that is given
+    project: bool = True  # correct each block of the output to the given mean
 
     def check(self) -> None:
         check_images("condition.name=low_resolution", self.data)

@@ -1,15 +1,14 @@
-"""Fields of the configuration: each says where it is declared what bounds it and whether the training step traces it.
+"""Fields of the configuration. The declaration of a field includes its bounds and whether the training step traces it.
 
-A section is a frozen dataclass. A choice that brings fields is a dataclass too, or a Flax module, or a function with
-keyword-only arguments. The comment beside a field is its meaning, which `--mode=config` prints; its annotation says
-the rest:
+A section is a frozen dataclass. A choice with fields of its own is a dataclass too, or a Flax module, or a function
+with keyword-only arguments. The comment next to a field is its meaning, which `--mode=config` prints; its annotation
+contains the rest:
 
-    learning_rate: Annotated[float, TRACED, above(0)] = 1e-4  # meaning
-    norm: Annotated[str, one_of("none", "batch")] = "none"  # meaning
-    weight: Weight = 0.0  # traced, 0 or more; at 0 what it weights is left out of the program
+    learning_rate: Annotated[float, TRACED, above(0)] = 1e-4  # meaning norm: Annotated[str, one_of("none", "batch")] =
+    "none"  # meaning weight: Weight = 0.0  # traced, 0 or more; a term with weight 0 is left out of the program
 
-A field without annotation is static and takes any value of the type of its default. (Annotations are evaluated late: a
-lambda in one does not see the names of its module.)
+A field without annotation is static and may have any value of the type of its default. (Annotations are evaluated late:
+a lambda in one cannot use the names of its module.)
 """
 
 from __future__ import annotations
@@ -30,10 +29,10 @@ _PLAIN = (bool, int, float, str, tuple)
 
 
 class Traced(NamedTuple):
-    """The number enters the training step as an array: runs that differ only in it share a compiled program."""
+    """The value enters the training step as an array: runs that differ only in it share a compiled program."""
 
-    form: Callable[[Any], np.generic] = np.float32  # the number -> what is traced
-    switch: Callable[[Any], bool] | None = None  # what the program depends on nevertheless: whether something is on
+    form: Callable[[Any], np.generic] = np.float32  # the value -> the array that is traced
+    switch: Callable[[Any], bool] | None = None  # whether the value turns something on, which the program depends on
 
 
 class Bound(NamedTuple):
@@ -50,7 +49,7 @@ class OneOf(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """The field names an entry of a table, and that entry brings fields of its own into the section."""
+    """The field names an entry of a table, and that entry adds its own fields to the section."""
 
     table: Mapping[str, Any]
 
@@ -85,13 +84,13 @@ def one_of(*names: str) -> OneOf:
 
 
 TRACED = Traced()
-SWITCHED = Traced(switch=lambda weight: weight > 0)  # at 0 what it weights is left out of the program
+SWITCHED = Traced(switch=lambda weight: weight > 0)  # a term with weight 0 is left out of the program
 Weight = Annotated[float, SWITCHED, at_least(0)]
-INLINE = "inline"  # of a field that holds sections by name: they stand beside it, not inside
+INLINE = "inline"  # for a mapping of sections: its sections are siblings of the field instead of being nested in it
 
 
 class Field(NamedTuple):
-    """A field: its default, and what its annotation says."""
+    """A field: its default, and the notes in its annotation."""
 
     default: Any
     notes: tuple[Any, ...] = ()
@@ -102,7 +101,7 @@ class Field(NamedTuple):
 
 
 class Section(NamedTuple):
-    """A part of the configuration in which one field names a choice, and that choice brings fields of its own."""
+    """A part of the configuration in which one field names a choice, and that choice adds its own fields."""
 
     key: str  # the field that names the choice
     choices: Mapping[str, Any]
@@ -110,19 +109,19 @@ class Section(NamedTuple):
 
 @cache
 def declared(choice: Any) -> dict[str, Field]:
-    """The fields that a choice brings.
+    """The fields of a choice.
 
-    They are the attributes with a plain default of a dataclass (a Flax module, an optimizer), and the keyword-only
-    arguments of a function, or of each function in a NamedTuple of functions (a loss).
+    For a dataclass (a Flax module, an optimizer) these are the attributes with a plain default; for a function, or for
+    each function in a NamedTuple of functions (a loss), the keyword-only arguments.
     """
     if isinstance(choice, type) and dataclasses.is_dataclass(choice):
         defaults = {f.name: f.default for f in dataclasses.fields(choice) if f.name not in ("name", "parent")}
         return _fields(choice, {name: default for name, default in defaults.items() if isinstance(default, _PLAIN)})
-    found: dict[str, Field] = {}
+    by_name: dict[str, Field] = {}
     for function in (part for part in choice if callable(part)) if isinstance(choice, tuple) else [choice]:
         keywords = [p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
-        found |= _fields(function, {p.name: p.default for p in keywords if isinstance(p.default, _PLAIN)})
-    return found
+        by_name |= _fields(function, {p.name: p.default for p in keywords if isinstance(p.default, _PLAIN)})
+    return by_name
 
 
 _hints = cache(partial(get_type_hints, include_extras=True))
@@ -134,12 +133,12 @@ def _fields(owner: Any, defaults: Mapping[str, Any]) -> dict[str, Field]:
 
 
 def fields_of(choice: Any) -> dict[str, Any]:
-    """The fields that a choice brings, with their defaults."""
+    """The fields of a choice, with their defaults."""
     return {name: field.default for name, field in declared(choice).items()}
 
 
 def _entries(section: Any, path: str) -> Iterator[tuple[str, Field]]:
-    """What a section (an instance of its dataclass) holds, by key; in place of a mapping, what that holds."""
+    """The entries of a section (an instance of its dataclass) by key; a mapping is replaced by its entries."""
     defaults = {f.name: getattr(section, f.name) for f in dataclasses.fields(section)}
     for name, field in _fields(type(section), defaults).items():
         if isinstance(field.default, Mapping):
@@ -166,21 +165,21 @@ def sections(section: Any, path: str = "") -> Iterator[tuple[str, Any]]:
             yield from sections(field.default, f"{key}.")
 
 
-def build_choice(table: Mapping[str, Any], section: ConfigDict, key: str = "name", **given: Any) -> Any:
-    """What a section chooses: for a dataclass an instance with the section's fields, else the table's entry.
+def build_choice(table: Mapping[str, Any], section: ConfigDict, key: str = "name", **attributes: Any) -> Any:
+    """The choice of a section: for a dataclass an instance with the section's fields, else the table's entry.
 
     Args:
       key: the field that names the choice.
-      given: further attributes, which are not fields.
+      attributes: additional attributes, which are not fields.
     """
     choice = table[section[key]]
     if not isinstance(choice, type):
         return choice
-    return choice(**{name: section[name] for name in declared(choice)}, **given)
+    return choice(**{name: section[name] for name in declared(choice)}, **attributes)
 
 
 def accepted_kwargs(function: Callable, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of `fields` that `function` takes."""
+    """Those of `fields` that are parameters of `function`."""
     return {name: fields[name] for name in inspect.signature(function).parameters if name in fields}
 
 
@@ -203,21 +202,21 @@ def flatten(config: ConfigDict) -> dict[str, Any]:
 
 
 def get(config: ConfigDict, path: str) -> Any:
-    """What is at 'a.b.c'."""
+    """The value at 'a.b.c'."""
     for name in path.split("."):
         config = config[name]
     return config
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The known name that is most like `name`."""
+    """The known name that is most similar to `name`."""
     return difflib.get_close_matches(name, list(known), n=1, cutoff=0.0)[0]
 
 
 def nearby(name: str, known: Iterable[str], cutoff: float = 0.6) -> list[str]:
-    """The known name of which `name` may be a misspelling; [] for none.
+    """The known name of which `name` may be a misspelling, as a list; [] for none.
 
     Args:
-      cutoff: in [0, 1], how alike they must be.
+      cutoff: the minimum similarity, in [0, 1].
     """
     return difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)

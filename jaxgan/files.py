@@ -47,7 +47,8 @@ def open_atomically(path: Path) -> Iterator[BinaryIO]:
             os.replace(file.name, path)
     except OSError as error:
         raise UserError(
-            f"{path} could not be written ({error.strerror}); make room or fix its directory, then repeat the command."
+            f"{path} could not be written ({error.strerror}); free some space or fix its directory, then "
+            f"repeat the command."
         ) from error
 
 
@@ -81,7 +82,7 @@ def exclusive(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _open_temporary(path: Path) -> Iterator[BinaryIO]:
-    """A new file beside `path`, locked while its writer lives, and removed unless it was renamed."""
+    """A new file in the directory of `path`, locked while its writer lives, and removed unless it was renamed."""
     while True:
         file = open(path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp"), "xb")  # noqa: SIM115
         with suppress(OSError):  # a file system without flock

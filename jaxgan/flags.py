@@ -8,7 +8,7 @@ from pathlib import Path
 from jaxgan import errors
 
 # Flags that only some modes accept.
-MODES_OF = dict.fromkeys(("samples", "seed", "label", "condition"), "sample")
+MODES_OF = dict.fromkeys(("samples", "seed", "label", "condition", "truncation", "rejection"), "sample")
 MODES_OF |= {"out": "export", "step": "evaluate sample"}
 
 
@@ -25,6 +25,12 @@ def _parser(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, help="output folder of --mode=export (default: DIR/export)")
     parser.add_argument("--label", help="number or name of the class that --mode=sample samples (default: all)")
     parser.add_argument("--condition", type=Path, help=".npz file of arrays [n, ...] that --mode=sample conditions on")
+    parser.add_argument(
+        "--truncation", type=float, help="--mode=sample resamples a normal z beyond this many deviations"
+    )
+    parser.add_argument(
+        "--rejection", type=float, help="--mode=sample has D accept, all from this quantile of its logits"
+    )
     parser.add_argument("--step", help="step of the checkpoint to evaluate or sample, or best (default: the newest)")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser

@@ -4,7 +4,7 @@
     python -m jaxgan.main --workdir=DIR [--config.KEY=VALUE ...]                    (resumes, with DIR's configuration)
     python -m jaxgan.main --mode=evaluate --workdir=DIR [--step=N|best] [--config.evaluate.KEY=VALUE] [--config.data...]
     python -m jaxgan.main --mode=sample --workdir=DIR [--step=N|best] [--samples=N] [--seed=S]
-                         [--label=Y | --condition=FILE.npz]
+                         [--label=Y | --condition=FILE.npz] [--truncation=2] [--rejection=1]
     python -m jaxgan.main --mode=config --config=digits       (prints every field, its value, meaning and choices)
     python -m jaxgan.main --list=WHAT      (configs, losses, penalties, terms, networks, priors, optimizers, augments,
                                             metrics, features, conditions or data, with a line about each)
@@ -49,8 +49,11 @@ def main() -> int:
     step = commands.parse_step(flags.step)
     samples = (8 if flags.condition else 100) if flags.samples is None else flags.samples
     if flags.condition:
+        if flags.truncation is not None or flags.rejection is not None:
+            raise errors.UserError("--truncation and --rejection are not for --condition; gan.sample takes them.")
         return commands.sample_conditions(workdir, flags.condition, samples, flags.seed or 0, step)
-    return commands.sample(workdir, samples, flags.seed or 0, flags.label, step)
+    options = {"truncation": flags.truncation, "rejection": flags.rejection}
+    return commands.sample(workdir, samples, flags.seed or 0, flags.label, step, options)
 
 
 if __name__ == "__main__":

@@ -57,10 +57,10 @@ def map_devices(function: Callable, *, num_mapped: int, num_shared: int, donate:
     return jax.pmap(function, in_axes=(0,) * num_mapped + (None,) * num_shared, donate_argnums=donate)
 
 
-def make_train_steps(gan: Gan) -> Callable:
+def make_train_steps(gan: Gan, streamed: bool = False) -> Callable:
     """The compiled, pmapped step: (hparams, state, data, n, sums = 0) -> (state, sums + the metrics of n steps).
 
-    `state` is donated. Inputs and outputs are replicated, without a device axis.
+    `state` is donated. Inputs and outputs are replicated, without a device axis, except for streamed data.
     """
     # A single device needs no pmean; its numbers then equal those of a population member, bit for bit.
     axis_name = AXIS if jax.device_count() > 1 else None
@@ -71,7 +71,13 @@ def make_train_steps(gan: Gan) -> Callable:
     steps = jax.pmap(
         accumulate,
         axis_name=AXIS,
-        in_axes=(None, None, None, None, 0),  # pmap needs one mapped argument: a copy of n per device
+        in_axes=(
+            None,
+            None,
+            None,
+            0 if streamed else None,
+            0,
+        ),  # pmap needs one mapped argument: a copy of n per device
         out_axes=None,
         donate_argnums=1,
     )
@@ -81,7 +87,8 @@ def make_train_steps(gan: Gan) -> Callable:
     def run(hparams, state, data, n: int, sums=None):
         nonlocal zeros
         if zeros is None:
-            zeros = replicate(zero_metrics(gan, hparams, state, data))
+            of_one = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), data) if streamed else data
+            zeros = replicate(zero_metrics(gan, hparams, state, of_one))
         n_per_device = np.full(jax.local_device_count(), n, np.uint32)
         return steps(hparams, state, zeros if sums is None else sums, data, n_per_device)
 

@@ -32,12 +32,13 @@ from jaxgan.game.hparams import HParams
 from jaxgan.game.state import GanState, all_finite
 from jaxgan.numerics import pinned
 from jaxgan.output import forgiving_output
-from jaxgan.run import curves, grids, report, warm_start, workdir
+from jaxgan.run import curves, grids, memory, report, warm_start, workdir
 from jaxgan.run.checkpoints import Checkpoints
 from jaxgan.run.pacer import Dispatched, catch_signals, pace
 from jaxgan.run.progress import Progress, closing, opening, scores_line
 from jaxgan.run.scores import evaluation_protocol, save_scores
 from jaxgan.run.writers import MetricWriter, read_metrics
+from jaxgan.stream import MAX_BYTES, Stream, is_resident
 
 
 class Diverged(Exception):
@@ -63,7 +64,7 @@ class Run(NamedTuple):
     gan: Gan
     hparams: HParams
     dataset: Dataset
-    data: TrainingSet  # on the devices
+    data: TrainingSet  # on the devices, or on the host if it is streamed
     metadata: dict[str, Any]  # of run.json
     protocol: dict[str, Any]  # of evaluation.json
     evaluate: Callable[..., dict[str, float]]
@@ -97,7 +98,9 @@ def run_process(config: ConfigDict, directory: Path) -> int:
     dataset = data.as_recorded(data.load(config.data), workdir.read_digest(directory))
     gan = build_for(config, dataset)
     evaluate = make_evaluator(config, gan, dataset)
+    examples = stored_examples(gan, dataset)
     metadata = workdir.run_metadata(config, dataset, data_spec(config, dataset))
+    metadata["resident"] = is_resident(config.data.resident, examples)
     primary = distributed.is_primary_host()
     checkpoints = Checkpoints(directory / "checkpoints", keep=config.checkpoint.keep, best_key=SELECTION)
     with (
@@ -111,13 +114,16 @@ def run_process(config: ConfigDict, directory: Path) -> int:
         metadata["initialized_from"] = (
             workdir.read_warm_start(directory) if resuming else warm_start.source_checkpoint(config)
         )
+        shapes = jax.eval_shape(jax.jit(gan.init), traced(config))
+        needed = memory.estimate(shapes, memory.nbytes(examples) if metadata["resident"] else 2 * MAX_BYTES)
+        memory.check(needed, metadata["resident"])
         run = Run(
             config=config,
             workdir=directory,
             gan=gan,
             hparams=parallel.replicate(traced(config)),
             dataset=dataset,
-            data=parallel.replicate(stored_examples(gan, dataset)),
+            data=parallel.replicate(examples) if metadata["resident"] else examples,
             metadata=metadata,
             protocol=evaluation_protocol(config, gan, dataset),
             evaluate=evaluate,
@@ -126,8 +132,8 @@ def run_process(config: ConfigDict, directory: Path) -> int:
             signals=signals,
             check_lock=check_lock,
         )
-        steps = parallel.make_train_steps(gan)
-        distributed.log_once(opening(config, dataset, jax.eval_shape(jax.jit(gan.init), run.hparams), directory))
+        steps = parallel.make_train_steps(gan, not metadata["resident"])
+        distributed.log_once(opening(config, dataset, shapes, directory, str(needed)))
         state, pending = restore_or_init(run)
         rollbacks = int(state.restores)
         while True:
@@ -198,13 +204,14 @@ def train_loop(run: Run, steps: Callable, state: GanState, pending: MetricSums) 
 
     def dispatch(n: int, line: bool) -> MetricSums:
         nonlocal state, pending
-        state, sums = steps(run.hparams, state, run.data, n, pending.sums)
+        state, sums = steps(run.hparams, state, stream.take(n) if stream else run.data, n, pending.sums)
         metric_sums = pending = MetricSums(pending.steps + n, sums)
         if line:
             pending = MetricSums(0, None)
         return metric_sums
 
     with ExitStack() as stack:
+        stream = None if run.metadata["resident"] else stack.enter_context(open_stream(run, state))
         writer = progress = None  # only in the process that writes
         if distributed.is_primary_host():
             workdir.record(run.workdir, config, run.metadata)
@@ -213,8 +220,8 @@ def train_loop(run: Run, steps: Callable, state: GanState, pending: MetricSums) 
             if step:
                 progress.log(f"resuming from step {step} of {config.train.steps} in {run.workdir}")
             progress.log("compiling the training step")
-        chunks = pace(step=step, config=config, dispatch=dispatch, signals=run.signals, sync=distributed.sync_hosts)
-        done, seconds = 0, 0.0
+        done, seconds, hosts = 0, 0.0, {"signals": run.signals, "sync": distributed.sync_hosts}
+        chunks = pace(step=step, config=config, dispatch=dispatch, limit=stream and stream.capacity, **hosts)
         for chunk in chunks:
             step, done, seconds = chunk.step, done + chunk.steps, seconds + chunk.seconds
             metrics = means(chunk.outputs, step) if chunk.log_due else {}
@@ -238,6 +245,12 @@ def train_loop(run: Run, steps: Callable, state: GanState, pending: MetricSums) 
         return 0
     distributed.log_once(f"stopped at step {step} of {config.train.steps}, saved; repeat the command to resume")
     return 128 + (run.signals[0] if run.signals else signal.SIGTERM)
+
+
+def open_stream(run: Run, state: GanState) -> Stream:
+    """The examples of the steps after `state`."""
+    step, restores, config = int(state.step), int(state.restores), run.config
+    return Stream(run.gan, run.data, seed=config.seed, restores=restores, step=step, last=config.train.steps)
 
 
 def evaluate(run: Run, state: GanState, progress: Progress | None) -> dict[str, float]:

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # a worker has the variables of the process that started it
     CACHE = tempfile.TemporaryDirectory(prefix="jaxgan-tests-")
     os.environ["JAX_COMPILATION_CACHE_DIR"] = CACHE.name
-os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
-os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "0"
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "0")
 
 import jax  # it reads them
 import jax.numpy as jnp

@@ -90,7 +90,7 @@ def test_k_ascents_with_fresh_data_and_noise_then_one_descent(game, monkeypatch,
     # No example twice within an epoch of 50.
     rows = np.concatenate(batches).reshape(k * gan.batch_size, -1)
     assert len(np.unique(rows, axis=0)) == k * gan.batch_size
-    # Every D step sees the old G; the G step sees the newest D.
+    # Every D step uses the old G; the G step uses the newest D.
     for _, given, _ in calls[:k]:
         assert equal(given["G"].params, state.generator.params)
     assert equal(calls[-1][1]["D"].params, calls[k - 1][2][0].params)
@@ -183,7 +183,7 @@ def iteration_written_out(gan: Gan, hparams, state, data, changes) -> dict:
     loss, scale = LOSSES[changes.get("objective.loss", "non_saturating")], changes.get("objective.d_scale", 1.0)
     numbers = {"a": -1.0, "c": 0.0} if "objective.a" in changes else {}
     G = lambda theta, z, y: gan.G(theta, {}, z, y)[0]  # noqa: E731
-    D = lambda theta, x, y, keys: gan.D(theta, {}, x, y, keys)[0]  # noqa: E731
+    D = lambda theta, x, y, keys: gan.D(theta, {}, x, y, keys)[0].logits  # noqa: E731
 
     def d_loss(theta):
         fake = D(theta, G(theta_g, first.z, y), y, first.fake_dropout_keys)
@@ -218,7 +218,7 @@ def test_a_penalty_makes_d_flatter_on_the_data_and_leaves_d_loss_alone(game):
     for weight in (1e-9, 1.0):
         g = game(**SGD | {"objective.penalties.r1": weight, "discriminator.irange": 0.5})
         after, metrics = g.steps(1)
-        D = lambda x, g=g, theta=after.discriminator.params: g.gan.D(theta, {}, x)[0]  # noqa: E731
+        D = lambda x, g=g, theta=after.discriminator.params: g.gan.D(theta, {}, x)[0].logits  # noqa: E731
         slopes[weight] = float(jnp.mean(PENALTIES["r1"](D, x, None, None)))
         losses[weight], reported[weight] = float(metrics["d_loss"]), float(metrics["r1"])
     assert slopes[1.0] < slopes[1e-9]
@@ -234,8 +234,8 @@ def test_what_is_reported_of_d_follows_from_the_loss(game):
         assert metrics.keys() - {"d_loss", "g_loss", "d_gradient_norm", "g_gradient_norm"} == names
 
 
-def test_both_players_are_told_the_class(game, monkeypatch, eagerly):
-    """The data's in D's step, for data and fakes alike; and a change of class changes G(z) and D(x)."""
+def test_both_players_are_conditioned_on_the_class(game, monkeypatch, eagerly):
+    """In D's step these are the data's, for data and fakes; and a change of class changes G(z) and D(x)."""
     gan, hparams, state, data = g = game(conditional="label")
     calls = recorded(gan, monkeypatch)
     seen = []
@@ -254,7 +254,8 @@ def test_both_players_are_told_the_class(game, monkeypatch, eagerly):
     a, b = (Condition(label=jnp.full(gan.batch_size, label, jnp.int32)) for label in (0, 3))
     theta_g, theta_d = (jax.tree.map(lambda p: p + 0.1, p.params) for p in (state.generator, state.discriminator))
     assert not np.array_equal(gan.G(theta_g, {}, z, a)[0], gan.G(theta_g, {}, z, b)[0])
-    assert not np.array_equal(gan.D(theta_d, {}, d["x"], a, None)[0], gan.D(theta_d, {}, d["x"], b, None)[0])
+    outputs = [gan.D(theta_d, {}, d["x"], condition, None)[0].logits for condition in (a, b)]
+    assert not np.array_equal(*outputs)
 
 
 def test_many_steps_in_one_dispatch_are_the_steps_one_by_one(game):
@@ -280,9 +281,9 @@ def test_dropout_keeps_the_mean_and_is_off_without_keys(game):
     x = gan.decode(jnp.asarray(IMAGES[:1]))
     keys = jax.random.split(jax.random.key(0), 2)
     theta = jax.tree.map(lambda p: p + 0.1, state.discriminator.params)
-    both, _ = gan.D(theta, {}, jnp.concatenate([x, x]), keys=keys)
+    both = gan.D(theta, {}, jnp.concatenate([x, x]), keys=keys)[0].logits
     assert both[0] != both[1]
-    off, _ = gan.D(theta, {}, jnp.concatenate([x, x]))
+    off = gan.D(theta, {}, jnp.concatenate([x, x]))[0].logits
     assert off[0] == off[1]
 
 
@@ -299,7 +300,7 @@ def test_samples_start_at_the_mean_image(game):
     np.testing.assert_allclose(images.mean(axis=0), IMAGES.mean(axis=0) / 255, atol=0.02)
 
 
-def test_a_sample_does_not_depend_on_how_many_are_drawn(game):
+def test_a_sample_does_not_depend_on_the_number_of_samples(game):
     gan, hparams, state, _ = game(conditional="label")
     draw = compiled(lambda i: sample(gan, hparams, state.generator.params, {}, key=jax.random.key(5), numbers=i))
     some, all_of_them = (np.asarray(draw(jnp.arange(*ends, dtype=jnp.uint32))) for ends in ((3, 6), (0, 10)))
@@ -322,6 +323,8 @@ def three_components(z):
     ({"prior.name": "uniform"}, lambda z: np.abs(z).max() <= np.sqrt(3) and np.abs(z).max() > 1.7),
     ({"prior.name": "normal"}, lambda z: np.abs(z).max() > 3),
     ({"prior.name": "sphere"}, lambda z: np.allclose((z**2).sum(axis=1), z.shape[1], rtol=1e-5)),
+    # Without what lies beyond .5, the deviation is sqrt(1 - 2 (.5) .352065 / .382925) = .283886.
+    ({"prior.name": "truncated", "prior.threshold": 0.5}, lambda z: np.isclose(np.abs(z).max(), 0.5 / 0.283886, 1e-3)),
     ({"prior.name": "mixture", "prior.components": 3, "prior.deviation": 0.1}, three_components),
 ])  # fmt: skip
 def test_priors_have_mean_0_and_variance_1(game, changes, check):
@@ -343,6 +346,7 @@ def test_precision_is_that_of_every_matrix_product(tiny_config, precision, means
     found = re.findall(r"precision=\(Precision.(\w+), Precision.(\w+)\)", step)
     assert step.count("dot_general[") > 15
     assert found == ([(means, means)] * step.count("dot_general[") if means else [])
+    assert "bf16" not in step and "reduce_precision" not in step
 
 
 def test_streams_have_no_common_parents():

@@ -113,7 +113,7 @@ def test_completion_pastes_to_the_bit_and_projects_to_rounding():
 # --- What the players are given ---------------------------------------------------------------------------------------
 
 
-def test_g_and_d_are_given_all_of_the_condition():
+def test_g_and_d_receive_the_whole_condition():
     condition = Condition(
         jnp.zeros(2, jnp.int32), jnp.ones((2, 3)), jnp.full((2, 2, 2, 1), 5.0), jnp.zeros((2, 4, 4, 1))
     )
@@ -129,7 +129,7 @@ def test_g_and_d_are_given_all_of_the_condition():
 
 @pytest.mark.parametrize("name", DERIVED)
 @pytest.mark.parametrize("data", [RGB, VECTORS], ids=["images", "vectors"])
-def test_nothing_hidden_reaches_g_and_d_sees_it(tiny_config, name, data):
+def test_no_hidden_entry_reaches_g_but_d_receives_it(tiny_config, name, data):
     """The gradient of a completed example with respect to what is hidden is 0."""
     config = tiny_config(**{"condition.name": name})
     if data is VECTORS and name not in ("noisy", "bernoulli_mask", "subset_mask"):
@@ -146,7 +146,9 @@ def test_nothing_hidden_reaches_g_and_d_sees_it(tiny_config, name, data):
         pull = jax.grad(lambda x: jnp.sum(completed(x) * jnp.arange(float(x.size)).reshape(x.shape)))(x)
         np.testing.assert_array_equal(pull * hidden, jnp.zeros_like(x))
         assert jnp.any(pull != 0)
-    logits = [gan.D(state.discriminator.params, {}, x, c)[0] for c in (told, jax.tree.map(lambda a: a + 1, told))]
+    logits = [
+        gan.D(state.discriminator.params, {}, x, c)[0].logits for c in (told, jax.tree.map(lambda a: a + 1, told))
+    ]
     assert not np.allclose(*logits)
 
 
@@ -248,7 +250,7 @@ def test_what_a_unet_refuses(changes, message):
 # --- The theory of section 6.1 ----------------------------------------------------------------------------------------
 
 
-def test_a_blind_d_accepts_swapped_conditionals_and_a_told_one_does_not():
+def test_an_unconditional_d_accepts_swapped_conditionals_and_a_conditional_one_does_not():
     """C(G) of (x, c) is -log 4 + 2 E_c JSD(p(.|c), q(.|c)); D blind to c sees only the marginals of x."""
     x = np.linspace(-4, 4, 161)
     normal = lambda mean: np.exp(-0.5 * (x - mean) ** 2) / np.exp(-0.5 * (x - mean) ** 2).sum()  # noqa: E731

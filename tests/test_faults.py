@@ -58,7 +58,7 @@ def test_nothing_is_lost(testbed, fault, tries):
     assert [(t.survived, t.lost, t.differences) for t in tried] == [(True, 0, 0)] * tries
 
 
-def test_the_comparison_sees_what_it_is_there_for(tiny_config, finished, tmp_path):
+def test_the_comparison_detects_differences(tiny_config, finished, tmp_path):
     workdir = tmp_path / "work"
     assert train(tiny_config(), workdir) == 0
     assert faults.differences(faults.contents(workdir), finished) == 0
@@ -360,7 +360,7 @@ def test_every_error_is_one_sentence(tmp_path, monkeypatch, capsys, arguments, w
 
 
 @pytest.mark.parametrize("flags", [["--samples=0"], ["--samples=-3"], ["--seed=-1"], ["--seed=4294967296"]])
-def test_samples_that_cannot_be_drawn(tiny_config, tmp_path, monkeypatch, capsys, flags):
+def test_invalid_options_of_sampling_are_rejected(tiny_config, tmp_path, monkeypatch, capsys, flags):
     train(update(tiny_config(), {"train.steps": 5}), tmp_path / "work")
     arguments = (f"--config={ROOT / 'configs/digits.py'}", f"--workdir={tmp_path / 'work'}", "--mode=sample")
     code, said = call(monkeypatch, capsys, *arguments, *flags)
@@ -420,7 +420,7 @@ def test_orbax_adds_nothing_to_the_sentence_about_damage(tmp_path):
     assert result.stderr.count("\n") == 1 and "checkpoint 2 in" in result.stderr and "np.nothing" in result.stderr
 
 
-def test_random_damage_to_a_checkpoint_is_found_or_harmless(tiny_config, tmp_path, capsys):
+def test_random_damage_to_a_checkpoint_is_detected_or_harmless(tiny_config, tmp_path, capsys):
     """Any byte of any file: the arrays that are restored are those that were saved."""
     workdir, rng = tmp_path / "work", random.Random(0)
     train(tiny_config(), workdir)

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "jaxgan"
 
-# Floors from the ground up: what stands on one imports only from floors below its own, or from its own room.
+# Layers of the package, from the bottom up: a module imports only from layers below its own, or from its own folder.
 # A room is a folder, or a file on the front shelf.
 FLOORS = [
     {"output", "arrays"},
@@ -22,6 +22,7 @@ FLOORS = [
     {"algorithm1", "evaluation"},
     {"parallel", "distributed"},
     {"config"},
+    {"stream"},
     {"run"},
     {"train"},
     {"sweep"},

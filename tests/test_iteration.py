@@ -40,6 +40,8 @@ LABELS, RELATIVISTIC, SPECTRAL = {"conditional": "label"}, {"objective.loss": "r
 R1, R2 = {"objective.penalties.r1": 2.0}, {"objective.penalties.r2": 3.0}
 LINE = {"name": "linear", "start": 1.0, "steps": 6.0, "final": 0.25}
 EXTRAGRADIENT, SIMULTANEOUS = {"train.update": "extragradient"}, {"train.update": "simultaneous"}
+LOGAN = {"objective.latent_optimization.rate": 2.0, "objective.latent_optimization.damping": 0.4}
+UNROLLED = {"train.update": "unrolled", "train.unrolled_steps": 3, "objective.loss": "minimax"}
 AVERAGES = {"generator.ema.gamma": (1.0, 3.0), "generator.ema.half_life": (20.0,)}
 
 CASES = {
@@ -63,6 +65,13 @@ CASES = {
     "clipped": ({f"optimizer.{player}.clip": 0.3 for player in BOTH}, 2),
     "consensus": ({"train.update": "consensus", "objective.adjustment": 0.3} | R1 | LABELS, 2),
     "symplectic": ({"train.update": "symplectic", "objective.adjustment": 0.6} | R2, 2),
+    "LOGAN": (LOGAN | LABELS | {"objective.latent_optimization.share": 0.6, "prior.scale": 1.3}, 3),
+    "LOGAN, uniform": (LOGAN | R1 | RELATIVISTIC | {"prior.name": "uniform", "discriminator.norm": "spectral"}, 2),
+    "LOGAN, step constant": (LOGAN | {"objective.latent_optimization.differentiate": False}, 2),
+    "unrolled": (UNROLLED | R1 | LABELS | {"objective.penalty_every": 2}, 3),
+    "unrolled, Adam": (UNROLLED | ADAM | SPECTRAL | {"train.unrolled_steps": 2}, 3),
+    "unrolled, LOGAN": (UNROLLED | LOGAN | {"train.unrolled_steps": 1}, 2),
+    "unrolled, steps constant": (UNROLLED | RELATIVISTIC | {"train.unrolled_gradient": False}, 2),
     "lookahead": ({"train.lookahead": 2, "train.lookahead_rate": 0.3} | AVERAGES, 5),
     "LeCam": (
         {"objective.lecam.weight": 0.7, "objective.lecam.start": 2.0, "objective.lecam.decay": 0.6,
@@ -76,7 +85,7 @@ CASES = {
     "classifier": (
         {"objective.auxiliary.real": 1.0, "objective.auxiliary.fake": 0.4, "objective.auxiliary.generator": 2.0}
         | LABELS, 3),
-    "packs": ({"discriminator.packing": 2}, 2),
+    "packs": ({"discriminator.packing": 2} | R1 | R2, 2),
     "top k": ({"objective.top_k": 0.5}, 3),
     "parts": ({"train.accumulate": 2} | R1 | LABELS, 2),
     "spectral": (SPECTRAL | {"train.d_steps": 2} | R1 | R2, 3),

@@ -240,7 +240,7 @@ def test_resuming_where_the_data_have_moved(tiny_config, finished, work, tmp_pat
     assert jaxgan.load(work).config.data.name == f"npz:{moved}"
 
 
-def test_sample_draws_a_picture_and_the_numbers(call, work):
+def test_sample_writes_a_picture_and_the_arrays(call, work):
     code, out, _ = call("--mode=sample", f"--workdir={work}", "--samples=9", "--seed=5")
     assert code == 0
     path = work / "samples/step_10_seed_5_n_9.png"

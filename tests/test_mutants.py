@@ -7,7 +7,7 @@ from tests.mutants import ROOT, table
 
 
 def test_every_wrong_line_has_a_place():
-    """A text that no longer occurs once is brought up to date in tests/mutants, with the idea that it stands for."""
+    """If a text no longer occurs exactly once, update it in tests/mutants such that the mutation keeps its purpose."""
     assert [mutant.name for mutant in table() if mutant.stale()] == []
 
 

@@ -64,6 +64,7 @@ def test_a_setting_changes_random_numbers_outside_of_the_block_alone(set_jax, na
     assert getattr(jax.config, name) == OTHERS[name]
 
 
+@pytest.mark.slow
 def test_a_trained_gan_and_a_resumed_run(tiny_config, tmp_path, set_jax):
     config = tiny_config(**{"evaluate.metrics": ()})
     assert train(config, tmp_path / "whole") == 0
@@ -87,7 +88,7 @@ def test_a_trained_gan_and_a_resumed_run(tiny_config, tmp_path, set_jax):
     ]
 
 
-def test_data_that_are_drawn(set_jax, monkeypatch):
+def test_sampled_data(set_jax, monkeypatch):
     monkeypatch.setattr(mixture, "TRAIN", 64)
     monkeypatch.setattr(stacked, "HELD_OUT", 8)
     images = np.random.default_rng(0).integers(0, 256, (50, 2, 2, 1)).astype(np.uint8)

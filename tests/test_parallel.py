@@ -114,7 +114,7 @@ def assert_close(path, reference, devices):
         np.testing.assert_allclose(found[name], reference[name], atol=1e-5, rtol=1e-5, err_msg=name)
 
 
-@pytest.mark.parametrize("devices", [2, 4])
+@pytest.mark.parametrize("devices", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_devices_do_not_change_the_trajectory(one_device, tmp_path, devices):
     finish(start(tmp_path / "state.npz", devices))
     assert_close(tmp_path / "state.npz", one_device, devices)
@@ -134,6 +134,7 @@ def test_shard_map_gives_the_bits_of_pmap(one_device, tmp_path, devices):
         np.testing.assert_array_equal(found[name], reference[name], err_msg=name)
 
 
+@pytest.mark.slow
 def test_two_processes_of_two_devices_equal_one(one_device, tmp_path):
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))

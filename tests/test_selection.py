@@ -9,7 +9,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 
-def test_a_run_that_selects_nothing_fails_and_says_why():
+def test_a_run_that_selects_nothing_fails_with_a_reason():
     command = [sys.executable, "-m", "pytest", "-n", "0", "-m", "not slow", __file__]
     done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=120)
     assert done.returncode == pytest.ExitCode.NO_TESTS_COLLECTED

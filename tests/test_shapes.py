@@ -22,7 +22,7 @@ def test_numpy_and_jax_arrays_of_any_size_fit(logits):
     value(jnp.zeros(3), logits)
 
 
-def test_traced_and_mapped_arrays_are_checked_as_the_function_sees_them():
+def test_traced_and_mapped_arrays_are_checked_inside_the_function():
     assert jax.jit(jax.vmap(value))(jnp.zeros((2, 3)), jnp.zeros((2, 5))).shape == (2,)
     with pytest.raises(TypeCheckError):
         jax.jit(value)(jnp.zeros((2, 3)), jnp.zeros((2, 5)))

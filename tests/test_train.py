@@ -95,7 +95,7 @@ def test_a_score_carries_its_protocol(finished):
     assert versions["jax"] == jax.__version__ and versions["numpy"] == np.__version__
 
 
-@pytest.mark.parametrize("stop", [10, 15])
+@pytest.mark.parametrize("stop", [pytest.param(10, marks=pytest.mark.slow), 15])
 def test_resumed_equals_uninterrupted_bit_for_bit(finished, tiny_config, tmp_path, stop):
     """Also from a step that is no checkpoint of the longer run."""
     workdir = tmp_path / "work"
@@ -113,6 +113,7 @@ def test_resumed_equals_uninterrupted_bit_for_bit(finished, tiny_config, tmp_pat
     assert lines == timeless(finished)
 
 
+@pytest.mark.slow
 def test_the_averages_are_resumed_and_sampled_bit_for_bit(tiny_config, tmp_path):
     averaged = {"generator.ema.gamma": (1.0,), "generator.ema.half_life": (50.0,), "objective.penalties.r1": 0.2}
     config = tiny_config(**averaged, **{"discriminator.irange": 0.5, "optimizer.generator.learning_rate": 0.1})
@@ -181,7 +182,7 @@ def test_a_batch_larger_than_the_data(tiny_config, tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_and_says_how_to_go_on(finished, tiny_config, tmp_path, capsys, number):
+def test_a_signal_saves_and_prints_how_to_resume(finished, tiny_config, tmp_path, capsys, number):
     """Sent in the middle of a run: exit code 128 + n, a checkpoint, and then the same end as undisturbed."""
     workdir = tmp_path / "work"
     long = tiny_config(**{"train.steps": 100_000})

@@ -244,7 +244,12 @@ def test_a_network_has_the_shapes_of_its_side(family):
         if hasattr(network, "check"):
             network.check()
         y = jnp.arange(5, dtype=jnp.int32) % classes if classes else None
-        shape, _ = jax.eval_shape(lambda x, y, n=network: n.init_with_output(jax.random.key(0), x, y, *keys), inputs, y)
+        flags = {} if player == "generator" else {"features": True}
+        run = lambda x, y, n=network, flags=flags: n.init_with_output(jax.random.key(0), x, y, *keys, **flags)[0]  # noqa: E731
+        shape = jax.eval_shape(run, inputs, y)
+        if player == "discriminator":
+            assert (shape.features.shape[0], shape.features.ndim, shape.classes) == (5, 2, None)
+            shape = shape.logits
         assert (shape.shape, shape.dtype) == (expected, jnp.float32)
 
     def draw(key):
@@ -358,6 +363,7 @@ def test_a_metric_gives_numbers_that_it_can_show(name):
         "classes": 4,
         "k": 3,
         "draws": rng.uniform(size=(5, *shape)).astype(np.float32),
+        **{name: rng.normal(size=(40, 3)) for name in ("z", "inferred", "recovered")},
         "scored": rng.integers(0, 2, shape).astype(bool),
         "kernels": {f"{player}.layer": rng.normal(size=(3, 5)) for player in ("generator", "discriminator")},
     }

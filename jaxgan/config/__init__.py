@@ -1,10 +1,10 @@
-"""Configurations: made of the sections that the parts of the package declare (`sections.py`), changed and validated.
+"""Configurations: built from the sections that the package's modules declare (`sections.py`), changed and validated.
 
-A section such as `generator` names a choice (`generator.name`) and holds that choice's fields beside its own: the
-attributes of `networks/mlp.py: Generator`, with their defaults, comments and bounds, are the fields of
+A section such as `generator` names a choice (`generator.name`) and contains that choice's fields in addition to its
+own: the attributes of `networks/mlp.py: Generator`, with their defaults, comments and bounds, are the fields of
 `generator.name=mlp`. Naming another choice replaces them by its defaults. A file in `configs/` starts from
-`default()` and sets what it changes. The result is locked: an unknown field is an error that names the nearest one, or
-what there is. There are no other defaults.
+`default()` and sets the fields that differ. The result is locked: an unknown field is an error that names the closest
+field, or lists the existing ones. There are no other defaults.
 """
 
 from __future__ import annotations
@@ -37,9 +37,10 @@ from jaxgan.fields import (
     sections,
     tree,
 )
-from jaxgan.game import accumulation
+from jaxgan.game import accumulation, inference
 from jaxgan.networks import forward
-from jaxgan.objectives.terms import auxiliary, paired
+from jaxgan.objectives import latent_optimization
+from jaxgan.objectives.terms import auxiliary, code, paired, regression
 
 __all__ = ["default", "fingerprint", "flatten", "get", "update", "validate"]
 
@@ -50,25 +51,30 @@ SECTIONS = {
     if field.note(Choice)
 }
 
-# What names are allowed in each field that names one without bringing fields.
+# The allowed names of each field that names something without adding fields.
 CHOICES = {key: field.note(OneOf).names for key, field in tree(Root()) if field.note(OneOf)}
 
-# The checks of what depends on several sections.
+# The checks that involve several sections.
 CHECKS: tuple[Callable[[ConfigDict], None], ...] = (
     lambda config: UPDATES[config.train.update].check(config),
     augment.check,
     auxiliary.check,
     paired.check,
+    regression.check,
+    code.check,
+    latent_optimization.check,
+    inference.check,
     forward.check_packing,
     accumulation.check,
     optimizers.check,
 )
 
-# Fields that a run may change when it is resumed: none of them alters a step already made, or what a score of the
-# run means. `data.name` and `data.dir` may follow data that moved: their digest is checked.
+# Fields that may change when a run is resumed: none of them alters a step already made, or the meaning of a score.
+# `data.name` and `data.dir` may change if the data were moved: their digest is checked.
 RESUMABLE = (
     "data.name",
     "data.dir",
+    "data.resident",
     "train.steps",
     "train.on_divergence",
     "train.max_restores",
@@ -103,19 +109,19 @@ def default() -> ConfigDict:
 
 
 def fields(config: ConfigDict) -> dict[str, Field]:
-    """The declarations of all fields of `config`, those of the choices that it makes among them."""
-    found = dict(tree(Root()))
+    """The declarations of all fields of `config`, including those of its choices."""
+    declarations = dict(tree(Root()))
     for path, section in SECTIONS.items():
         choice = section.choices[get(config, path)[section.key]]
-        found |= {f"{path}.{name}": field for name, field in declared(choice).items()}
-    return found
+        declarations |= {f"{path}.{name}": field for name, field in declared(choice).items()}
+    return declarations
 
 
 def update(config: ConfigDict, changes: dict[str, Any]) -> ConfigDict:
     """A locked copy of `config` with `changes` ({'train.steps': 10}) made.
 
-    Choices come first, whatever their place in `changes`: one that differs from the choice so far replaces its fields
-    by the new one's defaults.
+    Choices are changed first, whatever their position in `changes`: a new choice replaces the fields of the old one by
+    its own defaults.
 
     Raises:
       UserError: an unknown field (see `_advice`), a field of another choice, or a value of another type.
@@ -138,11 +144,11 @@ def update(config: ConfigDict, changes: dict[str, Any]) -> ConfigDict:
 
 def _same_condition(changes: dict[str, Any]) -> dict[str, Any]:
     """The changes with `conditional` and `condition.name` equal, if either is among them."""
-    given = {key: changes[key] for key in ("conditional", "condition.name") if key in changes}
-    if len(set(map(str, given.values()))) > 1:
-        text = " and ".join(f"{key}={name}" for key, name in given.items())
+    names = {key: changes[key] for key in ("conditional", "condition.name") if key in changes}
+    if len(set(map(str, names.values()))) > 1:
+        text = " and ".join(f"{key}={name}" for key, name in names.items())
         raise UserError(f"{text} name two conditions, and the first is short for the second; set one of them.")
-    return {key: name for name in given.values() for key in ("condition.name", "conditional")} | changes
+    return {key: name for name in names.values() for key in ("condition.name", "conditional")} | changes
 
 
 def _set_choice(node: ConfigDict, section: Section, key: str, name: Any) -> None:
@@ -157,7 +163,7 @@ def _set_choice(node: ConfigDict, section: Section, key: str, name: Any) -> None
 
 
 def unknown_field(config: ConfigDict, key: str) -> str:
-    """The sentence for a field that `config` does not have: it belongs to another choice, or is misspelt."""
+    """The error message for a field that `config` does not have: it belongs to another choice, or is misspelt."""
     for path, section in SECTIONS.items():
         field = key.removeprefix(f"{path}.")
         owners = [name for name, choice in section.choices.items() if field in fields_of(choice)]
@@ -168,7 +174,8 @@ def unknown_field(config: ConfigDict, key: str) -> str:
 
 
 def _advice(config: ConfigDict, key: str) -> str:
-    """What may have been meant by an unknown field: a misspelling, a word of PyTorch code, or else what there is."""
+    """A hint for an unknown field: the closest field, the translation of a term from PyTorch code, or the existing
+    fields."""
     section, _, last = key.rpartition(".")
     fields = flatten(config)
     inside = [field for field in fields if field.startswith(f"{section}.")]
@@ -187,17 +194,17 @@ def _advice(config: ConfigDict, key: str) -> str:
 
 
 def differences(a: ConfigDict, b: ConfigDict) -> list[str]:
-    """Fields, other than those a resumed run may change, whose values differ."""
+    """The fields whose values differ, other than those a resumed run may change."""
     flat_a, flat_b = flatten(a), flatten(b)
     keys = dict.fromkeys([*flat_a, *flat_b])
     return [key for key in keys if flat_a.get(key) != flat_b.get(key) and key not in RESUMABLE]
 
 
 def validate(config: ConfigDict) -> None:
-    """Checks each value by what its field says, then has each section, choice and part of the game check its own.
+    """Checks each value against its field's declaration, then runs the checks of sections, choices and `CHECKS`.
 
     Raises:
-      UserError: with the field, its value and what it may be.
+      UserError: an invalid value; the message contains the field, the value and the allowed ones.
     """
     flat = flatten(config)
     for key, field in fields(config).items():

@@ -1,4 +1,4 @@
-"""What can be set, for `--mode=config` and `--list`: every text is a comment or a docstring of the source."""
+"""The texts of `--mode=config` and `--list`, which are comments and docstrings of the source code."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from jaxgan.optimizers import OPTIMIZERS
 
 
 def describe(config: ConfigDict) -> str:
-    """Every field of `config`, a line each: 'KEY=VALUE  # meaning', as --config.KEY=VALUE takes it.
+    """Every field of `config`, one per line: 'KEY=VALUE  # meaning', in the syntax of --config.KEY=VALUE.
 
-    A section's meaning stands above its fields, and the choice that a section makes with what it is and all others.
+    A section's meaning is printed above its fields; a choice has its description and the alternatives.
     """
     changed, meaning, lines, section = files.changed_from_default(config), meanings(), [], ""
     flat = flatten(config)
@@ -50,7 +50,7 @@ def describe(config: ConfigDict) -> str:
 
 
 def members(name: str) -> str:
-    """A line for each member of a list that --list prints: its name, and the first sentence about it.
+    """The members of a list for --list, one per line: the name and the first sentence of its description.
 
     Raises:
       UserError: there is no such list.
@@ -64,56 +64,56 @@ def members(name: str) -> str:
 
 @cache
 def meanings() -> dict[str, str]:
-    """What the sources say of sections and of their own fields, in order: {'train.steps': ...}.
+    """The meanings of sections and of their own fields, in order: {'train.steps': ...}.
 
-    That is the comment beside a field; of a term of the losses the first sentence of its docstring, of a penalty's
-    weight that of the penalty's.
+    The meaning of a field is the comment next to it; that of a loss term, and of the weight of a penalty, is the first
+    sentence of the docstring of the term or penalty.
     """
     texts = {f"objective.penalties.{name}": text for name, text in LISTS["penalties"]().items()}
     for path, section in [("", Root()), *sections(Root())]:
         texts |= {f"{path}.{name}".removeprefix("."): text for name, text in attributes(type(section)).items()}
     texts |= {f"objective.{name}": _about(term) for name, term in TERMS.items()}
-    found: dict[str, str] = {}
+    by_key: dict[str, str] = {}
     for key, _ in tree(Root()):
         parents = [key[:i] for i, c in enumerate(key) if c == "."]
-        found |= {parent: texts[parent] for parent in parents if parent in texts} | {key: texts[key]}
-    return found
+        by_key |= {parent: texts[parent] for parent in parents if parent in texts} | {key: texts[key]}
+    return by_key
 
 
 def comments(source: str) -> dict[int, str]:
     """{line: its comment, or else the comment lines directly above it} of Python source."""
-    own: dict[int, str] = {}
-    alone: dict[int, str] = {}
+    inline: dict[int, str] = {}
+    standalone: dict[int, str] = {}
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
             whole = token.line.strip().startswith("#")
-            (alone if whole else own)[token.start[0]] = token.string.lstrip("# ")
+            (standalone if whole else inline)[token.start[0]] = token.string.lstrip("# ")
     above: dict[int, str] = {}
-    for line, text in sorted(alone.items()):
+    for line, text in sorted(standalone.items()):
         above[line + 1] = f"{above.pop(line, '')} {text}".strip()
-    return above | own
+    return above | inline
 
 
 @cache
 def attributes(choice: Any) -> dict[str, str]:
-    """The meaning of a choice's fields, where its source says one: a comment, or a line of Args in a docstring."""
-    found: dict[str, str] = {}
+    """The meanings of a choice's fields, if documented: by a comment, or by a line of Args in a docstring."""
+    texts_by_name: dict[str, str] = {}
     if isinstance(choice, type):
         for owner in reversed([c for c in choice.__mro__ if c.__module__.startswith("jaxgan.")]):
             source = inspect.getsource(owner)
             texts = comments(source)
-            found |= {
+            texts_by_name |= {
                 ast.unparse(node.target): texts[node.lineno]
                 for node in ast.walk(ast.parse(source))
                 if isinstance(node, ast.AnnAssign) and node.lineno in texts
             }
-        return found
+        return texts_by_name
     for function in filter(callable, choice if isinstance(choice, tuple) else [choice]):
         _, _, arguments = (inspect.getdoc(function) or "").partition("\nArgs:\n")
         for line in arguments.partition("\n\n")[0].replace("\n    ", " ").splitlines():
             names, _, text = line.strip().partition(": ")
-            found |= dict.fromkeys(names.split(", "), text.removesuffix("."))
-    return found
+            texts_by_name |= dict.fromkeys(names.split(", "), text.removesuffix("."))
+    return texts_by_name
 
 
 def _meaning(config: ConfigDict, key: str) -> str:
@@ -129,7 +129,7 @@ def _meaning(config: ConfigDict, key: str) -> str:
 
 
 def _choices(key: str, value: Any) -> list[str]:
-    """What is chosen, and what else could be, where the meaning does not list that."""
+    """The chosen value and the alternatives, unless the field's meaning lists them."""
     for path, section in SECTIONS.items():
         if key == f"{path}.{section.key}":
             return [f"{value}: {_about(section.choices[value])}", f"one of {', '.join(section.choices)}"]
@@ -138,41 +138,41 @@ def _choices(key: str, value: Any) -> list[str]:
 
 
 def _place(key: str, config: ConfigDict) -> tuple[int, bool, int, int]:
-    """Sort key of a field: the order of `default`, then that of the choice that brings it; unknown ones last."""
+    """Sort key of a field: the order of `default`, then the order within its choice; unknown fields are last."""
     declared = [*meanings(), ""]
-    found = key
-    while found not in declared:
-        found = found.rpartition(".")[0]
-        found = next((f"{path}.{section.key}" for path, section in SECTIONS.items() if path == found), found)
+    owner = key
+    while owner not in declared:
+        owner = owner.rpartition(".")[0]
+        owner = next((f"{path}.{section.key}" for path, section in SECTIONS.items() if path == owner), owner)
     top = next((i for i, name in enumerate(declared) if name.partition(".")[0] == key.partition(".")[0]), len(declared))
-    own = [f"{path}.{name}" for path, section in SECTIONS.items()
+    choice_fields = [f"{path}.{name}" for path, section in SECTIONS.items()
            for name in fields_of(section.choices[get(config, path)[section.key]])]  # fmt: skip
-    place = 0 if key == found else 1 + (own.index(key) if key in own else len(own))
-    return top, key.startswith("optimizer.discriminator."), declared.index(found), place
+    position = 0 if key == owner else 1 + (choice_fields.index(key) if key in choice_fields else len(choice_fields))
+    return top, key.startswith("optimizer.discriminator."), declared.index(owner), position
 
 
 def _typed(value: Any) -> str:
-    """A value as the command line takes it."""
+    """A value in the syntax of the command line."""
     if isinstance(value, list):
         return ",".join(map(str, value)) if value else "()"
     return str(value)
 
 
 def _about(thing: Any) -> str:
-    """The first sentence of the docstring of a function, class or module; of a loss, that of each player's part.
+    """The first sentence of the docstring of a function, class or module; for a loss, that of each player's function.
 
-    Of another tuple of functions, such as a penalty or a prior, that of the first.
+    For another tuple of functions, such as a penalty or a prior, that of the first function.
     """
     if isinstance(thing, losses.Loss):
         parts = {"D": _about(thing.discriminator), "G": _about(thing.generator)}
-        words = [f"{player}: {text}" for player, text in parts.items() if text]
-        return "; ".join([*words, f"logit of an optimal D: {thing.output}"])
+        described = [f"{player}: {text}" for player, text in parts.items() if text]
+        return "; ".join([*described, f"logit of an optimal D: {thing.output}"])
     thing = next(part for part in thing if callable(part)) if isinstance(thing, tuple) else thing
     return (inspect.getdoc(thing) or "").partition("\n")[0].removesuffix(".")
 
 
 def _losses() -> dict[str, str]:
-    """Each loss; one made by `f_gan`, whose parts have no docstrings, by the comment above its line."""
+    """The losses; those made by `f_gan`, whose functions have no docstrings, have the comment above their line."""
     source = inspect.getsource(losses)
     texts = comments(source)
     keys = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant) and node.value in LOSSES]
@@ -188,7 +188,7 @@ def _configs() -> dict[str, str]:
 
 
 def _terms() -> dict[str, str]:
-    """The terms, and the fields of `objective` that correct a gradient or choose what a loss is a mean of."""
+    """The terms, and the fields of `objective` for second-order corrections and top-k training."""
     return {name: meanings()[f"objective.{name}"] for name in (*TERMS, "adjustment", "top_k")}
 
 

@@ -1,4 +1,4 @@
-"""The mechanics of a configuration: a dictionary of fields, their types, and the sentences for what does not fit."""
+"""A configuration as a dictionary of fields, the conversion of values to their types, and error messages."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Config(ConfigDict):
         return self[name] if name in fields else super().__getattribute__(name)
 
     def update(self, *other: Mapping[str, Any], **kwargs: Any) -> None:
-        """Sets fields, recursively, as ConfigDict's method, which would call the field `train.update`."""
+        """Sets fields recursively, like ConfigDict's method, which would call the field `train.update`."""
         for name, value in dict(*other, **kwargs).items():
             if isinstance(self.get(name), ConfigDict):
                 Config.update(self[name], value)
@@ -42,7 +42,7 @@ def coerce(key: str, old: Any, value: Any) -> Any:
     value = list(value) if isinstance(value, tuple) else value
     old = list(old) if isinstance(old, tuple) else old
     if isinstance(old, float) and type(value) is int:
-        with suppress(OverflowError):  # the sentence below
+        with suppress(OverflowError):  # raises the error below
             value = float(value)
     if type(value) is not type(old):
         raise UserError(f"{key} takes a {_KIND[type(old)]} such as {old!r}, not {value!r}.")
@@ -50,7 +50,7 @@ def coerce(key: str, old: Any, value: Any) -> Any:
 
 
 def invalid_choice_error(key: str, value: Any, choices: Iterable[str]) -> UserError:
-    """The error of a field whose value is none of its choices."""
+    """The error for a field whose value is not among its choices."""
     near = nearby(str(value), choices)
     hint = f"; did you mean {near[0]!r}?" if near else "."
     if text := translate(str(value)):

@@ -18,11 +18,11 @@ from jaxgan.config import SECTIONS, default, unknown_field, update
 from jaxgan.errors import UserError
 from jaxgan.fields import flatten, get, nearby
 
-# The format of config.json. A field that it lacks takes its default, so a new field needs no new format; one that a
-# later version gives another meaning does.
+# The format of config.json. Missing fields take their defaults, so a new field needs no new format, but a field whose
+# meaning changes does.
 FORMAT = 1
 
-CHECKOUT = Path(__file__).resolve().parents[2]  # what holds the package and, in a checkout, configs/
+CHECKOUT = Path(__file__).resolve().parents[2]  # the parent of the package and, in a checkout, of configs/
 
 
 def to_json(config: ConfigDict) -> str:
@@ -31,7 +31,7 @@ def to_json(config: ConfigDict) -> str:
 
 
 def from_json(text: str) -> ConfigDict:
-    """The configuration that `to_json` wrote, of this or an earlier version; a field that it lacks takes its default.
+    """The configuration that `to_json` of this or an earlier version wrote; missing fields take their defaults.
 
     Raises:
       UserError: not JSON, of a newer format, or with fields that this version does not know.
@@ -52,7 +52,7 @@ def from_json(text: str) -> ConfigDict:
         )
     known = flatten(default())
     off = [key for key, value in flat.items() if key.startswith("objective.penalties.") and not value]
-    try:  # a penalty of another version that is off says nothing
+    try:  # a penalty of another version can be ignored if it is off
         return update(default(), {key: value for key, value in flat.items() if key in known or key not in off})
     except UserError as error:
         raise UserError(f"{error} It may be of a newer jaxgan: install the version that wrote it.") from None
@@ -60,10 +60,10 @@ def from_json(text: str) -> ConfigDict:
 
 @contextmanager
 def importable(path: Path) -> Iterator[None]:
-    """Has a file find the packages that it is part of, such as `configs`, from whatever folder the command runs in.
+    """Lets a file import the package that it is part of, such as `configs`, whatever the current folder.
 
-    While the block runs, what holds its outermost package is the first place where modules are looked for. A file in
-    no package finds what the command itself would and, after that, the `configs` of the checkout.
+    In the block, the parent folder of its outermost package comes first in `sys.path`. For a file that is not in a
+    package, the checkout is appended to `sys.path`, so that it can import `configs`.
     """
     package = path.resolve().parent
     while (package.parent / "__init__.py").is_file():
@@ -77,17 +77,20 @@ def importable(path: Path) -> Iterator[None]:
         del sys.path[sys.path.index(root) if in_package else len(sys.path) - 1 - sys.path[::-1].index(root)]
 
 
-def functions(path: str | os.PathLike[str], flag: str, like: str, *names: str) -> dict[str, Any]:
-    """What a Python file that `flag` names defines, these functions among it.
+def load_functions(path: str | os.PathLike[str], flag: str, example: str, *names: str) -> dict[str, Any]:
+    """Runs the Python file given by `flag`, and returns its global variables, which include the functions `names`.
+
+    Args:
+      example: a file that defines all of them, for the error message.
 
     Raises:
-      UserError: no such file, no Python, or a function is missing; `like` has them all.
+      UserError: no such file, invalid Python, or a missing function.
     """
     if not Path(path).is_file():
         raise UserError(f"the {flag} file {path} cannot be read: No such file.")
     try:
         with importable(Path(path)):
-            found = runpy.run_path(str(path))
+            definitions = runpy.run_path(str(path))
     except UserError:
         raise
     except SyntaxError as error:
@@ -95,23 +98,23 @@ def functions(path: str | os.PathLike[str], flag: str, like: str, *names: str) -
     except Exception as error:
         raise UserError(f"the {flag} file {path} failed ({type(error).__name__}: {error}); fix it.") from error
     for name in names:
-        if name not in found:
-            raise UserError(f"the {flag} file {path} defines no {name}(); see {like}.")
-    return found
+        if name not in definitions:
+            raise UserError(f"the {flag} file {path} defines no {name}(); see {example}.")
+    return definitions
 
 
 def shipped() -> list[Path]:
-    """The files of configs/, of the current folder and of the checkout, each name once."""
+    """The files of configs/ in the current folder and in the checkout; a name in both is that of the current folder."""
     folders = (CHECKOUT / "configs", Path("configs"))
     files = {path.stem: path for folder in folders for path in folder.glob("*.py") if path.stem != "__init__"}
     return [files[name] for name in sorted(files)]
 
 
 def find(name: str | os.PathLike[str]) -> Path:
-    """The file that --config names: a path, from here or from the checkout, or the name of a file in configs/.
+    """The file given by --config: a path from the current folder or the checkout, or the name of a file in configs/.
 
     Raises:
-      UserError: there is none.
+      UserError: no such file.
     """
     path, known = Path(name), {path.stem: path for path in shipped()}
     if found := next((p for p in (path, CHECKOUT / path) if p.is_file()), None):
@@ -124,22 +127,22 @@ def find(name: str | os.PathLike[str]) -> Path:
 
 
 def read(name: str | os.PathLike[str]) -> ConfigDict:
-    """What `get_config()` of a Python file returns, with defaults for what it leaves out.
+    """The configuration that `get_config()` of a Python file returns, with defaults for missing fields.
 
     Args:
-      name: as `find` takes it.
+      name: see `find`.
 
     Raises:
-      UserError: no such file, no `get_config` in it, or what `returned` refuses.
+      UserError: no such file, no `get_config` in it, or as in `checked_config`.
     """
     path = find(name)
-    return returned(functions(path, "--config", "configs/digits.py", "get_config"), path)
+    return checked_config(load_functions(path, "--config", "configs/digits.py", "get_config"), path)
 
 
-def call(found: dict[str, Any], name: str, path: str | os.PathLike[str]) -> Any:
-    """What a function of a file returns; UserError where it fails."""
+def call_function(definitions: dict[str, Any], name: str, path: str | os.PathLike[str]) -> Any:
+    """Calls a function of a file; its errors become a UserError."""
     try:
-        return found[name]()
+        return definitions[name]()
     except UserError:
         raise
     except Exception as error:
@@ -149,13 +152,13 @@ def call(found: dict[str, Any], name: str, path: str | os.PathLike[str]) -> Any:
         raise UserError(f"{name}() of {path} failed ({type(error).__name__}: {message}); fix it.") from error
 
 
-def returned(found: dict[str, Any], path: str | os.PathLike[str]) -> ConfigDict:
+def checked_config(definitions: dict[str, Any], path: str | os.PathLike[str]) -> ConfigDict:
     """A locked copy of what the `get_config()` of a file returns.
 
     Raises:
       UserError: it fails, or returns something other than a configuration, or unknown fields.
     """
-    config = call(found, "get_config", path)
+    config = call_function(definitions, "get_config", path)
     if not isinstance(config, ConfigDict):
         raise UserError(f"get_config() of {path} returned {config!r}, not a ConfigDict; see configs/digits.py.")
     return update(default(), flatten(config))
@@ -195,7 +198,7 @@ def _parsed(text: str, old: Any) -> Any:
 
 
 def changed_from_default(config: ConfigDict) -> dict[str, tuple[Any, Any]]:
-    """{field: (default, value)} where `config` differs from the defaults of the choices that it makes."""
-    chosen = {f"{path}.{section.key}": get(config, path)[section.key] for path, section in SECTIONS.items()}
-    usual = flatten(update(default(), chosen)) | {key: get(default(), key) for key in chosen}
-    return {key: (usual[key], value) for key, value in flatten(config).items() if value != usual[key]}
+    """{field: (default, value)} for the fields that differ from the defaults of the configuration's choices."""
+    choices = {f"{path}.{section.key}": get(config, path)[section.key] for path, section in SECTIONS.items()}
+    defaults = flatten(update(default(), choices)) | {key: get(default(), key) for key in choices}
+    return {key: (defaults[key], value) for key, value in flatten(config).items() if value != defaults[key]}

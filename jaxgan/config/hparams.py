@@ -1,4 +1,4 @@
-"""The numbers of a configuration that enter the step as traced arrays: those whose field says so."""
+"""The values of a configuration that enter the training step as traced arrays, as their fields declare."""
 
 from __future__ import annotations
 

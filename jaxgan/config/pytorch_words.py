@@ -1,4 +1,5 @@
-"""The words of PyTorch code for what this configuration calls otherwise: the DCGAN example, StudioGAN, mimicry.
+"""The terms of PyTorch code (the DCGAN example, StudioGAN, mimicry), and the corresponding fields of this
+configuration.
 
 `docs/from_pytorch.md` has the same rows as a table. PLAYER is generator or discriminator.
 """
@@ -27,8 +28,8 @@ WORDS: dict[tuple[str, ...], str] = {
         "apply_gp",
         "gp_weight",
     ): "objective.penalties.gradient_penalty=WEIGHT",
-    ("r1_gamma", "r1_lambda", "apply_r1_reg", "r1_weight", "r1_reg"): "objective.penalties.r1=WEIGHT, of the squared "
-    "slope's half, as StyleGAN's gamma",
+    ("r1_gamma", "r1_lambda", "apply_r1_reg", "r1_weight", "r1_reg"): "objective.penalties.r1=WEIGHT, which "
+    "multiplies half of the squared gradient norm, like StyleGAN's gamma",
     ("r2_gamma",): "objective.penalties.r2=WEIGHT",
     (
         "d_reg_every",
@@ -52,7 +53,7 @@ WORDS: dict[tuple[str, ...], str] = {
         "g_lambda",
     ): "objective.latent.discriminator=WEIGHT, objective.latent.generator=WEIGHT and objective.latent.radius",
     ("apply_lecam", "lecam_lambda", "lecam_ratio"): "objective.lecam.weight=WEIGHT",
-    ("apply_topk", "topk", "topk_nu", "topk_gamma"): "objective.top_k=SHARE, which stays the same throughout",
+    ("apply_topk", "topk", "topk_nu", "topk_gamma"): "objective.top_k=FRACTION, constant during training",
     # --- Optimizers ---
     ("lr", "g_lr", "d_lr", "lr_g", "lr_d", "ttur"): "optimizer.generator.learning_rate and "
     "optimizer.discriminator.learning_rate",
@@ -85,9 +86,9 @@ WORDS: dict[tuple[str, ...], str] = {
         "accm_step",
         "gradient_accumulation",
         "grad_accum",
-    ): "train.accumulate, the parts that one minibatch of train.batch_size is taken in",
+    ): "train.accumulate, the number of microbatches per minibatch of train.batch_size",
     ("amp", "mixed_precision", "fp16", "use_amp", "half"): "nothing: parameters and sums stay float32; "
-    "train.precision=default lets matrix products be faster",
+    "train.precision=bfloat16 or high makes matrix products faster",
     ("manualseed", "manual_seed", "random_seed"): "seed",
     ("ngpu", "gpus", "num_gpus", "ddp", "device", "cuda"): "nothing: all devices that JAX finds share each minibatch; "
     "CUDA_VISIBLE_DEVICES or JAX_PLATFORMS chooses them",
@@ -118,7 +119,7 @@ WORDS: dict[tuple[str, ...], str] = {
         "y_dim",
         "class_cond",
         "cond",
-    ): "conditional=label; how many classes follows from the data",
+    ): "conditional=label; the number of classes follows from the data",
     ("g_cond_mtd", "cbn", "conditional_bn"): "conditional=label, with generator.norm=conditional_batch (dcgan)",
     ("d_cond_mtd", "projection"): "conditional=label; D of sndcgan and resnet then has a projection",
     (
@@ -154,7 +155,7 @@ _BY_WORD = {word: text for words, text in WORDS.items() for word in words}
 
 
 def translate(word: str) -> str | None:
-    """A clause that says what to set for a word of PyTorch code; None for another word.
+    """A clause with the corresponding field for a term of PyTorch code; None for other words.
 
     Args:
       word: of which the last part counts, 'n_critic' of 'train.n_critic', in any case, with '-' as '_'.

@@ -1,4 +1,5 @@
-"""The whole tree of a configuration. Each section stands with the part that uses it; here are those of a whole run."""
+"""The whole tree of a configuration. Most sections are declared by the modules that use them, those of a whole run
+here."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from jaxgan.ema import EmaSection
 from jaxgan.evaluation.checks import EvaluateSection
 from jaxgan.fields import Choice, OneOf, Traced, above, at_least, below, one_of, within
 from jaxgan.game.prior import PriorSection
-from jaxgan.networks import DISCRIMINATORS, GENERATORS
+from jaxgan.networks import DISCRIMINATORS, ENCODERS, GENERATORS
 from jaxgan.objectives.section import ObjectiveSection
 from jaxgan.optimizers import OptimizersSection
 
@@ -26,8 +27,20 @@ class GeneratorSection:
     """G, whatever its family."""
 
     name: Annotated[str, Choice(GENERATORS)] = "mlp"  # a family of jaxgan/networks
-    initialize_from: str = ""  # a work directory: its G becomes the last layers of this one's first G
-    ema: EmaSection = EmaSection()  # averages of theta_g over the steps; the first one draws samples and scores
+    initialize_from: str = ""  # a work directory whose G initializes the last layers of this G
+    frozen: bool = False  # keep G fixed, and train only its encoder (inference after training)
+    ema: EmaSection = EmaSection()  # averages of theta_g over the steps; samples and scores use the first one
+
+
+@dataclass(frozen=True)
+class EncoderSection:
+    """The encoder E, which infers z from x; it is trained with G, by objective.regression or by the game itself."""
+
+    name: Annotated[str, Choice(ENCODERS)] = "none"  # none | a family of jaxgan/networks
+    # D distinguishes pairs (x, E(x)) from (G(z), z), and G and E descend D's loss with its arguments exchanged (ALI and
+    # BiGAN, arXiv:1606.00704, arXiv:1605.09782)
+    joint: bool = False
+    noise: Annotated[int, at_least(0)] = 0  # standard normal inputs of E in addition to x, if x does not determine z
 
 
 @dataclass(frozen=True)
@@ -35,28 +48,34 @@ class DiscriminatorSection:
     """D, whatever its family."""
 
     name: Annotated[str, Choice(DISCRIMINATORS)] = "mlp"  # a family of jaxgan/networks
-    packing: Annotated[int, above(0)] = 1  # examples that D judges together (PacGAN, arXiv:1712.04086)
+    packing: Annotated[int, above(0)] = 1  # examples that D classifies jointly (PacGAN, arXiv:1712.04086)
 
 
 @dataclass(frozen=True)
 class TrainSection:
-    """How long the players train, and on how many examples at a time."""
+    """The length of training, the minibatches and the update rule."""
 
     steps: Annotated[int, above(0)] = 20_000  # iterations of Algorithm 1's outer loop
     batch_size: Annotated[int, above(0)] = 64  # m, over all devices and hosts
     d_steps: Annotated[int, above(0)] = 1  # k, ascent steps on D for each descent step on G
     g_batch_size: Annotated[int, at_least(0)] = 0  # minibatch of G's step; 0 = batch_size
-    # parts of a minibatch, one at a time in memory, whose gradients make one update
+    # microbatches per minibatch, processed one at a time to save memory; their mean gradient makes one update
     accumulate: Annotated[int, above(0)] = 1
-    # alternating: Algorithm 1 | simultaneous: the 2014 code | extragradient (arXiv:1802.10551) | simultaneous with a
-    # term of second order (objectives/adjustments.py): consensus, symplectic, symplectic_aligned; all but the first
-    # have k = 1.
+    # alternating: Algorithm 1 | simultaneous: the 2014 code | extragradient (arXiv:1802.10551) | unrolled:
+    # simultaneous, with G's loss at an unrolled D (arXiv:1611.02163) | simultaneous with a second-order term
+    # (objectives/adjustments.py): consensus, symplectic, symplectic_aligned; all but the first require d_steps=1.
     update: Annotated[str, OneOf(UPDATES)] = "alternating"
-    # steps after which both players go back part of the way (arXiv:2006.14567); 0 = never
+    # unrolled steps of D with update=unrolled, each as expensive as one of D's own
+    unrolled_steps: Annotated[int, above(0)] = 5
+    unrolled_gradient: bool = True  # whether G's gradient passes through these steps
+    # steps between synchronizations of both players with slow weights (Lookahead, arXiv:2006.14567); 0 = never
     lookahead: Annotated[int, at_least(0)] = 0
-    lookahead_rate: Annotated[float, within(0, 1)] = 0.5  # the part of the way that stays
-    # of matrix products, as JAX names it: highest | high | default
-    precision: Annotated[str, one_of("highest", "high", "default")] = "highest"
+    lookahead_rate: Annotated[float, within(0, 1)] = 0.5  # interpolation from slow (0) to fast weights (1)
+    # of matrix products, in JAX's terms: highest | high | default | bfloat16: operands of large ones in bfloat16, the
+    # other products high, and everything else in float32
+    precision: Annotated[str, one_of("highest", "high", "default", "bfloat16")] = "highest"
+    # with precision=bfloat16, convolutions of grids with a side of at most this many pixels stay float32
+    float32_grid: Annotated[int, at_least(0)] = 4
     # stop | restore: back to the last checkpoint, with different random numbers ...
     on_divergence: Annotated[str, one_of("stop", "restore")] = "stop"
     max_restores: Annotated[int, at_least(0)] = 3  # ... at most this many times
@@ -76,14 +95,14 @@ class SampleSection:
 @dataclass(frozen=True)
 class CheckpointSection:
     every: Annotated[int, above(0)] = 1000  # steps between checkpoints
-    keep: Annotated[int, above(0)] = 2  # how many of the newest to keep, beside the best
+    keep: Annotated[int, above(0)] = 2  # newest checkpoints to keep, in addition to the best one
 
 
 @dataclass(frozen=True)
 class Root:
     """A whole configuration."""
 
-    # one number fixes initial parameters, data order, noise and dropout
+    # determines initial parameters, data order, noise and dropout
     seed: Annotated[int, Traced(np.uint32), at_least(0), below(2**32)] = 0
     conditional: Annotated[str, OneOf(CONDITIONS)] = "none"  # short for condition.name
     condition: ConditionSection = ConditionSection()
@@ -91,6 +110,7 @@ class Root:
     prior: PriorSection = PriorSection()
     generator: GeneratorSection = GeneratorSection()
     discriminator: DiscriminatorSection = DiscriminatorSection()
+    encoder: EncoderSection = EncoderSection()
     objective: ObjectiveSection = field(default_factory=ObjectiveSection)
     augment: AugmentSection = AugmentSection()
     optimizer: OptimizersSection = OptimizersSection()

@@ -10,37 +10,41 @@ from typing import Annotated, NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from jaxgan.data import mixture, source, stacked, tfd, tfds
+from jaxgan.data import mixture, stacked, tfd, tfds
 from jaxgan.data.dataset import Dataset, as_recorded, describe, digest, value_range
 from jaxgan.data.images import digits, folder
 from jaxgan.data.npz import read_npz
+from jaxgan.data.rows import shuffled
 from jaxgan.data.source import Source
 from jaxgan.data.splits import check_classes, drop_empty_classes, limited, padded, split, standardized, to_dataset
 from jaxgan.data.table import read_table
 from jaxgan.errors import UserError
-from jaxgan.fields import Bound, at_least
+from jaxgan.fields import Bound, at_least, one_of
 
 __all__ = ["SOURCES", "DataSection", "Dataset", "Request", "Source", "as_recorded", "check_classes", "describe"]
 __all__ += ["digest", "forms", "load", "split", "standardized", "value_range"]
 
-_EXAMPLES = ("tfds:mnist", "tfds:cifar10")  # listed in error messages beside the forms of `SOURCES`
+_EXAMPLES = ("tfds:mnist", "tfds:cifar10")  # listed in error messages in addition to the forms of `SOURCES`
 
 
 @dataclass(frozen=True)
 class DataSection:
-    """What the players are trained on."""
+    """The training data."""
 
     name: str = "digits"  # NAME, or NAME:ARGUMENT: see --list=data
-    dir: str = ""  # where TFDS keeps its data; '' = TFDS's own choice (TFDS_DATA_DIR)
+    dir: str = ""  # directory of TFDS's data; '' = TFDS's default (TFDS_DATA_DIR)
     validation: Annotated[int, at_least(0)] = 150  # examples: the last of the training set, never trained on
-    limit: Annotated[int, at_least(0)] = 0  # training examples that are kept, the first ones; 0 = all
-    # pixels are in [low, 1]: 0 or -1, with which most recipes since 2015 state their penalties
+    limit: Annotated[int, at_least(0)] = 0  # use only this many training examples, the first ones; 0 = all
+    # pixels are in [low, 1]: 0, or -1, which the penalty weights of most recipes since 2015 assume
     low: Annotated[float, Bound("0 or -1", lambda low: low in (0, -1))] = 0.0
     # 0: pixels in [low, 1]; s: global contrast normalization, each image has norm s
     gcn: Annotated[float, at_least(0)] = 0.0
     pad: Annotated[int, at_least(0)] = 0  # black pixels added on each side of an image: 2 make 28x28 32x32
     # folder: images are cropped to a square and resized to this side; 0 = as they are
     size: Annotated[int, at_least(0)] = 0
+    # true: on every device | false: the host reads ahead what each step needs, with the same numbers | auto: true, if
+    # the training set takes less than half of the memory
+    resident: Annotated[str, one_of("auto", "true", "false")] = "auto"
 
 
 def load(data_config: ConfigDict) -> Dataset:
@@ -73,7 +77,9 @@ def load(data_config: ConfigDict) -> Dataset:
         raise UserError(
             f"data.size={size} with data.name={name!r}: it must be 0, or the side in pixels for folder:PATH."
         )
-    dataset = _load(rest if kind == "stacked" and rest else name, data_config.dir, data_config.validation, size)
+    base = rest if kind == "stacked" and rest else name
+    resident = data_config.get("resident", "true")
+    dataset = _load(Request(base, "", data_config.dir, data_config.validation, size, resident))
     dataset = padded(limited(dataset, data_config.get("limit", 0)), pad)
     return stacked.stack(name, dataset) if kind == "stacked" and rest else dataset
 
@@ -86,6 +92,7 @@ class Request(NamedTuple):
     directory: str  # data.dir
     held_out: int  # data.validation
     size: int  # data.size
+    resident: str = "true"  # data.resident
 
 
 def _digits(request: Request) -> Source:
@@ -95,12 +102,11 @@ def _digits(request: Request) -> Source:
 
 def _npz(request: Request) -> Source:
     """Images or vectors of a file of `numpy.savez`, shuffled before validation and test examples are split off."""
-    arrays = read_npz(request.argument)
-    if request.held_out:
-        for array in (arrays.train, arrays.train_labels, arrays.train_condition):
-            if array is not None:
-                source.shuffle(array)
-    return arrays
+    arrays = read_npz(request.argument, request.resident)
+    if not request.held_out:
+        return arrays
+    names = ("train", "train_labels", "train_condition")
+    return arrays._replace(**{name: shuffled(getattr(arrays, name)) for name in names})
 
 
 def _table(request: Request) -> Source:
@@ -148,8 +154,9 @@ def forms() -> dict[str, Callable]:
     return {f"{kind}:{parameter}" if parameter else kind: read for kind, (parameter, read) in SOURCES.items()}
 
 
-def _load(name: str, directory: str, held_out: int, size: int) -> Dataset:
+def _load(request: Request) -> Dataset:
     """Loads a data set that is not stacked."""
+    name = request.name
     kind, colon, argument = name.partition(":")
     parameter, read = SOURCES.get(kind, ("", None))
     if read is None or bool(colon) != bool(parameter) or bool(argument) != bool(parameter):
@@ -160,5 +167,7 @@ def _load(name: str, directory: str, held_out: int, size: int) -> Dataset:
             f"data.name must be {', '.join(forms())} or stacked:NAME of one of these, not {name!r}; the nearest is "
             f"{near!r}."
         )
-    arrays = read(Request(name, argument, directory, held_out, size))
-    return arrays if isinstance(arrays, Dataset) else to_dataset(name, drop_empty_classes(name, arrays), held_out)
+    arrays = read(request._replace(argument=argument))
+    if isinstance(arrays, Dataset):
+        return arrays
+    return to_dataset(name, drop_empty_classes(name, arrays), request.held_out)

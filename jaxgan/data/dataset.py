@@ -9,8 +9,10 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxgan.data.mixture import Mixture
+from jaxgan.data.rows import Rows
 
 SPLITS = (("train", "training"), ("validation", "validation"), ("test", "test"))  # fields of `Dataset`, and adjectives
+CHUNK = 2**14  # examples that are read at once where all are
 
 
 class Dataset(NamedTuple):
@@ -22,7 +24,7 @@ class Dataset(NamedTuple):
     """
 
     name: str  # data.name
-    train: np.ndarray
+    train: np.ndarray | Rows
     validation: np.ndarray
     test: np.ndarray
     mixture: Mixture | None  # the density, for mixture:NAME
@@ -33,7 +35,7 @@ class Dataset(NamedTuple):
     class_names: tuple[str, ...] = ()  # one per class, or () if classes have no names
     stack: int = 1  # number of base images per example
     left_out: tuple[tuple[str, int], ...] = ()  # (suffix, count) of a folder's files that were not read
-    train_condition: np.ndarray | None = None  # [n, k] float32 or [n, H, W, C] uint8, stored with each example
+    train_condition: np.ndarray | Rows | None = None  # [n, k] float32 or [n, H, W, C] uint8, stored with each example
     validation_condition: np.ndarray | None = None
     test_condition: np.ndarray | None = None
     # [2, d] float64: vectors have lost this mean and are divided by this standard deviation, of the training set
@@ -67,8 +69,9 @@ def digest(dataset: Dataset) -> str:
     for array in (dataset.train, dataset.train_labels, *conditions):
         header = None if array is None else [array.dtype.str, array.shape, dataset.stack]
         sha256.update(json.dumps(header).encode())
-        if array is not None:
-            sha256.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+        for start in range(0, 0 if array is None else len(array), CHUNK):
+            part = np.ascontiguousarray(np.asarray(array[start : start + CHUNK]))
+            sha256.update(part.reshape(-1).view(np.uint8).data)
     return sha256.hexdigest()
 
 

@@ -57,23 +57,23 @@ def folder(path: str | os.PathLike[str], size: int) -> Source:
         raise UserError(f"there is no folder {root}; data.name takes folder:PATH.")
     try:
         splits = find_splits(root)
-        found = [find_images(split) for split in splits]
+        found_images = [find_images(split) for split in splits]
         entries = [] if splits == [root] else [entry for entry in os.scandir(root) if not _hidden(entry.name)]
-        beside = Counter(_suffix(entry.name) for entry in entries if not _is_folder(entry))
+        unread = Counter(_suffix(entry.name) for entry in entries if not _is_folder(entry))
     except OSError as error:
         raise UserError(f"{root} cannot be read ({error}); fix its permissions.") from error
-    _check_disjoint(*(files for files, _ in found))
+    _check_disjoint(*(files for files, _ in found_images))
     parts, classes = [], []
-    for split, (files, _) in zip(splits, found, strict=True):
-        x, its_classes = _decode_folder(split, sorted(files.values()), size)
+    for split, (files, _) in zip(splits, found_images, strict=True):
+        x, split_classes = _decode_folder(split, sorted(files.values()), size)
         parts.append(x)
-        classes.append(its_classes)
+        classes.append(split_classes)
     names = _class_names(*classes)
-    numbers = [_class_numbers(its_classes, names) for its_classes in classes]
+    numbers = [_class_numbers(split_classes, names) for split_classes in classes]
     test, test_labels = (parts[1], numbers[1]) if len(parts) == 2 else (None, None)
     if test is not None:
         check_same_size(parts[0], test, *map(str, splits))
-    left_out = sum((counts for _, counts in found), beside)
+    left_out = sum((counts for _, counts in found_images), unread)
     ordered = tuple(sorted(left_out.items(), key=lambda item: (-item[1], item[0])))
     return Source(parts[0], test, numbers[0], test_labels, names, len(names), ordered)
 
@@ -82,7 +82,7 @@ def find_splits(root: Path) -> list[Path]:
     """The folders of the training images and, if any, the test images; [`root`] if it has no splits.
 
     Raises:
-      UserError: splits beside other folders, two for one role, or none for training.
+      UserError: splits next to other folders, two for one role, or none for training.
       OSError: the folder cannot be read.
     """
     inside = sorted(entry.name for entry in os.scandir(root) if not _hidden(entry.name) and _is_folder(entry))
@@ -90,7 +90,7 @@ def find_splits(root: Path) -> list[Path]:
     train, test = ([name for name in inside if roles[name] == role] for role in ("train", "test"))
     held_out = [
         name for name in inside if roles[name] and name.casefold() != "valid"
-    ]  # may be a class beside "invalid"
+    ]  # "valid" may be a class, as opposed to "invalid"
     if not train:
         if held_out:
             raise UserError(
@@ -101,7 +101,7 @@ def find_splits(root: Path) -> list[Path]:
     others = [name for name in inside if name not in train[:1] + test[:1]]
     if others:
         raise UserError(
-            f"{root} holds {train[0]}/ beside {', '.join(others)}: for splits leave only train/ and test/ there, for "
+            f"{root} holds {train[0]}/ next to {', '.join(others)}: for splits leave only train/ and test/ there, for "
             f"classes rename {train[0]}/."
         )
     return [root / name for name in train + test]
@@ -124,14 +124,14 @@ def find_images(root: Path) -> tuple[dict[str, str], Counter[str]]:
     files: dict[str, str] = {}
     links: dict[str, list[str]] = defaultdict(list)
     left_out: Counter[str] = Counter()
-    folders, seen = [str(root)], set()
+    folders, visited = [str(root)], set()
     linked: list[str] = []
     while folders or linked:
         folder = folders.pop() if folders else heapq.heappop(linked)
         real = os.path.realpath(folder)
-        if real in seen:
+        if real in visited:
             continue
-        seen.add(real)
+        visited.add(real)
         roles = set()
         for entry in os.scandir(folder):
             if _hidden(entry.name):

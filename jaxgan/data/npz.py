@@ -14,15 +14,19 @@ from typing import IO
 
 import numpy as np
 
+from jaxgan.data import source
+from jaxgan.data.rows import Rows
 from jaxgan.data.source import MAX_CLASSES, Source, check_memory, check_same_size
 from jaxgan.errors import UserError
 
-MAX_CHANNELS = 4  # so that a height or width is not taken for channels
+MAX_CHANNELS = 4  # so that a height or width is not mistaken for channels
 CHUNK = 2**20  # pixels of an array that are read at once
 
 
-def read_npz(path: str | os.PathLike[str]) -> Source:
+def read_npz(path: str | os.PathLike[str], resident: str = "true") -> Source:
     """Reads images or vectors from a file of `numpy.savez` or `numpy.savez_compressed`, in the file's order.
+
+    Training images and their conditions stay in the file (`_in_place`) if `resident`, data.resident, says so.
 
     The training images are the array `train`, `images` or `x_train`, or the only array that is not labels; the test
     images, if any, are `test` or `x_test`. Each is [n, H, W] or [n, H, W, C] with up to 4 channels, either uint8 or
@@ -58,13 +62,13 @@ def read_npz(path: str | os.PathLike[str]) -> Source:
                     f"{path} holds the arrays {', '.join(names) or '(none)'}; name the training images "
                     f"'train', 'images' or 'x_train'."
                 )
-            for needed, what, add in ((test, "images", "test"), (labels[0], "training labels", "train_labels")):
+            for needed, part, add in ((test, "images", "test"), (labels[0], "training labels", "train_labels")):
                 if labels[1] and not needed:
-                    raise UserError(f"{path} holds {labels[1]} but no {what} to go with it; add {add!r}, or remove it.")
-            others = [name for name in (*labels, first("class_names")) if name]
-            cost = sum(_decoded_bytes(archive, name) for name in (train, test, *pairs) if name)
-            check_memory(cost + sum(2 * archive.getinfo(f"{name}.npy").file_size for name in others), str(path))
-            x, x_test, c, c_test = (_examples(archive, name, path) if name else None for name in (train, test, *pairs))
+                    raise UserError(f"{path} holds {labels[1]} but no {part} to go with it; add {add!r}, or remove it.")
+            examples = (train, test, *pairs)
+            in_place = _in_place(archive, path, examples, (*labels, first("class_names")), resident)
+            read = [name and (_rows if name in in_place else _examples)(archive, name, path) for name in examples]
+            x, x_test, c, c_test = read
             y = _labels(archive, labels[0], path, len(x)) if labels[0] else None
             y_test = _labels(archive, labels[1], path, len(x_test)) if labels[1] else None
             class_names = _class_names(archive, path, y, y_test) if "class_names" in names else ()
@@ -81,7 +85,64 @@ def read_npz(path: str | os.PathLike[str]) -> Source:
     return Source(x, x_test, y, y_test, class_names, classes, train_condition=c, test_condition=c_test)
 
 
-def _check_pairs(path: Path, examples: Sequence[np.ndarray | None], conditions: Sequence[np.ndarray | None]) -> None:
+def _in_place(
+    archive: zipfile.ZipFile, path: Path, names: Sequence[str | None], others: Sequence[str | None], resident: str
+) -> list[str]:
+    """Which arrays stay in the file, as `Rows`; checks that the rest fits in memory.
+
+    Training images, and images that are their conditions, stay there if `resident` is "false", or if it is "auto" and
+    all arrays would take more than half of the memory. They have to be uint8 in C order, not compressed.
+
+    Args:
+      names: of the training and test examples and their conditions; None for what there is not.
+      others: of labels and the like; None likewise.
+      resident: data.resident.
+    """
+    costs = {name: _decoded_bytes(archive, name) for name in names if name}
+    cost = sum(costs.values()) + sum(2 * archive.getinfo(f"{name}.npy").file_size for name in others if name)
+    train, condition = names[0], names[2]
+    large = resident == "auto" and cost > source.MEMORY_LIMIT
+    if not large and resident != "false":
+        check_memory(cost, str(path))
+        return []
+    stored = [name for name in (train, condition) if name and _offset(archive, name, path) is not None]
+    if large and train not in stored:
+        raise UserError(
+            f"{path} needs {cost / 2**30:.3g} GiB when decoded, more than half of this machine's memory, and only "
+            f"uint8 images in C order that are not compressed are read from the file during training: store [{train}] "
+            f"by numpy.savez as such (unzip and zip -0 undo the compression alone), or use fewer images."
+        )
+    check_memory(cost - sum(costs[name] for name in stored), str(path))
+    return stored
+
+
+def _offset(archive: zipfile.ZipFile, name: str, path: Path) -> int | None:
+    """Where the first image of an array begins in the file; None if it cannot be read in place."""
+    shape, fortran, dtype = _header(archive, name)
+    member = archive.getinfo(f"{name}.npy")
+    if len(shape) not in (3, 4) or dtype != np.uint8 or fortran or member.compress_type or member.flag_bits & 1:
+        return None
+    with path.open("rb") as file:
+        # The local header may have other extra fields than the central directory, which zipfile reads.
+        file.seek(member.header_offset)
+        header = file.read(30)
+        file.seek(int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little"), os.SEEK_CUR)
+        _read_header(file)
+        return file.tell()
+
+
+def _rows(archive: zipfile.ZipFile, name: str, path: Path) -> Rows:
+    """One array of an .npz file as images that stay there."""
+    shape, _, dtype = _header(archive, name)
+    _check_images(f"{path} [{name}] has shape {shape} and dtype {dtype}", shape, dtype)
+    offset = _offset(archive, name, path)
+    assert offset is not None
+    return Rows(path, offset, (*shape[:3], *(shape[3:] or (1,))))
+
+
+def _check_pairs(
+    path: Path, examples: Sequence[np.ndarray | Rows | None], conditions: Sequence[np.ndarray | Rows | None]
+) -> None:
     """Raises a `UserError` unless both or neither of the training and test examples have conditions, one each."""
     names = [f"{path} [{split}_condition]" for split in ("train", "test")]
     for x, condition, name in zip(examples, conditions, names, strict=True):
@@ -129,28 +190,35 @@ def _examples(archive: zipfile.ZipFile, name: str, path: Path) -> np.ndarray:
     shape, _, dtype = _header(archive, name)
     if len(shape) != 2:
         return _images(archive, name, path)
-    what = f"{path} [{name}] has shape {shape} and dtype {dtype}"
+    description = f"{path} [{name}] has shape {shape} and dtype {dtype}"
     if 0 in shape or dtype.kind not in "fiu":
-        raise UserError(f"{what}; vectors are [n, d] numbers, and no size is 0.")
+        raise UserError(f"{description}; vectors are [n, d] numbers, and no size is 0.")
     x = _read(archive, name).astype(np.float32)
     if not np.isfinite(x).all():
-        raise UserError(f"{what}, and {np.sum(~np.isfinite(x))} of its numbers are not finite in float32; remove them.")
+        raise UserError(
+            f"{description}, and {np.sum(~np.isfinite(x))} of its numbers are not finite in float32; remove them."
+        )
     return x
+
+
+def _check_images(description: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    """Raises a `UserError`, which begins with `description`, unless an array of this shape and dtype holds images."""
+    if len(shape) not in (3, 4) or 0 in shape:
+        raise UserError(f"{description}; images are [n, H, W] or [n, H, W, C], vectors [n, d], and no size is 0.")
+    if len(shape) == 4 and (shape[3] > MAX_CHANNELS or (shape[1] in (1, 3) and shape[3] not in (1, 3))):
+        raise UserError(
+            f"{description}; images are [n, H, W, C] with at most {MAX_CHANNELS} channels: save images [n, C, H, W] as "
+            f"x.transpose(0, 2, 3, 1)."
+        )
+    if dtype != np.uint8 and dtype.kind != "f":
+        raise UserError(f"{description}; images are uint8 in 0..255 or floats in [0, 1]: convert them.")
 
 
 def _images(archive: zipfile.ZipFile, name: str, path: Path) -> np.ndarray:
     """One array of an .npz file as [n, H, W, C] uint8, read in chunks, so that floats are never all in memory."""
     shape, fortran, dtype = _header(archive, name)
-    what = f"{path} [{name}] has shape {shape} and dtype {dtype}"
-    if len(shape) not in (3, 4) or 0 in shape:
-        raise UserError(f"{what}; images are [n, H, W] or [n, H, W, C], vectors [n, d], and no size is 0.")
-    if len(shape) == 4 and (shape[3] > MAX_CHANNELS or (shape[1] in (1, 3) and shape[3] not in (1, 3))):
-        raise UserError(
-            f"{what}; images are [n, H, W, C] with at most {MAX_CHANNELS} channels: save images [n, C, H, W] as "
-            f"x.transpose(0, 2, 3, 1)."
-        )
-    if dtype != np.uint8 and dtype.kind != "f":
-        raise UserError(f"{what}; images are uint8 in 0..255 or floats in [0, 1]: convert them.")
+    description = f"{path} [{name}] has shape {shape} and dtype {dtype}"
+    _check_images(description, shape, dtype)
     levels = np.empty(math.prod(shape), np.uint8)
     low, high = np.inf, -np.inf
     with archive.open(f"{name}.npy") as file:
@@ -164,7 +232,7 @@ def _images(archive: zipfile.ZipFile, name: str, path: Path) -> np.ndarray:
             if low >= 0 and high <= 1:
                 part[:] = np.rint(x * x.dtype.type(255))
     if dtype != np.uint8 and not (low >= 0 and high <= 1):
-        raise UserError(f"{what} with values from {low:g} to {high:g}; rescale floats to [0, 1].")
+        raise UserError(f"{description} with values from {low:g} to {high:g}; rescale floats to [0, 1].")
     x = levels.reshape(shape[::-1]).T if fortran else levels.reshape(shape)
     return np.ascontiguousarray(x).reshape(*shape[:3], -1)
 
@@ -172,10 +240,10 @@ def _images(archive: zipfile.ZipFile, name: str, path: Path) -> np.ndarray:
 def _labels(archive: zipfile.ZipFile, name: str, path: Path, n: int) -> np.ndarray:
     """One array of an .npz file as labels, [n] int32, of n images."""
     shape, _, dtype = _header(archive, name)
-    what = f"{path} [{name}] has shape {shape} and dtype {dtype}"
+    description = f"{path} [{name}] has shape {shape} and dtype {dtype}"
     if dtype.kind not in "iu" or shape not in ((n,), (n, 1)):
         raise UserError(
-            f"{what}; the labels of {n} images are {n} integers: convert them or give the array another name."
+            f"{description}; the labels of {n} images are {n} integers: convert them or give the array another name."
         )
     y = _read(archive, name).reshape(n)
     low, high = int(y.min()), int(y.max())

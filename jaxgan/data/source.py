@@ -6,13 +6,13 @@ import importlib.util
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxgan.errors import UserError
 
-MAX_CLASSES = 2**16  # so that an array of something else is not taken for labels
+MAX_CLASSES = 2**16  # so that an array of something else is not mistaken for labels
 
 # Bytes that decoded images may take: half of this machine's memory.
 MEMORY_LIMIT = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
@@ -21,14 +21,14 @@ MEMORY_LIMIT = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 class Source(NamedTuple):
     """A data set as read, before the validation set is split off. Labels are 0 .. classes - 1."""
 
-    train: np.ndarray  # [n, H, W, C] uint8, or [n, d] float32
+    train: Any  # [n, H, W, C] uint8, an array or `rows.Rows` of a file, or an array [n, d] float32
     test: np.ndarray | None = None  # likewise
     train_labels: np.ndarray | None = None  # [n] int32, or None without labels
     test_labels: np.ndarray | None = None
     class_names: tuple[str, ...] = ()  # one per class, or () if classes have no names
     classes: int = 0  # number of classes; 0 without labels
     left_out: tuple[tuple[str, int], ...] = ()  # (suffix, count) of files that were not read
-    train_condition: np.ndarray | None = None  # stored with each example; in the forms of `train`
+    train_condition: Any = None  # stored with each example; in the forms of `train`
     test_condition: np.ndarray | None = None
 
 
@@ -44,7 +44,7 @@ def shuffle(x: np.ndarray) -> None:
         columns[:] = columns[order]
 
 
-def check_same_size(train: np.ndarray, test: np.ndarray, train_name: str, test_name: str) -> None:
+def check_same_size(train: Any, test: Any, train_name: str, test_name: str) -> None:
     """Raises a `UserError` if training and test images differ in height, width or channels."""
     if train.shape[1:] != test.shape[1:]:
         raise UserError(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from jaxgan.data.dataset import SPLITS, Dataset
+from jaxgan.data.rows import Rows, cut
 from jaxgan.data.source import Source, check_memory
 from jaxgan.errors import UserError
 
@@ -47,8 +49,8 @@ def drop_empty_classes(name: str, arrays: Source) -> Source:
 
 def _format_classes(classes: Sequence[int] | np.ndarray, names: Sequence[str]) -> str:
     """Names at most three of the classes: "class 3 (cat), 4 (dog), 7 (owl) and 2 more"."""
-    words = [f"{i} ({names[i]})" if names else str(i) for i in classes[:3]]
-    return f"class {', '.join(words)}" + (f" and {len(classes) - 3} more" if len(classes) > 3 else "")
+    listed = [f"{i} ({names[i]})" if names else str(i) for i in classes[:3]]
+    return f"class {', '.join(listed)}" + (f" and {len(classes) - 3} more" if len(classes) > 3 else "")
 
 
 def check_classes(dataset: Dataset) -> None:
@@ -71,11 +73,11 @@ def to_dataset(name: str, arrays: Source, held_out: int) -> Dataset:
     """Splits examples, labels and conditions alike, and standardizes vectors."""
     train, validation, test = split(arrays.train, arrays.test, held_out)
 
-    def parts(all_of_train: np.ndarray | None, test: np.ndarray | None) -> tuple[np.ndarray | None, ...]:
+    def parts(all_of_train: np.ndarray | Rows | None, test: np.ndarray | None) -> tuple[Any, ...]:
         if all_of_train is None:
             return None, None, test
-        of_train, of_validation, cut = np.split(all_of_train, [len(train), len(train) + len(validation)])
-        return of_train, of_validation, cut if arrays.test is None else test
+        of_train, of_validation, rest = cut(all_of_train, len(train), len(train) + len(validation))
+        return of_train, np.asarray(of_validation), np.asarray(rest) if arrays.test is None else test
 
     scaling = _scaling(train)
     labels = parts(arrays.train_labels, arrays.test_labels)
@@ -105,7 +107,7 @@ def to_dataset(name: str, arrays: Source, held_out: int) -> Dataset:
     )
 
 
-def _scaling(train: np.ndarray | None) -> np.ndarray | None:
+def _scaling(train: np.ndarray | Rows | None) -> np.ndarray | None:
     """Means and standard deviations of vectors, [2, d], with 1 for constant entries; None for images."""
     if train is None or train.ndim != 2:
         return None
@@ -118,7 +120,9 @@ def standardized(x: np.ndarray, scaling: np.ndarray) -> np.ndarray:
     return ((x - scaling[0]) / scaling[1]).astype(np.float32)
 
 
-def split(train: np.ndarray, test: np.ndarray | None, held_out: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def split(
+    train: np.ndarray | Rows, test: np.ndarray | None, held_out: int
+) -> tuple[np.ndarray | Rows, np.ndarray, np.ndarray]:
     """Splits off validation and test examples as `jaxgan.data.load` describes; the splits are disjoint views.
 
     Raises:
@@ -127,13 +131,13 @@ def split(train: np.ndarray, test: np.ndarray | None, held_out: int) -> tuple[np
     n, sets = len(train), 1 if test is not None else 2
     left = n - sets * held_out
     if left <= 0:
-        why = "" if sets == 1 else ", and as many for a test set, which this data set lacks,"
+        why = "" if sets == 1 else ", and the same number for a test set, which this data set lacks,"
         raise UserError(
             f"data.validation={held_out} examples for the validation set{why} leave none of the {n} training examples "
             f"to train on; set it below {-(-n // sets)}{'' if sets == 1 else ' or add a test set'}."
         )
-    train, validation, cut = np.split(train, [left, left + held_out])
-    return train, validation, cut if test is None else test
+    train, validation, rest = cut(train, left, left + held_out)
+    return train, np.asarray(validation), np.asarray(rest) if test is None else test
 
 
 def limited(dataset: Dataset, limit: int) -> Dataset:
@@ -155,7 +159,8 @@ def padded(dataset: Dataset, pad: int) -> Dataset:
     width = ((0, 0), (pad, pad), (pad, pad), (0, 0))
     splits = {name: getattr(dataset, name) for name, _ in SPLITS}
     _, h, w, channels = dataset.train.shape
-    n = sum(len(x) for x in splits.values())
+    n = sum(len(x) for x in splits.values() if not isinstance(x, Rows))
     size = n * channels * ((h + 2 * pad) * (w + 2 * pad) + h * w)
     check_memory(size, f"padded images of {dataset.name}, and the images themselves")
-    return dataset._replace(**{name: np.pad(x, width) for name, x in splits.items()})
+    pad_images = lambda x: x.padded(pad) if isinstance(x, Rows) else np.pad(x, width)  # noqa: E731
+    return dataset._replace(**{name: pad_images(x) for name, x in splits.items()})

@@ -117,8 +117,8 @@ def held_out(
 def stack(name: str, base: Dataset) -> Dataset:
     """Stacks a data set's images. Training and held-out stacks share no base image."""
     if base.train.dtype != np.uint8 or base.train.shape[-1] != 1:
-        what = f"images of {base.train.shape[-1]} channels" if len(base.shape) == 3 else "points"
-        raise UserError(f"{name} takes images of 1 channel, but {base.name} holds {what}; use a gray-scale data set.")
+        kind = f"images of {base.train.shape[-1]} channels" if len(base.shape) == 3 else "points"
+        raise UserError(f"{name} takes images of 1 channel, but {base.name} holds {kind}; use a gray-scale data set.")
     classes = base.classes**STACK
     if classes > 2**31:
         raise UserError(f"{name} would have {base.classes}^{STACK} classes; stack a data set of at most 1290.")
@@ -133,5 +133,5 @@ def stack(name: str, base: Dataset) -> Dataset:
         classes=classes,
         class_names=(),
         stack=STACK,
-        train_condition=None,  # of a stack there is none
+        train_condition=None,  # stacks have no conditions
     )

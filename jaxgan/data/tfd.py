@@ -67,8 +67,8 @@ def _check(path: Path, kinds: dict[str, tuple[tuple[int, ...], str]]) -> None:
 
 
 def _layout(path: Path, kinds: dict[str, tuple[tuple[int, ...], str]], wanted: str) -> str:
-    found = ", ".join(f"{name} {kind} {shape}" for name, (shape, kind) in kinds.items()) or "nothing"
-    return f"{path} holds {found}; in a TFD_48x48.mat {wanted}: bring a complete copy of that file."
+    contents = ", ".join(f"{name} {kind} {shape}" for name, (shape, kind) in kinds.items()) or "nothing"
+    return f"{path} holds {contents}; in a TFD_48x48.mat {wanted}: bring a complete copy of that file."
 
 
 def fold(faces: Faces, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -21,15 +21,18 @@ class EvaluateSection:
     """How the players are evaluated."""
 
     every: Annotated[int, at_least(0)] = 0  # steps between evaluations; 0 = only at the end
-    samples: Annotated[int, above(0)] = 10_000  # drawn from G for an evaluation
+    samples: Annotated[int, above(0)] = 10_000  # samples of G per evaluation
     metrics: Sequence[str] = ("parzen",)  # of jaxgan/metrics; () = none
-    features: str = "pixels"  # that metrics compare, of jaxgan/features: see --list=features
+    features: str = "pixels"  # feature space of metrics, of jaxgan/features: see --list=features
     # the real examples that features are compared with: test | train
     split: Annotated[str, one_of("test", "train")] = "test"
-    k: Annotated[int, above(0)] = 5  # nearest neighbours of precision, recall, density and coverage
-    # samples per condition, of metrics of conditional samples; 90% intervals are exact with 19 or 39
+    k: Annotated[int, above(0)] = 5  # number of nearest neighbours for precision, recall, density and coverage
+    # samples per condition, for metrics of conditional samples; 90% intervals are exact with 19 or 39
     draws: Annotated[int, at_least(2)] = 19
-    best: str = ""  # the number that names the best checkpoint; '' = that of the first metric
+    best: str = ""  # the score that selects the best checkpoint; '' = that of the first metric
+
+
+OF_SPLITS = ("real_features", "targets", "examples")  # inputs of the validation set and of another
 
 
 def check_metrics(config: ConfigDict, dataset: Dataset) -> None:
@@ -57,12 +60,14 @@ def _check_needs(name: str, config: ConfigDict, dataset: Dataset) -> None:
     for need in METRICS[name].needs:
         if need == "mixture" and dataset.mixture is None:
             raise UserError(f"evaluate.metrics={name} needs data.name=mixture:NAME; use parzen for images.")
-        for split in ("validation", config.evaluate.split) if need in ("real_features", "targets") else (need,):
+        for split in ("validation", config.evaluate.split) if need in OF_SPLITS else (need,):
             if split in ("validation", "test") and not len(getattr(dataset, split)):
                 raise UserError(
                     f"evaluate.metrics={name} needs {split} examples, and {dataset.name} leaves none; set "
                     f"data.validation={config.data.validation} above 0, or evaluate.metrics=()."
                 )
+        if need == "inferred" and config.encoder.name == "none":
+            raise UserError(f"evaluate.metrics={name} scores an encoder; set encoder.name, or leave it out.")
         if need == "draws" and config.conditional == "none":
             raise UserError(f"evaluate.metrics={name} scores conditional samples; set condition.name, or leave it out.")
         if need == "fake_labels" and config.conditional != "label":
@@ -82,6 +87,10 @@ def _check_players(name: str, config: ConfigDict, dataset: Dataset) -> None:
         raise UserError(
             f"evaluate.metrics={name} supports unconditional and class-conditional players only, not condition.name="
             f"{config.condition.name}; leave it out."
+        )
+    if config.encoder.joint:
+        raise UserError(
+            f"evaluate.metrics={name} takes a D of x alone, and encoder.joint=true shows it pairs (x, z); leave it out."
         )
     group_size = coupled_group_size(config)
     counts = {f"evaluate.samples={config.evaluate.samples}": config.evaluate.samples}
@@ -129,11 +138,11 @@ def _check_best(config: ConfigDict) -> None:
     comparable = [full_name for full_name, display in displays.items() if display.direction]
     if best and best not in comparable:
         raise UserError(
-            f"evaluate.best={best} is none of the numbers of evaluate.metrics that can be better or worse: "
+            f"evaluate.best={best} is not among the scores of evaluate.metrics that can be better or worse: "
             f"{', '.join(comparable)}."
         )
     if best and not any(best in METRICS[name].selection_metrics(space) for name in config.evaluate.metrics):
         raise UserError(
-            f"evaluate.best={best} would select checkpoints by the {config.evaluate.split} set; use a number of the "
+            f"evaluate.best={best} would select checkpoints by the {config.evaluate.split} set; use a score on the "
             f"validation set."
         )

@@ -1,4 +1,4 @@
-"""Inputs of metrics of conditional samples: several draws of G given the condition of each held-out example."""
+"""Inputs of metrics of conditional samples: several samples of G for the condition of each held-out example."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ def make_draws(config: ConfigDict, gan: Gan, dataset: Dataset, sampler: Callable
         return lambda *_: {}
     k, splits = config.evaluate.draws, dict.fromkeys(("validation", config.evaluate.split))
 
-    def of_split(hparams: HParams, state: GanState, ema: int | None, split: str) -> dict[str, np.ndarray]:
+    def draws_of_split(hparams: HParams, state: GanState, ema: int | None, split: str) -> dict[str, np.ndarray]:
         examples = stored_examples(gan, dataset, split)
         n = min(EXAMPLES, len(examples.x))
         condition = examples_condition(gan, hparams, examples, np.arange(n))
         repeated = jax.tree.map(lambda leaf: np.repeat(np.asarray(leaf), k, axis=0), condition)
-        drawn = sampler(hparams, state, run_stream(hparams, "evaluate"), n * k, ema=ema, condition=repeated)
+        samples = sampler(hparams, state, run_stream(hparams, "evaluate"), n * k, ema=ema, condition=repeated)
         targets = np.asarray(gan.decode(jnp.asarray(examples.x[:n])))
         hidden = np.ones((), bool) if condition.mask is None else np.asarray(condition.mask) == 0
         if dataset.train.dtype == np.uint8 and not config.data.gcn:  # in [0, 1] and of 8 bits, as the data are
-            drawn, targets = (encode(x, 0, config.data.low) / np.float32(255) for x in (drawn, targets))
+            samples, targets = (encode(x, 0, config.data.low) / np.float32(255) for x in (samples, targets))
         return {
-            "draws": np.moveaxis(drawn.reshape(n, k, *drawn.shape[1:]), 1, 0),
+            "draws": np.moveaxis(samples.reshape(n, k, *samples.shape[1:]), 1, 0),
             "targets": targets,
             "scored": np.broadcast_to(hidden, targets.shape),
         }
 
     def draws(hparams: HParams, state: GanState, ema: int | None) -> Draws:
-        found = {split: of_split(hparams, state, ema, split) for split in splits}
-        return {name: {split: found[split][name] for split in splits} for name in ("draws", "targets", "scored")}
+        by_split = {split: draws_of_split(hparams, state, ema, split) for split in splits}
+        return {name: {split: by_split[split][name] for split in splits} for name in ("draws", "targets", "scored")}
 
     return draws

@@ -14,6 +14,7 @@ from jaxgan.data import Dataset
 from jaxgan.errors import UserError
 from jaxgan.evaluation.checks import check_metrics
 from jaxgan.evaluation.draws import make_draws
+from jaxgan.evaluation.inference import make_inferences
 from jaxgan.evaluation.inputs import INPUTS, Evaluation, References
 from jaxgan.evaluation.players import D_EXAMPLES, coupled_group_size, make_player_inputs
 from jaxgan.evaluation.samples import evaluation_condition, evaluation_labels, make_sampler
@@ -58,7 +59,10 @@ def protocol(config: ConfigDict, dataset: Dataset) -> dict[str, Any]:
         }
         record["judged"] = {name: min(count, D_EXAMPLES) // group_size * group_size for name, count in counts.items()}
     if any("draws" in metric.needs for metric in metrics.values()):
-        record |= {"condition": dict(config.condition), "draws": config.evaluate.draws}  # masks are alike in all runs
+        record |= {
+            "condition": dict(config.condition),
+            "draws": config.evaluate.draws,
+        }  # masks are the same in all runs
     if any("k" in metric.needs for metric in metrics.values()):
         record["k"] = config.evaluate.k
     if evaluation_labels(config, dataset) is not None:
@@ -79,7 +83,7 @@ def make_evaluator(config: ConfigDict, gan: Gan, dataset: Dataset) -> Callable[.
       UserError: as `check_metrics`.
     """
     measure, sampler = make_measure(config, dataset), make_sampler(gan)
-    draws = make_draws(config, gan, dataset, sampler)
+    draws, inferences = make_draws(config, gan, dataset, sampler), make_inferences(config, gan, dataset)
     needed = make_player_inputs(config, gan, dataset)
     player_inputs: Callable[..., dict[str, Any]] = jax.jit(needed[0]) if needed else lambda *_: {}
     examples = needed[1] if needed else {}
@@ -92,7 +96,8 @@ def make_evaluator(config: ConfigDict, gan: Gan, dataset: Dataset) -> Callable[.
         key = run_stream(hparams, "evaluate")
         condition = evaluation_condition(config, gan, hparams, dataset)
         samples = sampler(hparams, state, key, config.evaluate.samples, ema=ema, condition=condition)
-        return measure(samples, reasons, player_inputs(state, samples, examples) | draws(hparams, state, ema))
+        players = player_inputs(state, samples, examples) | draws(hparams, state, ema)
+        return measure(samples, reasons, players | inferences(hparams, state, ema))
 
     return evaluate
 

@@ -17,7 +17,7 @@ from jaxgan.errors import UserError
 from jaxgan.evaluation.samples import evaluation_labels
 from jaxgan.features.space import features_of_data, load_space, space_name
 from jaxgan.metrics import METRICS
-from jaxgan.metrics.protocol import DRAW_INPUTS, FEATURE_INPUTS, PLAYER_INPUTS
+from jaxgan.metrics.protocol import DRAW_INPUTS, ENCODER_INPUTS, FEATURE_INPUTS, PLAYER_INPUTS
 
 
 class References:
@@ -85,11 +85,12 @@ class Evaluation:
         return self.outputs(self.references.space_name)
 
 
-def _draw_input(name: str) -> Callable[[Evaluation, str], Any]:
+def _split_input(name: str) -> Callable[[Evaluation, str], Any]:
     def compute(evaluation: Evaluation, split: str) -> Any:
         if not evaluation.players or name not in evaluation.players:
             raise UserError(
-                "scores of conditional samples need G, and here only samples are given; take them in a run of its own."
+                "scores of conditional samples and of an encoder need G, not only samples; compute them with "
+                "--mode=evaluate."
             )
         return evaluation.players[name][split]
 
@@ -121,4 +122,5 @@ INPUTS: dict[str, Callable[[Evaluation, str], Any]] = {
     "classes": lambda evaluation, split: evaluation.dataset.classes,
     "k": lambda evaluation, split: evaluation.config.evaluate.k,
 }
-INPUTS |= {name: _player_input(name) for name in PLAYER_INPUTS} | {name: _draw_input(name) for name in DRAW_INPUTS}
+INPUTS |= {name: _player_input(name) for name in PLAYER_INPUTS}
+INPUTS |= {name: _split_input(name) for name in (*DRAW_INPUTS, *ENCODER_INPUTS)}

@@ -44,7 +44,7 @@ def player_inputs(
 
     def logits_and_slopes(x: jax.Array, y: jax.Array | None) -> tuple[jax.Array, jax.Array]:
         def logit_sum(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-            logits = gan.D(D.params, D.stats, x, Condition(label=y))[0]
+            logits = gan.D(D.params, D.stats, x, Condition(label=y))[0].logits
             return jnp.sum(logits), logits
 
         gradient, logits = jax.grad(logit_sum, has_aux=True)(x)

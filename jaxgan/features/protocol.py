@@ -27,6 +27,6 @@ class SpaceType(NamedTuple):
     dimensions: Callable[[Dataset], int]  # of the features of an example
     argument: str = ""  # what follows the colon, such as FILE.npz; '' if nothing does
     for_images: bool = False  # takes images in [0, 1], neither points nor images under data.gcn
-    has_logits: bool = False  # of classes, beside the features
+    has_logits: bool = False  # of classes, in addition to the features
     trained_on_data: bool = False  # on the whole training set
     slow: bool = False  # whether to cache features of data on disk

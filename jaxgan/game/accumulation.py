@@ -1,4 +1,5 @@
-"""Gradient accumulation, `train.accumulate`: a minibatch in parts, one at a time in memory, and one update."""
+"""Gradient accumulation, `train.accumulate`: microbatches are processed one at a time to save memory, and make one
+update."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from jaxgan.objectives.section import couplings
 
 
 def check(config: ConfigDict) -> None:
-    """Raises UserError if parts do not divide a minibatch, or only the whole of it has the gradient."""
+    """Raises UserError if a minibatch cannot be divided, or if its gradient needs the whole minibatch at once."""
     n, packing = config.train.accumulate, config.discriminator.packing
     if n == 1:
         return
@@ -30,9 +31,9 @@ def check(config: ConfigDict) -> None:
 
 
 def coupled_examples_error(parts: int, what: str) -> UserError:
-    """The error of what needs a whole minibatch at once."""
+    """The error for something that needs the whole minibatch at once."""
     return UserError(
-        f"train.accumulate={parts} takes a minibatch in parts, but its examples are coupled by {what}; set "
+        f"train.accumulate={parts} splits minibatches, but their examples are coupled by {what}; set "
         f"train.accumulate=1."
     )
 

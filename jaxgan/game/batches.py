@@ -72,6 +72,7 @@ class Noise(NamedTuple):
     penalty_keys: jax.Array  # [m] keys of the points at which penalties differentiate D
     term_keys: jax.Array  # [m] keys of the other terms of the losses
     condition_keys: jax.Array  # [m] keys of what the players are conditioned on
+    encoder_keys: jax.Array  # [m] keys of the encoder's noise
 
 
 class Batch(NamedTuple):
@@ -84,7 +85,7 @@ class Batch(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """What every function of a training step needs beside players and batches."""
+    """What every function of a training step needs in addition to players and batches."""
 
     gan: Gan
     hparams: HParams

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -26,30 +26,48 @@ from jaxgan.conditions import (
 )
 from jaxgan.data import Dataset, check_classes, value_range
 from jaxgan.data.decode import decode
+from jaxgan.data.rows import Rows, cut
 from jaxgan.errors import UserError
 from jaxgan.fields import build_choice, declared
 from jaxgan.game.accumulation import coupled_examples_error
 from jaxgan.game.gan import AUGMENT, Gan, Objective
 from jaxgan.game.hparams import HParams, bound, section_hparams
+from jaxgan.game.inference import (
+    build_encoder,
+    decoder_of,
+    exchanged,
+    frozen_decoder,
+    init_encoder,
+    make_conditions,
+    make_encode,
+)
 from jaxgan.game.prior import project_onto_prior, sample_prior
 from jaxgan.game.state import PRNG, GanState, Player, run_stream
 from jaxgan.networks import DISCRIMINATORS, GENERATORS
 from jaxgan.networks.forward import forward, packed, split_variables
 from jaxgan.networks.layers import DataSpec
+from jaxgan.networks.mixed_precision import Precision
 from jaxgan.networks.norms import STATISTICS
+from jaxgan.objectives import gradient_normalization
+from jaxgan.objectives.gradient_normalization import GradientNormalization
+from jaxgan.objectives.latent_optimization import LatentOptimization
 from jaxgan.objectives.losses import LOSSES
 from jaxgan.objectives.penalties import PENALTIES
-from jaxgan.objectives.terms import TERMS, DTermInputs, Part, Term
+from jaxgan.objectives.terms import TERMS, DTermInputs, Part, Term, transport
+from jaxgan.objectives.terms.code import with_category
 from jaxgan.optimizers import OPTIMIZERS, EpochSize, clip_weights, limit_column_norm, optimistic, with_scheduled_hparams
 from jaxgan.schedules import SCHEDULES
 
 
-def mean_example(train: np.ndarray, gcn: float, low: float) -> np.ndarray:
+def mean_example(train: np.ndarray | Rows, gcn: float, low: float) -> np.ndarray:
     """The mean of the decoded training examples, float64 [*shape]."""
-    if gcn == 0 and train.dtype == np.uint8:
-        # Exact, and without a float copy of the training set.
-        return train.sum(axis=0, dtype=np.uint64) / (255.0 * len(train)) * (1 - low) + low
-    chunks = np.array_split(train, -(-len(train) // 10_000))
+    sizes = [len(part) for part in np.array_split(np.empty(len(train), bool), -(-len(train) // 10_000))]
+    exact = gcn == 0 and train.dtype == np.uint8  # in any order, and without a float copy of the training set
+    ordered = train.in_order() if exact and isinstance(train, Rows) else train
+    chunks = (np.asarray(part) for part in cut(ordered, *np.cumsum(sizes[:-1])))
+    if exact:
+        total = sum(chunk.sum(axis=0, dtype=np.uint64) for chunk in chunks)
+        return total / (255.0 * len(train)) * (1 - low) + low
     sums = [np.asarray(decode(chunk, gcn, low)).sum(axis=0, dtype=np.float64) for chunk in chunks]
     return sum(sums, np.zeros(train.shape[1:])) / len(train)
 
@@ -102,8 +120,9 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
     Raises:
       UserError: a family that does not fit the data.
     """
-    generator, discriminator = _networks(config, data)
-    precision = None if config.train.precision == "default" else config.train.precision
+    networks = _networks(config, data)
+    generator, discriminator, encoder = networks
+    precision = matmul_precision(config)
 
     def augment(hparams: HParams) -> NoAugment:
         return bound(build_choice(AUGMENTS, config.augment, data=data), hparams, "augment")
@@ -112,25 +131,32 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
         choice = build_choice(CONDITIONS, config.condition, data=data)
         return bound(choice, hparams, "condition")(x, stored, keys)
 
+    G = forward(generator, precision) if encoder is None else decoder_of(forward(generator, precision))
+    E = make_encode(config, encoder, precision)
+    real_condition, fake_condition = make_conditions(config, E)
     gan = Gan(
-        G=conditioned_generator(
-            forward(generator, precision), build_choice(CONDITIONS, config.condition, data=data).complete
-        ),
+        G=conditioned_generator(G, build_choice(CONDITIONS, config.condition, data=data).complete),
+        E=E,
+        real_condition=real_condition,
+        fake_condition=fake_condition,
         D=conditioned_discriminator(packed(forward(discriminator, precision), config.discriminator.packing)),
-        sample_z=lambda hparams, key: sample_prior({**config.prior, **section_hparams(hparams, "prior")}, key),
+        sample_z=partial(_sample_z, config),
         project_z=lambda hparams, z: project_onto_prior({**config.prior, **section_hparams(hparams, "prior")}, z),
         decode=lambda x: decode(x, config.data.gcn, config.data.low),
         condition=condition,
         augment=augment,
         optimizer=partial(player_optimizer, config, examples),
-        init=partial(initial_state, config, generator, discriminator),
+        init=partial(initial_state, config, networks),
         objective=_objective(config),
         averages=ema.averages(config.generator.ema),
         batch_size=config.train.batch_size,
         g_batch_size=config.train.g_batch_size or config.train.batch_size,
         d_steps=config.train.d_steps,
+        packing=config.discriminator.packing,
         accumulate=config.train.accumulate,
         update=config.train.update,
+        unrolled_steps=config.train.unrolled_steps,
+        unrolled_gradient=config.train.unrolled_gradient,
         lookahead=config.train.lookahead,
         lookahead_rate=config.train.lookahead_rate,
         conditional=config.condition.name != "none",
@@ -142,6 +168,20 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
     )
     _check_statistics(config, gan)
     return gan
+
+
+def _sample_z(config: ConfigDict, hparams: HParams, key: jax.Array) -> jax.Array:
+    """One z [d]."""
+    z = sample_prior({**config.prior, **section_hparams(hparams, "prior")}, key)
+    return with_category(z, config.objective.code.categories)
+
+
+def matmul_precision(config: ConfigDict) -> Precision:
+    """The precision of matrix products that `train.precision` names."""
+    name = config.train.precision
+    if name == "bfloat16":
+        return Precision("high", config.train.float32_grid)
+    return Precision(None if name == "default" else name)
 
 
 def _objective(config: ConfigDict) -> Objective:
@@ -158,7 +198,7 @@ def _objective(config: ConfigDict) -> Objective:
         return stats
 
     return Objective(
-        loss=LOSSES[objective.loss],
+        loss=exchanged(LOSSES[objective.loss]) if config.encoder.joint else LOSSES[objective.loss],
         numbers={name: objective[name] for name in declared(LOSSES[objective.loss])},
         penalties=tuple((name, penalty) for name, penalty in PENALTIES.items() if objective.penalties[name]),
         penalty_every=objective.penalty_every,
@@ -167,7 +207,22 @@ def _objective(config: ConfigDict) -> Objective:
         g_terms=_terms(config, "G_PARTS"),
         update_terms=update_terms,
         top_k=objective.top_k < 1,
+        optimize_z=_latent_optimization(config),
+        normalization=_gradient_normalization(config),
     )
+
+
+def _latent_optimization(config: ConfigDict) -> Callable[..., jax.Array] | None:
+    """The step in z of both players; None without one."""
+    section = LatentOptimization(**config.objective.latent_optimization)
+    if not section.rate:
+        return None
+    return lambda hparams, *args: bound(section, hparams, "objective.latent_optimization")(*args)
+
+
+def _gradient_normalization(config: ConfigDict) -> Callable[[HParams], GradientNormalization] | None:
+    section = GradientNormalization(**config.objective.gradient_normalization)
+    return partial(bound, section, path="objective.gradient_normalization") if section.target else None
 
 
 def stateful_terms(objective: ConfigDict) -> dict[str, type[Any]]:
@@ -194,14 +249,24 @@ def _terms(config: ConfigDict, parts: str) -> tuple[tuple[str, Callable], ...]:
     )
 
 
-def _networks(config: ConfigDict, data: DataSpec) -> tuple[nn.Module, nn.Module]:
-    """G and D, checked against the data, as are the condition and the augmentation."""
+class Networks(NamedTuple):
+    generator: nn.Module
+    discriminator: nn.Module
+    encoder: nn.Module | None
+
+
+def _networks(config: ConfigDict, data: DataSpec) -> Networks:
+    """G, D and the encoder, checked against the data, as are the condition and the augmentation."""
     shapes = condition_shapes(config, data)
     data = data._replace(given=tuple(leaf.shape[1:] for leaf in shapes[1:] if leaf is not None))
-    shape = jax.eval_shape(join_channels, jax.ShapeDtypeStruct((1, *data.shape), jnp.float32), shapes).shape[1:]
+    z = jax.ShapeDtypeStruct((1, config.prior.size), jnp.float32) if config.encoder.joint else None
+    x = jax.ShapeDtypeStruct((1, *data.shape), jnp.float32)
+    shape = jax.eval_shape(join_channels, x, shapes._replace(z=z)).shape[1:]
     d_data = data._replace(shape=(*shape[:-1], shape[-1] * config.discriminator.packing))
     if any(config.objective.auxiliary.values()):
         d_data = d_data._replace(classes=0, num_aux_classes=data.classes)
+    code = config.objective.code
+    d_data = d_data._replace(num_latents=code.categories + code.continuous)
     generator, discriminator = (
         build_choice(GENERATORS, config.generator, data=data),
         build_choice(DISCRIMINATORS, config.discriminator, data=d_data),
@@ -212,7 +277,8 @@ def _networks(config: ConfigDict, data: DataSpec) -> tuple[nn.Module, nn.Module]
             part.check()
     _check_condition(config, shapes, augment)
     _check_classifier(config, discriminator)
-    return generator, discriminator
+    transport.check(config, data.shape)
+    return Networks(generator, discriminator, build_encoder(config, data, shapes))
 
 
 def condition_shapes(config: ConfigDict, data: DataSpec) -> Condition:
@@ -248,13 +314,18 @@ def _check_condition(config: ConfigDict, condition: Condition, augment: NoAugmen
 
 
 def _check_classifier(config: ConfigDict, discriminator: nn.Module) -> None:
-    """Raises UserError if D is to predict classes and has no outputs for them."""
+    """Raises UserError if D is to predict classes or a code and has no outputs for them."""
     data = discriminator.data
-    if not data.num_aux_classes:
+    if not (data.num_aux_classes or data.num_latents):
         return
     x = jax.ShapeDtypeStruct((getattr(discriminator, "minibatch_deviation", 0) or 1, *data.shape), jnp.float32)
-    outputs, _ = jax.eval_shape(discriminator.init_with_output, jax.random.key(0), x)
-    if outputs.shape[1:] != (data.outputs,):
+    output, _ = jax.eval_shape(discriminator.init_with_output, jax.random.key(0), x)
+    if data.num_latents and output.latents is None:
+        raise UserError(
+            f"discriminator.name={config.discriminator.name} has no outputs for a code; take another family, or set "
+            f"objective.code.weight to 0."
+        )
+    if data.num_aux_classes and (output.classes is None or output.classes.shape[1:] != (data.num_aux_classes,)):
         raise UserError(
             f"discriminator.name={config.discriminator.name} has no auxiliary classifier; take another family, or set "
             f"objective.auxiliary to 0."
@@ -266,7 +337,9 @@ def _check_statistics(config: ConfigDict, gan: Gan) -> None:
     m = min(gan.batch_size, gan.g_batch_size)
     smallest = {"generator": m, "discriminator": m // config.discriminator.packing}
     conditioned = gan.conditional and not gan.num_classes
-    if gan.accumulate == 1 and min(smallest.values()) > 1 and not gan.objective.penalties and not conditioned:
+    optimized = gan.objective.optimize_z is not None
+    alone = gan.objective.penalties or conditioned or optimized  # what needs networks that take each example alone
+    if gan.accumulate == 1 and min(smallest.values()) > 1 and not alone:
         return
     # The state tells, whatever a family calls its field.
     shapes = jax.eval_shape(gan.init, {"seed": np.uint32(0)})
@@ -275,9 +348,13 @@ def _check_statistics(config: ConfigDict, gan: Gan) -> None:
             f"the batch normalization of generator.name={config.generator.name} needs statistics over z alone, and G "
             f"is also given condition.name={config.condition.name}; take a G without it (generator.norm=none)."
         )
-    if gan.objective.penalties and (
-        STATISTICS in shapes.discriminator.stats or config.discriminator.get("minibatch_deviation", 0)
-    ):
+    coupled = STATISTICS in shapes.discriminator.stats or config.discriminator.get("minibatch_deviation", 0)
+    if optimized and (coupled or STATISTICS in shapes.generator.stats):
+        raise UserError(
+            "objective.latent_optimization moves each z alone, and G or D couples its examples by batch normalization "
+            "or minibatch_deviation; take networks without them, such as those with norm=none or layer."
+        )
+    if gan.objective.penalties and coupled:
         raise UserError(
             f"objective.penalties are per example, and discriminator.name={config.discriminator.name} couples its "
             f"examples by batch normalization or minibatch_deviation; take a D without them, such as one with "
@@ -298,20 +375,26 @@ def _check_statistics(config: ConfigDict, gan: Gan) -> None:
             )
 
 
-def initial_state(config: ConfigDict, generator: nn.Module, discriminator: nn.Module, hparams: HParams) -> GanState:
+def initial_state(config: ConfigDict, networks: Networks, hparams: HParams) -> GanState:
     """The state of step 0."""
+    generator, discriminator, encoder = networks
     key_g, key_d = jax.random.split(run_stream(hparams, "init"))
     data = generator.data
     y = jnp.zeros((1,), jnp.int32) if data.classes else None
     z = jax.ShapeDtypeStruct((1, config.prior.size), jnp.float32)
     z = jnp.zeros(jax.eval_shape(join_rows, z, condition_shapes(config, data)).shape)
     theta_g, g_stats = split_variables(generator.init(key_g, z, y))
+    if encoder is not None:
+        theta_e = split_variables(init_encoder(encoder, jax.random.fold_in(key_g, 1))[1])[0]
+        theta_g = {"decoder": theta_g, "encoder": theta_e}
     n = getattr(discriminator, "minibatch_deviation", 0) or 1  # whole groups
     y = None if y is None else jnp.repeat(y, n)
     theta_d, d_stats = split_variables(discriminator.init(key_d, jnp.zeros((n, *discriminator.data.shape)), y))
     d_stats = {**d_stats, **{name: term().init_state() for name, term in stateful_terms(config.objective).items()}}
     if jax.tree.leaves(start := build_choice(AUGMENTS, config.augment, data=data).init()):
         d_stats = {**d_stats, AUGMENT: start}
+    if config.objective.gradient_normalization.target:
+        g_stats = {**g_stats, gradient_normalization.STATE: jnp.zeros(())}
     # Its state does not depend on the length of an epoch.
     g_optimizer, d_optimizer = (player_optimizer(config, 1, name, hparams) for name in ("generator", "discriminator"))
     return GanState(
@@ -349,4 +432,5 @@ def player_optimizer(config: ConfigDict, examples: int, player: str, hparams: HP
     post = [optimistic()] if common.optimistic else []
     post += [limit_column_norm(common.max_column_norm)] if common.max_column_norm else []
     post += [clip_weights(common.clip)] if common.clip else []
+    post += [frozen_decoder()] if player == "generator" and config.generator.frozen else []
     return optax.chain(transform, *post) if post else transform

@@ -14,6 +14,8 @@ from jaxgan.conditions import Condition
 from jaxgan.ema import Averages
 from jaxgan.game.hparams import HParams
 from jaxgan.game.state import GanState
+from jaxgan.networks.layers import DOutput
+from jaxgan.objectives.gradient_normalization import GradientNormalization
 from jaxgan.objectives.losses import Loss
 from jaxgan.objectives.penalties import Penalty
 
@@ -32,6 +34,9 @@ class Objective(NamedTuple):
     g_terms: tuple[tuple[str, Callable], ...]
     update_terms: Callable[..., Any]  # (hparams, inputs) -> D's statistics, with the updated state of its terms
     top_k: bool  # G descends only the samples with the largest logits
+    normalization: Callable[[HParams], GradientNormalization] | None  # of G's adversarial gradient
+    # (hparams, z [m, d] -> D(G(z)), z, keys [m]) -> z after latent optimization; None without it
+    optimize_z: Callable[..., jax.Array] | None
 
 
 class Gan(NamedTuple):
@@ -39,9 +44,16 @@ class Gan(NamedTuple):
 
     # (theta_g, stats, z [n, d], condition, *, train, once, axis_name) -> x [n, *shape], stats
     G: Callable[..., tuple[jax.Array, Any]]
+    # (hparams, theta_g, x [n, *shape], condition, keys [n]) -> z [n, d], inferred; theta_g includes the encoder's
+    # parameters. Not to be called without an encoder.
+    E: Callable[..., jax.Array]
+    # what D is given beside x, from what both players are conditioned on: of data, (hparams, theta_g, x, condition,
+    # keys [n]), and of samples, (condition, z)
+    real_condition: Callable[..., Condition]
+    fake_condition: Callable[[Condition, jax.Array], Condition]
     # (theta_d, stats, x [n, *shape], condition, dropout keys [n] or None, *, train, once, axis_name)
-    #  -> logits [n], stats; with an auxiliary classifier [n, 1 + K], the adversarial logit first (`split_d_output`)
-    D: Callable[..., tuple[jax.Array, Any]]
+    #  -> output, stats; features=True for the output of the last hidden layer too
+    D: Callable[..., tuple[DOutput, Any]]
     sample_z: Callable[[HParams, jax.Array], jax.Array]  # (hparams, key) -> one z [d]
     project_z: Callable[[HParams, jax.Array], jax.Array]  # (hparams, z [n, d]) -> the nearest of positive density
     decode: Callable[[AnyArray], AnyArray]  # stored examples -> float32, the range of G
@@ -55,8 +67,11 @@ class Gan(NamedTuple):
     batch_size: int  # m, over all devices
     g_batch_size: int  # of G's update
     d_steps: int  # k, updates of D per update of G
+    packing: int  # examples that D classifies jointly
     accumulate: int  # micro-batches per minibatch
     update: str  # a key of algorithm1.UPDATES
+    unrolled_steps: int  # unrolled steps of D in G's loss, with train.update=unrolled
+    unrolled_gradient: bool  # whether G's gradient passes through them
     lookahead: int  # steps between synchronizations with the slow weights; 0 = never
     lookahead_rate: float  # interpolation from slow to fast weights at a synchronization
     conditional: bool  # whether the players are conditioned on anything
@@ -65,15 +80,3 @@ class Gan(NamedTuple):
     num_aux_classes: int  # classes that D's auxiliary classifier predicts; 0 = no auxiliary classifier
     num_label_classes: int  # classes of the stored labels (a stack of images has the product of its labels)
     num_stacked: int  # stored images per example
-
-
-class DOutput(NamedTuple):
-    """The output of D."""
-
-    logits: jax.Array  # [n] float32
-    classes: jax.Array | None = None  # [n, K] logits of the auxiliary classifier, if D has one
-
-
-def split_d_output(outputs: jax.Array) -> DOutput:
-    """Splits D's output, [n] or [n, 1 + K], into adversarial and class logits."""
-    return DOutput(outputs) if outputs.ndim == 1 else DOutput(outputs[:, 0], outputs[:, 1:])

@@ -1,7 +1,7 @@
-"""The numbers of a configuration that enter the step as traced arrays, as the step gets them.
+"""The values of a configuration that enter the training step as traced arrays.
 
-Runs that differ only in these share one compiled program, and a population is a map over them. A field says itself
-whether it is traced (`jaxgan.fields`); `jaxgan.config.hparams` reads the numbers of a configuration.
+Runs that differ only in these share one compiled program, and a population is a map over them. A field's declaration
+includes whether it is traced (`jaxgan.fields`); `jaxgan.config.hparams` reads the values from a configuration.
 """
 
 from __future__ import annotations
@@ -24,5 +24,5 @@ def section_hparams(hparams: HParams, path: str) -> dict[str, jax.Array]:
 
 
 def bound(part: Any, hparams: HParams, path: str) -> Any:
-    """A dataclass of the fields of the section `path` with arrays in place of the numbers that are traced."""
+    """A dataclass of the fields of the section `path`, with arrays in place of the traced values."""
     return dataclasses.replace(part, **section_hparams(hparams, path))

@@ -13,14 +13,16 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxgan.conditions import Condition
+from jaxgan.conditions import Condition, split_pairs
 from jaxgan.fields import accepted_kwargs
 from jaxgan.game.accumulation import accumulate_gradients
 from jaxgan.game.batches import Batch, Frame
-from jaxgan.game.gan import AUGMENT, DOutput, split_d_output
+from jaxgan.game.gan import AUGMENT
 from jaxgan.game.hparams import PENALTY_WEIGHTS, section_hparams
 from jaxgan.game.state import Player
+from jaxgan.networks.layers import DOutput
 from jaxgan.networks.norms import STATISTICS
+from jaxgan.objectives.gradient_normalization import STATE as NORMALIZATION
 from jaxgan.objectives.losses import top_k_mean
 from jaxgan.objectives.terms import DTermInputs, GTermInputs
 from jaxgan.objectives.value import value
@@ -37,22 +39,25 @@ class DInputs(NamedTuple):
     augment_keys: jax.Array  # [m]
 
 
-def real_inputs(batch: Batch) -> DInputs:
-    return DInputs(batch.x, batch.condition, batch.noise.real_dropout_keys, batch.noise.real_augment_keys)
+def real_inputs(frame: Frame, theta_g: optax.Params, batch: Batch) -> DInputs:
+    condition = frame.gan.real_condition(frame.hparams, theta_g, batch.x, batch.condition, batch.noise.encoder_keys)
+    return DInputs(batch.x, condition, batch.noise.real_dropout_keys, batch.noise.real_augment_keys)
 
 
-def fake_inputs(batch: Batch, fake_x: jax.Array) -> DInputs:
-    return DInputs(fake_x, batch.condition, batch.noise.fake_dropout_keys, batch.noise.fake_augment_keys)
+def fake_inputs(frame: Frame, batch: Batch, fake_x: jax.Array) -> DInputs:
+    condition = frame.gan.fake_condition(batch.condition, batch.noise.z)
+    return DInputs(fake_x, condition, batch.noise.fake_dropout_keys, batch.noise.fake_augment_keys)
 
 
 def discriminator_loss(theta_d: optax.Params, frame: Frame, G: Player, D: Player, batch: Batch):
     """D's total loss, a scalar, and aux = (metrics, D's updated statistics, global real logits)."""
     gan, hparams, axis_name = frame
+    batch = optimize_z(frame, G, D._replace(params=theta_d), batch)
     objective, noise = gan.objective, batch.noise
     sample = lambda z: gan.G(G.params, G.stats, z, batch.condition, train=True, axis_name=axis_name)[0]  # noqa: E731
 
     fake_x = sample(noise.z)
-    real, fake = real_inputs(batch), fake_inputs(batch, fake_x)
+    real, fake = real_inputs(frame, G.params, batch), fake_inputs(frame, batch, fake_x)
 
     real_output, fake_output, stats = discriminate_real_and_fake(frame, theta_d, D.stats, real, fake)
     real_logits, fake_logits = (all_gather(output.logits, axis_name) for output in (real_output, fake_output))
@@ -69,6 +74,7 @@ def discriminator_loss(theta_d: optax.Params, frame: Frame, G: Player, D: Player
     inputs = DTermInputs(
         logits_fn, sample, batch.x, fake_x, noise.z, noise.term_keys, batch.condition.label, real_logits, fake_logits,
         real_output.classes, fake_output.classes, stats, batch.count,
+        fake_output.latents,
     )  # fmt: skip
     stats = objective.update_terms(hparams, inputs)
     for name, term in objective.d_terms:
@@ -81,6 +87,7 @@ def discriminator_loss(theta_d: optax.Params, frame: Frame, G: Player, D: Player
 def generator_loss(theta_g: optax.Params, frame: Frame, G: Player, D: Player, batch: Batch):
     """G's total loss, a scalar, and aux = (metrics, G's updated statistics, ())."""
     gan, hparams, axis_name = frame
+    batch = optimize_z(frame, G._replace(params=theta_g), D, batch)
     objective, noise = gan.objective, batch.noise
     sample = partial(gan.G, theta_g, G.stats, train=True, axis_name=axis_name)
 
@@ -88,23 +95,77 @@ def generator_loss(theta_g: optax.Params, frame: Frame, G: Player, D: Player, ba
 
     real_logits = None
     if objective.loss.needs_real:
-        real_output, _ = discriminate(frame, D.params, D.stats, real_inputs(batch))
+        real_output, _ = discriminate(frame, D.params, D.stats, real_inputs(frame, theta_g, batch))
         real_logits = all_gather(real_output.logits, axis_name)
-    fake_output, _ = discriminate(frame, D.params, D.stats, fake_inputs(batch, fake_x))
-    fake_logits = all_gather(fake_output.logits, axis_name)
 
-    losses = example_losses(frame, "generator", real_logits, fake_logits)
-    g_loss = top_k_mean(losses, fake_logits, hparams["objective.top_k"]) if objective.top_k else jnp.mean(losses)
+    def adversarial_loss(fake_x: jax.Array) -> tuple[jax.Array, DOutput]:
+        fake_output, _ = discriminate(frame, D.params, D.stats, fake_inputs(frame, batch, fake_x))
+        fake_logits = all_gather(fake_output.logits, axis_name)
+        losses = example_losses(frame, "generator", real_logits, fake_logits)
+        if objective.top_k:
+            return top_k_mean(losses, fake_logits, hparams["objective.top_k"]), fake_output
+        return jnp.mean(losses), fake_output
+
+    g_loss, fake_output = adversarial_loss(fake_x)
     total, metrics = g_loss, {"g_loss": g_loss}
+    if objective.normalization is not None:
+        gradient = jax.grad(lambda x: adversarial_loss(x)[0])(jax.lax.stop_gradient(fake_x))
+        factor, stats = normalization_factor(frame, stats, gradient)
+        total = jax.lax.stop_gradient(factor) * g_loss
 
     sample_again = lambda z: sample(z, batch.condition)[0]  # noqa: E731
     label, mask = batch.condition.label, batch.condition.mask
-    inputs = GTermInputs(sample_again, noise.z, noise.term_keys, label, fake_output.classes, fake_x, batch.x, mask)
+    encode = lambda x: gan.E(hparams, theta_g, x, batch.condition, noise.encoder_keys)  # noqa: E731
+    inputs = GTermInputs(
+        sample_again,
+        noise.z,
+        noise.term_keys,
+        label,
+        fake_output.classes,
+        fake_x,
+        batch.x,
+        mask,
+        encode,
+        fake_output.latents,
+    )
     for name, term in objective.g_terms:
         with jax.named_scope(name):
             metrics[name] = term(hparams, inputs)
         total += metrics[name]
     return total, (metrics, stats, ())
+
+
+def normalization_factor(frame: Frame, stats: Any, gradient: jax.Array) -> tuple[jax.Array, Any]:
+    """The factor of G's adversarial loss, and G's statistics with the updated mean of squares.
+
+    Args:
+      gradient: of the loss with respect to this device's share of the fakes, [m, *shape].
+    """
+    gan, hparams, axis_name = frame
+    square, elements = jnp.sum(jnp.square(gradient)), gradient.size
+    if axis_name is not None:
+        devices = jax.lax.axis_size(axis_name)
+        # The loss of every device depends on these fakes, so this gradient is of their sum: `devices` times too large.
+        square, elements = jax.lax.psum(square, axis_name) / devices**2, elements * devices
+    assert gan.objective.normalization is not None
+    factor, square = gan.objective.normalization(hparams)(stats[NORMALIZATION], square, elements)
+    return factor, {**stats, NORMALIZATION: jax.lax.stop_gradient(square)}
+
+
+def optimize_z(frame: Frame, G: Player, D: Player, batch: Batch) -> Batch:
+    """The minibatch after latent optimization of its z, if there is one."""
+    gan, hparams, axis_name = frame
+    noise = batch.noise
+    if gan.objective.optimize_z is None:
+        return batch
+
+    def logits(z: jax.Array) -> jax.Array:
+        fake_x, _ = gan.G(G.params, G.stats, z, batch.condition, train=True, axis_name=axis_name)
+        inputs = fake_inputs(frame, batch._replace(noise=noise._replace(z=z)), fake_x)
+        return discriminate(frame, D.params, D.stats, inputs)[0].logits
+
+    z = gan.project_z(hparams, gan.objective.optimize_z(hparams, logits, noise.z, noise.term_keys))
+    return batch._replace(noise=noise._replace(z=z))
 
 
 def discriminate(
@@ -117,10 +178,9 @@ def discriminate(
     """
     gan, hparams, axis_name = frame
     x = gan.augment(hparams)(inputs.x, inputs.augment_keys, stats.get(AUGMENT, ()))
-    outputs, stats = gan.D(
+    return gan.D(
         theta_d, stats, x, inputs.condition, inputs.dropout_keys, train=True, once=update_spectral, axis_name=axis_name
     )
-    return split_d_output(outputs), stats
 
 
 def discriminate_real_and_fake(
@@ -151,17 +211,24 @@ def penalty_loss(frame: Frame, theta_d: optax.Params, stats: Any, *, real: DInpu
 
     With `objective.penalty_every` = k, penalties are computed in every k-th update and multiplied by k
     (arXiv:1912.04958, appendix B), and are 0 in the others, so that the mean of a metric over many steps is the mean
-    penalty.
+    penalty. A pack of examples is one point: its gradient has one norm, and interpolation one coefficient.
     """
     gan, hparams, axis_name = frame
     every, penalties = gan.objective.penalty_every, gan.objective.penalties
+    keys = batch.noise.penalty_keys[:: gan.packing]
 
     def compute():
         total, means, factor = jnp.zeros(()), {}, gan.objective.penalty_factor(hparams, batch.count)
         for name, penalty in penalties:
             inputs = fake if penalty.at_fakes else real
-            D = lambda x, inputs=inputs: discriminate(frame, theta_d, stats, inputs._replace(x=x))[0].logits  # noqa: E731
-            values = penalty(D, real.x, fake.x, batch.noise.penalty_keys, axis_name=axis_name)
+            of_points = split_pairs(inputs.x, inputs.condition)[1]
+
+            def D(packs, inputs=inputs, of_points=of_points):
+                x, condition = of_points(packs if gan.packing == 1 else packs.reshape(-1, *packs.shape[2:]))
+                return discriminate(frame, theta_d, stats, inputs._replace(x=x, condition=condition))[0].logits
+
+            points = (into_packs(split_pairs(side.x, side.condition)[0], gan.packing) for side in (real, fake))
+            values = penalty(D, *points, keys, axis_name=axis_name)
             means[name] = every * jnp.mean(values)
             total += factor * hparams[f"{PENALTY_WEIGHTS}{name}"] * means[name]
         return total, means
@@ -170,6 +237,11 @@ def penalty_loss(frame: Frame, theta_d: optax.Params, stats: Any, *, real: DInpu
         return compute()
     zeros = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), jax.eval_shape(compute))
     return jax.lax.cond(batch.count % jnp.uint32(every) == 0, compute, lambda: zeros)
+
+
+def into_packs(x: jax.Array, packing: int) -> jax.Array:
+    """Packs of consecutive examples: [m, *shape] -> [m / packing, packing, *shape]; x itself if packing is 1."""
+    return x if packing == 1 else x.reshape(-1, packing, *x.shape[1:])
 
 
 def logit_metrics(frame: Frame, real_logits: jax.Array, fake_logits: jax.Array) -> Metrics:
@@ -210,10 +282,12 @@ def discriminator_gradient(frame: Frame, G: Player, D: Player, batch: Batch) -> 
     return gradient, stats, metrics | {"d_gradient_norm": optax.tree.norm(gradient)}
 
 
-def generator_gradient(frame: Frame, G: Player, D: Player, batch: Batch) -> tuple[optax.Updates, Any, Metrics]:
+def generator_gradient(
+    frame: Frame, G: Player, D: Player, batch: Batch, loss: Callable = generator_loss
+) -> tuple[optax.Updates, Any, Metrics]:
     """The gradient with respect to theta_g, G's updated statistics, and metrics; see `generator_step`."""
     with jax.named_scope("generator"):
-        gradient, stats, metrics = player_gradient(generator_loss, G, frame, G, D, batch)
+        gradient, stats, metrics = player_gradient(loss, G, frame, G, D, batch)
     return gradient, stats, metrics | {"g_gradient_norm": optax.tree.norm(gradient)}
 
 

@@ -11,7 +11,7 @@ import optax
 from ml_collections import ConfigDict
 
 from jaxgan.errors import UserError
-from jaxgan.game.batches import BatchSource, Draw, Frame, d_batch, d_draw, g_batch, g_draw
+from jaxgan.game.batches import Batch, BatchSource, Draw, Frame, d_batch, d_draw, g_batch, g_draw
 from jaxgan.game.gan import Gan
 from jaxgan.game.state import GanState, Player
 from jaxgan.game.step import (
@@ -20,9 +20,12 @@ from jaxgan.game.step import (
     discriminator_gradient,
     discriminator_step,
     generator_gradient,
+    generator_loss,
     generator_step,
     pmean_floats,
 )
+
+TINY = 1e-15  # whose square float32 resolves, and which changes no step that is not 0
 
 
 class UpdateResult(NamedTuple):
@@ -34,11 +37,12 @@ class UpdateResult(NamedTuple):
 
 
 class Update(NamedTuple):
-    """An update of both players, a member of `train.update`, and the settings with which it is compatible."""
+    """An update rule, a member of `train.update`, and the settings with which it is compatible."""
 
     iteration: Callable[[Frame, Player, Player, BatchSource], UpdateResult]  # of both players, from G, D and the data
     multiple_d_steps: bool = False  # allows train.d_steps above 1
     shared_minibatch: bool = True  # both players' gradients are of one minibatch: no train.g_batch_size
+    whole_minibatch: bool = False  # a gradient needs all of it: no train.accumulate
     d_updates: int = 1  # updates of D per iteration, each on a minibatch of its own (times train.d_steps)
 
     def draws(self, gan: Gan, step: int) -> list[Draw]:
@@ -50,7 +54,7 @@ class Update(NamedTuple):
         return found
 
     def check(self, config: ConfigDict) -> None:
-        """Raises UserError if the configuration asks of it what it does not do."""
+        """Raises UserError if the configuration is not compatible with this update rule."""
         t, penalty_every = config.train, config.objective.penalty_every
         if t.d_steps != 1 and not self.multiple_d_steps:
             raise UserError(
@@ -61,6 +65,11 @@ class Update(NamedTuple):
             raise UserError(
                 f"train.update={t.update!r} updates D {self.d_updates} times per iteration, and penalties of "
                 f"objective.penalty_every={penalty_every} would fall on only some of them; set it to 1."
+            )
+        if self.whole_minibatch and t.accumulate > 1:
+            raise UserError(
+                f"train.update={t.update!r} needs a whole minibatch for each gradient; set train.accumulate=1, not "
+                f"{t.accumulate}."
             )
         if (drawn := t.steps * t.d_steps * self.d_updates * max(t.batch_size, t.g_batch_size)) >= 2**32:
             raise UserError(
@@ -98,6 +107,33 @@ def extragradient(frame: Frame, G: Player, D: Player, source: BatchSource) -> Up
 
     extrapolated = half_step(G, D, 0)
     return half_step(extrapolated.G, extrapolated.D, 1)._replace(metrics=extrapolated.metrics)
+
+
+def unrolled(frame: Frame, G: Player, D: Player, source: BatchSource) -> UpdateResult:
+    """Simultaneous steps in which G descends its loss against the D of `train.unrolled_steps` steps later.
+
+    Unrolled GAN, arXiv:1611.02163, which uses the loss `minimax`. These steps are D's own, on the same minibatch and
+    with its own optimizer, and then forgotten: the D that is kept makes one step. The points at which a penalty
+    differentiates D are constants in G's gradient.
+    """
+    batch = d_batch(frame, source, jnp.uint32(0))
+    new_d, d_metrics = discriminator_step(frame, G, D, batch)
+    gradient, stats, g_metrics = generator_gradient(frame, G, D, batch, unrolled_generator_loss)
+    return UpdateResult(apply_gradients("generator", frame, G, gradient, stats), new_d, d_metrics | g_metrics)
+
+
+def unrolled_generator_loss(theta_g: optax.Params, frame: Frame, G: Player, D: Player, batch: Batch):
+    """`generator_loss` against D after `train.unrolled_steps` steps on the minibatch, as a function of theta_g."""
+    at = G._replace(params=theta_g if frame.gan.unrolled_gradient else jax.lax.stop_gradient(theta_g))
+
+    def step(D: Player, j: jax.Array) -> tuple[Player, None]:
+        gradient, stats, _ = discriminator_gradient(frame, at, D, batch._replace(count=batch.count + j))
+        # Adam divides by a square root, which has no derivative at 0, where the gradient of a unit that is off lies.
+        gradient = jax.tree.map(lambda g: g + TINY, gradient)
+        return apply_gradients("discriminator", frame, D, gradient, stats), None
+
+    D, _ = jax.lax.scan(step, D, jnp.arange(frame.gan.unrolled_steps, dtype=jnp.uint32))
+    return generator_loss(theta_g, frame, G, D, batch)
 
 
 def second_order(frame: Frame, G: Player, D: Player, source: BatchSource, *, correction: Callable) -> UpdateResult:

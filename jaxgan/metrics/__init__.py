@@ -16,6 +16,7 @@ from jaxgan.metrics import (
     parzen,
     prd,
     prdc,
+    reconstruction,
     slopes,
     spectra,
 )
@@ -40,6 +41,7 @@ METRICS: dict[str, Metric] = {
     "spectra": spectra.METRIC,
     "high_quality_kl": modes.HIGH_QUALITY_METRIC,
     "conditional": conditional.METRIC,
+    "reconstruction": reconstruction.METRIC,
 }
 
 # The display of every output of every metric, by full name.

@@ -61,7 +61,7 @@ def alarms(
         now, then = finite.get(name), best.get(name)
         if now is not None and then is not None and sign * (then - now) > MAX_DECLINE * abs(then):
             sentences.append(
-                f"{label(name)} was {then:.4g} at step {best['step']:,} and is {now:.4g} now: take the best checkpoint."
+                f"{label(name)} was {then:.4g} at step {best['step']:,} and is {now:.4g} now: use the best checkpoint."
             )
     return sentences
 

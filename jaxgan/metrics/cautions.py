@@ -48,9 +48,7 @@ def cautions(
                 f"{MIN_ACCURACY:.0%} scores by its {use} mean little."
             )
     if "precision" in measured and (collapsed or measured.get("diversity", 1.0) < MIN_DIVERSITY):
-        sentences.append(
-            "The samples hardly differ, and precision says nothing against that: a collapsed G can have 1."
-        )
+        sentences.append("The samples hardly differ, which precision does not detect: a collapsed G can score 1.")
     if "recall" in measured and real and protocol.get("samples", 0) > MAX_SAMPLE_RATIO * real["examples"]:
         sentences.append(
             f"Recall falls, whatever G does, the more samples are compared with the same real examples, here "

@@ -1,4 +1,4 @@
-"""Draws of G given the conditions of held-out examples, against these examples: accuracy and calibration.
+"""Samples of G given the conditions of held-out examples, compared with these examples: accuracy and calibration.
 
 The root mean square error (RMSE) ranks the conditional mean ahead of every sampler: a draw of the true conditional has
 sqrt 2 times its error. The continuous ranked probability score (CRPS) of single entries and the energy score of all

@@ -24,7 +24,7 @@ def evaluate(classes: AnyArray, labels: AnyArray) -> float:
     classes, labels = np.asarray(classes), np.asarray(labels)
     if classes.shape != labels.shape or not classes.size:
         raise UserError(
-            f"label accuracy compares as many classes as labels, 1 or more, not {classes.shape} and {labels.shape}."
+            f"label accuracy needs equally many classes and labels, 1 or more, not {classes.shape} and {labels.shape}."
         )
     return float(np.mean(classes == labels))
 

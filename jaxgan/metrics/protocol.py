@@ -9,6 +9,7 @@ FEATURE_INPUTS = ("real_features", "fake_features", "fake_logits")
 # Inputs from D's evaluation on examples and from both players' parameters: `evaluation.players.player_inputs`.
 PLAYER_INPUTS = ("train_logits", "validation_logits", "sample_logits", "train_slopes", "sample_slopes", "kernels")
 DRAW_INPUTS = ("draws", "targets", "scored")  # of conditional samples: `evaluation.draws`
+ENCODER_INPUTS = ("examples", "reconstructions", "inferred", "z", "recovered")  # `evaluation.inference`
 VALIDATION = "validation_"  # prefix of metrics computed against the validation set
 
 
@@ -42,6 +43,8 @@ class Metric(NamedTuple):
       draws: [K, n, *shape] float32, samples given the condition of each of the first n examples of a split, images
         rounded to 8 bits as the data are; targets: [n, *shape], these examples; scored: [n, *shape] bool, what the
         condition's mask hides, or all. Evaluated twice, as with real_features.
+      examples, reconstructions, inferred: [n, *shape], [n, *shape] and [n, d] float32, x, G(E(x)) and E(x) of the first
+        n examples of a split, with E the encoder; z, recovered: [n, d], samples of p_z and E(G(z)). Also twice.
       kernels: {'generator.LAYER': [inputs, units] float32}, of both players, as their layers use them.
 
     If a metric of features, classes or players raises a UserError (all samples are equal, say), its outputs are NaN.
@@ -60,7 +63,7 @@ class Metric(NamedTuple):
     @property
     def compares_to_real(self) -> bool:
         """Whether it is evaluated against two sets of real examples."""
-        return "real_features" in self.needs or "targets" in self.needs
+        return any(need in ("real_features", "targets", "reconstructions") for need in self.needs)
 
     @property
     def uses_features(self) -> bool:

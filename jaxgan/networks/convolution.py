@@ -31,6 +31,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from jaxgan.errors import UserError
+from jaxgan.networks.mixed_precision import product
 from jaxgan.networks.spectral import spectral_normalize
 
 Padding = str | Sequence[tuple[int, int]]
@@ -248,8 +249,14 @@ def bilinear(
 ) -> Primitive:
     """A primitive of two arrays and a `geometry`; `shape` maps the shapes of the two to that of the result."""
 
+    def on_cpu(a: jax.Array, b: jax.Array, *, g: Geometry) -> jax.Array:
+        # Sums of bfloat16 products are float32, as on accelerators.
+        if a.dtype == jnp.bfloat16:
+            return cpu(a.astype(jnp.float32), b.astype(jnp.float32), g=g).astype(a.dtype)
+        return cpu(a, b, g=g)
+
     def function(a: jax.Array, b: jax.Array, *, geometry: Geometry) -> jax.Array:
-        return lax.platform_dependent(a, b, cpu=partial(cpu, g=geometry), default=partial(native, g=geometry))
+        return lax.platform_dependent(a, b, cpu=partial(on_cpu, g=geometry), default=partial(native, g=geometry))
 
     def batch(arrays, axes, *, geometry: Geometry):
         return jax.vmap(partial(function, geometry=geometry), axes)(*arrays), 0
@@ -327,7 +334,8 @@ def conv(
             f"a kernel of {window[0]}x{window[1]} does not fit into images of {sides[0]}x{sides[1]} pixels with "
             f"padding {g.padding}; use a smaller kernel, fewer layers or larger images."
         )
-    return native_conv(x, kernel, g) if is_exported(x) else conv_p.bind(x, kernel, geometry=g)
+    convolve = partial(native_conv, g=g) if is_exported(x) else partial(conv_p.bind, geometry=g)
+    return product(convolve, x, kernel, min(*g.sides, *g.points))
 
 
 def conv_transpose(x: jax.Array, kernel: jax.Array, *, strides: tuple[int, int], padding: Padding) -> jax.Array:
@@ -367,10 +375,13 @@ def conv_transpose(x: jax.Array, kernel: jax.Array, *, strides: tuple[int, int],
     g = geometry(sides, window, strides, pads, 1)
     if is_exported(x):
         around = [(k - 1 - lo, k - 1 - hi) for k, (lo, hi) in zip(window, pads, strict=True)]
-        return lax.conv_transpose(
-            x, kernel, strides, around, dimension_numbers=DIMENSIONS, transpose_kernel=True, precision=g.precision
-        )
-    return images_p.bind(x, kernel, geometry=g)
+        transpose = partial(
+            lax.conv_transpose, strides=strides, padding=around, dimension_numbers=DIMENSIONS, transpose_kernel=True,
+            precision=g.precision,
+        )  # fmt: skip
+    else:
+        transpose = partial(images_p.bind, geometry=g)
+    return product(transpose, x, kernel, min(*g.sides, *g.points))
 
 
 def is_exported(x: jax.Array) -> bool:

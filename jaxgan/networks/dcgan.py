@@ -23,14 +23,15 @@ from jaxgan.networks.convolution import Conv, ConvTranspose
 from jaxgan.networks.layers import (
     ACTIVATIONS,
     DataSpec,
+    DOutput,
     append_label_channels,
     check_images,
     check_output,
     check_units,
+    d_output,
     downsampled_sizes,
     minibatch_deviation,
     one_hot,
-    squeeze_output,
 )
 from jaxgan.networks.norms import BatchNorm
 from jaxgan.networks.spectral import Dense
@@ -107,13 +108,14 @@ class Discriminator(nn.Module):
         y: jax.Array | None = None,
         keys: jax.Array | None = None,
         *,
+        features: bool = False,
         axis_name: str | None = None,
-    ) -> jax.Array:
+    ) -> DOutput:
         del keys  # no dropout
         init, spectral = nn.initializers.normal(self.deviation), self.norm == "spectral"
         h = append_label_channels(x, y, self.data)
-        for i, features in enumerate(self.widths):
-            conv = Conv(features, (self.kernel,) * 2, (2, 2), "SAME", 1, self.bias, spectral, kernel_init=init)
+        for i, channels in enumerate(self.widths):
+            conv = Conv(channels, (self.kernel,) * 2, (2, 2), "SAME", 1, self.bias, spectral, kernel_init=init)
             h = conv(h)
             if i and self.norm == "batch":
                 h = BatchNorm(scale_init=scale_init)(h, axis_name=axis_name)
@@ -123,4 +125,5 @@ class Discriminator(nn.Module):
         if self.minibatch_deviation:
             h = minibatch_deviation(h, self.minibatch_deviation)
         h = h.reshape(h.shape[0], -1)
-        return squeeze_output(Dense(self.data.outputs, use_bias=self.bias, spectral=spectral, kernel_init=init)(h))
+        outputs = Dense(self.data.outputs, use_bias=self.bias, spectral=spectral, kernel_init=init)(h)
+        return d_output(outputs, h if features else None, self.data)

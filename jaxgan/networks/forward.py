@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -11,6 +12,7 @@ import optax
 from ml_collections import ConfigDict
 
 from jaxgan.errors import UserError
+from jaxgan.networks.mixed_precision import Precision, bfloat16_above
 from jaxgan.networks.norms import STATISTICS
 from jaxgan.networks.spectral import SPECTRAL
 
@@ -20,27 +22,27 @@ def split_variables(variables: dict) -> tuple[optax.Params, dict]:
     return variables["params"], {name: tree for name, tree in variables.items() if name != "params"}
 
 
-def forward(network: nn.Module, precision: str | None) -> Callable:
+def forward(network: nn.Module, precision: Precision) -> Callable:
     """A network's forward pass as a pure function.
 
     Args:
-      precision: of matrix products; None for JAX's default.
+      precision: of its matrix products.
 
     Returns:
-      (params, stats, x, *args, train=False, once=False, axis_name=None) -> (output, updated statistics). With `train`
-      it normalizes by the minibatch's statistics and updates them, otherwise by the running ones in `stats`; `once`
-      also updates what moves once per update of the player (spectral vectors).
+      (params, stats, x, *args, train=False, once=False, **flags) -> (output, updated statistics). With `train` it
+      normalizes by the minibatch's statistics and updates them, otherwise by the running ones in `stats`; `once` also
+      updates what moves once per update of the player (spectral vectors). The network gets the other flags.
     """
 
-    def apply(params, stats, x, *args, train: bool = False, once: bool = False, axis_name: str | None = None):
+    def apply(params, stats, x, *args, train: bool = False, once: bool = False, **flags: Any):
         # The precision here rather than around the step: training, samples and scores share it, and so do gradients.
-        with jax.default_matmul_precision(precision):
+        with jax.default_matmul_precision(precision.name), bfloat16_above(precision.float32_grid):
             collections = {name: tree for name, tree in stats.items() if name in (STATISTICS, SPECTRAL)}
             mutable = [name for name in collections if train and (once or name == STATISTICS)]
             variables = {"params": params, **collections}
             if not mutable:
-                return network.apply(variables, x, *args, axis_name=axis_name), stats
-            out, new = network.apply(variables, x, *args, axis_name=axis_name, mutable=mutable)
+                return network.apply(variables, x, *args, **flags), stats
+            out, new = network.apply(variables, x, *args, mutable=mutable, **flags)
             return out, {**stats, **new}
 
     return apply
@@ -61,15 +63,15 @@ def packed(D: Callable, packing: int) -> Callable:
 
 
 def check_packing(config: ConfigDict) -> None:
-    """Raises UserError if packs do not divide a minibatch, or something needs D's logits of single examples."""
+    """Raises UserError if packs do not divide a minibatch, or D is given the class of single examples."""
     t, packing = config.train, config.discriminator.packing
     for key, size in (("train.batch_size", t.batch_size), ("train.g_batch_size", t.g_batch_size)):
         if size % packing:
             raise UserError(f"discriminator.packing={packing} does not divide {key}={size}; change one of them.")
-    if packing > 1 and (config.conditional != "none" or any(config.objective.penalties.values())):
+    if packing > 1 and config.conditional == "label":
         raise UserError(
-            f"discriminator.packing={packing} judges examples together, so it takes no classes and no penalties of "
-            f"single examples; set packing to 1, or conditional and objective.penalties off."
+            f"discriminator.packing={packing} combines examples of several classes, but a network takes one; "
+            f"set packing to 1, or conditional to another condition."
         )
 
 

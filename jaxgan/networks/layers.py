@@ -21,13 +21,23 @@ class DataSpec(NamedTuple):
     bounds: tuple[float, float] | None = None  # of the data's values; None = unbounded
     mean: np.ndarray | None = None  # [*shape] float64, of the training set; needed only to start a run
     paired: tuple[int, ...] = ()  # shape of the condition stored with each example; () = none
-    given: tuple[tuple[int, ...], ...] = ()  # shapes of the leaves of the condition, but its label, that are beside z
+    given: tuple[tuple[int, ...], ...] = ()  # shapes of the condition's leaves, except its label, concatenated to z
     num_aux_classes: int = 0  # that D's auxiliary classifier predicts (D is then unconditional); 0 = no such classifier
+    num_latents: int = 0  # further outputs, from which z is inferred: of D for InfoGAN's code, or of an encoder
 
     @property
     def outputs(self) -> int:
-        """Number of outputs of D's last layer: the adversarial logit and one per class of the auxiliary classifier."""
-        return 1 + self.num_aux_classes
+        """Outputs of D's last layer: the adversarial logit, one per class of the auxiliary classifier, and latents."""
+        return 1 + self.num_aux_classes + self.num_latents
+
+
+class DOutput(NamedTuple):
+    """The output of D."""
+
+    logits: jax.Array  # [n] float32
+    classes: jax.Array | None = None  # [n, K] logits of the auxiliary classifier, if D has one
+    features: jax.Array | None = None  # [n, d] output of the last hidden layer, if requested
+    latents: jax.Array | None = None  # [n, k] from which z is inferred, if D has such outputs
 
 
 ACTIVATIONS = {
@@ -69,9 +79,16 @@ def check_one_of(what: str, value: str, choices: Iterable[str]) -> None:
         raise UserError(f"{what} must be one of {', '.join(choices)}, not {value!r}.")
 
 
-def squeeze_output(outputs: jax.Array) -> jax.Array:
-    """[n, 1] -> [n], the logits of a D without an auxiliary classifier; other outputs [n, 1 + K] unchanged."""
-    return outputs[:, 0] if outputs.shape[1] == 1 else outputs
+def d_output(outputs: jax.Array, hidden: jax.Array | None, data: DataSpec) -> DOutput:
+    """The output of D from that of its last layer.
+
+    Args:
+      outputs: [n, data.outputs], the adversarial logit first.
+      hidden: the input of that layer, [n, d], if features are requested.
+    """
+    first = 1 + data.num_aux_classes
+    classes = outputs[:, 1:first] if data.num_aux_classes else None
+    return DOutput(outputs[:, 0], classes, hidden, outputs[:, first:] if data.num_latents else None)
 
 
 def downsampled_sizes(side: int, times: int) -> list[int]:

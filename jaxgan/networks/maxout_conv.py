@@ -20,6 +20,7 @@ from jaxgan.networks.convolution import Conv, ConvTranspose
 from jaxgan.networks.layers import (
     ACTIVATIONS,
     DataSpec,
+    DOutput,
     check_keep_prob,
     check_output,
     check_units,
@@ -29,7 +30,7 @@ from jaxgan.networks.layers import (
     output_bias,
     uniform_init,
 )
-from jaxgan.networks.mlp import check_hidden, hidden_layers, logits
+from jaxgan.networks.mlp import check_hidden, dense_layers, hidden_layers
 
 
 class Generator(nn.Module):
@@ -143,8 +144,9 @@ class Discriminator(nn.Module):
         y: jax.Array | None = None,
         keys: jax.Array | None = None,
         *,
+        features: bool = False,
         axis_name: str | None = None,
-    ) -> jax.Array:
+    ) -> DOutput:
         del axis_name  # no cross-example layers
         layers = zip(self.channels, self.kernels, self.paddings, self.pools, self.strides, strict=True)
         for i, (channels, kernel, padding, pool, stride) in enumerate(layers):
@@ -155,7 +157,8 @@ class Discriminator(nn.Module):
             x = max_pool(maxout(x, self.conv_pieces), pool, stride)
         h = jnp.concatenate([x.reshape(x.shape[0], -1), *one_hot(y, self.data)], axis=1)
         keep_probs = [self.hidden_keep if self.channels else self.input_keep] + [self.hidden_keep] * len(self.hidden)
-        return logits(self, h, keys, activation="maxout", keep_probs=keep_probs, mask_offset=len(self.channels))
+        output = dense_layers(self, h, keys, activation="maxout", keep_probs=keep_probs, mask_offset=len(self.channels))
+        return output if features else output._replace(features=None)
 
 
 def max_pool(x: jax.Array, window: int, stride: int) -> jax.Array:

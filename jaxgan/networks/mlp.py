@@ -16,19 +16,23 @@ from jaxgan.fields import above, at_least, one_of
 from jaxgan.networks.layers import (
     ACTIVATIONS,
     DataSpec,
+    DOutput,
     check_keep_prob,
     check_output,
     check_units,
+    d_output,
     dropout,
     maxout,
     one_hot,
     output_bias,
     sparse_init,
-    squeeze_output,
     uniform_init,
 )
+from jaxgan.networks.mixed_precision import bfloat16_above, dot_general
 from jaxgan.networks.norms import BatchNorm
 from jaxgan.networks.spectral import Dense
+
+HIDDEN = partial(nn.Dense, dot_general=dot_general)
 
 
 class Generator(nn.Module):
@@ -96,12 +100,15 @@ class Discriminator(nn.Module):
         y: jax.Array | None = None,
         keys: jax.Array | None = None,
         *,
+        features: bool = False,
         axis_name: str | None = None,
-    ) -> jax.Array:
+    ) -> DOutput:
         del axis_name  # no cross-example layers
         h = jnp.concatenate([x.reshape(x.shape[0], -1), *one_hot(y, self.data)], axis=1)
         keep_probs = [self.input_keep] + [self.hidden_keep] * len(self.hidden)
-        return logits(self, h, keys, activation=self.activation, keep_probs=keep_probs, layer=dense(self.norm))
+        layer = dense(self.norm)
+        output = dense_layers(self, h, keys, activation=self.activation, keep_probs=keep_probs, layer=layer)
+        return output if features else output._replace(features=None)
 
 
 def check_hidden(hidden: Sequence[int], activations: Sequence[str]) -> None:
@@ -119,7 +126,7 @@ def check_hidden(hidden: Sequence[int], activations: Sequence[str]) -> None:
 
 def dense(norm: str) -> Callable[..., nn.Module]:
     """The linear layer, (units, **initializers) -> module; spectrally normalized if `norm` is 'spectral'."""
-    return partial(Dense, spectral=True) if norm == "spectral" else nn.Dense
+    return partial(Dense, spectral=True) if norm == "spectral" else HIDDEN
 
 
 def hidden_layers(
@@ -130,7 +137,7 @@ def hidden_layers(
     sigmoid_bias: float,
     *,
     norm: Callable[[jax.Array], jax.Array] | None = None,
-    layer: Callable[..., nn.Module] = nn.Dense,
+    layer: Callable[..., nn.Module] = HIDDEN,
 ) -> jax.Array:
     """The hidden layers of a generator: [n, d] -> [n, units[-1]]. Call it in a compact module.
 
@@ -145,7 +152,7 @@ def hidden_layers(
     return h
 
 
-def logits(
+def dense_layers(
     discriminator: nn.Module,
     h: jax.Array,
     keys: jax.Array | None,
@@ -153,9 +160,9 @@ def logits(
     activation: str,
     keep_probs: Sequence[float],
     mask_offset: int = 0,
-    layer: Callable[..., nn.Module] = nn.Dense,
-) -> jax.Array:
-    """The dense layers of a discriminator: [n, d] -> [n], or [n, outputs]. Call it in its `__call__`.
+    layer: Callable[..., nn.Module] = HIDDEN,
+) -> DOutput:
+    """The dense layers of a discriminator, from [n, d]; features are taken before dropout. Call it in its `__call__`.
 
     Args:
       discriminator: a module with the fields `hidden`, `pieces`, `irange` and `data`.
@@ -165,13 +172,14 @@ def logits(
       layer: the linear layer (`dense`).
     """
     units, pieces = discriminator.hidden, discriminator.pieces
-    init = uniform_init(discriminator.irange)
-    for i, (n, keep) in enumerate(zip([*units, discriminator.data.outputs], keep_probs, strict=True)):
-        h = dropout(h, keep, keys, mask_offset + i)
-        if i == len(units):
-            h = layer(n, kernel_init=init, name="output")(h)
-        elif activation == "maxout":
+    init, last = uniform_init(discriminator.irange), len(units)
+    for i, n in enumerate(units):
+        h = dropout(h, keep_probs[i], keys, mask_offset + i)
+        if activation == "maxout":
             h = maxout(layer(n * pieces, kernel_init=init)(h), pieces)
         else:
             h = ACTIVATIONS[activation](layer(n, kernel_init=init)(h))
-    return squeeze_output(h)
+    dropped = dropout(h, keep_probs[last], keys, mask_offset + last)
+    with bfloat16_above(math.inf):  # logits are float32
+        outputs = layer(discriminator.data.outputs, kernel_init=init, name="output")(dropped)
+    return d_output(outputs, h, discriminator.data)

@@ -16,7 +16,7 @@ import numpy as np
 
 from jaxgan.errors import UserError
 from jaxgan.networks.convolution import Conv, conv, conv_transpose
-from jaxgan.networks.layers import DataSpec, check_images, check_units, one_hot, squeeze_output
+from jaxgan.networks.layers import DataSpec, DOutput, check_images, check_units, d_output, one_hot
 from jaxgan.networks.spectral import Dense
 
 EXPANSION = 2  # ratio of the channels inside a block to those between blocks
@@ -142,8 +142,9 @@ class Discriminator(nn.Module):
         y: jax.Array | None = None,
         keys: jax.Array | None = None,
         *,
+        features: bool = False,
         axis_name: str | None = None,
-    ) -> jax.Array:
+    ) -> DOutput:
         del keys, axis_name  # no dropout; no cross-example layers
         x = Conv(self.widths[0], (1, 1), use_bias=False, kernel_init=normal_init(1.0))(x)
         for stage, (width, blocks, groups) in enumerate(zip(self.widths, self.blocks, self.groups, strict=True)):
@@ -155,8 +156,9 @@ class Discriminator(nn.Module):
         kernel = self.param("grid", nn.initializers.normal(1 / math.sqrt(fan_in)), x.shape[1:])
         h = jnp.sum(x * kernel[None], axis=(1, 2))
         if not self.data.classes:
-            return squeeze_output(Dense(self.data.outputs, use_bias=False, kernel_init=normal_init(1.0))(h))
-        h = Dense(h.shape[1], use_bias=False, kernel_init=normal_init(1.0))(h)
+            outputs = Dense(self.data.outputs, use_bias=False, kernel_init=normal_init(1.0))(h)
+            return d_output(outputs, h if features else None, self.data)
+        joined = Dense(h.shape[1], use_bias=False, kernel_init=normal_init(1.0))(h)
         gain = normal_init(1 / math.sqrt(h.shape[1]))
         table = Dense(h.shape[1], use_bias=False, kernel_init=gain, name="embed")(one_hot(y, self.data)[0])
-        return jnp.sum(h * table, axis=1)
+        return DOutput(jnp.sum(joined * table, axis=1), None, h if features else None)

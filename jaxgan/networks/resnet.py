@@ -19,10 +19,11 @@ from jaxgan.networks.convolution import Conv
 from jaxgan.networks.layers import (
     ACTIVATIONS,
     DataSpec,
+    DOutput,
     check_images,
     check_output,
+    d_output,
     downsampled_sizes,
-    squeeze_output,
 )
 from jaxgan.networks.norms import BatchNorm
 from jaxgan.networks.spectral import Dense, spectral_normalize
@@ -89,8 +90,9 @@ class Discriminator(nn.Module):
         y: jax.Array | None = None,
         keys: jax.Array | None = None,
         *,
+        features: bool = False,
         axis_name: str | None = None,
-    ) -> jax.Array:
+    ) -> DOutput:
         del keys, axis_name  # no dropout; no cross-example layers
         conv3x3 = lambda h: Conv(self.width, (3, 3), spectral=self.spectral, kernel_init=CONV3_INIT)(h)  # noqa: E731
         conv1x1 = lambda h: Conv(self.width, (1, 1), spectral=self.spectral, kernel_init=INIT)(h)  # noqa: E731
@@ -101,8 +103,11 @@ class Discriminator(nn.Module):
             h = downsample(residual) + downsample(conv1x1(h)) if block < self.down else residual + h
         h = nn.relu(h)
         h = jnp.sum(h, axis=(1, 2)) if self.pool == "sum" else jnp.mean(h, axis=(1, 2))
-        logits = squeeze_output(Dense(self.data.outputs, spectral=self.spectral, kernel_init=INIT)(h))
-        return logits + Projection(self.data.classes, self.spectral)(h, y) if self.data.classes else logits
+        outputs = Dense(self.data.outputs, spectral=self.spectral, kernel_init=INIT)(h)
+        output = d_output(outputs, h if features else None, self.data)
+        if not self.data.classes:
+            return output
+        return output._replace(logits=output.logits + Projection(self.data.classes, self.spectral)(h, y))
 
 
 class Projection(nn.Module):

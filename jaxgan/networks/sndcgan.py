@@ -13,13 +13,14 @@ from jaxgan.networks.convolution import Conv, ConvTranspose
 from jaxgan.networks.layers import (
     ACTIVATIONS,
     DataSpec,
+    DOutput,
     append_label_channels,
     check_images,
     check_output,
     check_units,
+    d_output,
     downsampled_sizes,
     one_hot,
-    squeeze_output,
 )
 from jaxgan.networks.norms import BatchNorm
 from jaxgan.networks.spectral import Dense
@@ -73,17 +74,19 @@ class Discriminator(nn.Module):
         y: jax.Array | None = None,
         keys: jax.Array | None = None,
         *,
+        features: bool = False,
         axis_name: str | None = None,
-    ) -> jax.Array:
+    ) -> DOutput:
         del keys, axis_name  # no dropout; no cross-example layers
         h = append_label_channels(x, y, self.data)
 
-        def conv(h: jax.Array, features: int, kernel: int, stride: int) -> jax.Array:
-            layer = Conv(features, (kernel,) * 2, (stride,) * 2, spectral=self.spectral, kernel_init=INIT)
+        def conv(h: jax.Array, channels: int, kernel: int, stride: int) -> jax.Array:
+            layer = Conv(channels, (kernel,) * 2, (stride,) * 2, spectral=self.spectral, kernel_init=INIT)
             return nn.leaky_relu(layer(h), self.slope)
 
-        for features in self.widths[:-1]:
-            h = conv(conv(h, features, 3, 1), features, 4, 2)
+        for channels in self.widths[:-1]:
+            h = conv(conv(h, channels, 3, 1), channels, 4, 2)
         h = conv(h, self.widths[-1], 3, 1)
         h = h.reshape(h.shape[0], -1)
-        return squeeze_output(Dense(self.data.outputs, spectral=self.spectral, kernel_init=INIT)(h))
+        outputs = Dense(self.data.outputs, spectral=self.spectral, kernel_init=INIT)(h)
+        return d_output(outputs, h if features else None, self.data)

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxgan.networks.layers import DataSpec
+from jaxgan.networks.layers import DataSpec, DOutput
 
 
 class Generator(nn.Module):
@@ -35,8 +35,10 @@ class Discriminator(nn.Module):
         y: jax.Array | None = None,
         keys: jax.Array | None = None,
         *,
+        features: bool = False,
         axis_name: str | None = None,
-    ) -> jax.Array:
+    ) -> DOutput:
         del y, keys, axis_name
         psi = self.param("psi", nn.initializers.constant(self.start), x.shape[1:])
-        return jnp.sum(x * psi[None], axis=tuple(range(1, x.ndim)))
+        logits = jnp.sum(x * psi[None], axis=tuple(range(1, x.ndim)))
+        return DOutput(logits, None, x.reshape(x.shape[0], -1) if features else None)

@@ -31,7 +31,7 @@ from jaxgan.networks.spectral import Dense
 
 
 class Generator(nn.Module):
-    """G(z, c; theta_g): z [n, d] float32 with the condition beside it -> x [n, H, W, C] float32.
+    """G(z, c; theta_g): z [n, d] float32 concatenated with the condition -> x [n, H, W, C] float32.
 
     Images and masks of the condition are channels of the encoder's input; vectors and one-hot labels are joined to z.
     """
@@ -42,7 +42,7 @@ class Generator(nn.Module):
     # normalization of all layers but the outermost and the encoder's last: layer (over the pixels and channels of an
     # example) | none
     norm: Annotated[str, one_of("layer", "none")] = "layer"
-    # where z enters: as maps beside the bottleneck, by a linear layer | as constant channels of the encoder's input
+    # where z enters: as maps at the bottleneck, by a linear layer | as constant channels of the encoder's input
     noise: Annotated[str, one_of("bottleneck", "input")] = "bottleneck"
     deviation: float = 0.02  # standard deviation of the normal initial weights
     output: str = "sigmoid"  # activation of the last layer: sigmoid | tanh | linear

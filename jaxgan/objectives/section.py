@@ -9,6 +9,8 @@ from typing import Annotated, Any
 from ml_collections import ConfigDict
 
 from jaxgan.fields import INLINE, SWITCHED, TRACED, Choice, Traced, above, at_least, within
+from jaxgan.objectives.gradient_normalization import GradientNormalization
+from jaxgan.objectives.latent_optimization import LatentOptimization
 from jaxgan.objectives.losses import LOSSES
 from jaxgan.objectives.penalties import PENALTIES
 from jaxgan.objectives.terms import TERMS
@@ -33,6 +35,8 @@ class ObjectiveSection:
     terms: Annotated[Mapping[str, Any], INLINE] = field(
         default_factory=lambda: {name: term() for name, term in TERMS.items()}
     )
+    latent_optimization: LatentOptimization = LatentOptimization()  # of the z of both players (LOGAN)
+    gradient_normalization: GradientNormalization = GradientNormalization()  # of what G gets from D
     # weight of the term of train.update=consensus and the symplectic ones
     adjustment: Annotated[float, TRACED, at_least(0)] = 1.0
     # share of the minibatch, that with the largest logits, that G descends (arXiv:2002.06224)
@@ -45,6 +49,8 @@ def couplings(objective: ConfigDict) -> Iterator[str]:
         yield f"objective.loss={objective.loss}"
     if objective.top_k < 1:
         yield "objective.top_k"
+    if objective.gradient_normalization.target:
+        yield "objective.gradient_normalization"
     yield from (
         f"objective.penalties.{name}"
         for name, p in PENALTIES.items()

@@ -9,13 +9,17 @@ import os
 import re
 import shutil
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
@@ -52,6 +56,7 @@ class Checkpoints:
         self.metrics: dict[str, float] = {}  # of the restored checkpoint
         self.sha256 = ""  # of the restored checkpoint
         self._manager: ocp.CheckpointManager | None = None  # created by the first save
+        self._pending: Future[None] | None = None  # the save in progress
         self._last: int | None = None  # last step restored or saved; newer checkpoints belong to an abandoned branch
         self._damaged: set[int] = set()
         self._quiet = quiet()
@@ -75,9 +80,10 @@ class Checkpoints:
         return _best({step: self._score(step) for step in self.steps()})
 
     def save(self, step: int, state: Any, *, metrics: dict[str, float]) -> None:
-        """Starts saving `state`; returns when its arrays may be donated.
+        """Starts saving `state`, after the previous save has ended; returns when its arrays may be donated.
 
-        The first call after `restore` renames checkpoints newer than the restored one.
+        A thread fetches, hashes and writes them: nothing is certain to be on disk before `close` has returned. The
+        first call after `restore` renames checkpoints newer than the restored one.
 
         Args:
           step: larger than that of every checkpoint restored or saved before.
@@ -89,18 +95,28 @@ class Checkpoints:
         """
         if self._last is not None and step <= self._last:
             raise ValueError(f"step {step} is not after step {self._last}")
-        # On CPU these are views: XLA does not reuse a donated buffer while NumPy holds it.
-        arrays = jax.device_get(_flatten_with_names(state))
+        self._wait()
+        arrays = _snapshot(_flatten_with_names(state))
         finite = {name: float(number) for name, number in metrics.items() if math.isfinite(number)}
-        about: dict[str, Any] = {"step": step, "metrics": finite}
-        about["sha256"] = _digest(about, arrays)
         if self._manager is None:
             self._manager = self._open()
         self._last = step
-        with self._failures():
-            self._policy.scores[step] = finite.get(self._best_key, -math.inf)
-            items = ocp.args.Composite(state=ocp.args.StandardSave(arrays), about=ocp.args.JsonSave(about))
-            self._manager.save(step, args=items, force=True)
+        self._policy.scores[step] = finite.get(self._best_key, -math.inf)
+        write = partial(_write, self._manager, {"step": step, "metrics": finite}, arrays)
+        if jax.process_count() > 1:  # the processes synchronize while they write, which is for the main thread
+            with self._failures():
+                write()
+            return
+        self._pending = Future()
+        # Not a daemon: the interpreter waits for it before it exits.
+        threading.Thread(target=_fulfill, args=(self._pending, write), name="checkpoint").start()
+
+    def _wait(self) -> None:
+        """Waits for the save in progress, if any; raises UserError if it could not be written."""
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            with self._failures():
+                pending.result()
 
     def restore(self, target: Any, *, step: int | str | None = None) -> tuple[int, Any] | None:
         """Restores the newest intact checkpoint, or that of `step`; a later `save` continues from it.
@@ -127,7 +143,7 @@ class Checkpoints:
         if steps and restored < 0:
             raise UserError(
                 f"no checkpoint in {self.directory} is intact (tried {', '.join(map(str, steps))}); restore "
-                f"one from a backup, or train anew in another --workdir."
+                f"one from a backup, or train again in another --workdir."
             )
         state = self._restore_tree(restored, arrays, target) if steps else None
         self._last = restored
@@ -177,6 +193,7 @@ class Checkpoints:
         Raises:
           UserError: it could not be written.
         """
+        self._wait()
         if self._manager is not None:
             with self._failures():
                 self._manager.close()
@@ -259,7 +276,7 @@ class Checkpoints:
             reason = os.strerror(int(code[1])) if code else _first_line(error)
             raise UserError(
                 f"a checkpoint could not be written to {self.directory} ({reason}); the last good one is "
-                f"{last}; make room or fix the directory, then repeat the command to resume from there."
+                f"{last}; free some space or fix the directory, then repeat the command to resume from there."
             ) from error
 
 
@@ -282,8 +299,35 @@ class _NewestAndBest:
 
     def should_preserve(self, checkpoints, *, context) -> list[bool]:
         steps = [checkpoint.step for checkpoint in checkpoints]
-        stay = {*steps[-self.keep :], _best({step: self.scores.get(step, -math.inf) for step in steps})}
-        return [step in stay for step in steps]
+        kept = {*steps[-self.keep :], _best({step: self.scores.get(step, -math.inf) for step in steps})}
+        return [step in kept for step in steps]
+
+
+def _snapshot(arrays: dict[str, Any]) -> dict[str, Any]:
+    """Arrays with the same values that stay when these are donated, without waiting for a transfer to the host."""
+    if jax.default_backend() != "cpu":
+        with suppress(jax.errors.JaxRuntimeError):  # the devices have no room for a second state
+            return jax.jit(partial(jax.tree.map, jnp.copy))(arrays)
+    # On CPU these are views: XLA does not reuse a donated buffer while NumPy holds it.
+    return jax.device_get(arrays)
+
+
+def _write(manager: ocp.CheckpointManager, about: dict[str, Any], arrays: dict[str, Any]) -> None:
+    """Writes a checkpoint of `arrays` and of `about` with the digest of both; returns when it is on disk."""
+    arrays = jax.device_get(arrays)
+    about = {**about, "sha256": _digest(about, arrays)}
+    items = ocp.args.Composite(state=ocp.args.StandardSave(arrays), about=ocp.args.JsonSave(about))
+    manager.save(about["step"], args=items, force=True)
+    manager.wait_until_finished()
+
+
+def _fulfill(future: Future[None], function: Callable[[], None]) -> None:
+    """Has the future hold what the function returns or raises."""
+    try:
+        function()
+        future.set_result(None)
+    except BaseException as error:
+        future.set_exception(error)
 
 
 def saved_steps(directory: Path) -> list[int]:

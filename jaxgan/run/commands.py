@@ -8,7 +8,9 @@ import re
 import sys
 import time
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -136,12 +138,20 @@ def sample_conditions(workdir: Path, path: Path, draws: int, seed: int, step: in
     return 0
 
 
-def sample(workdir: Path, n: int, seed: int, label: str | None, step: int | str | None = None) -> int:
+def sample(
+    workdir: Path,
+    n: int,
+    seed: int,
+    label: str | None,
+    step: int | str | None = None,
+    options: Mapping[str, float | None] = MappingProxyType({}),
+) -> int:
     """`--mode=sample`: writes `n` samples of a checkpoint as a picture and as a NumPy file, with their classes.
 
     Args:
       label: number or name of a class; None for one class per row of the picture, if the GAN is class-conditional.
       step: as in `load`.
+      options: `truncation` and `rejection` of `TrainedGan.sample`, stored with the samples.
     """
     if n > MAX_SAMPLES:
         raise UserError(
@@ -154,13 +164,18 @@ def sample(workdir: Path, n: int, seed: int, label: str | None, step: int | str 
     y: Any = grids.row_classes(n, classes) if classes and n > 0 else None
     if label is not None:
         y = int(label) if re.fullmatch(r"-?[0-9]+", label) else gan.class_index(label)
-    samples = gan.sample(n, seed, y=y)
+    given = {name: value for name, value in options.items() if value is not None}
+    samples, share = gan.accepted_samples(n, seed, y=y, **given)
     name = f"step_{gan.step}_seed_{seed}_n_{n}" + ("" if label is None else f"_label_{y}")
+    name += "".join(f"_{option}_{value:g}" for option, value in given.items())
     path = workdir / "samples" / f"{name}.png"
     grids.save_samples(path, gan.config, samples, classes, gan.data_info.class_names)
     packed = io.BytesIO()
     labels = {} if y is None else {"y": np.broadcast_to(np.int32(y), (n,))}
-    np.savez_compressed(packed, samples=samples, **labels)
+    if "rejection" in given:
+        given |= {"acceptance": share}
+        print(f"D accepted {share:.1%} of the candidates")
+    np.savez_compressed(packed, samples=samples, **labels, **given)
     write_atomically(path.with_suffix(".npz"), packed.getvalue())
     class_text = (
         f" of class {y} ({gan.data_info.class_names[y]})" if label is not None and gan.data_info.class_names else ""

@@ -56,7 +56,7 @@ def write_onnx(path: Path, G: Callable[..., jax.Array], inputs: Inputs, classes:
     except ImportError as error:
         raise UserError(
             f"ONNX is written by jax2onnx, which is not installed ({error}): pip install -e '.[onnx]', then pip "
-            f"install --no-deps jax2onnx; a file of another ending than .onnx is StableHLO and needs neither."
+            f"install --no-deps jax2onnx; a file that does not end in .onnx is StableHLO, which needs neither."
         ) from None
     arguments = [jax.ShapeDtypeStruct(("n", *shape), dtype) for shape, dtype in inputs.values()]
     G = known_classes(G, classes) if classes else G
@@ -65,7 +65,7 @@ def write_onnx(path: Path, G: Callable[..., jax.Array], inputs: Inputs, classes:
     except Exception as error:  # any type of exception
         raise UserError(
             f"jax2onnx cannot convert this G ({type(error).__name__}: {' '.join(str(error).split())[:100]}); write "
-            f"StableHLO instead, to a file of another ending than .onnx."
+            f"StableHLO instead, to a file that does not end in .onnx."
         ) from error
     write_atomically(path, model.SerializeToString())
 
@@ -74,7 +74,9 @@ def known_classes(G: Callable[..., jax.Array], classes: int) -> Callable[..., ja
     """Wraps `G` to return NaN for unknown classes, which it would otherwise clip or ignore."""
 
     def function(z: jax.Array, *y: jax.Array) -> jax.Array:
-        x = G(z, *(jnp.clip(labels, 0, classes - 1) for labels in y))  # ONNX Runtime refuses indices out of range
+        x = G(
+            z, *(jnp.clip(labels, 0, classes - 1) for labels in y)
+        )  # ONNX Runtime raises an error for indices out of range
         for labels in y:
             known = (labels >= 0) & (labels < classes)
             x = jnp.where(known.reshape(-1, *(1,) * (x.ndim - 1)), x, jnp.nan)

@@ -26,7 +26,7 @@ from jaxgan.run.plots import save_points
 
 WIDTH, TILE = 500, 32  # minimum pixels of a grid's width and of the longer side of an image in it
 GUTTER = 0xD6E2F5  # 0xRRGGBB between the images of a grid: not grey; another blue if an image contains this one
-LABEL = 14  # characters of a class name beside a row
+LABEL = 14  # maximum characters of the class name next to a row
 REAL = "real.png"  # training examples, next to the grids of samples
 POINTS = 2500  # samples in a scatter plot
 CONDITIONS = 20  # maximum number of rows of --mode=sample --condition
@@ -73,7 +73,7 @@ def tiling(height: int, width: int, columns: int) -> tuple[int, int]:
 def _absent_color(images: np.ndarray) -> np.ndarray:
     """The largest colour up to `GUTTER` that does not occur in images [..., 3] uint8: [3] uint8."""
     codes = images.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
-    candidates = (GUTTER - np.arange(min(codes.size + 1, 1 << 24))) % (1 << 24)  # the pixels cannot have them all
+    candidates = (GUTTER - np.arange(min(codes.size + 1, 1 << 24))) % (1 << 24)  # more colours than pixels
     code = int(candidates[np.argmin(np.isin(candidates, codes))])
     return np.array([code >> 16, code >> 8 & 255, code & 255], np.uint8)
 
@@ -175,7 +175,7 @@ def conditional_grid(
     """A row per condition: the condition, its samples, their mean and the target: [H', W', 3] uint8.
 
     Args:
-      condition: of each row; one that is no image has no column. Hidden pixels have a colour of their own.
+      condition: of each row; one that is not an image has no column. Hidden pixels have the colour `HOLE`.
       draws: [rows, K, H, W, C] in the range of the data.
       targets: [rows, H, W, C], or None.
     """
@@ -184,10 +184,10 @@ def conditional_grid(
     pictures = [in_colour(encode(np.asarray(x), config.data.gcn, config.data.low)) for x in columns]
     if condition.image is not None:
         image = np.asarray(on_grid(jnp.asarray(condition.image), tuple(shape[:2])))
-        shown = in_colour(encode(image, 0, config.data.low))
+        picture = in_colour(encode(image, 0, config.data.low))
         if condition.mask is not None:
-            shown = np.where(np.asarray(condition.mask) > 0, shown, np.uint8(HOLE))
-        pictures.insert(0, shown)
+            picture = np.where(np.asarray(condition.mask) > 0, picture, np.uint8(HOLE))
+        pictures.insert(0, picture)
     return grid(np.stack(pictures, axis=1).reshape(-1, *shape[:2], 3), rows)
 
 

@@ -52,7 +52,7 @@ def lock(path: Path) -> Iterator[Callable[[], None]]:
             os.pwrite(file, json.dumps(record).encode(), 0)
         except OSError as error:
             raise UserError(
-                f"{path / LOCK} could not be written ({error.strerror}); make room, then repeat the command."
+                f"{path / LOCK} could not be written ({error.strerror}); free some space, then repeat the command."
             ) from error
         if not flocked:  # another process may have found the file free at the same time: the last writer wins
             time.sleep(SETTLING_SECONDS)

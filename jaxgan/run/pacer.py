@@ -6,6 +6,7 @@ Used for single runs and for populations. Chunk sizes depend on the clock; the n
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -57,6 +58,7 @@ def pace(
     dispatch: Callable[[int, bool], Any],
     signals: list[int],
     sync: Callable[[bool, int], tuple[bool, int]] = lambda stop, n: (stop, n),
+    limit: int | None = None,
 ) -> Iterator[Dispatched]:
     """Trains from `step` to `train.steps`, or until a signal arrives; yields finished chunks.
 
@@ -67,6 +69,7 @@ def pace(
       dispatch: (steps, whether a log line ends with them) -> arrays to wait for; returns immediately.
       signals: received so far; see `catch_signals`.
       sync: (whether this host has to stop, its number of steps per chunk) -> the values all hosts agree on.
+      limit: steps of a chunk, at most; None = any number.
     """
     jax.block_until_ready(dispatch(0, False))
     clock, chunk_steps, pending, stop = time.perf_counter(), 1, None, False
@@ -81,7 +84,7 @@ def pace(
         return chunk._replace(outputs=outputs, seconds=seconds)
 
     while step < config.train.steps and not stop:
-        n = min(next_event(step, config) - step, chunk_steps)
+        n = min(next_event(step, config) - step, chunk_steps, limit or sys.maxsize)
         log_due = step + n == next_event(step, config)
         # On GPUs dispatch blocks if the loop has many steps; the pending chunk has then ended before the call.
         end = time.perf_counter() if pending and is_ready(pending.outputs) else None

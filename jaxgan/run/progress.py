@@ -84,11 +84,12 @@ class Progress:
         print(message, flush=True)
 
 
-def opening(config: ConfigDict, dataset: Dataset, state: GanState, workdir: Path) -> str:
+def opening(config: ConfigDict, dataset: Dataset, state: GanState, workdir: Path, memory: str) -> str:
     """Describes a run before its first step, one line per topic.
 
     Args:
       state: the players' state, or its shapes.
+      memory: what the run needs of it.
     """
 
     def player(name: str, params: Any) -> str:
@@ -105,6 +106,7 @@ def opening(config: ConfigDict, dataset: Dataset, state: GanState, workdir: Path
         "loss": f"{config.objective.loss}, {t['update']} updates, {t.d_steps} of D per step",
         "train": f"{t.steps:,} steps of {t.batch_size} examples on {n} {jax.default_backend().upper()} "
         f"device{'s' * (n != 1)} ({jax.devices()[0].device_kind})",
+        "memory": memory,
         "workdir": f"{workdir}",
     }
     return _table(lines)

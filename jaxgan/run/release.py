@@ -57,13 +57,13 @@ configuration as metadata: `safetensors.numpy.load_file("{weights}")`.
 ## Intended use and limits
 
 For research on generative models and for teaching. The samples imitate the training data: they share its gaps and
-biases, and may be near copies of training examples. The scores are those of one run, on these data, by this protocol;
-they do not carry over to other data. Not for decisions about people, and not for passing samples off as real data.
+biases, and may be near copies of training examples. The scores are those of one run, on these data, with this protocol;
+they do not transfer to other data. Not for decisions about people, and not for passing samples off as real data.
 
 ## Licence
 
-The code that trained the model is under Apache-2.0. Whether and how the weights may be passed on depends on the licence
-of the training data ({data}): whoever publishes this folder states it here.
+The code that trained the model is under Apache-2.0. Whether and how the weights may be distributed depends on the
+licence of the training data ({data}): if you publish this folder, state it here.
 """
 
 
@@ -85,7 +85,7 @@ def release(workdir: Path, folder: Path | None) -> int:
     )
     write_atomically(folder / CONFIG, to_json(gan.config).encode())
     write_atomically(folder / CARD, card.encode())
-    print(f"G of step {gan.step}: {folder / PROGRAM}, {WEIGHTS}, {CONFIG} and {CARD}, which says how to run it")
+    print(f"G of step {gan.step}: {folder / PROGRAM}, {WEIGHTS}, {CONFIG} and {CARD}, which explains how to run it")
     return 0
 
 
@@ -147,6 +147,8 @@ def snippet(gan: TrainedGan, values: str) -> str:
     prior, classes = gan.config.prior, gan.gan.num_classes
     z = PRIORS[prior.name].code.format(**prior)
     z = z if prior.scale == 1 else f"({prior.scale!r} * {z})"
+    if categories := gan.config.objective.code.categories:
+        z = f"np.hstack([np.eye({categories})[rng.integers({categories}, size=n)], {z}[:, {categories}:]])"
     shape = ", ".join(map(str, ("n", *gan.data_info.shape)))
     conditions = [] if classes else list(gan.condition_shapes.items())
     arguments = ["z", *(["y"] if classes else []), *(name for name, _ in conditions)]

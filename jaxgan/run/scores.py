@@ -50,13 +50,13 @@ def evaluation_protocol(config: ConfigDict, gan: Gan, dataset: Dataset) -> dict[
 def real_scores(config: ConfigDict, dataset: Dataset) -> tuple[int, dict[str, float]]:
     """Scores of the first training examples instead of samples, as a reference for the scores of G.
 
-    Omits metrics that need the players, labels or conditions of samples, or other training examples; omits all metrics
-    if their features take minutes (Inception) or training examples are not stored (stacks).
+    Omits metrics that need the players, the encoder, labels or conditions of samples, or other training examples; omits
+    all metrics if their features take minutes (Inception) or training examples are not stored (stacks).
 
     Returns:
       The number of examples, at most the number of samples, and the scores by name; 0 and {} if there are none.
     """
-    excluded_inputs = {"fake_labels", "train_features", "draws"}
+    excluded_inputs = {"fake_labels", "train_features", "draws", "inferred"}
     metrics = {name: METRICS[name] for name in config.evaluate.metrics}
     applicable = [
         name for name, metric in metrics.items() if not metric.uses_players and not excluded_inputs & {*metric.needs}
@@ -65,7 +65,7 @@ def real_scores(config: ConfigDict, dataset: Dataset) -> tuple[int, dict[str, fl
     if not applicable or dataset.stack > 1 or space_type(config.evaluate.features).slow:
         return 0, {}
     changes = {"evaluate.metrics": tuple(applicable), "evaluate.best": "", "evaluate.samples": count}
-    examples = np.asarray(decode(jnp.asarray(dataset.train[:count]), config.data.gcn, config.data.low))
+    examples = np.asarray(decode(jnp.asarray(np.asarray(dataset.train[:count])), config.data.gcn, config.data.low))
     try:
         return count, make_measure(update(config, changes), dataset)(examples)
     except UserError:  # too few training examples for a metric

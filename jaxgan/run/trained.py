@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.nn import softmax
 from ml_collections import ConfigDict
 
 from jaxgan import distributed
@@ -18,16 +19,19 @@ from jaxgan.config.hparams import traced
 from jaxgan.data import standardized
 from jaxgan.errors import UserError
 from jaxgan.evaluation.evaluator import SELECTION
+from jaxgan.evaluation.rejection import make_rejection_sampler
 from jaxgan.evaluation.samples import SAMPLE_BATCH, make_sampler
 from jaxgan.fields import nearest
 from jaxgan.game.build import build, condition_shapes
-from jaxgan.game.gan import Gan, split_d_output
+from jaxgan.game.gan import Gan
 from jaxgan.game.hparams import HParams
 from jaxgan.game.inversion import invert
-from jaxgan.game.sampling import sample_z, standing_statistics, theta_g_of
+from jaxgan.game.prior import truncated_normal
+from jaxgan.game.sampling import sample_keys, sample_z, standing_statistics, theta_g_of
 from jaxgan.game.state import GanState
 from jaxgan.networks.layers import OUTPUTS
 from jaxgan.numerics import pinned
+from jaxgan.objectives.terms.code import with_category
 from jaxgan.run import export
 from jaxgan.run.checkpoints import Checkpoints
 from jaxgan.run.posthoc import checkpoint_states, with_width
@@ -67,7 +71,9 @@ class TrainedGan:
         self._statistics = jax.jit(lambda params, stats: standing_statistics(gan, hparams, params, stats))
         self._generate = jax.jit(lambda *args: gan.G(*args)[0])
         self._invert = jax.jit(self._inverted)
-        self._discriminate = jax.jit(lambda *args: split_d_output(gan.D(*args)[0]).logits)
+        self._encode = jax.jit(gan.E)
+        self._latents_of_d = jax.jit(lambda *args: gan.D(*args)[0].latents)
+        self._discriminate = jax.jit(lambda *args: gan.D(*args)[0].logits)
 
     def __repr__(self) -> str:
         shape = "x".join(map(str, self.data_info.shape))
@@ -79,7 +85,16 @@ class TrainedGan:
         )
 
     @pinned()
-    def sample(self, n: int, seed: int = 0, y: Any = None, ema: bool | str = True, condition: Any = None) -> np.ndarray:
+    def sample(
+        self,
+        n: int,
+        seed: int = 0,
+        y: Any = None,
+        ema: bool | str = True,
+        condition: Any = None,
+        truncation: float | None = None,
+        rejection: float | None = None,
+    ) -> np.ndarray:
         """`n` samples of p_g: [n, *shape] float32 in the range of the data. A larger n only appends samples.
 
         Args:
@@ -89,15 +104,72 @@ class TrainedGan:
             name of an average.
           condition: of a G with another condition than a class: an array, or a dictionary of the arrays
             `vector`, `image` and `mask` that it takes, [n, ...] each or one for all; in the range of the data.
+          truncation: a normal z is resampled beyond this many standard deviations in each dimension (BigGAN); less is
+            more precise and less diverse.
+          rejection: candidates are accepted by D (arXiv:1810.06758), all from this quantile of its logits on, in
+            (0, 1]. At 1 the samples are of p if D is optimal for this G, which a D that trained against another G than
+            the average is not; train it on with G fixed, or treat the result as a heuristic.
 
         Raises:
           UserError: n < 1, a seed outside [0, 2**32), unknown classes, an unknown average or a condition of another
-            shape, or none where G needs one.
+            shape, or none where G needs one; truncation of another prior, or rejection by a D without probabilities.
         """
+        return self.accepted_samples(n, seed, y, ema, condition, truncation, rejection)[0]
+
+    @pinned()
+    def accepted_samples(
+        self,
+        n: int,
+        seed: int = 0,
+        y: Any = None,
+        ema: bool | str = True,
+        condition: Any = None,
+        truncation: float | None = None,
+        rejection: float | None = None,
+    ) -> tuple[np.ndarray, float]:
+        """`sample`, and the share of candidates that D accepted: 1 without rejection."""
         key = user_stream(n, seed)
         c = self._condition(y, condition, n)
-        x = self._sample(self.hparams, self.state, key, n, ema=self._ema_index(ema), condition=c)
-        return self._in_units(x)
+        gan, hparams = self.gan, self.hparams
+        if truncation is not None:
+            gan, hparams = self._truncated(truncation)
+        index, share = self._ema_index(ema), 1.0
+        if rejection is not None:
+            self._check_rejection(rejection)
+            sampler = make_rejection_sampler(gan)
+            x, share = sampler(hparams, self.state, key, n, rejection, ema=index, condition=c)
+        else:
+            sampler = self._sample if truncation is None else make_sampler(gan)
+            x = sampler(hparams, self.state, key, n, ema=index, condition=c)
+        return self._in_units(x), share
+
+    def _truncated(self, threshold: float) -> tuple[Gan, HParams]:
+        """The GAN with its normal z truncated, and its traced numbers."""
+        prior = self.config.prior
+        if prior.name != "normal":
+            raise UserError(f"truncation is of a normal z, and this GAN has prior.name={prior.name}; leave it out.")
+        if not 0 < threshold < np.inf:
+            raise UserError(f"truncation is a positive number of standard deviations, not {threshold!r}.")
+
+        def sample_z(hparams: HParams, key: jax.Array) -> jax.Array:
+            z = hparams["prior.scale"] * truncated_normal(key, prior.size, hparams["truncation"])
+            return with_category(z, self.config.objective.code.categories)
+
+        return self.gan._replace(sample_z=sample_z), self.hparams | {"truncation": np.float32(threshold)}
+
+    def _check_rejection(self, quantile: float) -> None:
+        objective, discriminator = self.config.objective, self.config.discriminator
+        if not self.gan.objective.loss.probability:
+            raise UserError(
+                f"rejection needs a D whose logit is log p/q, and that of objective.loss={objective.loss} is "
+                f"{self.gan.objective.loss.output}; leave it out."
+            )
+        if discriminator.packing > 1:
+            raise UserError(
+                f"this D classifies packs of {discriminator.packing}; rejection needs one of single examples."
+            )
+        if not 0 < quantile <= 1:
+            raise UserError(f"rejection is a quantile of D's logits in (0, 1], not {quantile!r}.")
 
     @pinned()
     def complete(self, x: Any, mask: Any, draws: int = 1, seed: int = 0, ema: bool | str = True) -> np.ndarray:
@@ -144,13 +216,11 @@ class TrainedGan:
         Raises:
           UserError: wrong dimension, values that are not finite, or as in `sample`.
         """
-        z = finite_array(z, "z")
-        if z.ndim != 2 or z.shape[1] != self.config.prior.size:
-            raise UserError(f"G takes z of shape (n, {self.config.prior.size}), not {z.shape}; reshape it.")
+        z = self._latents(z)
         self._require_class(y)
         params, stats = self.generator_variables(ema)
         c = self._condition(y, condition, len(z)) or Condition()
-        return self._in_units(np.asarray(self._generate(params, stats, jnp.asarray(z, jnp.float32), c)))
+        return self._in_units(np.asarray(self._generate(params, stats, jnp.asarray(z), c)))
 
     @pinned()
     def invert(
@@ -178,6 +248,10 @@ class TrainedGan:
         Raises:
           UserError: steps or starts below 1, starts of another shape, or as in `generate`.
         """
+        if self.config.objective.code.categories:
+            raise UserError(
+                "objective.code makes entries of z categories, to which there is no descent; use gan.infer."
+            )
         x = self._examples(x)
         if isinstance(starts, int | np.integer):
             z = np.repeat(self.noise(int(starts), seed)[:, None], len(x), axis=1)
@@ -190,12 +264,41 @@ class TrainedGan:
         self._require_class(y)
         params, stats = self.generator_variables(ema)
         c = self._condition(y, condition, len(x)) or Condition()
-        found = []
-        for first in range(0, len(x), SAMPLE_BATCH):
-            part = slice(first, first + SAMPLE_BATCH)
-            at = jax.tree.map(lambda leaf, part=part: jnp.asarray(leaf)[part], (x, c))
-            found.append(self._invert(params, stats, *at, jnp.asarray(z[:, part]), np.int32(steps)))
-        return np.concatenate(found)
+        of_batch = lambda *batch: self._invert(params, stats, *batch, np.int32(steps))  # noqa: E731
+        return in_batches(of_batch, x, c, starts=z)
+
+    @pinned()
+    def infer(self, x: Any, seed: int = 0, y: Any = None, ema: bool | str = True, condition: Any = None) -> np.ndarray:
+        """The z [n, d] float32 that the encoder infers from examples; of InfoGAN, the code that D infers.
+
+        A code is [n, K + k]: the probabilities of the K categories, then the k numbers.
+
+        Args:
+          x: [n, *shape], as in `discriminate`.
+          seed: of the encoder's noise, if it has any.
+          y, ema, condition: as in `generate`.
+
+        Raises:
+          UserError: a GAN without an encoder, or as in `generate`.
+        """
+        code = self.config.objective.code
+        if self.config.encoder.name == "none" and not code.weight:
+            raise UserError(
+                "this GAN has no encoder; train one with encoder.name=mlp and objective.regression.weight=1, or use "
+                "gan.invert."
+            )
+        x = self._examples(x)
+        self._require_class(y)
+        c = self._condition(y, condition, len(x)) or Condition()
+        if self.config.encoder.name == "none":
+            D = self.state.discriminator
+            latents = in_batches(lambda *batch: self._latents_of_d(D.params, D.stats, *batch), x, c)
+            return np.concatenate(
+                [softmax(latents[:, : code.categories], axis=1), latents[:, code.categories :]], axis=1
+            )
+        keys = sample_keys(user_stream(len(x), seed), jnp.arange(len(x), dtype=jnp.uint32))
+        params = theta_g_of(self.state, self._ema_index(ema))
+        return in_batches(lambda *batch: self._encode(self.hparams, params, *batch), x, c, keys)
 
     @pinned()
     def export(self, path: str | Path, ema: bool | str = True) -> None:
@@ -224,7 +327,7 @@ class TrainedGan:
         write(Path(path).expanduser(), G, inputs, self.gan.num_classes)
 
     @pinned()
-    def discriminate(self, x: Any, y: Any = None, condition: Any = None) -> np.ndarray:
+    def discriminate(self, x: Any, y: Any = None, condition: Any = None, z: Any = None) -> np.ndarray:
         """D(x) without dropout, [n] float32: a probability in [0, 1] if the loss defines one, otherwise the logit.
 
         A D with packing (`discriminator.packing`) returns one value per pack of consecutive examples.
@@ -232,6 +335,7 @@ class TrainedGan:
         Args:
           x: [n, *shape]; images as uint8 (0 to 255) or floating-point in the range of the data, points in any dtype.
           y, condition: as in `generate`; a D with an auxiliary classifier takes no y.
+          z: [n, d], for a D on pairs (`encoder.joint`); None for `infer(x)`.
 
         Raises:
           UserError: wrong shape, range or dtype, values that are not finite, or as in `sample`.
@@ -243,7 +347,10 @@ class TrainedGan:
         if self.gan.num_classes and not self.gan.num_aux_classes and y is None:
             raise UserError(f"this D is conditional on {self.gan.num_classes} classes; pass y, one class per example.")
         D = self.state.discriminator
-        logits = self._discriminate(D.params, D.stats, x, self._condition(y, condition, len(x)) or Condition())
+        c = self._condition(y, condition, len(x)) or Condition()
+        if self.config.encoder.joint:
+            c = c._replace(z=jnp.asarray(self.infer(x, y=y, condition=condition) if z is None else self._latents(z)))
+        logits = self._discriminate(D.params, D.stats, x, c)
         return np.asarray(jax.nn.sigmoid(logits) if self.gan.objective.loss.probability else logits)
 
     @property
@@ -261,6 +368,12 @@ class TrainedGan:
         """G's parameters and the (standing) statistics used for sampling, as nested dictionaries of arrays."""
         params = theta_g_of(self.state, self._ema_index(ema))
         return params, self._statistics(params, self.state.generator.stats)
+
+    def _latents(self, z: Any) -> np.ndarray:
+        z = finite_array(z, "z")
+        if z.ndim != 2 or z.shape[1] != self.config.prior.size:
+            raise UserError(f"G takes z of shape (n, {self.config.prior.size}), not {z.shape}; reshape it.")
+        return z.astype(np.float32)
 
     def _inverted(
         self, params: Any, stats: Any, x: jax.Array, c: Condition, starts: jax.Array, steps: jax.Array
@@ -373,6 +486,20 @@ class TrainedGan:
         raise UserError(
             f"there is no class {str(name)!r}; {hint}, and classes go from 0 to {self.gan.num_classes - 1}."
         )
+
+
+def in_batches(function: Callable[..., jax.Array], *examples: Any, starts: Any = None) -> np.ndarray:
+    """function(*batch) of `SAMPLE_BATCH` examples at a time: [n, ...].
+
+    Args:
+      examples: trees of arrays [n, ...]; `starts`, if any, is [k, n, ...] and the last argument.
+    """
+    found = []
+    for first in range(0, len(examples[0]), SAMPLE_BATCH):
+        part = slice(first, first + SAMPLE_BATCH)
+        batch = jax.tree.map(lambda leaf, part=part: jnp.asarray(leaf)[part], examples)
+        found.append(function(*batch, *(() if starts is None else (jnp.asarray(starts[:, part]),))))
+    return np.concatenate(found)
 
 
 def read_condition(

@@ -85,7 +85,7 @@ class MetricWriter:
 
     def _failed(self, error: OSError) -> UserError:
         return UserError(
-            f"{self._path} could not be written ({error.strerror}); make room or fix the directory, then "
+            f"{self._path} could not be written ({error.strerror}); free some space or fix the directory, then "
             f"repeat the command to resume from the last checkpoint."
         )
 

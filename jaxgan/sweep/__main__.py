@@ -90,8 +90,8 @@ def read(path: Path) -> tuple[str, list[Trial]]:
     Raises:
       UserError: no such file, a missing function, or see `plan.trials`.
     """
-    definitions = files.functions(path, "--sweep", "experiments/ablations/loss.py", "get_config", "get_sweep")
-    members = plan.trials(files.returned(definitions, path), files.call(definitions, "get_sweep", path))
+    definitions = files.load_functions(path, "--sweep", "experiments/ablations/loss.py", "get_config", "get_sweep")
+    members = plan.trials(files.checked_config(definitions, path), files.call_function(definitions, "get_sweep", path))
     return definitions.get("__doc__") or "", members
 
 

@@ -197,13 +197,13 @@ def train_loop(chunk: Chunk, initial: ChunkState) -> ChunkState:
 
     def dispatch(steps: int, line: bool) -> tuple[Population, Population]:
         nonlocal members
-        states, sums, kept, alive = (_fields(members, name) for name in Member._fields)
+        states, sums, last_finite, alive = (_fields(members, name) for name in Member._fields)
         num_steps = devices.replicate(np.uint32(steps))
         updated = program.run_steps(chunk.hparams, states, sums, alive, chunk.data, num_steps)
         states, sums = ([part[i] for part in updated] for i in (0, 1))
-        members = [Member(*fields) for fields in zip(states, sums, kept, alive, strict=True)]
+        members = [Member(*fields) for fields in zip(states, sums, last_finite, alive, strict=True)]
         if line:
-            members = [Member(*fields) for fields in program.end_log_interval(states, sums, kept, alive)]
+            members = [Member(*fields) for fields in program.end_log_interval(states, sums, last_finite, alive)]
         return sums, _fields(members, "alive")
 
     def save() -> None:

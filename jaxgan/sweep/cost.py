@@ -53,7 +53,7 @@ def estimate_memory(trial: Trial) -> Memory:
     shared = sum(x.nbytes for x in jax.tree.leaves(data))
     step = (
         int(analysis.temp_size_in_bytes) if analysis else STATE_COPIES * state
-    )  # a guess where the backend doesn't say
+    )  # a guess if the backend does not report it
     return Memory(STATE_COPIES * state, step, shared)
 
 
@@ -61,14 +61,16 @@ def max_members(trial: Trial, slots: int) -> int:
     """The number of members of a program that train together in one of `slots` slots and fit in half the memory."""
     needs = estimate_memory(trial)
     if devices.is_sequential():  # slots share the memory
-        half = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // slots // 2
-        return max(1, (half - needs.shared - needs.step * devices.threads()) // needs.member)
-    at_hand = jax.local_device_count() if slots == 1 else 1  # one for each of several slots: see `launchers.ray`
+        usable = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // slots // 2
+        return max(1, (usable - needs.shared - needs.step * devices.threads()) // needs.member)
+    slot_devices = (
+        jax.local_device_count() if slots == 1 else 1
+    )  # one per slot if there are several: see `launchers.ray`
     stats = jax.local_devices()[0].memory_stats() or {}
-    if "bytes_limit" not in stats:  # the backend doesn't say
-        return at_hand
-    half = (stats["bytes_limit"] - stats.get("bytes_in_use", 0)) // 2
-    return at_hand * max(1, (half - needs.shared) // (needs.member + needs.step))
+    if "bytes_limit" not in stats:  # the backend does not report it
+        return slot_devices
+    usable = (stats["bytes_limit"] - stats.get("bytes_in_use", 0)) // 2
+    return slot_devices * max(1, (usable - needs.shared) // (needs.member + needs.step))
 
 
 def chunk_bytes(chunk: Sequence[Trial]) -> int:
@@ -79,8 +81,8 @@ def chunk_bytes(chunk: Sequence[Trial]) -> int:
 
 
 def describe(chunks: list[list[Trial]], slots: int, *, timed: bool) -> str:
-    """'72 runs -> 3 programs, 24 members a chunk, about 5 minutes (...), 40 MB'; measures the time if `timed`."""
-    start = time.process_time()  # imports, data, and programs that were compiled to learn what memory they need
+    """'72 runs -> 3 programs, 24 members per chunk, about 5 minutes (...), 40 MB'; measures the time if `timed`."""
+    start = time.process_time()  # imports, data, and programs that were compiled to measure their memory
     runs, programs = sum(map(len, chunks)), len(group_by([chunk[0] for chunk in chunks], program_key))
     largest = max(map(len, chunks))
     minutes = ""
@@ -89,7 +91,7 @@ def describe(chunks: list[list[Trial]], slots: int, *, timed: bool) -> str:
         total = start + sum(parts) / slots
         listed = "".join(f", {name} {x:.0f} s" for name, x in parts._asdict().items())
         minutes = f"about {total / 60:.1f} minutes (start {start:.0f} s{listed}; without evaluations), "
-    size = f"{_count(largest, 'member')} a chunk, {minutes}{max(map(chunk_bytes, chunks)) / 1e6:.0f} MB"
+    size = f"{_count(largest, 'member')} per chunk, {minutes}{max(map(chunk_bytes, chunks)) / 1e6:.0f} MB"
     return f"{_count(runs, 'run')} -> {_count(programs, 'program')}, {size}"
 
 

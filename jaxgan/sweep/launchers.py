@@ -98,7 +98,7 @@ class _SlurmTask:
         return _task(0, workdir, chunk, requeue=(REQUEUE_SIGNAL,))  # submitit's handler requeues the job and exits
 
     def checkpoint(self, workdir: Path, chunk: Chunk):
-        """What a requeued job runs, asked for by submitit: the same, which finds its own checkpoints."""
+        """The task of a requeued job, a hook of submitit: this task again, which resumes from its checkpoints."""
         import submitit
 
         return submitit.helpers.DelayedSubmission(self, workdir, chunk)
@@ -181,7 +181,7 @@ def slurm(cluster: str = "slurm") -> Launcher:
     except ImportError:
         raise UserError("--launcher=slurm needs submitit: pip install 'jaxgan[slurm]'.") from None
     if cluster == "slurm" and not shutil.which("sbatch"):
-        raise UserError("--launcher=slurm finds no sbatch here; call it on a login node of the cluster.")
+        raise UserError("--launcher=slurm finds no sbatch here; run it on a login node of the cluster.")
 
     def run(workdir: Path, chunks: list[Chunk], signals: list[int]) -> Outcomes:
         executor = submitit.AutoExecutor(workdir / "slurm", cluster=cluster)

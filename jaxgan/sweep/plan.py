@@ -93,6 +93,8 @@ def trials(base: ConfigDict, sweep: Sweep) -> list[Trial]:
                 raise UserError("members that diverge are frozen; leave train.on_divergence=stop.")
             if config.distributed.enabled:
                 raise UserError("members of a sweep are not distributed over hosts; leave distributed.enabled=False.")
+            if config.data.resident == "false":
+                raise UserError("members of a sweep share one copy of the data; leave data.resident=auto.")
         identity = json.dumps(flatten(config), sort_keys=True)
         if identity in numbers:
             raise UserError(f"settings {numbers[identity]} and {number} are the same: {setting}; drop one.")

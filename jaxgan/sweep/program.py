@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from jaxgan import data
 from jaxgan.algorithm1 import zero_metrics
 from jaxgan.conditions import Condition
+from jaxgan.config import update
 from jaxgan.config.hparams import traced
 from jaxgan.data import Dataset
 from jaxgan.errors import UserError
@@ -71,9 +72,9 @@ def get_program(trial: Trial) -> Program:
 def _build(config: ConfigDict) -> Program:
     dataset = dataset_of(config)
     gan = build_for(config, dataset)
-    if drawn := [name for name in config.evaluate.metrics if "draws" in METRICS[name].needs]:
+    if drawn := [name for name in config.evaluate.metrics if {"draws", "inferred"} & {*METRICS[name].needs}]:
         raise UserError(
-            f"evaluate.metrics={drawn[0]} draws many samples for each condition, which sweeps do not; leave it out, "
+            f"evaluate.metrics={drawn[0]} evaluates G at inputs that sweeps do not compute; leave it out, "
             f"and run --mode=evaluate on the members."
         )
     num_report = IMAGES if len(dataset.shape) == 3 else POINTS
@@ -134,7 +135,7 @@ def dataset_of(config: ConfigDict) -> Dataset:
     """The data set of a configuration; cached."""
     key = config.data.to_json()
     if key not in _datasets:
-        _datasets[key] = data.load(config.data)
+        _datasets[key] = data.load(update(config, {"data.resident": "true"}).data)
     return _datasets[key]
 
 

@@ -49,7 +49,7 @@ class Table(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """The content of both files besides figures."""
+    """The content of both files, except the figures."""
 
     findings: list[str]
     scores: Table
@@ -74,12 +74,12 @@ def _write(workdir: Path) -> None:
     swept = read_settings(workdir)
     verdicts = {name: compare_settings(swept, name) for name in swept.metrics}
     sentences, table, runs = findings(swept, verdicts), score_table(swept, verdicts), run_table(swept)
-    others = metric_table(swept)
+    other_metrics = metric_table(swept)
     note = NOTE.format(selection=DISPLAYS[swept.selection].label if swept.selection else "the setting's own metric")
     pictures = make_figures(workdir, swept)
     for name, picture in pictures.items():
         write_atomically(workdir / "plots" / f"{name}.png", picture)
-    page_parts = Parts(sentences, table, note, others, runs)
+    page_parts = Parts(sentences, table, note, other_metrics, runs)
     write_atomically(workdir / "report.md", markdown(swept, page_parts, list(pictures)).encode())
     write_atomically(workdir / "report.html", webpage(swept, page_parts, pictures))
 

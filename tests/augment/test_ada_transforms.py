@@ -289,8 +289,9 @@ def test_each_set_has_a_factor_of_p(name):
     np.testing.assert_allclose(Ada(RGB, (name,), **others)(x, keys, at(0.7)), augment(1.0, 0.7), atol=2e-5)
 
 
-def test_sets_do_not_change_each_others_draws():
-    """Each has a key of its own: with one more set, the others draw what they drew; and no key serves twice."""
+def test_sets_do_not_change_each_others_random_numbers():
+    """Each has its own key: an additional set does not change the random numbers of the others; no key is used
+    twice."""
     keys = {name: jax.random.key_data(jax.random.fold_in(KEYS[0], SETS.index(name))).tobytes() for name in SETS}
     assert len(set(keys.values())) == len(SETS)
     assert SETS[:2] == ("blit", "color")  # of recorded runs, which drew them with `split`
@@ -332,7 +333,7 @@ def test_what_is_refused(augment, data, words):
 
 
 def test_images_that_are_not_square_are_resampled():
-    """Rotations need no squares: by a quarter turn, what was above the centre is beside it."""
+    """Rotations do not need square images: a quarter turn moves a pixel above the centre to its side."""
     image = jnp.zeros((1, 24, 32, 1)).at[0, 6:9, 15:17].set(1.0)
     turned = resample(image, affine_inverse(STILL._replace(rotation_before=jnp.float32(math.pi / 2)))[None])[0, :, :, 0]
     row, column = np.unravel_index(int(jnp.argmax(turned)), turned.shape)

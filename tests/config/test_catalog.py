@@ -22,7 +22,7 @@ def lines(config) -> dict[str, str]:
     return {line.partition("=")[0]: line for line in printed}
 
 
-def test_comments_beside_a_line_and_above_it():
+def test_comments_next_to_a_line_and_above_it():
     source = "a = 1  # one\n# two\n# lines\nb = 2\nc = '#'\n# above\nd = 4  # beside\n"
     assert catalog.comments(source) == {1: "one", 4: "two lines", 7: "beside"}
 
@@ -86,7 +86,8 @@ def test_fields_stand_as_they_are_declared():
         ("conditions", CHOICES["conditional"]),
         ("data", ("digits", "tfds:NAME", "npz:PATH", "folder:PATH", "table:NAME", "tfd:PATH",
                   "mixture:NAME", "stacked:NAME")),
-        ("terms", ("lecam", "consistency", "latent", "auxiliary", "paired", "adjustment", "top_k")),
+        ("terms", ("lecam", "consistency", "latent", "auxiliary", "paired", "regression", "code", "centering",
+                   "transport", "adjustment", "top_k")),
     ],
 )  # fmt: skip
 def test_lists_have_a_line_with_words_for_each_member(name, names):

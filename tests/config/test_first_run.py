@@ -1,4 +1,4 @@
-"""The config that everyone runs first learns at once; the recipe of 2014 beside it is what it was."""
+"""The configuration of the first run learns from the first step on; the recipe of 2014 is unchanged."""
 
 import importlib
 import sys

@@ -1,4 +1,4 @@
-"""The data sets: their splits, range and digest, and what is said of them."""
+"""The data sets: their splits, range, digest and description."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_limit_keeps_the_first_training_examples_and_all_others():
         data.load(settings_for(name="digits", limit=1351))
 
 
-def test_padding_counts_as_memory_beside_the_images(tmp_path, monkeypatch):
+def test_padding_counts_as_memory_in_addition_to_the_images(tmp_path, monkeypatch):
     """Ten images of 4x6 and ten of 8x10 pixels."""
     np.savez(tmp_path / "x.npz", random_images(10, 4, 6))
     load = lambda: data.load(settings_for(name=f"npz:{tmp_path / 'x.npz'}", validation=2, pad=2))  # noqa: E731
@@ -86,7 +86,7 @@ def test_padding_counts_as_memory_beside_the_images(tmp_path, monkeypatch):
         load()
 
 
-def test_images_in_colour_after_grey_ones_count_as_memory_beside_these(tmp_path, monkeypatch):
+def test_images_in_colour_after_grey_ones_count_as_memory_in_addition_to_these(tmp_path, monkeypatch):
     for i in range(4):
         write(tmp_path / f"{i}.png", random_images(10, 10, 3) if i == 3 else random_images(10, 10))
     monkeypatch.setattr(source, "MEMORY_LIMIT", 4 * 100 * (1 + 3))
@@ -155,7 +155,7 @@ def test_the_digest_by_hand():
     assert data.digest(d._replace(train_labels=y)) == hashlib.sha256(labeled).hexdigest()
 
 
-def test_the_digest_tells_training_data_apart_and_sees_nothing_else():
+def test_the_digest_depends_on_the_training_data_only():
     x, y = random_images(4, 3, 2, 1), np.arange(4, dtype=np.int32)
     d = Dataset("a", x, x, x, None, y, y, y, 4)
     changed = x.copy()

@@ -165,7 +165,7 @@ def test_folder_with_splits_and_links(tmp_path):
 def test_folder_with_splits_and_something_else_is_ambiguous(tmp_path):
     for name in ("train", "test", "val"):
         write(tmp_path / name / "0.png", random_images(2, 2))
-    with pytest.raises(UserError, match="holds train/ beside val:"):
+    with pytest.raises(UserError, match="holds train/ next to val:"):
         folder(tmp_path, 0)
 
 
@@ -182,11 +182,11 @@ def test_splits_have_their_names_in_any_case(tmp_path, train, test):
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["Train", "Validation"], "holds Train/ beside Validation: "),
-        (["Train", "Test", "VAL"], "holds Train/ beside VAL: "),
-        (["Train", "Test", "train"], "holds Train/ beside train: "),
-        (["train", "Test", "test"], "holds train/ beside test: "),
-        (["train", "cat"], "holds train/ beside cat: .*for classes rename train/"),
+        (["Train", "Validation"], "holds Train/ next to Validation: "),
+        (["Train", "Test", "VAL"], "holds Train/ next to VAL: "),
+        (["Train", "Test", "train"], "holds Train/ next to train: "),
+        (["train", "Test", "test"], "holds train/ next to test: "),
+        (["train", "cat"], "holds train/ next to cat: .*for classes rename train/"),
         (["Test", "cat"], "holds Test/ but no train/"),
         (["test", "valid"], "holds test/ but no train/"),
         (["cat", "Validation"], "holds Validation/ but no train/"),
@@ -215,7 +215,7 @@ def test_what_macos_leaves_behind_is_no_split_and_no_image(tmp_path):
 
 
 def test_links_lead_to_each_image_once(tmp_path):
-    """Links to a folder itself, to one that contains it, beside it or elsewhere; and each image keeps its class."""
+    """Links to a folder itself, to one that contains it, next to it or elsewhere; and each image keeps its class."""
     root = tmp_path / "root"
     x = random_images(5, 2, 2)
     for place, pixels in zip(("b/0", "b/1", "c/2", "c/deep/3"), x, strict=False):

@@ -122,7 +122,7 @@ def test_npz_with_another_checksum_is_refused(tmp_path, save):
         read_npz(tmp_path / "x.npz")
 
 
-def test_a_number_out_of_range_in_any_part_is_found(tmp_path, monkeypatch):
+def test_a_number_out_of_range_in_any_part_is_detected(tmp_path, monkeypatch):
     monkeypatch.setattr(npz, "CHUNK", 10)
     for place, number in ((0, -1.0), (17, 2.0), (35, np.nan)):
         x = np.full((4, 3, 3), 0.5)
@@ -217,7 +217,7 @@ def test_an_npz_of_which_nothing_is_cut_off_keeps_its_order(tmp_path):
     np.testing.assert_array_equal(d.train_labels, x[:, 0, 0, 0])
 
 
-def test_npz_and_folder_shuffle_alike(tmp_path):
+def test_npz_and_folder_have_the_same_shuffled_order(tmp_path):
     x = random_images(30, 4, 4)
     np.savez(tmp_path / "x.npz", x)
     for i, pixels in enumerate(x):

@@ -24,7 +24,7 @@ def test_every_example_is_visited_once_an_epoch_in_another_order():
     assert len({tuple(epoch) for epoch in epochs}) == 3
 
 
-def test_order_looks_random():
+def test_order_passes_tests_of_randomness():
     """Over keys, position 0 lands uniformly, and neighbours are not sent to neighbours."""
     n, keys = 20, jax.random.split(jax.random.key(1), 4000)
     first = jax.vmap(lambda k: jax.vmap(lambda i: permuted(k, i, n))(jnp.arange(2, dtype=jnp.uint32)))(keys)

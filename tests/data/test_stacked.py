@@ -125,7 +125,7 @@ def test_held_out_stacks_do_not_depend_on_the_default_generator(numbered):
     np.testing.assert_array_equal(found.test_labels, expected.test_labels)
 
 
-def test_training_examples_drawn_as_the_step_draws_them(numbered):
+def test_training_examples_are_those_of_the_training_step(numbered):
     d = load(f"stacked:{numbered}")
 
     @jax.jit

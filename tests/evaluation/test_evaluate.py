@@ -133,7 +133,7 @@ def test_scores_are_measured_on_a_stream_of_their_own(game, tiny_config, monkeyp
     )
 
 
-def test_samples_do_not_depend_on_how_many_are_drawn_at_a_time(game, monkeypatch):
+def test_samples_do_not_depend_on_the_batch_size(game, monkeypatch):
     monkeypatch.setattr("jaxgan.evaluation.samples.SAMPLE_BATCH", 4)
     gan, hparams, state, _ = game(conditional="label")
     key = stream(3, "user")

@@ -69,7 +69,8 @@ import sys
 from jaxgan.config import files
 before = list(sys.path)
 config = files.read(sys.argv[1] + "/configs/tfd.py")
-sweep = files.functions(sys.argv[1] + "/experiments/ablations/momentum.py", "--sweep", "", "get_config", "get_sweep")
+path = sys.argv[1] + "/experiments/ablations/momentum.py"
+sweep = files.load_functions(path, "--sweep", "", "get_config", "get_sweep")
 assert sys.path == before
 print(len(config.generator.hidden), len(sweep["get_sweep"]()))
 """
@@ -90,15 +91,15 @@ def every_file(folder):
 
 
 @pytest.mark.parametrize("path", every_file("configs"), ids=lambda path: path.stem)
-def test_every_config_is_valid_and_says_how_it_is_run(path):
+def test_every_config_is_valid_and_states_its_command(path):
     validate(files.read(path))
     assert f"python -m jaxgan.main --config=configs/{path.name}" in ast.get_docstring(ast.parse(path.read_text()))
 
 
 @pytest.mark.parametrize("path", every_file("experiments/ablations"), ids=lambda path: path.stem)
 def test_every_ablation_has_settings_of_existing_fields(path):
-    found = files.functions(path, "--sweep", "", "get_config", "get_sweep")
-    config, sweep = files.returned(found, path), found["get_sweep"]()
+    found = files.load_functions(path, "--sweep", "", "get_config", "get_sweep")
+    config, sweep = files.checked_config(found, path), found["get_sweep"]()
     for setting in sweep:
         validate(update(config, setting))
     assert len({json.dumps(setting) for setting in sweep}) == len(sweep) > 1
@@ -156,7 +157,7 @@ def test_figure2_shows_samples_and_framed_neighbours(workdir, tmp_path, monkeypa
     run(figure2, f"--workdir={workdir}", f"--out={out}", "--rows=2", "--columns=3", monkeypatch=monkeypatch)
     picture = image(out)
     gan, train_set = jaxgan.load(workdir), data.load(jaxgan.load(workdir).config.data).train
-    # The last column of each row is the training image nearest to the sample beside it.
+    # The last column of each row is the training image nearest to the sample on its left.
     edge = figure2.EDGE
     yellow = (picture == figure2.FRAME).all(axis=-1)
     left = int(yellow[0].argmax())
@@ -217,7 +218,7 @@ def score(mean, error=1.0, *, seed=0, variant="recipe", checkpoint="last", colum
     return table1.Score(column, variant, checkpoint, seed, 100, [estimate], [Neighbours(0.75, 0.5)], 1000)
 
 
-def test_the_tables_tell_seeds_from_test_images_and_leave_out_the_seed_that_chose_the_settings():
+def test_the_tables_distinguish_seeds_from_test_images_and_exclude_the_tuning_seed():
     scored = [score(300, 9.0, seed=0), score(220, 1.5, seed=1), score(230, 2.5, seed=2)]
     scored += [score(210, 2.0, seed=0, variant="alternating")]
     rows = list(table1.table(scored))
@@ -241,7 +242,7 @@ def test_scores_on_features_have_columns_and_intervals_over_seeds():
     # Half of the 95% interval of three seeds of deviation 1: 4.303 / sqrt(3).
     assert row.endswith("| 21.0 [18.5, 23.5] | 0.500 [0.500, 0.500] | 0.250 [0.250, 0.250] |")
     assert list(table1.singles(scored))[3].endswith("| 20.000 | 0.500 | 0.250 |")
-    assert "in the features of the classifier" in " ".join(table1.notes(scored, 10_000))
+    assert "on features of the classifier" in " ".join(table1.notes(scored, 10_000))
 
 
 def test_features_are_the_classifiers_against_test_images(tiny_config, monkeypatch):
@@ -270,15 +271,15 @@ def test_the_error_over_folds():
     assert tfd_score.error == pytest.approx(np.sqrt(2.5 / 5))
 
 
-def test_what_differs_from_the_paper_is_said():
+def test_differences_from_the_paper_are_noted():
     assert len(list(table1.notes([score(1.0, seed=3)], 10_000))) == 2
-    said = " ".join(table1.notes([score(1.0, sigma=SIGMAS[0], edge=True)._replace(validation=150)], 500))
+    text = " ".join(table1.notes([score(1.0, sigma=SIGMAS[0], edge=True)._replace(validation=150)], 500))
     for words in (
-        "one beyond it may score higher",
-        "on 150 validation images, the paper's on 1,000",
-        "drew 10,000",
+        "a sigma beyond it may score higher",
+        "on 150 validation images, in the paper on 1,000",
+        "used 10,000",
     ):
-        assert words in said
+        assert words in text
     rows = list(table1.singles([score(1.0, sigma=0.1, edge=True)]))
     assert rows[-1] == "| MNIST | recipe | 0 | last | 100 | 1.0 ± 1.0 | 0.100 (edge) | 0.750 | 0.500 | - | - | - |"
 
@@ -411,8 +412,8 @@ def test_table1_refuses(tiny_config, tmp_path, monkeypatch):
         (["--quick", f"--samples-file={tmp_path}/none.npz"], "cannot be read"),
         ([f"--workdir={points}"], "was trained on mixture:ring8, but the table"),
         ([f"--workdir={tmp_path}/none"], "is not a work directory"),
-        (["--quick", "--samples=9", f"--samples-file={tmp_path}/bright.npz"], "from 0 to 255; samples are in"),
-        ([f"--workdir={points}", "--sedes=3"], "leave out --sedes=3"),
+        (["--quick", "--samples=9", f"--samples-file={tmp_path}/bright.npz"], "from 0 to 255; samples must be in"),
+        ([f"--workdir={points}", "--sedes=3"], "--sedes=3 cannot change; leave it out"),
         (["--seeds=0"], "--seeds=0"),
         (["--variants"], "nothing to train"),
     ):
@@ -435,7 +436,7 @@ def faces(path, n=60, **changes):
     return arrays
 
 
-def test_tfd_splits_as_each_fold_says(tiny_config, tmp_path):
+def test_tfd_has_the_splits_of_each_fold(tiny_config, tmp_path):
     arrays = faces(tmp_path / "tfd.mat")
     dataset = data.load(tiny_config(data__name=f"tfd:{tmp_path}/tfd.mat").data)
     assert dataset.train.dtype == np.uint8 and dataset.train.shape == (15, 48, 48, 1)

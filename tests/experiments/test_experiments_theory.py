@@ -66,6 +66,6 @@ def test_figure_1_first_trains_d_alone_then_the_pair():
     assert np.sum(p_data) * figure1.DX == pytest.approx(1, abs=1e-4)
     np.testing.assert_array_equal(alone.G, first.G)
     assert np.all(np.abs(alone.D - first.D).max(axis=1) > 0.1)
-    assert np.all(alone.mean_D < 0.45)  # it tells G(z) from x
+    assert np.all(alone.mean_D < 0.45)  # it distinguishes G(z) from x
     assert np.all(last.jsd < 0.5 * first.jsd)
     assert not np.allclose(last.p_g[0], last.p_g[1])  # two seeds

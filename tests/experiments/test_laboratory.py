@@ -27,7 +27,7 @@ def test_rate_is_the_mean_growth_of_a_state_that_turns():
     assert dynamics.rate(np.stack([turning, turning**2])) == pytest.approx([0.97, 0.97**2], abs=1e-6)
 
 
-def test_quantile_noise_has_mean_0_and_variance_1_and_treats_real_and_fake_alike():
+def test_quantile_noise_has_mean_0_and_variance_1_and_is_the_same_for_real_and_fake():
     noise = dynamics.QuantileNoise(deviation=0.5, count=8)
     seen = np.asarray(noise(jnp.ones((16, 1)), None, ()))[:, 0] - 1
     assert seen.mean() == pytest.approx(0, abs=1e-6)

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 SETTING = {"width": 8, "layers": 1, "batch_size": 32, "learning_rate": 1e-3}
 
 
-def test_every_minibatch_holds_all_modes_alike():
+def test_every_minibatch_contains_all_modes_equally_often():
     gan, _ = adjustment.game("plain", weight=1.0, **SETTING)
     data = TrainingSet(jnp.asarray(adjustment.training_set()[:100]))
     key = adjustment.run_stream({"seed": np.uint32(0)}, "order")
@@ -35,7 +35,7 @@ def test_weights_start_with_a_deviation_by_their_inputs():
             assert not layer["bias"].any()
 
 
-def test_methods_begin_alike_and_part():
+def test_methods_begin_equal_and_diverge():
     """They share seeds: initial weights, data and noise. Losses are means since the last evaluation, here one step."""
     data = adjustment.training_set()[:256]
     plain, full = (

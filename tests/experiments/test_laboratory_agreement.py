@@ -84,7 +84,7 @@ def test_copies_take_random_places_and_each_is_as_frequent_as_others():
     np.testing.assert_array_equal(plain, np.arange(100))
 
 
-def test_each_damage_does_what_its_name_says(images):
+def test_each_damage_by_hand(images):
     rows = np.arange(60)
     draw = images.validation[rows]
     damaged = lambda name, strength, seed=0: metric_agreement.damage(images, rows, name, strength, seed)  # noqa: E731

@@ -205,7 +205,7 @@ def test_spectral_perceptrons_are_1_lipschitz_and_their_vectors_move_in_their_ow
         state = step(state)
     G, D = state.generator, state.discriminator
     draw = lambda z: gan.G(G.params, G.stats, z[None])[0][0]  # noqa: E731
-    judge = lambda x: gan.D(D.params, D.stats, x[None])[0][0]  # noqa: E731
+    judge = lambda x: gan.D(D.params, D.stats, x[None])[0].logits[0]  # noqa: E731
     z, x = 3 * jax.random.normal(jax.random.key(1), (99, 3)), jax.random.normal(jax.random.key(2), (99, 2))
     slopes = np.linalg.norm(jax.jit(jax.vmap(jax.jacfwd(draw)))(z), 2, axis=(1, 2))
     assert 0 < slopes.max() <= 1.01

@@ -86,7 +86,7 @@ def test_a_cell_is_what_its_verdicts_are_together():
     assert {letters: metric_checks.combine(letters) for letters in cells} == cells
 
 
-def test_kinds_of_metrics_are_asked_their_own():
+def test_criteria_apply_to_kinds_of_metrics():
     part = metric_checks.Part("wide", near(0, 0), metric_checks.wide(0))
     y = np.array([1.0])
     assert [metric_checks.verdict(part, metric, y) for metric in metric_checks.METRICS] == ["F", "H", "F", "H"]

@@ -7,7 +7,7 @@ from experiments import lipschitz, priors
 
 
 @pytest.mark.parametrize("m", [1.0, 2.0])
-def test_a_linear_map_of_the_fitting_mixture_draws_the_data(m):
+def test_a_linear_map_of_the_fitting_mixture_generates_the_data(m):
     deviation, steepness = priors.fitting_deviation(m), np.hypot(m, 0.5)
     z = priors.mixture_quantiles(deviation)
     assert np.mean(z) == pytest.approx(0, abs=1e-6) and np.mean(z**2) == pytest.approx(1, abs=1e-4)

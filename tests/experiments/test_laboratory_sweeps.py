@@ -41,7 +41,7 @@ def made(setting, **finals):
 
 
 @pytest.mark.slow
-def test_settings_are_trained_found_by_name_resumed_and_extended(here, tiny_config, tmp_path, capsys):
+def test_settings_are_trained_read_by_name_resumed_and_extended(here, tiny_config, tmp_path, capsys):
     config = tiny_config(**{"evaluate.metrics": (), "train.steps": 10})
     settings = {"slow": {"optimizer.generator.learning_rate": 1e-5}, "wide": {"generator.hidden": (16,)}}
     found = sweeps.train(tmp_path, "About.", config, settings, range(2))
@@ -76,7 +76,7 @@ def test_a_curve_has_nan_where_a_member_diverged(tmp_path):
 def test_every_setting_of_the_success_rates_is_one_change():
     base = algorithm1_success.base(quick=False)
     settings = algorithm1_success.settings(list(algorithm1_success.cures(quick=False)), quick=False)
-    trials = plan.trials(base, list(settings.values()))  # valid, and no two alike
+    trials = plan.trials(base, list(settings.values()))  # valid and distinct
     assert len(trials) == 8 and settings.keys() == algorithm1_success.LABELS.keys()
     assert all(
         trial.config.train.update == "alternating" for trial in trials if trial.setting != settings["simultaneous"]
@@ -178,3 +178,24 @@ def test_copies_are_detected_and_fresh_examples_are_not():
     detected = memorization.detects_copies(real)
     assert detected["z_u"] and detected["authentic"]
     assert not detected["fid_train"]  # which copies win
+
+
+def test_verdicts_on_memorization_from_made_up_scores():
+    row = dict.fromkeys(memorization.SHOWN, 0.0)
+
+    def made(few, many, z_u):
+        return {f"{n}/{seed}/9": row | {"authentic": share + 0.01 * seed, "z_u": z_u}
+                for n, share in ((10, few), (100, many)) for seed in range(3)}  # fmt: skip
+
+    def reference(noticed):
+        return {kind: [row | {"authentic": 0.5 + 0.001 * i} | {name: sign * (1.0 + 0.001 * i) for name in noticed}
+                       for i in range(3)] for kind, sign in (("fresh", 1), ("copies", -1))}  # fmt: skip
+
+    def verdicts(*args, noticed=("z_u", "authentic")):
+        return list(memorization.verdicts(made(*args), dict.fromkeys((10, 100), reference(noticed)), [9]).values())
+
+    assert verdicts(0.1, 1.5, -2.0) == [True, True, None, True]  # no Z_U speaks of copies
+    assert verdicts(0.1, 1.5, -4.0) == [True, True, False, True]  # it does where G does not copy
+    assert verdicts(0.1, 0.2, -4.0) == [True, False, True, True]
+    assert verdicts(1.5, 1.5, -4.0)[0] is False
+    assert verdicts(0.1, 1.5, -4.0, noticed=("z_u", "authentic", "coverage"))[3] is False

@@ -1,4 +1,4 @@
-"""Gradient accumulation: a minibatch in parts gives the update of the whole, to rounding, where losses are means."""
+"""Gradient accumulation: microbatches give the update of the whole minibatch, up to rounding, if losses are means."""
 
 import jax
 import jax.numpy as jnp
@@ -94,7 +94,7 @@ def test_batch_statistics_need_the_whole_minibatch():
             build(config, DataSpec((8, 8, 1)), 100)
 
 
-def test_what_couples_examples_says_so():
+def test_coupled_examples_are_reported():
     """Number 0 of a loss or a penalty that couples examples is another one without the others, of the rest the same."""
     D = lambda x: jnp.sum(x**3, axis=1)  # noqa: E731
 

@@ -38,14 +38,14 @@ def test_the_best_start_of_each_example_is_kept():
     np.testing.assert_allclose(found(G, x, crossed).z, apart[0].z, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["uniform", "sphere"])
+@pytest.mark.parametrize("name", ["uniform", "sphere", "truncated"])
 def test_z_stays_where_the_prior_is_positive(name):
-    prior = {"name": name, "scale": 2.0}
+    prior = {"name": name, "scale": 2.0, "threshold": 2.0}
     drawn = 2 * jax.vmap(lambda key: PRIORS[name].sample(key, 4))(jax.random.split(jax.random.key(0), 50))
     np.testing.assert_allclose(project_onto_prior(prior, drawn), drawn, rtol=1e-5)
     far = found(lambda z: z, np.full((3, 4), 9.0), np.zeros((1, 3, 4)) + 0.1,
                 project=lambda z: project_onto_prior(prior, z)).z  # fmt: skip
-    expected = 2 * np.sqrt(3) if name == "uniform" else 2.0
+    expected = {"uniform": 2 * np.sqrt(3), "sphere": 2.0, "truncated": 2 * 2 / 0.879626}[name]
     np.testing.assert_allclose(far, np.full((3, 4), expected), rtol=1e-5)
 
 

@@ -1,4 +1,4 @@
-"""Batch statistics as state: whose they are, in which order they move, and which ones samples are drawn with."""
+"""Batch statistics as state: which player they belong to, when they are updated, and which ones samples use."""
 
 import jax
 import jax.numpy as jnp
@@ -62,7 +62,7 @@ def test_the_formula_against_float64(shape):
 
 
 def layer_input(params, x):
-    """What D's norm sees, float64."""
+    """The input of D's normalization layer, float64."""
     return x.reshape(len(x), -1) @ float64(params["Dense_0"]["kernel"])
 
 
@@ -114,11 +114,15 @@ def test_each_step_moves_the_statistics_of_its_player_alone(norm_game, monkeypat
     after, _ = algorithm1.train_step(gan=gan, hparams=hparams, state=state, data=data)
     mean = lambda player: np.asarray(jax.tree.leaves(player.stats)[0])  # noqa: E731
     (first, (d1, _)), (second, (d2, _)), (last, (g1, _)) = calls
-    assert np.array_equal(mean(first["G"]), mean(state.generator))  # D's steps draw fakes, and leave no trace in G
+    assert np.array_equal(
+        mean(first["G"]), mean(state.generator)
+    )  # D's steps generate fakes, but leave G's statistics unchanged
     assert np.array_equal(mean(second["G"]), mean(state.generator))
     assert np.array_equal(mean(second["D"]), mean(d1))  # chained over the k steps
     assert not np.array_equal(mean(d1), mean(d2))
-    assert np.array_equal(mean(after.discriminator), mean(d2))  # G's step judges data and fakes, and leaves none in D
+    assert np.array_equal(
+        mean(after.discriminator), mean(d2)
+    )  # G's step evaluates D on data and fakes, but leaves its statistics unchanged
     assert np.array_equal(mean(last["G"]), mean(state.generator))
     assert not np.array_equal(mean(g1), mean(state.generator))
     assert np.array_equal(mean(after.generator), mean(g1))
@@ -162,7 +166,7 @@ def test_samples_use_statistics_of_the_very_parameters_that_are_sampled(norm_gam
 def test_evaluating_d_uses_its_running_statistics(norm_game):
     gan, _, state, _ = norm_game()
     D, x = state.discriminator, gan.decode(jnp.asarray(IMAGES[:3]))
-    together, stats = gan.D(D.params, D.stats, x)
-    alone = jnp.concatenate([gan.D(D.params, D.stats, x[i : i + 1])[0] for i in range(3)])
-    np.testing.assert_allclose(together, alone, rtol=1e-5, atol=1e-6)
+    output, stats = gan.D(D.params, D.stats, x)
+    alone = jnp.concatenate([gan.D(D.params, D.stats, x[i : i + 1])[0].logits for i in range(3)])
+    np.testing.assert_allclose(output.logits, alone, rtol=1e-5, atol=1e-6)
     assert stats is D.stats

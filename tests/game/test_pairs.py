@@ -87,8 +87,7 @@ def test_every_loss_goes_with_every_penalty_and_family(pair):
         ({"augment.name": "ada", "objective.loss": "relativistic"}, "take augment.name=ada_schedule"),
         ({"augment.name": "ada", "objective.loss": "least_squares"}, "take augment.name=ada_schedule"),
         ({"augment.name": "ada", "discriminator.packing": 2}, "makes them fewer"),
-        ({"discriminator.packing": 2, "objective.penalties.r1": 1.0}, "takes no classes and no penalties"),
-        ({"discriminator.packing": 2, "conditional": "label"}, "takes no classes"),
+        ({"discriminator.packing": 2, "conditional": "label"}, "of several classes, but a network takes one"),
         (
             {"discriminator.name": "dcgan", "discriminator.minibatch_deviation": -1},
             "discriminator.minibatch_deviation must be 0 or more",
@@ -144,7 +143,7 @@ class Standardized(nn.Module):
         return nn.Dense(1)(BatchNorm()(nn.Dense(3)(x.reshape(len(x), -1)), axis_name=axis_name))[:, 0]
 
 
-def test_batch_statistics_are_found_whatever_the_field_is_called(monkeypatch):
+def test_batch_statistics_are_detected_whatever_the_field_is_called(monkeypatch):
     monkeypatch.setitem(DISCRIMINATORS, "standardized", Standardized)
     changes = {"generator.output": "linear", "discriminator.name": "standardized"}
     build(update(default(), changes), GREY, 100)
@@ -159,7 +158,7 @@ def test_convolutions_are_for_images(name):
         build(update(default(), {"generator.output": "linear", "discriminator.name": name}), DataSpec((2,)), 100)
 
 
-def test_labels_asked_of_data_without():
+def test_conditioning_needs_labels():
     dataset = Dataset("npz:x.npz", *[np.zeros((4, 8, 8, 1), np.uint8)] * 3, None)
     with pytest.raises(UserError, match="conditional=label needs classes, but digits has no labels"):
         build_for(update(default(), {"conditional": "label", "train.batch_size": 2}), dataset)

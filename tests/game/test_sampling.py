@@ -1,4 +1,4 @@
-"""Samples of p_g: the z of a sample, and the parameters that draw it, are the same wherever they are asked for."""
+"""Samples of p_g: the z of a sample and the parameters used for it are the same everywhere."""
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ from jaxgan.game.sampling import sample, sample_z, theta_g_of
 from jaxgan.networks.layers import DataSpec
 
 
-def test_a_sample_is_g_of_its_z_whatever_is_drawn_with_it():
+def test_a_sample_is_g_of_its_z_whatever_its_batch():
     """By a G that shows its z: sample i alone, among others, and in the stream of z."""
     config = update(default(), {"generator.output": "linear", "generator.ema.gamma": (1.0,), "prior.size": 3})
     gan = build(config, DataSpec((2,)), 100)._replace(G=lambda params, stats, z, condition: (z, stats))

@@ -83,6 +83,7 @@ def test_spectral_radii(steps, changes, expected):
     assert radius(steps, **changes) == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_optimistic_steps_have_their_radius():
     optimistic = {f"optimizer__{player}__optimistic": True for player in ("generator", "discriminator")}
     gan, hparams, state = game(train__update="simultaneous", **optimistic)
@@ -100,6 +101,7 @@ def test_optimistic_steps_have_their_radius():
     assert roots == pytest.approx(0.948683, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_alternating_wgan_conserves_its_energy():
     gan, hparams, state = game(train__update="alternating")
     energy = []
@@ -128,6 +130,7 @@ def test_the_symplectic_term_by_hand(xi, damping, sign, align):
     np.testing.assert_allclose(ADJUSTMENTS["consensus"](*given), (damping * xi[0], -2 * xi[0]), atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ADJUSTMENTS)
 def test_adjusted_gradients_of_networks_against_the_whole_jacobian(name):
     """A step of two small networks, from the definitions: xi, and J as a matrix."""
@@ -150,7 +153,7 @@ def test_adjusted_gradients_of_networks_against_the_whole_jacobian(name):
 
     def field(theta):
         def loss(player, theta_g, theta_d):
-            logits = lambda x: gan.D(theta_d, {}, x)[0]  # noqa: E731
+            logits = lambda x: gan.D(theta_d, {}, x)[0].logits  # noqa: E731
             fake = logits(gan.G(theta_g, {}, z)[0])
             # All eight points of the data are in the minibatch.
             return jnp.mean(getattr(LOSSES["non_saturating"], player)(logits(data.x), fake))

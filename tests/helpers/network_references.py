@@ -1,4 +1,4 @@
-"""The published layers and networks in NumPy, forward only, to be read beside their papers.
+"""The published layers and networks in NumPy, forward only, to be compared with their papers.
 
 Weights are a flat dictionary of float64 arrays by the Flax path, such as "Block_0.Conv_1.kernel". Images are
 [n, H, W, C], kernels [kh, kw, inputs, units]; y are the classes [n], or None. Spectral normalization is a change of

@@ -10,7 +10,7 @@ import math
 import flax.linen as nn
 
 from jaxgan.networks import DISCRIMINATORS, GENERATORS
-from jaxgan.networks.layers import DataSpec
+from jaxgan.networks.layers import DataSpec, d_output
 from jaxgan.networks.norms import BatchNorm
 
 
@@ -29,9 +29,10 @@ class Discriminator(nn.Module):
     width: int = 6
 
     @nn.compact
-    def __call__(self, x, y=None, keys=None, *, axis_name=None):
+    def __call__(self, x, y=None, keys=None, *, features=False, axis_name=None):
         h = nn.Dense(self.width, use_bias=False)(x.reshape(x.shape[0], -1))
-        return nn.Dense(1)(nn.leaky_relu(BatchNorm()(h, axis_name=axis_name)))[:, 0]
+        h = nn.leaky_relu(BatchNorm()(h, axis_name=axis_name))
+        return d_output(nn.Dense(1)(h), h if features else None, self.data)
 
 
 NAMES = {"generator.name": "normalized", "discriminator.name": "normalized"}

@@ -10,7 +10,7 @@ The networks: z, one row of 0 and 1 for the class -> tanh units -> x, linear; x,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -101,7 +101,7 @@ def draw(theta, z, y):
 
 def judge(f: Fields, theta, u, x, y, *, moves: bool = False):
     """D's logits [m], those of its classifier [m, classes] or [m, 0], and its spectral vectors after this pass."""
-    p = f["discriminator.packing"]  # examples that are judged together, side by side as channels
+    p = f["discriminator.packing"]  # examples that D classifies jointly, concatenated as channels
     x = jnp.concatenate([x[i::p] for i in range(p)], axis=-1)
     h, after = jnp.concatenate([x.reshape(len(x), -1), *row(y)], axis=1), {}
     for layer in ("Dense_0", "output"):
@@ -126,6 +126,8 @@ def loss_d(f: Fields, real, fake):
 
 
 def loss_g(f: Fields, real, fake):
+    if f["objective.loss"] == "minimax":
+        return -minus_log_sigmoid(-fake)
     return minus_log_sigmoid(fake - real if f["objective.loss"] == "relativistic" else fake)
 
 
@@ -166,13 +168,14 @@ def scheduled(f: Fields, path: str, base: float, t: int) -> float:
 
 def penalties(f: Fields, theta_d, u, batch: Batch, fake, t: int) -> tuple[jax.Array, dict]:
     """R1 on data and R2 on fakes in update t of D: in every k-th alone, and then k times as large."""
-    total, means, every, y = jnp.zeros(()), {}, f["objective.penalty_every"], told(f, batch.y)
+    total, means, every, y = jnp.zeros(()), {}, f["objective.penalty_every"], d_classes(f, batch.y)
     factor = scheduled(f, "objective.penalty_schedule", 1.0, t)
     for name, points in (("r1", batch.x), ("r2", jax.lax.stop_gradient(fake))):
         weight = f[f"objective.penalties.{name}"]
         if not weight:
             continue
         slopes = squared_slopes(lambda x: judge(f, theta_d, u, x, y)[0], points)
+        slopes = f["discriminator.packing"] * slopes  # of a pack, the sum of its examples'
         means[name] = every * jnp.mean(slopes) / 2 if t % every == 0 else jnp.zeros(())
         total += weight * factor * means[name]
     return total, means
@@ -181,7 +184,7 @@ def penalties(f: Fields, theta_d, u, batch: Batch, fake, t: int) -> tuple[jax.Ar
 def terms_d(f: Fields, theta_d, D: Player, u, G: Player, batch: Batch, fake, t: int, judged) -> tuple:
     """LeCam, consistency, zCR and the auxiliary classifier, each weighted, and the anchors after them."""
     real_logits, fake_logits, real_classes, fake_classes = judged
-    means, anchors, y = {}, D.anchors, told(f, batch.y)
+    means, anchors, y = {}, D.anchors, d_classes(f, batch.y)
     logit = lambda x: judge(f, theta_d, u, x, y)[0]  # noqa: E731
     if weight := f["objective.lecam.weight"]:
         stay = f["objective.lecam.decay"] if t >= f["objective.lecam.start"] else 0.0
@@ -202,16 +205,38 @@ def terms_d(f: Fields, theta_d, D: Player, u, G: Player, batch: Batch, fake, t: 
     return means, anchors
 
 
-def told(f: Fields, y):
-    """The classes that D is told: those of the examples, unless it is asked for them."""
+def d_classes(f: Fields, y):
+    """The classes that D is conditioned on: those of the examples, unless it predicts them."""
     return None if any(f[f"objective.auxiliary.{part}"] for part in ("real", "fake", "generator")) else y
 
 
+def moved(f: Fields, theta_g, theta_d, u, batch: Batch):
+    """z after the step of LOGAN, kept in the cube of a uniform prior."""
+    rate, damping = f["objective.latent_optimization.rate"], f["objective.latent_optimization.damping"]
+    if not rate:
+        return batch.z
+
+    def logit(z, y):
+        return judge(f, theta_d, u, draw(theta_g, z[None], y), d_classes(f, y))[0][0]
+
+    def each(z, y, key):
+        slope = jax.grad(lambda z: logit(z, None if batch.y is None else y[None]))(z)
+        share = f["objective.latent_optimization.share"]
+        moves = jax.random.bernoulli(jax.random.fold_in(key, 2), share)
+        step = jnp.where(moves, rate * slope / (damping + slope @ slope), 0.0)
+        return z + (step if f["objective.latent_optimization.differentiate"] else jax.lax.stop_gradient(step))
+
+    z = jax.vmap(each)(batch.z, jnp.zeros(len(batch.z), jnp.int32) if batch.y is None else batch.y, batch.keys)
+    edge = np.sqrt(3) * f["prior.scale"] if f["prior.name"] == "uniform" else np.inf
+    return jnp.where(z > edge, edge, jnp.where(z < -edge, -edge, z))
+
+
 def gradient_d(f: Fields, G: Player, D: Player, batch: Batch, t: int, theta_d=None):
-    """The gradient of what D descends in its update t, D after this look, and the metrics."""
-    fake, y = draw(G.theta, batch.z, batch.y), told(f, batch.y)
+    """The gradient of D's total loss in its update t, D with updated statistics, and the metrics."""
+    y = d_classes(f, batch.y)
 
     def total(theta_d):
+        fake = draw(G.theta, moved(f, G.theta, theta_d, D.u, batch), batch.y)
         both = jnp.concatenate([batch.x, fake])
         logits, classes, u = judge(f, theta_d, D.u, both, None if y is None else jnp.concatenate([y, y]), moves=True)
         m = len(fake) // f["discriminator.packing"]
@@ -225,12 +250,14 @@ def gradient_d(f: Fields, G: Player, D: Player, batch: Batch, t: int, theta_d=No
     return gradient, D._replace(u=u, anchors=anchors), metrics
 
 
-def gradient_g(f: Fields, G: Player, D: Player, batch: Batch, theta_g=None):
-    """The gradient of what G descends, and the metrics."""
-    y = told(f, batch.y)
+def gradient_g(f: Fields, G: Player, D: Player | Callable, batch: Batch, theta_g=None):
+    """The gradient of what G descends, and the metrics; D may be a function of theta_g."""
+    y, given = d_classes(f, batch.y), D
 
     def total(theta_g):
-        fake_logits, classes, _ = judge(f, D.theta, D.u, draw(theta_g, batch.z, batch.y), y)
+        D = given(theta_g) if callable(given) else given
+        z = moved(f, theta_g, D.theta, D.u, batch)
+        fake_logits, classes, _ = judge(f, D.theta, D.u, draw(theta_g, z, batch.y), y)
         each = loss_g(f, judge(f, D.theta, D.u, batch.x, y)[0], fake_logits)
         if f["objective.top_k"] < 1:  # those that D holds for the most real
             best = jnp.argsort(-jax.lax.stop_gradient(fake_logits))
@@ -288,7 +315,13 @@ def batch_of(f: Fields, stream_name: str, first: int, key, m: int, restores: int
     rows = jax.vmap(lambda i: order.example(of_order, i, N))(jnp.arange(first, first + m, dtype=jnp.uint32))
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(m))
     use = lambda number: jax.vmap(lambda key: jax.random.fold_in(key, number))(keys)  # noqa: E731
-    z = jax.vmap(lambda key: jax.random.normal(key, (f["prior.size"],)))(use(0))
+    size, edge = (f["prior.size"],), np.sqrt(3)
+    uniform = f["prior.name"] == "uniform"
+    z = jax.vmap(
+        lambda key: (
+            jax.random.uniform(key, size, minval=-edge, maxval=edge) if uniform else jax.random.normal(key, size)
+        )
+    )(use(0))
     y = jnp.asarray(Y)[rows] if f["conditional"] == "label" else None
     return Batch(jnp.asarray(X / np.float32(255))[rows], y, f["prior.scale"] * z, use(6))
 
@@ -330,6 +363,21 @@ def iteration(f: Fields, G: Player, D: Player, s: int, restores: int = 0) -> tup
                 ahead_g = step(f, "generator", ahead_g, g_gradient, start=G.theta)
                 found.append(metrics | of_g)
             return ahead_g, ahead_d, found[0]
+        case "unrolled":
+            batch = for_d(s, fold(key, 0))
+
+            def later(theta_g):
+                at = G._replace(theta=theta_g if f["train.unrolled_gradient"] else jax.lax.stop_gradient(theta_g))
+                there = D
+                for j in range(f["train.unrolled_steps"]):
+                    gradient, there, _ = gradient_d(f, at, there, batch, s + j)
+                    there = step(f, "discriminator", there, gradient)
+                return there
+
+            d_gradient, looked, metrics = gradient_d(f, G, D, batch, s)
+            g_gradient, of_g = gradient_g(f, G, later, batch)
+            D = step(f, "discriminator", looked, d_gradient)
+            return step(f, "generator", G, g_gradient), D, metrics | of_g
     return adjusted(f, G, D, s, for_d(s, fold(key, 0)))
 
 

@@ -8,6 +8,7 @@ devices (virtual CPU devices need their flag before JAX starts) and saves what c
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterable
 from itertools import cycle
@@ -46,7 +47,7 @@ def compiled(f):
     return jax.jit(f, compiler_options={"xla_backend_optimization_level": 0})
 
 
-# Sizes at which a family draws and judges images of 8x8 in no time. One that is not here is used as it is.
+# Sizes of the families that make games on 8x8 images fast. A family without an entry has its default size.
 TINY: dict[str, dict[str, dict[str, Any]]] = {
     "generator": {
         "mlp": {"hidden": (8,), "activations": ("relu",)},
@@ -134,7 +135,7 @@ def every_loss_and_penalty() -> tuple[Game, dict[str, HParams]]:
 
 
 def families() -> list[tuple[str, str]]:
-    """(G, D) of every family; beside one without the other player stands an mlp."""
+    """(G, D) of every family; a family with only one player is paired with an mlp."""
     return [
         (name if name in GENERATORS else "mlp", name if name in DISCRIMINATORS else "mlp")
         for name in dict.fromkeys([*GENERATORS, *DISCRIMINATORS])
@@ -177,7 +178,13 @@ def covering_games() -> list[Game]:
 def outside_the_tables(schedule: str) -> list[Game]:
     """Every term of the losses at once, with what counts updates; packs of examples; conditions that are images."""
     off = [key for key, on in static(default()).items() if on is False and key.startswith("objective.")]
-    terms = {key: 0.5 for key in off if not key.startswith(WEIGHTS)} | {"objective.lecam.start": 0.0}
+    encoder = {"encoder.name": "mlp", "encoder.hidden": (6,)}
+    terms = (
+        encoder
+        | {"objective.code.continuous": 2}
+        | {key: 0.5 for key in off if not key.startswith(WEIGHTS)}
+        | {"objective.lecam.start": 0.0, "prior.size": math.prod(SHAPE)}
+    )
     counting = {"train.d_steps": 2, "train.lookahead": 2, "objective.penalties.r1": 0.5, "objective.penalty_every": 2}
     counting |= {"objective.penalty_schedule.name": schedule, "optimizer.discriminator.b2_schedule.name": "cosine"}
     packs = {"conditional": "none", "discriminator.packing": 2}
@@ -185,6 +192,8 @@ def outside_the_tables(schedule: str) -> list[Game]:
         game("terms", family("mlp", "mlp") | terms | counting),
         game("packs", family("mlp", "dcgan") | SGD | packs),
     ]
+    pairs = encoder | {"encoder.joint": True, "encoder.noise": 2, "objective.penalties.r1": 0.5}
+    others.append(game("pairs of x and z", family("mlp", "dcgan") | SGD | pairs | {"discriminator.norm": "none"}))
     others.append(game("masks", family("mlp", "mlp") | SGD | {"conditional": "mixed_mask"}))
     low = {"conditional": "low_resolution", "generator.noise": "bottleneck"}
     return [*others, game("low resolution", family("unet", "dcgan") | SGD | low)]

@@ -31,7 +31,7 @@ def classifier(accuracy: float | None) -> dict:
         ({"classifier_kid": 1.0}, classifier(None), 128, None),
         ({"class_kl": 1.0}, {"classes": {"name": "classifier", "accuracy": 0.5}}, 64, "right in 50.0%"),
         ({"pixels_precision": 0.9, "pixels_diversity": 0.6}, {}, 64, None),
-        ({"pixels_precision": 0.9, "pixels_diversity": 0.4}, {}, 64, "a collapsed G can have 1"),
+        ({"pixels_precision": 0.9, "pixels_diversity": 0.4}, {}, 64, "a collapsed G can score 1"),
         ({"pixels_diversity": 0.4}, {}, 64, None),
         ({"recall": 0.5}, {"samples": 1500}, 64, None),
         ({"recall": 0.5}, {"samples": 1501}, 64, "here 1,501 with 500"),
@@ -44,7 +44,7 @@ def test_when_a_score_means_little(numbers, protocol, dimensions, words):
     assert len(found) == (words is not None) and (words or "") in "".join(found)
 
 
-def test_precision_of_samples_that_look_alike_and_a_protocol_that_is_missing():
+def test_precision_of_nearly_identical_samples_and_a_missing_protocol():
     (sentence,) = cautions({"precision": 1.0}, PROTOCOL, dimensions=64, collapsed=True)
     assert "hardly differ" in sentence
     assert cautions({"precision": 1.0, "fid": 1.0, "recall": 0.5}, {}, dimensions=64)[0].startswith("FID is of 0")

@@ -79,7 +79,7 @@ def test_birthdays_by_hand():
     assert birthday.evaluate(real, [[0.0], [1.2], [10.0], [15.0]])["near_duplicates"] == 0  # a little too far
 
 
-def test_birthdays_tell_how_many_there_are():
+def test_birthdays_estimate_the_support_size():
     """1,000 draws of 50 equally likely points; the spread of the estimate is about 1.4 points (sqrt(2 / c))."""
     fake = 10.0 * np.random.default_rng(1).integers(0, 50, (1000, 1))
     found = birthday.evaluate(np.arange(1000.0)[:, None], fake)
@@ -170,7 +170,7 @@ def test_kernels_are_those_that_the_layers_use():
 
 
 @pytest.mark.parametrize("conditional", ["none", "label"])
-def test_what_the_players_are_judged_to_be(game, tiny_config, monkeypatch, conditional):
+def test_metrics_of_the_players(game, tiny_config, monkeypatch, conditional):
     monkeypatch.setattr(players, "D_BATCH", 7)
     changes = {"conditional": conditional, "evaluate.metrics": PLAYERS}
     g, config = game(**changes), tiny_config(**changes)
@@ -188,7 +188,7 @@ def test_what_the_players_are_judged_to_be(game, tiny_config, monkeypatch, condi
     }
     D = g.state.discriminator
     for name, (x, y) in sets.items():
-        logit = lambda x, y=y: jnp.sum(g.gan.D(D.params, D.stats, x, Condition(label=y))[0])  # noqa: E731
+        logit = lambda x, y=y: jnp.sum(g.gan.D(D.params, D.stats, x, Condition(label=y))[0].logits)  # noqa: E731
         assert found[f"logit_{name}"] == pytest.approx(float(logit(x)) / len(x), abs=1e-6)
         if name != "held_out":
             norms = np.linalg.norm(np.asarray(jax.grad(logit)(jnp.asarray(x))).reshape(len(x), -1), axis=1)
@@ -201,7 +201,7 @@ def test_what_the_players_are_judged_to_be(game, tiny_config, monkeypatch, condi
     assert protocol(pairs, DATA)["judged"] == {"train": 30, "validation": 14, "samples": 64}  # whole pairs
 
 
-def test_a_d_that_judges_packs_judges_whole_ones(game, tiny_config):
+def test_a_d_with_packing_is_evaluated_on_whole_packs(game, tiny_config):
     changes = {"discriminator.packing": 4, "evaluate.metrics": PLAYERS}
     g, config = game(**changes), tiny_config(**changes)
     judge, others = make_player_inputs(config, g.gan, DATA)
@@ -210,11 +210,11 @@ def test_a_d_that_judges_packs_judges_whole_ones(game, tiny_config):
     assert found["train_logits"].shape == (7,) and found["train_slopes"].shape == (28,)
     assert found["validation_logits"].shape == (3,) and found["sample_logits"].shape == (5,)
     D = g.state.discriminator
-    expected = g.gan.D(D.params, D.stats, DATA.train[:28] / np.float32(255))[0]
+    expected = g.gan.D(D.params, D.stats, DATA.train[:28] / np.float32(255))[0].logits
     np.testing.assert_allclose(found["train_logits"], expected, rtol=1e-5, atol=1e-6)
 
 
-def test_a_broken_player_has_no_numbers_and_says_why(game, tiny_config):
+def test_a_broken_player_has_no_scores_but_a_reason(game, tiny_config):
     g, config = game(), tiny_config(**{"evaluate.metrics": PLAYERS})
     D = g.state.discriminator
     state = g.state._replace(discriminator=D._replace(params=jax.tree.map(lambda p: p * np.nan, D.params)))
@@ -232,7 +232,7 @@ def test_a_broken_player_has_no_numbers_and_says_why(game, tiny_config):
         ({}, DATA._replace(stack=3), "needs stored training examples"),
     ],
 )
-def test_players_that_cannot_be_judged(tiny_config, changes, data, words):
+def test_players_that_cannot_be_evaluated(tiny_config, changes, data, words):
     with pytest.raises(UserError, match=words):
         check_metrics(tiny_config(**{"evaluate.metrics": ("slopes",)} | changes), data)
 
@@ -247,7 +247,7 @@ def test_a_classifier_does_not_learn_from_a_part_of_the_data(tiny_config):
         check_metrics(tiny_config(**changes), DATA)
 
 
-def test_members_of_a_sweep_are_judged_as_single_runs(tiny_config):
+def test_members_of_a_sweep_are_evaluated_like_single_runs(tiny_config):
     config = tiny_config(**{"evaluate.metrics": PLAYERS})
     about = _build(config)
     hparams = traced(config)

@@ -29,7 +29,7 @@ def sets(kind: str) -> tuple[np.ndarray, np.ndarray]:
         x, y = x * 1e30, y * 1e30
     if kind == "tiny":  # and vanish
         x, y = x * 1e-30, y * 1e-30
-    if kind == "collapsed":  # distances within y, which float32 can't resolve beside an outlier
+    if kind == "collapsed":  # distances within y, which float32 can't resolve if there is an outlier
         y = y[:1] + 1e-6 * y
         y[0] = 100
     return x, y
@@ -114,7 +114,7 @@ def test_small_sets(n, k):
 
 
 def test_the_neighbours_of_float32_are_enough():
-    """On ordinary data float64 is asked for next to nothing: else it would be slow."""
+    """On ordinary data hardly any distances need float64, which would be slow."""
     r = np.random.default_rng(0)
     x, y = r.normal(size=(2000, 512)).astype(np.float32), r.normal(size=(2000, 512)).astype(np.float32)
     rows = []

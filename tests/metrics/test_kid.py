@@ -1,4 +1,4 @@
-"""KID against its definition and its closed form, and the draws of its subsets."""
+"""KID compared with its definition and its closed form, and the sampling of its subsets."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def test_unbiased_at_50_examples(shift):
     assert abs(np.mean(got) - want) < 4 * error and error < 0.02
 
 
-def test_subsets_are_drawn_in_turn():
+def test_subsets_are_sampled_in_order():
     x, y = normal(0, 60, 4), normal(1, 70, 4) + 0.5
     random = np.random.RandomState(7)
     want = []

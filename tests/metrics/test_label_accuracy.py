@@ -1,4 +1,4 @@
-"""Label accuracy by hand, and what G is asked for when it is scored."""
+"""Label accuracy by hand, and the classes that G is conditioned on when it is evaluated."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from jaxgan.metrics import label_accuracy
 
 def test_by_hand():
     assert label_accuracy.evaluate([3, 1, 2, 0], [3, 1, 0, 0]) == 0.75
-    with pytest.raises(UserError, match="as many classes as labels"):
+    with pytest.raises(UserError, match="equally many classes and labels"):
         label_accuracy.evaluate([3, 1], [3])
 
 

@@ -161,7 +161,7 @@ def test_histogram_cells_are_no_larger_than_a_scale():
     assert evaluate(samples, MIXTURES["ring8"]) == evaluate(samples, MIXTURES["ring8"], cells=212)
 
 
-def test_a_narrow_mode_that_is_too_narrow_is_seen():
+def test_a_mode_that_is_too_narrow_is_detected():
     """Samples at a tenth of ring8's deviation: in cells of a deviation they score as other than the mixture's own."""
     mixture = MIXTURES["ring8"]
     own, narrow = (

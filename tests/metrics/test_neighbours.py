@@ -32,7 +32,7 @@ def test_against_the_definition_in_float64(shift):
     assert got.data < 0.5 < got.samples
 
 
-def test_what_tells_samples_from_data():
+def test_accuracy_of_equal_smooth_collapsed_and_distant_samples():
     data = normal(0)
     same = neighbours.evaluate(normal(1), data)
     assert abs(same.accuracy - 0.5) < 0.06  # 4 standard errors of 1402 coins, which depend on one another

@@ -124,7 +124,7 @@ def test_kid_of_torch_fidelity(seed, dtype):
 
 
 def test_kid_of_clean_fid():
-    """It draws from NumPy's global stream, the other set first; one subset of everything needs no draws."""
+    """It samples from NumPy's global stream, the other set first; a single subset of everything needs no sampling."""
     reference = package("cleanfid.fid")
     real, fake = features(0, 300, 64), features(1, 300, 64)
     want = reference.kernel_distance(real, fake, num_subsets=1, max_subset_size=300)

@@ -6,6 +6,7 @@ ALGORITHM1, BATCHES, STEP = "jaxgan/algorithm1.py", "jaxgan/game/batches.py", "j
 UPDATES, BUILD, SAMPLING = "jaxgan/game/updates.py", "jaxgan/game/build.py", "jaxgan/game/sampling.py"
 LECAM, CONSISTENCY = "jaxgan/objectives/terms/lecam.py", "jaxgan/objectives/terms/consistency.py"
 LATENT, AUXILIARY = "jaxgan/objectives/terms/latent.py", "jaxgan/objectives/terms/auxiliary.py"
+INFERENCE = "jaxgan/game/inference.py"
 ADJUSTMENTS, EMA = "jaxgan/objectives/adjustments.py", "jaxgan/ema.py"
 
 
@@ -15,6 +16,28 @@ def case(*names: str) -> str:
 
 
 MUTANTS = [
+    # --- Latent optimization and unrolling
+    Mutant(
+        "jaxgan/objectives/latent_optimization.py",
+        "self.rate * u / (self.damping + jnp.sum(u * u, axis=1, keepdims=True))",
+        "self.rate * u / self.damping",
+        case("LOGAN"),
+        "a step in z that does not shrink where D is steep",
+    ),
+    Mutant(
+        UPDATES,
+        "theta_g if frame.gan.unrolled_gradient else jax.lax.stop_gradient(theta_g)",
+        "jax.lax.stop_gradient(theta_g)",
+        "tests/game/test_damping.py",
+        "G's gradient never passes through the unrolled steps",
+    ),
+    Mutant(
+        STEP,
+        "factor, {**stats, NORMALIZATION: jax.lax.stop_gradient(square)}",
+        "factor, stats",
+        "tests/objectives/test_flow_terms.py",
+        "the running mean square of G's gradient stays 0",
+    ),
     # --- Lazy penalties
     Mutant(
         STEP,
@@ -54,8 +77,8 @@ MUTANTS = [
     # --- Passes and the state that they update
     Mutant(
         STEP,
-        "discriminate(frame, theta_d, stats, inputs._replace(x=x))[0].logits",
-        "discriminate(frame, theta_d, stats, inputs._replace(x=x), update_spectral=True)[0].logits",
+        "inputs._replace(x=x, condition=condition))[0].logits",
+        "inputs._replace(x=x, condition=condition), update_spectral=True)[0].logits",
         case("spectral"),
         "a penalty's pass moves the spectral vectors",
     ),
@@ -68,8 +91,8 @@ MUTANTS = [
     ),
     Mutant(
         STEP,
-        "fake_output, _ = discriminate(frame, D.params, D.stats, fake_inputs(batch, fake_x))",
-        "fake_output, _ = discriminate(frame, D.params, D.stats, fake_inputs(batch, fake_x), update_spectral=True)",
+        "fake_output, _ = discriminate(frame, D.params, D.stats, fake_inputs(frame, batch, fake_x))",
+        "fake_output, _ = discriminate(frame, D.params, D.stats, fake_inputs(frame, batch, fake_x), update_spectral=True)",
         case("spectral"),
         "G's step moves the spectral vectors",
     ),
@@ -376,8 +399,8 @@ MUTANTS = [
     ),
     Mutant(
         STEP,
-        "if objective.top_k else jnp.mean(losses)",
-        "if not objective.top_k else jnp.mean(losses)",
+        "if objective.top_k:\n            return top_k_mean",
+        "if not objective.top_k:\n            return top_k_mean",
         case("top k"),
         "G descends all samples where it should the best",
     ),
@@ -429,5 +452,34 @@ MUTANTS = [
         'key_g = key_d = run_stream(hparams, "init")',
         "tests/test_iteration.py -k begin_from",
         "G and D begin from one key",
+    ),
+    # --- Inference of z
+    Mutant(
+        INFERENCE,
+        "return loss.discriminator(fake_logits, real_logits, **fields)",
+        "return loss.discriminator(real_logits, fake_logits, **fields)",
+        "tests/game/test_inference.py -k exchanged",
+        "G and E descend D's own loss",
+    ),
+    Mutant(
+        INFERENCE,
+        "condition._replace(z=E(hparams, theta_g, x, condition, keys))",
+        "condition._replace(z=jax.lax.stop_gradient(E(hparams, theta_g, x, condition, keys)))",
+        "tests/game/test_inference.py -k 'd_receives'",
+        "the game of pairs does not train the encoder",
+    ),
+    Mutant(
+        "jaxgan/objectives/terms/regression.py",
+        "inputs.E(jax.lax.stop_gradient(inputs.fake))",
+        "inputs.E(inputs.fake)",
+        "tests/game/test_inference.py -k joint_part",
+        "latent regression moves G",
+    ),
+    Mutant(
+        "jaxgan/conditions.py",
+        "condition._replace(z=points[:, entries:])",
+        "condition",
+        "tests/game/test_inference.py -k at_pairs",
+        "penalties of pairs hold z fixed",
     ),
 ]

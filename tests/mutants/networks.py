@@ -128,8 +128,8 @@ MUTANTS = [
     # The perceptrons.
     Mutant(
         "jaxgan/networks/mlp.py",
-        "h = dropout(h, keep, keys, mask_offset + i)",
-        "h = dropout(h, keep, keys, mask_offset)",
+        "h = dropout(h, keep_probs[i], keys, mask_offset + i)",
+        "h = dropout(h, keep_probs[i], keys, mask_offset)",
         f"{TEST}::test_dropout_of_the_perceptron_is_before_every_layer",
         "all layers share one mask",
     ),
@@ -142,8 +142,8 @@ MUTANTS = [
     ),
     Mutant(
         "jaxgan/networks/mlp.py",
-        'h = layer(n, kernel_init=init, name="output")(h)',
-        'h = layer(n, kernel_init=uniform_init(0.05), name="output")(h)',
+        'outputs = layer(discriminator.data.outputs, kernel_init=init, name="output")(dropped)',
+        'outputs = layer(discriminator.data.outputs, kernel_init=uniform_init(0.05), name="output")(dropped)',
         f"{TEST}::test_the_perceptrons_of_2014_start_uniform",
         "D's last layer starts ten times too large",
     ),
@@ -235,8 +235,8 @@ MUTANTS = [
     ),
     Mutant(
         "jaxgan/networks/sndcgan.py",
-        "h = conv(conv(h, features, 3, 1), features, 4, 2)",
-        "h = conv(conv(h, features, 4, 2), features, 3, 1)",
+        "h = conv(conv(h, channels, 3, 1), channels, 4, 2)",
+        "h = conv(conv(h, channels, 4, 2), channels, 3, 1)",
         f"{DISCRIMINATOR}[sndcgan]",
         "D halves the sides before it widens",
     ),
@@ -420,8 +420,8 @@ MUTANTS = [
     # The Dirac-GAN.
     Mutant(
         "jaxgan/networks/toy.py",
-        "return jnp.sum(x * psi[None], axis=tuple(range(1, x.ndim)))",
-        "return jnp.mean(x * psi[None], axis=tuple(range(1, x.ndim)))",
+        "logits = jnp.sum(x * psi[None], axis=tuple(range(1, x.ndim)))",
+        "logits = jnp.mean(x * psi[None], axis=tuple(range(1, x.ndim)))",
         f"{DISCRIMINATOR}[dirac]",
         "D is a mean, not a sum",
     ),

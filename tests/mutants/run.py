@@ -87,9 +87,8 @@ def main() -> int:
     args = parser.parse_args()
     mutants = [m for m in table() if re.search(args.only, m.name)]
     with tempfile.TemporaryDirectory(prefix="jaxgan-mutants-") as directory:
-        # Before JAX is imported, and so that tests/conftest.py leaves them alone.
+        # Before JAX is imported; tests/conftest.py leaves them alone.
         os.environ |= {
-            "PYTEST_XDIST_WORKER": "gw0",
             "JAX_COMPILATION_CACHE_DIR": os.environ.get("JAX_COMPILATION_CACHE_DIR", f"{directory}/cache"),
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
             "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "0",

@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgan.networks import dcgan, r3gan, resnet, sndcgan, unet
+from jaxgan.networks import DISCRIMINATORS, dcgan, r3gan, resnet, sndcgan, unet
 from jaxgan.networks.layers import DataSpec, downsampled_sizes, minibatch_deviation
 from jaxgan.networks.spectral import SPECTRAL, Dense
+from tests.helpers import zoo_games as zoo
 
 
 def count(network, *inputs) -> int:
@@ -112,14 +113,15 @@ def test_every_size_and_any_channels(family, side, classes):
     shape = jax.eval_shape(lambda z: generator.apply(generator.init(key, z, y), z, y), jnp.zeros((2, 5))).shape
     assert shape == (2, side, side, 2)
     x = jnp.zeros((2, *spec.shape))
-    assert jax.eval_shape(lambda x: discriminator.apply(discriminator.init(key, x, y), x, y), x).shape == (2,)
+    output = jax.eval_shape(lambda x: discriminator.apply(discriminator.init(key, x, y), x, y), x)
+    assert output.logits.shape == (2,)
 
 
 def test_halvings_round_up():
     assert downsampled_sizes(28, 4) == [28, 14, 7, 4, 2]
 
 
-def test_spectral_norm_finds_the_largest_singular_value_and_moves_only_when_told():
+def test_spectral_norm_estimates_the_largest_singular_value_and_is_updated_only_on_request():
     layer, x = Dense(6, spectral=True, use_bias=False), jnp.eye(9)
     variables = layer.init(jax.random.key(0), x)
     still, unchanged = layer.apply(variables, x, mutable=[])
@@ -154,3 +156,24 @@ def test_minibatch_deviation_is_one_number_per_group():
     # Four examples in groups of two that follow each other: 0 and 2, then 10 and 16.
     pixels = jnp.asarray([0.0, 2.0, 10.0, 16.0]).reshape(4, 1, 1, 1)
     np.testing.assert_allclose(minibatch_deviation(pixels, 2)[:, 0, 0, 1], [1, 1, 3, 3], rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", sorted(DISCRIMINATORS.keys() - {"toy", "normalized"}))
+def test_features_are_the_input_of_the_last_layer(name):
+    """Before its dropout: an affine map takes them to the logits, with the parameters of the last layer."""
+    fields = zoo.TINY["discriminator"].get(name, {})
+    unnormalized = {"spectral": False} if name in ("resnet", "sndcgan") else {}
+    network = DISCRIMINATORS[name](data=DataSpec(zoo.SHAPE, num_aux_classes=2), **fields | unnormalized)
+    x, key = jax.random.uniform(jax.random.key(0), (4, *zoo.SHAPE)), jax.random.key(1)
+
+    def run(x):
+        variables = network.init(key, x)
+        return network.apply(variables, x, features=True), network.apply(variables, x), variables["params"]
+
+    output, without, params = zoo.compiled(run)(x)
+    assert without.features is None
+    np.testing.assert_array_equal(without.logits, output.logits)
+    last = params.get("output") or params["Dense_0"]
+    outputs = np.asarray(output.features) @ np.asarray(last["kernel"]) + np.asarray(last.get("bias", 0))
+    np.testing.assert_allclose(outputs[:, 0], output.logits, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(outputs[:, 1:], output.classes, rtol=1e-4, atol=1e-5)

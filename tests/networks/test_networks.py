@@ -190,7 +190,7 @@ def test_convolutional_masks_belong_to_examples():
     validate(config)
     gan = build(config, PIXELS, 100)
     params = zoo.compiled(gan.init)(traced(config)).discriminator.params
-    D = jax.jit(lambda params, x, keys=None: gan.D(params, {}, x, UNCONDITIONAL, keys)[0])
+    D = jax.jit(lambda params, x, keys=None: gan.D(params, {}, x, UNCONDITIONAL, keys)[0].logits)
     x, keys = jax.random.normal(jax.random.key(0), (4, 8, 8, 1)), jax.random.split(jax.random.key(1), 4)
     together = D(params, x, keys)
     alone = jnp.concatenate([D(params, x[i : i + 1], keys[i : i + 1]) for i in range(4)])
@@ -245,7 +245,7 @@ def a_dataset(name: str, **changes) -> Dataset:
     return Dataset(name, images[:40], images[40:50], images[50:], None)._replace(**changes)
 
 
-def test_a_sigmoid_generator_draws_no_unbounded_data(tiny_config):
+def test_a_sigmoid_generator_cannot_generate_unbounded_data(tiny_config):
     """Points of a mixture, and images after global contrast normalization; pixels in [0, 1] are fine."""
     build_for(tiny_config(), a_dataset("digits"))
     with pytest.raises(UserError, match=r"output=sigmoid has values in \[0, 1\], but these data are not bounded"):
@@ -256,7 +256,7 @@ def test_a_sigmoid_generator_draws_no_unbounded_data(tiny_config):
     build_for(tiny_config(**{"generator.output": "linear"}), a_dataset("mixture:ring8", train=points))
 
 
-def test_classes_asked_of_data_without_labels(tiny_config):
+def test_classes_need_labels(tiny_config):
     config = tiny_config(conditional="label")
     with pytest.raises(UserError, match=r"conditional=label needs classes, but digits has no labels"):
         build_for(config, a_dataset("digits"))

@@ -17,7 +17,7 @@ import pytest
 from jaxgan.config.hparams import traced
 from jaxgan.game.build import build
 from jaxgan.networks import dcgan, maxout_conv, mlp, r3gan, resnet, sndcgan, toy, unet
-from jaxgan.networks.layers import DataSpec, dropout
+from jaxgan.networks.layers import DataSpec, DOutput, dropout
 from jaxgan.networks.norms import STATISTICS, BatchNorm
 from jaxgan.networks.spectral import SPECTRAL, Dense
 from tests.helpers import network_references as reference
@@ -32,7 +32,7 @@ RNG = np.random.default_rng  # seeded where it is used
 class Case(NamedTuple):
     network: Any  # a Flax module
     reference: Callable  # (weights, x, y) -> array, in NumPy
-    conditional: bool = False  # told the classes
+    conditional: bool = False  # conditioned on the classes
 
 
 def image(side: int, channels: int = 2, classes: int = 0) -> DataSpec:
@@ -231,7 +231,8 @@ def check_network(case: Case, x: jax.Array) -> None:
     vectors = power_iteration(w, spectral, moves=True)
 
     def apply(params, x):
-        return case.network.apply({**variables, "params": params}, x, y, mutable=[STATISTICS, SPECTRAL])[0]
+        output, _ = case.network.apply({**variables, "params": params}, x, y, mutable=[STATISTICS, SPECTRAL])
+        return output.logits if isinstance(output, DOutput) else output
 
     check_value_and_gradient(apply, lambda w, x: case.reference(spectrally_normalized(w, vectors), x, y), params, x)
 
@@ -303,7 +304,7 @@ def test_dropout_of_the_perceptron_is_before_every_layer():
         set(mask.flat) == {0.0, np.float32(1 / keep)} for mask, keep in zip(masks, (0.75, 0.5, 0.5), strict=True)
     )
     check_value_and_gradient(
-        lambda params, x: network.apply({"params": params}, x, None, keys),
+        lambda params, x: network.apply({"params": params}, x, None, keys).logits,
         partial(reference.maxout_discriminator, layers=2, pieces=2, masks=masks),
         variables["params"],
         x,

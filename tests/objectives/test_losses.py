@@ -276,7 +276,7 @@ def test_only_differences_have_meaning(name):
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_the_generator_needs_data_where_it_says_so(name):
+def test_the_generator_needs_data_if_declared(name):
     loss = LOSSES[name]
     real, fake = jnp.asarray(REAL), jnp.asarray(FAKE)
     moved = loss.generator(real.at[1].add(1), fake) - loss.generator(real, fake)

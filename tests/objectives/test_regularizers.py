@@ -60,14 +60,14 @@ def test_latent_consistency_by_hand():
     assert jax.grad(lambda g: jnp.sum(latent_consistency_generator(G(g), z, perturbed)))(2.0) == pytest.approx(-2.5)
 
 
-def test_perturbation_has_its_radius_and_is_drawn_per_example():
+def test_perturbation_has_its_radius_and_is_sampled_per_example():
     keys = jax.random.split(jax.random.key(0), 500)
     noise = perturb(jnp.ones((500, 20)), keys, 0.05) - 1
     assert jnp.std(noise) == pytest.approx(0.05, rel=0.03) and jnp.mean(noise) == pytest.approx(0, abs=0.003)
     np.testing.assert_array_equal(perturb(jnp.ones((3, 20)), keys[5:8], 0.05) - 1, noise[5:8])
 
 
-def test_flip_and_shift_draws_every_change_equally():
+def test_flip_and_shift_samples_every_change_equally():
     # 8 x 16: shifts in {-1, 0, 1} and {-2, ..., 2}, mirrored or not: 30 different images of one
     image = jnp.arange(8 * 16, dtype=jnp.float32).reshape(8, 16, 1)
     changed = jax.jit(flip_and_shift)(jnp.tile(image, (3000, 1, 1, 1)), jax.random.split(jax.random.key(0), 3000))

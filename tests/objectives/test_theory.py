@@ -131,7 +131,7 @@ def test_theorem1_in_two_dimensions():
         assert float(generator_criterion(p_data, p_g, dx)) == pytest.approx(want, abs=1e-5)
 
 
-def test_criterion_is_zero_when_d_can_tell_them_apart():
+def test_criterion_is_zero_if_d_can_distinguish_them():
     p_data, p_g = np.array([0.5, 0.5, 0.0, 0.0]), np.array([0.0, 0.0, 0.75, 0.25])
     assert float(generator_criterion(p_data, p_g, 1.0)) == 0
     assert float(js_divergence(p_data, p_g, 1.0)) == pytest.approx(math.log(2))

@@ -177,6 +177,6 @@ def test_several_averages_at_once_and_each_can_be_sampled(game):
         expected = sample(gan, g.hparams, params, stats, key=key, numbers=numbers)
         np.testing.assert_allclose(drawn[place], expected, rtol=1e-6)
     assert len({d.tobytes() for d in drawn.values()}) == 3
-    # Without averages theta_g draws, whatever is asked for first.
+    # Without averages samples use theta_g, whatever index is requested.
     theta_g = sample(plain.gan, plain.hparams, other.generator.params, {}, key=key, numbers=numbers)
     np.testing.assert_allclose(sample_stream(plain.gan, plain.hparams, other, key, 4), theta_g, rtol=1e-6)

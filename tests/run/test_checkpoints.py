@@ -6,6 +6,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -16,9 +17,12 @@ import pytest
 
 import jaxgan
 from jaxgan.errors import UserError
+from jaxgan.run import checkpoints as checkpoints_module
 from jaxgan.run.checkpoints import Checkpoints, _flatten_with_names
 from jaxgan.sweep import results
 from jaxgan.train import train
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
 
 
 def state(seed: int) -> dict:
@@ -101,7 +105,7 @@ def test_the_only_one_is_replaced_while_they_are_listed(tmp_path, monkeypatch):
         assert_is(checkpoints.restore(state(0)), 4)
 
 
-def test_one_that_is_asked_for_and_deleted_while_it_is_read(tmp_path, monkeypatch, capsys):
+def test_a_requested_one_that_is_deleted_while_it_is_read(tmp_path, monkeypatch, capsys):
     place, read = saved(tmp_path, 2, 4), Checkpoints._read
 
     def late(self, step):
@@ -147,8 +151,57 @@ def test_close_waits_and_saving_may_go_on(tmp_path):
     assert {p.name for p in (tmp_path / "checkpoints").iterdir()} == {"2", "3"}
 
 
-@pytest.mark.parametrize("parallel", [False, True])
-def test_arrays_may_be_donated_as_soon_as_save_returns(tmp_path, parallel):
+def test_training_goes_on_while_a_thread_hashes_and_writes(tmp_path, monkeypatch):
+    hashing, go_on = threading.Event(), threading.Event()
+    digest = checkpoints_module._digest
+
+    def slow(*args):
+        hashing.set()
+        assert go_on.wait(20)
+        return digest(*args)
+
+    with opened(tmp_path) as checkpoints:
+        checkpoints.restore(state(0))
+        monkeypatch.setattr(checkpoints_module, "_digest", slow)
+        checkpoints.save(1, state(1), metrics={})  # would not return if it hashed itself
+        assert hashing.wait(20) and checkpoints.steps() == []
+        go_on.set()
+        checkpoints.close()
+        assert checkpoints.steps() == [1]
+        assert_is(checkpoints.restore(state(0)), 1)
+
+
+def test_what_fails_in_the_thread_is_the_error_of_the_next_call(tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError("no such device")
+
+    calls = {"save": lambda c: c.save(3, state(3), metrics={}), "close": lambda c: c.close()}
+    for name, call in calls.items():
+        place = saved(tmp_path / name, 1)
+        with opened(place.parent) as checkpoints:
+            checkpoints.restore(state(0))
+            with monkeypatch.context() as patch:
+                patch.setattr(checkpoints_module, "_digest", fail)
+                checkpoints.save(2, state(2), metrics={})
+                with pytest.raises(UserError, match=r"no such device.*the last good one is of step 1"):
+                    call(checkpoints)
+        assert {p.name for p in place.iterdir()} == {"1"}
+
+
+def test_orbax_v1_reads_every_fixture_and_the_digest_holds():
+    """The next version of the library, whose format is this one's."""
+    v1 = pytest.importorskip("orbax.checkpoint").v1
+    steps = sorted(p.parent for p in FIXTURES.glob("*/*/checkpoints/*/about"))
+    assert len(steps) >= 3
+    for step in steps:
+        about = json.loads((step / "about" / "metadata").read_text())
+        arrays = jax.tree.map(np.asarray, v1.load(step, checkpointable_name="state"))
+        assert about.pop("sha256") == checkpoints_module._digest(about, arrays)
+
+
+@pytest.mark.parametrize(("parallel", "backend"), [(False, "cpu"), (True, "cpu"), (False, "gpu"), (True, "gpu")])
+def test_arrays_may_be_donated_as_soon_as_save_returns(tmp_path, monkeypatch, parallel, backend):
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
     x = {"x": jnp.arange(100_000, dtype=jnp.float32)}
     if parallel:
         erase = jax.pmap(lambda s, _: {"x": s["x"] * 0}, in_axes=(None, 0), out_axes=None, donate_argnums=0)
@@ -353,7 +406,7 @@ def test_full_disk(tmp_path, capfd):
         fill_up(tmp_path)
     finally:
         subprocess.run(["umount", str(tmp_path)], check=True)
-    assert capfd.readouterr() == ("", "")  # no traceback of Orbax's beside the exception
+    assert capfd.readouterr() == ("", "")  # no traceback of Orbax in addition to the exception
 
 
 def test_file_size_limit(tmp_path):
@@ -378,11 +431,13 @@ def test_a_directory_that_cannot_be_made(tmp_path):
         assert checkpoints.restore(state(0)) is None
         with pytest.raises(UserError, match="the last good one is none"):
             checkpoints.save(1, state(1), metrics={})
+            checkpoints.close()
 
 
 KILLED = """
 import sys, numpy as np
 from pathlib import Path
+from jaxgan.run import checkpoints as checkpoints_module
 from jaxgan.run.checkpoints import Checkpoints
 with Checkpoints(Path(sys.argv[1]), keep=2, best_key="score") as checkpoints:
     x = np.zeros(200_000, np.float32)

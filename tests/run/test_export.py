@@ -110,7 +110,7 @@ def loaded(path):
 
 
 @pytest.mark.parametrize("ema", [True, False])
-def test_the_file_draws_what_the_gan_draws(gan, tmp_path, ema):
+def test_the_file_generates_the_samples_of_the_gan(gan, tmp_path, ema):
     gan.export(tmp_path / "g", ema=ema)
     G = loaded(tmp_path / "g")
     for n in (1, 7):  # any number of them
@@ -163,7 +163,7 @@ def test_the_model_card_samples_the_prior(prior, scale, tiny_config):
     gan = SimpleNamespace(config=tiny_config(prior__name=prior, prior__scale=scale), gan=SimpleNamespace(num_classes=0))
     gan.data_info, gan.condition_shapes = SimpleNamespace(shape=(8, 8, 1)), {}
     (line,) = (line for line in release.snippet(gan, "").splitlines() if line.startswith("z = "))
-    names = {"np": np, "n": 4000, "rng": np.random.default_rng(0)}
+    names = {"np": np, "jax": jax, "n": 4000, "rng": np.random.default_rng(0)}
     exec(line, names)
     z = names["z"]
     assert z.shape == (4000, 8) and z.dtype == np.float32
@@ -172,6 +172,8 @@ def test_the_model_card_samples_the_prior(prior, scale, tiny_config):
         np.testing.assert_allclose(np.mean(z**2, axis=1), scale**2, rtol=1e-5)
     if prior == "uniform":
         assert 1.72 < np.abs(z).max() / scale <= 1.7321
+    if prior == "truncated":  # beyond 2, of deviation .8796 then
+        assert 2.26 < np.abs(z).max() / scale < 2.2738
     if prior == "mixture":  # two components of deviation 1/4, at +-sqrt(1 - 1/16)
         assert np.abs(z[z > 0]).mean() == pytest.approx(0.968 * scale, rel=0.01)
         assert z[z > 0].std() == pytest.approx(0.25 * scale, rel=0.03)

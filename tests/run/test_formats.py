@@ -32,7 +32,7 @@ def test_there_are_some():
 
 
 @stored
-def test_a_stored_run_opens_and_draws_what_it_drew(run):
+def test_a_stored_run_opens_and_generates_the_same_samples(run):
     gan = jaxgan.load(run)
     assert gan.step == 10
     np.testing.assert_allclose(gan.sample(4, seed=1), np.load(run / SAMPLES), atol=1e-6)

@@ -40,7 +40,7 @@ def holder(path: Path):
             process.kill()
 
 
-def test_a_second_process_is_told_who_is_first_and_a_dead_one_does_not_block(tmp_path):
+def test_a_second_process_learns_the_first_ones_id_and_a_dead_one_does_not_block(tmp_path):
     with holder(tmp_path) as process:
         start = time.monotonic()
         with pytest.raises(UserError) as caught, lock(tmp_path):
@@ -122,7 +122,7 @@ def test_another_host_that_is_dead(tmp_path, quick_heart):
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 7}'])
-def test_a_lock_that_says_nothing_belongs_to_nobody(tmp_path, text):
+def test_an_empty_lock_belongs_to_nobody(tmp_path, text):
     (tmp_path / ".lock").write_text(text)
     with lock(tmp_path):
         pass

@@ -78,7 +78,7 @@ def test_compilation_and_evaluations_are_not_in_the_seconds(tiny_config, device)
     assert device.now == pytest.approx(COMPILATION + 40 * STEP + 2 * 1000)
 
 
-def test_a_device_that_returns_when_it_is_done_is_timed_alike(tiny_config, device):
+def test_a_blocking_device_is_timed_in_the_same_way(tiny_config, device):
     """As a GPU does from a loop whose length is a number of the program: the last line before an evaluation too."""
     config = tiny_config(**{"train.steps": 40, "log.every": 5, "evaluate.every": 20, "checkpoint.every": 40})
     returns_when_done = lambda steps, line: device.wait(device.dispatch(steps, line))  # noqa: E731
@@ -172,7 +172,7 @@ def test_the_first_signal_is_collected_and_the_second_acts():
 
 
 @pytest.mark.usefixtures("interruptible")
-def test_a_terminal_that_goes_away_is_a_signal_to_stop_however_often_it_says_so():
+def test_a_closed_terminal_is_one_signal_to_stop():
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     try:
         with catch_signals() as received:

@@ -87,7 +87,7 @@ def test_rows_are_whole(n, rows, columns):
     assert (grids.grid_rows(n, 0), n // grids.grid_rows(n, 0)) == (rows, columns)
 
 
-def test_the_class_stands_at_each_row():
+def test_each_row_is_labelled_with_its_class():
     """The grid itself is what it is without classes, with the texts at its left."""
     images = np.random.default_rng(0).random((6, 4, 4, 1), np.float32)
     bare = grids.grid(images, rows=3)

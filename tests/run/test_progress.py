@@ -1,4 +1,4 @@
-"""What the person who watches a run sees."""
+"""The output of a run."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_the_opening_describes_data_players_and_place(tiny_config):
     config = tiny_config(**{"discriminator.activation": "relu", "train.steps": 2000})
     dataset = data.load(config.data)
     gan = build_for(config, dataset)
-    text = opening(config, dataset, jax.eval_shape(gan.init, traced(config)), Path("runs/x"))
+    text = opening(config, dataset, jax.eval_shape(gan.init, traced(config)), Path("runs/x"), "some")
     lines = dict(line.split(maxsplit=1) for line in text.splitlines())
     assert lines["data"] == data.describe(dataset)
     assert lines["G"] == f"mlp, {8 * 16 + 16 + 16 * 64 + 64:,} parameters: z of dimension 8 to 8x8x1"
@@ -143,7 +143,7 @@ def test_the_closing_names_the_last_scores_the_best_step_and_the_report(tmp_path
 
 @pytest.mark.slow
 def test_a_run_announces_what_takes_long(tiny_config, tmp_path, capsys):
-    """Each line stands before what it announces, and scores follow the evaluation that they are of."""
+    """Each line is printed before what it announces, and scores follow their evaluation."""
     config = tiny_config(**{"train.steps": 20, "evaluate.every": 10, "log.every": 10})
     assert train(config, tmp_path / "work") == 0
     out = capsys.readouterr().out

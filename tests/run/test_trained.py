@@ -16,6 +16,7 @@ from jaxgan.conditions import Condition
 from jaxgan.data.images import digits
 from jaxgan.errors import UserError
 from jaxgan.game.state import PRNG, run_stream, stream
+from jaxgan.run import commands
 from jaxgan.train import train
 
 ROOT = Path(__file__).parents[2]
@@ -54,6 +55,32 @@ def test_load_samples_and_discriminates(finished):
     assert jaxgan.load(finished, 10).step == 10
 
 
+def test_truncated_and_accepted_samples(finished):
+    """Truncated: G of z within the bound. Accepted: those of p_g that D would take for data more often."""
+    gan = jaxgan.load(finished)
+    shown, hparams = gan._truncated(0.3)
+    keys = jax.random.split(jax.random.key(0), 500)
+    z = np.asarray(jax.vmap(lambda key: shown.sample_z(hparams, key))(keys))
+    assert 0.29 < np.abs(z).max() <= 0.3 and z.std() == pytest.approx(0.3 / np.sqrt(3), rel=0.05)
+    narrow = gan.sample(200, truncation=0.3)
+    assert narrow.std(axis=0).mean() < 0.6 * gan.sample(200).std(axis=0).mean()
+    np.testing.assert_array_equal(gan.sample(3, truncation=0.3), narrow[:3])
+    taken, share = gan.accepted_samples(200, rejection=0.9)
+    assert 0 < share <= 1 and gan.accepted_samples(3)[1] == 1
+    assert taken.shape == (200, 8, 8, 1) and not np.array_equal(taken, gan.sample(200))
+    for wrong in ({"truncation": 0.0}, {"truncation": float("nan")}, {"rejection": 0.0}, {"rejection": 1.1}):
+        with pytest.raises(UserError, match=next(iter(wrong))):
+            gan.sample(2, **wrong)
+
+
+def test_samples_are_written_with_their_options(finished, capsys):
+    commands.sample(finished, 4, 0, None, options={"truncation": 0.5, "rejection": 1.0})
+    with np.load(finished / "samples" / "step_20_seed_0_n_4_truncation_0.5_rejection_1.npz") as file:
+        assert (float(file["truncation"]), float(file["rejection"])) == (0.5, 1.0)
+        assert 0 < file["acceptance"] <= 1 and file["samples"].shape == (4, 8, 8, 1)
+    assert "of the candidates" in capsys.readouterr().out
+
+
 def test_a_users_samples_are_none_that_the_run_trained_or_was_scored_on(finished):
     gan = jaxgan.load(finished)
     keys = [stream(gan.config.seed, "user")]
@@ -76,7 +103,7 @@ def test_samples_of_a_class(conditional):
     assert gan.discriminate(x, y=[1, 2]).shape == (2,)
 
 
-def test_a_d_that_is_asked_for_classes_is_not_told_them(tiny_config, tmp_path):
+def test_a_d_that_predicts_classes_is_not_conditioned_on_them(tiny_config, tmp_path):
     changes = {"conditional": "label", "objective.auxiliary.real": 1.0, "train.steps": 1, "evaluate.metrics": ()}
     assert train(tiny_config(**changes), tmp_path / "work") == 0
     gan = jaxgan.load(tmp_path / "work")
@@ -95,6 +122,7 @@ def test_the_average_or_the_last_theta_g(conditional):
     assert not np.array_equal(gan.sample(4, y=1), gan.sample(4, y=1, ema=False))
 
 
+@pytest.mark.slow
 def test_an_average_of_any_width(tiny_config, tmp_path):
     """From the averages in all checkpoints; a width that a run tracks is that average itself."""
     gammas = (ema.gamma_from_sigma_rel(0.05), ema.gamma_from_sigma_rel(0.10))
@@ -121,7 +149,7 @@ def test_a_width_needs_power_function_averages(finished):
         jaxgan.load(finished, width=0.1)
 
 
-def test_what_it_says_of_itself(finished, conditional):
+def test_repr(finished, conditional):
     assert repr(jaxgan.load(finished)) == "<GAN on digits (8x8x1): G mlp, D mlp, non_saturating, step 20>"
     assert repr(jaxgan.load(conditional)) == (
         "<GAN on digits (8x8x1, 10 classes): G mlp, D mlp, non_saturating, step 10, averages gamma=1>"

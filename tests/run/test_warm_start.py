@@ -29,7 +29,7 @@ def source(tiny_config, tmp_path_factory):
 
 
 def deeper(tiny_config, source, **changes):
-    """One layer more than the source, on top of whose noise it stands."""
+    """One layer more than the source, which replaces the source's z."""
     layers = {"generator.hidden": (8, 16), "generator.activations": ("relu", "relu"), "generator.ema.gamma": (1.0,)}
     return tiny_config(**layers, **{"generator.initialize_from": str(source)}, **changes)
 
@@ -71,7 +71,7 @@ def test_nothing_to_begin_with_changes_nothing(tiny_config):
     assert begun is state
 
 
-def test_run_json_tells_which_checkpoint_it_was(tiny_config, source, tmp_path):
+def test_run_json_records_the_checkpoint(tiny_config, source, tmp_path):
     train(deeper(tiny_config, source, **{"train.steps": 5}), tmp_path / "work")
     run = json.loads((tmp_path / "work/run.json").read_text())
     gan = jaxgan.load(source)

@@ -40,7 +40,7 @@ def contents(path: Path) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in path.iterdir()}
 
 
-def test_a_work_directory_tells_what_the_run_is(tmp_path):
+def test_a_work_directory_describes_its_run(tmp_path):
     config = update(default(), {"train.steps": 7, "generator.hidden": (3, 4)})
     with begun(tmp_path / "a" / "b", config, dataset(11, (4, 6, 3))):
         found, facts = read_run(tmp_path / "a" / "b")
@@ -58,7 +58,7 @@ def test_a_work_directory_tells_what_the_run_is(tmp_path):
     assert len(facts.sha256) == 64
 
 
-def test_run_json_tells_where_the_numbers_come_from(tmp_path):
+def test_run_json_records_versions_and_data(tmp_path):
     with begun(tmp_path, default(), dataset()):
         run = json.loads((tmp_path / "run.json").read_text())
     assert run["format"] == 1 and run["prng"] == "threefry2x32"
@@ -197,7 +197,7 @@ def test_the_log_of_the_command_makes_no_directory_somebody_elses(tmp_path, name
 
 
 @pytest.mark.parametrize("name", ["logs.tex", "log.py", "data.npz", "thumbs"])
-def test_other_files_beside_the_log_are_somebody_elses(tmp_path, name):
+def test_other_files_next_to_the_log_belong_to_someone_else(tmp_path, name):
     (tmp_path / "train.log").write_text("x")
     (tmp_path / name).write_text("x")
     with pytest.raises(UserError, match="not a work directory"), begun(tmp_path, default(), dataset()):

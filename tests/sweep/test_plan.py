@@ -112,7 +112,7 @@ def test_what_changes_the_program_makes_groups(key, values):
     assert [len(group) for group in groups(product(over(key, values), over("seed", [0, 1])))] == [2, 2]
 
 
-def test_names_tell_members_apart():
+def test_names_identify_members():
     planned = plan.trials(default(), product(over("data.name", ["digits", "npz:/a/b c.npz"]), over("seed", [0, 1])))
     assert [member.name for member in planned] == [
         "000-name=digits-seed=0", "001-name=digits-seed=1",
@@ -136,8 +136,8 @@ def test_description(tiny_config, tmp_path):
     chunks = chunk.make_chunks(tmp_path, planned, {}, 2)
     assert [[member.config.seed for member in part] for part in chunks] == [[0, 1], [2, 3, 4]] * 2
     words = cost.describe(chunks, 2, timed=False)
-    assert words.startswith("10 runs -> 2 programs, 3 members a chunk, ") and words.endswith(" MB")
-    assert cost.describe([planned[:1]], 1, timed=False).startswith("1 run -> 1 program, 1 member a chunk, ")
+    assert words.startswith("10 runs -> 2 programs, 3 members per chunk, ") and words.endswith(" MB")
+    assert cost.describe([planned[:1]], 1, timed=False).startswith("1 run -> 1 program, 1 member per chunk, ")
 
 
 def test_the_time_of_a_plan_counts_start_compilation_training_and_pictures(tiny_config, monkeypatch):
@@ -148,7 +148,7 @@ def test_the_time_of_a_plan_counts_start_compilation_training_and_pictures(tiny_
     monkeypatch.setattr(cost.time, "process_time", lambda: 30.0)
     words = cost.describe([planned[:2], planned[2:]], 2, timed=True)
     parts = "start 30 s, compilation 12 s, training 480 s, pictures 36 s; without evaluations"
-    assert words == f"4 runs -> 1 program, 2 members a chunk, about 4.9 minutes ({parts}), 4 MB"
+    assert words == f"4 runs -> 1 program, 2 members per chunk, about 4.9 minutes ({parts}), 4 MB"
 
 
 @pytest.mark.slow
@@ -185,7 +185,7 @@ def test_memory(tiny_config, monkeypatch):
     assert cost.max_members(trial, 10**6) == 1
 
 
-def test_memory_of_a_backend_that_does_not_tell(tiny_config, monkeypatch):
+def test_memory_of_a_backend_that_does_not_report_it(tiny_config, monkeypatch):
     (trial,) = plan.trials(tiny_config(**{"evaluate.metrics": ()}), [{}])
     member = cost.estimate_memory(trial).member
     monkeypatch.setattr(jax.stages.Compiled, "memory_analysis", lambda _: None)

@@ -86,8 +86,8 @@ def test_images_are_scored_as_alone(tiny_config, tmp_path):
         assert file["samples"].shape == (100, 8, 8, 1)
 
 
-def test_a_member_told_classes_leaves_a_grid_of_one_class_per_row(tiny_config, tmp_path):
-    """The same picture as the run alone, and the same real data beside it."""
+def test_a_class_conditional_member_writes_a_grid_with_one_class_per_row(tiny_config, tmp_path):
+    """The same picture as the single run, and the same real data for comparison."""
     config = tiny_config(**{
         "train.steps": 10, "evaluate.metrics": (), "conditional": "label", "sample.every": 10, "sample.rows": 10,
     })  # fmt: skip

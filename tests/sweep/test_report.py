@@ -130,7 +130,7 @@ def test_the_verdict_of_the_table_is_that_of_the_sentence_by_a_named_metric(tmp_
     assert "worse: loss=non_saturating (by 10.0 [9.9, 10.1], p < 0.001)" in text
 
 
-def test_smaller_is_better_where_the_metric_says_so(tmp_path):
+def test_smaller_is_better_for_metrics_with_negative_sign(tmp_path):
     """The same scores as JSD: the smaller one is best, and the other is behind by a positive amount."""
     finals = [[{"jsd": x, SELECTION: -x} for x in row] for row in ([0.1, 0.2, 0.3, 0.25], [0.41, 0.5, 0.6, 0.55])]
     settings = plan.over("optimizer.generator.learning_rate", [1e-3, 1e-2])
@@ -146,7 +146,7 @@ def test_smaller_is_better_where_the_metric_says_so(tmp_path):
     assert (tmp_path / "plots" / "samples.png").stat().st_size > 10_000
 
 
-def test_without_a_difference_the_headline_says_so_first(tmp_path):
+def test_without_a_difference_the_headline_begins_with_that(tmp_path):
     finals = [[{PARZEN: x, SELECTION: x} for x in row] for row in ([1.0, 2.0, 3.0, 4.0], [2.0, 1.0, 4.0, 3.5])]
     settings = plan.over("objective.loss", ["minimax", "non_saturating"])
     write_sweep(tmp_path, settings, base={"evaluate.metrics": ("parzen",)}, finals=finals)

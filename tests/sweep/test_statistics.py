@@ -43,7 +43,7 @@ def test_the_interval_of_a_mean_is_students():
     assert mean_interval([1.0, 2.0, 4.0, 8.0], 0.9)[1:3] == pytest.approx((wanted.low, wanted.high))
 
 
-def test_diverged_runs_are_told_and_not_averaged():
+def test_diverged_runs_are_counted_but_not_averaged():
     assert mean_interval([1.0, None, 3.0, math.nan, -math.inf])[:1] + mean_interval([1.0, None, 3.0])[3:] == (2, 2, 1)
     assert mean_interval([1.0, None, 1.0]).text(1) == "1.0 [1.0, 1.0] (2 of 3 runs)"
     assert mean_interval([3.0]).text(2) == "3.00" and math.isnan(mean_interval([3.0]).low)
@@ -132,7 +132,7 @@ def test_the_permutation_test_by_enumeration():
 @pytest.mark.parametrize("correlation", [0, 0.8])
 @pytest.mark.parametrize("seeds", [3, 5, 10])
 @pytest.mark.parametrize("settings", [2, 5, 9])
-def test_identical_settings_are_not_told_apart(settings, seeds, correlation):
+def test_identical_settings_are_not_distinguishable(settings, seeds, correlation):
     rng = np.random.default_rng([settings, seeds, round(10 * correlation)])
     scores = simulate(rng, SWEEPS, seeds, settings, correlation)
     assert worse(scores).any(axis=1).mean() <= 0.05 + MARGIN
@@ -153,7 +153,7 @@ def test_nor_are_identical_settings_of_other_distributions(settings, law):
     assert worse(scores).any(axis=1).mean() <= 0.05 + MARGIN
 
 
-def test_equally_good_settings_beside_a_bad_one_are_not_told_apart():
+def test_equally_good_settings_next_to_a_bad_one_are_not_distinguishable():
     scores = simulate(np.random.default_rng(0), SWEEPS, 5, 5, 0.8)
     scores[..., 4] -= 5
     found = worse(scores)

@@ -77,7 +77,7 @@ def finished(tmp_path_factory) -> Path:
     process = start("--sweep", place / "ablation.py", "--workdir", place / "run")
     out = finish(process)
     assert process.returncode == 0, out
-    assert "6 runs -> 2 programs, 3 members a chunk" in out
+    assert "6 runs -> 2 programs, 3 members per chunk" in out
     return place / "run"
 
 
@@ -167,7 +167,7 @@ def test_a_member_in_one_of_several_threads_is_its_setting_trained_alone(finishe
 def test_planning_trains_nothing(monkeypatch, capsys, tmp_path, write):
     assert call(monkeypatch, "--sweep", write(SWEEP), "--workdir", tmp_path / "run", "--plan") == 0
     times = r"start \d+ s, compilation \d+ s, training \d+ s, pictures \d+ s; without evaluations"
-    planned = rf"6 runs -> 2 programs, 3 members a chunk, about \d+\.\d minutes \({times}\), "
+    planned = rf"6 runs -> 2 programs, 3 members per chunk, about \d+\.\d minutes \({times}\), "
     assert re.search(planned, capsys.readouterr().out)
     assert not (tmp_path / "run").exists()
 
@@ -390,7 +390,7 @@ def test_a_signal_cancels_slurm_jobs(tmp_path, write, monkeypatch):
     assert len(set(cancelled)) == 2
 
 
-def test_a_failure_is_told_and_the_others_are_finished(finished, tmp_path, monkeypatch, capsys):
+def test_a_failure_is_reported_and_the_others_are_finished(finished, tmp_path, monkeypatch, capsys):
     """The exit code is not 0, the results of the others and the report are written, and a repetition tries again."""
     reports = []
     monkeypatch.setattr(report, "write", lambda workdir: reports.append(len(lines(workdir))))
@@ -450,7 +450,7 @@ def test_more_steps_extend_a_sweep(finished, tmp_path, monkeypatch, write, capsy
     shutil.copytree(finished, run)
     steps = json.loads((run / "sweep.json").read_text())["members"]
     assert call(monkeypatch, "--sweep", write(SWEEP.replace('steps": 100', 'steps": 120')), "--workdir", run) == 0
-    assert "6 runs -> 2 programs, 3 members a chunk" in capsys.readouterr().out
+    assert "6 runs -> 2 programs, 3 members per chunk" in capsys.readouterr().out
     found = [json.loads(line) for line in lines(run)]
     assert [line["steps"] for line in found] == [120] * 6
     assert [member["name"] for member in steps] == sorted(path.name for path in (run / "members").iterdir())

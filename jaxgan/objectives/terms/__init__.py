@@ -6,11 +6,15 @@ Each is a section `objective.NAME` of the configuration. Its parts are added, we
 from typing import Any
 
 from jaxgan.objectives.terms.auxiliary import AuxiliaryClassifier
+from jaxgan.objectives.terms.centering import Centering
+from jaxgan.objectives.terms.code import Code
 from jaxgan.objectives.terms.consistency import Consistency
 from jaxgan.objectives.terms.latent import LatentConsistency
 from jaxgan.objectives.terms.lecam import LeCam
 from jaxgan.objectives.terms.paired import Paired
 from jaxgan.objectives.terms.protocol import DTermInputs, GTermInputs, Part, Term
+from jaxgan.objectives.terms.regression import LatentRegression
+from jaxgan.objectives.terms.transport import Transport
 
 __all__ = ["TERMS", "DTermInputs", "GTermInputs", "Part", "Term"]
 
@@ -21,4 +25,8 @@ TERMS: dict[str, type[Any]] = {  # of the form of `Term`
     "latent": LatentConsistency,
     "auxiliary": AuxiliaryClassifier,
     "paired": Paired,
+    "regression": LatentRegression,
+    "code": Code,
+    "centering": Centering,
+    "transport": Transport,
 }

@@ -26,6 +26,7 @@ class DTermInputs(NamedTuple):
     fake_classes: Array | None  # [n, K] on the fakes
     stats: dict  # D's statistics, with the state of terms by name
     count: Array  # uint32 scalar, updates of D before this one
+    fake_latents: Array | None  # [n, k] from which D infers the code of the fakes, if it has such outputs
 
 
 class GTermInputs(NamedTuple):
@@ -39,6 +40,8 @@ class GTermInputs(NamedTuple):
     fake: Array  # [n, *shape] G(z), completed
     x: Array | None  # [n, *shape] the examples that the conditions are of; None if the players are unconditional
     mask: Array | None  # [n, ...] of the condition, if it has one: 1 where x is observed
+    E: Network  # x [n, *shape] -> z [n, d], with its current parameters; not to be called without an encoder
+    latents: Array | None  # [n, k] from which D infers the code of the fakes, if it has such outputs
 
 
 class Part(NamedTuple):

@@ -1,0 +1,57 @@
+"""Latent optimization (LOGAN, arXiv:1912.00953): both players play on samples of z that took a step up D's output.
+
+Near the equilibrium of a small game it is a damping of strength rate / damping, as R1 of that weight is
+(`experiments.damping`); without gradients through the step, of half of that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from ml_collections import ConfigDict
+
+from jaxgan.errors import UserError
+from jaxgan.fields import TRACED, Weight, above, within
+
+USE = 2  # of an example's term key; terms of the losses have those below
+
+
+@dataclass(frozen=True)
+class LatentOptimization:
+    """Both players play on z moved up the gradient of D(G(z)) (LOGAN, arXiv:1912.00953); samples are of z itself."""
+
+    rate: Weight = 0.0  # alpha, length of the step in z; .9 in the paper, 0 = off
+    damping: Annotated[float, TRACED, above(0)] = 5.0  # beta, added to the squared norm of the gradient, the divisor
+    share: Annotated[float, TRACED, within(0, 1)] = 1.0  # of the examples whose z moves, drawn at random
+    differentiate: bool = True  # whether the gradients of both players pass through the step
+
+    def __call__(self, logits: Callable[[Array], Array], z: Array, keys: Array) -> Array:
+        """z + rate * u / (damping + |u|^2) with u the gradient of D(G(z)) in z; unchanged outside the share.
+
+        Args:
+          logits: z [n, d] -> D(G(z)), for each example alone or each pack.
+          z: [n, d] float32.
+          keys: [n], one per example.
+
+        Returns:
+          [n, d] float32, not limited to the support of the prior.
+        """
+        u = jax.grad(lambda z: jnp.sum(logits(z)))(z)
+        step = self.rate * u / (self.damping + jnp.sum(u * u, axis=1, keepdims=True))
+        moved = jax.vmap(lambda key: jax.random.bernoulli(jax.random.fold_in(key, USE), self.share))(keys)
+        step = jnp.where(moved[:, None], step, 0.0)
+        return z + (step if self.differentiate else jax.lax.stop_gradient(step))
+
+
+def check(config: ConfigDict) -> None:
+    """Raises UserError for a z with a category, which has no neighbours to move to."""
+    if config.objective.latent_optimization.rate and config.objective.code.categories:
+        raise UserError(
+            f"objective.latent_optimization moves z along a gradient, and objective.code.categories="
+            f"{config.objective.code.categories} makes a part of it discrete; set one of them to 0."
+        )
