@@ -49,6 +49,7 @@ EXPERIMENTS = {
     "benchmark": ("time of a training step relative to PyTorch and to a hand-written step", "minutes; needs PyTorch"),
     "accelerator": ("what one accelerator does with each recipe at each precision", "10 minutes of an accelerator"),
     "population_benchmark": ("cost of training many GANs at once", "minutes"),
+    "streaming": ("data larger than memory train at the speed of resident data", "30 minutes"),
     "faults": ("no fault of the machine loses more than the steps since the last checkpoint", "20 minutes"),
     # The page of all claims
     "laboratory": ("docs/laboratory.md as one HTML page", "a second"),

@@ -62,9 +62,10 @@ from jaxgan.schedules import SCHEDULES
 def mean_example(train: np.ndarray | Rows, gcn: float, low: float) -> np.ndarray:
     """The mean of the decoded training examples, float64 [*shape]."""
     sizes = [len(part) for part in np.array_split(np.empty(len(train), bool), -(-len(train) // 10_000))]
-    chunks = (np.asarray(part) for part in cut(train, *np.cumsum(sizes[:-1])))
-    if gcn == 0 and train.dtype == np.uint8:
-        # Exact, and without a float copy of the training set.
+    exact = gcn == 0 and train.dtype == np.uint8  # in any order, and without a float copy of the training set
+    ordered = train.in_order() if exact and isinstance(train, Rows) else train
+    chunks = (np.asarray(part) for part in cut(ordered, *np.cumsum(sizes[:-1])))
+    if exact:
         total = sum(chunk.sum(axis=0, dtype=np.uint64) for chunk in chunks)
         return total / (255.0 * len(train)) * (1 - low) + low
     sums = [np.asarray(decode(chunk, gcn, low)).sum(axis=0, dtype=np.float64) for chunk in chunks]
