@@ -25,7 +25,7 @@ EXPERIMENTS = {
     "inference": ("which encoders infer the z of digits, and what search for z adds", "about 10 minutes"),
     "damping": (
         "R1, latent optimization and unrolling are one damping; unrolling at equal cost",
-        "not run at its default size",
+        "216 s",
     ),
     "critics": ("which WGAN critics estimate the Wasserstein-1 distance", "863 s"),
     "finite_differences": (
@@ -33,6 +33,8 @@ EXPERIMENTS = {
         "6 minutes",
     ),
     # Training
+    "superresolution": ("super-resolution exchanges distortion for perception: L1, conditional GAN, both", "minutes"),
+    "conditionals": ("one G draws from all conditionals of a vector; against scikit-learn's imputers", "minutes"),
     "modes": ("how many modes a GAN captures, by protocol, packing and loss", "1,298 s"),
     "adjustment": ("the symplectic term keeps 16 modes where RMSProp alone loses them", "497 s"),
     "r3gan_ablation": ("relativistic pairing covers modes, and R1 + R2 make it converge", "277 s"),
@@ -50,6 +52,7 @@ EXPERIMENTS = {
     "benchmark": ("time of a training step relative to PyTorch and to a hand-written step", "minutes; needs PyTorch"),
     "accelerator": ("what one accelerator does with each recipe at each precision", "10 minutes of an accelerator"),
     "population_benchmark": ("cost of training many GANs at once", "minutes"),
+    "streaming": ("data larger than memory train at the speed of resident data", "30 minutes"),
     "faults": ("no fault of the machine loses more than the steps since the last checkpoint", "20 minutes"),
     # The page of all claims
     "laboratory": ("docs/laboratory.md as one HTML page", "a second"),

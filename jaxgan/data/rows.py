@@ -72,6 +72,11 @@ class Rows:
         order = np.argsort(shuffled_positions(len(self))).astype(np.uint32 if len(self) < 2**32 else np.int64)
         return self._copy(order if isinstance(self._positions, range) else self._positions[order], self._pad)
 
+    def in_order(self) -> Rows:
+        """The images in the order of the file, in which all of them are read faster."""
+        places = self._positions if isinstance(self._positions, range) else np.sort(self._positions)
+        return self._copy(places, self._pad)
+
     def padded(self, pad: int) -> Rows:
         """The images with `pad` black pixels on each side."""
         return self._copy(self._positions, self._pad + pad)
@@ -92,36 +97,41 @@ class Rows:
 
     def _read(self, places: Sequence[int] | np.ndarray) -> np.ndarray:
         """The images at these places of the file: [m, H, W, C], padded."""
-        size = math.prod(self._stored)
-        x = np.empty((len(places), *self._stored), np.uint8)
-        buffer = memoryview(x.reshape(-1))  # type: ignore[arg-type]
         if self._now() != self._stamp:
             raise UserError(
                 f"{self._path} changed while the run read it; restore it, and repeat the command to resume."
             )
+        places = np.asarray(places, np.int64)
+        close = len(places) and np.ptp(places) < 2 * len(places)
         try:
-            if len(places) and np.array_equal(places, np.arange(places[0], places[0] + len(places))):
-                found = self._fill(buffer, int(places[0]) * size)
-            else:
-                file, offset, found = self._file, self._offset, 0
-                for i, place in enumerate(np.asarray(places).tolist()):
-                    found += os.preadv(file, [buffer[i * size : (i + 1) * size]], offset + place * size)
+            x = self._read_span(places) if close else self._read_each(places)
         except OSError as error:
             raise UserError(f"{self._path} cannot be read any more ({error}); repeat the command to resume.") from error
-        if found != len(buffer):
+        if x is None:
             raise UserError(f"{self._path} ends before its last image; restore it, and repeat the command to resume.")
         pad = self._pad
+        x = x.reshape(-1, *self._stored)
         return np.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0))) if pad else x
 
-    def _fill(self, buffer: memoryview, start: int) -> int:
-        """Reads consecutive images; returns the bytes read, fewer than those of `buffer` at the end of the file."""
-        done = 0
-        while done < len(buffer):
-            count = os.preadv(self._file, [buffer[done : done + 2**30]], self._offset + start + done)
+    def _read_each(self, places: np.ndarray) -> np.ndarray | None:
+        """The images at these places, one after the other; None if the file ends before."""
+        file, offset, size = self._file, self._offset, math.prod(self._stored)
+        x, read = np.empty((len(places), size), np.uint8), 0
+        for image, place in zip(x, places.tolist(), strict=True):
+            read += os.preadv(file, [memoryview(image)], offset + place * size)
+        return x if read == x.size else None
+
+    def _read_span(self, places: np.ndarray) -> np.ndarray | None:
+        """The images at these places, with all that is between them; None if the file ends before."""
+        first, size = int(places.min()), math.prod(self._stored)
+        span = np.empty((int(np.ptp(places)) + 1, size), np.uint8)
+        buffer, read = memoryview(span.reshape(-1)), 0  # type: ignore[arg-type]
+        while read < span.size:
+            count = os.preadv(self._file, [buffer[read : read + 2**30]], self._offset + first * size + read)
             if not count:
-                break
-            done += count
-        return done
+                return None
+            read += count
+        return span[places - first]
 
 
 def shuffled(x: np.ndarray | Rows | None) -> np.ndarray | Rows | None:

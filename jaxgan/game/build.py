@@ -44,7 +44,7 @@ from jaxgan.game.inference import (
 from jaxgan.game.prior import project_onto_prior, sample_prior
 from jaxgan.game.state import PRNG, GanState, Player, run_stream
 from jaxgan.networks import DISCRIMINATORS, GENERATORS
-from jaxgan.networks.forward import forward, packed, split_variables
+from jaxgan.networks.forward import forward, packed, split_variables, without_patches
 from jaxgan.networks.layers import DataSpec
 from jaxgan.networks.mixed_precision import Precision
 from jaxgan.networks.norms import STATISTICS
@@ -62,9 +62,10 @@ from jaxgan.schedules import SCHEDULES
 def mean_example(train: np.ndarray | Rows, gcn: float, low: float) -> np.ndarray:
     """The mean of the decoded training examples, float64 [*shape]."""
     sizes = [len(part) for part in np.array_split(np.empty(len(train), bool), -(-len(train) // 10_000))]
-    chunks = (np.asarray(part) for part in cut(train, *np.cumsum(sizes[:-1])))
-    if gcn == 0 and train.dtype == np.uint8:
-        # Exact, and without a float copy of the training set.
+    exact = gcn == 0 and train.dtype == np.uint8  # in any order, and without a float copy of the training set
+    ordered = train.in_order() if exact and isinstance(train, Rows) else train
+    chunks = (np.asarray(part) for part in cut(ordered, *np.cumsum(sizes[:-1])))
+    if exact:
         total = sum(chunk.sum(axis=0, dtype=np.uint64) for chunk in chunks)
         return total / (255.0 * len(train)) * (1 - low) + low
     sums = [np.asarray(decode(chunk, gcn, low)).sum(axis=0, dtype=np.float64) for chunk in chunks]
@@ -138,7 +139,7 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
         E=E,
         real_condition=real_condition,
         fake_condition=fake_condition,
-        D=conditioned_discriminator(packed(forward(discriminator, precision), config.discriminator.packing)),
+        D=_discriminator(config, forward(discriminator, precision)),
         sample_z=partial(_sample_z, config),
         project_z=lambda hparams, z: project_onto_prior({**config.prior, **section_hparams(hparams, "prior")}, z),
         decode=lambda x: decode(x, config.data.gcn, config.data.low),
@@ -292,7 +293,7 @@ def _networks(config: ConfigDict, data: DataSpec, label_classes: int) -> Network
         if hasattr(part, "check"):
             part.check()
     _check_condition(config, shapes, augment)
-    _check_classifier(config, discriminator)
+    _check_outputs(config, discriminator)
     transport.check(config, data.shape)
     return Networks(generator, discriminator, build_encoder(config, data, shapes))
 
@@ -329,13 +330,24 @@ def _check_condition(config: ConfigDict, condition: Condition, augment: NoAugmen
         raise UserError(f"{name} shows D an image that an augmentation of x would not change; set {changed[0]}.")
 
 
-def _check_classifier(config: ConfigDict, discriminator: nn.Module) -> None:
-    """Raises UserError if D is to predict classes or a code and has no outputs for them."""
-    data = discriminator.data
-    if not (data.num_aux_classes or data.num_latents):
+def _discriminator(config: ConfigDict, D: Callable) -> Callable:
+    """D's forward pass on packs of conditioned examples, with logits of what it judges."""
+    D = D if config.discriminator.judged == "patch" else without_patches(D)
+    return conditioned_discriminator(packed(D, config.discriminator.packing))
+
+
+def _check_outputs(config: ConfigDict, discriminator: nn.Module) -> None:
+    """Raises UserError if D is to predict classes or a code, or to judge patches, and has no outputs for them."""
+    data, patches = discriminator.data, config.discriminator.judged == "patch"
+    if not (data.num_aux_classes or data.num_latents or patches):
         return
     x = jax.ShapeDtypeStruct((getattr(discriminator, "minibatch_deviation", 0) or 1, *data.shape), jnp.float32)
     output, _ = jax.eval_shape(discriminator.init_with_output, jax.random.key(0), x)
+    if patches and output.patches is None:
+        raise UserError(
+            f"discriminator.name={config.discriminator.name} has one logit per example; set discriminator.judged="
+            f"example, or take discriminator.name=patch."
+        )
     if data.num_latents and output.latents is None:
         raise UserError(
             f"discriminator.name={config.discriminator.name} has no outputs for a code; take another family, or set "

@@ -62,7 +62,7 @@ def discriminator_loss(theta_d: optax.Params, frame: Frame, G: Player, D: Player
     real_output, fake_output, stats = discriminate_real_and_fake(frame, theta_d, D.stats, real, fake)
     real_logits, fake_logits = (all_gather(output.logits, axis_name) for output in (real_output, fake_output))
 
-    losses = example_losses(frame, "discriminator", real_logits, fake_logits)
+    losses = example_losses(frame, "discriminator", real_output.judged, fake_output.judged)
     d_loss = hparams["objective.d_scale"] * jnp.mean(losses)
     metrics = {"d_loss": d_loss}
 
@@ -98,17 +98,14 @@ def generator_loss(theta_g: optax.Params, frame: Frame, G: Player, D: Player, ba
     fake_x, stats = sample(noise.z, batch.condition, once=True)
 
     discriminated = partial(discriminate, frame, D.params, D.stats, features=objective.features)
-    gathered = partial(jax.tree.map, lambda a: all_gather(a, axis_name))
-    real = (
-        DOutput(None)
-        if not (objective.loss.needs_real or objective.features)
-        else gathered(discriminated(real_inputs(frame, theta_g, batch))[0])
-    )
+    real_output = DOutput(None)
+    if objective.loss.needs_real or objective.features:
+        real_output, _ = discriminated(real_inputs(frame, theta_g, batch))
 
     def adversarial_loss(fake_x: jax.Array) -> tuple[jax.Array, DOutput]:
         fake_output, _ = discriminated(fake_inputs(frame, batch, fake_x))
         fake_logits = all_gather(fake_output.logits, axis_name)
-        losses = example_losses(frame, "generator", real.logits, fake_logits)
+        losses = example_losses(frame, "generator", real_output.judged, fake_output.judged)
         if objective.top_k:
             losses = top_k_mean(losses, fake_logits, hparams["objective.top_k"])
         return hparams["objective.g_scale"] * jnp.mean(losses), fake_output
@@ -120,12 +117,13 @@ def generator_loss(theta_g: optax.Params, frame: Frame, G: Player, D: Player, ba
         factor, stats = normalization_factor(frame, stats, gradient)
         total = jax.lax.stop_gradient(factor) * g_loss
 
+    features = (jax.tree.map(lambda a: all_gather(a, axis_name), o.features) for o in (real_output, fake_output))
     sample_again = lambda z: sample(z, batch.condition)[0]  # noqa: E731
     label, mask = batch.condition.label, batch.condition.mask
     encode = lambda x: gan.E(hparams, theta_g, x, batch.condition, noise.encoder_keys)  # noqa: E731
     inputs = GTermInputs(
         sample_again, noise.z, noise.term_keys, label, fake_output.classes, fake_x, batch.x, mask, encode,
-        fake_output.latents, real.features, gathered(fake_output.features),
+        fake_output.latents, *features,
     )  # fmt: skip
     for name, term in objective.g_terms:
         with jax.named_scope(name):
@@ -207,10 +205,17 @@ def discriminate_real_and_fake(
 
 
 def example_losses(frame: Frame, player: str, real_logits: jax.Array | None, fake_logits: jax.Array) -> jax.Array:
-    """The per-example losses of `player`, 'discriminator' or 'generator', over the global minibatch: [m] float32."""
+    """The per-example losses of `player`, 'discriminator' or 'generator', over the global minibatch: [m] float32.
+
+    Args:
+      real_logits, fake_logits: `DOutput.judged` of this device's share; the loss of an example is the mean over its
+        patches. Losses that pair data with fakes pair patches at the same place.
+    """
+    real_logits, fake_logits = jax.tree.map(lambda a: all_gather(a, frame.axis_name), (real_logits, fake_logits))
     function = getattr(frame.gan.objective.loss, player)
     fields = frame.gan.objective.numbers | section_hparams(frame.hparams, "objective")
-    return function(real_logits, fake_logits, **accepted_kwargs(function, fields))
+    losses = function(real_logits, fake_logits, **accepted_kwargs(function, fields))
+    return losses if losses.ndim == 1 else jnp.mean(losses, axis=1)
 
 
 def penalty_loss(frame: Frame, theta_d: optax.Params, stats: Any, *, real: DInputs, fake: DInputs, batch: Batch):

@@ -35,10 +35,16 @@ class DataSpec(NamedTuple):
 class DOutput(NamedTuple):
     """The output of D."""
 
-    logits: jax.Array  # [n] float32
+    logits: jax.Array  # [n] float32, of examples
     classes: jax.Array | None = None  # [n, K] logits of the classes, if D predicts them
     features: jax.Array | None = None  # [n, d] output of the last hidden layer, if requested
     latents: jax.Array | None = None  # [n, k] from which z is inferred, if D has such outputs
+    patches: jax.Array | None = None  # [n, P] logits of the patches of an image, of which `logits` are the means
+
+    @property
+    def judged(self) -> jax.Array:
+        """The logits that the losses are functions of: of patches if there are any, else of examples."""
+        return self.logits if self.patches is None else self.patches
 
 
 ACTIVATIONS = {

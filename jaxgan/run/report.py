@@ -170,7 +170,7 @@ def _findings(
 
 def _nearly_identical(config: ConfigDict, dataset: Dataset, samples: np.ndarray) -> bool:
     """Whether the mean standard deviation of the samples is less than a tenth of that of training examples."""
-    train = dataset.train[: len(samples)]
+    train = np.asarray(dataset.train[: len(samples)])
     examples = np.asarray(decode(jnp.asarray(train), config.data.gcn, config.data.low))
     return len(samples) > 1 and float(np.mean(np.std(samples, 0))) < 0.1 * float(np.mean(np.std(examples, 0)))
 

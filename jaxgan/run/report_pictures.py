@@ -15,6 +15,7 @@ from PIL import Image
 from jaxgan.conditions import UNCONDITIONAL
 from jaxgan.data import Dataset
 from jaxgan.data.decode import decode, encode
+from jaxgan.data.rows import Rows
 from jaxgan.game.gan import Gan
 from jaxgan.game.hparams import HParams
 from jaxgan.game.prior import PRIORS
@@ -24,6 +25,7 @@ from jaxgan.run import grids, page, plots
 
 FRAMES, FRAMES_BYTES = 24, 2_500_000  # maximum number of pictures in the samples slider, and their total size
 PICTURE_BYTES = 400_000  # maximum size of any other picture
+SEARCHED = 2**16  # examples of a training set that stays in its file
 NEIGHBOURS = 24  # maximum number of samples shown with their nearest training example, in two rows
 PATHS, INTERPOLATION_STEPS = 6, 10  # paths between two z, and z per path
 CHUNK = 2000  # training examples per block of distances
@@ -89,7 +91,7 @@ def neighbours(config: ConfigDict, dataset: Dataset, samples: np.ndarray) -> str
 
 
 def nearest_examples(x: np.ndarray, dataset: Dataset, gcn: float, low: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-    """The training example with the smallest Euclidean distance to each of `x`.
+    """The training example with the smallest Euclidean distance to each of `x`, of the first `SEARCHED` of a file.
 
     A stacked example can combine any images, so its nearest example has the nearest image in each channel.
 
@@ -105,8 +107,9 @@ def nearest_examples(x: np.ndarray, dataset: Dataset, gcn: float, low: float = 0
     parts = np.moveaxis(x, -1, 1).reshape(-1, height, width, 1) if stack > 1 else x
     flat = parts.reshape(len(parts), -1)
     best, index = np.full(len(flat), np.inf), np.zeros(len(flat), int)
-    for start in range(0, len(dataset.train), CHUNK):
-        chunk = jnp.asarray(dataset.train[start : start + CHUNK])
+    stored = dataset.train[:SEARCHED] if isinstance(dataset.train, Rows) else dataset.train
+    for start in range(0, len(stored), CHUNK):
+        chunk = jnp.asarray(np.asarray(stored[start : start + CHUNK]))
         train = np.asarray(decode(chunk, gcn, low)).reshape(-1, flat.shape[1])
         relative = np.sum(train**2, axis=1)[None] - 2 * flat @ train.T  # squared distance less |x|^2
         closest = np.argmin(relative, axis=1)

@@ -65,7 +65,7 @@ def real_scores(config: ConfigDict, dataset: Dataset) -> tuple[int, dict[str, fl
     if not applicable or dataset.stack > 1 or space_type(config.evaluate.features).slow:
         return 0, {}
     changes = {"evaluate.metrics": tuple(applicable), "evaluate.best": "", "evaluate.samples": count}
-    examples = np.asarray(decode(jnp.asarray(dataset.train[:count]), config.data.gcn, config.data.low))
+    examples = np.asarray(decode(jnp.asarray(np.asarray(dataset.train[:count])), config.data.gcn, config.data.low))
     try:
         return count, make_measure(update(config, changes), dataset)(examples)
     except UserError:  # too few training examples for a metric

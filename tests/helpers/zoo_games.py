@@ -73,6 +73,7 @@ TINY: dict[str, dict[str, dict[str, Any]]] = {
         "resnet": {"width": 4, "down": 1, "plain": 0},
         "r3gan": {"widths": (4,), "blocks": (1,), "groups": (2,)},
         "toy": {"start": 0.02},
+        "patch": {"widths": (3, 4)},
     },
 }  # fmt: skip
 
@@ -199,7 +200,7 @@ def outside_the_tables(schedule: str) -> list[Game]:
     low = {"conditional": "low_resolution", "generator.noise": "bottleneck"}
     few = {"conditional": "none", "objective.classes": "outputs", "objective.labelled.weight": 0.5}
     others.append(game("few labels", family("mlp", "mlp") | SGD | few | {"objective.matching.weight": 0.5}))
-    return [*others, game("low resolution", family("unet", "dcgan") | SGD | low)]
+    return [*others, game("low resolution", family("unet", "patch") | SGD | low | {"discriminator.judged": "patch"})]
 
 
 def player(one: Game):
