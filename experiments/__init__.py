@@ -33,8 +33,14 @@ EXPERIMENTS = {
         "6 minutes",
     ),
     # Training
-    "superresolution": ("super-resolution exchanges distortion for perception: L1, conditional GAN, both", "minutes"),
-    "conditionals": ("one G draws from all conditionals of a vector; against scikit-learn's imputers", "minutes"),
+    "superresolution": (
+        "super-resolution exchanges distortion for perception: L1, conditional GAN, both",
+        "not run at its default size",
+    ),
+    "conditionals": (
+        "one G draws from all conditionals of a vector; against scikit-learn's imputers",
+        "not run at its default size",
+    ),
     "modes": ("how many modes a GAN captures, by protocol, packing and loss", "1,298 s"),
     "adjustment": ("the symplectic term keeps 16 modes where RMSProp alone loses them", "497 s"),
     "r3gan_ablation": ("relativistic pairing covers modes, and R1 + R2 make it converge", "277 s"),
