@@ -21,10 +21,11 @@ EXPERIMENTS = {
     "basins": ("RpGAN has no bad basins, a GAN has many", "122 s"),
     "lipschitz": ("separated modes need a steep G", "341 s"),
     "priors": ("a prior with two modes draws two modes with a G that is not steep", "203 s"),
+    "few_labels": ("a D that predicts classes needs few labels", "4 minutes"),
     "inference": ("which encoders infer the z of digits, and what search for z adds", "about 10 minutes"),
     "damping": (
         "R1, latent optimization and unrolling are one damping; unrolling at equal cost",
-        "not run at its default size",
+        "216 s",
     ),
     "critics": ("which WGAN critics estimate the Wasserstein-1 distance", "863 s"),
     "finite_differences": (
@@ -32,6 +33,14 @@ EXPERIMENTS = {
         "6 minutes",
     ),
     # Training
+    "superresolution": (
+        "super-resolution exchanges distortion for perception: L1, conditional GAN, both",
+        "not run at its default size",
+    ),
+    "conditionals": (
+        "one G draws from all conditionals of a vector; against scikit-learn's imputers",
+        "not run at its default size",
+    ),
     "modes": ("how many modes a GAN captures, by protocol, packing and loss", "1,298 s"),
     "adjustment": ("the symplectic term keeps 16 modes where RMSProp alone loses them", "497 s"),
     "r3gan_ablation": ("relativistic pairing covers modes, and R1 + R2 make it converge", "277 s"),

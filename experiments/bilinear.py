@@ -37,7 +37,7 @@ within 1e-5. 47 s of CPU time on two cores of an AMD EPYC that were busy with ot
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -307,6 +307,17 @@ def picture(rows: list[dict[str, Any]], drifts: dict[str, dict[str, dict[str, An
     return figure_png(figure)
 
 
+def verdicts(result: Mapping[str, Any]) -> dict[str, lab.Verdict]:
+    """The verdict on each part of the claim, from the content of result.json."""
+    radii_agree = lab.in_every_run(row["error"] < LIMIT for row in result["radii"])
+    held: dict[str, lab.Verdict] = {f"spectral radii are within {LIMIT} of the closed forms": radii_agree}
+    for update, flows in result["drift"].items():
+        orders = [abs(fit["order"] - (3 if flow == update else 2)) <= ORDER for flow, fit in flows.items()]
+        claim = f"the error of {update} steps is O(h^3) for their own flow, O(h^2) for others"
+        held[claim] = lab.in_every_run(orders)
+    return held
+
+
 def main() -> None:
     parser = lab.make_parser("bilinear", __doc__, quick="the bilinear game alone, 8 points for the drift")
     parser.add_argument("--learning_rate", type=float, default=0.3)
@@ -329,14 +340,9 @@ def main() -> None:
         print(f"{name:26}{value:9.5f}   notebook {NOTEBOOK[name]:9.5f}")
     seconds = time.perf_counter() - started
     result = {"radii": rows, "drift": drifts, "notebook": notebook, "seconds": seconds}
-    verdicts = {f"spectral radii are within {LIMIT} of the closed forms": lab.in_every_run(
-        row["error"] < LIMIT for row in rows)}  # fmt: skip
-    for update, flows in drifts.items():
-        orders = [abs(fit["order"] - (3 if flow == update else 2)) <= ORDER for flow, fit in flows.items()]
-        claim = f"the error of {update} steps is O(h^3) for their own flow, O(h^2) for others"
-        verdicts[claim] = lab.in_every_run(orders)
-    lab.finish(flags.out, result, {"bilinear": picture(rows, drifts)}, verdicts)
-    lab.require(verdicts)
+    held = verdicts(result)
+    lab.finish(flags.out, result, {"bilinear": picture(rows, drifts)}, held)
+    lab.require(held)
 
 
 if __name__ == "__main__":

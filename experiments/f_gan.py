@@ -44,7 +44,7 @@ before, the saddle games were within .033, F was smaller by at least .0046, and 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -282,8 +282,9 @@ def picture(rows: dict[str, dict[str, Any]], matrix: np.ndarray, names: list[str
     return figure_png(figure)
 
 
-def verdicts(rows: dict[str, dict[str, Any]], matrix: np.ndarray, names: list[str]) -> dict[str, lab.Verdict]:
-    """The verdict on each part of the claim."""
+def verdicts(result: Mapping[str, Any]) -> dict[str, lab.Verdict]:
+    """The verdict on each part of the claim, from the content of result.json."""
+    rows, matrix, names = result["rows"], np.array(result["matrix"]), result["names"]
     mean = {name: np.mean([run["mu"] for run in rows[name]["saddle"]]) for name in names}
     order = [mean[name] for name in ("f_reverse_kl", "f_js", "f_kl", "f_pearson") if name in mean]
     runs = [(rows[name], which, run) for name in names for which in GAMES for run in rows[name][which]]
@@ -348,9 +349,9 @@ def main() -> None:
         [np.mean([divergence(tested, run["mu"], run["sigma"]) for run in rows[name]["saddle"]]) for tested in names]
         for name in names
     ])  # fmt: skip
-    held = verdicts(rows, matrix, names)
     seconds = time.perf_counter() - started
     result = {"quadrature": exact, "rows": rows, "matrix": matrix, "names": names, "steps": steps, "seeds": seeds}
+    held = verdicts(result)
     lab.finish(flags.out, result | {"seconds": seconds}, {"f_gan": picture(rows, matrix, names)}, held)
     lab.require({"F <= D_f": held["F <= D_f"]})
 

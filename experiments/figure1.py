@@ -32,8 +32,9 @@ from __future__ import annotations
 
 import io
 import time
+from collections.abc import Mapping
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -271,6 +272,15 @@ def animation(frames: list[Frame], seed: int, p_data: np.ndarray) -> bytes:
     return data.getvalue()
 
 
+def verdicts(result: Mapping[str, Any]) -> dict[str, lab.Verdict]:
+    """The verdict on each part of the claim, from the content of result.json."""
+    close = [abs(mean - 0.5) < LIMIT_D for mean in result["mean_D"]]
+    return {
+        f"JSD ends below {LIMIT_JSD}": lab.in_every_run(jsd < LIMIT_JSD for jsd in result["jsd"]),
+        f"mean D(G(z)) ends within {LIMIT_D} of 1/2": lab.in_every_run(close),
+    }
+
+
 def main() -> None:
     parser = lab.make_parser("figure1", __doc__)
     flags = parser.parse_args()
@@ -289,13 +299,10 @@ def main() -> None:
     rising = [seed for seed in range(SEEDS) if all(frame.G[seed, -1] > frame.G[seed, 0] for frame in frames)]
     seed = rising[0] if rising else 0
     write_atomically(flags.out / "figure1.gif", animation(frames, seed, p_data))
-    verdicts = {
-        f"JSD ends below {LIMIT_JSD}": lab.in_every_run(last.jsd < LIMIT_JSD),
-        f"mean D(G(z)) ends within {LIMIT_D} of 1/2": lab.in_every_run(np.abs(last.mean_D - 0.5) < LIMIT_D),
-    }
     result = {"jsd": last.jsd, "mean_D": last.mean_D, "seed shown": seed, "seconds": seconds}
-    lab.finish(flags.out, result, {"figure1": picture(frames, seed, p_data)}, verdicts)
-    lab.require(verdicts)
+    held = verdicts(result)
+    lab.finish(flags.out, result, {"figure1": picture(frames, seed, p_data)}, held)
+    lab.require(held)
 
 
 if __name__ == "__main__":

@@ -316,6 +316,17 @@ def quadrature() -> list[dict[str, float]]:
     return rows
 
 
+def is_below_bound(run: Mapping[str, Any]) -> bool:
+    """Whether a run's TV is less than any generator of its slope can have."""
+    return run["TV"] < run["least TV"] - ROUNDING
+
+
+def verdicts(result: Mapping[str, Any]) -> dict[str, lab.Verdict]:
+    """The verdict on each part of the claim, from the content of result.json."""
+    runs = result["runs"]
+    return {"no run has a TV below the bound for its slope": lab.in_every_run(not is_below_bound(run) for run in runs)}
+
+
 def main() -> None:
     parser = lab.make_parser("lipschitz", __doc__, quick="modes at +-1, R3GAN with and without a limit, one seed")
     parser.add_argument("--distance", nargs="+", type=float, help="values of m, for modes at +-m; default 1 1.5 2")
@@ -340,15 +351,15 @@ def main() -> None:
         setting = {"scale": scale, "distances": distances, "seeds": seeds, "steps": steps}
         rows += lab.cached(flags.out, {"method": name} | setting, partial(population, name, **setting))
     cells = table(rows)
-    below = sum(row["TV"] < row["least TV"] - ROUNDING for row in rows)
+    below = sum(is_below_bound(row) for row in rows)
     over = sum(row["limit"] is not None and row["slope"] > 1.01 * row["limit"] for row in rows)
     seconds = time.perf_counter() - started
     print(f"\nruns with a TV below the least one: {below} of {len(rows)}; steeper than their limit by 1%: {over}")
     result = {"quadrature": exact, "table": cells, "runs": rows, "below the bound": below, "steeper": over,
               "steps": steps, "seeds": seeds, "seconds": seconds}  # fmt: skip
-    verdicts = {"no run has a TV below the bound for its slope": lab.in_every_run([not below])}
-    lab.finish(flags.out, result, {"lipschitz": picture(rows, distances)}, verdicts)
-    lab.require(verdicts)
+    held = verdicts(result)
+    lab.finish(flags.out, result, {"lipschitz": picture(rows, distances)}, held)
+    lab.require(held)
 
 
 if __name__ == "__main__":

@@ -22,9 +22,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -150,6 +151,20 @@ def picture(trained: np.ndarray, best: np.ndarray) -> bytes:
     return figure_png(figure)
 
 
+def verdicts(result: Mapping[str, Any]) -> dict[str, lab.Verdict]:
+    """The verdict on each part of the claim, from the content of result.json."""
+    at_data = [abs(result["shift"]) < 1e-6, abs(result["scale"] - 1) < 1e-6]
+    gap = np.array(result["gap"])  # [discriminators, steps]
+    return {
+        "C(G) = -log 4 + 2 JSD": lab.in_every_run([result["largest difference"] < EXACT]),
+        "its minimum is -log 4": lab.in_every_run([abs(result["minimum"] + math.log(4)) < EXACT]),
+        "it is minimal at p_g = p_data": lab.in_every_run(at_data),
+        f"V of trained D is at most C(G), and ends within {GAP}": lab.in_every_run(
+            [gap.min() >= -EXACT, gap[:, -1].max() < GAP]
+        ),
+    }
+
+
 def main() -> None:
     parser = lab.make_parser("theorem1", __doc__)
     flags = parser.parse_args()
@@ -174,17 +189,11 @@ def main() -> None:
         print(f"{shift:6.2f}{scale:6.2f}{row}{highest:10.4f}{highest - values[-1]:9.5f}")
     print(f"{len(TRAINED)} discriminators at once, {STEPS[-1]} steps, in {seconds:.0f} s")
     gap = best[:, None] - trained
-    verdicts = {
-        "C(G) = -log 4 + 2 JSD": lab.in_every_run([worst < EXACT]),
-        "its minimum is -log 4": lab.in_every_run([abs(criterion[least] + math.log(4)) < EXACT]),
-        "it is minimal at p_g = p_data": lab.in_every_run([abs(shifts[least]) < 1e-6, abs(scales[least] - 1) < 1e-6]),
-        f"V of trained D is at most C(G), and ends within {GAP}": lab.in_every_run(
-            [gap.min() >= -EXACT, gap[:, -1].max() < GAP]
-        ),
-    }
-    result = {"largest difference": worst, "minimum": criterion[least], "gap": gap, "seconds": seconds}
-    lab.finish(flags.out, result, {"theorem1": picture(trained, best)}, verdicts)
-    lab.require(verdicts)
+    minimum = {"minimum": criterion[least], "shift": shifts[least], "scale": scales[least]}
+    result = {"largest difference": worst, **minimum, "gap": gap, "seconds": seconds}
+    held = verdicts(result)
+    lab.finish(flags.out, result, {"theorem1": picture(trained, best)}, held)
+    lab.require(held)
 
 
 if __name__ == "__main__":

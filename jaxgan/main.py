@@ -35,7 +35,9 @@ def main() -> int:
         print(catalog.members(flags.list) if flags.list else catalog.describe(resolve(flags.config, workdir, changes)))
         return 0
     from jaxgan import train
-    from jaxgan.run import commands, release
+    from jaxgan.run import commands, compilation_cache, release
+
+    compilation_cache.use()
 
     if flags.mode == "train":
         return train.train(resolve(flags.config, workdir, changes), workdir)

@@ -109,6 +109,16 @@ def use_cpu_devices(devices: int) -> None:
         os.environ["XLA_FLAGS"] = f"--xla_cpu_multi_thread_eigen=false {os.environ.get('XLA_FLAGS', '')}"
 
 
+def use_deterministic_kernels() -> None:
+    """Has GPUs compute the same bits in every process; call before JAX's first use. No effect on CPUs.
+
+    Excludes kernels whose sums have no fixed order, the choice of kernels by their speed, and digits that a program may
+    keep beyond those of its types.
+    """
+    flags = "--xla_gpu_exclude_nondeterministic_ops=true --xla_gpu_autotune_level=0 --xla_allow_excess_precision=false"
+    os.environ["XLA_FLAGS"] = f"{flags} {os.environ.get('XLA_FLAGS', '')}"
+
+
 def num_cpu_cores() -> int:
     """The number of CPU cores available to this process."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

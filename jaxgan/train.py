@@ -84,6 +84,8 @@ def train(config: ConfigDict, directory: Path) -> int:
       UserError: invalid configuration, unusable data or work directory, or divergence.
     """
     validate(config)
+    if config.train.deterministic:
+        parallel.use_deterministic_kernels()
     distributed.initialize(config)
     with distributed.exit_without_peers():
         return run_process(config, Path(directory).expanduser())

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from jaxgan.errors import UserError
-from jaxgan.parallel import check_batch
+from jaxgan.parallel import check_batch, use_deterministic_kernels
 
 ROOT = Path(__file__).parents[1]
 
@@ -159,3 +159,10 @@ def test_a_batch_that_does_not_divide_names_both_numbers(monkeypatch, tiny_confi
     monkeypatch.setattr(jax, "device_count", lambda: 3)
     with pytest.raises(UserError, match=words) if words else nullcontext():
         check_batch(tiny_config(**changes))
+
+
+def test_flags_of_the_user_come_after_those_of_the_deterministic_mode(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_autotune_level=4")
+    use_deterministic_kernels()
+    flags = os.environ["XLA_FLAGS"].split()
+    assert "--xla_gpu_exclude_nondeterministic_ops=true" in flags and flags[-1] == "--xla_gpu_autotune_level=4"

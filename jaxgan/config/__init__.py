@@ -40,7 +40,7 @@ from jaxgan.fields import (
 from jaxgan.game import accumulation, inference
 from jaxgan.networks import forward
 from jaxgan.objectives import latent_optimization
-from jaxgan.objectives.terms import auxiliary, code, paired, regression
+from jaxgan.objectives.terms import auxiliary, code, labelled, paired, regression
 
 __all__ = ["default", "fingerprint", "flatten", "get", "update", "validate"]
 
@@ -59,6 +59,7 @@ CHECKS: tuple[Callable[[ConfigDict], None], ...] = (
     lambda config: UPDATES[config.train.update].check(config),
     augment.check,
     auxiliary.check,
+    labelled.check,
     paired.check,
     regression.check,
     code.check,

@@ -48,6 +48,8 @@ class DiscriminatorSection:
     """D, whatever its family."""
 
     name: Annotated[str, Choice(DISCRIMINATORS)] = "mlp"  # a family of jaxgan/networks
+    # what the losses are means over: examples | the patches of examples, of a family that has them (patch)
+    judged: Annotated[str, one_of("example", "patch")] = "example"
     packing: Annotated[int, above(0)] = 1  # examples that D classifies jointly (PacGAN, arXiv:1712.04086)
 
 
@@ -76,6 +78,8 @@ class TrainSection:
     precision: Annotated[str, one_of("highest", "high", "default", "bfloat16")] = "highest"
     # with precision=bfloat16, convolutions of grids with a side of at most this many pixels stay float32
     float32_grid: Annotated[int, at_least(0)] = 4
+    # on GPUs, the same bits in every process, by kernels that are a few percent slower; CPUs always have them
+    deterministic: bool = False
     # stop | restore: back to the last checkpoint, with different random numbers ...
     on_divergence: Annotated[str, one_of("stop", "restore")] = "stop"
     max_restores: Annotated[int, at_least(0)] = 3  # ... at most this many times

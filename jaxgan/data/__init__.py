@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from jaxgan.data import mixture, stacked, tfd, tfds
 from jaxgan.data.dataset import Dataset, as_recorded, describe, digest, value_range
 from jaxgan.data.images import digits, folder
+from jaxgan.data.labels import keep_labels
 from jaxgan.data.npz import read_npz
 from jaxgan.data.rows import shuffled
 from jaxgan.data.source import Source
@@ -45,6 +46,8 @@ class DataSection:
     # true: on every device | false: the host reads ahead what each step needs, with the same numbers | auto: true, if
     # the training set takes less than half of the memory
     resident: Annotated[str, one_of("auto", "true", "false")] = "auto"
+    labels: Annotated[int, at_least(0)] = 0  # training examples that keep their label, as many of each class; 0 = all
+    labels_seed: Annotated[int, at_least(0)] = 0  # of the draw of these examples
 
 
 def load(data_config: ConfigDict) -> Dataset:
@@ -60,6 +63,8 @@ def load(data_config: ConfigDict) -> Dataset:
     With data.validation=0 nothing is held out, and the file's order is kept.
 
     `data.limit` restricts the training set to its first examples; the other splits do not change.
+
+    `data.labels` hides all but a balanced draw of the training labels (`labels.keep_labels`).
 
     `stacked:NAME` stacks three images of 1 channel: see `Dataset` and `stacked`.
 
@@ -81,7 +86,8 @@ def load(data_config: ConfigDict) -> Dataset:
     resident = data_config.get("resident", "true")
     dataset = _load(Request(base, "", data_config.dir, data_config.validation, size, resident))
     dataset = padded(limited(dataset, data_config.get("limit", 0)), pad)
-    return stacked.stack(name, dataset) if kind == "stacked" and rest else dataset
+    dataset = stacked.stack(name, dataset) if kind == "stacked" and rest else dataset
+    return keep_labels(dataset, data_config.get("labels", 0), data_config.get("labels_seed", 0))
 
 
 class Request(NamedTuple):

@@ -28,7 +28,7 @@ class Dataset(NamedTuple):
     validation: np.ndarray
     test: np.ndarray
     mixture: Mixture | None  # the density, for mixture:NAME
-    train_labels: np.ndarray | None = None  # [n] int32, 0 .. classes - 1; None without labels
+    train_labels: np.ndarray | None = None  # [n] int32, 0 .. classes - 1, -1 where it is hidden; None without labels
     validation_labels: np.ndarray | None = None
     test_labels: np.ndarray | None = None
     classes: int = 0  # number of classes; 0 without labels

@@ -6,6 +6,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Key, UInt32
 
 ROUNDS = 6  # of the Feistel network; part of every recorded run
 
@@ -17,19 +18,19 @@ def _hash(x: jax.Array) -> jax.Array:
     return x ^ (x >> 16)
 
 
-def permuted(key: jax.Array, i: jax.Array, n: int) -> jax.Array:
+def permuted(key: Key[jax.Array, ""], i: UInt32[jax.Array, ""], n: int) -> UInt32[jax.Array, ""]:
     """Element `i` of a pseudo-random permutation of range(n).
 
     A Feistel network on Z_a x Z_b with a*b just above n, iterated until the result is below n (cycle walking: Black and
     Rogaway 2002, "Ciphers with Arbitrary Finite Domains"), so that no array of n is stored.
 
     Args:
-      key: typed PRNG key, which determines the permutation.
-      i: scalar uint32 below n.
+      key: determines the permutation.
+      i: below n.
       n: number of examples.
 
     Returns:
-      Scalar uint32 below n; a bijection in `i`.
+      A number below n; a bijection in `i`.
     """
     b = math.isqrt(n - 1) + 1
     a = -(-n // b)
@@ -45,12 +46,12 @@ def permuted(key: jax.Array, i: jax.Array, n: int) -> jax.Array:
     return jax.lax.while_loop(lambda y: y >= n, encrypt, encrypt(i))
 
 
-def example(key: jax.Array, counter: jax.Array, n: int) -> jax.Array:
+def example(key: Key[jax.Array, ""], counter: UInt32[jax.Array, ""], n: int) -> UInt32[jax.Array, ""]:
     """The index of the example visited at `counter`, from a new permutation of range(n) per epoch.
 
     Args:
-      key: typed PRNG key of the data stream.
-      counter: scalar uint32, examples drawn before this one.
+      key: of the data stream.
+      counter: examples drawn before this one.
       n: number of examples.
     """
     epoch, position = counter // n, counter % n

@@ -32,7 +32,7 @@ class EvaluateSection:
     best: str = ""  # the score that selects the best checkpoint; '' = that of the first metric
 
 
-OF_SPLITS = ("real_features", "targets", "examples")  # inputs of the validation set and of another
+OF_SPLITS = ("real_features", "targets", "examples", "labels")  # inputs of the validation set and of another
 
 
 def check_metrics(config: ConfigDict, dataset: Dataset) -> None:
@@ -66,6 +66,19 @@ def _check_needs(name: str, config: ConfigDict, dataset: Dataset) -> None:
                     f"evaluate.metrics={name} needs {split} examples, and {dataset.name} leaves none; set "
                     f"data.validation={config.data.validation} above 0, or evaluate.metrics=()."
                 )
+        if need == "labels" and dataset.validation_labels is None:
+            raise UserError(f"evaluate.metrics={name} needs labels, and {dataset.name} has none; leave it out.")
+        classes = config.objective.labelled.weight or any(config.objective.auxiliary.values())
+        if need == "class_logits" and not classes:
+            raise UserError(
+                f"evaluate.metrics={name} needs a D that predicts classes; set objective.labelled.weight=1, or leave "
+                f"it out."
+            )
+        if need == "probes" and (config.conditional != "none" or dataset.stack > 1):
+            raise UserError(
+                f"evaluate.metrics={name} takes D's features of single, stored examples; set conditional=none and "
+                f"data.name to data that are not stacked, or leave it out."
+            )
         if need == "inferred" and config.encoder.name == "none":
             raise UserError(f"evaluate.metrics={name} scores an encoder; set encoder.name, or leave it out.")
         if need == "draws" and config.conditional == "none":
@@ -103,7 +116,13 @@ def _check_players(name: str, config: ConfigDict, dataset: Dataset) -> None:
 
 def _check_features(name: str, config: ConfigDict, dataset: Dataset) -> None:
     metric, samples, k = METRICS[name], config.evaluate.samples, config.evaluate.k
-    if config.data.limit and (space_type(config.evaluate.features).trained_on_data or "fake_classes" in metric.needs):
+    classifies = space_type(config.evaluate.features).trained_on_data or "fake_classes" in metric.needs
+    if config.data.labels and classifies:
+        raise UserError(
+            f"evaluate.metrics={name} uses a classifier trained on all labels, and data.labels={config.data.labels} "
+            f"hides most; use evaluate.features=pixels, or data.labels=0."
+        )
+    if config.data.limit and classifies:
         raise UserError(
             f"evaluate.metrics={name} uses a classifier trained on the whole training set, and data.limit="
             f"{config.data.limit} leaves only part of it; use evaluate.features=pixels, or data.limit=0."

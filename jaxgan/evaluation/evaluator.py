@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from jaxgan.data import Dataset
 from jaxgan.errors import UserError
 from jaxgan.evaluation.checks import check_metrics
+from jaxgan.evaluation.classification import make_classifications
 from jaxgan.evaluation.draws import make_draws
 from jaxgan.evaluation.inference import make_inferences
 from jaxgan.evaluation.inputs import INPUTS, Evaluation, References
@@ -84,6 +85,7 @@ def make_evaluator(config: ConfigDict, gan: Gan, dataset: Dataset) -> Callable[.
     """
     measure, sampler = make_measure(config, dataset), make_sampler(gan)
     draws, inferences = make_draws(config, gan, dataset, sampler), make_inferences(config, gan, dataset)
+    classifications = make_classifications(config, gan, dataset)
     needed = make_player_inputs(config, gan, dataset)
     player_inputs: Callable[..., dict[str, Any]] = jax.jit(needed[0]) if needed else lambda *_: {}
     examples = needed[1] if needed else {}
@@ -97,7 +99,8 @@ def make_evaluator(config: ConfigDict, gan: Gan, dataset: Dataset) -> Callable[.
         condition = evaluation_condition(config, gan, hparams, dataset)
         samples = sampler(hparams, state, key, config.evaluate.samples, ema=ema, condition=condition)
         players = player_inputs(state, samples, examples) | draws(hparams, state, ema)
-        return measure(samples, reasons, players | inferences(hparams, state, ema))
+        players |= inferences(hparams, state, ema) | classifications(hparams, state)
+        return measure(samples, reasons, players)
 
     return evaluate
 

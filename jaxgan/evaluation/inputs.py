@@ -17,7 +17,7 @@ from jaxgan.errors import UserError
 from jaxgan.evaluation.samples import evaluation_labels
 from jaxgan.features.space import features_of_data, load_space, space_name
 from jaxgan.metrics import METRICS
-from jaxgan.metrics.protocol import DRAW_INPUTS, ENCODER_INPUTS, FEATURE_INPUTS, PLAYER_INPUTS
+from jaxgan.metrics.protocol import CLASS_INPUTS, DRAW_INPUTS, ENCODER_INPUTS, FEATURE_INPUTS, PLAYER_INPUTS
 
 
 class References:
@@ -89,8 +89,8 @@ def _split_input(name: str) -> Callable[[Evaluation, str], Any]:
     def compute(evaluation: Evaluation, split: str) -> Any:
         if not evaluation.players or name not in evaluation.players:
             raise UserError(
-                "scores of conditional samples and of an encoder need G, not only samples; compute them with "
-                "--mode=evaluate."
+                "scores of conditional samples, of an encoder and of a classifier need the players, not only samples; "
+                "compute them with --mode=evaluate."
             )
         return evaluation.players[name][split]
 
@@ -123,4 +123,4 @@ INPUTS: dict[str, Callable[[Evaluation, str], Any]] = {
     "k": lambda evaluation, split: evaluation.config.evaluate.k,
 }
 INPUTS |= {name: _player_input(name) for name in PLAYER_INPUTS}
-INPUTS |= {name: _split_input(name) for name in (*DRAW_INPUTS, *ENCODER_INPUTS)}
+INPUTS |= {name: _split_input(name) for name in (*DRAW_INPUTS, *ENCODER_INPUTS, *CLASS_INPUTS)}

@@ -9,10 +9,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgan.conditions import Condition
-from jaxgan.data import Dataset, stacked
+from jaxgan.data import Dataset, order, stacked
+from jaxgan.errors import UserError
 from jaxgan.game.gan import Gan
 from jaxgan.game.hparams import HParams
 from jaxgan.game.state import GanState, run_stream
+
+
+class Labelled(NamedTuple):
+    """The labelled examples, if not all are; or a minibatch of them."""
+
+    x: jax.Array  # [n, *shape]
+    y: jax.Array  # [n] int32
 
 
 class TrainingSet(NamedTuple):
@@ -21,12 +29,20 @@ class TrainingSet(NamedTuple):
     x: jax.Array  # [n, *shape] uint8 or float32, as stored
     y: jax.Array | tuple[()] = ()  # [n] int32 labels; () if no player uses them
     paired: jax.Array | tuple[()] = ()  # [n, k] float32 or [n, H, W, C] uint8 conditions; () if no player uses them
+    labelled: Labelled | tuple[()] = ()  # of which D's class errors are; () if no term uses them
 
 
 def stored_examples(gan: Gan, dataset: Dataset, split: str = "train") -> TrainingSet:
     """The examples of a split, with what the players' condition is made from."""
     labels, paired = getattr(dataset, f"{split}_labels"), getattr(dataset, f"{split}_condition")
-    return TrainingSet(getattr(dataset, split), labels if gan.num_classes else (), paired if gan.paired else ())
+    x, y = getattr(dataset, split), labels if gan.num_classes else ()
+    return TrainingSet(x, y, paired if gan.paired else (), labelled(x, labels) if gan.objective.labelled else ())
+
+
+def labelled(x: np.ndarray, labels: np.ndarray) -> Labelled:
+    """The examples that have a label, which is -1 where it is hidden."""
+    rows = np.flatnonzero(labels >= 0)
+    return Labelled(x[rows], labels[rows])
 
 
 class Draw(NamedTuple):
@@ -44,7 +60,7 @@ def d_draw(gan: Gan, step: jax.Array | int, substep: jax.Array | int) -> Draw:
 
 def g_draw(gan: Gan, step: jax.Array | int) -> Draw | None:
     """The examples of G's update of an iteration; None if neither its loss nor the condition needs any."""
-    needed = gan.objective.loss.needs_real or gan.conditional
+    needed = gan.objective.loss.needs_real or gan.objective.features or gan.conditional
     return Draw("fresh", step, gan.g_batch_size) if needed else None
 
 
@@ -82,6 +98,7 @@ class Batch(NamedTuple):
     condition: Condition  # of x and of the fakes
     noise: Noise
     count: jax.Array | np.uint32 = np.uint32(0)  # updates of D before this one; not used in G's update
+    labelled: Labelled | None = None  # [m, *shape] float32 and [m], of D's update, if a term uses them
 
 
 class Frame(NamedTuple):
@@ -100,13 +117,14 @@ class BatchSource(NamedTuple):
     d_data_key: jax.Array  # of the data order in D's updates
     g_data_key: jax.Array  # of the data order in G's updates
     step: jax.Array  # uint32, iterations before this one
+    labelled_key: jax.Array  # of the order of the labelled examples
 
 
 def iteration_source(hparams: HParams, state: GanState, data: TrainingSet | StreamedSet) -> BatchSource:
     """The source of the minibatches of the iteration that `state` is about to make."""
     key = jax.random.fold_in(run_stream(hparams, "train", state.restores), state.step)
     d_data_key, g_data_key = (run_stream(hparams, name, state.restores) for name in ("order", "fresh"))
-    return BatchSource(data, key, d_data_key, g_data_key, state.step)
+    return BatchSource(data, key, d_data_key, g_data_key, state.step, run_stream(hparams, "labelled", state.restores))
 
 
 def d_batch(frame: Frame, source: BatchSource, substep: jax.Array | int) -> Batch:
@@ -116,7 +134,25 @@ def d_batch(frame: Frame, source: BatchSource, substep: jax.Array | int) -> Batc
     indices = local_indices(draw.size, frame.axis_name)
     x, stored = drawn_data(gan, source, draw, indices)
     noise = sample_noise(gan, frame.hparams, jax.random.fold_in(source.key, substep), indices)
-    return Batch(x, gan.condition(frame.hparams, x, stored, noise.condition_keys), noise, draw.number)
+    condition = gan.condition(frame.hparams, x, stored, noise.condition_keys)
+    return Batch(x, condition, noise, draw.number, draw_labelled(gan, source, draw, indices))
+
+
+def draw_labelled(gan: Gan, source: BatchSource, draw: Draw, indices: jax.Array) -> Labelled | None:
+    """As many labelled examples as the minibatch has others, in an order of their own; None if no term uses them.
+
+    Raises:
+      UserError: examples that the host reads ahead.
+    """
+    if not gan.objective.labelled:
+        return None
+    if not isinstance(source.data, TrainingSet):
+        raise UserError("objective.labelled needs the training set in memory, and these data are read ahead of it.")
+    assert isinstance(source.data.labelled, Labelled)
+    x, y = source.data.labelled
+    counters = draw.number * jnp.uint32(draw.size) + indices
+    rows = jax.vmap(lambda counter: order.example(source.labelled_key, counter, len(x)))(counters)
+    return Labelled(gan.decode(x[rows]), y[rows])
 
 
 def g_batch(frame: Frame, source: BatchSource, substep: int) -> Batch:

@@ -44,7 +44,7 @@ from jaxgan.game.inference import (
 from jaxgan.game.prior import project_onto_prior, sample_prior
 from jaxgan.game.state import PRNG, GanState, Player, run_stream
 from jaxgan.networks import DISCRIMINATORS, GENERATORS
-from jaxgan.networks.forward import forward, packed, split_variables
+from jaxgan.networks.forward import forward, packed, split_variables, without_patches
 from jaxgan.networks.layers import DataSpec
 from jaxgan.networks.mixed_precision import Precision
 from jaxgan.networks.norms import STATISTICS
@@ -120,7 +120,7 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
     Raises:
       UserError: a family that does not fit the data.
     """
-    networks = _networks(config, data)
+    networks = _networks(config, data, label_classes)
     generator, discriminator, encoder = networks
     precision = matmul_precision(config)
 
@@ -139,7 +139,7 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
         E=E,
         real_condition=real_condition,
         fake_condition=fake_condition,
-        D=conditioned_discriminator(packed(forward(discriminator, precision), config.discriminator.packing)),
+        D=_discriminator(config, forward(discriminator, precision)),
         sample_z=partial(_sample_z, config),
         project_z=lambda hparams, z: project_onto_prior({**config.prior, **section_hparams(hparams, "prior")}, z),
         decode=lambda x: decode(x, config.data.gcn, config.data.low),
@@ -197,16 +197,23 @@ def _objective(config: ConfigDict) -> Objective:
             stats = {**stats, name: fields.update_state(stats[name], inputs)}
         return stats
 
+    d_terms, g_terms = _terms(config, "D_PARTS"), _terms(config, "G_PARTS")
+    if not (objective.g_scale or g_terms):
+        raise UserError(
+            "objective.g_scale=0 leaves G without a loss; set objective.matching.weight=1, or objective.g_scale=1."
+        )
     return Objective(
         loss=exchanged(LOSSES[objective.loss]) if config.encoder.joint else LOSSES[objective.loss],
         numbers={name: objective[name] for name in declared(LOSSES[objective.loss])},
         penalties=tuple((name, penalty) for name, penalty in PENALTIES.items() if objective.penalties[name]),
         penalty_every=objective.penalty_every,
         penalty_factor=lambda hparams, t: bound(schedule, hparams, "objective.penalty_schedule")(jnp.ones(()), t),
-        d_terms=_terms(config, "D_PARTS"),
-        g_terms=_terms(config, "G_PARTS"),
+        d_terms=d_terms,
+        g_terms=g_terms,
         update_terms=update_terms,
         top_k=objective.top_k < 1,
+        features=any(part.features for _, part in active_parts(objective, "G_PARTS")),
+        labelled=any(part.labelled for _, part in active_parts(objective, "D_PARTS")),
         optimize_z=_latent_optimization(config),
         normalization=_gradient_normalization(config),
     )
@@ -242,11 +249,15 @@ def _terms(config: ConfigDict, parts: str) -> tuple[tuple[str, Callable], ...]:
         return getattr(fields, part.weight) * part.function(fields, inputs)
 
     return tuple(
-        (part.name, partial(weighted, name, term, part))
-        for name, term in TERMS.items()
-        for part in getattr(term, parts)
-        if config.objective[name][part.weight]
+        (part.name, partial(weighted, name, TERMS[name], part)) for name, part in active_parts(config.objective, parts)
     )
+
+
+def active_parts(objective: ConfigDict, parts: str) -> list[tuple[str, Part]]:
+    """The parts 'D_PARTS' or 'G_PARTS' of the terms that have a weight, with the names of these terms."""
+    return [
+        (name, part) for name, term in TERMS.items() for part in getattr(term, parts) if objective[name][part.weight]
+    ]
 
 
 class Networks(NamedTuple):
@@ -255,7 +266,7 @@ class Networks(NamedTuple):
     encoder: nn.Module | None
 
 
-def _networks(config: ConfigDict, data: DataSpec) -> Networks:
+def _networks(config: ConfigDict, data: DataSpec, label_classes: int) -> Networks:
     """G, D and the encoder, checked against the data, as are the condition and the augmentation."""
     shapes = condition_shapes(config, data)
     data = data._replace(given=tuple(leaf.shape[1:] for leaf in shapes[1:] if leaf is not None))
@@ -263,8 +274,14 @@ def _networks(config: ConfigDict, data: DataSpec) -> Networks:
     x = jax.ShapeDtypeStruct((1, *data.shape), jnp.float32)
     shape = jax.eval_shape(join_channels, x, shapes._replace(z=z)).shape[1:]
     d_data = data._replace(shape=(*shape[:-1], shape[-1] * config.discriminator.packing))
-    if any(config.objective.auxiliary.values()):
-        d_data = d_data._replace(classes=0, num_aux_classes=data.classes)
+    if any(config.objective.auxiliary.values()) or config.objective.labelled.weight:
+        if not (classes := data.classes or label_classes):
+            raise UserError(
+                f"objective.labelled needs labelled examples, and {config.data.name} has no labels; give the data "
+                f"labels: class sub-folders, or an array train_labels."
+            )
+        joint = config.objective.classes == "outputs"
+        d_data = d_data._replace(classes=0, num_aux_classes=classes, logsumexp=joint)
     code = config.objective.code
     d_data = d_data._replace(num_latents=code.categories + code.continuous)
     generator, discriminator = (
@@ -276,7 +293,7 @@ def _networks(config: ConfigDict, data: DataSpec) -> Networks:
         if hasattr(part, "check"):
             part.check()
     _check_condition(config, shapes, augment)
-    _check_classifier(config, discriminator)
+    _check_outputs(config, discriminator)
     transport.check(config, data.shape)
     return Networks(generator, discriminator, build_encoder(config, data, shapes))
 
@@ -313,13 +330,24 @@ def _check_condition(config: ConfigDict, condition: Condition, augment: NoAugmen
         raise UserError(f"{name} shows D an image that an augmentation of x would not change; set {changed[0]}.")
 
 
-def _check_classifier(config: ConfigDict, discriminator: nn.Module) -> None:
-    """Raises UserError if D is to predict classes or a code and has no outputs for them."""
-    data = discriminator.data
-    if not (data.num_aux_classes or data.num_latents):
+def _discriminator(config: ConfigDict, D: Callable) -> Callable:
+    """D's forward pass on packs of conditioned examples, with logits of what it judges."""
+    D = D if config.discriminator.judged == "patch" else without_patches(D)
+    return conditioned_discriminator(packed(D, config.discriminator.packing))
+
+
+def _check_outputs(config: ConfigDict, discriminator: nn.Module) -> None:
+    """Raises UserError if D is to predict classes or a code, or to judge patches, and has no outputs for them."""
+    data, patches = discriminator.data, config.discriminator.judged == "patch"
+    if not (data.num_aux_classes or data.num_latents or patches):
         return
     x = jax.ShapeDtypeStruct((getattr(discriminator, "minibatch_deviation", 0) or 1, *data.shape), jnp.float32)
     output, _ = jax.eval_shape(discriminator.init_with_output, jax.random.key(0), x)
+    if patches and output.patches is None:
+        raise UserError(
+            f"discriminator.name={config.discriminator.name} has one logit per example; set discriminator.judged="
+            f"example, or take discriminator.name=patch."
+        )
     if data.num_latents and output.latents is None:
         raise UserError(
             f"discriminator.name={config.discriminator.name} has no outputs for a code; take another family, or set "
@@ -338,7 +366,10 @@ def _check_statistics(config: ConfigDict, gan: Gan) -> None:
     smallest = {"generator": m, "discriminator": m // config.discriminator.packing}
     conditioned = gan.conditional and not gan.num_classes
     optimized = gan.objective.optimize_z is not None
-    alone = gan.objective.penalties or conditioned or optimized  # what needs networks that take each example alone
+    matched = gan.objective.features
+    alone = (
+        gan.objective.penalties or conditioned or optimized or matched
+    )  # what needs networks that take each example alone
     if gan.accumulate == 1 and min(smallest.values()) > 1 and not alone:
         return
     # The state tells, whatever a family calls its field.
@@ -353,6 +384,12 @@ def _check_statistics(config: ConfigDict, gan: Gan) -> None:
         raise UserError(
             "objective.latent_optimization moves each z alone, and G or D couples its examples by batch normalization "
             "or minibatch_deviation; take networks without them, such as those with norm=none or layer."
+        )
+    if matched and STATISTICS in shapes.discriminator.stats:
+        raise UserError(
+            f"objective.matching compares D's features of data and samples, which the batch normalization of "
+            f"discriminator.name={config.discriminator.name} makes alike; take a D without it, such as one with "
+            f"discriminator.norm=none, layer or spectral."
         )
     if gan.objective.penalties and coupled:
         raise UserError(

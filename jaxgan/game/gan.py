@@ -34,6 +34,8 @@ class Objective(NamedTuple):
     g_terms: tuple[tuple[str, Callable], ...]
     update_terms: Callable[..., Any]  # (hparams, inputs) -> D's statistics, with the updated state of its terms
     top_k: bool  # G descends only the samples with the largest logits
+    features: bool  # a term of G's loss takes D's features
+    labelled: bool  # a term of D's loss takes labelled examples
     normalization: Callable[[HParams], GradientNormalization] | None  # of G's adversarial gradient
     # (hparams, z [m, d] -> D(G(z)), z, keys [m]) -> z after latent optimization; None without it
     optimize_z: Callable[..., jax.Array] | None

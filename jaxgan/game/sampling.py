@@ -7,7 +7,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import Float32, Key, UInt32
 
+from jaxgan.arrays import AnyArray
 from jaxgan.conditions import Condition
 from jaxgan.game.gan import Gan
 from jaxgan.game.hparams import HParams
@@ -47,18 +49,22 @@ def sampling_params(gan: Gan, hparams: HParams, state: GanState, *, ema: int | N
     return params, standing_statistics(gan, hparams, params, state.generator.stats)
 
 
-def sample_keys(key: jax.Array, numbers: jax.Array) -> jax.Array:
-    """The keys of the samples with these indices [n] uint32 into the stream of `key`: [n]."""
+def sample_keys(key: Key[jax.Array, ""], numbers: UInt32[AnyArray, " n"]) -> Key[jax.Array, " n"]:
+    """The keys of the samples with these indices into the stream of `key`."""
     return jax.vmap(lambda i: jax.random.fold_in(key, i))(numbers)
 
 
-def sample_z(gan: Gan, hparams: HParams, key: jax.Array, numbers: jax.Array) -> jax.Array:
-    """The z [n, d] float32 of the samples with these indices into the stream of `key` (`sample`)."""
+def sample_z(
+    gan: Gan, hparams: HParams, key: Key[jax.Array, ""], numbers: UInt32[AnyArray, " n"]
+) -> Float32[jax.Array, "n d"]:
+    """The z of the samples with these indices into the stream of `key` (`sample`)."""
     return sample_inputs(gan, hparams, sample_keys(key, numbers))[0]
 
 
-def sample_inputs(gan: Gan, hparams: HParams, keys: jax.Array) -> tuple[jax.Array, Condition]:
-    """Samples z [n, d] float32 and, if G is class-conditional, classes, uniformly; one key per sample."""
+def sample_inputs(
+    gan: Gan, hparams: HParams, keys: Key[jax.Array, " n"]
+) -> tuple[Float32[jax.Array, "n d"], Condition]:
+    """Samples z and, if G is class-conditional, classes, uniformly; one key per sample."""
     z = jax.vmap(lambda key: gan.sample_z(hparams, jax.random.fold_in(key, 0)))(keys)
     if not gan.num_classes:
         return z, Condition()
@@ -72,16 +78,16 @@ def sample(
     params: optax.Params,
     stats: Any,
     *,
-    key: jax.Array,
-    numbers: jax.Array,
+    key: Key[jax.Array, ""],
+    numbers: UInt32[AnyArray, " n"],
     condition: Condition | None = None,
-) -> jax.Array:
-    """Samples of p_g: [n, *shape] float32 in the range of the data.
+) -> Float32[jax.Array, " n *shape"]:
+    """Samples of p_g in the range of the data.
 
     Args:
       params, stats: of G; the statistics from `standing_statistics`.
-      key: typed PRNG key of a stream of samples.
-      numbers: [n] uint32 indices into the stream: sample i depends on (key, i) alone, not on how many are drawn or in
+      key: of a stream of samples.
+      numbers: indices into the stream: sample i depends on (key, i) alone, not on how many are drawn or in
         which batches.
       condition: of each; if None, a class-conditional G samples classes uniformly, and others need one.
     """

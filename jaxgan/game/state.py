@@ -33,7 +33,7 @@ class GanState(NamedTuple):
 
 
 # Append only: a stream's place in this list is part of its key.
-_STREAMS = ("init", "order", "train", "sample", "evaluate", "user", "fresh", "statistics", "condition")
+_STREAMS = ("init", "order", "train", "sample", "evaluate", "user", "fresh", "statistics", "condition", "labelled")
 
 
 def stream(seed: jax.Array | int, name: str, restores: jax.Array | int = 0) -> jax.Array:
@@ -41,7 +41,8 @@ def stream(seed: jax.Array | int, name: str, restores: jax.Array | int = 0) -> j
 
     'init' (parameters), 'order' (data order in D's updates), 'train' (noise, dropout, augmentation), 'sample' (the
     run's sample grids), 'evaluate' (samples that are scored), 'user' (`gan.sample(seed=...)`), 'fresh' (data order in
-    G's updates), 'statistics' (standing batch statistics), 'condition' (conditions of held-out examples).
+    G's updates), 'statistics' (standing batch statistics), 'condition' (conditions of held-out examples), 'labelled'
+    (order of the labelled examples).
 
     Keys are derived, never stored: the random numbers of a step follow from the seed and the step's number, and a run
     that was rolled back after divergence resumes with different ones.

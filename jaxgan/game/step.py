@@ -62,7 +62,7 @@ def discriminator_loss(theta_d: optax.Params, frame: Frame, G: Player, D: Player
     real_output, fake_output, stats = discriminate_real_and_fake(frame, theta_d, D.stats, real, fake)
     real_logits, fake_logits = (all_gather(output.logits, axis_name) for output in (real_output, fake_output))
 
-    losses = example_losses(frame, "discriminator", real_logits, fake_logits)
+    losses = example_losses(frame, "discriminator", real_output.judged, fake_output.judged)
     d_loss = hparams["objective.d_scale"] * jnp.mean(losses)
     metrics = {"d_loss": d_loss}
 
@@ -71,10 +71,14 @@ def discriminator_loss(theta_d: optax.Params, frame: Frame, G: Player, D: Player
     metrics |= penalties
 
     logits_fn = lambda x: discriminate(frame, theta_d, stats, real._replace(x=x))[0].logits  # noqa: E731
+
+    def classify(x: jax.Array, keys: jax.Array) -> jax.Array | None:
+        dropout_keys, augment_keys = (jax.vmap(lambda key, i=i: jax.random.fold_in(key, i))(keys) for i in range(2))
+        return discriminate(frame, theta_d, stats, DInputs(x, Condition(), dropout_keys, augment_keys))[0].classes
+
     inputs = DTermInputs(
         logits_fn, sample, batch.x, fake_x, noise.z, noise.term_keys, batch.condition.label, real_logits, fake_logits,
-        real_output.classes, fake_output.classes, stats, batch.count,
-        fake_output.latents,
+        real_output.classes, fake_output.classes, stats, batch.count, fake_output.latents, batch.labelled, classify,
     )  # fmt: skip
     stats = objective.update_terms(hparams, inputs)
     for name, term in objective.d_terms:
@@ -93,18 +97,18 @@ def generator_loss(theta_g: optax.Params, frame: Frame, G: Player, D: Player, ba
 
     fake_x, stats = sample(noise.z, batch.condition, once=True)
 
-    real_logits = None
-    if objective.loss.needs_real:
-        real_output, _ = discriminate(frame, D.params, D.stats, real_inputs(frame, theta_g, batch))
-        real_logits = all_gather(real_output.logits, axis_name)
+    discriminated = partial(discriminate, frame, D.params, D.stats, features=objective.features)
+    real_output = DOutput(None)
+    if objective.loss.needs_real or objective.features:
+        real_output, _ = discriminated(real_inputs(frame, theta_g, batch))
 
     def adversarial_loss(fake_x: jax.Array) -> tuple[jax.Array, DOutput]:
-        fake_output, _ = discriminate(frame, D.params, D.stats, fake_inputs(frame, batch, fake_x))
+        fake_output, _ = discriminated(fake_inputs(frame, batch, fake_x))
         fake_logits = all_gather(fake_output.logits, axis_name)
-        losses = example_losses(frame, "generator", real_logits, fake_logits)
+        losses = example_losses(frame, "generator", real_output.judged, fake_output.judged)
         if objective.top_k:
-            return top_k_mean(losses, fake_logits, hparams["objective.top_k"]), fake_output
-        return jnp.mean(losses), fake_output
+            losses = top_k_mean(losses, fake_logits, hparams["objective.top_k"])
+        return hparams["objective.g_scale"] * jnp.mean(losses), fake_output
 
     g_loss, fake_output = adversarial_loss(fake_x)
     total, metrics = g_loss, {"g_loss": g_loss}
@@ -113,21 +117,14 @@ def generator_loss(theta_g: optax.Params, frame: Frame, G: Player, D: Player, ba
         factor, stats = normalization_factor(frame, stats, gradient)
         total = jax.lax.stop_gradient(factor) * g_loss
 
+    features = (jax.tree.map(lambda a: all_gather(a, axis_name), o.features) for o in (real_output, fake_output))
     sample_again = lambda z: sample(z, batch.condition)[0]  # noqa: E731
     label, mask = batch.condition.label, batch.condition.mask
     encode = lambda x: gan.E(hparams, theta_g, x, batch.condition, noise.encoder_keys)  # noqa: E731
     inputs = GTermInputs(
-        sample_again,
-        noise.z,
-        noise.term_keys,
-        label,
-        fake_output.classes,
-        fake_x,
-        batch.x,
-        mask,
-        encode,
-        fake_output.latents,
-    )
+        sample_again, noise.z, noise.term_keys, label, fake_output.classes, fake_x, batch.x, mask, encode,
+        fake_output.latents, *features,
+    )  # fmt: skip
     for name, term in objective.g_terms:
         with jax.named_scope(name):
             metrics[name] = term(hparams, inputs)
@@ -169,18 +166,26 @@ def optimize_z(frame: Frame, G: Player, D: Player, batch: Batch) -> Batch:
 
 
 def discriminate(
-    frame: Frame, theta_d: optax.Params, stats: Any, inputs: DInputs, *, update_spectral: bool = False
+    frame: Frame,
+    theta_d: optax.Params,
+    stats: Any,
+    inputs: DInputs,
+    *,
+    update_spectral: bool = False,
+    features: bool = False,
 ) -> tuple[DOutput, Any]:
     """D's training-mode output, on augmented inputs and with dropout, and D's updated statistics.
 
     Args:
       update_spectral: whether to advance spectral normalization's power iteration, done once per update of D.
+      features: whether to return the output of the last hidden layer too.
     """
     gan, hparams, axis_name = frame
     x = gan.augment(hparams)(inputs.x, inputs.augment_keys, stats.get(AUGMENT, ()))
     return gan.D(
-        theta_d, stats, x, inputs.condition, inputs.dropout_keys, train=True, once=update_spectral, axis_name=axis_name
-    )
+        theta_d, stats, x, inputs.condition, inputs.dropout_keys,
+        train=True, once=update_spectral, features=features, axis_name=axis_name,
+    )  # fmt: skip
 
 
 def discriminate_real_and_fake(
@@ -200,10 +205,17 @@ def discriminate_real_and_fake(
 
 
 def example_losses(frame: Frame, player: str, real_logits: jax.Array | None, fake_logits: jax.Array) -> jax.Array:
-    """The per-example losses of `player`, 'discriminator' or 'generator', over the global minibatch: [m] float32."""
+    """The per-example losses of `player`, 'discriminator' or 'generator', over the global minibatch: [m] float32.
+
+    Args:
+      real_logits, fake_logits: `DOutput.judged` of this device's share; the loss of an example is the mean over its
+        patches. Losses that pair data with fakes pair patches at the same place.
+    """
+    real_logits, fake_logits = jax.tree.map(lambda a: all_gather(a, frame.axis_name), (real_logits, fake_logits))
     function = getattr(frame.gan.objective.loss, player)
     fields = frame.gan.objective.numbers | section_hparams(frame.hparams, "objective")
-    return function(real_logits, fake_logits, **accepted_kwargs(function, fields))
+    losses = function(real_logits, fake_logits, **accepted_kwargs(function, fields))
+    return losses if losses.ndim == 1 else jnp.mean(losses, axis=1)
 
 
 def penalty_loss(frame: Frame, theta_d: optax.Params, stats: Any, *, real: DInputs, fake: DInputs, batch: Batch):
@@ -337,5 +349,5 @@ def pmean_floats(tree: Any, axis_name: str | None) -> Any:
 
 
 def all_gather(logits: jax.Array, axis_name: str | None) -> jax.Array:
-    """The logits of the global minibatch, [m / devices] -> [m], as the loss of one example may depend on others."""
+    """Outputs on the global minibatch, [m / devices, ...] -> [m, ...], as one example's loss may depend on others."""
     return logits if axis_name is None else jax.lax.all_gather(logits, axis_name, tiled=True)

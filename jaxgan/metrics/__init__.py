@@ -3,6 +3,7 @@
 from jaxgan.features.space import SPACES
 from jaxgan.metrics import (
     birthday,
+    class_error,
     conditional,
     diversity,
     fid,
@@ -13,9 +14,11 @@ from jaxgan.metrics import (
     modes,
     neighbours,
     overfitting,
+    paired,
     parzen,
     prd,
     prdc,
+    probe,
     reconstruction,
     slopes,
     spectra,
@@ -41,7 +44,10 @@ METRICS: dict[str, Metric] = {
     "spectra": spectra.METRIC,
     "high_quality_kl": modes.HIGH_QUALITY_METRIC,
     "conditional": conditional.METRIC,
+    "paired": paired.METRIC,
     "reconstruction": reconstruction.METRIC,
+    "class_error": class_error.METRIC,
+    "probe": probe.METRIC,
 }
 
 # The display of every output of every metric, by full name.

@@ -73,6 +73,7 @@ def data_class_kl(dataset: Dataset, n: int) -> float:
     """
     if dataset.train_labels is None or not n:
         return 0.0
-    rows = np.random.default_rng(0).integers(len(dataset.train_labels), size=(n, dataset.stack))
+    known = np.flatnonzero(dataset.train_labels >= 0)  # of few labels, the others are hidden
+    rows = known[np.random.default_rng(0).integers(len(known), size=(n, dataset.stack))]
     labels = np.asarray(gather_labels(dataset.train_labels, rows, dataset.classes))
     return count_classes(labels, dataset.classes)["class_kl"]

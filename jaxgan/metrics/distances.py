@@ -13,12 +13,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Bool, Float, Float32, Float64, Int
 
 TILE_SIZE = 2048  # examples per side: 16 MB of float32 squared distances
 GROUP_SIZE = 16  # columns per group; the k smallest entries of a row lie in k groups
@@ -27,15 +28,15 @@ BLOCK_SIZE = 512  # examples whose float64 squared distances to all others are h
 CHUNK_NUMBERS = 2**22  # float64 numbers in a temporary array on the host: 32 MB
 
 
-def relative_squares(x: Array, y: Array, norms: Array) -> Array:
-    """||x - y||^2 - ||x||^2 of one x [d] and each y [m, d], given norms = ||y||^2 [m]: [m]."""
+def relative_squares(x: Float[Array, " d"], y: Float[Array, "m d"], norms: Float[Array, " m"]) -> Float[Array, " m"]:
+    """||x - y||^2 - ||x||^2 of one x and each y, given norms = ||y||^2."""
     return norms - 2 * jnp.matmul(x, y.T, precision="highest")
 
 
 class Normalization(NamedTuple):
     """x -> (x - mean) / scale, in which squared distances have small rounding errors and do not overflow."""
 
-    mean: np.ndarray  # [d] float64
+    mean: Float64[np.ndarray, " d"]
     scale: float  # a power of two, so that dividing by it is exact
 
     @classmethod
@@ -52,31 +53,26 @@ class Normalization(NamedTuple):
 class DeviceSet(NamedTuple):
     """A normalized set on the device, padded to whole tiles by points with infinite norm."""
 
-    x: Array  # [N, d] float32
-    norms: Array  # [N] float32, inf for padding
+    x: Float32[Array, "N d"]
+    norms: Float32[Array, " N"]  # inf for padding
     tile: int
 
 
-def nearest(x: np.ndarray, y: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The k nearest neighbours in y of each x.
+# Squared distances, smallest first, and the indices of those at these distances.
+Nearest: TypeAlias = tuple[Float64[np.ndarray, "n {k}"], Int[np.ndarray, "n {k}"]]
 
-    Args:
-      x: [n, d], y: [m, d], finite, m >= k.
 
-    Returns:
-      Squared distances [n, k] float64, smallest first, and their indices in y, [n, k] int.
-    """
+def nearest(x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "m d"], k: int) -> Nearest:
+    """The k nearest neighbours in y of each x; all finite, m >= k."""
     normalization = Normalization.of(x, y)
     a, b = _to_device(x, normalization), _to_device(y, normalization)
     squares, index = _nearest(a, b, min(k + EXTRA_CANDIDATES, len(y)), a.tile, b.tile)
     return _refine(x, y, k, normalization, (squares, index), np.max(b.norms[: len(y)]), others=False)
 
 
-def nearest_others(x: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The k nearest others of each x: as `nearest(x, x, k)` without x itself (copies of it count), in half the time.
-
-    Args:
-      x: [n, d], finite, n > k.
+def nearest_others(x: Float[np.ndarray, "n d"], k: int) -> Nearest:
+    """The k nearest others of each x: as `nearest(x, x, k)` without x itself (copies of it count), in half the time;
+    all finite, n > k.
     """
     normalization = Normalization.of(x)
     a = _to_device(x, normalization)
@@ -87,17 +83,24 @@ def nearest_others(x: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
 class Balls(NamedTuple):
     """Memberships of points in balls around the points of another set, for K radii per point."""
 
-    counts: np.ndarray  # [n, K] int: number of y in the ball of this x
-    x_in_any: np.ndarray  # [n, K] bool: this x is in a ball of some y
-    y_in_any: np.ndarray  # [m, K] bool: this y is in a ball of some x
+    counts: Int[np.ndarray, "n K"]  # number of y in the ball of this x
+    x_in_any: Bool[np.ndarray, "n K"]  # this x is in a ball of some y
+    y_in_any: Bool[np.ndarray, "m K"]  # this y is in a ball of some x
 
 
-def balls(x: np.ndarray, x_radii: np.ndarray, y: np.ndarray, y_radii: np.ndarray, *, strict: bool) -> Balls:
+def balls(
+    x: Float[np.ndarray, "n d"],
+    x_radii: Float64[np.ndarray, "n K"],
+    y: Float[np.ndarray, "m d"],
+    y_radii: Float64[np.ndarray, "m K"],
+    *,
+    strict: bool,
+) -> Balls:
     """Which y lie in the balls around x, and vice versa, for K radii per point at once.
 
     Args:
-      x: [n, d], y: [m, d], finite.
-      x_radii: [n, K], y_radii: [m, K], squared, float64.
+      x, y: finite.
+      x_radii, y_radii: squared.
       strict: points on the sphere, to float64 rounding, are outside.
     """
     normalization = Normalization.of(x, y)

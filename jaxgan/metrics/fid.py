@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import scipy.linalg
+import scipy  # loads scipy.linalg when it is first used
 from jaxtyping import Float64, Num
 
 from jaxgan.arrays import AnyArray

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Float
 
 from jaxgan.arrays import AnyArray
 from jaxgan.errors import UserError
 
 
-def features(a: AnyArray, name: str, min_examples: int, metric: str) -> np.ndarray:
-    """A set of features as a NumPy array [n, d], at least `min_examples` rows; [n, ...] is flattened.
+def features(a: AnyArray, name: str, min_examples: int, metric: str) -> Float[np.ndarray, "n d"]:
+    """A set of features as a NumPy array, at least `min_examples` rows; [n, ...] is flattened.
 
     Raises:
       UserError: not an array of rows, too few, constant, or not finite.
@@ -31,8 +32,10 @@ def features(a: AnyArray, name: str, min_examples: int, metric: str) -> np.ndarr
     return a
 
 
-def pair(real: AnyArray, fake: AnyArray, min_examples: int, metric: str) -> tuple[np.ndarray, np.ndarray]:
-    """Real and fake features as NumPy arrays [n, d] and [m, d]; see `features`.
+def pair(
+    real: AnyArray, fake: AnyArray, min_examples: int, metric: str
+) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "m d"]]:
+    """Real and fake features as NumPy arrays; see `features`.
 
     Raises:
       UserError: as `features`, or of different dimensions.

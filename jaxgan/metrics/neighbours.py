@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Num
 
 from jaxgan.arrays import AnyArray
 from jaxgan.errors import UserError
@@ -29,12 +30,12 @@ class Neighbours(NamedTuple):
         return (self.data + self.samples) / 2
 
 
-def evaluate(samples: AnyArray, data: AnyArray) -> Neighbours:
+def evaluate(samples: Num[AnyArray, " m *shape"], data: Num[AnyArray, " n *shape"]) -> Neighbours:
     """The test with Euclidean distances, on the first min(m, n) samples and examples of the data.
 
     Args:
-      samples: [m, ...] from the generator.
-      data: [n, ...] that the generator was not trained on, of the samples' shape and range.
+      samples: from the generator.
+      data: those that the generator was not trained on, in the samples' range.
 
     Raises:
       UserError: an empty set, examples of another size, or numbers that are not finite.
@@ -52,7 +53,7 @@ def evaluate(samples: AnyArray, data: AnyArray) -> Neighbours:
     return Neighbours(data=float(np.mean(nearest[:n] < n)), samples=float(np.mean(nearest[n:] >= n)))
 
 
-def measure(real_features: AnyArray, fake_features: AnyArray) -> dict[str, float]:
+def measure(real_features: Num[AnyArray, " n *shape"], fake_features: Num[AnyArray, " m *shape"]) -> dict[str, float]:
     """`evaluate` as {name: value}."""
     result = evaluate(fake_features, real_features)
     return {

@@ -8,12 +8,14 @@ together with other metrics.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Float, Float32, Num
 
 from jaxgan.arrays import AnyArray
 from jaxgan.errors import UserError
@@ -25,6 +27,10 @@ MAX_VALIDATION = 1000  # validation examples, the first ones, on which sigma is 
 BATCH_SIZE = 500  # examples per batch; their distances to 10,000 samples take 20 MB
 
 
+Sigmas: TypeAlias = Float[AnyArray, " S"] | Sequence[float]
+Examples: TypeAlias = Num[AnyArray, "_ ..."]
+
+
 class Estimate(NamedTuple):
     sigma: float  # chosen on the validation data
     mean: float  # mean log-likelihood of the test data, nats per example
@@ -32,12 +38,12 @@ class Estimate(NamedTuple):
     at_edge: bool  # sigma is the smallest or the largest tried, so a better one may lie beyond
 
 
-def evaluate(samples: AnyArray, validation: AnyArray, test: AnyArray, sigmas: AnyArray) -> Estimate:
+def evaluate(samples: Examples, validation: Examples, test: Examples, sigmas: Sigmas) -> Estimate:
     """The paper's protocol: chooses sigma on the first 1,000 validation examples, then scores the test examples.
 
     Args:
-      samples: [m, ...] from the generator (the paper: 10,000).
-      validation, test: [n, ...] data, examples of the samples' shape and range.
+      samples: from the generator (the paper: 10,000).
+      validation, test: data in the samples' range.
       sigmas: candidates, such as the paper's `SIGMAS`, in the data's unit.
 
     Raises:
@@ -53,11 +59,8 @@ def evaluate(samples: AnyArray, validation: AnyArray, test: AnyArray, sigmas: An
     )
 
 
-def select_sigma(samples: AnyArray, validation: AnyArray, sigmas: AnyArray) -> float:
-    """The candidate sigma with the highest mean log-likelihood of the validation data.
-
-    Args:
-      samples: [m, ...]; validation: [n, ...]; sigmas: [S], in the data's unit.
+def select_sigma(samples: Examples, validation: Examples, sigmas: Sigmas) -> float:
+    """The candidate sigma, in the data's unit, with the highest mean log-likelihood of the validation data.
 
     Raises:
       UserError: an empty set, examples of another size, or a sigma that is not above 0.
@@ -69,16 +72,14 @@ def select_sigma(samples: AnyArray, validation: AnyArray, sigmas: AnyArray) -> f
     return float(sigmas[np.argmax(scores)])
 
 
-def log_likelihood(samples: AnyArray, x: AnyArray, sigma: AnyArray) -> Array:
-    """Log-density log mean_y N(x; y, sigma^2 I) over the samples y, for each x.
+def log_likelihood(
+    samples: Examples, x: Num[AnyArray, "n ..."], sigma: float | Float[AnyArray, ""]
+) -> Float32[Array, " n"]:
+    """Log-density log mean_y N(x; y, sigma^2 I) over the samples y, for each x, in nats.
 
     Args:
-      samples: [m, ...], the windows' centres.
-      x: [n, ...], examples of the same size.
+      samples: the windows' centres.
       sigma: above 0, in the data's unit.
-
-    Returns:
-      [n] float32, nats.
 
     Raises:
       UserError: an empty set, or examples of another size.
@@ -86,8 +87,8 @@ def log_likelihood(samples: AnyArray, x: AnyArray, sigma: AnyArray) -> Array:
     return log_likelihoods(samples, x, jnp.reshape(jnp.asarray(sigma, jnp.float32), (1,)))[0]
 
 
-def log_likelihoods(samples: AnyArray, x: AnyArray, sigmas: AnyArray) -> Array:
-    """`log_likelihood` for each of `sigmas` [S], from distances computed once: [S, n] float32, nats."""
+def log_likelihoods(samples: Examples, x: Num[AnyArray, "n ..."], sigmas: Sigmas) -> Float32[Array, "S n"]:
+    """`log_likelihood` for each of `sigmas`, from distances computed once."""
     if len(samples) == 0 or len(x) == 0:
         raise UserError(f"got {len(samples)} samples and {len(x)} examples; a Parzen window needs some of both.")
     samples, x = (jnp.reshape(jnp.asarray(a, jnp.float32), (len(a), -1)) for a in (samples, x))
@@ -123,7 +124,7 @@ def _log_likelihoods(samples: Array, x: Array, sigmas: Array) -> Array:
     return jax.lax.map(per_example, x, batch_size=BATCH_SIZE).T
 
 
-def measure(samples: AnyArray, validation: AnyArray, test: AnyArray) -> dict[str, float]:
+def measure(samples: Examples, validation: Examples, test: Examples) -> dict[str, float]:
     """`evaluate` with the paper's `SIGMAS`, as {name: value}."""
     estimate = evaluate(samples, validation, test, SIGMAS)
     validation_scores = np.asarray(log_likelihood(samples, validation[:MAX_VALIDATION], estimate.sigma), np.float64)

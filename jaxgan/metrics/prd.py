@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
+from jaxtyping import Float64, Num
 
 from jaxgan.arrays import AnyArray
 from jaxgan.errors import UserError
@@ -14,18 +17,18 @@ from jaxgan.metrics.protocol import Display, Metric
 NAME = "PRD"
 EPSILON = 1e-10  # radians between the curve's ends and the axes
 
+Numbers: TypeAlias = Num[AnyArray, " n"] | Sequence[float]
+Curve: TypeAlias = tuple[Float64[np.ndarray, " angles"], Float64[np.ndarray, " angles"]]  # precision and recall
 
-def curve(fake: AnyArray, real: AnyArray, *, angles: int = 1001) -> tuple[np.ndarray, np.ndarray]:
+
+def curve(fake: Numbers, real: Numbers, *, angles: int = 1001) -> Curve:
     """Precision sum_i min(lambda P_i, Q_i) and recall, that over lambda, of Q against P (equations 2 and 3).
 
     lambda is the tangent of evenly spaced angles from 0 to pi/2: recall is largest first, precision last.
 
     Args:
-      fake: Q [n], real: P [n], probabilities.
+      fake, real: Q and P, probabilities.
       angles: 3 or more.
-
-    Returns:
-      precision, recall: [angles] float64 in [0, 1].
 
     Raises:
       UserError: other shapes, values that are not probabilities, too few angles.
@@ -43,7 +46,7 @@ def curve(fake: AnyArray, real: AnyArray, *, angles: int = 1001) -> tuple[np.nda
     return np.clip(precision, 0, 1), np.clip(precision / slopes, 0, 1)
 
 
-def f_beta(precision: AnyArray, recall: AnyArray, beta: float) -> float:
+def f_beta(precision: Numbers, recall: Numbers, beta: float) -> float:
     """The largest (1 + beta^2) p r / (beta^2 p + r) along a curve: large beta weighs recall, small beta precision.
 
     Raises:
@@ -57,17 +60,20 @@ def f_beta(precision: AnyArray, recall: AnyArray, beta: float) -> float:
 
 
 def features_curve(
-    real: AnyArray, fake: AnyArray, *, clusters: int = 20, angles: int = 1001, runs: int = 10, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
+    real: Num[AnyArray, " n *d"],
+    fake: Num[AnyArray, " m *d"],
+    *,
+    clusters: int = 20,
+    angles: int = 1001,
+    runs: int = 10,
+    seed: int = 0,
+) -> Curve:
     """The mean `curve` of the histograms over k-means clusters of both sets together, over several clusterings.
 
     Args:
-      real, fake: [n, d], equally many.
+      real, fake: equally many.
       clusters, angles, runs: the paper's protocol by default.
       seed: run r clusters with seed + r, by scikit-learn's mini-batch k-means.
-
-    Returns:
-      precision, recall: [angles] float64.
 
     Raises:
       UserError: unequal numbers of examples, fewer than `clusters`, constant, not finite, or of different dimensions.
@@ -94,7 +100,13 @@ def features_curve(
 
 
 def evaluate(
-    real: AnyArray, fake: AnyArray, *, clusters: int = 20, angles: int = 1001, runs: int = 10, seed: int = 0
+    real: Num[AnyArray, " n *d"],
+    fake: Num[AnyArray, " m *d"],
+    *,
+    clusters: int = 20,
+    angles: int = 1001,
+    runs: int = 10,
+    seed: int = 0,
 ) -> dict[str, float]:
     """The scores of arXiv:1806.00035, `f8` (weighs recall) and `f1_8` (weighs precision), of `features_curve`.
 
@@ -108,7 +120,7 @@ def evaluate(
 CLUSTERS = 20
 
 
-def measure(real_features: AnyArray, fake_features: AnyArray) -> dict[str, float]:
+def measure(real_features: Num[AnyArray, " n *d"], fake_features: Num[AnyArray, " m *d"]) -> dict[str, float]:
     """`evaluate` on equally many examples of each, truncating the larger set, as {name: value}."""
     n = min(len(real_features), len(fake_features))
     scores = evaluate(real_features[:n], fake_features[:n], clusters=CLUSTERS)

@@ -16,6 +16,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Float64, Num
 
 from jaxgan.arrays import AnyArray
 from jaxgan.errors import UserError
@@ -25,13 +26,15 @@ from jaxgan.metrics.protocol import Display, Metric
 NAME = "precision and recall"
 
 
-def evaluate(real: AnyArray, fake: AnyArray, k: int, *, strict: bool = True) -> dict[str, float]:
+def evaluate(
+    real: Num[AnyArray, " n *d"], fake: Num[AnyArray, " m *d"], k: int, *, strict: bool = True
+) -> dict[str, float]:
     """`precision`, `recall`, `density` and `coverage` with Euclidean distances, exact to float64.
 
     Common choices are k = 3 for precision and recall and k = 5 for density and coverage; report which.
 
     Args:
-      real: [n, d], fake: [m, d], features.
+      real, fake: features.
       k: 1 or more, below n and m.
       strict: a point on the sphere is outside its ball, as in the package prdc; False: inside, as in the code of
         arXiv:1904.06991 and torch-fidelity. This matters for duplicate features.
@@ -43,12 +46,12 @@ def evaluate(real: AnyArray, fake: AnyArray, k: int, *, strict: bool = True) -> 
 
 
 def evaluate_each(
-    real: AnyArray,
-    fake: AnyArray,
+    real: Num[AnyArray, " n *d"],
+    fake: Num[AnyArray, " m *d"],
     ks: Sequence[int],
     *,
     strict: bool = True,
-    real_radii: np.ndarray | None = None,
+    real_radii: Float64[np.ndarray, "n K"] | None = None,
 ) -> list[dict[str, float]]:
     """`evaluate` for several k, at the cost of one.
 
@@ -70,8 +73,8 @@ def evaluate_each(
     ]
 
 
-def radii(features: AnyArray, ks: Sequence[int]) -> np.ndarray:
-    """Squared distances to the k-th nearest other example, for each k: [n, len(ks)] float64.
+def radii(features: Num[AnyArray, " n *d"], ks: Sequence[int]) -> Float64[np.ndarray, "n K"]:
+    """Squared distances to the k-th nearest other example, for each of the K values k.
 
     Raises:
       UserError: as `evaluate`.

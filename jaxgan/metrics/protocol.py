@@ -10,6 +10,7 @@ FEATURE_INPUTS = ("real_features", "fake_features", "fake_logits")
 PLAYER_INPUTS = ("train_logits", "validation_logits", "sample_logits", "train_slopes", "sample_slopes", "kernels")
 DRAW_INPUTS = ("draws", "targets", "scored")  # of conditional samples: `evaluation.draws`
 ENCODER_INPUTS = ("examples", "reconstructions", "inferred", "z", "recovered")  # `evaluation.inference`
+CLASS_INPUTS = ("class_logits", "labels", "probes", "probe_labels")  # of D as a classifier: `evaluation.classification`
 VALIDATION = "validation_"  # prefix of metrics computed against the validation set
 
 
@@ -45,6 +46,9 @@ class Metric(NamedTuple):
         condition's mask hides, or all. Evaluated twice, as with real_features.
       examples, reconstructions, inferred: [n, *shape], [n, *shape] and [n, d] float32, x, G(E(x)) and E(x) of the first
         n examples of a split, with E the encoder; z, recovered: [n, d], samples of p_z and E(G(z)). Also twice.
+      class_logits, labels: [n, K] float32 and [n] int32, D's class logits and the classes of the examples of a split;
+        probes: {name: ([t, d], [n, d])} float32, representations of labelled training examples, whose classes are
+        probe_labels [t] int32, and of these examples. Also twice.
       kernels: {'generator.LAYER': [inputs, units] float32}, of both players, as their layers use them.
 
     If a metric of features, classes or players raises a UserError (all samples are equal, say), its outputs are NaN.
@@ -63,7 +67,7 @@ class Metric(NamedTuple):
     @property
     def compares_to_real(self) -> bool:
         """Whether it is evaluated against two sets of real examples."""
-        return any(need in ("real_features", "targets", "reconstructions") for need in self.needs)
+        return any(need in ("real_features", "targets", "reconstructions", "labels") for need in self.needs)
 
     @property
     def uses_features(self) -> bool:

@@ -19,7 +19,7 @@ layers that couple examples.
 
 from dataclasses import dataclass
 
-from jaxgan.networks import dcgan, maxout_conv, mlp, r3gan, resnet, sndcgan, toy, unet
+from jaxgan.networks import dcgan, maxout_conv, mlp, patch, r3gan, resnet, sndcgan, toy, unet
 from jaxgan.networks.layers import DataSpec
 
 FAMILIES = {
@@ -30,6 +30,7 @@ FAMILIES = {
     "resnet": resnet,
     "r3gan": r3gan,
     "unet": unet,
+    "patch": patch,
     "toy": toy,
 }
 

@@ -62,6 +62,16 @@ def packed(D: Callable, packing: int) -> Callable:
     return apply
 
 
+def without_patches(D: Callable) -> Callable:
+    """D with the logits of examples alone."""
+
+    def apply(*args, **flags):
+        output, stats = D(*args, **flags)
+        return output._replace(patches=None), stats
+
+    return apply
+
+
 def check_packing(config: ConfigDict) -> None:
     """Raises UserError if packs do not divide a minibatch, or D is given the class of single examples."""
     t, packing = config.train, config.discriminator.packing

@@ -22,22 +22,29 @@ class DataSpec(NamedTuple):
     mean: np.ndarray | None = None  # [*shape] float64, of the training set; needed only to start a run
     paired: tuple[int, ...] = ()  # shape of the condition stored with each example; () = none
     given: tuple[tuple[int, ...], ...] = ()  # shapes of the condition's leaves, except its label, concatenated to z
-    num_aux_classes: int = 0  # that D's auxiliary classifier predicts (D is then unconditional); 0 = no such classifier
+    num_aux_classes: int = 0  # that D predicts (D is then unconditional); 0 = no classifier
     num_latents: int = 0  # further outputs, from which z is inferred: of D for InfoGAN's code, or of an encoder
+    logsumexp: bool = False  # the adversarial logit is that of the class logits, and has no output of its own
 
     @property
     def outputs(self) -> int:
-        """Outputs of D's last layer: the adversarial logit, one per class of the auxiliary classifier, and latents."""
-        return 1 + self.num_aux_classes + self.num_latents
+        """Outputs of D's last layer: the adversarial logit if it has its own, one per class predicted, and latents."""
+        return (not self.logsumexp) + self.num_aux_classes + self.num_latents
 
 
 class DOutput(NamedTuple):
     """The output of D."""
 
-    logits: jax.Array  # [n] float32
-    classes: jax.Array | None = None  # [n, K] logits of the auxiliary classifier, if D has one
+    logits: jax.Array  # [n] float32, of examples
+    classes: jax.Array | None = None  # [n, K] logits of the classes, if D predicts them
     features: jax.Array | None = None  # [n, d] output of the last hidden layer, if requested
     latents: jax.Array | None = None  # [n, k] from which z is inferred, if D has such outputs
+    patches: jax.Array | None = None  # [n, P] logits of the patches of an image, of which `logits` are the means
+
+    @property
+    def judged(self) -> jax.Array:
+        """The logits that the losses are functions of: of patches if there are any, else of examples."""
+        return self.logits if self.patches is None else self.patches
 
 
 ACTIVATIONS = {
@@ -83,12 +90,14 @@ def d_output(outputs: jax.Array, hidden: jax.Array | None, data: DataSpec) -> DO
     """The output of D from that of its last layer.
 
     Args:
-      outputs: [n, data.outputs], the adversarial logit first.
+      outputs: [n, data.outputs], the adversarial logit first if it has an output of its own.
       hidden: the input of that layer, [n, d], if features are requested.
     """
-    first = 1 + data.num_aux_classes
-    classes = outputs[:, 1:first] if data.num_aux_classes else None
-    return DOutput(outputs[:, 0], classes, hidden, outputs[:, first:] if data.num_latents else None)
+    first = 0 if data.logsumexp else 1
+    last = first + data.num_aux_classes
+    classes = outputs[:, first:last] if data.num_aux_classes else None
+    logits = jax.nn.logsumexp(classes, axis=1) if data.logsumexp else outputs[:, 0]
+    return DOutput(logits, classes, hidden, outputs[:, last:] if data.num_latents else None)
 
 
 def downsampled_sizes(side: int, times: int) -> list[int]:
@@ -204,6 +213,17 @@ def maxout(x: jax.Array, pieces: int) -> jax.Array:
       [..., units] float.
     """
     return jnp.max(x.reshape(*x.shape[:-1], pieces, -1), axis=-2)
+
+
+def gaussian_noise(x: jax.Array, deviation: float, keys: jax.Array | None, layer: int) -> jax.Array:
+    """x [n, ...] plus noise of a standard deviation; keys and layer as in `dropout`, whose masks are independent."""
+    if keys is None or not deviation:
+        return x
+
+    def noise(key: jax.Array) -> jax.Array:
+        return jax.random.normal(jax.random.fold_in(jax.random.fold_in(key, layer), 1), x.shape[1:], x.dtype)
+
+    return x + deviation * jax.vmap(noise)(keys)
 
 
 def dropout(x: jax.Array, keep: float, keys: jax.Array | None, layer: int) -> jax.Array:

@@ -22,6 +22,7 @@ from jaxgan.networks.layers import (
     check_units,
     d_output,
     dropout,
+    gaussian_noise,
     maxout,
     one_hot,
     output_bias,
@@ -85,6 +86,8 @@ class Discriminator(nn.Module):
     irange: Annotated[float, at_least(0)] = 0.05  # initial weights are uniform in [-irange, irange]
     input_keep: float = 1.0  # dropout: probability of keeping an input; 1 = no dropout
     hidden_keep: float = 1.0  # the same for the inputs of all later layers
+    input_noise: Annotated[float, at_least(0)] = 0.0  # standard deviation of Gaussian noise added to the input
+    hidden_noise: Annotated[float, at_least(0)] = 0.0  # the same for the inputs of all later layers
     # none | spectral: of every layer, so that without dropout D's Lipschitz constant is at most 1
     norm: Annotated[str, one_of("none", "spectral")] = "none"
 
@@ -106,8 +109,8 @@ class Discriminator(nn.Module):
         del axis_name  # no cross-example layers
         h = jnp.concatenate([x.reshape(x.shape[0], -1), *one_hot(y, self.data)], axis=1)
         keep_probs = [self.input_keep] + [self.hidden_keep] * len(self.hidden)
-        layer = dense(self.norm)
-        output = dense_layers(self, h, keys, activation=self.activation, keep_probs=keep_probs, layer=layer)
+        h = gaussian_noise(h, self.input_noise, keys, 0)
+        output = dense_layers(self, h, keys, activation=self.activation, keep_probs=keep_probs, layer=dense(self.norm))
         return output if features else output._replace(features=None)
 
 
@@ -162,16 +165,20 @@ def dense_layers(
     mask_offset: int = 0,
     layer: Callable[..., nn.Module] = HIDDEN,
 ) -> DOutput:
-    """The dense layers of a discriminator, from [n, d]; features are taken before dropout. Call it in its `__call__`.
+    """The dense layers of a discriminator, from [n, d]. Call it in its `__call__`.
+
+    Features are taken before dropout and noise.
 
     Args:
-      discriminator: a module with the fields `hidden`, `pieces`, `irange` and `data`.
+      discriminator: a module with the fields `hidden`, `pieces`, `irange`, `data` and, if its hidden layers have
+        Gaussian noise, its standard deviation `hidden_noise`.
       keys: [n] PRNG keys of the dropout masks, or None for no dropout.
       keep_probs: the keep probability of each layer's input, one more than `hidden`.
       mask_offset: the number of layers below, so that all masks have different keys.
       layer: the linear layer (`dense`).
     """
-    units, pieces = discriminator.hidden, discriminator.pieces
+    units, pieces, features = discriminator.hidden, discriminator.pieces, h
+    deviation = getattr(discriminator, "hidden_noise", 0.0)
     init, last = uniform_init(discriminator.irange), len(units)
     for i, n in enumerate(units):
         h = dropout(h, keep_probs[i], keys, mask_offset + i)
@@ -179,7 +186,8 @@ def dense_layers(
             h = maxout(layer(n * pieces, kernel_init=init)(h), pieces)
         else:
             h = ACTIVATIONS[activation](layer(n, kernel_init=init)(h))
+        features, h = h, gaussian_noise(h, deviation, keys, mask_offset + i + 1)
     dropped = dropout(h, keep_probs[last], keys, mask_offset + last)
     with bfloat16_above(math.inf):  # logits are float32
         outputs = layer(discriminator.data.outputs, kernel_init=init, name="output")(dropped)
-    return d_output(outputs, h, discriminator.data)
+    return d_output(outputs, features, discriminator.data)

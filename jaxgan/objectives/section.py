@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from ml_collections import ConfigDict
 
-from jaxgan.fields import INLINE, SWITCHED, TRACED, Choice, Traced, above, at_least, within
+from jaxgan.fields import INLINE, SWITCHED, TRACED, Choice, Traced, above, at_least, one_of, within
 from jaxgan.objectives.gradient_normalization import GradientNormalization
 from jaxgan.objectives.latent_optimization import LatentOptimization
 from jaxgan.objectives.losses import LOSSES
@@ -24,6 +24,11 @@ class ObjectiveSection:
     loss: Annotated[str, Choice(LOSSES)] = "non_saturating"  # of jaxgan/objectives/losses.py
     # D's loss is multiplied by this; 1/2 in the 2014 code, whose D loss is -V/2
     d_scale: Annotated[float, TRACED, above(0)] = 1.0
+    # G's loss, without its terms, is multiplied by this; 0 leaves only the terms
+    g_scale: Annotated[float, TRACED, at_least(0)] = 1.0
+    # how D predicts classes, if a term trains it to. auxiliary: outputs of their own beside the logit | outputs: K
+    # outputs whose logsumexp is the logit, so that D tells K classes of data from samples (arXiv:1606.03498)
+    classes: Annotated[str, one_of("auxiliary", "outputs")] = "auxiliary"
     # weights, 0 = off; of jaxgan/objectives/penalties.py
     penalties: Annotated[Mapping[str, float], SWITCHED, at_least(0)] = field(
         default_factory=lambda: dict.fromkeys(PENALTIES, 0.0)

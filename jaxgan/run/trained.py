@@ -29,7 +29,7 @@ from jaxgan.game.inversion import invert
 from jaxgan.game.prior import truncated_normal
 from jaxgan.game.sampling import sample_keys, sample_z, standing_statistics, theta_g_of
 from jaxgan.game.state import GanState
-from jaxgan.networks.layers import OUTPUTS
+from jaxgan.networks.layers import OUTPUTS, DOutput
 from jaxgan.numerics import pinned
 from jaxgan.objectives.terms.code import with_category
 from jaxgan.run import export
@@ -73,7 +73,7 @@ class TrainedGan:
         self._invert = jax.jit(self._inverted)
         self._encode = jax.jit(gan.E)
         self._latents_of_d = jax.jit(lambda *args: gan.D(*args)[0].latents)
-        self._discriminate = jax.jit(lambda *args: gan.D(*args)[0].logits)
+        self._discriminate = jax.jit(lambda *args: gan.D(*args, features=True)[0])
 
     def __repr__(self) -> str:
         shape = "x".join(map(str, self.data_info.shape))
@@ -340,6 +340,33 @@ class TrainedGan:
         Raises:
           UserError: wrong shape, range or dtype, values that are not finite, or as in `sample`.
         """
+        logits = self._d_output(x, y, condition, z).logits
+        return np.asarray(jax.nn.sigmoid(logits) if self.gan.objective.loss.probability else logits)
+
+    @pinned()
+    def features(self, x: Any, y: Any = None, condition: Any = None, z: Any = None) -> np.ndarray:
+        """The output of D's last hidden layer, without dropout: [n, d] float32; arguments as in `discriminate`."""
+        return np.asarray(self._d_output(x, y, condition, z).features)
+
+    @pinned()
+    def classify(self, x: Any) -> np.ndarray:
+        """D's probability of each class, p(y | x): [n, K] float32 with rows that sum to 1.
+
+        Args:
+          x: as in `discriminate`.
+
+        Raises:
+          UserError: a D that does not predict classes, or as in `discriminate`.
+        """
+        if not self.gan.num_aux_classes:
+            raise UserError(
+                "this D does not predict classes; train one with objective.labelled.weight=1, or with "
+                "objective.auxiliary."
+            )
+        return np.asarray(jax.nn.softmax(self._d_output(x).classes, axis=1))
+
+    def _d_output(self, x: Any, y: Any = None, condition: Any = None, z: Any = None) -> DOutput:
+        """The output of D on a user's examples."""
         x = self._examples(x)
         packing = self.config.discriminator.packing
         if len(x) % packing:
@@ -350,8 +377,7 @@ class TrainedGan:
         c = self._condition(y, condition, len(x)) or Condition()
         if self.config.encoder.joint:
             c = c._replace(z=jnp.asarray(self.infer(x, y=y, condition=condition) if z is None else self._latents(z)))
-        logits = self._discriminate(D.params, D.stats, x, c)
-        return np.asarray(jax.nn.sigmoid(logits) if self.gan.objective.loss.probability else logits)
+        return self._discriminate(D.params, D.stats, x, c)
 
     @property
     def condition_shapes(self) -> dict[str, tuple[int, ...]]:

@@ -87,7 +87,7 @@ def test_fields_stand_as_they_are_declared():
         ("data", ("digits", "tfds:NAME", "npz:PATH", "folder:PATH", "table:NAME", "tfd:PATH",
                   "mixture:NAME", "stacked:NAME")),
         ("terms", ("lecam", "consistency", "latent", "auxiliary", "paired", "regression", "code", "centering",
-                   "transport", "adjustment", "top_k")),
+                   "transport", "labelled", "matching", "adjustment", "top_k")),
     ],
 )  # fmt: skip
 def test_lists_have_a_line_with_words_for_each_member(name, names):

@@ -259,7 +259,7 @@ def test_a_choice_replaces_its_fields_and_nothing_else():
     assert {
         key: tuple(v) if isinstance(v, list) else v for key, v in _under(flat, "generator").items() if key in own
     } == own
-    assert {key for key in _under(flat, "generator") if "." not in key} == {*own, "name", "initialize_from"}
+    assert {key for key in _under(flat, "generator") if "." not in key} == {*own, "name", "initialize_from", "frozen"}
     assert flat["generator.ema.gamma"] == [1.0]
     assert flat["prior.size"] == 3
     # Naming the choice that is made already changes nothing.

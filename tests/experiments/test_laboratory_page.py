@@ -2,13 +2,14 @@
 
 import base64
 import importlib.util
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
-from experiments import lab, laboratory
+from experiments import bilinear, lab, laboratory, priors
 from jaxgan.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -50,6 +51,33 @@ def test_verdicts_of_what_a_small_game_cannot_decide():
 def test_the_words_of_the_verdicts_are_those_that_experiments_print():
     printed = [*lab.VERDICTS.values(), lab.NOT_REPRODUCED]
     assert all(any(text.startswith(verdict) for verdict in laboratory.VERDICTS) for text in printed)
+
+
+# The claims of the page by the experiment whose recorded numbers (docs/laboratory) decide them, each with the parts of
+# that experiment's verdicts that it is made of.
+RECORDED = {
+    bilinear: {
+        "On min max xy, extragradient and similar updates converge; simultaneous ones diverge": ["spectral radii"],
+        "Discrete steps drift as their modified flow predicts": ["the error of"],
+    },
+    priors: {
+        "With a two-mode prior, a generator need not be steep to generate two modes": ["less steep", "smaller TV"],
+        "With a matching prior, training finds the exact solution: does not hold": ["TV below"],
+    },
+}
+
+
+@pytest.mark.parametrize("experiment", RECORDED, ids=lambda experiment: experiment.__name__)
+def test_verdicts_of_the_page_follow_from_the_recorded_numbers(experiment):
+    name = experiment.__name__.split(".")[-1]
+    numbers = json.loads((laboratory.SOURCE.parent / "laboratory" / f"{name}.json").read_text())
+    held = experiment.verdicts(numbers if experiment is bilinear else numbers["runs"])
+    for heading, parts in RECORDED[experiment].items():
+        (claim,) = (claim for claim in CLAIMS if claim.heading == heading)
+        found = {lab.VERDICTS[verdict] for part, verdict in held.items() if any(text in part for text in parts)}
+        assert found == {claim.verdict}
+    named = [text for parts in RECORDED[experiment].values() for text in parts]
+    assert all(any(text in part for text in named) for part in held)  # each verdict is on the page
 
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.name)

@@ -244,7 +244,7 @@ def dcgan_discriminator(w, x, y=None, *, classes=0, layers, norm="batch", slope=
     return dense(w, "Dense_0", h.reshape(len(h), -1))[:, 0]
 
 
-# 1802.05957, table 3.
+# 1611.07004.
 
 
 def unet_generator(w: Weights, z: np.ndarray, y: np.ndarray | None, sides: list, maps: int, norm: bool = True):
@@ -267,6 +267,19 @@ def unet_generator(w: Weights, z: np.ndarray, y: np.ndarray | None, sides: list,
         h = layer_norm(w, f"LayerNorm_{next(norms)}", h) if norm else h
         h = np.concatenate([h, skips[last - 1 - i]], axis=-1)
     return np.tanh(doubling_deconv(w, f"ConvTranspose_{last}", relu(h), sides[0]))
+
+
+def patch_discriminator(w, x, y=None, *, layers, norm=False, slope=0.2):
+    """The mean logit of the patches."""
+    h = x
+    for i in range(layers):
+        h = conv(w, f"Conv_{i}", h, 2 if i < layers - 1 else 1, padding=1)
+        h = layer_norm(w, f"LayerNorm_{i - 1}", h) if norm and i else h
+        h = leaky_relu(h, slope)
+    return conv(w, f"Conv_{layers}", h, padding=1).mean((1, 2, 3))
+
+
+# 1802.05957, table 3.
 
 
 def sndcgan_generator(w, z, y=None, *, classes=0, sides):

@@ -14,7 +14,10 @@ from jaxgan.errors import UserError
 # Modules whose public functions are checked.
 CHECKED = (
     *(f"jaxgan.objectives.{name}" for name in ("value", "theory", "losses", "penalties")),
-    *(f"jaxgan.metrics.{name}" for name in ("fid", "kid", "inception_score")),
+    *(
+        f"jaxgan.metrics.{name}"
+        for name in ("distances", "fid", "inception_score", "inputs", "kid", "neighbours", "parzen", "prd", "prdc")
+    ),
 )
 with_ints_as_floats = beartype(conf=BeartypeConf(is_pep484_tower=True))
 

@@ -24,7 +24,7 @@ from jaxgan.augment import AUGMENTS
 from jaxgan.augment.ada import SETS
 from jaxgan.config import default, update, validate
 from jaxgan.config.hparams import static, traced
-from jaxgan.game.batches import TrainingSet
+from jaxgan.game.batches import Labelled, TrainingSet
 from jaxgan.game.build import build
 from jaxgan.game.gan import Gan
 from jaxgan.game.hparams import PENALTY_WEIGHTS as WEIGHTS
@@ -39,6 +39,7 @@ from jaxgan.schedules import SCHEDULES
 SHAPE, CLASSES, M = (8, 8, 1), 3, 4
 X = np.random.default_rng(0).integers(0, 256, (24, *SHAPE)).astype(np.uint8)
 Y = (np.arange(24) % CLASSES).astype(np.int32)
+LABELLED = Labelled(jnp.asarray(X[:6]), jnp.asarray(Y[:6]))
 STEPS = 3
 
 
@@ -72,6 +73,7 @@ TINY: dict[str, dict[str, dict[str, Any]]] = {
         "resnet": {"width": 4, "down": 1, "plain": 0},
         "r3gan": {"widths": (4,), "blocks": (1,), "groups": (2,)},
         "toy": {"start": 0.02},
+        "patch": {"widths": (3, 4)},
     },
 }  # fmt: skip
 
@@ -98,7 +100,7 @@ def game(name: str, changes: dict[str, Any]) -> Game:
     classes = CLASSES if config.conditional == "label" else 0
     spec = DataSpec(SHAPE, classes, (0.0, 1.0), X.mean(axis=0) / 255)
     gan = build(config, spec, len(X), label_classes=CLASSES)
-    return Game(name, gan, traced(config), TrainingSet(jnp.asarray(X), jnp.asarray(Y)))
+    return Game(name, gan, traced(config), TrainingSet(jnp.asarray(X), jnp.asarray(Y), labelled=LABELLED))
 
 
 SGD = {
@@ -182,7 +184,7 @@ def outside_the_tables(schedule: str) -> list[Game]:
     terms = (
         encoder
         | {"objective.code.continuous": 2}
-        | {key: 0.5 for key in off if not key.startswith(WEIGHTS)}
+        | {key: 0.5 for key in off if not key.startswith((WEIGHTS, "objective.labelled"))}
         | {"objective.lecam.start": 0.0, "prior.size": math.prod(SHAPE)}
     )
     counting = {"train.d_steps": 2, "train.lookahead": 2, "objective.penalties.r1": 0.5, "objective.penalty_every": 2}
@@ -196,7 +198,9 @@ def outside_the_tables(schedule: str) -> list[Game]:
     others.append(game("pairs of x and z", family("mlp", "dcgan") | SGD | pairs | {"discriminator.norm": "none"}))
     others.append(game("masks", family("mlp", "mlp") | SGD | {"conditional": "mixed_mask"}))
     low = {"conditional": "low_resolution", "generator.noise": "bottleneck"}
-    return [*others, game("low resolution", family("unet", "dcgan") | SGD | low)]
+    few = {"conditional": "none", "objective.classes": "outputs", "objective.labelled.weight": 0.5}
+    others.append(game("few labels", family("mlp", "mlp") | SGD | few | {"objective.matching.weight": 0.5}))
+    return [*others, game("low resolution", family("unet", "patch") | SGD | low | {"discriminator.judged": "patch"})]
 
 
 def player(one: Game):

@@ -56,9 +56,10 @@ def test_each_k_at_once():
 
 
 def test_radii_by_hand():
-    np.testing.assert_array_equal(prdc.radii([[0.0], [1.0], [3.0]], (2, 1)), [[9, 1], [4, 1], [9, 4]])
+    x = np.array([[0.0], [1.0], [3.0]])
+    np.testing.assert_array_equal(prdc.radii(x, (2, 1)), [[9, 1], [4, 1], [9, 4]])
     with pytest.raises(UserError, match="k = 3 must be from 1 to 2"):
-        prdc.radii([[0.0], [1.0], [3.0]], (3,))
+        prdc.radii(x, (3,))
 
 
 def test_precision_is_recall_the_other_way_round():

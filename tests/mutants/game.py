@@ -91,8 +91,8 @@ MUTANTS = [
     ),
     Mutant(
         STEP,
-        "fake_output, _ = discriminate(frame, D.params, D.stats, fake_inputs(frame, batch, fake_x))",
-        "fake_output, _ = discriminate(frame, D.params, D.stats, fake_inputs(frame, batch, fake_x), update_spectral=True)",
+        "fake_output, _ = discriminated(fake_inputs(frame, batch, fake_x))",
+        "fake_output, _ = discriminated(fake_inputs(frame, batch, fake_x), update_spectral=True)",
         case("spectral"),
         "G's step moves the spectral vectors",
     ),
@@ -399,8 +399,8 @@ MUTANTS = [
     ),
     Mutant(
         STEP,
-        "if objective.top_k:\n            return top_k_mean",
-        "if not objective.top_k:\n            return top_k_mean",
+        "if objective.top_k:\n            losses = top_k_mean",
+        "if not objective.top_k:\n            losses = top_k_mean",
         case("top k"),
         "G descends all samples where it should the best",
     ),

@@ -140,7 +140,7 @@ MUTANTS = [
            "ADA's controller never forgets"),
     # --- Networks
     Mutant(LAYERS, "x / keep, 0.0)", "x, 0.0)", "tests/networks/test_networks.py -k dropout", "dropout that does not scale"),
-    Mutant(LAYERS, "jax.random.fold_in(key, layer)", "key",
+    Mutant(LAYERS, "jax.random.bits(jax.random.fold_in(key, layer)", "jax.random.bits(key",
            "tests/networks/test_networks.py tests/test_algorithm1.py -k 'dropout or mask'", "all layers have one dropout mask"),
     Mutant(LAYERS, "return jnp.max(x.reshape(*x.shape[:-1], pieces, -1), axis=-2)",
            "return jnp.max(x.reshape(*x.shape[:-1], -1, pieces), axis=-1)", "tests/networks/test_networks.py -k maxout",

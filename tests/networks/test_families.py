@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgan.networks import DISCRIMINATORS, dcgan, r3gan, resnet, sndcgan, unet
+from jaxgan.networks import DISCRIMINATORS, dcgan, patch, r3gan, resnet, sndcgan, unet
 from jaxgan.networks.layers import DataSpec, downsampled_sizes, minibatch_deviation
 from jaxgan.networks.spectral import SPECTRAL, Dense
 from tests.helpers import zoo_games as zoo
@@ -94,6 +94,32 @@ def test_the_unet_of_pix2pix():
     assert count(generator, jnp.zeros((2, 256 * 256 * 3))) - 64 - 512 == 54_413_955
 
 
+def test_the_patch_gan_of_pix2pix():
+    """Its authors' D for patches of 70 pixels: 2,768,705 parameters; 30 x 30 logits of 256 x 256 pixels."""
+    discriminator = patch.Discriminator(DataSpec((256, 256, 6)), widths=(64, 128, 256, 512), norm="batch")
+    discriminator.check()
+    x = jnp.zeros((2, 256, 256, 6))
+    assert count(discriminator, x) == 2_768_705
+    output, _ = jax.eval_shape(discriminator.init_with_output, jax.random.key(0), x)
+    assert (output.patches.shape, output.logits.shape) == ((2, 900), (2,))
+
+
+@pytest.mark.parametrize(("widths", "field"), [((2, 3), 16), ((2, 3, 2), 34)])
+def test_a_logit_of_a_patch_depends_on_its_pixels_alone(widths, field):
+    """Of 1611.07004: 16 and 34 pixels for one and two strided layers."""
+    discriminator = patch.Discriminator(DataSpec((48, 48, 1)), widths=widths, deviation=0.5)
+    x = jax.random.normal(jax.random.key(1), (1, 48, 48, 1))
+    variables = discriminator.init(jax.random.key(0), x)
+
+    def middle(x):
+        patches = discriminator.apply(variables, x).patches[0]
+        side = int(len(patches) ** 0.5)
+        return patches.reshape(side, side)[side // 2, side // 2]
+
+    rows = np.flatnonzero(np.any(np.asarray(jax.grad(middle)(x))[0, :, :, 0] != 0, axis=1))
+    assert rows[-1] - rows[0] + 1 == field
+
+
 @pytest.mark.parametrize("width", [96, 128, 192])
 def test_r3gan_scaled_down(width):
     fields = {"widths": (width,) * 4, "blocks": (1,) * 4, "groups": (width // 8,) * 4}
@@ -158,7 +184,7 @@ def test_minibatch_deviation_is_one_number_per_group():
     np.testing.assert_allclose(minibatch_deviation(pixels, 2)[:, 0, 0, 1], [1, 1, 3, 3], rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", sorted(DISCRIMINATORS.keys() - {"toy", "normalized"}))
+@pytest.mark.parametrize("name", sorted(DISCRIMINATORS.keys() - {"toy", "normalized", "patch"}))
 def test_features_are_the_input_of_the_last_layer(name):
     """Before its dropout: an affine map takes them to the logits, with the parameters of the last layer."""
     fields = zoo.TINY["discriminator"].get(name, {})

@@ -16,7 +16,7 @@ import pytest
 
 from jaxgan.config.hparams import traced
 from jaxgan.game.build import build
-from jaxgan.networks import dcgan, maxout_conv, mlp, r3gan, resnet, sndcgan, toy, unet
+from jaxgan.networks import dcgan, maxout_conv, mlp, patch, r3gan, resnet, sndcgan, toy, unet
 from jaxgan.networks.layers import DataSpec, DOutput, dropout
 from jaxgan.networks.norms import STATISTICS, BatchNorm
 from jaxgan.networks.spectral import SPECTRAL, Dense
@@ -158,6 +158,14 @@ DISCRIMINATORS = {
         conditional=True,
     ),
     "dirac": Case(toy.Discriminator(DataSpec((3,))), reference.dirac_discriminator),
+    "patch": Case(
+        patch.Discriminator(image(9), widths=(3, 4)),
+        partial(reference.patch_discriminator, layers=2),
+    ),
+    "patch_layer_norm": Case(
+        patch.Discriminator(image(16), widths=(3, 4, 5), norm="layer"),
+        partial(reference.patch_discriminator, layers=3, norm=True),
+    ),
 }
 
 

@@ -9,8 +9,10 @@ from jaxgan.objectives.terms.auxiliary import AuxiliaryClassifier
 from jaxgan.objectives.terms.centering import Centering
 from jaxgan.objectives.terms.code import Code
 from jaxgan.objectives.terms.consistency import Consistency
+from jaxgan.objectives.terms.labelled import Labelled
 from jaxgan.objectives.terms.latent import LatentConsistency
 from jaxgan.objectives.terms.lecam import LeCam
+from jaxgan.objectives.terms.matching import FeatureMatching
 from jaxgan.objectives.terms.paired import Paired
 from jaxgan.objectives.terms.protocol import DTermInputs, GTermInputs, Part, Term
 from jaxgan.objectives.terms.regression import LatentRegression
@@ -29,4 +31,6 @@ TERMS: dict[str, type[Any]] = {  # of the form of `Term`
     "code": Code,
     "centering": Centering,
     "transport": Transport,
+    "labelled": Labelled,
+    "matching": FeatureMatching,
 }

@@ -27,6 +27,8 @@ class DTermInputs(NamedTuple):
     stats: dict  # D's statistics, with the state of terms by name
     count: Array  # uint32 scalar, updates of D before this one
     fake_latents: Array | None  # [n, k] from which D infers the code of the fakes, if it has such outputs
+    labelled: tuple[Array, Array] | None = None  # [n, *shape] and [n] int32, examples with their labels
+    classify: Callable[[Array, Array], Array] | None = None  # x [n, *shape], keys [n] -> D's class logits [n, K]
 
 
 class GTermInputs(NamedTuple):
@@ -42,6 +44,8 @@ class GTermInputs(NamedTuple):
     mask: Array | None  # [n, ...] of the condition, if it has one: 1 where x is observed
     E: Network  # x [n, *shape] -> z [n, d], with its current parameters; not to be called without an encoder
     latents: Array | None  # [n, k] from which D infers the code of the fakes, if it has such outputs
+    real_features: Array | None = None  # [m, d] D's features of the global minibatch of data, if a term takes them
+    fake_features: Array | None = None  # [m, d] of the fakes
 
 
 class Part(NamedTuple):
@@ -51,6 +55,8 @@ class Part(NamedTuple):
     label: str  # of that metric in reports
     weight: str  # the term's field that weights it; at 0 the part is left out of the program
     function: Callable[..., Array]  # (term with traced fields, DTermInputs or GTermInputs) -> scalar, unweighted
+    features: bool = False  # it takes `real_features` and `fake_features`
+    labelled: bool = False  # it takes `labelled` and `classify`
     couples_examples: bool = False  # it is no mean over examples, each for itself: a minibatch cannot be taken in parts
 
 
