@@ -18,8 +18,8 @@ contributes -rho psi to dpsi/dt. The flow of w = (theta, psi) is therefore dw/dt
     A = [[0, c_g], [-c_d, -rho]]
 
 Consensus optimization (arXiv:1705.10461) adds -gamma A^T A to A, and symplectic adjustment (arXiv:1802.05642) adds
--gamma (A^T - A) A / 2. The eigenvalues mu of the result are those in the paper. With learning rate h, one training step
-is
+-gamma (A^T - A) A / 2. The eigenvalues mu of the resulting matrix are those in the paper. With learning rate h, one
+training step is
 
     simultaneous    1 + h A
     alternating     (1 + h A_theta) (1 + h A_psi)^k      (A_theta, A_psi: A with the other row set to 0; k: d_steps)
@@ -36,22 +36,22 @@ inactive player to 0.
 
 Three further results. The paper's released code (LMescheder/GAN_stability, notebooks/diracgan/gans.py) contains only
 half of the second-order part of the gradient of consensus optimization: the eigenvalues are the same, but the
-trajectories differ. With 5 steps of D from (1, 1) at weight 1, the full gradient leads away from (0, 0) and the
-released one converges. R3GAN (arXiv:2501.05441) prints eq. 12 as -gamma/2 +- sqrt(gamma^2/4 - f'(0)), without a square
-on f'(0); the Jacobian has the square. NS-GAN, which is neutral to first order, ends on a cycle of radius sqrt(2 h)
-under simultaneous steps (we know of no paper that states this; it follows from d(r^2)/dt = -2t tanh(t/2), t = theta
-psi).
+trajectories differ. From (1, 1) with weight 1 and 5 steps of D per step of G, the full gradient leads away from
+(0, 0), and the released one converges to it. R3GAN (arXiv:2501.05441) prints eq. 12 as -gamma/2 +- sqrt(gamma^2/4 -
+f'(0)), without a square on f'(0); the Jacobian has the square. NS-GAN, which is neutral to first order, ends on a
+cycle of radius sqrt(2 h) under simultaneous steps (we know of no paper that states this; it follows from d(r^2)/dt =
+-2u tanh(u/2), u = theta psi).
 
 Expected: |measured - closed form| < 1e-3 for every method and update rule; the cycle's radius within 5% of sqrt(2 h).
 Written to --out: dirac.png (nine panels), eigenvalues.png (R1's eigenvalues as gamma varies, and the radius of the
 cycle), result.json.
-Measured in one run (only the settings are random) of 31 methods with 3 update rules each (2 for
-consensus and symplectic) at 9 settings: the largest difference of a spectral radius or rate from its closed form is
-3.1e-6, except for least squares, whose rate approaches the double eigenvalue 1 as 1/n (3.4e-4). WGAN-GP and DRAGAN stay
-at distances of 1.05 to 1.85. Radius of the cycle: .3162 .4471 .6318 .7728 .8906 at h = .05 .1 .2 .3 .4 (sqrt(2 h):
-.3162 .4472 .6325 .7746 .8944). Consensus optimization with five steps of D ends at distance 10.9 from (0, 0), both with
-the package's step and with the full gradient derived by hand, and at 3e-33 with the released code's gradient. It took
-129 s (200 s of CPU time) on two idle cores of an AMD EPYC (Zen 3), 2026-11-26.
+Measured for 31 methods with 3 update rules each (2 for consensus and symplectic) at 9 settings, in one run, since
+nothing but the settings is random: the largest difference of a spectral radius or rate from its closed form is 3.1e-6,
+except for least squares, whose rate approaches the double eigenvalue 1 as 1/n in the number n of steps (3.4e-4).
+WGAN-GP and DRAGAN stay at distances of 1.05 to 1.85. Radius of the cycle: .3162 .4471 .6318 .7728 .8906 at h = .05 .1
+.2 .3 .4 (sqrt(2 h): .3162 .4472 .6325 .7746 .8944). Consensus optimization with five steps of D ends at distance 10.9
+from (0, 0), both with the package's step and with the full gradient derived by hand, and at 3e-33 with the released
+code's gradient. It took 129 s (200 s of CPU time) on two idle cores of an AMD EPYC (Zen 3), 2026-11-26.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def loss(name: str, c_d: float, c_g: float) -> Method:
     return Method({"objective.loss": name}, c_d, c_g)
 
 
-def penalized(name: str, loss: str, damping: float, *, weight: float = 0.3, smooth: bool = True) -> Method:
+def with_penalty(name: str, loss: str, damping: float, *, weight: float = 0.3, smooth: bool = True) -> Method:
     c = 1.0 if loss == "wasserstein" else 0.5
     return Method({"objective.loss": loss, f"objective.penalties.{name}": 1.0}, c, c, damping, 1, weight, smooth)
 
@@ -106,16 +106,16 @@ METHODS = {
     "relativistic": loss("relativistic", 0.5, 0.5),
     "wasserstein": loss("wasserstein", 1, 1),
     "wasserstein_clip": Method({"objective.loss": "wasserstein", "optimizer.discriminator.clip": 1.0}, 1, 1),
-    "gradient_penalty": penalized("gradient_penalty", "wasserstein", np.nan, weight=0.7, smooth=False),
+    "gradient_penalty": with_penalty("gradient_penalty", "wasserstein", np.nan, weight=0.7, smooth=False),
     "instance_noise": Method({"objective.loss": "minimax"}, 0.5, 0.5, 0.5, 2, 0.7, noise=True),
-    "r1": penalized("r1", "minimax", 1),
-    "r2": penalized("r2", "minimax", 1),
-    "non_saturating_r1": penalized("r1", "non_saturating", 1),
-    "wasserstein_r1": penalized("r1", "wasserstein", 1),
-    "zero_centered": penalized("zero_centered", "minimax", 2),
-    "max_gradient": penalized("max_gradient", "minimax", 2),
-    "gradient_penalty_one_sided": penalized("gradient_penalty_one_sided", "wasserstein", 0),  # 0 while |psi| < 1
-    "dragan": penalized("dragan", "minimax", np.nan, smooth=False),
+    "r1": with_penalty("r1", "minimax", 1),
+    "r2": with_penalty("r2", "minimax", 1),
+    "non_saturating_r1": with_penalty("r1", "non_saturating", 1),
+    "wasserstein_r1": with_penalty("r1", "wasserstein", 1),
+    "zero_centered": with_penalty("zero_centered", "minimax", 2),
+    "max_gradient": with_penalty("max_gradient", "minimax", 2),
+    "gradient_penalty_one_sided": with_penalty("gradient_penalty_one_sided", "wasserstein", 0),  # 0 while |psi| < 1
+    "dragan": with_penalty("dragan", "minimax", np.nan, smooth=False),
     "hinge": loss("hinge", 1, 1),
     "least_squares": loss("least_squares", 0, 1),
     "relativistic_average": loss("relativistic_average", 1, 1),
@@ -181,19 +181,19 @@ def closed_form(method: Method, update: str, *, learning_rate: float, weight: fl
     return float(np.abs(np.linalg.eigvals(step)).max())
 
 
-def consensus_increments(theta: float, psi: float, *, weight: float, half: float) -> tuple[float, float]:
+def consensus_increments(theta: float, psi: float, *, weight: float, factor: float) -> tuple[float, float]:
     """-(xi + weight grad |xi|^2 / 2) of the minimax Dirac-GAN, derived by hand: the increments of theta and of psi.
 
     xi = (-psi s, theta s) with s = sigmoid(t), t = theta psi, so that |xi|^2 / 2 = (theta^2 + psi^2) s^2 / 2.
 
     Args:
-      half: factor of the part that contains s': 1, or 1/2 as in the paper's released code.
+      factor: of the part that contains s': 1, or 1/2 as in the paper's released code.
     """
     s = 1 / (1 + np.exp(-theta * psi))
-    turn = half * (theta**2 + psi**2) * s * s * (1 - s)
+    derivative_term = factor * (theta**2 + psi**2) * s * s * (1 - s)
     return (
-        psi * s - weight * (theta * s * s + psi * turn),
-        -theta * s - weight * (psi * s * s + theta * turn),
+        psi * s - weight * (theta * s * s + psi * derivative_term),
+        -theta * s - weight * (psi * s * s + theta * derivative_term),
     )
 
 
@@ -201,7 +201,7 @@ def consensus_increments(theta: float, psi: float, *, weight: float, half: float
 
 
 def updates_of(method: Method) -> tuple[str, ...]:
-    """The UPDATES that the method supports: no extragradient steps with a second-order term."""
+    """The UPDATES that the method supports: all, or all but extragradient if it has a second-order term."""
     return UPDATES[:2] if method.adjustment else UPDATES
 
 
@@ -311,12 +311,12 @@ def five_d_steps(steps: int, weight: float = 1.0, learning_rate: float = 0.2) ->
     hparams = hparams_at(game, np.float32(learning_rate), np.float32(weight))
     run = jax.jit(lambda start: dynamics.trajectory(game, hparams, start=start, steps=steps)[-1])
     distances = {"step": float(np.linalg.norm(run(dynamics.initial_state(game, hparams, 1.0, 1.0))))}
-    for name, half in (("exact", 1.0), ("released", 0.5)):
+    for name, factor in (("exact", 1.0), ("released", 0.5)):
         theta = psi = 1.0
         for _ in range(steps):
             for _ in range(5):
-                psi += learning_rate * consensus_increments(theta, psi, weight=weight, half=half)[1]
-            theta += learning_rate * consensus_increments(theta, psi, weight=weight, half=half)[0]
+                psi += learning_rate * consensus_increments(theta, psi, weight=weight, factor=factor)[1]
+            theta += learning_rate * consensus_increments(theta, psi, weight=weight, factor=factor)[0]
         distances[name] = float(np.hypot(theta, psi))
     return distances
 
@@ -412,7 +412,7 @@ def eigenvalue_picture(gammas: np.ndarray, eigenvalues: np.ndarray, cycles: dict
 
 
 def read_flags() -> argparse.Namespace:
-    parser = lab.make_parser("dirac", __doc__, quick="only the best known methods, each at two random settings")
+    parser = lab.make_parser("dirac", __doc__, quick="only the best-known methods, each at two random settings")
     parser.add_argument("--method", nargs="+", help=f"any of {', '.join(METHODS)}; default: all")
     parser.add_argument("--update", nargs="+", default=list(UPDATES), help=f"any of {', '.join(UPDATES)}; default: all")
     parser.add_argument("--learning_rate", type=float, default=0.2)
@@ -484,13 +484,14 @@ def main() -> None:
     measured_at_2 = np.sort(np.real(locus(np.array([2.0]))[0]))
     worst = max((max(row["largest_error"].values()) for updates in rows.values() for row in updates.values()
                  if row["closed_form"] is not None), default=0.0)  # fmt: skip
-    erratum = five_d_steps(500)
+    consensus_distances = five_d_steps(500)
     seconds = time.perf_counter() - started
     result = {"methods": rows, "largest_error": worst, "cycle": cycles, "r1_gamma_2": measured_at_2,
-              "consensus_5_d_steps": erratum, "seconds": seconds}  # fmt: skip
-    print(f"\nR1, gamma 2: {measured_at_2}; with f'(0)^2 -1.866, -.134; without the square -1.707, -.293")
+              "consensus_5_d_steps": consensus_distances, "seconds": seconds}  # fmt: skip
+    print(f"\neigenvalues of R1 at gamma 2: {measured_at_2}; by the formula with f'(0)^2: -1.866, -.134; without the "
+          "square: -1.707, -.293")  # fmt: skip
     print("consensus, 5 D steps, 500 steps from (1, 1): distance "
-          + ", ".join(f"{name} {distance:.3g}" for name, distance in erratum.items()))  # fmt: skip
+          + ", ".join(f"{name} {distance:.3g}" for name, distance in consensus_distances.items()))  # fmt: skip
     print(f"largest |measured - closed form|: {worst:.1e}")
     held = verdicts(result)
     pictures = {"dirac": nine_panels(), "eigenvalues": eigenvalue_picture(gammas, eigenvalues, cycles)}

@@ -65,7 +65,8 @@ def train_step(
     Args:
       gan: the players and all settings that are static under jit.
       hparams: the scalar hyperparameters, which may be traced (`hparams.traced`).
-      state, data: replicated over the devices of `axis_name`; a StreamedSet holds this device's examples.
+      state, data: replicated over the devices of `axis_name`, except that a StreamedSet holds only the examples of this
+        device.
       axis_name: the mapped device axis that the minibatch is sharded over; None for one device.
 
     Returns:

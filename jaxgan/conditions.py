@@ -1,4 +1,4 @@
-"""What both players are conditioned on, the paper's c (section 6): its form, where it comes from, and the table.
+"""Conditions of both players, the paper's c (section 6): their form, how they are computed, and the table of kinds.
 
 The condition of an example is a function of the example, of what is stored with it, and of a key; so derived conditions
 take no storage, and an example has a new mask every time it is used. G's inputs are z and the condition, never the
@@ -21,13 +21,13 @@ from jaxgan.networks.layers import DataSpec, check_images, check_one_of, on_grid
 
 
 class Condition(NamedTuple):
-    """What both players are conditioned on, for each example; None where they are not."""
+    """What both players are conditioned on, per example; fields that are not used are None."""
 
     label: jax.Array | None = None  # [n] int32 classes
     vector: jax.Array | None = None  # [n, k] float32
     image: jax.Array | None = None  # [n, H, W, C] float32, of any size
     mask: jax.Array | None = None  # [n, H, W, 1] of images, else [n, d]: 1 where x is observed, 0 where it is hidden
-    z: jax.Array | None = None  # [n, d] float32, of D alone: the z of a sample, or what the encoder infers from data
+    z: jax.Array | None = None  # [n, d] float32, for D only: the z of a sample, or E(x) of an example x
 
     @property
     def content(self) -> jax.Array | None:
@@ -46,10 +46,10 @@ def join_rows(z: jax.Array, condition: Condition) -> jax.Array:
 
 
 def join_channels(x: jax.Array, condition: Condition) -> jax.Array:
-    """The input of D: examples with all of the condition but the label as further channels.
+    """The input of D: examples concatenated with the condition except its label, as additional channels.
 
-    Images and masks are resized to the grid of x by the nearest pixel, and vectors spread over it. Examples that are
-    vectors themselves get the condition as further entries.
+    Images and masks are resized to the size of x by nearest-neighbour interpolation, and vectors are broadcast over it.
+    If the examples are vectors, the condition is appended as additional entries.
     """
     if x.ndim == 2:
         return join_rows(x, condition)
@@ -58,23 +58,23 @@ def join_channels(x: jax.Array, condition: Condition) -> jax.Array:
 
 
 def split_pairs(x: jax.Array, condition: Condition) -> tuple[jax.Array, Callable]:
-    """What D is differentiated at: x, or the pairs (x, z) if it judges these, as rows [n, entries + d].
+    """The points at which penalties differentiate D: x, or pairs (x, z) as rows [n, entries + d] if D's input has a z.
 
     Returns:
-      These points, and a function from other such points to the x and the condition of D.
+      These points, and a function that maps any such points to the x and the condition that D takes.
     """
     if condition.z is None:
         return x, lambda points: (points, condition)
     entries = math.prod(x.shape[1:])
 
-    def of_points(points: jax.Array) -> tuple[jax.Array, Condition]:
+    def to_inputs(points: jax.Array) -> tuple[jax.Array, Condition]:
         return points[:, :entries].reshape(x.shape), condition._replace(z=points[:, entries:])
 
-    return jnp.concatenate([x.reshape(len(x), entries), condition.z], axis=1), of_points
+    return jnp.concatenate([x.reshape(len(x), entries), condition.z], axis=1), to_inputs
 
 
 def conditioned_generator(G: Callable, complete: Callable[[jax.Array, Condition], jax.Array]) -> Callable:
-    """G(z | c) from a forward pass (params, stats, z, label) -> (x, stats): (params, stats, z, condition)."""
+    """G(z | c): wraps a forward pass (params, stats, z, label) -> (x, stats) to take a condition instead of a label."""
 
     def apply(params, stats, z, condition: Condition = UNCONDITIONAL, **flags):
         raw, stats = G(params, stats, join_rows(z, condition), condition.label, **flags)
@@ -84,7 +84,7 @@ def conditioned_generator(G: Callable, complete: Callable[[jax.Array, Condition]
 
 
 def conditioned_discriminator(D: Callable) -> Callable:
-    """D(x | c) from a forward pass (params, stats, x, label, keys): (params, stats, x, condition, keys)."""
+    """D(x | c): wraps a forward pass (params, stats, x, label, keys) to take a condition instead of a label."""
 
     def apply(params, stats, x, condition: Condition = UNCONDITIONAL, keys=None, **flags):
         return D(params, stats, join_channels(x, condition), condition.label, keys, **flags)
@@ -106,13 +106,13 @@ class NoCondition:
 
         Args:
           x: [n, *shape] float32, decoded examples.
-          stored: the label, vector or image that the data set has of each.
+          stored: the label, vector or image that the data set stores with each example.
           keys: [n] typed PRNG keys, one per example.
         """
         return Condition()
 
     def complete(self, raw: jax.Array, condition: Condition) -> jax.Array:
-        """The example that G's output `raw` [n, *shape] and the condition make together."""
+        """Replaces what the condition determines in G's output `raw` [n, *shape]."""
         return raw
 
 
@@ -156,7 +156,7 @@ class LowResolution(NoCondition):
         return Condition(image=block_means(x, self.factor))
 
     def complete(self, raw: jax.Array, condition: Condition) -> jax.Array:
-        """raw + up(c - down(raw)), whose block means are c; values may leave the range by as much as they are moved."""
+        """raw + up(c - down(raw)), whose block means are c; this correction may move values out of the data's range."""
         if not self.project:
             return raw
         assert condition.image is not None
@@ -172,7 +172,7 @@ def block_means(x: jax.Array, side: int) -> jax.Array:
 
 @dataclass(frozen=True)
 class Grey(NoCondition):
-    """The luminance of a colour image (colouring)."""
+    """The luminance of a colour image (colourization)."""
 
     def check(self) -> None:
         check_images("condition.name=grey", self.data)
@@ -188,7 +188,7 @@ class Grey(NoCondition):
 class Noisy(NoCondition):
     """The example with Gaussian noise (denoising)."""
 
-    deviation: Annotated[float, TRACED, above(0)] = 0.2  # of the noise, in the unit of the data
+    deviation: Annotated[float, TRACED, above(0)] = 0.2  # standard deviation of the noise, in units of the data
 
     def __call__(self, x: jax.Array, stored: Condition, keys: jax.Array) -> Condition:
         noise = jax.vmap(lambda key: jax.random.normal(key, x.shape[1:], x.dtype))(keys)
@@ -201,7 +201,7 @@ def _as_content(x: jax.Array) -> Condition:
 
 @dataclass(frozen=True)
 class Mask(NoCondition):
-    """The observed entries and which these are: all conditionals p(x_S | x_not S); the base class of the masks."""
+    """The observed entries and their mask: all conditionals p(x_S | x_not S); the base class of all masks."""
 
     def check(self) -> None:
         if self.data is not None and math.prod(self.entries) < 2:
@@ -224,7 +224,7 @@ class Mask(NoCondition):
         return masked(x, jax.vmap(self.draw)(keys))
 
     def complete(self, raw: jax.Array, condition: Condition) -> jax.Array:
-        """The observed entries as they are, and `raw` where they are hidden."""
+        """The observed entries unchanged, and those of `raw` where entries are hidden."""
         assert condition.mask is not None and condition.content is not None
         return jnp.where(condition.mask > 0, condition.content, raw)
 
@@ -237,7 +237,7 @@ def masked(x: jax.Array, mask: jax.Array) -> Condition:
 
 @dataclass(frozen=True)
 class BernoulliMask(Mask):
-    """A mask that hides each entry on its own."""
+    """A mask that hides each entry independently."""
 
     hidden: Annotated[float, TRACED, within(0, 1, "()")] = 0.5  # probability
 
@@ -247,7 +247,7 @@ class BernoulliMask(Mask):
 
 @dataclass(frozen=True)
 class SubsetMask(Mask):
-    """A mask that hides 1 to all entries: the number is uniform, and then the subset."""
+    """A mask that hides 1 to all entries: their number is uniform, and so is the subset given its size."""
 
     def draw(self, key: jax.Array) -> jax.Array:
         size_key, subset_key = jax.random.split(key)
@@ -258,7 +258,7 @@ class SubsetMask(Mask):
 
 @dataclass(frozen=True)
 class RectangleMask(Mask):
-    """A mask that hides a rectangle of the image's proportions, anywhere in it."""
+    """A mask that hides a rectangle with the image's aspect ratio, at a random position in it."""
 
     share: Annotated[float, TRACED, within(0, 1, "()")] = 0.25  # of the image's area
 
@@ -272,8 +272,8 @@ class RectangleMask(Mask):
             side = self.entries[axis]
             length = jnp.clip(jnp.round(side * jnp.sqrt(self.share)), 1, side).astype(jnp.int32)
             first = jax.random.randint(axis_key, (), 0, side - length + 1)
-            place = jax.lax.broadcasted_iota(jnp.int32, self.entries, axis)
-            hidden &= (place >= first) & (place < first + length)
+            index = jax.lax.broadcasted_iota(jnp.int32, self.entries, axis)
+            hidden &= (index >= first) & (index < first + length)
         return ~hidden
 
 
@@ -315,7 +315,7 @@ class QuadrantMask(Mask):
 
 @dataclass(frozen=True)
 class MixedMask(Mask):
-    """A mask by one of several laws, each as likely."""
+    """A mask from one of several distributions, chosen with equal probability."""
 
     laws: tuple[str, ...] = ("bernoulli_mask", "rectangle_mask", "quadrant_mask", "half_mask")  # with their defaults
 
@@ -357,4 +357,4 @@ CONDITIONS: dict[str, type[NoCondition]] = {
 class ConditionSection:
     """What both players are conditioned on."""
 
-    name: Annotated[str, Choice(CONDITIONS)] = "none"  # what both players are conditioned on; of jaxgan/conditions.py
+    name: Annotated[str, Choice(CONDITIONS)] = "none"  # what both players are conditioned on; see jaxgan/conditions.py

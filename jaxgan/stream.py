@@ -1,7 +1,8 @@
-"""Examples that the host reads ahead of the devices, for data that do not fit in their memory (`data.resident`).
+"""Reads examples on the host, ahead of the devices, for data that do not fit in device memory (`data.resident`).
 
-What a step needs follows from its number (`Update.draws`), so that a thread reads the steps in turn, however many are
-dispatched at once, and nothing is stored to resume. The numbers are those of resident data, bit for bit.
+Which examples a step uses depends only on its number (`Update.draws`). So one thread can read the steps in order,
+however many are dispatched at once, and resuming needs no stored state. The examples are bit-identical to those of
+resident data.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from jaxgan.game.batches import Draw, Minibatches, StreamedSet, TrainingSet
 from jaxgan.game.gan import Gan
 from jaxgan.game.state import stream
 
-MAX_STEPS = 64  # of a piece: what one dispatch may run
-MAX_BYTES = 2**26  # of the examples of a piece
+MAX_STEPS = 64  # per piece, which is what one dispatch runs
+MAX_BYTES = 2**26  # per piece, for its examples
 
-READ_AHEAD = 4  # of a full piece, the part that is read at once
+READ_AHEAD = 4  # a full piece is read in this many parts
 
 # The examples of one step: by stream, arrays [minibatches, devices, examples, ...] of x and, if used, labels and pairs.
 Step = dict[str, list[np.ndarray]]
@@ -35,8 +36,8 @@ def is_resident(choice: str, examples: TrainingSet) -> bool:
     """Whether the devices hold the whole training set.
 
     Args:
-      choice: `data.resident`; with "auto" they do if it takes at most half of this machine's memory and of what is free
-        on a device.
+      choice: `data.resident`; with "auto", they do if it takes at most half of this machine's memory and half of the
+        free memory of a device.
     """
     if choice != "auto" or isinstance(examples.x, Rows):
         return choice == "true"
@@ -47,7 +48,7 @@ def is_resident(choice: str, examples: TrainingSet) -> bool:
 
 
 class Reader(NamedTuple):
-    """What the examples of a step follow from, beside its number."""
+    """Determines the examples of any step from its number."""
 
     gan: Gan
     examples: TrainingSet  # on the host, or in files
@@ -55,44 +56,44 @@ class Reader(NamedTuple):
 
     def draws(self, steps: range) -> dict[str, list[Draw]]:
         """The minibatches of these steps, by stream."""
-        found: dict[str, list[Draw]] = {}
+        by_stream: dict[str, list[Draw]] = {}
         for draw in (draw for step in steps for draw in UPDATES[self.gan.update].draws(self.gan, step)):
-            found.setdefault(draw.stream, []).append(draw)
-        return found
+            by_stream.setdefault(draw.stream, []).append(draw)
+        return by_stream
 
     def read(self, steps: range) -> list[Step]:
-        """The examples of each of these steps, those of the local devices."""
+        """The examples of each of these steps, for the local devices."""
         by_stream = {name: self._read(self.keys[name], draws) for name, draws in self.draws(steps).items()}
         split = {name: [np.split(a, len(steps)) for a in arrays] for name, arrays in by_stream.items()}
         return [{name: [parts[i] for parts in arrays] for name, arrays in split.items()} for i in range(len(steps))]
 
     def _read(self, key: np.ndarray, draws: list[Draw]) -> list[np.ndarray]:
         gan, examples, m = self.gan, self.examples, draws[0].size
-        places = np.arange(m, dtype=np.uint32).reshape(jax.device_count(), -1)[_local_places()]
+        positions = np.arange(m, dtype=np.uint32).reshape(jax.device_count(), -1)[_local_indices()]
         first = np.array([int(draw.number) * m for draw in draws], np.uint32)
-        counters = first[:, None, None] + places
+        counters = first[:, None, None] + positions
         rows = host_order.rows(key, counters.reshape(-1), len(examples.x), gan.num_stacked)
-        found = [stacked.gather(examples.x, rows)]
+        arrays = [stacked.gather(examples.x, rows)]
         if gan.num_classes:
-            found.append(stacked.gather_labels(examples.y, rows, gan.num_label_classes))
+            arrays.append(stacked.gather_labels(examples.y, rows, gan.num_label_classes))
         if gan.paired:
-            found.append(stacked.gather(examples.paired, rows))
-        return [np.asarray(a).reshape(*counters.shape, *a.shape[1:]) for a in found]
+            arrays.append(stacked.gather(examples.paired, rows))
+        return [np.asarray(a).reshape(*counters.shape, *a.shape[1:]) for a in arrays]
 
 
-def _local_places() -> list[int]:
-    """The places of this process's devices among all."""
-    places = {device: place for place, device in enumerate(jax.devices())}
-    return [places[device] for device in jax.local_devices()]
+def _local_indices() -> list[int]:
+    """The indices of this process's devices in `jax.devices()`."""
+    indices = {device: index for index, device in enumerate(jax.devices())}
+    return [indices[device] for device in jax.local_devices()]
 
 
 class Stream:
-    """The examples of the steps of a run, read ahead in a thread while the block runs.
+    """The examples of the steps of a run, read ahead by a thread inside a `with` block.
 
     Args:
       gan: the game.
       examples: the training set, arrays of the host or rows of files.
-      seed, restores: as of `state.stream`.
+      seed, restores: see `state.stream`.
       step: steps already made.
       last: steps of the whole run.
     """
@@ -103,7 +104,7 @@ class Stream:
         names = ("order", "fresh")
         keys = {name: np.asarray(jax.random.key_data(stream(np.uint32(seed), name, restores))) for name in names}
         self._reader = Reader(gan, examples, keys)
-        self._like = self._reader.read(range(step, step + 1))[0]  # for shapes; raises what reading raises
+        self._like = self._reader.read(range(step, step + 1))[0]  # for its shapes; errors of reading are raised here
         size = sum(a.nbytes for arrays in self._like.values() for a in arrays)
         self.capacity = max(1, min(MAX_STEPS, MAX_BYTES // size))  # steps of a piece, at most
         self._step, self._last = step, last
@@ -120,9 +121,9 @@ class Stream:
         self._thread.join()
 
     def take(self, n: int) -> StreamedSet:
-        """The examples of the next n steps, at most `capacity`, on the devices; raises what reading them raised.
+        """The examples of the next n steps, at most `capacity`, on the devices; re-raises errors of the reading thread.
 
-        The arrays have the same shapes for every n, so that one compiled program takes them.
+        The arrays have the same shapes for every n, so that one compiled program works for all.
         """
         steps = []
         for _ in range(n):
@@ -135,7 +136,7 @@ class Stream:
         return parallel.shard({name: self._piece(name, first, steps) for name, (first, *_) in draws.items()})
 
     def _piece(self, name: str, first: Draw, steps: list[Step]) -> Minibatches:
-        """The minibatches of one stream, arrays [devices, capacity x minibatches, ...] whose end is left unset."""
+        """The minibatches of one stream, arrays [devices, capacity x minibatches, ...], unset beyond `steps`."""
         pieces = []
         for i, like in enumerate(self._like[name]):
             k, devices, *shape = like.shape
@@ -158,7 +159,7 @@ class Stream:
             self._put(error)
 
     def _put(self, step: Step | BaseException) -> bool:
-        """Waits for a place in the queue; False if the block ended instead."""
+        """Puts a step in the queue once there is space; returns False if the block ended first."""
         while not self._stopped.is_set():
             try:
                 self._ready.put(step, timeout=0.1)

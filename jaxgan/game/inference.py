@@ -1,4 +1,4 @@
-"""Inference of z: the encoder E beside G, whose parameters are part of theta_g, and the game of pairs (x, z).
+"""Inference of z: the encoder E, whose parameters are part of theta_g, and games on pairs (x, z) (ALI, BiGAN).
 
 theta_g is then {"decoder": G's parameters, "encoder": E's}, so that both are one player with one optimizer.
 """
@@ -28,10 +28,10 @@ from jaxgan.objectives.losses import Loss
 
 
 def build_encoder(config: ConfigDict, data: DataSpec, condition: Condition) -> nn.Module | None:
-    """The network of the encoder, which takes x, what the players are conditioned on, and noise; None for none.
+    """Builds the encoder, a network whose inputs are x, the condition and noise; None if the game has no encoder.
 
     Args:
-      condition: shapes of one example's, [1, ...].
+      condition: the shapes of one example's condition, [1, ...].
 
     Raises:
       UserError: a family that has no outputs for z, or that normalizes over a minibatch.
@@ -43,13 +43,13 @@ def build_encoder(config: ConfigDict, data: DataSpec, condition: Condition) -> n
     shape = jax.eval_shape(
         lambda *inputs: join_channels(_with_noise(*inputs[:2]), inputs[2]), x, noise, condition
     ).shape
-    outputs = {"num_latents": config.prior.size - 1}  # with the logit, as many as z has dimensions
+    outputs = {"num_latents": config.prior.size - 1}  # and the logit: together, one output per dimension of z
     encoder = build_choice(ENCODERS, config.encoder, data=data._replace(shape=shape[1:], **outputs))
     if hasattr(encoder, "check"):
         encoder.check()
     output, variables = jax.eval_shape(lambda key: init_encoder(encoder, key), jax.random.key(0))
     if output.shape != (1, config.prior.size):
-        raise UserError(f"encoder.name={config.encoder.name} has no outputs for z; take another family, such as mlp.")
+        raise UserError(f"encoder.name={config.encoder.name} has no outputs for z; choose another family, such as mlp.")
     if split_variables(variables)[1]:
         raise UserError(
             f"encoder.name={config.encoder.name} has statistics of batch or spectral normalization, which an "
@@ -67,7 +67,7 @@ def init_encoder(encoder: nn.Module, key: jax.Array) -> tuple[jax.Array, Any]:
 
 
 def make_encode(config: ConfigDict, encoder: nn.Module | None, precision: Precision) -> Callable[..., jax.Array]:
-    """The field `E` of a `Gan`."""
+    """Makes the field `E` of a `Gan`."""
     if encoder is None:
         return _no_encoder
     E, size = conditioned_discriminator(forward(encoder, precision)), config.encoder.noise
@@ -89,20 +89,20 @@ def _with_noise(x: jax.Array, noise: jax.Array | None) -> jax.Array:
 
 
 def _rows(output: DOutput) -> jax.Array:
-    """All outputs of the network of a D, [n, d]."""
+    """Concatenates all outputs of a discriminator network, [n, d]."""
     logits = output.logits[:, None]
     return logits if output.latents is None else jnp.concatenate([logits, output.latents], axis=1)
 
 
 def decoder_of(G: Callable) -> Callable:
-    """G as a function of theta_g, of which its own parameters are a part."""
+    """G as a function of the whole theta_g, of which it uses its own parameters."""
     return lambda theta_g, *args, **kwargs: G(theta_g["decoder"], *args, **kwargs)
 
 
 def exchanged(loss: Loss) -> Loss:
-    """The loss of the game of pairs: G and E descend D's loss with its arguments exchanged, for every loss.
+    """The loss for games on pairs (x, z): G and E minimize D's loss with its arguments exchanged, for every loss.
 
-    For `non_saturating`, that of ALI: D descends softplus(-D(x, E(x))) + softplus(D(G(z), z)), G and E softplus(D(x,
+    With `non_saturating`, this is ALI: D minimizes softplus(-D(x, E(x))) + softplus(D(G(z), z)), G and E softplus(D(x,
     E(x))) + softplus(-D(G(z), z)).
     """
 
@@ -114,7 +114,7 @@ def exchanged(loss: Loss) -> Loss:
 
 
 def make_conditions(config: ConfigDict, E: Callable[..., jax.Array]) -> tuple[Callable, Callable]:
-    """The fields `real_condition` and `fake_condition` of a `Gan`."""
+    """Makes the fields `real_condition` and `fake_condition` of a `Gan`."""
     if not config.encoder.joint:
         return lambda hparams, theta_g, x, condition, keys: condition, lambda condition, z: condition
     return (
@@ -124,12 +124,12 @@ def make_conditions(config: ConfigDict, E: Callable[..., jax.Array]) -> tuple[Ca
 
 
 def frozen_decoder() -> optax.GradientTransformation:
-    """No updates of G itself, which leaves those of its encoder."""
+    """Sets the updates of G's own parameters to 0, so that only the encoder is trained."""
     return optax.stateless(lambda updates, _: {**updates, "decoder": jax.tree.map(jnp.zeros_like, updates["decoder"])})
 
 
 def check(config: ConfigDict) -> None:
-    """Raises UserError for an encoder that nothing trains, or a part of the game that does not go with it."""
+    """Raises UserError for an encoder that nothing trains, or settings that are incompatible with an encoder."""
     encoder, objective = config.encoder, config.objective
     if encoder.name == "none" and (encoder.joint or encoder.noise):
         raise UserError("encoder.joint and encoder.noise need an encoder; set encoder.name, such as encoder.name=mlp.")
@@ -151,4 +151,6 @@ def check(config: ConfigDict) -> None:
     }
     for name, on in terms.items():
         if on:
-            raise UserError(f"{name} is for a D of x alone, and encoder.joint=true shows it pairs (x, z); set it off.")
+            raise UserError(
+                f"{name} is for a D of x alone, and with encoder.joint=true D takes pairs (x, z); turn off one of them."
+            )

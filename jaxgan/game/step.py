@@ -97,13 +97,13 @@ def generator_loss(theta_g: optax.Params, frame: Frame, G: Player, D: Player, ba
 
     fake_x, stats = sample(noise.z, batch.condition, once=True)
 
-    discriminated = partial(discriminate, frame, D.params, D.stats, features=objective.features)
+    apply_d = partial(discriminate, frame, D.params, D.stats, features=objective.features)
     real_output = DOutput(None)
     if objective.loss.needs_real or objective.features:
-        real_output, _ = discriminated(real_inputs(frame, theta_g, batch))
+        real_output, _ = apply_d(real_inputs(frame, theta_g, batch))
 
     def adversarial_loss(fake_x: jax.Array) -> tuple[jax.Array, DOutput]:
-        fake_output, _ = discriminated(fake_inputs(frame, batch, fake_x))
+        fake_output, _ = apply_d(fake_inputs(frame, batch, fake_x))
         fake_logits = all_gather(fake_output.logits, axis_name)
         losses = example_losses(frame, "generator", real_output.judged, fake_output.judged)
         if objective.top_k:
@@ -133,7 +133,7 @@ def generator_loss(theta_g: optax.Params, frame: Frame, G: Player, D: Player, ba
 
 
 def normalization_factor(frame: Frame, stats: Any, gradient: jax.Array) -> tuple[jax.Array, Any]:
-    """The factor of G's adversarial loss, and G's statistics with the updated mean of squares.
+    """The factor by which gradient normalization scales G's adversarial loss, and G's updated statistics.
 
     Args:
       gradient: of the loss with respect to this device's share of the fakes, [m, *shape].
@@ -150,7 +150,7 @@ def normalization_factor(frame: Frame, stats: Any, gradient: jax.Array) -> tuple
 
 
 def optimize_z(frame: Frame, G: Player, D: Player, batch: Batch) -> Batch:
-    """The minibatch after latent optimization of its z, if there is one."""
+    """The minibatch with its z after latent optimization, or unchanged if that is off."""
     gan, hparams, axis_name = frame
     noise = batch.noise
     if gan.objective.optimize_z is None:
@@ -193,7 +193,7 @@ def discriminate_real_and_fake(
 ) -> tuple[DOutput, DOutput, Any]:
     """D's outputs on real and on fake inputs, and D's updated statistics.
 
-    Both go through D in one pass, unless D has batch statistics; then in two, each normalized by its own statistics.
+    Both go through D in one pass, or in two if D has batch normalization: each is normalized by its own statistics.
     """
     if STATISTICS not in stats:
         both = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), real, fake)
@@ -209,7 +209,7 @@ def example_losses(frame: Frame, player: str, real_logits: jax.Array | None, fak
 
     Args:
       real_logits, fake_logits: `DOutput.judged` of this device's share; the loss of an example is the mean over its
-        patches. Losses that pair data with fakes pair patches at the same place.
+        patches. Losses that pair data with fakes pair patches at the same position.
     """
     real_logits, fake_logits = jax.tree.map(lambda a: all_gather(a, frame.axis_name), (real_logits, fake_logits))
     function = getattr(frame.gan.objective.loss, player)
@@ -223,7 +223,8 @@ def penalty_loss(frame: Frame, theta_d: optax.Params, stats: Any, *, real: DInpu
 
     With `objective.penalty_every` = k, penalties are computed in every k-th update and multiplied by k
     (arXiv:1912.04958, appendix B), and are 0 in the others, so that the mean of a metric over many steps is the mean
-    penalty. A pack of examples is one point: its gradient has one norm, and interpolation one coefficient.
+    penalty. A pack of examples counts as one point: penalties use the norm of its whole gradient, and interpolate
+    with one coefficient per pack.
     """
     gan, hparams, axis_name = frame
     every, penalties = gan.objective.penalty_every, gan.objective.penalties
@@ -233,10 +234,10 @@ def penalty_loss(frame: Frame, theta_d: optax.Params, stats: Any, *, real: DInpu
         total, means, factor = jnp.zeros(()), {}, gan.objective.penalty_factor(hparams, batch.count)
         for name, penalty in penalties:
             inputs = fake if penalty.at_fakes else real
-            of_points = split_pairs(inputs.x, inputs.condition)[1]
+            to_inputs = split_pairs(inputs.x, inputs.condition)[1]
 
-            def D(packs, inputs=inputs, of_points=of_points):
-                x, condition = of_points(packs if gan.packing == 1 else packs.reshape(-1, *packs.shape[2:]))
+            def D(packs, inputs=inputs, to_inputs=to_inputs):
+                x, condition = to_inputs(packs if gan.packing == 1 else packs.reshape(-1, *packs.shape[2:]))
                 return discriminate(frame, theta_d, stats, inputs._replace(x=x, condition=condition))[0].logits
 
             points = (into_packs(split_pairs(side.x, side.condition)[0], gan.packing) for side in (real, fake))
@@ -276,8 +277,8 @@ def player_gradient(
       loss: `discriminator_loss` if `player` is D, `generator_loss` if it is G.
     """
 
-    def gradient_of(part: Batch):
-        gradient, (metrics, stats, logits) = jax.grad(loss, has_aux=True)(player.params, frame, G, D, part)
+    def gradient_of(microbatch: Batch):
+        gradient, (metrics, stats, logits) = jax.grad(loss, has_aux=True)(player.params, frame, G, D, microbatch)
         return (gradient, metrics), stats, logits
 
     means, stats, real_logits = accumulate_gradients(frame.gan.accumulate, gradient_of, batch)
@@ -314,7 +315,7 @@ def apply_gradients(name: str, frame: Frame, player: Player, gradient: optax.Upd
 def discriminator_step(frame: Frame, G: Player, D: Player, batch: Batch) -> tuple[Player, Metrics]:
     """One gradient step of D on its loss, penalties and other terms, with G fixed.
 
-    Fake examples have the conditions of the real ones, so that conditions are distributed alike under p_g and p_data.
+    Fake examples have the conditions of the real ones, so that c has the same distribution under p_g and p_data.
 
     Returns:
       The updated D, and metrics of the players before the update, with dropout, float32 scalars: `d_loss` (without
@@ -349,5 +350,5 @@ def pmean_floats(tree: Any, axis_name: str | None) -> Any:
 
 
 def all_gather(logits: jax.Array, axis_name: str | None) -> jax.Array:
-    """Outputs on the global minibatch, [m / devices, ...] -> [m, ...], as one example's loss may depend on others."""
+    """Gathers outputs from all devices, [m / devices, ...] -> [m, ...]: an example's loss may depend on the others."""
     return logits if axis_name is None else jax.lax.all_gather(logits, axis_name, tiled=True)

@@ -22,15 +22,15 @@ from jaxgan.metrics.protocol import Display, Metric
 NAME = "FID"
 CHUNK_NUMBERS = 2**24  # feature values converted to float64 at a time: 128 MB
 NUM_SIZES = 15  # subset sizes of `infinity`, as in arXiv:1911.07023
-MIN_PIVOT_RATIO = 1e-10  # ratio of squared pivots below which a Cholesky factor is considered inaccurate
+MIN_PIVOT_RATIO = 1e-10  # of smallest to largest; below this, a Cholesky factor is considered inaccurate
 
 
 def evaluate(real_features: Num[AnyArray, " n *d"], fake_features: Num[AnyArray, " m *d"]) -> float:
     """||m1 - m2||^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)) for means m and covariances C (normalized by n - 1).
 
     Computed in float64. If either set has no more examples than dimensions, tr (C1 C2)^(1/2) is computed as the nuclear
-    norm of F1 F2^T, where F = centred features / sqrt(n - 1), without forming covariances; such a score is far above
-    the true distance.
+    norm of F1 F2^T, where F = centred features / sqrt(n - 1), without forming covariances. With so few examples, the
+    score is far above the true distance.
 
     Raises:
       UserError: fewer than 2 examples in either set, constant or non-finite features, or different dimensions.
@@ -74,6 +74,8 @@ def from_moments(
 
 
 class Infinity(NamedTuple):
+    """FID extrapolated to infinitely many fake examples."""
+
     fid: float  # at N = infinity
     slope: float  # of the fitted line, FID against 1/N
     sizes: tuple[int, ...]  # the values of N
@@ -87,7 +89,7 @@ def infinity(
     sizes: tuple[int, ...] | None = None,
     seed: int = 0,
 ) -> Infinity:
-    """FID for an infinite number of fake examples: `extrapolate` over subsets of the fake features.
+    """FID extrapolated to infinitely many fake examples, from its values on subsets of the fake features.
 
     Each subset is sampled independently, without replacement. All real features are used each time, so the bias due to
     their number remains.
@@ -133,7 +135,7 @@ def extrapolate(sizes: Sequence[float] | AnyArray, fids: Sequence[float] | AnyAr
     """Intercept and slope of the least-squares fit of FID against 1/N, in float64.
 
     Raises:
-      UserError: fewer than two distinct sizes, or a different number of FIDs.
+      UserError: fewer than two distinct sizes, or not as many FIDs as sizes.
     """
     sizes, fids = np.asarray(sizes, np.float64), np.asarray(fids, np.float64)
     if sizes.shape != fids.shape or len(np.unique(sizes)) < 2:

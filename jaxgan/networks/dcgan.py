@@ -51,7 +51,7 @@ class Generator(nn.Module):
     # normalization of every layer but the last: batch | conditional_batch | none
     norm: Annotated[str, one_of("batch", "conditional_batch", "none")] = "batch"
     bias: bool = False
-    deviation: float = 0.02  # standard deviation of the normal initial weights
+    deviation: float = 0.02  # standard deviation of the initial weights, which are normal
     output: str = "tanh"  # activation of the last layer: tanh | sigmoid | linear
 
     def check(self) -> None:
@@ -64,13 +64,13 @@ class Generator(nn.Module):
     @nn.compact
     def __call__(self, z: jax.Array, y: jax.Array | None = None, *, axis_name: str | None = None) -> jax.Array:
         height, width, channels = self.data.shape
-        grids = list(zip(*(downsampled_sizes(side, len(self.widths)) for side in (height, width)), strict=True))[::-1]
+        sizes = list(zip(*(downsampled_sizes(side, len(self.widths)) for side in (height, width)), strict=True))[::-1]
         init = nn.initializers.normal(self.deviation)
-        joined = [] if self.norm == "conditional_batch" else one_hot(y, self.data)
-        h = jnp.concatenate([z, *joined], axis=1)
-        h = Dense(math.prod(grids[0]) * self.widths[0], use_bias=self.bias, kernel_init=init)(h)
-        h = h.reshape(-1, *grids[0], self.widths[0])
-        for features, (rows, columns) in zip([*self.widths[1:], channels], grids[1:], strict=True):
+        labels = [] if self.norm == "conditional_batch" else one_hot(y, self.data)
+        h = jnp.concatenate([z, *labels], axis=1)
+        h = Dense(math.prod(sizes[0]) * self.widths[0], use_bias=self.bias, kernel_init=init)(h)
+        h = h.reshape(-1, *sizes[0], self.widths[0])
+        for features, (rows, columns) in zip([*self.widths[1:], channels], sizes[1:], strict=True):
             h = nn.relu(self.normalize(h, y, axis_name))
             deconv = ConvTranspose(features, (self.kernel,) * 2, (2, 2), "SAME", self.bias, kernel_init=init)
             h = deconv(h)[:, :rows, :columns]
@@ -93,7 +93,7 @@ class Discriminator(nn.Module):
     norm: Annotated[str, one_of("batch", "layer", "spectral", "none")] = "batch"
     bias: bool = False
     slope: float = 0.2  # of leaky ReLU
-    deviation: float = 0.02  # standard deviation of the normal initial weights
+    deviation: float = 0.02  # standard deviation of the initial weights, which are normal
     # group size, in examples, of the minibatch standard deviation layer; 0 = no such layer
     minibatch_deviation: Annotated[int, at_least(0)] = 0
 

@@ -30,7 +30,7 @@ class Discriminator(nn.Module):
     # normalization of every layer but the first and the last: batch | layer | spectral (all layers) | none
     norm: Annotated[str, one_of("batch", "layer", "spectral", "none")] = "none"
     slope: float = 0.2  # of leaky ReLU
-    deviation: float = 0.02  # standard deviation of the normal initial weights
+    deviation: float = 0.02  # standard deviation of the initial weights, which are normal
 
     def check(self) -> None:
         check_units("discriminator.widths", self.widths)

@@ -44,7 +44,7 @@ class Generator(nn.Module):
     norm: Annotated[str, one_of("layer", "none")] = "layer"
     # where z enters: as maps at the bottleneck, by a linear layer | as constant channels of the encoder's input
     noise: Annotated[str, one_of("bottleneck", "input")] = "bottleneck"
-    deviation: float = 0.02  # standard deviation of the normal initial weights
+    deviation: float = 0.02  # standard deviation of the initial weights, which are normal
     output: str = "sigmoid"  # activation of the last layer: sigmoid | tanh | linear
 
     def check(self) -> None:

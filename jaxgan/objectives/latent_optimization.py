@@ -1,7 +1,7 @@
-"""Latent optimization (LOGAN, arXiv:1912.00953): both players play on samples of z that took a step up D's output.
+"""Latent optimization (LOGAN, arXiv:1912.00953): both players' losses use z after a step that increases D(G(z)).
 
-Near the equilibrium of a small game it is a damping of strength rate / damping, as R1 of that weight is
-(`experiments.damping`); without gradients through the step, of half of that.
+Near the equilibrium of a small game, it damps the dynamics as R1 with weight rate / damping does
+(`experiments.damping`), or with half that weight if gradients do not flow through the step.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from ml_collections import ConfigDict
 from jaxgan.errors import UserError
 from jaxgan.fields import TRACED, Weight, above, within
 
-USE = 2  # of an example's term key; terms of the losses have those below
+USE = 2  # folded into an example's term key; the terms of the losses use smaller numbers
 
 
 @dataclass(frozen=True)
 class LatentOptimization:
-    """Both players play on z moved up the gradient of D(G(z)) (LOGAN, arXiv:1912.00953); samples are of z itself."""
+    """Both players' losses use z moved up the gradient of D(G(z)) (LOGAN, arXiv:1912.00953); sampling uses z itself."""
 
-    rate: Weight = 0.0  # alpha, length of the step in z; .9 in the paper, 0 = off
-    damping: Annotated[float, TRACED, above(0)] = 5.0  # beta, added to the squared norm of the gradient, the divisor
-    share: Annotated[float, TRACED, within(0, 1)] = 1.0  # of the examples whose z moves, drawn at random
+    rate: Weight = 0.0  # alpha, scale of the step in z; .9 in the paper, 0 = off
+    damping: Annotated[float, TRACED, above(0)] = 5.0  # beta; the step is divided by beta + |gradient|^2
+    share: Annotated[float, TRACED, within(0, 1)] = 1.0  # fraction of the examples whose z moves, chosen at random
     differentiate: bool = True  # whether the gradients of both players pass through the step
 
     def __call__(self, logits: Callable[[Array], Array], z: Array, keys: Array) -> Array:
-        """z + rate * u / (damping + |u|^2) with u the gradient of D(G(z)) in z; unchanged outside the share.
+        """z + rate * u / (damping + |u|^2) with u the gradient of D(G(z)) in z, for a random `share` of the examples.
 
         Args:
-          logits: z [n, d] -> D(G(z)), for each example alone or each pack.
+          logits: z [n, d] -> D(G(z)), one per example or pack.
           z: [n, d] float32.
           keys: [n], one per example.
 
@@ -49,7 +49,7 @@ class LatentOptimization:
 
 
 def check(config: ConfigDict) -> None:
-    """Raises UserError for a z with a category, which has no neighbours to move to."""
+    """Raises UserError for a z with a categorical part, which cannot move along a gradient."""
     if config.objective.latent_optimization.rate and config.objective.code.categories:
         raise UserError(
             f"objective.latent_optimization moves z along a gradient, and objective.code.categories="

@@ -43,7 +43,7 @@ class Loss(NamedTuple):
 
     discriminator: Callable[..., Array]
     generator: Callable[..., Array]
-    output: str  # the logit of an optimal D; p and q are the densities of data and of G
+    output: str  # describes the logit of an optimal D; p and q are the densities of data and of G
     posterior: Callable[..., Array] | None = None  # (logits, **hyperparameters) -> p/(p+q) in [0, 1] for an optimal D
     probability: bool = False  # sigmoid(logit) is p/(p+q) for an optimal D, so D(x) and V(D, G) are meaningful
     shift_invariant: bool = False  # only differences of logits are meaningful, not their sign or sigmoid
@@ -157,7 +157,7 @@ def negative_logit_generator(real_logits: Logits | None, fake_logits: Logits) ->
 
 
 def relativistic_discriminator(real_logits: Logits, fake_logits: Logits) -> PerExample:
-    """RpGAN: -log sigmoid(D(x_i) - D(G(z_i))), one term per pair; log 2 if the two are equal."""
+    """RpGAN: -log sigmoid(D(x_i) - D(G(z_i))), one term per pair; log 2 if the two logits are equal."""
     return softplus(fake_logits - real_logits)
 
 
@@ -251,7 +251,7 @@ def _pearson_posterior(v: Array) -> Array:
 # --- Table of losses --------------------------------------------------------------------------------------------------
 
 LOG_RATIO = "log p/q"
-POTENTIAL = "a potential up to a constant"
+POTENTIAL = "a potential, up to an additive constant"
 
 LOSSES: dict[str, Loss] = {
     "minimax": Loss(

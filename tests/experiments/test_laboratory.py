@@ -103,10 +103,10 @@ def test_dirac_the_released_gradient_of_consensus_lacks_half_of_a_term(theta, ps
     hparams = dirac.hparams_at(game, np.float32(h), np.float32(gamma))
     start = dynamics.initial_state(game, hparams, theta, psi)
     before, after = dynamics.trajectory(game, hparams, start=start, steps=1)
-    exact, released = (dirac.consensus_increments(theta, psi, weight=gamma, half=half) for half in (1.0, 0.5))
+    exact, released = (dirac.consensus_increments(theta, psi, weight=gamma, factor=factor) for factor in (1.0, 0.5))
     assert (after - before) / h == pytest.approx(exact, abs=2e-6)
     assert np.linalg.norm(np.subtract(exact, released)) > 0.05
-    near = [dirac.consensus_increments(1e-4, 1e-4, weight=gamma, half=half) for half in (1.0, 0.5)]
+    near = [dirac.consensus_increments(1e-4, 1e-4, weight=gamma, factor=factor) for factor in (1.0, 0.5)]
     assert near[0] == pytest.approx(near[1], rel=1e-6)
 
 

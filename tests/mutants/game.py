@@ -91,8 +91,8 @@ MUTANTS = [
     ),
     Mutant(
         STEP,
-        "fake_output, _ = discriminated(fake_inputs(frame, batch, fake_x))",
-        "fake_output, _ = discriminated(fake_inputs(frame, batch, fake_x), update_spectral=True)",
+        "fake_output, _ = apply_d(fake_inputs(frame, batch, fake_x))",
+        "fake_output, _ = apply_d(fake_inputs(frame, batch, fake_x), update_spectral=True)",
         case("spectral"),
         "G's step moves the spectral vectors",
     ),

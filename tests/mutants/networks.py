@@ -221,8 +221,8 @@ MUTANTS = [
     ),
     Mutant(
         "jaxgan/networks/dcgan.py",
-        'joined = [] if self.norm == "conditional_batch" else one_hot(y, self.data)',
-        'joined = [0 * row for row in one_hot(y, self.data)] if self.norm != "conditional_batch" else []',
+        'labels = [] if self.norm == "conditional_batch" else one_hot(y, self.data)',
+        'labels = [0 * row for row in one_hot(y, self.data)] if self.norm != "conditional_batch" else []',
         f"{GENERATOR}[dcgan_concatenated]",
         "G ignores its classes",
     ),
