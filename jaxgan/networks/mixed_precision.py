@@ -1,4 +1,4 @@
-"""bfloat16 products of float32 arrays: the operands are rounded where they are used, and everything else is float32.
+"""bfloat16 products of float32 arrays: operands and results are rounded where they are used, all else is float32.
 
 Large convolutions and hidden linear layers multiply in bfloat16. Parameters, normalizations, activations, logits,
 losses, penalties and statistics stay float32, and so do gradients, since the transpose of a cast is a cast.

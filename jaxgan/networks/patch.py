@@ -5,6 +5,7 @@ The side of a patch, the receptive field of a logit, is 16, 34, 70, 142 for 1 to
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -17,6 +18,7 @@ from jaxgan.fields import above, one_of
 from jaxgan.networks.convolution import Conv
 from jaxgan.networks.dcgan import scale_init
 from jaxgan.networks.layers import DataSpec, DOutput, append_label_channels, check_images, check_units
+from jaxgan.networks.mixed_precision import bfloat16_above
 from jaxgan.networks.norms import BatchNorm
 
 
@@ -75,7 +77,8 @@ class Discriminator(nn.Module):
             elif not plain:
                 h = nn.LayerNorm(reduction_axes=(1, 2, 3), feature_axes=-1)(h)
             h = nn.leaky_relu(h, self.slope)
-        logits = Conv(1, (self.kernel,) * 2, (1, 1), pads, 1, True, spectral, kernel_init=init)(h)
+        with bfloat16_above(math.inf):  # logits are float32
+            logits = Conv(1, (self.kernel,) * 2, (1, 1), pads, 1, True, spectral, kernel_init=init)(h)
         patches = logits.reshape(len(x), -1)
         hidden = h.reshape(len(x), -1) if features else None
         return DOutput(jnp.mean(patches, axis=1), features=hidden, patches=patches)

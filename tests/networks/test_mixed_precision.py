@@ -13,6 +13,7 @@ from jaxgan.config import default, update
 from jaxgan.config.hparams import traced
 from jaxgan.game.batches import TrainingSet
 from jaxgan.game.build import build
+from jaxgan.networks import patch
 from jaxgan.networks.convolution import conv, conv_transpose
 from jaxgan.networks.layers import DataSpec
 from jaxgan.networks.mixed_precision import bfloat16_above, product
@@ -86,6 +87,13 @@ def bfloat16_results(jaxpr):
             inner = getattr(inner, "jaxpr", inner)
             if hasattr(inner, "eqns"):
                 yield from bfloat16_results(inner)
+
+
+def test_logits_of_patches_are_float32():
+    D = patch.Discriminator(DataSpec((16, 16, 1)), widths=(4, 4))
+    with bfloat16_above(2):
+        jaxpr = jax.make_jaxpr(lambda x: D.init_with_output(jax.random.key(0), x)[0].patches)(jnp.ones((1, 16, 16, 1)))
+    assert len([name for name in bfloat16_results(jaxpr.jaxpr) if name.startswith("convolution")]) == 2
 
 
 def test_a_large_logit_keeps_its_digits():
