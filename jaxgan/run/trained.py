@@ -342,7 +342,7 @@ class TrainedGan:
 
     def _d_output(self, x: Any, y: Any = None, condition: Any = None, z: Any = None) -> DOutput:
         """The output of D on a user's examples."""
-        x = read_examples(x, self.data_info, bounded=self._bounded, decode=self.gan.decode)
+        given, x = x, read_examples(x, self.data_info, bounded=self._bounded, decode=self.gan.decode)
         packing = self.config.discriminator.packing
         if len(x) % packing:
             raise UserError(f"this D takes packs of {packing} examples; pass a multiple of {packing}, not {len(x)}.")
@@ -351,7 +351,9 @@ class TrainedGan:
         D = self.state.discriminator
         c = self._condition(y, condition, len(x)) or Condition()
         if self.config.encoder.joint:
-            c = c._replace(z=jnp.asarray(self.infer(x, y=y, condition=condition) if z is None else self._latents(z)))
+            c = c._replace(
+                z=jnp.asarray(self.infer(given, y=y, condition=condition) if z is None else self._latents(z))
+            )
         return self._discriminate(D.params, D.stats, x, c)
 
     @property
