@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from ml_collections import ConfigDict
 
 from jaxgan.conditions import Condition
@@ -79,7 +80,7 @@ def make_player_inputs(
         "validation_labels": dataset.validation_labels,
         "sample_labels": evaluation_labels(config, dataset),
     }
-    examples = {split: getattr(dataset, split)[:D_EXAMPLES] for split in ("train", "validation")}
+    examples = {split: np.asarray(getattr(dataset, split)[:D_EXAMPLES]) for split in ("train", "validation")}
     examples |= {name: None if y is None or not gan.num_classes else y[:D_EXAMPLES] for name, y in labels.items()}
     group_size = coupled_group_size(config)
     return (

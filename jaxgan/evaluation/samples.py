@@ -109,7 +109,7 @@ def evaluation_condition(config: ConfigDict, gan: Gan, hparams: HParams, dataset
 
 def examples_condition(gan: Gan, hparams: HParams, examples: TrainingSet, numbers: np.ndarray) -> Condition:
     """The conditions of the examples with these numbers [n]; that of an example is the same in every run."""
-    x, *stored = jax.tree.map(lambda leaf: jnp.asarray(leaf)[numbers], examples[:3])
+    x, *stored = jax.tree.map(lambda leaf: jnp.asarray(leaf[numbers]), examples[:3])
     y, paired = (None if isinstance(leaf, tuple) else leaf for leaf in stored)
     key = stream(0, "condition")
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.asarray(numbers, jnp.uint32))

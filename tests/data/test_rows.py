@@ -2,16 +2,19 @@
 
 import os
 import zipfile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
 from jaxgan import data
+from jaxgan.config import default, update
 from jaxgan.data import source
 from jaxgan.data.npz import read_npz
 from jaxgan.data.rows import Rows
 from jaxgan.errors import UserError
+from jaxgan.evaluation.players import make_player_inputs
 from jaxgan.game.build import mean_example
 
 RNG = np.random.default_rng(0)
@@ -45,6 +48,15 @@ def test_data_sets_are_the_same_in_the_file_and_in_memory(archive, changes):
     assert data.digest(memory) == data.digest(file) and memory.shape == file.shape
     for gcn in (0, 2.0):
         np.testing.assert_array_equal(mean_example(memory.train, gcn, 0), mean_example(file.train, gcn, 0))
+
+
+def test_metrics_of_the_players_read_the_first_ones(archive):
+    data_fields = {"data.name": f"npz:{archive}", "data.validation": 10, "data.resident": "false"}
+    config = update(default(), data_fields | {"evaluate.metrics": ("slopes",)})
+    dataset = data.load(config.data)
+    needed = make_player_inputs(config, SimpleNamespace(num_classes=0), dataset)
+    assert type(needed[1]["train"]) is np.ndarray  # compiled functions take no Rows
+    np.testing.assert_array_equal(needed[1]["train"], np.asarray(dataset.train))
 
 
 def test_what_is_too_large_stays_in_the_file(archive, tmp_path, monkeypatch):
