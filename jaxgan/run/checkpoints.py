@@ -303,11 +303,14 @@ class _NewestAndBest:
         return [step in kept for step in steps]
 
 
+_copies = jax.jit(partial(jax.tree.map, jnp.copy))  # compiled once, for all checkpoints of a state
+
+
 def _snapshot(arrays: dict[str, Any]) -> dict[str, Any]:
     """Arrays with the same values that stay when these are donated, without waiting for a transfer to the host."""
     if jax.default_backend() != "cpu":
         with suppress(jax.errors.JaxRuntimeError):  # the devices have no room for a second state
-            return jax.jit(partial(jax.tree.map, jnp.copy))(arrays)
+            return _copies(arrays)
     # On CPU these are views: XLA does not reuse a donated buffer while NumPy holds it.
     return jax.device_get(arrays)
 
