@@ -39,7 +39,6 @@ from jaxgan.fields import (
 )
 from jaxgan.game import accumulation, inference
 from jaxgan.networks import forward
-from jaxgan.objectives import latent_optimization
 from jaxgan.objectives.terms import auxiliary, code, labelled, paired, regression
 
 __all__ = ["default", "fingerprint", "flatten", "get", "update", "validate"]
@@ -63,7 +62,6 @@ CHECKS: tuple[Callable[[ConfigDict], None], ...] = (
     paired.check,
     regression.check,
     code.check,
-    latent_optimization.check,
     inference.check,
     forward.check_packing,
     accumulation.check,

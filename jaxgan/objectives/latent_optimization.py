@@ -13,9 +13,7 @@ from typing import Annotated
 import jax
 import jax.numpy as jnp
 from jax import Array
-from ml_collections import ConfigDict
 
-from jaxgan.errors import UserError
 from jaxgan.fields import TRACED, Weight, above, within
 
 USE = 2  # folded into an example's term key; the terms of the losses use smaller numbers
@@ -46,12 +44,3 @@ class LatentOptimization:
         moved = jax.vmap(lambda key: jax.random.bernoulli(jax.random.fold_in(key, USE), self.share))(keys)
         step = jnp.where(moved[:, None], step, 0.0)
         return z + (step if self.differentiate else jax.lax.stop_gradient(step))
-
-
-def check(config: ConfigDict) -> None:
-    """Raises UserError for a z with a categorical part, which cannot move along a gradient."""
-    if config.objective.latent_optimization.rate and config.objective.code.categories:
-        raise UserError(
-            f"objective.latent_optimization moves z along a gradient, and objective.code.categories="
-            f"{config.objective.code.categories} makes a part of it discrete; set one of them to 0."
-        )

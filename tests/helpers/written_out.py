@@ -222,7 +222,7 @@ def moved(f: Fields, theta_g, theta_d, u, batch: Batch):
     def each(z, y, key):
         slope = jax.grad(lambda z: logit(z, None if batch.y is None else y[None]))(z)
         share = f["objective.latent_optimization.share"]
-        moves = jax.random.bernoulli(jax.random.fold_in(key, 2), share)
+        moves = jax.random.bernoulli(jax.random.fold_in(key, 3), share)
         step = jnp.where(moves, rate * slope / (damping + slope @ slope), 0.0)
         return z + (step if f["objective.latent_optimization.differentiate"] else jax.lax.stop_gradient(step))
 
