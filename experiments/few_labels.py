@@ -40,11 +40,11 @@ from jaxgan.game.build import build_for
 from jaxgan.run.plots import figure_png, new_figure
 from jaxgan.sweep.statistics import MIN_SEEDS, paired_difference
 
-MATCHING, SATURATION, ALONE = "K+1 classes, feature matching", "K+1 classes, non-saturating G", "no GAN"
+MATCHING, NON_SATURATING, ALONE = "K+1 classes, feature matching", "K+1 classes, non-saturating G", "no GAN"
 GAMES: dict[str, dict[str, Any]] = {
     MATCHING: {},
     ALONE: {"objective.d_scale": 1e-9},
-    SATURATION: {"objective.g_scale": 1.0, "objective.matching.weight": 0.0},
+    NON_SATURATING: {"objective.g_scale": 1.0, "objective.matching.weight": 0.0},
 }
 SPREADING, REGRESSION = "label spreading", "logistic regression"
 
