@@ -19,6 +19,7 @@ from jaxgan import parallel
 from jaxgan.algorithm1 import UPDATES
 from jaxgan.data import host_order, source, stacked
 from jaxgan.data.rows import Rows
+from jaxgan.errors import UserError
 from jaxgan.game.batches import Draw, Minibatches, StreamedSet, TrainingSet
 from jaxgan.game.gan import Gan
 from jaxgan.game.state import stream
@@ -38,9 +39,20 @@ def is_resident(choice: str, examples: TrainingSet) -> bool:
     Args:
       choice: `data.resident`; with "auto", they do if it takes at most half of this machine's memory and half of the
         free memory of a device.
+
+    Raises:
+      UserError: they do not, and a term of D's loss takes labelled examples.
     """
-    if choice != "auto" or isinstance(examples.x, Rows):
-        return choice == "true"
+    resident = _fits(examples) if choice == "auto" and not isinstance(examples.x, Rows) else choice == "true"
+    if examples.labelled and not resident:
+        raise UserError(
+            "objective.labelled needs the whole training set on the devices; set data.resident=true, or use fewer "
+            "examples (data.limit)."
+        )
+    return resident
+
+
+def _fits(examples: TrainingSet) -> bool:
     size = sum(a.nbytes for a in jax.tree.leaves(examples))
     stats = jax.local_devices()[0].memory_stats()  # None on CPUs
     free = stats["bytes_limit"] - stats["bytes_in_use"] if stats else math.inf

@@ -14,6 +14,7 @@ import pytest
 from jaxgan import parallel, stream
 from jaxgan.algorithm1 import UPDATES, train_step
 from jaxgan.data import source
+from jaxgan.errors import UserError
 from jaxgan.game import batches
 from jaxgan.game.batches import TrainingSet
 from jaxgan.train import train
@@ -101,6 +102,10 @@ def test_data_beyond_half_of_the_memory_are_streamed(monkeypatch):
         monkeypatch.setattr(source, "MEMORY_LIMIT", limit)
         assert stream.is_resident("auto", examples) == resident
         assert stream.is_resident("true", examples) and not stream.is_resident("false", examples)
+    few = examples._replace(labelled=batches.Labelled(examples.x[:1], np.zeros(1, np.int32)))
+    assert stream.is_resident("true", few)
+    with pytest.raises(UserError, match=r"needs the whole training set on the devices; set data\.resident=true"):
+        stream.is_resident("false", few)
 
 
 @pytest.mark.slow

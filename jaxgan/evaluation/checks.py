@@ -74,6 +74,11 @@ def _check_needs(name: str, config: ConfigDict, dataset: Dataset) -> None:
                 f"evaluate.metrics={name} needs a D that predicts classes; set objective.labelled.weight=1, or leave "
                 f"it out."
             )
+        if need in ("class_logits", "probes") and (config.encoder.joint or coupled_group_size(config) > 1):
+            raise UserError(
+                f"evaluate.metrics={name} takes a D of single examples, and this one judges pairs (x, z) or groups of "
+                f"examples; leave it out."
+            )
         if need == "probes" and (config.conditional != "none" or dataset.stack > 1):
             raise UserError(
                 f"evaluate.metrics={name} takes D's features of single, stored examples; set conditional=none and "

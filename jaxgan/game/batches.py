@@ -10,7 +10,6 @@ import numpy as np
 
 from jaxgan.conditions import Condition
 from jaxgan.data import Dataset, order, stacked
-from jaxgan.errors import UserError
 from jaxgan.game.gan import Gan
 from jaxgan.game.hparams import HParams
 from jaxgan.game.state import GanState, run_stream
@@ -139,16 +138,10 @@ def d_batch(frame: Frame, source: BatchSource, substep: jax.Array | int) -> Batc
 
 
 def draw_labelled(gan: Gan, source: BatchSource, draw: Draw, indices: jax.Array) -> Labelled | None:
-    """As many labelled examples as the minibatch has others, in an order of their own; None if no term uses them.
-
-    Raises:
-      UserError: examples that the host reads ahead.
-    """
+    """As many labelled examples as the minibatch has others, in an order of their own; None if no term uses them."""
     if not gan.objective.labelled:
         return None
-    if not isinstance(source.data, TrainingSet):
-        raise UserError("objective.labelled needs the training set in memory, and these data are read ahead of it.")
-    assert isinstance(source.data.labelled, Labelled)
+    assert isinstance(source.data, TrainingSet) and isinstance(source.data.labelled, Labelled)
     x, y = source.data.labelled
     counters = draw.number * jnp.uint32(draw.size) + indices
     rows = jax.vmap(lambda counter: order.example(source.labelled_key, counter, len(x)))(counters)

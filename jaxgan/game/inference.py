@@ -148,6 +148,7 @@ def check(config: ConfigDict) -> None:
         "objective.consistency": any(objective.consistency.values()),
         "objective.latent.discriminator": objective.latent.discriminator,
         "objective.top_k": objective.top_k < 1,
+        "objective.labelled": objective.labelled.weight,
     }
     for name, on in terms.items():
         if on:

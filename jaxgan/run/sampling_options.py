@@ -10,6 +10,7 @@ from jaxgan.errors import UserError
 from jaxgan.game.gan import Gan
 from jaxgan.game.hparams import HParams
 from jaxgan.game.prior import truncated_normal
+from jaxgan.networks.forward import coupled_group_size
 from jaxgan.objectives.terms.code import with_category
 
 
@@ -39,7 +40,9 @@ def check_rejection(gan: Gan, config: ConfigDict, quantile: float) -> None:
             f"rejection needs a D whose logit is log p/q, and that of objective.loss={config.objective.loss} is "
             f"{gan.objective.loss.output}; leave it out."
         )
-    if gan.packing > 1:
-        raise UserError(f"this D classifies packs of {gan.packing}; rejection needs one of single examples.")
+    if (group := coupled_group_size(config)) > 1:
+        raise UserError(f"this D classifies groups of {group}; rejection needs one of single examples.")
+    if config.discriminator.judged == "patch":
+        raise UserError("rejection needs a D that classifies examples, and discriminator.judged=patch; leave it out.")
     if not 0 < quantile <= 1:
         raise UserError(f"rejection is a quantile of D's logits in (0, 1], not {quantile!r}.")

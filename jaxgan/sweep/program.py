@@ -25,6 +25,7 @@ from jaxgan.game.gan import Gan
 from jaxgan.game.hparams import HParams
 from jaxgan.game.state import GanState, run_stream
 from jaxgan.metrics import METRICS
+from jaxgan.metrics.protocol import CLASS_INPUTS, DRAW_INPUTS, ENCODER_INPUTS
 from jaxgan.run import warm_start, workdir
 from jaxgan.run.grids import grid_rows, picture_condition
 from jaxgan.sweep import population
@@ -72,9 +73,10 @@ def get_program(trial: Trial) -> Program:
 def _build(config: ConfigDict) -> Program:
     dataset = dataset_of(config)
     gan = build_for(config, dataset)
-    if drawn := [name for name in config.evaluate.metrics if {"draws", "inferred"} & {*METRICS[name].needs}]:
+    others = {*DRAW_INPUTS, *ENCODER_INPUTS, *CLASS_INPUTS}
+    if drawn := [name for name in config.evaluate.metrics if others & {*METRICS[name].needs}]:
         raise UserError(
-            f"evaluate.metrics={drawn[0]} evaluates G at inputs that sweeps do not compute; leave it out, "
+            f"evaluate.metrics={drawn[0]} evaluates the players at inputs that sweeps do not compute; leave it out, "
             f"and run --mode=evaluate on the members."
         )
     num_report = IMAGES if len(dataset.shape) == 3 else POINTS

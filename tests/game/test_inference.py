@@ -181,8 +181,13 @@ def test_an_encoder_of_a_trained_g_is_an_ordinary_run(tiny_config, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_joint_d_is_evaluated_on_examples_with_inferred_z(tiny_config, tmp_path):
-    assert train(tiny_config(**JOINT | {"evaluate.metrics": (), "train.steps": 2}), tmp_path / "work") == 0
+@pytest.mark.parametrize("vectors", [False, True])  # which are scaled once
+def test_a_joint_d_is_evaluated_on_examples_with_inferred_z(tiny_config, tmp_path, vectors):
+    changes = JOINT | {"evaluate.metrics": (), "train.steps": 2}
+    if vectors:
+        np.savez(tmp_path / "vectors.npz", train=np.random.default_rng(0).normal(5, 3, (300, 4)))
+        changes |= {"data.name": f"npz:{tmp_path}/vectors.npz", "data.validation": 50, "generator.output": "linear"}
+    assert train(tiny_config(**changes), tmp_path / "work") == 0
     gan = jaxgan.load(tmp_path / "work")
     x, z = gan.sample(4), gan.noise(4)
     np.testing.assert_allclose(gan.discriminate(x), gan.discriminate(x, z=gan.infer(x)), rtol=1e-6)
@@ -202,6 +207,7 @@ def test_a_joint_d_is_evaluated_on_examples_with_inferred_z(tiny_config, tmp_pat
     (JOINT | {"objective.consistency.real": 1.0}, "objective.consistency is for a D of x alone"),
     (JOINT | {"objective.latent.discriminator": 1.0}, "objective.latent.discriminator is for a D of x alone"),
     (JOINT | {"objective.top_k": 0.5}, "objective.top_k is for a D of x alone"),
+    (JOINT | {"objective.labelled.weight": 1.0}, "objective.labelled is for a D of x alone"),
 ])  # fmt: skip
 def test_what_does_not_fit_an_encoder_is_refused(tiny_config, changes, message):
     with pytest.raises(UserError, match=message):

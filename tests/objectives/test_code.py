@@ -82,6 +82,8 @@ def test_the_code_is_inferred(tiny_config, tmp_path):
     ({"objective.code.categories": 3}, "needs a weight and a code"),
     (CODE | {"objective.code.categories": 1}, "of 2 categories or more"),
     (CODE | {"objective.code.categories": 7}, "has 9 entries, and z only prior.size=8"),
+    (CODE | {"discriminator.packing": 2}, "needs the code of single examples"),
+    (CODE | {"objective.latent_optimization.rate": 0.9}, "which objective.latent_optimization.rate takes as numbers"),
     (CODE | {"encoder.name": "mlp", "objective.regression.weight": 1.0}, "which encoder.name takes as numbers"),
     (CODE | {"objective.latent.generator": 1.0}, "which objective.latent takes as numbers"),
 ])  # fmt: skip

@@ -177,6 +177,10 @@ def test_metrics_that_need_what_is_not_there_are_refused():
         check_metrics(update(default(), {"evaluate.metrics": ("class_error",)}), dataset)
     with pytest.raises(UserError, match="takes D's features of single, stored examples"):
         check_metrics(update(default(), {"evaluate.metrics": ("probe",), "conditional": "label"}), dataset)
+    pairs = {"encoder.name": "mlp", "encoder.joint": True, "evaluate.metrics": ("probe",)}
+    for changes in (pairs, {"discriminator.packing": 2, "evaluate.metrics": ("probe",)}):
+        with pytest.raises(UserError, match="takes a D of single examples"):
+            check_metrics(update(default(), changes), dataset)
     with pytest.raises(UserError, match="has none; leave it out"):
         check_metrics(update(default(), {"evaluate.metrics": ("probe",)}), dataset._replace(validation_labels=None))
     few = {"data.labels": 100, "evaluate.metrics": ("fid",), "evaluate.features": "classifier"}

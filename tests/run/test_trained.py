@@ -13,11 +13,12 @@ import pytest
 import jaxgan
 from jaxgan import ema
 from jaxgan.conditions import Condition
+from jaxgan.config import update
 from jaxgan.data.images import digits
 from jaxgan.errors import UserError
 from jaxgan.game.state import PRNG, run_stream, stream
 from jaxgan.run import commands
-from jaxgan.run.sampling_options import truncate_z
+from jaxgan.run.sampling_options import check_rejection, truncate_z
 from jaxgan.train import train
 
 ROOT = Path(__file__).parents[2]
@@ -72,6 +73,16 @@ def test_truncated_and_accepted_samples(finished):
     for wrong in ({"truncation": 0.0}, {"truncation": float("nan")}, {"rejection": 0.0}, {"rejection": 1.1}):
         with pytest.raises(UserError, match=next(iter(wrong))):
             gan.sample(2, **wrong)
+
+
+def test_rejection_needs_logits_of_single_examples(finished):
+    gan = jaxgan.load(finished)
+    for changes, message in (
+        ({"discriminator.packing": 2}, "groups of 2"),
+        ({"discriminator.judged": "patch"}, "discriminator.judged=patch"),
+    ):
+        with pytest.raises(UserError, match=message):
+            check_rejection(gan.gan, update(gan.config, changes), 1.0)
 
 
 def test_samples_are_written_with_their_options(finished, capsys):

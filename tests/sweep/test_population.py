@@ -248,6 +248,12 @@ def test_a_minibatch_larger_than_the_data_is_refused(base, tmp_path):
         chunk.train(tmp_path, trials, [])
 
 
+def test_metrics_that_sweeps_do_not_compute_are_refused_before_training(base, tmp_path):
+    setting = {"data.name": "digits", "generator.output": "sigmoid", "evaluate.metrics": ("probe",)}
+    with pytest.raises(UserError, match=r"probe evaluates the players at inputs that sweeps do not compute"):
+        chunk.train(tmp_path, plan.trials(base, [setting]), [])
+
+
 def compilations(monkeypatch, call):
     """How many programs XLA compiles during a call."""
     count = [0]

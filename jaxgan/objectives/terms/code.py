@@ -76,6 +76,11 @@ def check(config: ConfigDict) -> None:
         )
     if length > size:
         raise UserError(f"objective.code has {length} entries, and z only prior.size={size}; make it larger.")
+    if code.weight and config.discriminator.packing > 1:
+        raise UserError(
+            f"objective.code needs the code of single examples, and discriminator.packing="
+            f"{config.discriminator.packing} judges them together; set it to 1."
+        )
     others = {
         "encoder.name": config.encoder.name != "none",
         "objective.latent": any(config.objective.latent[key] for key in ("discriminator", "generator")),
