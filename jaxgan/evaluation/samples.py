@@ -125,3 +125,17 @@ def evaluation_labels(config: ConfigDict, dataset: Dataset) -> np.ndarray | None
     if config.conditional != "label" or not any("fake_labels" in m.needs or m.uses_players for m in metrics):
         return None
     return np.arange(config.evaluate.samples, dtype=np.int32) % np.int32(dataset.classes)
+
+
+def in_batches(function: Callable[..., jax.Array], *examples: Any, starts: Any = None) -> np.ndarray:
+    """function(*batch) of `SAMPLE_BATCH` examples at a time: [n, ...].
+
+    Args:
+      examples: trees of arrays [n, ...]; `starts`, if any, is [k, n, ...] and the last argument.
+    """
+    results = []
+    for first in range(0, len(examples[0]), SAMPLE_BATCH):
+        part = slice(first, first + SAMPLE_BATCH)
+        batch = jax.tree.map(lambda leaf, part=part: jnp.asarray(leaf)[part], examples)
+        results.append(function(*batch, *(() if starts is None else (jnp.asarray(starts[:, part]),))))
+    return np.concatenate(results)

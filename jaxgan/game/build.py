@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -15,7 +15,7 @@ import optax
 from ml_collections import ConfigDict
 
 from jaxgan import ema
-from jaxgan.augment import AUGMENTS, InstanceNoise, NoAugment
+from jaxgan.augment import AUGMENTS, NoAugment
 from jaxgan.conditions import (
     CONDITIONS,
     Condition,
@@ -28,32 +28,27 @@ from jaxgan.data import Dataset, check_classes, value_range
 from jaxgan.data.decode import decode
 from jaxgan.data.rows import Rows, cut
 from jaxgan.errors import UserError
-from jaxgan.fields import build_choice, declared
-from jaxgan.game.accumulation import coupled_examples_error
-from jaxgan.game.gan import AUGMENT, Gan, Objective
+from jaxgan.fields import build_choice
+from jaxgan.game.checks import check_condition, check_outputs, check_statistics
+from jaxgan.game.gan import AUGMENT, Gan
 from jaxgan.game.hparams import HParams, bound, section_hparams
 from jaxgan.game.inference import (
     build_encoder,
     decoder_of,
-    exchanged,
     frozen_decoder,
     init_encoder,
     make_conditions,
     make_encode,
 )
+from jaxgan.game.objective import build_objective, stateful_terms
 from jaxgan.game.prior import project_onto_prior, sample_prior
 from jaxgan.game.state import PRNG, GanState, Player, run_stream
 from jaxgan.networks import DISCRIMINATORS, GENERATORS
 from jaxgan.networks.forward import forward, packed, split_variables, without_patches
 from jaxgan.networks.layers import DataSpec
 from jaxgan.networks.mixed_precision import Precision
-from jaxgan.networks.norms import STATISTICS
 from jaxgan.objectives import gradient_normalization
-from jaxgan.objectives.gradient_normalization import GradientNormalization
-from jaxgan.objectives.latent_optimization import LatentOptimization
-from jaxgan.objectives.losses import LOSSES
-from jaxgan.objectives.penalties import PENALTIES
-from jaxgan.objectives.terms import TERMS, DTermInputs, Part, Term, transport
+from jaxgan.objectives.terms import transport
 from jaxgan.objectives.terms.code import with_category
 from jaxgan.optimizers import OPTIMIZERS, EpochSize, clip_weights, limit_column_norm, optimistic, with_scheduled_hparams
 from jaxgan.schedules import SCHEDULES
@@ -147,7 +142,7 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
         augment=augment,
         optimizer=partial(player_optimizer, config, examples),
         init=partial(initial_state, config, networks),
-        objective=_objective(config),
+        objective=build_objective(config),
         averages=ema.averages(config.generator.ema),
         batch_size=config.train.batch_size,
         g_batch_size=config.train.g_batch_size or config.train.batch_size,
@@ -166,7 +161,7 @@ def build(config: ConfigDict, data: DataSpec, examples: int, *, label_classes: i
         num_label_classes=label_classes,
         num_stacked=stack,
     )
-    _check_statistics(config, gan)
+    check_statistics(config, gan)
     return gan
 
 
@@ -182,82 +177,6 @@ def matmul_precision(config: ConfigDict) -> Precision:
     if name == "bfloat16":
         return Precision("high", config.train.float32_grid)
     return Precision(None if name == "default" else name)
-
-
-def _objective(config: ConfigDict) -> Objective:
-    """The losses of both players."""
-    objective = config.objective
-    stateful = stateful_terms(objective)
-    schedule = build_choice(SCHEDULES, objective.penalty_schedule)
-
-    def update_terms(hparams: HParams, inputs: DTermInputs) -> Any:
-        stats = inputs.stats
-        for name, term in stateful.items():
-            fields = bound(term(**objective[name]), hparams, f"objective.{name}")
-            stats = {**stats, name: fields.update_state(stats[name], inputs)}
-        return stats
-
-    d_terms, g_terms = _terms(config, "D_PARTS"), _terms(config, "G_PARTS")
-    if not (objective.g_scale or g_terms):
-        raise UserError(
-            "objective.g_scale=0 leaves G without a loss; set objective.matching.weight=1, or objective.g_scale=1."
-        )
-    return Objective(
-        loss=exchanged(LOSSES[objective.loss]) if config.encoder.joint else LOSSES[objective.loss],
-        numbers={name: objective[name] for name in declared(LOSSES[objective.loss])},
-        penalties=tuple((name, penalty) for name, penalty in PENALTIES.items() if objective.penalties[name]),
-        penalty_every=objective.penalty_every,
-        penalty_factor=lambda hparams, t: bound(schedule, hparams, "objective.penalty_schedule")(jnp.ones(()), t),
-        d_terms=d_terms,
-        g_terms=g_terms,
-        update_terms=update_terms,
-        top_k=objective.top_k < 1,
-        features=any(part.features for _, part in active_parts(objective, "G_PARTS")),
-        labelled=any(part.labelled for _, part in active_parts(objective, "D_PARTS")),
-        optimize_z=_latent_optimization(config),
-        normalization=_gradient_normalization(config),
-    )
-
-
-def _latent_optimization(config: ConfigDict) -> Callable[..., jax.Array] | None:
-    """The step in z of both players; None without one."""
-    section = LatentOptimization(**config.objective.latent_optimization)
-    if not section.rate:
-        return None
-    return lambda hparams, *args: bound(section, hparams, "objective.latent_optimization")(*args)
-
-
-def _gradient_normalization(config: ConfigDict) -> Callable[[HParams], GradientNormalization] | None:
-    section = GradientNormalization(**config.objective.gradient_normalization)
-    return partial(bound, section, path="objective.gradient_normalization") if section.target else None
-
-
-def stateful_terms(objective: ConfigDict) -> dict[str, type[Any]]:
-    """The active terms of D's loss that keep state, by name."""
-    return {
-        name: term
-        for name, term in TERMS.items()
-        if hasattr(term, "init_state") and any(objective[name][part.weight] for part in term.D_PARTS)
-    }
-
-
-def _terms(config: ConfigDict, parts: str) -> tuple[tuple[str, Callable], ...]:
-    """The active terms of a player's loss: (name, (hparams, inputs) -> weighted scalar)."""
-
-    def weighted(name: str, term: type[Term], part: Part, hparams: HParams, inputs: Any) -> jax.Array:
-        fields = bound(term(**config.objective[name]), hparams, f"objective.{name}")
-        return getattr(fields, part.weight) * part.function(fields, inputs)
-
-    return tuple(
-        (part.name, partial(weighted, name, TERMS[name], part)) for name, part in active_parts(config.objective, parts)
-    )
-
-
-def active_parts(objective: ConfigDict, parts: str) -> list[tuple[str, Part]]:
-    """The parts 'D_PARTS' or 'G_PARTS' of the terms that have a weight, with the names of these terms."""
-    return [
-        (name, part) for name, term in TERMS.items() for part in getattr(term, parts) if objective[name][part.weight]
-    ]
 
 
 class Networks(NamedTuple):
@@ -292,8 +211,8 @@ def _networks(config: ConfigDict, data: DataSpec, label_classes: int) -> Network
     for part in (generator, discriminator, augment):
         if hasattr(part, "check"):
             part.check()
-    _check_condition(config, shapes, augment)
-    _check_outputs(config, discriminator)
+    check_condition(config, shapes, augment)
+    check_outputs(config, discriminator)
     transport.check(config, data.shape)
     return Networks(generator, discriminator, build_encoder(config, data, shapes))
 
@@ -317,99 +236,10 @@ def condition_shapes(config: ConfigDict, data: DataSpec) -> Condition:
     return jax.eval_shape(condition)
 
 
-def _check_condition(config: ConfigDict, condition: Condition, augment: NoAugment) -> None:
-    """Raises UserError for parts of the game that would change an example but not its condition."""
-    if condition.image is None and condition.mask is None:
-        return
-    name = f"condition.name={config.condition.name}"
-    if config.data.gcn:
-        raise UserError(f"data.gcn normalizes an image by its own mean, which {name} does not know; set data.gcn=0.")
-    changed = [] if isinstance(augment, InstanceNoise) or type(augment) is NoAugment else ["augment.name=none"]
-    changed += ["objective.consistency off"] if any(config.objective.consistency.values()) else []
-    if changed:
-        raise UserError(f"{name} shows D an image that an augmentation of x would not change; set {changed[0]}.")
-
-
 def _discriminator(config: ConfigDict, D: Callable) -> Callable:
     """D's forward pass on packs of conditioned examples, with logits of what it judges."""
     D = D if config.discriminator.judged == "patch" else without_patches(D)
     return conditioned_discriminator(packed(D, config.discriminator.packing))
-
-
-def _check_outputs(config: ConfigDict, discriminator: nn.Module) -> None:
-    """Raises UserError if D is to predict classes or a code, or to judge patches, and has no outputs for them."""
-    data, patches = discriminator.data, config.discriminator.judged == "patch"
-    if not (data.num_aux_classes or data.num_latents or patches):
-        return
-    x = jax.ShapeDtypeStruct((getattr(discriminator, "minibatch_deviation", 0) or 1, *data.shape), jnp.float32)
-    output, _ = jax.eval_shape(discriminator.init_with_output, jax.random.key(0), x)
-    if patches and output.patches is None:
-        raise UserError(
-            f"discriminator.name={config.discriminator.name} has one logit per example; set discriminator.judged="
-            f"example, or take discriminator.name=patch."
-        )
-    if data.num_latents and output.latents is None:
-        raise UserError(
-            f"discriminator.name={config.discriminator.name} has no outputs for a code; choose another family or set "
-            f"objective.code.weight to 0."
-        )
-    if data.num_aux_classes and (output.classes is None or output.classes.shape[1:] != (data.num_aux_classes,)):
-        raise UserError(
-            f"discriminator.name={config.discriminator.name} has no auxiliary classifier; choose another family or set "
-            f"objective.auxiliary to 0."
-        )
-
-
-def _check_statistics(config: ConfigDict, gan: Gan) -> None:
-    """Raises UserError for networks that couple examples, where penalties or the minibatch do not allow it."""
-    m = min(gan.batch_size, gan.g_batch_size)
-    smallest = {"generator": m, "discriminator": m // config.discriminator.packing}
-    conditioned = gan.conditional and not gan.num_classes
-    optimized = gan.objective.optimize_z is not None
-    matched = gan.objective.features
-    alone = (
-        gan.objective.penalties or conditioned or optimized or matched
-    )  # what needs networks that take each example alone
-    if gan.accumulate == 1 and min(smallest.values()) > 1 and not alone:
-        return
-    # The state tells, whatever a family calls its field.
-    shapes = jax.eval_shape(gan.init, {"seed": np.uint32(0)})
-    if conditioned and STATISTICS in shapes.generator.stats:
-        raise UserError(
-            f"the batch normalization of generator.name={config.generator.name} needs statistics over z alone, and G "
-            f"is also given condition.name={config.condition.name}; take a G without it (generator.norm=none)."
-        )
-    coupled = STATISTICS in shapes.discriminator.stats or config.discriminator.get("minibatch_deviation", 0)
-    if optimized and (coupled or STATISTICS in shapes.generator.stats):
-        raise UserError(
-            "objective.latent_optimization moves each z alone, and G or D couples its examples by batch normalization "
-            "or minibatch_deviation; take networks without them, such as those with norm=none or layer."
-        )
-    if matched and STATISTICS in shapes.discriminator.stats:
-        raise UserError(
-            f"objective.matching compares D's features of data and samples, which the batch normalization of "
-            f"discriminator.name={config.discriminator.name} makes alike; take a D without it, such as one with "
-            f"discriminator.norm=none, layer or spectral."
-        )
-    if gan.objective.penalties and coupled:
-        raise UserError(
-            f"objective.penalties are per example, and discriminator.name={config.discriminator.name} couples its "
-            f"examples by batch normalization or minibatch_deviation; take a D without them, such as one with "
-            f"discriminator.norm=none, layer or spectral."
-        )
-    for name, examples in smallest.items():
-        if STATISTICS not in getattr(shapes, name).stats:
-            continue
-        what = f"the batch normalization of {name}.name={config[name].name}"
-        if gan.accumulate > 1:
-            raise coupled_examples_error(gan.accumulate, what)
-        if examples < 2:
-            key = "g_batch_size" if gan.g_batch_size < gan.batch_size else "batch_size"
-            packs = f" in packs of {config.discriminator.packing}" if config.discriminator.packing > 1 else ""
-            raise UserError(
-                f"{what} has statistics over a minibatch, which is {examples} at train.{key}="
-                f"{config.train[key]}{packs}; make it larger, or take networks without batch normalization."
-            )
 
 
 def initial_state(config: ConfigDict, networks: Networks, hparams: HParams) -> GanState:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,32 +12,34 @@ from jax.nn import softmax
 from ml_collections import ConfigDict
 
 from jaxgan import distributed
-from jaxgan.arrays import AnyArray
-from jaxgan.conditions import Condition, masked
+from jaxgan.conditions import Condition
 from jaxgan.config.hparams import traced
-from jaxgan.data import standardized
 from jaxgan.errors import UserError
 from jaxgan.evaluation.evaluator import SELECTION
 from jaxgan.evaluation.rejection import make_rejection_sampler
-from jaxgan.evaluation.samples import SAMPLE_BATCH, make_sampler
-from jaxgan.fields import nearest
+from jaxgan.evaluation.samples import in_batches, make_sampler
 from jaxgan.game.build import build, condition_shapes
 from jaxgan.game.gan import Gan
 from jaxgan.game.hparams import HParams
 from jaxgan.game.inversion import invert
-from jaxgan.game.prior import truncated_normal
 from jaxgan.game.sampling import sample_keys, sample_z, standing_statistics, theta_g_of
 from jaxgan.game.state import GanState
 from jaxgan.networks.layers import OUTPUTS, DOutput
 from jaxgan.numerics import pinned
-from jaxgan.objectives.terms.code import with_category
 from jaxgan.run import export
 from jaxgan.run.checkpoints import Checkpoints
 from jaxgan.run.posthoc import checkpoint_states, with_width
-from jaxgan.run.user_input import finite_array, user_stream
+from jaxgan.run.sampling_options import check_rejection, truncate_z
+from jaxgan.run.user_input import (
+    class_index,
+    finite_array,
+    read_classes,
+    read_condition,
+    read_examples,
+    standardized_condition,
+    user_stream,
+)
 from jaxgan.run.workdir import DataInfo, read_run
-
-UNBOUNDED_SLACK = 50.0  # how far images may leave the data range if G's output is unbounded, in units of the range
 
 
 class TrainedGan:
@@ -66,6 +67,7 @@ class TrainedGan:
         self.config, self.step, self.sha256 = config, step, sha256
         self.gan, self.state, self.hparams, self.data_info = gan, state, hparams, data_info
         self.averages = tuple(average.name for average in gan.averages.rules)
+        self._bounded = OUTPUTS[config.generator.get("output", "linear")] is not None
         self._condition_shapes = condition_shapes(config, data_info.spec)
         self._sample = make_sampler(gan)
         self._statistics = jax.jit(lambda params, stats: standing_statistics(gan, hparams, params, stats))
@@ -132,44 +134,16 @@ class TrainedGan:
         c = self._condition(y, condition, n)
         gan, hparams = self.gan, self.hparams
         if truncation is not None:
-            gan, hparams = self._truncated(truncation)
+            gan, hparams = truncate_z(gan, hparams, self.config, truncation)
         index, share = self._ema_index(ema), 1.0
         if rejection is not None:
-            self._check_rejection(rejection)
+            check_rejection(gan, self.config, rejection)
             sampler = make_rejection_sampler(gan)
             x, share = sampler(hparams, self.state, key, n, rejection, ema=index, condition=c)
         else:
             sampler = self._sample if truncation is None else make_sampler(gan)
             x = sampler(hparams, self.state, key, n, ema=index, condition=c)
         return self._in_units(x), share
-
-    def _truncated(self, threshold: float) -> tuple[Gan, HParams]:
-        """The GAN with its normal z truncated, and its traced numbers."""
-        prior = self.config.prior
-        if prior.name != "normal":
-            raise UserError(f"truncation needs a normal prior, and this GAN has prior.name={prior.name}; leave it out.")
-        if not 0 < threshold < np.inf:
-            raise UserError(f"truncation must be a positive number of standard deviations, not {threshold!r}.")
-
-        def sample_z(hparams: HParams, key: jax.Array) -> jax.Array:
-            z = hparams["prior.scale"] * truncated_normal(key, prior.size, hparams["truncation"])
-            return with_category(z, self.config.objective.code.categories)
-
-        return self.gan._replace(sample_z=sample_z), self.hparams | {"truncation": np.float32(threshold)}
-
-    def _check_rejection(self, quantile: float) -> None:
-        objective, discriminator = self.config.objective, self.config.discriminator
-        if not self.gan.objective.loss.probability:
-            raise UserError(
-                f"rejection needs a D whose logit is log p/q, and that of objective.loss={objective.loss} is "
-                f"{self.gan.objective.loss.output}; leave it out."
-            )
-        if discriminator.packing > 1:
-            raise UserError(
-                f"this D classifies packs of {discriminator.packing}; rejection needs a D of single examples."
-            )
-        if not 0 < quantile <= 1:
-            raise UserError(f"rejection must be a quantile of D's logits in (0, 1], not {quantile!r}.")
 
     @pinned()
     def complete(self, x: Any, mask: Any, draws: int = 1, seed: int = 0, ema: bool | str = True) -> np.ndarray:
@@ -252,7 +226,7 @@ class TrainedGan:
             raise UserError(
                 "objective.code makes entries of z categories, to which there is no descent; use gan.infer."
             )
-        x = self._examples(x)
+        x = read_examples(x, self.data_info, bounded=self._bounded, decode=self.gan.decode)
         if isinstance(starts, int | np.integer):
             z = np.repeat(self.noise(int(starts), seed)[:, None], len(x), axis=1)
         else:
@@ -287,7 +261,7 @@ class TrainedGan:
                 "this GAN has no encoder; train one with encoder.name=mlp and objective.regression.weight=1, or use "
                 "gan.invert."
             )
-        x = self._examples(x)
+        x = read_examples(x, self.data_info, bounded=self._bounded, decode=self.gan.decode)
         self._require_class(y)
         c = self._condition(y, condition, len(x)) or Condition()
         if self.config.encoder.name == "none":
@@ -318,9 +292,10 @@ class TrainedGan:
             inputs = {"z": inputs["z"], "y": ((), jnp.int32)}
 
         def G(z: jax.Array, *leaves: jax.Array) -> jax.Array:
-            given = dict(zip(inputs, (z, *leaves), strict=True))
-            parts = {name: given.get(name) for name in Condition._fields}
-            condition = self._standardize(parts | {"label": given.get("y")})
+            parts = dict(zip(inputs, (z, *leaves), strict=True))
+            condition = self._standardized(
+                {{"y": "label"}.get(name, name): parts[name] for name in inputs if name != "z"}
+            )
             return self._in_units(self.gan.G(params, stats, z, condition)[0])
 
         write = export.write_onnx if Path(path).suffix == ".onnx" else export.write
@@ -367,7 +342,7 @@ class TrainedGan:
 
     def _d_output(self, x: Any, y: Any = None, condition: Any = None, z: Any = None) -> DOutput:
         """The output of D on a user's examples."""
-        x = self._examples(x)
+        x = read_examples(x, self.data_info, bounded=self._bounded, decode=self.gan.decode)
         packing = self.config.discriminator.packing
         if len(x) % packing:
             raise UserError(f"this D takes packs of {packing} examples; pass a multiple of {packing}, not {len(x)}.")
@@ -413,41 +388,6 @@ class TrainedGan:
         if self.gan.num_classes and y is None:
             raise UserError(f"this G is conditional on {self.gan.num_classes} classes; pass y, the class of each z.")
 
-    def _examples(self, x: Any) -> AnyArray:
-        """Examples as D takes them, [n, *shape] float32: uint8 images are decoded, other values unchanged."""
-        array = finite_array(x, "x")
-        if array.shape[1:] != self.data_info.shape:
-            hint = "reshape them"  # which would scramble images whose channels come first
-            if array.shape == self.data_info.shape:
-                hint = "give one example as x[None]"
-            elif len(self.data_info.shape) == 3 and array.shape[1:] == (
-                self.data_info.shape[2],
-                *self.data_info.shape[:2],
-            ):
-                hint = "put channels last, x.transpose(0, 2, 3, 1)"
-            raise UserError(f"this GAN takes examples of shape {self.data_info.shape}, not {array.shape[1:]}; {hint}.")
-        if len(self.data_info.shape) != 3:
-            scaling = self.data_info.scaling
-            return jnp.asarray(array if scaling is None else standardized(array, np.asarray(scaling)), jnp.float32)
-        if array.dtype == np.uint8:
-            return self.gan.decode(jnp.asarray(array))
-        if array.dtype.kind in "biu":
-            raise UserError(
-                f"this GAN takes images as uint8 (0 to 255) or floating-point numbers, not {array.dtype}; convert "
-                f"them, with .astype(np.uint8) if they are from 0 to 255."
-            )
-        images = array.astype(np.float32)
-        if self.data_info.bounds:
-            low, high = self.data_info.bounds
-            bounded = OUTPUTS[self.config.generator.get("output", "linear")] is not None
-            slack = (1e-4 if bounded else UNBOUNDED_SLACK) * (high - low)
-            if images.min() < low - slack or images.max() > high + slack:
-                raise UserError(
-                    f"this GAN takes images as uint8 (0 to 255) or as numbers from {low:g} to {high:g}, the range of "
-                    f"the data, not from {images.min():g} to {images.max():g}; scale them."
-                )
-        return jnp.asarray(images)
-
     def _ema_index(self, ema: bool | str) -> int | None:
         if isinstance(ema, str):
             if ema not in self.averages:
@@ -464,15 +404,9 @@ class TrainedGan:
         mean, deviation = np.asarray(self.data_info.scaling, np.float32)
         return x * deviation[None] + mean[None]
 
-    def _standardize(self, leaves: dict[str, Any]) -> Condition:
-        """The parts of a condition as the players take them, from the units of the data."""
-        condition = Condition(**leaves)
+    def _standardized(self, leaves: dict[str, Any]) -> Condition:
         pairs = self.config.condition.name == "pairs"
-        scaling = self.data_info.condition_scaling if pairs else self.data_info.scaling
-        if condition.vector is not None and scaling is not None:
-            mean, deviation = np.asarray(scaling, np.float32)
-            condition = condition._replace(vector=(condition.vector - mean[None]) / deviation[None])
-        return condition if condition.mask is None else masked(condition.content, condition.mask)
+        return standardized_condition(leaves, self.data_info.condition_scaling if pairs else self.data_info.scaling)
 
     def _condition(self, y: Any, condition: Any, n: int) -> Condition | None:
         """The condition of n examples, from a user's arguments; None if a class-conditional G is to choose classes.
@@ -482,7 +416,7 @@ class TrainedGan:
         """
         if self.gan.conditional and not self.gan.num_classes and y is None:
             name = self.config.condition.name
-            return self._standardize(read_condition(condition, self.condition_shapes, name, n, self.gan.decode))
+            return self._standardized(read_condition(condition, self.condition_shapes, name, n, self.gan.decode))
         if condition is not None:
             raise UserError(
                 f"this GAN was trained with condition.name={self.config.condition.name}; leave condition out"
@@ -494,72 +428,12 @@ class TrainedGan:
             raise UserError(
                 f"this GAN was trained without classes (conditional={self.config.conditional}); leave y out."
             )
-        y = np.asarray(y)
-        if y.dtype.kind == "U" and y.size:
-            y = np.vectorize(self.class_index, otypes=[np.int32])(y)
-        if y.dtype.kind not in "iu" or y.shape not in ((), (n,)):
-            raise UserError(f"y is one class or {n} of them, whole numbers, not {y.tolist()!r:.60}.")
-        if y.size and not (y.min() >= 0 and y.max() < self.gan.num_classes):
-            invalid = int(y.min()) if y.min() < 0 else int(y.max())
-            raise UserError(f"there is no class {invalid}; classes go from 0 to {self.gan.num_classes - 1}.")
-        return Condition(label=jnp.asarray(np.broadcast_to(y, (n,)), jnp.int32))
+        y = read_classes(y, n, self.gan.num_classes, self.data_info.class_names)
+        return Condition(label=jnp.asarray(y))
 
     def class_index(self, name: str) -> int:
-        names = self.data_info.class_names
-        if name in names:
-            return names.index(name)
-        hint = f"the closest of {len(names)} names is {nearest(name, names)!r}" if names else "classes have no names"
-        raise UserError(
-            f"there is no class {str(name)!r}; {hint}, and classes go from 0 to {self.gan.num_classes - 1}."
-        )
-
-
-def in_batches(function: Callable[..., jax.Array], *examples: Any, starts: Any = None) -> np.ndarray:
-    """function(*batch) of `SAMPLE_BATCH` examples at a time: [n, ...].
-
-    Args:
-      examples: trees of arrays [n, ...]; `starts`, if any, is [k, n, ...] and the last argument.
-    """
-    found = []
-    for first in range(0, len(examples[0]), SAMPLE_BATCH):
-        part = slice(first, first + SAMPLE_BATCH)
-        batch = jax.tree.map(lambda leaf, part=part: jnp.asarray(leaf)[part], examples)
-        found.append(function(*batch, *(() if starts is None else (jnp.asarray(starts[:, part]),))))
-    return np.concatenate(found)
-
-
-def read_condition(
-    given: Any, shapes: dict[str, tuple[int, ...]], name: str, n: int, decode: Callable[[jax.Array], jax.Array]
-) -> dict[str, np.ndarray]:
-    """The parts of n conditions in a user's argument, [n, ...] float32; hidden entries are 0.
-
-    Args:
-      given: an array, or a dictionary of arrays by name.
-      shapes: of each part of one condition.
-      name: of the condition.
-      decode: of uint8 images.
-
-    Raises:
-      UserError: none given, other parts, or another shape.
-    """
-    text = ", ".join(f"{part} {(n, *shape)}" for part, shape in shapes.items())
-    if given is None:
-        raise UserError(f"this GAN was trained with condition.name={name} and takes a condition: {text}.")
-    arrays = dict(given) if isinstance(given, Mapping) else {next(iter(shapes)): given}
-    if set(arrays) != set(shapes):
-        raise UserError(f"a condition of condition.name={name} is {text}, not {', '.join(arrays) or 'empty'}.")
-    found = {part: np.asarray(array) for part, array in arrays.items()}
-    for part, array in found.items():
-        if array.shape not in (shapes[part], (1, *shapes[part]), (n, *shapes[part])):
-            raise UserError(f"a condition of condition.name={name} is {text}, not {part} {array.shape}; reshape it.")
-        found[part] = np.broadcast_to(array, (n, *shapes[part]))
-    if "mask" in found:
-        mask = found["mask"] = found["mask"].astype(np.float32)
-        if not np.isin(mask, (0, 1)).all():
-            raise UserError("a mask holds 1 (or True) for observed and 0 for hidden entries, and nothing else.")
-        found = {part: np.where(mask > 0, array, np.zeros_like(array)) for part, array in found.items()}
-    images = {part: decode(jnp.asarray(array)) for part, array in found.items() if array.dtype == np.uint8}
-    return {part: np.asarray(finite_array(images.get(part, array), part), np.float32) for part, array in found.items()}
+        """The number of a class, by its name; raises UserError if there is none of this name."""
+        return class_index(name, self.gan.num_classes, self.data_info.class_names)
 
 
 @pinned()

@@ -190,7 +190,7 @@ MUTANTS = [
         "the classifier's error on data is that on samples, in the term",
     ),
     Mutant(
-        BUILD,
+        "jaxgan/game/objective.py",
         "return getattr(fields, part.weight) * part.function(fields, inputs)",
         "return part.function(fields, inputs)",
         case("classifier"),

@@ -17,6 +17,7 @@ from jaxgan.data.images import digits
 from jaxgan.errors import UserError
 from jaxgan.game.state import PRNG, run_stream, stream
 from jaxgan.run import commands
+from jaxgan.run.sampling_options import truncate_z
 from jaxgan.train import train
 
 ROOT = Path(__file__).parents[2]
@@ -58,7 +59,7 @@ def test_load_samples_and_discriminates(finished):
 def test_truncated_and_accepted_samples(finished):
     """Truncated: G of z within the bound. Accepted: those of p_g that D would take for data more often."""
     gan = jaxgan.load(finished)
-    shown, hparams = gan._truncated(0.3)
+    shown, hparams = truncate_z(gan.gan, gan.hparams, gan.config, 0.3)
     keys = jax.random.split(jax.random.key(0), 500)
     z = np.asarray(jax.vmap(lambda key: shown.sample_z(hparams, key))(keys))
     assert 0.29 < np.abs(z).max() <= 0.3 and z.std() == pytest.approx(0.3 / np.sqrt(3), rel=0.05)
