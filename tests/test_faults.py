@@ -344,7 +344,7 @@ def call(monkeypatch, capsys, *arguments: str) -> tuple[int, str]:
         (["--config=digits.py", "--mode=sample", "--workdir=gone"], "gone is not a work directory"),
         (["--config=digits.py", "--mode=evaluate", "--workdir=empty"], "empty is not a work directory"),
         (["--config=digits.py", "--config.train.batch_size=10000000000"], "batch_size"),
-        (["--config=digits.py", "--config.generator.hidden=(10000000,10000000)"], "out of memory"),
+        (["--config=digits.py", "--config.generator.hidden=(10000000,10000000)"], "of memory per device"),
     ],
 )
 def test_every_error_is_one_sentence(tmp_path, monkeypatch, capsys, arguments, words):

@@ -108,7 +108,7 @@ def _check_players(name: str, config: ConfigDict, dataset: Dataset) -> None:
         )
     if config.encoder.joint:
         raise UserError(
-            f"evaluate.metrics={name} takes a D of x alone, and encoder.joint=true shows it pairs (x, z); leave it out."
+            f"evaluate.metrics={name} needs a D of x alone, and with encoder.joint=true D takes pairs; leave it out."
         )
     group_size = coupled_group_size(config)
     counts = {f"evaluate.samples={config.evaluate.samples}": config.evaluate.samples}

@@ -1,7 +1,7 @@
-"""Rejection sampling by D (arXiv:1810.06758): a candidate G(z) is accepted with a probability by D's logit.
+"""Rejection sampling by D (arXiv:1810.06758): a candidate G(z) is accepted with a probability that D's logit gives.
 
-If the logit is log p/q, as an optimal D's is under a loss whose output is a probability, the accepted samples are of p,
-whatever q is.
+If the logit is log p/q, as it is for an optimal D and a loss whose output is a probability, the accepted samples
+follow p, whatever q is.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from jaxgan.game.sampling import sample_inputs, sampling_params
 from jaxgan.game.state import GanState
 
 BATCH = 1000  # candidates at a time
-BURN_IN = 10_000  # candidates from whose logits the level is taken
+BURN_IN = 10_000  # candidates whose logits determine the level
 BURN_IN_ATTEMPT = np.uint32(2**32 - 1)  # number of their attempt, which no sample reaches
 MOST_ATTEMPTS = 1000  # candidates per sample, on average
 ACCEPT = 2  # of a candidate's key; `sample_inputs` uses those below it
@@ -33,7 +33,7 @@ def make_rejection_sampler(gan: Gan) -> Callable[..., tuple[np.ndarray, float]]:
 
     Returns:
       A function (hparams, state, key, n, quantile, *, ema=0, condition=None) -> n samples [n, *shape] float32, and the
-      share of candidates that were accepted. A candidate with logit d is accepted with probability min(1, exp(d - l)),
+      fraction of candidates accepted. A candidate with logit d is accepted with probability min(1, exp(d - l)),
       where l is the quantile of the logits of `BURN_IN` candidates: 1 for their maximum, less to accept more, from a
       distribution between q and p. Sample i is the first accepted of its own candidates, whatever n is.
     """
@@ -79,21 +79,21 @@ def make_rejection_sampler(gan: Gan) -> Callable[..., tuple[np.ndarray, float]]:
 
 
 def accept(draw: Callable[..., tuple[np.ndarray, ...]], n: int, *, level: float) -> tuple[np.ndarray, float]:
-    """The first accepted candidate of each of n samples, and the share of candidates that were accepted.
+    """The first accepted candidate of each of n samples, and the fraction of candidates that were accepted.
 
     Args:
       draw: (numbers of samples, numbers of their attempts), up to BATCH -> candidates, logits, log of uniform numbers.
       level: the logit from which on every candidate is accepted.
 
     Raises:
-      UserError: too few are accepted.
+      UserError: too few candidates are accepted.
     """
     found: dict[int, np.ndarray] = {}
     attempts, pending = np.zeros(n, np.int64), np.arange(n)
     while len(pending):
         if attempts.sum() > MOST_ATTEMPTS * n:
             raise UserError(
-                f"D accepts fewer than one in {MOST_ATTEMPTS} samples; take a lower quantile of its logits, such as .8."
+                f"D accepts fewer than one in {MOST_ATTEMPTS} samples; use a lower quantile of its logits, such as .8."
             )
         chosen = pending[:BATCH]
         each = BATCH // len(chosen)  # attempts at once

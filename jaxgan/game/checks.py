@@ -43,12 +43,12 @@ def check_outputs(config: ConfigDict, discriminator: nn.Module) -> None:
         )
     if data.num_latents and output.latents is None:
         raise UserError(
-            f"discriminator.name={config.discriminator.name} has no outputs for a code; take another family, or set "
+            f"discriminator.name={config.discriminator.name} has no outputs for a code; choose another family or set "
             f"objective.code.weight to 0."
         )
     if data.num_aux_classes and (output.classes is None or output.classes.shape[1:] != (data.num_aux_classes,)):
         raise UserError(
-            f"discriminator.name={config.discriminator.name} has no auxiliary classifier; take another family, or set "
+            f"discriminator.name={config.discriminator.name} has no auxiliary classifier; choose another family or set "
             f"objective.auxiliary to 0."
         )
 

@@ -1,4 +1,4 @@
-"""What a run needs of a device's memory at least, before anything is put there."""
+"""A lower bound on the device memory that a run needs, checked before anything is put there."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from jaxgan.game.state import GanState
 
 
 class Memory(NamedTuple):
-    """Bytes on one device; what a step needs beside these, activations above all, is known only to the compiler."""
+    """Bytes on one device, without a step's temporary memory such as activations, which depends on the compiler."""
 
-    data: int  # the training set, or the pieces of it that are there at a time
+    data: int  # the training set, or the parts of it that are buffered
     state: int  # parameters, moments of the optimizers, averages, statistics
     gradient: int  # of the larger player
     free: int  # of the device, or of the machine, divided by its devices
 
     def __str__(self) -> str:
         parts = f"data {size(self.data)}, state {size(self.state)}, gradient {size(self.gradient)}"
-        return f"{parts}, and what a step needs beside them; {size(self.free)} are free on each device"
+        return f"{parts}, plus activations; {size(self.free)} free per device"
 
 
 def size(count: int) -> str:
-    """Bytes as '1.23 GiB' or '456 MiB'."""
-    return f"{count / 2**30:.3g} GiB" if count >= 2**30 else f"{count / 2**20:.3g} MiB"
+    """Bytes to three digits: '12 B', '1.5 KiB', '456 MiB' or '1.23 GiB'."""
+    power = min(max(count, 1).bit_length() // 10, 3)
+    return f"{count / 2 ** (10 * power):.3g} {('B', 'KiB', 'MiB', 'GiB')[power]}"
 
 
 def estimate(state: GanState, data: int) -> Memory:
@@ -65,6 +66,6 @@ def check(memory: Memory, resident: bool) -> None:
         return
     levers = "data.resident=false, " if resident and memory.data > needed / 4 else ""
     raise UserError(
-        f"the run needs more than {size(needed)} of each device's memory ({memory}); try {levers}smaller networks, a "
+        f"the run needs more than {size(needed)} of memory per device ({memory}); try {levers}smaller networks, a "
         f"smaller train.batch_size or a larger train.accumulate."
     )

@@ -22,9 +22,9 @@ def truncate_z(gan: Gan, hparams: HParams, config: ConfigDict, threshold: float)
     """
     prior = config.prior
     if prior.name != "normal":
-        raise UserError(f"truncation is of a normal z, and this GAN has prior.name={prior.name}; leave it out.")
+        raise UserError(f"truncation needs a normal prior, and this GAN has prior.name={prior.name}; leave it out.")
     if not 0 < threshold < np.inf:
-        raise UserError(f"truncation is a positive number of standard deviations, not {threshold!r}.")
+        raise UserError(f"truncation must be a positive number of standard deviations, not {threshold!r}.")
 
     def sample_z(hparams: HParams, key: jax.Array) -> jax.Array:
         z = hparams["prior.scale"] * truncated_normal(key, prior.size, hparams["truncation"])
@@ -41,8 +41,8 @@ def check_rejection(gan: Gan, config: ConfigDict, quantile: float) -> None:
             f"{gan.objective.loss.output}; leave it out."
         )
     if (group := coupled_group_size(config)) > 1:
-        raise UserError(f"this D classifies groups of {group}; rejection needs one of single examples.")
+        raise UserError(f"this D classifies groups of {group}; rejection needs a D of single examples.")
     if config.discriminator.judged == "patch":
         raise UserError("rejection needs a D that classifies examples, and discriminator.judged=patch; leave it out.")
     if not 0 < quantile <= 1:
-        raise UserError(f"rejection is a quantile of D's logits in (0, 1], not {quantile!r}.")
+        raise UserError(f"rejection must be a quantile of D's logits in (0, 1], not {quantile!r}.")

@@ -106,15 +106,15 @@ class TrainedGan:
             name of an average.
           condition: of a G with another condition than a class: an array, or a dictionary of the arrays
             `vector`, `image` and `mask` that it takes, [n, ...] each or one for all; in the range of the data.
-          truncation: a normal z is resampled beyond this many standard deviations in each dimension (BigGAN); less is
-            more precise and less diverse.
-          rejection: candidates are accepted by D (arXiv:1810.06758), all from this quantile of its logits on, in
-            (0, 1]. At 1 the samples are of p if D is optimal for this G, which a D that trained against another G than
-            the average is not; train it on with G fixed, or treat the result as a heuristic.
+          truncation: the dimensions of a normal z are truncated at this many standard deviations (BigGAN); smaller
+            values give more precise and less diverse samples.
+          rejection: a quantile in (0, 1] of D's logits, above which rejection sampling by D (arXiv:1810.06758) accepts
+            every candidate. At 1 the samples follow p_data if D is optimal for this G. A D trained with the raw weights
+            is not optimal for an average: train it further with G fixed, or treat the result as a heuristic.
 
         Raises:
-          UserError: n < 1, a seed outside [0, 2**32), unknown classes, an unknown average or a condition of another
-            shape, or none where G needs one; truncation of another prior, or rejection by a D without probabilities.
+          UserError: n < 1, a seed outside [0, 2**32), unknown classes, an unknown average, a condition of another
+            shape or none where G needs one, truncation of another prior, or rejection by a D without probabilities.
         """
         return self.accepted_samples(n, seed, y, ema, condition, truncation, rejection)[0]
 
@@ -129,7 +129,7 @@ class TrainedGan:
         truncation: float | None = None,
         rejection: float | None = None,
     ) -> tuple[np.ndarray, float]:
-        """`sample`, and the share of candidates that D accepted: 1 without rejection."""
+        """`sample`, and the fraction of candidates that D accepted: 1 without rejection."""
         key = user_stream(n, seed)
         c = self._condition(y, condition, n)
         gan, hparams = self.gan, self.hparams

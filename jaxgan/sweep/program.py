@@ -98,7 +98,7 @@ def _build(config: ConfigDict) -> Program:
     return Program(
         dataset=dataset,
         gan=gan,
-        metadata=workdir.run_metadata(config, dataset, data_spec(config, dataset)),
+        metadata=workdir.run_metadata(config, dataset, data_spec(config, dataset)) | {"resident": True},
         sums={name: np.asarray(zero) for name, zero in zeros.items()},
         init=MemberMap(init, num_mapped=2),
         resume=MemberMap(population.init_member, num_mapped=2),

@@ -19,10 +19,15 @@ def test_the_estimate_is_the_sum_of_what_is_there():
     assert 0 < found.free < 2**50
 
 
+def test_sizes_have_three_digits():
+    sizes = {0: "0 B", 81: "81 B", 1536: "1.5 KiB", 456 << 20: "456 MiB", 20 << 30: "20 GiB"}
+    assert {count: memory.size(count) for count in sizes} == sizes
+
+
 def test_what_cannot_fit_is_refused_with_what_to_change():
     memory.check(memory.Memory(50, 30, 20, free=100), resident=True)
     for data, state, resident, words in (
-        (51, 30, True, "more than 9.63e-05 MiB of each device's memory .*; try data.resident=false, smaller networks"),
+        (51, 30, True, "more than 101 B of memory per device .*; try data.resident=false, smaller networks"),
         (1, 81, True, "try smaller networks, a smaller train.batch_size or a larger train.accumulate"),
         (60, 30, False, "try smaller networks"),
     ):
