@@ -80,7 +80,9 @@ def make_player_inputs(
         "validation_labels": dataset.validation_labels,
         "sample_labels": evaluation_labels(config, dataset),
     }
-    examples = {split: np.asarray(getattr(dataset, split)[:D_EXAMPLES]) for split in ("train", "validation")}
+    examples: dict[str, Any] = {
+        split: np.asarray(getattr(dataset, split)[:D_EXAMPLES]) for split in ("train", "validation")
+    }
     examples |= {name: None if y is None or not gan.num_classes else y[:D_EXAMPLES] for name, y in labels.items()}
     group_size = coupled_group_size(config)
     return (
