@@ -55,4 +55,8 @@ def parse(description: str | None) -> tuple[argparse.Namespace, list[str]]:
             raise errors.UserError(f"--{flag} is for {right}, not for --mode={flags.mode}; leave it out.")
     if flags.label and flags.condition:
         raise errors.UserError("--label and --condition both say what to sample; give one of them.")
+    if flags.condition and (flags.truncation, flags.rejection) != (None, None):
+        raise errors.UserError(
+            "--truncation and --rejection cannot be combined with --condition; call gan.sample instead."
+        )
     return flags, changes

@@ -51,10 +51,6 @@ def main() -> int:
     step = commands.parse_step(flags.step)
     samples = (8 if flags.condition else 100) if flags.samples is None else flags.samples
     if flags.condition:
-        if flags.truncation is not None or flags.rejection is not None:
-            raise errors.UserError(
-                "--truncation and --rejection cannot be combined with --condition; call gan.sample instead."
-            )
         return commands.sample_conditions(workdir, flags.condition, samples, flags.seed or 0, step)
     options = {"truncation": flags.truncation, "rejection": flags.rejection}
     return commands.sample(workdir, samples, flags.seed or 0, flags.label, step, options)

@@ -108,14 +108,14 @@ def generator_loss(theta_g: optax.Params, frame: Frame, G: Player, D: Player, ba
         losses = example_losses(frame, "generator", real_output.judged, fake_output.judged)
         if objective.top_k:
             losses = top_k_mean(losses, fake_logits, hparams["objective.top_k"])
-        return hparams["objective.g_scale"] * jnp.mean(losses), fake_output
+        return jnp.mean(losses), fake_output
 
     g_loss, fake_output = adversarial_loss(fake_x)
-    total, metrics = g_loss, {"g_loss": g_loss}
+    total, metrics = hparams["objective.g_scale"] * g_loss, {"g_loss": g_loss}
     if objective.normalization is not None:
         gradient = jax.grad(lambda x: adversarial_loss(x)[0])(jax.lax.stop_gradient(fake_x))
         factor, stats = normalization_factor(frame, stats, gradient)
-        total = jax.lax.stop_gradient(factor) * g_loss
+        total *= jax.lax.stop_gradient(factor)
 
     features = (jax.tree.map(lambda a: all_gather(a, axis_name), o.features) for o in (real_output, fake_output))
     sample_again = lambda z: sample(z, batch.condition)[0]  # noqa: E731
