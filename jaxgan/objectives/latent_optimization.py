@@ -16,7 +16,7 @@ from jax import Array
 
 from jaxgan.fields import TRACED, Weight, above, within
 
-USE = 2  # folded into an example's term key; the terms of the losses use smaller numbers
+USE = 3  # folded into an example's term key; the terms of the losses use smaller numbers
 
 
 @dataclass(frozen=True)
