@@ -2,9 +2,9 @@
 
     python -m experiments.accelerator [--minutes=10] [--out=runs/accelerator] [--data=DIR] [--quick]
 
-The measurements are taken in order of value until the minutes are over. Each is one line of results.jsonl in --out, written
-as soon as it is known; the same command again takes those that are missing. Training data are random bytes, since no
-time depends on their values; with --data=DIR, a recipe trains on `train` in `DIR/NAME.npz` where there is one.
+The measurements are taken in order of value until the minutes are over. Each is one line of results.jsonl in --out,
+written as soon as it is known; the same command again takes those that are missing. Training data are random bytes, as
+no time depends on their values; with --data=DIR, a recipe trains on `train` in `DIR/NAME.npz` where there is one.
 
 1. ceilings: products of matrices at each precision, a copy of memory, and loops of no work.
 2. layers: 1x1 convolutions as convolutions and as matrix products, and grouped 3x3 convolutions with their gradients,
