@@ -39,7 +39,7 @@ EXPERIMENTS = {
     ),
     "conditionals": (
         "one G draws from all conditionals of a vector; against scikit-learn's imputers",
-        "not run at its default size",
+        "447 s",
     ),
     "modes": ("how many modes a GAN captures, by protocol, packing and loss", "1,298 s"),
     "adjustment": ("the symplectic term keeps 16 modes where RMSProp alone loses them", "497 s"),

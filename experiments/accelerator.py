@@ -1,10 +1,10 @@
 """What one accelerator does with jaxgan: ceilings, single layers, each recipe at each precision, populations.
 
-    python -m experiments.accelerator --minutes=10 --out=DIR [--data=DIR] [--quick]
+    python -m experiments.accelerator [--minutes=10] [--out=runs/accelerator] [--data=DIR] [--quick]
 
-The measurements are taken in order of value until the minutes are over. Each is one line of DIR/results.jsonl, written
-as soon as it is known; the same command again takes those that are missing. Training data are random bytes, since no
-time depends on their values; with --data=DIR, a recipe trains on `train` in `DIR/NAME.npz` where there is one.
+The measurements are taken in order of value until the minutes are over. Each is one line of results.jsonl in --out,
+written as soon as it is known; the same command again takes those that are missing. Training data are random bytes, as
+no time depends on their values; with --data=DIR, a recipe trains on `train` in `DIR/NAME.npz` where there is one.
 
 1. ceilings: products of matrices at each precision, a copy of memory, and loops of no work.
 2. layers: 1x1 convolutions as convolutions and as matrix products, and grouped 3x3 convolutions with their gradients,
@@ -23,7 +23,6 @@ at most 6 times the time of one. Not measured yet; on a CPU with --quick it only
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import statistics
@@ -38,6 +37,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from experiments import lab
 from jaxgan import parallel
 from jaxgan.algorithm1 import train_step
 from jaxgan.config import files, get, update
@@ -309,14 +309,12 @@ def run(out: Path, minutes: float, scale: Scale, folder: Path | None = None) -> 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = lab.make_parser("accelerator", __doc__, quick="tiny sizes, to try the command on a CPU")
     parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--data", type=Path)
-    parser.add_argument("--quick", action="store_true", help="tiny sizes, to try the command on a CPU")
-    args = parser.parse_args()
-    run(args.out, args.minutes, QUICK if args.quick else Scale(), args.data)
+    parser.add_argument("--data", type=Path, help="folder of NAME.npz files with images `train` for the recipes")
+    flags = parser.parse_args()
+    run(flags.out, flags.minutes, QUICK if flags.quick else Scale(), flags.data)
 
 
 if __name__ == "__main__":
-    main()
+    lab.run(main)

@@ -18,7 +18,22 @@ R1 and an average of G's weights; scores on examples and masks that training did
 Differences are paired by seed (95% t intervals).
 
 Written to --out: conditionals.png, result.json, and parts/, what a repeated command does not train again.
-Not yet run at its default size.
+Measured, 3 seeds of 10,000 steps, means with 95% t intervals; 447 s of CPU time on two cores of an AMD EPYC, busy with
+other work, 2026-11-28:
+
+    task            energy score: G          exact / iterative / posterior    90% intervals of G cover
+    pair            .342 [.335, .349]        .341 (exact)                     .879 [.846, .912]
+    ring8           .938 [.907, .969]        .941 (exact)                     .931 [.895, .967]
+    AR(1)           .491 [.481, .500]        .461 (exact)                     .828 [.778, .879]
+    breast_cancer   .104 [.102, .106]        .109 / .064                      .128 [.087, .170]
+    wine            .227 [.216, .239]        .246 / .163                      .016 [-.029, .061]
+    iris            .059 [.048, .071]        .089 / .057                      .611 [.473, .749]
+    diabetes        .193 [.173, .213]        .237 / .159                      .432 [.346, .518]
+
+With enough data (pair, ring8) G is calibrated; with AR(1) its energy score is 6.5% above the exact one. On the tables,
+of 100 to 450 training rows, its draws hardly vary: it predicts as well as IterativeImputer (RMSE of the mean .0515 and
+.0558 on breast_cancer) but does not know how uncertain it is, which IterativeImputer's posterior draws do: their
+coverage is .83 to .90, and their energy score the least on all tables.
 """
 
 from __future__ import annotations
@@ -273,7 +288,7 @@ def table(runs: Runs) -> list[dict[str, Any]]:
 
 
 def picture(runs: Runs) -> bytes:
-    """RMSE of the mean and of a draw against coverage, for every method of every task."""
+    """The energy score against the RMSE of the mean, for every method of every task."""
     figure = new_figure(2.6 * len(runs), 3.2)
     for axis, (task, found) in zip(np.atleast_1d(figure.subplots(1, len(runs))), runs.items(), strict=True):
         for method in found[0]:
@@ -281,6 +296,9 @@ def picture(runs: Runs) -> bytes:
             axis.plot(error, score, "o")
             axis.annotate(method, (error, score), fontsize=8, xytext=(3, 3), textcoords="offset points")
         axis.set(title=task, xlabel="RMSE of the mean")
+        for limits, set_limits in ((axis.get_xlim(), axis.set_xlim), (axis.get_ylim(), axis.set_ylim)):
+            middle = sum(limits) / 2  # a difference of a few percent is to look small
+            set_limits(min(limits[0], 0.85 * middle), max(limits[1], 1.2 * middle))
         lab.tidy(axis)
     figure.axes[0].set_ylabel("energy score")
     return figure_png(figure)
