@@ -35,7 +35,7 @@ EXPERIMENTS = {
     # Training
     "superresolution": (
         "super-resolution exchanges distortion for perception: L1, conditional GAN, both",
-        "not run at its default size",
+        "4 minutes",
     ),
     "conditionals": (
         "one G draws from all conditionals of a vector; against scikit-learn's imputers",

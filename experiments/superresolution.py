@@ -17,7 +17,17 @@ Each by 95% t intervals of differences paired by seed. How many samples the clas
 is measured beside it, without a claim: four numbers leave the class open.
 
 Written to --out: superresolution.png, result.json, and parts/, what a repeated command does not train again.
-Not yet run at its default size.
+Measured on the test set, 3 seeds of 3,000 steps, means with 95% t intervals; two cores of an AMD EPYC, busy with other
+work, 4 minutes of CPU time, 2026-11-28:
+
+            PSNR (dB)              of the mean of draws    FID                    dispersion         energy score
+    L1      13.95 [13.88, 14.02]   13.95 [13.88, 14.02]    38.8 [35.5, 42.2]      .00                1.71 [1.69, 1.72]
+    both    12.91 [12.81, 13.01]   12.91 [12.81, 13.01]    16.0 [14.0, 18.1]      .00                1.94 [1.91, 1.97]
+    GAN     11.34 [11.14, 11.53]   13.23 [13.13, 13.33]    25.9 [18.0, 33.9]      .81 [.75, .88]     1.28 [1.25, 1.32]
+
+The order of PSNR is as claimed. With L1, also together with a GAN, G ignores z. By FID both together are better than L1
+alone, and not shown to be worse than the GAN alone; by the energy score, which ranks conditional samplers, the GAN alone
+is best, and the mean of its draws has nearly the PSNR of L1.
 """
 
 from __future__ import annotations
