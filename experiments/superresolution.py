@@ -26,8 +26,8 @@ work, 4 minutes of CPU time, 2026-11-28:
     GAN     11.34 [11.14, 11.53]   13.23 [13.13, 13.33]    25.9 [18.0, 33.9]      .81 [.75, .88]     1.28 [1.25, 1.32]
 
 The order of PSNR is as claimed. With L1, also together with a GAN, G ignores z. By FID both together are better than L1
-alone, and not shown to be worse than the GAN alone; by the energy score, which ranks conditional samplers, the GAN alone
-is best, and the mean of its draws has nearly the PSNR of L1.
+alone, and not shown to be worse than the GAN alone; by the energy score, which ranks conditional samplers, the GAN
+alone is best, and the mean of its draws has nearly the PSNR of L1.
 """
 
 from __future__ import annotations
