@@ -365,6 +365,9 @@ def test_a_metric_gives_numbers_that_it_can_show(name):
         "draws": rng.uniform(size=(5, *shape)).astype(np.float32),
         **{name: rng.normal(size=(40, 3)) for name in ("z", "inferred", "recovered")},
         "scored": rng.integers(0, 2, shape).astype(bool),
+        "class_logits": rng.normal(size=(40, 4)).astype(np.float32),
+        **{name: rng.integers(0, 4, 40) for name in ("labels", "probe_labels")},
+        "probes": {key: tuple(rng.normal(size=(2, 40, 3))) for key in ("features", "untrained", "pixels", "pca")},
         "kernels": {f"{player}.layer": rng.normal(size=(3, 5)) for player in ("generator", "discriminator")},
     }
 
