@@ -341,6 +341,6 @@ def test_every_random_number_is_another_after_a_restore(tiny_config, monkeypatch
         return state.step
 
     jax.eval_shape(step, jax.eval_shape(gan.init, hparams))
-    assert {name for name, _ in asked} == {"train", "order", "fresh"}
+    assert {name for name, _ in asked} == {"train", "order", "fresh", "labelled"}
     keys = [[np.asarray(jax.random.key_data(run_stream(hparams, name, n))) for n in (0, 1)] for name, _ in asked]
     assert not any(np.array_equal(a, b) for a, b in keys)

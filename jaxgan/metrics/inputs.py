@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float
 
@@ -9,7 +11,7 @@ from jaxgan.arrays import AnyArray
 from jaxgan.errors import UserError
 
 
-def features(a: AnyArray, name: str, min_examples: int, metric: str) -> Float[np.ndarray, "n d"]:
+def features(a: AnyArray | Sequence, name: str, min_examples: int, metric: str) -> Float[np.ndarray, "n d"]:
     """A set of features as a NumPy array, at least `min_examples` rows; [n, ...] is flattened.
 
     Raises:
@@ -33,7 +35,7 @@ def features(a: AnyArray, name: str, min_examples: int, metric: str) -> Float[np
 
 
 def pair(
-    real: AnyArray, fake: AnyArray, min_examples: int, metric: str
+    real: AnyArray | Sequence, fake: AnyArray | Sequence, min_examples: int, metric: str
 ) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "m d"]]:
     """Real and fake features as NumPy arrays; see `features`.
 

@@ -123,7 +123,7 @@ def test_a_validation_set_that_leaves_nothing_to_train_on(test):
     with pytest.raises(UserError, match=r"data\.validation=8"):
         data.split(np.arange(8), test, 8)
     if test is None:
-        with pytest.raises(UserError, match=r"and as many for a test set, which this data set lacks.*below 4"):
+        with pytest.raises(UserError, match=r"and the same number for a test set, which this data set lacks.*below 4"):
             data.split(np.arange(8), None, 4)
         assert [len(x) for x in data.split(np.arange(8), None, 3)] == [2, 3, 3]
 

@@ -78,8 +78,8 @@ def test_points_on_the_sphere():
     """On a lattice many distances are equal; a tenth as wide, they are so only in real numbers."""
     r = np.random.default_rng(0)
     for width in (1, 0.1):
-        x, y = r.integers(0, 4, (300, 3)), r.integers(0, 4, (200, 3))
-        radii = np.ones((300, 1)), np.full((200, 1), 2)
+        x, y = (r.integers(0, 4, (n, 3)).astype(np.float64) for n in (300, 200))
+        radii = np.ones((300, 1)), np.full((200, 1), 2.0)
         between = squares(x, y)
         counts = {}
         for strict in (True, False):

@@ -150,7 +150,15 @@ def test_another_random_number_generator_is_refused(tmp_path):
 # What may be given differently when a run is resumed, and nothing else: a list of the test's own, so that adding to
 # that of the package is a decision.
 MAY_CHANGE = {
-    *("data.name", "data.dir", "train.steps", "train.on_divergence", "train.max_restores", "log.every"),
+    *(
+        "data.name",
+        "data.dir",
+        "data.resident",
+        "train.steps",
+        "train.on_divergence",
+        "train.max_restores",
+        "log.every",
+    ),
     *("sample.every", "sample.rows", "evaluate.every", "checkpoint.every", "checkpoint.keep"),
     *(f"distributed.{name}" for name in ("enabled", "coordinator", "processes", "process")),
 }
