@@ -1,5 +1,6 @@
 """Strictness for every test: no silent type or rank promotion (pyproject.toml: warnings are errors)."""
 
+import gc
 import os
 import tempfile
 from typing import Any, NamedTuple
@@ -31,6 +32,14 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 def pytest_terminal_summary(terminalreporter, exitstatus, config):
     if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and (markers := config.option.markexpr):
         terminalreporter.write_line(f"No test was selected by -m '{markers}': add -m '' to run slow tests too.")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _release_programs():
+    """Releases the compiled programs of a file: they take memory maps, of which Linux gives a process 65,530."""
+    yield
+    jax.clear_caches()
+    gc.collect()
 
 
 @pytest.fixture(scope="session")

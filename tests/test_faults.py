@@ -420,6 +420,7 @@ def test_orbax_adds_nothing_to_the_sentence_about_damage(tmp_path):
     assert result.stderr.count("\n") == 1 and "checkpoint 2 in" in result.stderr and "np.nothing" in result.stderr
 
 
+@pytest.mark.exhaustive
 def test_random_damage_to_a_checkpoint_is_detected_or_harmless(tiny_config, tmp_path, capsys):
     """Any byte of any file: the arrays that are restored are those that were saved."""
     workdir, rng = tmp_path / "work", random.Random(0)

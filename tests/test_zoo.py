@@ -206,6 +206,7 @@ def test_a_game_trains_resumes_and_is_kept(game, tmp_path):
     assert equal(play(game.hparams, jax.device_put(restored), np.uint32(n - 1))[0], state)
 
 
+@pytest.mark.exhaustive
 def test_two_devices_are_one(every, tmp_path):
     """For every loss, penalty, family, optimizer, schedule and augmentation, in one process with two CPU devices."""
     flags = "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"

@@ -54,6 +54,7 @@ def test_results_are_written_as_they_come_and_the_rest_is_taken_by_the_same_comm
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 def test_every_measurement_runs_in_small(tmp_path):
     rows = accelerator.run(tmp_path, 10, accelerator.QUICK)
     assert {row["name"].split()[0] for row in rows} == {"ceiling", "copy", "loop", "layer", "recipe", "population"}

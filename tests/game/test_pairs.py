@@ -63,7 +63,8 @@ def step_of_each(one: zoo.Game, pairs: list[tuple[str, str]]) -> dict[str, np.nd
 
 
 # Of every family in minutes, of the simplest one in seconds.
-PAIRS = [pytest.param(pair, marks=() if pair == ("toy", "toy") else pytest.mark.slow) for pair in zoo.families()]
+MARKS = {("toy", "toy"): (), ("mlp", "mlp"): pytest.mark.slow, ("dcgan", "dcgan"): pytest.mark.slow}
+PAIRS = [pytest.param(pair, marks=MARKS.get(pair, pytest.mark.exhaustive)) for pair in zoo.families()]
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids=" ".join)
