@@ -39,9 +39,9 @@ def pytest_terminal_summary(terminalreporter, exitstatus, config):
 
 @pytest.fixture(scope="module", autouse=True)
 def _release_programs():
-    """After a file, releases compiled programs if they take half of the 65,530 memory maps that Linux gives a process."""
+    """After a file, releases compiled programs if they take many of the 65,530 memory maps that a process may have."""
     yield
-    if MAPS.exists() and MAPS.read_bytes().count(b"\n") > 65_530 // 2:
+    if MAPS.exists() and MAPS.read_bytes().count(b"\n") > 20_000:
         jax.clear_caches()
         gc.collect()
 
