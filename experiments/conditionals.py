@@ -52,7 +52,6 @@ from jaxgan.algorithm1 import accumulate_steps, zero_metrics
 from jaxgan.config import default, update
 from jaxgan.config.hparams import traced
 from jaxgan.data import Dataset, load
-from jaxgan.errors import UserError
 from jaxgan.evaluation.samples import examples_condition, make_sampler
 from jaxgan.game.batches import stored_examples
 from jaxgan.game.build import build_for
@@ -309,8 +308,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int)
     parser.add_argument("--seeds", type=int)
     flags = lab.parse(parser, steps=(10_000, 40), seeds=(3, 1))
-    if flags.steps < 1 or flags.seeds < 1:
-        raise UserError(f"--steps={flags.steps} and --seeds={flags.seeds} must be 1 or more.")
+    lab.check_positive(steps=flags.steps, seeds=flags.seeds)
     started = time.process_time()
     tasks = {name: measure_exact for name in EXACT} | {name: measure_table for name in TABLES}
     runs: Runs = {}

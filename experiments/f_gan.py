@@ -59,7 +59,6 @@ from jaxgan.algorithm1 import accumulate_steps, zero_metrics
 from jaxgan.config import default, update
 from jaxgan.config.hparams import traced
 from jaxgan.data import mixture
-from jaxgan.errors import UserError
 from jaxgan.game.batches import TrainingSet
 from jaxgan.game.build import build
 from jaxgan.game.gan import Gan
@@ -320,8 +319,7 @@ def main() -> None:
         return
     names, steps, seeds = flags.divergence, flags.steps, flags.seeds
     lab.check_choices("--divergence", names, TRAINED)
-    if steps < 1 or seeds < 1:
-        raise UserError(f"--steps={steps} and --seeds={seeds} must be 1 or more.")
+    lab.check_positive(steps=steps, seeds=seeds)
 
     started = time.perf_counter()
     print(f"{'by quadrature':14}{'D_f':>9}{'paper':>9}{'mu*':>9}{'paper':>9}{'sigma*':>9}{'paper':>9}")

@@ -79,8 +79,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=6)
     parser.add_argument("--columns", type=int, default=8, help="columns of samples; the neighbours are in one more")
     flags = parser.parse_args()
-    if min(flags.rows, flags.columns) < 1:
-        raise UserError(f"--rows={flags.rows} and --columns={flags.columns} must be 1 or more.")
+    lab.check_positive(rows=flags.rows, columns=flags.columns)
 
     gan = jaxgan.load(flags.workdir, flags.step)
     dataset = data.load(gan.config.data)

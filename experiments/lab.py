@@ -21,6 +21,7 @@ import numpy as np
 from jaxgan import errors
 from jaxgan.config import fingerprint
 from jaxgan.config.fields import invalid_choice_error
+from jaxgan.errors import UserError
 from jaxgan.files import write_atomically
 from jaxgan.sweep.statistics import LEVEL, MIN_SEEDS, paired_difference
 
@@ -79,6 +80,12 @@ def check_choices(flag: str, values: Iterable[str], choices: Iterable[str]) -> N
     for value in values:
         if value not in choices:
             raise invalid_choice_error(flag, value, choices)
+
+
+def check_positive(**counts: int) -> None:
+    """Raises a `UserError` if a count, by its flag, is below 1."""
+    if min(counts.values()) < 1:
+        raise UserError(f"{' and '.join(f'--{flag}={count}' for flag, count in counts.items())} must be 1 or more.")
 
 
 def run(main: Callable[[], int | None]) -> None:

@@ -338,8 +338,7 @@ def main() -> None:
     flags = lab.parse(parser, distance=([1.0, 1.5, 2.0], [1.0]), scale=([2.0, 5.0, 20.0], [2.0]), steps=(3000, 300),
                       seeds=(5, 1))  # fmt: skip
     distances, scales, steps, seeds = flags.distance, flags.scale, flags.steps, flags.seeds
-    if steps < 1 or seeds < 1:
-        raise UserError(f"--steps={steps} and --seeds={seeds} must be 1 or more.")
+    lab.check_positive(steps=steps, seeds=seeds)
     if not (min(distances) > 0 and max(distances) <= MOST and min(scales) > 0):
         raise UserError(f"--distance={distances} must be above 0 and at most {MOST:g}, --scale={scales} above 0.")
 

@@ -148,8 +148,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int)
     parser.add_argument("--seeds", type=int)
     flags = lab.parse(parser, distance=([1.0, 2.0], [1.0]), steps=(3000, 300), seeds=(10, 1))
-    if flags.steps < 1 or flags.seeds < 1:
-        raise UserError(f"--steps={flags.steps} and --seeds={flags.seeds} must be 1 or more.")
+    lab.check_positive(steps=flags.steps, seeds=flags.seeds)
     if not (min(flags.distance) > 0 and max(flags.distance) <= MOST):
         raise UserError(f"--distance={flags.distance} must be above 0 and at most {MOST:g}.")
     started = time.process_time()

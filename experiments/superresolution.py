@@ -43,7 +43,6 @@ from experiments.conditionals import draws_of, trained
 from jaxgan.config import default, update
 from jaxgan.data import Dataset, load
 from jaxgan.data.decode import encode
-from jaxgan.errors import UserError
 from jaxgan.features.classifier import load_or_train
 from jaxgan.metrics import conditional, fid, paired
 from jaxgan.run.plots import figure_png, new_figure
@@ -139,8 +138,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int)
     parser.add_argument("--seeds", type=int)
     flags = lab.parse(parser, steps=(3000, 40), seeds=(3, 1))
-    if flags.steps < 1 or flags.seeds < 1:
-        raise UserError(f"--steps={flags.steps} and --seeds={flags.seeds} must be 1 or more.")
+    lab.check_positive(steps=flags.steps, seeds=flags.seeds)
     started = time.process_time()
     dataset = load(default().data)
     rows = {

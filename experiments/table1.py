@@ -527,8 +527,7 @@ def check_flags(flags: argparse.Namespace, changes: list[str]) -> argparse.Names
     """
     if changes and flags.workdir:
         raise UserError(f"--workdir scores finished runs, which {changes[0]} cannot change; leave it out.")
-    if flags.seeds < 1 or flags.samples < 1:
-        raise UserError(f"--seeds={flags.seeds} and --samples={flags.samples} must be 1 or more.")
+    lab.check_positive(seeds=flags.seeds, samples=flags.samples)
     if not (flags.variants or flags.tfd or flags.workdir or flags.samples_file):
         raise UserError(f"--variants is empty, so there is nothing to train; give some of {', '.join(VARIANTS)}.")
     return flags

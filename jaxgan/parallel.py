@@ -71,13 +71,8 @@ def make_train_steps(gan: Gan, streamed: bool = False) -> Callable:
     steps = jax.pmap(
         accumulate,
         axis_name=AXIS,
-        in_axes=(
-            None,
-            None,
-            None,
-            0 if streamed else None,
-            0,
-        ),  # pmap needs one mapped argument: a copy of n per device
+        # hparams, state, sums, data, n; pmap needs one mapped argument: a copy of n per device
+        in_axes=(None, None, None, 0 if streamed else None, 0),
         out_axes=None,
         donate_argnums=1,
     )

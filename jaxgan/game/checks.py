@@ -60,9 +60,8 @@ def check_statistics(config: ConfigDict, gan: Gan) -> None:
     conditioned = gan.conditional and not gan.num_classes
     optimized = gan.objective.optimize_z is not None
     matched = gan.objective.features
-    alone = (
-        gan.objective.penalties or conditioned or optimized or matched
-    )  # what needs networks that take each example alone
+    # These need networks that take each example alone.
+    alone = gan.objective.penalties or conditioned or optimized or matched
     if gan.accumulate == 1 and min(smallest.values()) > 1 and not alone:
         return
     # The state tells, whatever a family calls its field.

@@ -23,6 +23,12 @@ def test_the_list_of_experiments_is_complete():
     assert all(claim and cost for claim, cost in EXPERIMENTS.values())
 
 
+def test_counts_below_1_are_refused():
+    lab.check_positive(steps=1, seeds=2)
+    with pytest.raises(UserError, match=r"^--steps=3 and --seeds=0 must be 1 or more\.$"):
+        lab.check_positive(steps=3, seeds=0)
+
+
 def flags(monkeypatch, *arguments):
     monkeypatch.setattr(sys, "argv", ["experiment", *arguments])
     parser = lab.make_parser("circle", "Claim.", quick="one seed")
